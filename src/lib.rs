@@ -1,0 +1,6 @@
+//! pyapns: a universal Apple Push Notification service provider.
+//!
+//! Modules in layer order: each may know those above it, none below. `tests/tidy.rs` keeps that.
+#![forbid(unsafe_code)]
+
+pub mod model;

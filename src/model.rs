@@ -1,0 +1,17 @@
+//! The nouns of the domain, valid once constructed; no I/O, clock or randomness of their own.
+
+pub mod app;
+pub mod device_token;
+pub mod event;
+pub mod notification;
+pub mod outcome;
+pub mod payload;
+pub mod push_type;
+pub mod reason;
+
+pub use app::{AppId, AppKey, Environment};
+pub use event::{Disconnection, Feedback};
+pub use notification::{Batch, Draft, Invalid, Notification, Priority, Span};
+pub use outcome::{Outcome, OutcomeKind};
+pub use push_type::PushType;
+pub use reason::{AppleReason, NodeReason, Reason};

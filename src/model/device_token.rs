@@ -1,0 +1,61 @@
+//! A device token as callers write it, and as it goes into Apple's `:path`.
+
+use std::borrow::Cow;
+
+/// Longest token, in hex digits; Apple announced up to 200, so there is room to grow.
+pub const TOKEN_HEX_DIGITS_MAX: usize = 512;
+
+/// Why a text is no device token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadToken {
+    Empty,
+    NotHex,
+    OddLength,
+    TooLong,
+}
+
+/// The token in lower-case hex, borrowed where it already is. Spaces and `<>` are dropped, as in what old iOS code printed.
+pub fn normalise(text: &str) -> Result<Cow<'_, str>, BadToken> {
+    let canonical = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let token = if canonical { Cow::Borrowed(text) } else { Cow::Owned(rewrite(text)?) };
+    match token.len() {
+        0 => Err(BadToken::Empty),
+        length if length % 2 == 1 => Err(BadToken::OddLength),
+        length if length > TOKEN_HEX_DIGITS_MAX => Err(BadToken::TooLong),
+        _ => Ok(token),
+    }
+}
+
+fn rewrite(text: &str) -> Result<String, BadToken> {
+    let mut token = String::with_capacity(text.len());
+    for byte in text.bytes().filter(|byte| !matches!(byte, b' ' | b'<' | b'>')) {
+        if !byte.is_ascii_hexdigit() {
+            return Err(BadToken::NotHex);
+        }
+        token.push(char::from(byte.to_ascii_lowercase()));
+    }
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canonical_token_is_not_copied() {
+        assert!(matches!(normalise("00fc13ad"), Ok(Cow::Borrowed("00fc13ad"))));
+    }
+
+    #[test]
+    fn spaces_brackets_and_capitals_are_tolerated() {
+        assert_eq!(normalise("<00FC 13ad>").as_deref(), Ok("00fc13ad"));
+    }
+
+    #[test]
+    fn what_is_no_token_is_told_apart() {
+        assert_eq!(normalise("< >"), Err(BadToken::Empty));
+        assert_eq!(normalise("00fc1"), Err(BadToken::OddLength));
+        assert_eq!(normalise("zz"), Err(BadToken::NotHex));
+        assert_eq!(normalise(&"0".repeat(514)), Err(BadToken::TooLong));
+    }
+}

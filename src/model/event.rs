@@ -1,0 +1,38 @@
+//! What an operator reads afterwards: dead tokens (feedback) and the disconnection log.
+
+use super::app::AppKey;
+
+/// A device token that Apple says is dead for this app. One is kept per token, the newest wins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feedback {
+    pub app: AppKey,
+    /// Lower-case hex.
+    pub token: String,
+    /// Apple's reason: `Unregistered`, `ExpiredToken` or `BadDeviceToken`.
+    pub reason: String,
+    /// Since when it is dead, UNIX seconds: Apple's timestamp, else when the answer came.
+    pub timestamp: f64,
+}
+
+/// An entry of the disconnection log: a notification that failed for good, or a connection that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disconnection {
+    pub app: AppKey,
+    /// Status code of Apple's binary protocol that comes nearest (0 to 255).
+    pub code: u8,
+    /// Counts the node's notifications as v0.5 did; 0 where none is meant.
+    pub internal_identifier: u32,
+    /// The notification to blame as a JSON object, if one is.
+    pub offending_notification: Option<String>,
+    /// UNIX seconds.
+    pub timestamp: f64,
+    /// v0.5's text for `code`.
+    pub verbose_message: String,
+    /// Apple's reason, or ours.
+    pub reason: String,
+    /// Apple's HTTP status, where Apple answered.
+    pub status: Option<u16>,
+    pub apns_id: Option<String>,
+    /// How many notifications a connection's end left without an answer.
+    pub affected: u32,
+}

@@ -1,0 +1,385 @@
+//! A request's notifications: valid once constructed, and slices of the bytes they came in.
+
+use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
+use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
+use super::push_type::PushType;
+use bytes::Bytes;
+use std::borrow::Cow;
+use uuid::Uuid;
+
+/// Longest `identifier` given as a string, in bytes.
+pub const IDENTIFIER_BYTES_MAX: usize = 256;
+/// Longest `collapse_id`, in bytes (Apple's limit).
+pub const COLLAPSE_ID_BYTES_MAX: usize = 64;
+/// Longest `topic`, in bytes.
+pub const TOPIC_BYTES_MAX: usize = 255;
+
+/// A piece of the request's bytes, or of what had to be rewritten beside them. Read it with [`Batch::bytes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    pub fn len(self) -> usize {
+        self.length as usize
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.length == 0
+    }
+}
+
+/// The value of the `apns-priority` header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// 10: now.
+    Immediate,
+    /// 5: when it suits the device's power.
+    Considerate,
+    /// 1: never wake the device.
+    Lowest,
+}
+
+impl Priority {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Immediate => "10",
+            Self::Considerate => "5",
+            Self::Lowest => "1",
+        }
+    }
+
+    pub fn parse(number: u64) -> Option<Self> {
+        match number {
+            10 => Some(Self::Immediate),
+            5 => Some(Self::Considerate),
+            1 => Some(Self::Lowest),
+            _ => None,
+        }
+    }
+
+    /// What a notification gets that names none: Apple takes background pushes at 5 only.
+    pub fn default_for(push_type: PushType) -> Self {
+        match push_type {
+            PushType::Background => Self::Considerate,
+            _ => Self::Immediate,
+        }
+    }
+}
+
+/// A notification as its caller wrote it, each part still text of the request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Draft<'a> {
+    pub token: &'a str,
+    /// Well-formed JSON, byte for byte as it shall go out.
+    pub payload: &'a str,
+    /// JSON of the identifier as written: a string with its quotes, or an integer.
+    pub identifier: Option<&'a str>,
+    /// UNIX seconds; 0 = try once, do not store.
+    pub expiry: Option<u64>,
+    pub push_type: Option<&'a str>,
+    pub priority: Option<u64>,
+    pub collapse_id: Option<&'a str>,
+    pub topic: Option<&'a str>,
+}
+
+/// Why a draft is no notification.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    #[error("`token` is empty: give the device token in hex")]
+    TokenMissing,
+    #[error("`token` is not hex: write the token's bytes as digits 0-9 and a-f")]
+    TokenNotHex,
+    #[error("`token` has an odd number of hex digits: a digit is missing")]
+    TokenOdd,
+    #[error("`token` has more than {TOKEN_HEX_DIGITS_MAX} hex digits")]
+    TokenTooLong,
+    #[error("`payload` is not a JSON object")]
+    PayloadNotObject,
+    #[error("`payload` nests deeper than {PAYLOAD_DEPTH_MAX} levels")]
+    PayloadTooDeep,
+    #[error("`payload` has {bytes} bytes, and Apple takes at most {limit} for `{push_type}`: shorten it")]
+    PayloadTooLarge { bytes: usize, limit: usize, push_type: &'static str },
+    #[error("`identifier` has {bytes} bytes, and at most {IDENTIFIER_BYTES_MAX} are kept")]
+    IdentifierTooLong { bytes: usize },
+    #[error("`priority` is 10, 5 or 1")]
+    BadPriority,
+    #[error(
+        "`push_type` is none of Apple's: alert, background, voip, complication, fileprovider, mdm, location, liveactivity, pushtotalk, controls, widgets"
+    )]
+    BadPushType,
+    #[error("`collapse_id` has {bytes} bytes, and Apple takes 1 to {COLLAPSE_ID_BYTES_MAX}")]
+    BadCollapseId { bytes: usize },
+    #[error("`{field}` holds a character that cannot go into a header: use printable ASCII without spaces at the ends")]
+    NotHeaderText { field: &'static str },
+    #[error("`topic` has {bytes} bytes, and 1 to {TOPIC_BYTES_MAX} are possible")]
+    BadTopic { bytes: usize },
+}
+
+impl Invalid {
+    /// The stable word for it in an answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TokenMissing => "token_missing",
+            Self::TokenNotHex => "token_not_hex",
+            Self::TokenOdd => "token_odd_length",
+            Self::TokenTooLong => "token_too_long",
+            Self::PayloadNotObject => "payload_not_object",
+            Self::PayloadTooDeep => "payload_too_deep",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::IdentifierTooLong { .. } => "identifier_too_long",
+            Self::BadPriority => "bad_priority",
+            Self::BadPushType => "bad_push_type",
+            Self::BadCollapseId { .. } => "bad_collapse_id",
+            Self::NotHeaderText { .. } => "not_header_text",
+            Self::BadTopic { .. } => "bad_topic",
+        }
+    }
+}
+
+impl From<BadToken> for Invalid {
+    fn from(bad: BadToken) -> Self {
+        match bad {
+            BadToken::Empty => Self::TokenMissing,
+            BadToken::NotHex => Self::TokenNotHex,
+            BadToken::OddLength => Self::TokenOdd,
+            BadToken::TooLong => Self::TokenTooLong,
+        }
+    }
+}
+
+impl From<BadPayload> for Invalid {
+    fn from(bad: BadPayload) -> Self {
+        match bad {
+            BadPayload::NotAnObject => Self::PayloadNotObject,
+            BadPayload::TooDeep => Self::PayloadTooDeep,
+        }
+    }
+}
+
+/// One push, ready to be sent. Its texts are spans of the [`Batch`] it stands in.
+#[derive(Debug, Clone, Copy)]
+pub struct Notification {
+    /// Lower-case hex.
+    pub token: Span,
+    /// The body, byte for byte as the caller wrote it.
+    pub payload: Span,
+    /// JSON as written, returned untouched.
+    pub identifier: Option<Span>,
+    /// The same on every attempt.
+    pub apns_id: Uuid,
+    /// UNIX seconds; `Some(0)` = try once, do not store; `None` = no header.
+    pub expiry: Option<u64>,
+    pub push_type: PushType,
+    pub priority: Priority,
+    pub collapse_id: Option<Span>,
+    /// Overrides the app's topic, suffix included.
+    pub topic: Option<Span>,
+}
+
+/// The notifications of one request, in its order, over the bytes of its body.
+#[derive(Debug, Default)]
+pub struct Batch {
+    body: Bytes,
+    rewritten: Vec<u8>,
+    items: Vec<Notification>,
+}
+
+impl Batch {
+    /// An empty batch over a request's body (under 2 GiB).
+    pub fn over(body: Bytes) -> Self {
+        Self { body, rewritten: Vec::new(), items: Vec::new() }
+    }
+
+    /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. An `apns-id` is taken from an
+    /// identifier that is a canonical UUID, else made.
+    pub fn push(&mut self, draft: Draft<'_>) -> Result<(), Invalid> {
+        let token = device_token::normalise(draft.token)?;
+        let derived = payload::inspect(draft.payload.as_bytes())?;
+        let push_type = match draft.push_type {
+            Some(name) => PushType::parse(name).ok_or(Invalid::BadPushType)?,
+            None => derived,
+        };
+        let (bytes, limit) = (draft.payload.len(), push_type.payload_bytes_max());
+        if bytes > limit {
+            return Err(Invalid::PayloadTooLarge { bytes, limit, push_type: push_type.as_str() });
+        }
+        let priority = match draft.priority {
+            Some(number) => Priority::parse(number).ok_or(Invalid::BadPriority)?,
+            None => Priority::default_for(push_type),
+        };
+        check_options(&draft)?;
+        let notification = Notification {
+            token: self.span(&token),
+            payload: self.span(&Cow::Borrowed(draft.payload)),
+            identifier: draft.identifier.map(|text| self.span(&Cow::Borrowed(text))),
+            apns_id: draft.identifier.and_then(canonical_uuid).unwrap_or_else(Uuid::new_v4),
+            expiry: draft.expiry,
+            push_type,
+            priority,
+            collapse_id: draft.collapse_id.map(|text| self.span(&Cow::Borrowed(text))),
+            topic: draft.topic.map(|text| self.span(&Cow::Borrowed(text))),
+        };
+        self.items.push(notification);
+        Ok(())
+    }
+
+    pub fn items(&self) -> &[Notification] {
+        &self.items
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes this batch keeps in memory for as long as any of it is in flight.
+    pub fn bytes_held(&self) -> usize {
+        self.body.len() + self.rewritten.len() + self.items.len() * size_of::<Notification>()
+    }
+
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let start = span.start as usize;
+        match start.checked_sub(self.body.len()) {
+            None => &self.body[start..start + span.len()],
+            Some(start) => &self.rewritten[start..start + span.len()],
+        }
+    }
+
+    /// The span as text; every span was made from text.
+    pub fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.bytes(span)).unwrap_or_default()
+    }
+
+    /// Finds `text` in the body by its address, or keeps a copy behind it.
+    fn span(&mut self, text: &Cow<'_, str>) -> Span {
+        let offset = (text.as_ptr() as usize).wrapping_sub(self.body.as_ptr() as usize);
+        let inside = matches!(text, Cow::Borrowed(_)) && !text.is_empty() && offset < self.body.len();
+        let start = if inside {
+            offset
+        } else {
+            self.rewritten.extend_from_slice(text.as_bytes());
+            self.body.len() + self.rewritten.len() - text.len()
+        };
+        let narrow = |number: usize| u32::try_from(number).expect("a request body is far below 4 GiB");
+        Span { start: narrow(start), length: narrow(text.len()) }
+    }
+}
+
+fn check_options(draft: &Draft<'_>) -> Result<(), Invalid> {
+    if let Some(identifier) = draft.identifier {
+        let bytes = identifier.trim_matches('"').len();
+        if bytes > IDENTIFIER_BYTES_MAX {
+            return Err(Invalid::IdentifierTooLong { bytes });
+        }
+    }
+    if let Some(id) = draft.collapse_id {
+        if id.is_empty() || id.len() > COLLAPSE_ID_BYTES_MAX {
+            return Err(Invalid::BadCollapseId { bytes: id.len() });
+        }
+        header_text("collapse_id", id)?;
+    }
+    if let Some(topic) = draft.topic {
+        if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
+            return Err(Invalid::BadTopic { bytes: topic.len() });
+        }
+        header_text("topic", topic)?;
+    }
+    Ok(())
+}
+
+/// RFC 9113 8.2.1 allows more, but nothing that users of APNs need.
+fn header_text(field: &'static str, text: &str) -> Result<(), Invalid> {
+    let printable = text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+    if !printable || text.starts_with(' ') || text.ends_with(' ') {
+        return Err(Invalid::NotHeaderText { field });
+    }
+    Ok(())
+}
+
+/// The UUID in a JSON string that holds one in Apple's form: lower case, 8-4-4-4-12.
+fn canonical_uuid(json: &str) -> Option<Uuid> {
+    let text = json.strip_prefix('"')?.strip_suffix('"')?;
+    let canonical = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    if canonical { Uuid::try_parse(text).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAYLOAD: &str = r#"{"aps":{"alert":"hi"}}"#;
+
+    fn draft() -> Draft<'static> {
+        Draft { token: "00fc13ad", payload: PAYLOAD, ..Draft::default() }
+    }
+
+    fn refusal(draft: Draft<'_>) -> Invalid {
+        Batch::default().push(draft).expect_err("a bad draft")
+    }
+
+    #[test]
+    fn what_lies_in_the_body_is_not_copied_and_what_does_not_is() {
+        let body = Bytes::from_static(br#"00fc13ad {"aps":{}} "x""#);
+        let text = std::str::from_utf8(&body).unwrap().to_owned();
+        let _ = text;
+        let whole: &str = std::str::from_utf8(&body).unwrap();
+        let mut batch = Batch::over(body.clone());
+        batch
+            .push(Draft {
+                token: &whole[..8],
+                payload: &whole[9..19],
+                identifier: Some(&whole[20..]),
+                ..Draft::default()
+            })
+            .unwrap();
+        assert!(batch.rewritten.is_empty());
+        batch.push(Draft { token: "<00FC>", ..draft() }).unwrap();
+        assert_eq!(batch.text(batch.items()[0].token), "00fc13ad");
+        assert_eq!(batch.bytes(batch.items()[0].payload), br#"{"aps":{}}"#);
+        assert_eq!(batch.text(batch.items()[1].token), "00fc");
+        assert_eq!(batch.text(batch.items()[1].payload), PAYLOAD);
+    }
+
+    #[test]
+    fn an_identifier_that_is_a_canonical_uuid_is_the_apns_id() {
+        let mut batch = Batch::default();
+        let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
+        for identifier in [canonical, r#""123E4567-E89B-12D3-A456-426655440000""#, "7"] {
+            batch.push(Draft { identifier: Some(identifier), ..draft() }).unwrap();
+        }
+        let ids: Vec<_> = batch.items().iter().map(|item| format!("\"{}\"", item.apns_id)).collect();
+        assert_eq!(ids[0], canonical);
+        assert_ne!(ids[1].to_uppercase(), canonical.to_uppercase());
+        assert_ne!(ids[1], ids[2]);
+    }
+
+    #[test]
+    fn a_payload_over_apples_limit_is_refused_with_both_numbers() {
+        let long = format!(r#"{{"aps":"{}"}}"#, "x".repeat(4087));
+        let refused = refusal(Draft { payload: &long, ..draft() });
+        assert_eq!(refused, Invalid::PayloadTooLarge { bytes: 4097, limit: 4096, push_type: "alert" });
+        let mut batch = Batch::default();
+        assert!(batch.push(Draft { payload: &long, push_type: Some("voip"), ..draft() }).is_ok());
+    }
+
+    #[test]
+    fn every_bad_part_has_its_own_refusal() {
+        assert_eq!(refusal(Draft { token: "", ..draft() }), Invalid::TokenMissing);
+        assert_eq!(refusal(Draft { token: "abc", ..draft() }), Invalid::TokenOdd);
+        assert_eq!(refusal(Draft { token: "xy", ..draft() }), Invalid::TokenNotHex);
+        assert_eq!(refusal(Draft { payload: "[]", ..draft() }), Invalid::PayloadNotObject);
+        assert_eq!(refusal(Draft { priority: Some(7), ..draft() }), Invalid::BadPriority);
+        assert_eq!(refusal(Draft { push_type: Some("Alert"), ..draft() }), Invalid::BadPushType);
+        let long = "x".repeat(65);
+        assert_eq!(refusal(Draft { collapse_id: Some(&long), ..draft() }), Invalid::BadCollapseId { bytes: 65 });
+        assert_eq!(refusal(Draft { topic: Some("a\r\nb"), ..draft() }), Invalid::NotHeaderText { field: "topic" });
+        let long = format!("\"{}\"", "x".repeat(257));
+        assert_eq!(refusal(Draft { identifier: Some(&long), ..draft() }), Invalid::IdentifierTooLong { bytes: 257 });
+    }
+}

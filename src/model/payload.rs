@@ -1,0 +1,148 @@
+//! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
+
+use super::push_type::PushType;
+
+/// Deepest nesting of objects and arrays in a payload; the payload itself is level 1.
+pub const PAYLOAD_DEPTH_MAX: usize = 32;
+
+/// Why a text is no payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadPayload {
+    NotAnObject,
+    TooDeep,
+}
+
+/// Which of the keys that decide a push type were seen.
+#[derive(Default)]
+struct Keys {
+    mdm: bool,
+    live_activity: bool,
+    content_changed: bool,
+    visible: bool,
+    content_available: bool,
+}
+
+impl Keys {
+    fn see(&mut self, key: &[u8], depth: usize, in_aps: bool) {
+        match key {
+            b"mdm" if depth == 1 => self.mdm = true,
+            _ if depth != 2 || !in_aps => {}
+            b"event" | b"content-state" => self.live_activity = true,
+            b"content-changed" => self.content_changed = true,
+            b"alert" | b"badge" | b"sound" => self.visible = true,
+            b"content-available" => self.content_available = true,
+            _ => {}
+        }
+    }
+
+    fn push_type(&self) -> PushType {
+        if self.mdm {
+            PushType::Mdm
+        } else if self.live_activity {
+            PushType::LiveActivity
+        } else if self.content_changed {
+            PushType::Widgets
+        } else if self.content_available && !self.visible {
+            PushType::Background
+        } else {
+            PushType::Alert
+        }
+    }
+}
+
+/// Reads `json`, which must be well-formed, once: checks shape and depth, and derives the push type that Apple
+/// would otherwise guess (legacy callers never name one).
+pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
+    if json.first() != Some(&b'{') {
+        return Err(BadPayload::NotAnObject);
+    }
+    let mut keys = Keys::default();
+    let (mut depth, mut in_aps) = (0, false);
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > PAYLOAD_DEPTH_MAX {
+                    return Err(BadPayload::TooDeep);
+                }
+            }
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                let text = string(json, at);
+                at += text.len() + 1;
+                if depth <= 2 && is_key(json, at) {
+                    keys.see(text, depth, in_aps);
+                    if depth == 1 {
+                        in_aps = text == b"aps";
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(keys.push_type())
+}
+
+/// The inside of the string whose opening quote stands before `start`.
+fn string(json: &[u8], start: usize) -> &[u8] {
+    let mut end = start;
+    while let Some(&byte) = json.get(end) {
+        match byte {
+            b'"' => break,
+            b'\\' => end += 2,
+            _ => end += 1,
+        }
+    }
+    &json[start..end.min(json.len())]
+}
+
+/// Whether the string that ends before `at` is followed by a colon.
+fn is_key(json: &[u8], at: usize) -> bool {
+    json[at.min(json.len())..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derived(json: &str) -> PushType {
+        inspect(json.as_bytes()).expect("a good payload")
+    }
+
+    #[test]
+    fn the_push_type_follows_from_the_payload() {
+        let table = [
+            (r#"{"mdm":"magic"}"#, PushType::Mdm),
+            (r#"{"aps":{"event":"update","content-state":{},"alert":"x"}}"#, PushType::LiveActivity),
+            (r#"{"aps":{"content-changed":true}}"#, PushType::Widgets),
+            (r#"{"aps":{"alert":"x","content-available":1}}"#, PushType::Alert),
+            (r#"{"aps" : { "content-available" : 1 }, "custom":{"alert":1}}"#, PushType::Background),
+            (r#"{"aps":{"badge":0}}"#, PushType::Alert),
+            (r#"{"custom":{"event":"start"}}"#, PushType::Alert),
+            (r#"{"note":"mdm","aps":{"category":"event"}}"#, PushType::Alert),
+            ("{}", PushType::Alert),
+        ];
+        for (json, expected) in table {
+            assert_eq!(derived(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn quotes_and_brackets_inside_strings_do_not_count() {
+        assert_eq!(derived(r#"{"a":"\"{[\\","aps":{"content-available":1}}"#), PushType::Background);
+    }
+
+    #[test]
+    fn thirty_two_levels_are_the_deepest() {
+        let nested = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert!(inspect(nested(32).as_bytes()).is_ok());
+        assert_eq!(inspect(nested(33).as_bytes()), Err(BadPayload::TooDeep));
+    }
+
+    #[test]
+    fn a_payload_is_an_object() {
+        assert_eq!(inspect(b"[]"), Err(BadPayload::NotAnObject));
+    }
+}
