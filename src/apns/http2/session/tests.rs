@@ -1,1 +1,10 @@
-//! Tests of the session.
+//! The session against every row of the rules, bugs of other stacks, hostile peers, cuts and chance.
+
+mod bugs;
+mod ends;
+mod frames;
+mod hostile;
+mod settings;
+mod states;
+mod support;
+mod windows;
