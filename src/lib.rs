@@ -3,4 +3,5 @@
 //! Modules in layer order: each may know those above it, none below. `tests/tidy.rs` keeps that.
 #![forbid(unsafe_code)]
 
+pub mod apns;
 pub mod model;

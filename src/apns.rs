@@ -1,0 +1,3 @@
+//! Apple's side: everything between a notification and the gateway's answer.
+
+pub mod http2;
