@@ -89,10 +89,20 @@ pub struct Session<T> {
 /// An event without its borrows.
 enum Happening<T> {
     /// The answer is in `Session::message`.
-    Answered { tag: T, body: Body, complete: bool },
-    Ended { tag: T, end: End },
+    Answered {
+        tag: T,
+        body: Body,
+        complete: bool,
+    },
+    Ended {
+        tag: T,
+        end: End,
+    },
     Settings,
-    GoAway { last_id: StreamId, code: u32 },
+    GoAway {
+        last_id: StreamId,
+        code: u32,
+    },
     Pong(u64),
     Fault(Fault),
 }

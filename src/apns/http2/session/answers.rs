@@ -3,7 +3,6 @@
 use super::event::Fault;
 use super::message::Judged;
 use super::receive::Place;
-use super::window::Overflow;
 use super::{Body, Cause, Happening, Session};
 use crate::apns::http2::frame::{ErrorCode, FrameHead, StreamId, flag};
 
@@ -113,10 +112,8 @@ impl<T> Session<T> {
         let place = self.place(id)?;
         let data = unpadded(head, payload)?;
         // Before all else, whatever is wrong with the stream: credit that is not given back starves the connection.
-        match self.receive_window.take_from_connection(payload.len()) {
-            Ok(None) => {}
-            Ok(Some(increment)) => self.output.window_update(0, increment),
-            Err(Overflow) => return Err(Fault::flow_control("more DATA than the connection's window allows")),
+        if let Some(increment) = self.receive_window.take_from_connection(payload.len()) {
+            self.output.window_update(0, increment);
         }
         if place == Place::Closed || (data.is_empty() && !end_stream) {
             self.budget.spend()?;

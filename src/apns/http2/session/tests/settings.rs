@@ -43,7 +43,8 @@ fn values_out_of_bounds_end_the_connection() {
 
 #[test]
 fn values_within_bounds_are_taken() {
-    let entries = [(1, u32::MAX), (2, 0), (3, u32::MAX), (4, 0x7fff_ffff), (5, 16_777_215), (6, u32::MAX), (8, 7), (0, 1)];
+    let entries =
+        [(1, u32::MAX), (2, 0), (3, u32::MAX), (4, 0x7fff_ffff), (5, 16_777_215), (6, u32::MAX), (8, 7), (0, 1)];
     let client = Client::ready(&entries);
     assert!(client.session.fault().is_none());
     assert_eq!(client.session.stream_limit(), 65_536);

@@ -149,7 +149,11 @@ fn malformed_answers_are_not_accepted() {
         &[(":status", "100")],
     ] {
         let mut client = client();
-        assert_eq!(client.feed(&headers(1, flag::END_STREAM, &block(fields))), [unknown(1, Cause::Malformed)], "{fields:?}");
+        assert_eq!(
+            client.feed(&headers(1, flag::END_STREAM, &block(fields))),
+            [unknown(1, Cause::Malformed)],
+            "{fields:?}"
+        );
         assert_eq!(client.written(), [wrote_reset(1, Protocol)]);
         assert_eq!(client.feed(&ok(3)), [answered(2, 200, "")]);
     }

@@ -154,7 +154,9 @@ pub fn frames(bytes: &[u8]) -> Vec<Wrote> {
 pub fn decode(decoder: &mut Decoder, block: &[u8]) -> Vec<(String, String)> {
     let mut fields = Vec::new();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    decoder.decode(block, |name, value| fields.push((text(name), text(value)))).expect("our own blocks are well-formed");
+    decoder
+        .decode(block, |name, value| fields.push((text(name), text(value))))
+        .expect("our own blocks are well-formed");
     fields
 }
 
