@@ -4,3 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod model;
+
+pub mod clock;
+pub mod drain;
