@@ -5,3 +5,8 @@
 
 pub mod apns;
 pub mod model;
+
+pub mod clock;
+pub mod drain;
+
+pub mod credentials;

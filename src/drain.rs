@@ -1,0 +1,86 @@
+//! One shutdown signal for the whole node, and the only place where tasks are started.
+
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// Starts tasks, tells them when to end, waits until they have. Clones are handles to the same drain.
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    signal: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Drain {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task inside a span that carries `name`. It is counted until it ends; dropping the handle lets it run on.
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tasks.spawn(future.instrument(tracing::info_span!("task", name)))
+    }
+
+    /// Resolves once the drain has begun, at once if it already has.
+    pub async fn cancelled(&self) {
+        self.signal.cancelled().await;
+    }
+
+    /// Whether the drain has begun.
+    pub fn has_begun(&self) -> bool {
+        self.signal.is_cancelled()
+    }
+
+    /// Tells every task to finish what it has and end. Tasks may still be started, to finish things.
+    pub fn begin(&self) {
+        self.signal.cancel();
+    }
+
+    /// Begins the drain if nobody has, and waits for all tasks, at most `budget`: whether all ended in time.
+    pub async fn finish(&self, budget: Duration) -> bool {
+        self.begin();
+        self.tasks.close();
+        tokio::time::timeout(budget, self.tasks.wait()).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_for_tasks_that_finish_what_they_have() {
+        let drain = Drain::new();
+        let signal = drain.clone();
+        let task = drain.spawn("worker", async move {
+            signal.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            "finished"
+        });
+        assert!(!drain.has_begun());
+        assert!(drain.finish(Duration::from_secs(6)).await);
+        assert_eq!(task.await.ok(), Some("finished"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_says_when_its_budget_was_too_small() {
+        let drain = Drain::new();
+        drain.spawn("stubborn", std::future::pending::<()>());
+        assert!(!drain.finish(Duration::from_secs(1)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_started_while_draining_is_waited_for_too() {
+        let drain = Drain::new();
+        drain.begin();
+        let task = drain.spawn("last words", tokio::time::sleep(Duration::from_secs(2)));
+        assert!(drain.finish(Duration::from_secs(3)).await);
+        assert!(task.is_finished());
+    }
+}
