@@ -3,10 +3,11 @@
 //! Modules in layer order: each may know those above it, none below. `tests/tidy.rs` keeps that.
 #![forbid(unsafe_code)]
 
-pub mod apns;
 pub mod model;
 
 pub mod clock;
 pub mod drain;
 
 pub mod credentials;
+
+pub mod apns;

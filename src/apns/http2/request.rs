@@ -47,7 +47,7 @@ impl Head {
         head
     }
 
-    pub(super) fn id(&self) -> u64 {
+    pub fn id(&self) -> u64 {
         self.id
     }
 

@@ -182,6 +182,11 @@ impl<T> Session<T> {
         open.map(|stream| stream.id)
     }
 
+    /// Every open stream with what the caller attached to it. Looks at all of them.
+    pub fn open_streams(&self) -> impl Iterator<Item = (StreamId, &T)> {
+        self.streams.iter().filter_map(|stream| stream.tag.as_ref().map(|tag| (stream.id, tag)))
+    }
+
     /// The id the next request will have.
     pub fn next_id(&self) -> StreamId {
         self.next_id
