@@ -8,7 +8,7 @@ use super::{TABLE_SIZE_DEFAULT, Table};
 use crate::apns::http2::request::{Head, Request, field_size};
 
 /// A table full of outdated headers is started anew at most this often; that costs some 300 bytes.
-const BLOCKS_BETWEEN_RESTARTS: u32 = 512;
+const BLOCKS_BETWEEN_RESTARTS: u32 = 4_096;
 
 /// More Heads than these in use at once are encoded step by step in turn.
 const TEMPLATES_MAX: usize = 256;

@@ -85,29 +85,43 @@ impl Code {
 }
 
 /// Appends the decoded text to `out`: at most 8/5 of the input's length.
-pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
-    // The undecoded bits, left-aligned; ones behind them, so that what is cut off reads as padding.
-    let mut window = u64::MAX;
+pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+    out.reserve(input.len() / 5 * 8 + 8);
+    // The undecoded bits, left-aligned, zeros behind them.
+    let mut window = 0_u64;
     let mut bits = 0;
-    let mut input = input.iter();
     loop {
-        while bits <= 56 {
-            let Some(&byte) = input.next() else { break };
-            window ^= u64::from(!byte) << (56 - bits);
-            bits += 8;
+        if bits < 32 {
+            refill(&mut input, &mut window, &mut bits);
         }
         let (symbol, length) = match CODE.short[(window >> 56) as usize] {
             (_, 0) => CODE.long(window),
             (symbol, length) => (usize::from(symbol), u32::from(length)),
         };
         if length > bits {
-            return if bits < 8 && window == u64::MAX { Ok(()) } else { Err(HpackError::HuffmanPadding) };
+            let padded = bits < 8 && window.count_ones() == bits;
+            return if padded { Ok(()) } else { Err(HpackError::HuffmanPadding) };
         }
         let Ok(symbol) = u8::try_from(symbol) else { return Err(HpackError::HuffmanEos) };
         out.push(symbol);
-        window = (window << length) | ((1 << length) - 1);
+        window <<= length;
         bits -= length;
     }
+}
+
+/// Adds four bytes behind the fewer than 32 bits of the window, or what is left.
+fn refill(input: &mut &[u8], window: &mut u64, bits: &mut u32) {
+    if let Some((bytes, rest)) = input.split_first_chunk::<4>() {
+        *window |= u64::from(u32::from_be_bytes(*bytes)) << (32 - *bits);
+        *bits += 32;
+        *input = rest;
+        return;
+    }
+    for &byte in *input {
+        *window |= u64::from(byte) << (56 - *bits);
+        *bits += 8;
+    }
+    *input = &[];
 }
 
 #[cfg(test)]
