@@ -9,8 +9,12 @@ use crate::apns::http2::frame::{ErrorCode, FrameHead, REFUSED_STREAM, STREAM_ID_
 
 impl<T> Session<T> {
     /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer is told by RST_STREAM,
-    /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete.
+    /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete. After
+    /// a fault it is `None` too: the peer is told nothing any more, and the end comes from `closed`.
     pub fn cancel(&mut self, id: StreamId) -> Option<Event<'_, T>> {
+        if self.is_over() {
+            return None;
+        }
         self.streams.get_mut(id).filter(|stream| stream.tag.is_some())?;
         let may_reset = self.budget.resets_left() > 0;
         let (tag, answer) = self.give_up(id, false, ErrorCode::Cancel)?;
