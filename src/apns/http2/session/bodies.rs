@@ -111,7 +111,7 @@ impl<T> Session<T> {
             None
         };
         if let Some((code, cause)) = fault {
-            return self.reset(stream, false, code, cause);
+            return self.cut(stream, false, code, cause);
         }
         self.send_waiting_bodies();
         None

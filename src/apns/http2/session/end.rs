@@ -64,10 +64,16 @@ impl<T> Session<T> {
         Some(Happening::Ended { tag, end: End { processed: Processed::Maybe, cause } })
     }
 
-    /// Ends the stream with a reset of ours; the status that came stands.
-    pub(super) fn cut_answer(&mut self, id: StreamId, peer_ended: bool, code: ErrorCode) -> Option<Happening<T>> {
+    /// Ends the stream with a reset of ours; a status that came stands.
+    pub(super) fn cut(
+        &mut self,
+        id: StreamId,
+        peer_ended: bool,
+        code: ErrorCode,
+        cause: Cause,
+    ) -> Option<Happening<T>> {
         let (tag, answer) = self.give_up(id, peer_ended, code)?;
-        Some(self.end_of(tag, answer, End { processed: Processed::Maybe, cause: Cause::Malformed }))
+        Some(self.end_of(tag, answer, End { processed: Processed::Maybe, cause }))
     }
 
     pub(super) fn on_rst_stream(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
