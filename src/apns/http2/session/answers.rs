@@ -15,7 +15,7 @@ const PRIORITY_LENGTH: usize = 5;
 #[derive(Default)]
 pub struct OpenBlock {
     headers: Option<FrameHead>,
-    fragments: Vec<u8>,
+    pub(super) fragments: Vec<u8>,
     continuations: u32,
 }
 

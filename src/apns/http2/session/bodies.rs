@@ -26,7 +26,7 @@ struct WaitingBody {
 #[derive(Default)]
 pub struct WaitingBodies {
     queue: Vec<WaitingBody>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl WaitingBodies {
