@@ -22,6 +22,9 @@ pub struct Referee {
     /// Requests whose end the caller waits for.
     awaited: BTreeSet<StreamId>,
     next_id: StreamId,
+    /// How many useless frames the server may send in all, and how many resets the session.
+    useless_max: u64,
+    resets_max: u64,
     client: ClientHalf,
     server: ServerHalf,
     fault: Option<Fault>,
@@ -42,6 +45,7 @@ struct ClientHalf {
     window: i64,
     /// Increments of the connection's window, without the first.
     granted: usize,
+    resets: u64,
     going_away: bool,
     /// A GOAWAY with an error.
     gone: bool,
@@ -51,6 +55,8 @@ struct ClientHalf {
 struct ServerHalf {
     frames: Frames,
     frame_count: usize,
+    /// Frames that do nothing for any request.
+    useless: u64,
     ready: bool,
     block: Option<Block>,
     decoder: NaiveDecoder,
@@ -117,12 +123,14 @@ impl Referee {
             initial_window: WINDOW,
             window: WINDOW,
             granted: 0,
+            resets: 0,
             going_away: false,
             gone: false,
         };
         let server = ServerHalf {
             frames: Frames::default(),
             frame_count: 0,
+            useless: 0,
             ready: false,
             block: None,
             decoder: NaiveDecoder::new(TABLE_SIZE),
@@ -138,6 +146,8 @@ impl Referee {
             streams: BTreeMap::new(),
             awaited: BTreeSet::new(),
             next_id: config.first_id,
+            useless_max: 10_000,
+            resets_max: 100,
             client,
             server,
             fault: None,
@@ -160,10 +170,17 @@ impl Referee {
         self.fault.as_ref()
     }
 
+    /// The caller allows more.
+    pub fn on_refill(&mut self, useless: u32, resets: u32) {
+        self.useless_max += u64::from(useless);
+        self.resets_max += u64::from(resets);
+    }
+
     /// The session has started a request.
     pub fn on_request(&mut self, id: StreamId, wanted: Vec<Field>, body: &[u8]) {
         assert_eq!(id, self.next_id, "ids count up");
         self.next_id += 2;
+        self.useless_max += 8;
         assert!(self.fault.is_none() && self.server.goaway.is_none() && self.server.ready);
         self.streams.insert(id, Stream { wanted, body: body.to_vec(), ..Stream::default() });
         self.awaited.insert(id);

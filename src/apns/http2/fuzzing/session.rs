@@ -51,7 +51,7 @@ const ANSWERS: [&[u8]; 8] = [
 ];
 
 /// Bytes of one input at most, so that no input takes long.
-const WORK_MAX: usize = 1 << 20;
+const WORK_MAX: usize = 800_000;
 /// A read is cut into this many pieces at most.
 const PIECES_MAX: usize = 4_096;
 
@@ -265,8 +265,14 @@ impl Run {
             0 => self.session.ping(u64::from(number)),
             1 => self.session.shut_down(),
             2 => self.session.release(),
-            3 => self.session.refill(number),
-            4 => self.session.refill_resets(number),
+            3 => {
+                self.session.refill(number);
+                self.referee.on_refill(number, 0);
+            }
+            4 => {
+                self.session.refill_resets(number);
+                self.referee.on_refill(0, number);
+            }
             _ => {
                 let ids: Vec<_> = self.session.open_before(number).collect();
                 assert!(ids.iter().all(|&id| id < number && self.referee.awaits(id)));

@@ -75,6 +75,8 @@ impl Referee {
                 assert!(stream.headers_read, "a reset of an idle stream");
                 assert!(!std::mem::replace(&mut stream.client_reset, true), "a second reset");
                 self.client.open.remove(&head.stream);
+                self.client.resets += 1;
+                assert!(self.client.resets <= self.resets_max);
             }
             kind::SETTINGS => {
                 assert_eq!(head.stream, 0);

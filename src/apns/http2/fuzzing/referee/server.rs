@@ -35,6 +35,7 @@ impl Referee {
         let is_legal = self.server.judgement < Judgement::Illegal;
         assert!(is_legal, "the session accepts what is illegal, at or after {:?}", self.server.last_head);
         self.server.judgement = Judgement::Legal;
+        assert!(self.server.useless <= self.useless_max, "a flood is not stopped");
         for id in &self.awaited {
             let stream = &self.streams[id];
             assert!(!stream.server_ended, "stream {id} was answered");
@@ -121,6 +122,7 @@ impl Referee {
 
     fn note(&mut self, head: FrameHead, payload: &[u8]) {
         let id = head.stream;
+        self.server.useless += u64::from(is_useless(head));
         match head.kind {
             kind::DATA => {
                 self.server.data_received += payload.len();
@@ -218,6 +220,16 @@ fn illegal_if(is_illegal: bool) -> Judgement {
 
 fn unclear_if(is_unclear: bool) -> Judgement {
     if is_unclear { Judgement::Unclear } else { Judgement::Legal }
+}
+
+/// Whatever the state of its stream.
+fn is_useless(head: FrameHead) -> bool {
+    match head.kind {
+        kind::HEADERS | kind::RST_STREAM | kind::GOAWAY => false,
+        kind::DATA => head.length == 0 && !head.has(flag::END_STREAM),
+        kind::SETTINGS | kind::PING => !head.has(flag::ACK),
+        _ => true,
+    }
 }
 
 fn unpadded(head: FrameHead, payload: &[u8]) -> Option<&[u8]> {

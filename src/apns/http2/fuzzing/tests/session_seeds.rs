@@ -146,7 +146,11 @@ fn limits() -> Vec<Seed> {
         seed("body_trickles", &[&READY, &window(10), &sent(900), &trickle, &[call::REPEAT, 9], &hand]),
         seed(
             "body_waits_and_is_answered",
-            &[&READY, &window(100), &sent(300), &serve(&ok(1)), &serve(&rst_stream(1, 0))],
+            &[&READY, &window(100), &sent(300), &serve(&ok(1)), &serve(&rst_stream(1, 0)), &sent(1)],
+        ),
+        seed(
+            "the_only_slot_is_answered_while_its_body_waits",
+            &[&READY, &serve(&settings(&[(3, 1)])), &window(100), &sent(300), &serve(&ok(1)), &sent(1), &sent(1)],
         ),
         seed(
             "body_waits_after_headers",
@@ -160,7 +164,7 @@ fn limits() -> Vec<Seed> {
         seed("connection_window_overflows", &[&READY, &serve(&window_update(0, 0x7fff_ffff)), &sent(1)]),
         seed(
             "connection_window_used_up",
-            &[&READY, &requests(9, 9_000), &hand, &serve(&window_update(0, 40_000)), &sent(9_000)],
+            &[&READY, &sent(9_000).repeat(9), &serve(&window_update(0, 20_000)), &sent(9_000).repeat(4)],
         ),
         seed(
             "less_table",
@@ -184,7 +188,7 @@ fn limits() -> Vec<Seed> {
 fn floods() -> Vec<Seed> {
     let again = [call::REPEAT, u8::MAX].repeat(6);
     let flood = |name, frame: &[u8]| seed(name, &[&READY, &sent(0), &serve(frame), &again]);
-    let late = data(1, 0, &[b'x'; 127]);
+    let late = data(1, flag::PADDED, &[100; 127]);
     vec![
         seed("ping_flood", &[&READY, &serve(&ping(0, 1)), &[call::REPEAT, 100, call::HAND_ALL], &again]),
         flood("settings_flood", &settings(&[])),
