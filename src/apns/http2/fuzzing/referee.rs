@@ -218,6 +218,12 @@ fn head(bytes: &[u8]) -> Option<FrameHead> {
     bytes.first_chunk().map(FrameHead::parse)
 }
 
+/// The head of a frame that begins in one slice and may go on in the other.
+fn head_across(first: &[u8], second: &[u8]) -> Option<FrameHead> {
+    let bytes: Vec<_> = first.iter().chain(second).copied().take(HEAD_LENGTH).collect();
+    head(&bytes)
+}
+
 fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, &byte| number << 8 | u32::from(byte))
 }

@@ -50,10 +50,10 @@ const ANSWERS: [&[u8]; 8] = [
     b"\x08\x03429\x0f\x26\x0230\x00\x0eapns-unique-id\x0242",
 ];
 
-/// Bytes of one input at most, so that no input takes long.
+/// Bytes served by one input at most, and as much for other work, so that no input takes long.
 const WORK_MAX: usize = 800_000;
 /// A read is cut into this many pieces at most.
-const PIECES_MAX: usize = 4_096;
+const PIECES_MAX: usize = 256;
 
 /// An input is a line of settings (see `Run::new`) and a list of calls. However the server's bytes are cut into reads, the
 /// same must happen.
@@ -177,6 +177,7 @@ impl Run {
             call::REPEAT => {
                 let count = usize::from(input.byte()) * 8;
                 let count = count.min((WORK_MAX - self.work.min(WORK_MAX)) / self.last_frame.len().max(1));
+                self.work += 32 * count;
                 self.feed(&self.last_frame.repeat(count));
             }
             call::SETTINGS => {
@@ -228,7 +229,7 @@ impl Run {
                 fields: &fields[..(shape >> 3 & 3) % 3],
                 body: &body,
             };
-            self.work += 100 + body.len() / 8;
+            self.work += 400 + body.len() / 8;
             let (id, waiting, slots) = (self.session.next_id(), self.session.output().len(), self.session.slots_free());
             match self.session.request(&request, id) {
                 Ok(opened) => {

@@ -1,6 +1,6 @@
 //! What the client writes: whole frames, in the right states, within the peer's limits, saying what was asked for.
 
-use super::{Frames, Referee, Stream, head, number};
+use super::{Frames, Referee, Stream, head_across, number};
 use crate::apns::http2::Fault;
 use crate::apns::http2::frame::{FrameHead, PAYLOAD_MAX, StreamId, flag, kind};
 
@@ -25,7 +25,7 @@ impl Referee {
         // A frame counts as begun with its first byte, though that may not yet tell which one it is.
         let rest = self.client.frames.rest();
         if !rest.is_empty()
-            && let Some(head) = head(&[rest, waiting].concat())
+            && let Some(head) = head_across(rest, waiting)
             && head.kind == kind::HEADERS
             && let Some(stream) = self.streams.get_mut(&head.stream)
         {

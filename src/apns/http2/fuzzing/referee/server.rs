@@ -1,6 +1,6 @@
 //! What the server sends: whether it is legal, and what follows from it for streams and limits.
 
-use super::{Block, Judgement, Referee, head, number};
+use super::{Block, Judgement, Referee, head_across, number};
 use crate::apns::http2::Fault;
 use crate::apns::http2::frame::{ErrorCode, FrameHead, PAYLOAD_MAX, STREAM_ID_MAX, StreamId, flag, kind};
 
@@ -57,7 +57,7 @@ impl Referee {
 
     /// What the head alone of the next frame tells.
     fn judge_next(&mut self, rest: &[u8]) {
-        if let Some(head) = head(&[self.server.frames.rest(), rest].concat()) {
+        if let Some(head) = head_across(self.server.frames.rest(), rest) {
             self.server.judgement = self.server.judgement.max(self.judge_head(head));
         }
     }
@@ -115,8 +115,8 @@ impl Referee {
             _ => false,
         };
         let initial_window = entries.iter().filter(|(id, _)| *id == 4).map(|(_, value)| i64::from(*value)).max();
-        let highest = self.streams.values().map(|stream| stream.window).max();
-        let may_overflow = initial_window.zip(highest).is_some_and(|(initial, window)| initial + window > WINDOW_MAX);
+        let overflows = |initial: i64| self.streams.values().any(|stream| initial + stream.window > WINDOW_MAX);
+        let may_overflow = initial_window.is_some_and(overflows);
         illegal_if(entries.len() > SETTINGS_MAX || entries.iter().any(is_illegal)).max(unclear_if(may_overflow))
     }
 
