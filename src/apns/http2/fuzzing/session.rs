@@ -50,12 +50,12 @@ const ANSWERS: [&[u8]; 8] = [
     b"\x08\x03429\x0f\x26\x0230\x00\x0eapns-unique-id\x0242",
 ];
 
-/// Bytes served by one input at most, and as much for other work, so that no input takes long.
+/// Bytes served by one input at most, other work counted as bytes too, so that no input takes long.
 const WORK_MAX: usize = 800_000;
 /// A read is cut into this many pieces at most.
 const PIECES_MAX: usize = 256;
 
-/// An input is a line of settings (see `Run::new`) and a list of calls. However the server's bytes are cut into reads, the
+/// An input is two bytes of settings (see `Run::new`) and a list of calls. However the server's bytes are cut into reads, the
 /// same must happen.
 pub fn session(input: &[u8]) {
     let mut input = Input::new(input);

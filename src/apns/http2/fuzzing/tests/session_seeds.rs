@@ -40,10 +40,6 @@ fn serve(stream: &[u8]) -> Vec<u8> {
     calls
 }
 
-fn answer(fields: &[(&str, &str)]) -> Vec<u8> {
-    block(fields)
-}
-
 fn seed(name: &'static str, parts: &[&[u8]]) -> Seed {
     (name, parts.concat())
 }
@@ -55,7 +51,7 @@ pub fn seeds() -> Vec<Seed> {
 fn beginnings() -> Vec<Seed> {
     let four = [request(2), request(2), request(3_000), request(2), vec![call::HAND_ALL]].concat();
     let window = [serve(&settings(&[(4, 1_000)])), vec![call::HAND_ALL]].concat();
-    let silent = [0xf0, 0x1f, call::HAND, 1, call::HAND, 100];
+    let silent = [call::HAND, 1, call::HAND, 100];
     vec![
         seed("recording", &[&READY, &window, &four, &serve(&recording())]),
         seed("first_settings", &[&NOT_READY, &silent, &serve(&settings(&[(3, 1), (1, 0), (6, 8_000)])), &sent(10)]),
@@ -69,11 +65,11 @@ fn beginnings() -> Vec<Seed> {
 
 fn answers() -> Vec<Seed> {
     let reason = b"{\"reason\":\"BadDeviceToken\"}";
-    let refused = answer(&[(":status", "400"), ("apns-id", "123e4567"), ("content-length", "27")]);
+    let refused = block(&[(":status", "400"), ("apns-id", "123e4567"), ("content-length", "27")]);
     let inserted = [&b"\x88\x40\x07apns-id\x02"[..], b"42\x40\x0eapns-unique-id\x8a"].concat();
-    let large = answer(&[(":status", "200"), ("x", &"y".repeat(9_000)), ("z", &"y".repeat(9_000))]);
+    let large = block(&[(":status", "200"), ("x", &"y".repeat(9_000)), ("z", &"y".repeat(9_000))]);
     let many = [&[0x88][..], &[0x90; 130]].concat();
-    let interim = headers(1, 0, &answer(&[(":status", "103")]));
+    let interim = headers(1, 0, &block(&[(":status", "103")]));
     let end = flag::END_STREAM;
     let with = |frames: &[Vec<u8>]| [&READY[..], &sent(100), &serve(&frames.concat())].concat();
     let cut = [
@@ -87,12 +83,12 @@ fn answers() -> Vec<Seed> {
         ("answer_in_pieces", with(&[headers(1, 0, &refused), data(1, 0, &reason[..9]), data(1, end, &reason[9..])])),
         ("answer_padded", with(&[headers(1, 0, &refused), data(1, 9, b"\x03{}...")])),
         ("answer_over_frames", with(&cut)),
-        ("answer_with_trailers", with(&[headers(1, 0, OK), headers(1, end, &answer(&[("a", "b")]))])),
+        ("answer_with_trailers", with(&[headers(1, 0, OK), headers(1, end, &block(&[("a", "b")]))])),
         ("answer_twice", with(&[headers(1, 0, OK), headers(1, 0, OK), ok(1)])),
         ("answer_after_interim_ones", with(&[interim.repeat(9), ok(1)])),
         ("answer_of_another_length", with(&[headers(1, 0, &refused), data(1, end, b"{}")])),
         ("answer_inserted", with(&[headers(1, end, &inserted), headers(1, end, b"\xbe\xbf")])),
-        ("answer_malformed", with(&[headers(1, end, &answer(&[("a", "b"), (":status", "200")]))])),
+        ("answer_malformed", with(&[headers(1, end, &block(&[("a", "b"), (":status", "200")]))])),
         ("answer_too_large", with(&[headers(1, end, &large)])),
         ("answer_of_too_many_fields", with(&[headers(1, end, &many)])),
         ("answer_with_a_faulty_block", with(&[headers(1, end, b"\x88\xff")])),
