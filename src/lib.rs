@@ -9,3 +9,4 @@ pub mod clock;
 pub mod drain;
 
 pub mod credentials;
+pub mod store;
