@@ -9,5 +9,11 @@ pub mod clock;
 pub mod drain;
 
 pub mod credentials;
+pub mod store;
 
 pub mod apns;
+
+pub mod events;
+pub mod registry;
+
+pub mod delivery;
