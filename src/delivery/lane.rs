@@ -33,7 +33,7 @@ const ROUNDS_MAX: usize = 16;
 #[derive(Clone)]
 pub struct Parts {
     pub clock: Clock,
-    pub events: Arc<Events>,
+    pub events: Events,
     pub metrics: Metrics,
     pub drain: Drain,
 }
@@ -124,20 +124,28 @@ impl Lane {
 
     /// Answers the callers of finished jobs, after what operators must be able to read is written.
     fn finish_jobs(&mut self) {
-        for mut job in self.work.finished() {
+        if !self.work.incidents.is_empty() {
+            let disconnections = std::mem::take(&mut self.work.incidents);
+            self.record(Records { disconnections, ..Records::default() }, || ());
+        }
+        for mut job in self.work.take_finished() {
             if job.records.is_empty() {
                 job.reply();
-                continue;
+            } else {
+                self.record(std::mem::take(&mut job.records), || job.reply());
             }
-            let Records { feedback, disconnections } = std::mem::take(&mut job.records);
-            let events = Arc::clone(&self.parts.events);
-            self.parts.drain.spawn("record", async move {
-                if let Err(error) = events.record(feedback, disconnections).await {
-                    tracing::error!(%error, "feedback could not be written");
-                }
-                job.reply();
-            });
         }
+    }
+
+    /// Writes what happened, then goes on with `then`.
+    fn record(&self, records: Records, then: impl FnOnce() + Send + 'static) {
+        let events = self.parts.events.clone();
+        self.parts.drain.spawn("record", async move {
+            if let Err(error) = events.record(records.feedback, records.disconnections).await {
+                tracing::error!(%error, "feedback and disconnections could not be written");
+            }
+            then();
+        });
     }
 
     /// Sleeps until something is due. `Ready` means that it is.

@@ -35,6 +35,15 @@ struct Books {
     answered: bool,
     /// An answer said that another connection would do better.
     leave: bool,
+    /// Why Apple said GOAWAY, where it did.
+    goaway: Option<Reason>,
+}
+
+/// What a connection's end means for the log that operators read.
+pub struct Epitaph {
+    /// Attempts whose fate nobody knows.
+    pub affected: u32,
+    pub reason: Reason,
 }
 
 /// Whether an attempt that ends may be followed by another.
@@ -113,11 +122,15 @@ impl Link {
         connection.cancel(|ticket| ticket.job == job, |event| books.note(event, work, Then::Stop));
     }
 
-    /// Ends all attempts: the socket is gone. Gives the number of those whose fate nobody knows.
-    pub fn close(self, work: &mut Work) -> u32 {
+    /// Ends all attempts: the socket is gone.
+    pub fn close(self, over: &Over, work: &mut Work) -> Epitaph {
         let Self { connection, mut books, .. } = self;
         connection.close(|event| books.note(event, work, Then::Retry));
-        books.lost
+        let otherwise = match over {
+            Over::Drained => NodeReason::GoneAway,
+            Over::Closed | Over::Broken(_) | Over::Silent | Over::Fault(_) => NodeReason::ConnectionLost,
+        };
+        Epitaph { affected: books.lost, reason: books.goaway.unwrap_or(otherwise.into()) }
     }
 
     fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], work: &mut Work) -> Poll<io::Result<bool>> {
@@ -184,7 +197,10 @@ impl Books {
                     Then::Stop => work.cut_off(tag, &end),
                 }
             }
-            Event::GoAway { last_id, code, debug } => goaway(last_id, code, debug, work),
+            Event::GoAway { last_id, code, debug } => {
+                let reason = goaway(last_id, code, debug, work).unwrap_or(NodeReason::GoneAway.into());
+                self.goaway.get_or_insert(reason);
+            }
             Event::Fault(fault) => tracing::warn!(%fault, "the gateway broke HTTP/2"),
             Event::Settings | Event::Pong(_) => {}
         }
@@ -192,7 +208,7 @@ impl Books {
 }
 
 /// Apple closes the connection. The session keeps the books; here is read why.
-fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) {
+fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) -> Option<Reason> {
     #[derive(serde::Deserialize)]
     struct Debug<'a> {
         #[serde(borrow)]
@@ -203,6 +219,7 @@ fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) {
     work.tally.metrics().goaway(reason.as_ref());
     let credential = [AppleReason::BadCertificate, AppleReason::BadCertificateEnvironment];
     if credential.iter().any(|bad| reason == Some(Reason::Apple(*bad))) {
-        work.credential_failed(reason);
+        work.credential_failed(reason.clone());
     }
+    reason
 }

@@ -1,12 +1,13 @@
 //! A lane's connections: which takes new work, which only finish what they have, and when another is opened.
 
-use super::link::Link;
+use super::link::{Epitaph, Link};
 use super::work::Work;
 use crate::apns::connect::{Connect, ConnectError, Connecting};
 use crate::apns::connection::Over;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::delivery::backoff;
+use crate::events::disconnection;
 use crate::registry::App;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -95,7 +96,8 @@ impl Pool {
     fn close(&mut self, at: usize, over: &Over, work: &mut Work) {
         let link = self.links.swap_remove(at);
         let useless = !link.has_answered();
-        let affected = link.close(work);
+        let Epitaph { affected, reason } = link.close(over, work);
+        work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, affected, work.now.unix));
         work.tally.metrics().connections.dec();
         match over {
             Over::Drained => tracing::debug!(app = %self.app.key, "connection to Apple drained"),

@@ -4,7 +4,7 @@ use crate::apns::response::Response;
 use crate::delivery::backoff::{self, Budget};
 use crate::delivery::job::{DeadSince, Job, Ticket};
 use crate::delivery::metrics::Tally;
-use crate::model::{NodeReason, Outcome, OutcomeKind, Reason};
+use crate::model::{Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Work {
     pub budget: Budget,
     /// The app's credential does not work.
     pub broken: Option<Broken>,
+    /// Ends of connections, to be written to the log.
+    pub incidents: Vec<Disconnection>,
     identifiers: u32,
     jobs: slab::Slab<Job>,
     /// Jobs with items that no attempt was made for, in order of arrival.
@@ -51,6 +53,7 @@ impl Work {
             tally,
             budget: Budget::default(),
             broken: None,
+            incidents: Vec::new(),
             identifiers: 1,
             jobs: slab::Slab::new(),
             fresh: VecDeque::new(),
@@ -75,8 +78,8 @@ impl Work {
     }
 
     /// Jobs whose items have all ended, to be answered.
-    pub fn finished(&mut self) -> impl Iterator<Item = Job> {
-        self.finished.drain(..)
+    pub fn take_finished(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.finished)
     }
 
     /// Whether no job is left.
