@@ -10,3 +10,6 @@ pub mod drain;
 
 pub mod credentials;
 pub mod store;
+
+pub mod events;
+pub mod registry;
