@@ -17,3 +17,5 @@ pub mod events;
 pub mod registry;
 
 pub mod delivery;
+
+pub mod simulator;
