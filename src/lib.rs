@@ -7,3 +7,5 @@ pub mod model;
 
 pub mod clock;
 pub mod drain;
+
+pub mod api;
