@@ -7,5 +7,8 @@ pub mod model;
 
 pub mod clock;
 pub mod drain;
+pub mod telemetry;
 
 pub mod api;
+
+pub mod config;
