@@ -1,0 +1,3 @@
+//! Sending: from a batch of notifications to their outcomes.
+
+pub mod intake;
