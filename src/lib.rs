@@ -9,6 +9,8 @@ pub mod clock;
 pub mod drain;
 pub mod telemetry;
 
+pub mod credentials;
+
 pub mod api;
 
 pub mod config;

@@ -1,0 +1,97 @@
+//! What proves to Apple who is sending: a certificate with its key, or a signing key for provider tokens.
+
+pub mod certificate;
+pub mod error;
+pub mod paths;
+pub mod sealed;
+pub mod secret;
+pub mod token;
+
+pub use certificate::Certificate;
+pub use error::CredentialError;
+pub use secret::Secret;
+pub use token::TokenKey;
+
+use crate::model::Environment;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A credential as its owner hands it in, nothing checked yet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Material {
+    /// PEM: the certificate, its chain if any, and its private key in one text.
+    Certificate { pem: Secret },
+    /// The text of Apple's `.p8` file, and the two ids that Apple shows beside it.
+    Key { p8: Secret, key_id: String, team_id: String },
+}
+
+/// A credential ready for use.
+#[derive(Debug)]
+pub enum Credential {
+    Certificate(Box<Certificate>),
+    Token(TokenKey),
+}
+
+/// What may be told about a credential: nothing secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// `certificate` or `token`.
+    pub kind: &'static str,
+    /// SHA-256 in hex: of the certificate, or of the signing key's public key.
+    pub fingerprint: String,
+    /// The topics a certificate names; empty for a signing key, which does not say.
+    pub topics: Vec<String>,
+    pub team_id: Option<String>,
+    pub key_id: Option<String>,
+    /// UNIX seconds; signing keys do not expire.
+    pub expires_at: Option<i64>,
+}
+
+impl Summary {
+    /// Whole days until it expires, negative once it has.
+    pub fn days_left(&self, now: u64) -> Option<i64> {
+        self.expires_at.map(|end| end.saturating_sub_unsigned(now).div_euclid(SECONDS_PER_DAY))
+    }
+}
+
+impl Credential {
+    /// Reads and checks everything that does not depend on where and when it is used.
+    pub fn parse(material: &Material) -> Result<Self, CredentialError> {
+        match material {
+            Material::Certificate { pem } => Ok(Self::Certificate(Box::new(Certificate::parse(pem.expose())?))),
+            Material::Key { p8, key_id, team_id } => Ok(Self::Token(TokenKey::parse(p8.expose(), key_id, team_id)?)),
+        }
+    }
+
+    /// Whether it can be used for this environment at this time (UNIX seconds). Apple alone knows that of a signing key.
+    pub fn check(&self, environment: Environment, now: u64) -> Result<(), CredentialError> {
+        match self {
+            Self::Certificate(certificate) => certificate.check(environment, now),
+            Self::Token(_) => Ok(()),
+        }
+    }
+
+    /// The topic a certificate stands for.
+    pub fn base_topic(&self) -> Option<&str> {
+        match self {
+            Self::Certificate(certificate) => certificate.base_topic(),
+            Self::Token(_) => None,
+        }
+    }
+
+    pub fn summary(&self) -> Summary {
+        match self {
+            Self::Certificate(certificate) => certificate.summary(),
+            Self::Token(key) => key.summary(),
+        }
+    }
+}
+
+/// SHA-256 in lower-case hex.
+fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,189 @@
+//! What is read from Apple's kinds of certificates, and every way one can be refused.
+
+use super::*;
+use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use p256::pkcs8::PrivateKeyInfoRef;
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+
+/// A certificate and its key on secp256k1.
+const ODD_CURVE: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQggoArK68KtQVqPK3GfZgR
+dEtSjgMIAeC3B2x9unyx6TuhRANCAATscO6yxEGQrrIwHA1vxQKd9DZpjTc6mrXY
+1bi/fAYPheO23mw3/r5hyz+R11fDULMCIgo+SjfvQqnDDLZVFx0x
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBbjCCARSgAwIBAgIULKtIrfJEENeUF8GsSUBN6OQ1wtQwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDb2RkMB4XDTI2MTEyMzEzMTk1NFoXDTM2MTEyMDEzMTk1NFow
+DjEMMAoGA1UEAwwDb2RkMFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE7HDussRBkK6y
+MBwNb8UCnfQ2aY03Opq12NW4v3wGD4Xjtt5sN/6+Ycs/kddXw1CzAiIKPko370Kp
+wwy2VRcdMaNTMFEwHQYDVR0OBBYEFCeRUAMUb0/bkUGRWgnmxVSBgMdxMB8GA1Ud
+IwQYMBaAFCeRUAMUb0/bkUGRWgnmxVSBgMdxMA8GA1UdEwEB/wQFMAMBAf8wCgYI
+KoZIzj0EAwIDSAAwRQIhAManJWVqZShs86BISTEyYzHj3dgh8NWu4DW9gMtFnGfs
+AiBNM4MntK8vJRiz9ZnBtvLQiGFQ7+d8LqApkZcvvdKRnQ==
+-----END CERTIFICATE-----
+";
+
+fn refusal(pem: &str) -> CredentialError {
+    Certificate::parse(pem.as_bytes()).expect_err("a bad certificate")
+}
+
+/// The key inside PKCS#8 in the older form of its algorithm.
+fn in_old_form(key: &KeyPair, label: &str) -> String {
+    let pkcs8 = key.serialize_der();
+    let inner = STANDARD.encode(PrivateKeyInfoRef::try_from(pkcs8.as_slice()).unwrap().private_key.as_bytes());
+    format!("-----BEGIN {label}-----\n{inner}\n-----END {label}-----\n")
+}
+
+fn rsa() -> Recipe {
+    Recipe { key: KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(), ..Recipe::default() }
+}
+
+#[test]
+fn a_universal_certificate_names_its_topics_and_team() {
+    const TOPICS: &[&str] = &["com.example.app", "com.example.app.voip", "com.example.app.complication"];
+    let recipe = Recipe { topics: TOPICS, ..Recipe::default() };
+    let certificate = Certificate::parse(recipe.pem().as_bytes()).unwrap();
+    let summary = certificate.summary();
+    assert_eq!(certificate.base_topic(), Some("com.example.app"));
+    assert_eq!(summary.topics, TOPICS);
+    assert_eq!((summary.kind, summary.team_id.as_deref(), summary.key_id), ("certificate", Some("TEAM123456"), None));
+    assert_eq!((summary.fingerprint.len(), summary.expires_at), (64, Some(EXPIRES_AT)));
+    assert_eq!(certificate.check(Environment::Sandbox, NOW), Ok(()));
+    assert_eq!(certificate.check(Environment::Production, NOW), Ok(()));
+}
+
+#[test]
+fn without_a_list_the_uid_is_the_only_topic() {
+    let pem = Recipe::default().pem();
+    assert_eq!(Certificate::parse(pem.as_bytes()).unwrap().summary().topics, ["com.example.app"]);
+    let nameless = Recipe { uid: None, ..Recipe::default() };
+    let certificate = Certificate::parse(nameless.pem().as_bytes()).unwrap();
+    assert_eq!((certificate.base_topic(), certificate.summary().topics.len()), (None, 0));
+}
+
+#[test]
+fn the_fingerprint_is_the_one_openssl_shows() {
+    let recipe = Recipe::default();
+    let pem = recipe.certificate_pem();
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let certificate = Certificate::parse((pem + &recipe.key.serialize_pem()).as_bytes()).unwrap();
+    assert_eq!(certificate.fingerprint(), sha256_hex(&der));
+}
+
+#[test]
+fn a_key_may_be_pkcs8_pkcs1_or_sec1_and_stand_before_or_after_its_certificate() {
+    let (rsa, curve) = (rsa(), Recipe::default());
+    let texts = [
+        rsa.pem(),
+        rsa.certificate_pem() + &in_old_form(&rsa.key, "RSA PRIVATE KEY"),
+        curve.pem(),
+        in_old_form(&curve.key, "EC PRIVATE KEY") + &curve.certificate_pem(),
+        curve.pem().replace('\n', "\r\n"),
+    ];
+    for text in texts {
+        let certificate = Certificate::parse(text.as_bytes()).unwrap_or_else(|refused| panic!("{refused}: {text}"));
+        let (chain, key) = certificate.client_auth();
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_client_auth_cert(chain, key);
+        assert!(client.is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn the_leaf_is_found_wherever_it_stands_and_its_issuers_follow_it() {
+    let (issuer, leaf) = (Recipe { uid: Some("issuer"), ..Recipe::default() }, Recipe::default());
+    let text = issuer.certificate_pem() + &leaf.pem();
+    let certificate = Certificate::parse(text.as_bytes()).unwrap();
+    let (chain, _) = certificate.client_auth();
+    assert_eq!(certificate.base_topic(), Some("com.example.app"));
+    assert_eq!((chain.len(), sha256_hex(&chain[0])), (2, certificate.fingerprint().to_owned()));
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let recipe = Recipe::default();
+    assert_eq!(refusal("not PEM at all"), CredentialError::NotPem);
+    assert_eq!(refusal(""), CredentialError::NotPem);
+    assert_eq!(refusal(&recipe.pem().replace('\n', " ")), CredentialError::NotPem);
+    assert_eq!(refusal(&recipe.pem().replace("-----END CERTIFICATE-----", "")), CredentialError::NotPem);
+    assert_eq!(refusal(&recipe.certificate_pem()), CredentialError::KeyMissing);
+    assert_eq!(refusal(&recipe.key.serialize_pem()), CredentialError::CertificateMissing);
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let text = Recipe::default().certificate_pem() + &KeyPair::generate().unwrap().serialize_pem();
+    assert_eq!(refusal(&text), CredentialError::KeyMismatch);
+    assert_eq!(
+        refusal(&(rsa().certificate_pem() + &Recipe::default().key.serialize_pem())),
+        CredentialError::KeyMismatch
+    );
+}
+
+#[test]
+fn an_encrypted_key_is_refused_with_what_to_do() {
+    let recipe = Recipe::default();
+    let modern = recipe.pem().replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let old = recipe.pem().replace(
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,0011223344556677\n",
+    );
+    for text in [modern, old] {
+        assert_eq!(refusal(&text), CredentialError::KeyEncrypted);
+    }
+    assert!(CredentialError::KeyEncrypted.to_string().contains("openssl"));
+}
+
+#[test]
+fn damaged_contents_are_told_apart() {
+    let recipe = Recipe::default();
+    let junk = |label: &str| format!("-----BEGIN {label}-----\nAAECAwQ=\n-----END {label}-----\n");
+    assert_eq!(refusal(&(junk("CERTIFICATE") + &recipe.key.serialize_pem())), CredentialError::CertificateUnreadable);
+    assert_eq!(refusal(&(recipe.certificate_pem() + &junk("PRIVATE KEY"))), CredentialError::KeyUnreadable);
+}
+
+#[test]
+fn a_curve_that_tls_does_not_use_is_refused_by_that_name() {
+    assert_eq!(refusal(ODD_CURVE), CredentialError::UnknownCurve);
+}
+
+#[test]
+fn a_certificate_is_refused_from_its_last_second_on() {
+    let certificate = Certificate::parse(Recipe::default().pem().as_bytes()).unwrap();
+    let end = EXPIRES_AT as u64;
+    assert_eq!(certificate.check(Environment::Sandbox, end - 1), Ok(()));
+    let refused = certificate.check(Environment::Sandbox, end).unwrap_err();
+    assert!(refused.to_string().contains("2030"), "{refused}");
+    assert_eq!(refused.reason(), "certificate_expired");
+    let summary = certificate.summary();
+    assert_eq!(summary.days_left(end - 86_400), Some(1));
+    assert_eq!(summary.days_left(end - 1), Some(0));
+    assert_eq!(summary.days_left(end + 1), Some(-1));
+}
+
+#[test]
+fn a_certificate_serves_the_environments_it_is_marked_for_and_an_unmarked_one_both() {
+    let table = [(true, false, [true, false]), (false, true, [false, true]), (false, false, [true, true])];
+    for (sandbox, production, allowed) in table {
+        let recipe = Recipe { sandbox, production, ..Recipe::default() };
+        let certificate = Certificate::parse(recipe.pem().as_bytes()).unwrap();
+        assert_eq!(Environment::ALL.map(|environment| certificate.check(environment, NOW).is_ok()), allowed);
+    }
+    let recipe = Recipe { production: false, ..Recipe::default() };
+    let refused = Certificate::parse(recipe.pem().as_bytes()).unwrap().check(Environment::Production, NOW);
+    let expected = CredentialError::WrongEnvironment { allowed: Environment::Sandbox, wanted: Environment::Production };
+    assert_eq!(refused, Err(expected));
+}
+
+#[test]
+fn a_certificate_prints_its_fingerprint_and_nothing_else() {
+    let certificate = Certificate::parse(Recipe::default().pem().as_bytes()).unwrap();
+    assert_eq!(format!("{certificate:?}"), format!("Certificate({})", certificate.fingerprint()));
+}

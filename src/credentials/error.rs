@@ -1,0 +1,62 @@
+//! Why a credential is refused: each fault its own variant, with what to do about it.
+
+use crate::model::Environment;
+
+/// A credential that cannot be used. Nothing of the credential's secret part is ever in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    #[error(
+        "the certificate is not PEM: give one text with the certificate and its key, line breaks and the BEGIN and END lines included"
+    )]
+    NotPem,
+    #[error("the PEM text has no certificate: add the `BEGIN CERTIFICATE` block to the one of the private key")]
+    CertificateMissing,
+    #[error("the PEM text has no private key: add the `BEGIN PRIVATE KEY` block to the one of the certificate")]
+    KeyMissing,
+    #[error("the private key is encrypted, which is not supported: decrypt it, e.g. with `openssl pkey -in old.pem`")]
+    KeyEncrypted,
+    #[error("the certificate cannot be read as X.509: export it again")]
+    CertificateUnreadable,
+    #[error("the private key cannot be read as PKCS#8, PKCS#1 (RSA of 2048 bits or more) or SEC1: export it again")]
+    KeyUnreadable,
+    #[error("the certificate's key is on an elliptic curve that TLS does not use: make one on P-256, or with RSA-2048")]
+    UnknownCurve,
+    #[error("the private key does not belong to the certificate: export the two together")]
+    KeyMismatch,
+    #[error("the certificate expired on {on}: renew it in Apple's developer portal")]
+    Expired { on: String },
+    #[error(
+        "the certificate is for {allowed} only, and the app is for {wanted}: use the other environment, or another certificate"
+    )]
+    WrongEnvironment { allowed: Environment, wanted: Environment },
+    #[error("the signing key cannot be read: give the text of the .p8 file as Apple made it")]
+    SigningKeyUnreadable,
+    #[error("the signing key is not an elliptic curve key on P-256, as Apple's are: give the .p8 file Apple made")]
+    SigningKeyWrongCurve,
+    #[error("`key_id` is not 10 characters of A-Z 0-9: it stands beside the key in Apple's developer portal")]
+    BadKeyId,
+    #[error("`team_id` is not 10 characters of A-Z 0-9: it stands under Membership in Apple's developer portal")]
+    BadTeamId,
+}
+
+impl CredentialError {
+    /// The stable word for it in an answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotPem => "certificate_not_pem",
+            Self::CertificateMissing => "certificate_missing",
+            Self::KeyMissing => "key_missing",
+            Self::KeyEncrypted => "key_encrypted",
+            Self::CertificateUnreadable => "certificate_unreadable",
+            Self::KeyUnreadable => "key_unreadable",
+            Self::UnknownCurve => "unknown_curve",
+            Self::KeyMismatch => "key_mismatch",
+            Self::Expired { .. } => "certificate_expired",
+            Self::WrongEnvironment { .. } => "wrong_environment",
+            Self::SigningKeyUnreadable => "signing_key_unreadable",
+            Self::SigningKeyWrongCurve => "signing_key_wrong_curve",
+            Self::BadKeyId => "bad_key_id",
+            Self::BadTeamId => "bad_team_id",
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Credentials given as a path on the server: which files may be read for whom.
+
+use super::Secret;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Largest credential file, in bytes.
+pub const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why a credential file is not read. Callers of the API get the same answer whatever stands, or does not stand, at a path.
+#[derive(Debug, thiserror::Error)]
+pub enum PathError {
+    #[error("paths are not read, since no `credentials_dir` is configured: send the credential's text itself")]
+    NotConfigured,
+    #[error(
+        "no such credential: only regular files of at most {FILE_BYTES_MAX} bytes inside the configured `credentials_dir` are read"
+    )]
+    NotInside,
+    #[error("the credential file {path} cannot be read: {source}")]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the credential file {path} is no regular file of at most {FILE_BYTES_MAX} bytes")]
+    Unsuitable { path: PathBuf },
+}
+
+impl PathError {
+    /// The stable word for it in an answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotConfigured => "credential_paths_off",
+            Self::NotInside | Self::Unreadable { .. } | Self::Unsuitable { .. } => "credential_path_refused",
+        }
+    }
+}
+
+/// Whether a `certificate` or `key` field holds the credential itself rather than a path to it.
+pub fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN ")
+}
+
+/// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a symbolic link
+/// leads out. Blocks for as long as the disk does.
+pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
+    let root = credentials_dir.ok_or(PathError::NotConfigured)?;
+    let root = root.canonicalize().map_err(|_| PathError::NotInside)?;
+    let real = root.join(path).canonicalize().map_err(|_| PathError::NotInside)?;
+    if !real.starts_with(&root) {
+        return Err(PathError::NotInside);
+    }
+    read_regular(&real).ok().flatten().ok_or(PathError::NotInside)
+}
+
+/// Reads a file named by the operator's own configuration, wherever it is. Blocks for as long as the disk does.
+pub fn read_trusted(path: &Path) -> Result<Secret, PathError> {
+    match read_regular(path) {
+        Ok(Some(secret)) => Ok(secret),
+        Ok(None) => Err(PathError::Unsuitable { path: path.to_owned() }),
+        Err(source) => Err(PathError::Unreadable { path: path.to_owned(), source }),
+    }
+}
+
+/// `None` for what is not a regular file, is too large, or was swapped for another between the look and the opening.
+fn read_regular(path: &Path) -> io::Result<Option<Secret>> {
+    let seen = fs::metadata(path)?;
+    // Looked at first, since opening a pipe would wait for its writer.
+    if !seen.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    if (opened.dev(), opened.ino()) != (seen.dev(), seen.ino()) {
+        return Ok(None);
+    }
+    // Reserved at once: a growing vector would leave copies of the key behind.
+    let mut bytes = Vec::with_capacity(FILE_BYTES_MAX as usize + 1);
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let secret = Secret::from(bytes);
+    Ok((secret.expose().len() as u64 <= FILE_BYTES_MAX).then_some(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_inside_is_read_by_its_relative_and_by_its_absolute_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("app.pem");
+        fs::write(&file, "pem").unwrap();
+        for path in ["app.pem", "./app.pem", file.to_str().unwrap()] {
+            assert_eq!(read_inside(Some(dir.path()), path).unwrap(), Secret::from("pem"));
+        }
+        assert_eq!(read_trusted(&file).unwrap(), Secret::from("pem"));
+    }
+
+    #[test]
+    fn no_path_leads_out_and_every_refusal_reads_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("credentials");
+        fs::create_dir_all(root.join("folder")).unwrap();
+        fs::create_dir(dir.path().join("credentials-old")).unwrap();
+        let outside = dir.path().join("outside.pem");
+        fs::write(&outside, "pem").unwrap();
+        fs::write(dir.path().join("credentials-old/app.pem"), "pem").unwrap();
+        fs::write(root.join("large.pem"), vec![b'x'; FILE_BYTES_MAX as usize + 1]).unwrap();
+        symlink(&outside, root.join("link.pem")).unwrap();
+        symlink(dir.path(), root.join("up")).unwrap();
+        let paths = [
+            "../outside.pem",
+            "folder/../../outside.pem",
+            outside.to_str().unwrap(),
+            "link.pem",
+            "up/outside.pem",
+            "../credentials-old/app.pem",
+            "missing.pem",
+            "large.pem",
+            "folder",
+            "/etc/passwd",
+            "/dev/zero",
+            "nul\0byte",
+            "",
+        ];
+        for path in paths {
+            let refused = read_inside(Some(&root), path).expect_err(path);
+            assert!(matches!(refused, PathError::NotInside), "{path}: {refused}");
+        }
+    }
+
+    #[test]
+    fn without_a_directory_no_path_is_read() {
+        assert!(matches!(read_inside(None, "/etc/passwd"), Err(PathError::NotConfigured)));
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_its_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(matches!(read_trusted(&pipe), Err(PathError::Unsuitable { .. })));
+    }
+}

@@ -1,0 +1,102 @@
+//! A `.p8` signing key, and the provider tokens (JWT, ES256) it makes.
+
+use super::{CredentialError, Summary, sha256_hex};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p256::NistP256;
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::elliptic_curve::ALGORITHM_OID;
+use p256::pkcs8::{AssociatedOid, EncodePublicKey, PrivateKeyInfoRef};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// All tokens of one half hour are the same token, on every node: Apple refuses ones older than an hour, and updates more
+/// often than every 20 minutes.
+pub const BUCKET_SECONDS: u64 = 1_800;
+
+/// Length of Apple's key and team ids.
+const ID_LENGTH: usize = 10;
+
+/// Signs provider tokens for one team. The key is wiped when dropped.
+pub struct TokenKey {
+    key: SigningKey,
+    key_id: String,
+    team_id: String,
+    fingerprint: String,
+}
+
+impl TokenKey {
+    /// Reads the text of a `.p8` file: PKCS#8 in PEM, P-256.
+    pub fn parse(p8: &[u8], key_id: &str, team_id: &str) -> Result<Self, CredentialError> {
+        if !is_apple_id(key_id) {
+            return Err(CredentialError::BadKeyId);
+        }
+        if !is_apple_id(team_id) {
+            return Err(CredentialError::BadTeamId);
+        }
+        let der = PrivatePkcs8KeyDer::from_pem_slice(p8).map_err(|_| CredentialError::SigningKeyUnreadable)?;
+        let der = Zeroizing::new(der);
+        let info = PrivateKeyInfoRef::try_from(der.secret_pkcs8_der());
+        let info = info.map_err(|_| CredentialError::SigningKeyUnreadable)?;
+        if info.algorithm.assert_oids(ALGORITHM_OID, NistP256::OID).is_err() {
+            return Err(CredentialError::SigningKeyWrongCurve);
+        }
+        let key = SigningKey::try_from(info).map_err(|_| CredentialError::SigningKeyUnreadable)?;
+        let public = key.verifying_key().to_public_key_der().map_err(|_| CredentialError::SigningKeyUnreadable)?;
+        let fingerprint = sha256_hex(public.as_bytes());
+        Ok(Self { key, key_id: key_id.to_owned(), team_id: team_id.to_owned(), fingerprint })
+    }
+
+    /// The `authorization` header at `now` (UNIX seconds), and the bucket it belongs to: its `iat`. The same bucket gives the
+    /// same bytes in every process (RFC 6979), so that a fleet shows Apple one token without sharing anything.
+    pub fn authorization(&self, now: u64) -> (String, u64) {
+        let issued_at = now - now % BUCKET_SECONDS;
+        let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, self.key_id);
+        let claims = format!(r#"{{"iss":"{}","iat":{issued_at}}}"#, self.team_id);
+        let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature: Signature = self.key.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature.to_bytes(), &mut token);
+        (format!("bearer {token}"), issued_at)
+    }
+
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    pub fn team_id(&self) -> &str {
+        &self.team_id
+    }
+
+    /// SHA-256 in hex of the public key (SubjectPublicKeyInfo).
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    pub fn summary(&self) -> Summary {
+        Summary {
+            kind: "token",
+            fingerprint: self.fingerprint.clone(),
+            topics: Vec::new(),
+            team_id: Some(self.team_id.clone()),
+            key_id: Some(self.key_id.clone()),
+            expires_at: None,
+        }
+    }
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "TokenKey({} of {})", self.key_id, self.team_id)
+    }
+}
+
+fn is_apple_id(text: &str) -> bool {
+    text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What a signing key must do, with the key of RFC 6979 A.2.5 and a token computed apart from this code.
+
+use super::*;
+use crate::credentials::testing::{NOW, Recipe};
+
+const P8: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgya+p2EW6dRZrXCFX
+Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth
++mzmaWIuYPKftnkD/hAIuLyZpBrp6VYovGTy8bIMLX6fUXejwpTURiKZ
+-----END PRIVATE KEY-----
+";
+const P384: &str = "-----BEGIN PRIVATE KEY-----
+MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDBlQW9Yg6PmGzalVIVR
+3/QtZMa3biTsBL0DKccE3O8w5dUvoycM6g0AdlCvK7oGY1ChZANiAARW8MRYjf+Z
+q4CvnUECQmtbfdAH8RDbOstgcsEMnsSgBCkJ4etGQIOBqWILHqydd24TfRbDJywy
+ruZ8sZDhlRl3sYrM9nUvCYL9z+SZHtBhpujOzLv3KJ9aTHgoZj+YyBo=
+-----END PRIVATE KEY-----
+";
+
+fn parse(p8: &str) -> Result<TokenKey, CredentialError> {
+    TokenKey::parse(p8.as_bytes(), "KEY1234567", "TEAM123456")
+}
+
+#[test]
+fn every_node_signs_the_identical_token() {
+    let expected = "bearer eyJhbGciOiJFUzI1NiIsImtpZCI6IktFWTEyMzQ1NjcifQ.eyJpc3MiOiJURUFNMTIzNDU2IiwiaWF0IjoxODAwMDAwMDAwfQ\
+        .lu5mras-k93HEB-95L-FONvXpyFvHrdLlZdI77JLd7rxoEhuTVBI-DfxdrJoX31kCyVYYfaKo3AJgV8z6wvaCw";
+    assert_eq!(parse(P8).unwrap().authorization(NOW), (expected.to_owned(), NOW));
+}
+
+#[test]
+fn the_token_changes_with_the_half_hour_only() {
+    let key = parse(P8).unwrap();
+    let (first, bucket) = key.authorization(NOW);
+    assert_eq!(key.authorization(NOW + 1_799), (first.clone(), bucket));
+    let (second, next) = key.authorization(NOW + 1_800);
+    assert_eq!(next, bucket + BUCKET_SECONDS);
+    assert_ne!(second, first);
+}
+
+#[test]
+fn the_fingerprint_is_that_of_the_public_key() {
+    let summary = parse(P8).unwrap().summary();
+    assert_eq!(summary.fingerprint, "5a7a78cca4a0f420d9bc62bb669c3c2759e39f723d3ae10dcbe0f0815a07ecd4");
+    assert_eq!((summary.kind, summary.expires_at), ("token", None));
+    assert_eq!(summary.days_left(NOW), None);
+}
+
+#[test]
+fn line_ends_of_another_system_and_text_around_the_key_are_tolerated() {
+    let windows = format!("my key:\r\n{}", P8.replace('\n', "\r\n"));
+    assert!(parse(&windows).is_ok());
+}
+
+#[test]
+fn what_is_no_key_of_apples_is_refused() {
+    assert_eq!(parse("a key").err(), Some(CredentialError::SigningKeyUnreadable));
+    assert_eq!(parse(&P8.replace("MIGHAgEA", "MIGHAgEB")).err(), Some(CredentialError::SigningKeyUnreadable));
+    assert_eq!(parse(&Recipe::default().certificate_pem()).err(), Some(CredentialError::SigningKeyUnreadable));
+    assert_eq!(parse(P384).err(), Some(CredentialError::SigningKeyWrongCurve));
+}
+
+#[test]
+fn ids_are_ten_capitals_and_digits() {
+    for bad in ["", "KEY123456", "KEY12345678", "key1234567", "KEY12345\"6", "KEY123456É"] {
+        assert_eq!(TokenKey::parse(P8.as_bytes(), bad, "TEAM123456").err(), Some(CredentialError::BadKeyId), "{bad}");
+        assert_eq!(TokenKey::parse(P8.as_bytes(), "KEY1234567", bad).err(), Some(CredentialError::BadTeamId), "{bad}");
+    }
+}
+
+#[test]
+fn a_signing_key_does_not_print() {
+    assert_eq!(format!("{:?}", parse(P8).unwrap()), "TokenKey(KEY1234567 of TEAM123456)");
+}
