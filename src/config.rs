@@ -1,12 +1,12 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
-mod endpoint;
 mod reader;
 
-pub use endpoint::Endpoint;
 pub use reader::{Fault, Faults};
 
 use crate::api::Limits;
+use crate::apns::endpoint::Endpoint;
+use crate::model::Environment;
 use crate::telemetry::logging;
 use reader::Reader;
 use std::net::SocketAddr;
@@ -87,8 +87,8 @@ fn apple(read: &mut Reader<'_>) -> Apple {
         read.fault("apple.port", "Apple listens on 443 and 2197");
     }
     Apple {
-        sandbox: read.optional("apple.sandbox").unwrap_or_else(|| Endpoint::apple_sandbox(port)),
-        production: read.optional("apple.production").unwrap_or_else(|| Endpoint::apple_production(port)),
+        sandbox: read.optional("apple.sandbox").unwrap_or_else(|| Endpoint::apple(Environment::Sandbox, port)),
+        production: read.optional("apple.production").unwrap_or_else(|| Endpoint::apple(Environment::Production, port)),
         ca_file: read.optional("apple.ca_file"),
     }
 }
@@ -100,6 +100,7 @@ fn limits(read: &mut Reader<'_>) -> Limits {
         body_bytes: number(read, "limits.body_bytes", 1024..=1024 * MIB) as usize,
         items: number(read, "limits.items", 1..=1_000_000) as usize,
         in_flight_bytes: number(read, "limits.in_flight_bytes", 1024..=MIB * MIB) as usize,
+        in_flight_app_bytes: number(read, "limits.in_flight_app_bytes", 1024..=MIB * MIB) as usize,
         header_list_bytes: number(read, "limits.header_list_bytes", 1024..=MIB) as usize,
         connections: number(read, "limits.connections", 1..=1_000_000) as usize,
         streams_per_connection: number(read, "limits.streams_per_connection", 1..=10_000) as u32,

@@ -12,7 +12,7 @@ use crate::delivery::{Intake, intake, metrics};
 use crate::drain::Drain;
 use crate::events::Events;
 use crate::registry::Registry;
-use crate::store::{self, Store, sqlite};
+use crate::store::{Sqlite, StoreError};
 use crate::telemetry;
 use std::io;
 use std::net::SocketAddr;
@@ -27,13 +27,11 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(25);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
-    Store(#[from] store::StoreError),
+    Store(#[from] StoreError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: SocketAddr, cause: io::Error },
-    #[error("a metric is declared twice: {0}")]
-    Metrics(#[from] prometheus::Error),
 }
 
 /// What the world outside is to a node.
@@ -63,9 +61,9 @@ impl Node {
     pub async fn build(config: Config, world: World) -> Result<Self, StartError> {
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let store: Arc<dyn Store> = Arc::new(sqlite::Sqlite::open(&config.data_dir, &lanes)?);
-        let registry = Registry::load(Arc::clone(&store), world.clock.clone()).await?;
-        let events = Arc::new(Events::new(store));
+        let store = Arc::new(Sqlite::open(&config.data_dir)?);
+        let registry = Registry::load(store.clone(), world.clock.clone(), lanes.clone()).await?;
+        let events = Events::new(store);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple = Apple {
             connect: world.connect,
@@ -75,24 +73,30 @@ impl Node {
         };
         let parts = Parts {
             clock: world.clock.clone(),
-            events: Arc::clone(&events),
-            metrics: metrics::Metrics::register(telemetry.registry())?,
+            events: events.clone(),
+            metrics: metrics::Metrics::new(&telemetry),
             drain: lanes.clone(),
         };
         let limits = config.limits;
-        let bounds = intake::Limits { node_bytes: limits.in_flight_bytes, app_bytes: limits.in_flight_bytes_per_app };
-        let intake = Intake::new(Lanes::new(apple, parts), bounds);
+        let bounds = intake::Limits { node_bytes: limits.in_flight_bytes, app_bytes: limits.in_flight_app_bytes };
+        let intake = Arc::new(Intake::new(Lanes::new(apple, parts), bounds));
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
-        let api = Api { registry, intake, events, clock: world.clock, telemetry, limits, bodies };
+        let (clock, credentials_dir) = (world.clock, config.credentials_dir);
+        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir };
         Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes })
     }
 
     /// Where it listens; the port that was really bound.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The apps of this node.
+    pub fn registry(&self) -> &Registry {
+        &self.api.registry
     }
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.

@@ -10,6 +10,8 @@ pub struct Limits {
     pub items: usize,
     /// Bytes of all bodies that are read or answered at one time.
     pub in_flight_bytes: usize,
+    /// The same for the notifications of one app.
+    pub in_flight_app_bytes: usize,
     /// Names and values of a request's headers.
     pub header_list_bytes: usize,
     /// Connections open at one time.
@@ -30,6 +32,7 @@ impl Default for Limits {
             body_bytes: 4 << 20,
             items: 10_000,
             in_flight_bytes: 256 << 20,
+            in_flight_app_bytes: 128 << 20,
             header_list_bytes: 16 << 10,
             connections: 10_000,
             streams_per_connection: 100,

@@ -69,7 +69,7 @@ impl Beside {
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.context("the simulator does not start")?;
-        let endpoint = Endpoint::parse(&format!("https://{}", simulator.address()))?;
+        let endpoint = format!("https://{}", simulator.address()).parse::<Endpoint>().map_err(anyhow::Error::msg)?;
         config.apple.sandbox = endpoint.clone();
         config.apple.production = endpoint;
         config.apple.ca_file = simulator.identity().file("ca.pem");
@@ -80,7 +80,7 @@ impl Beside {
     pub async fn provision_demo(&self, node: &Node) -> anyhow::Result<()> {
         let key = AppKey::new(AppId::new(DEMO_APP)?, Environment::Sandbox);
         let pem = Secret::from(self.simulator.identity().client_pem.clone().into_bytes());
-        node.registry().provision(key, Provision::new(Material::Certificate { pem })).await?;
+        node.registry().provision(Provision::new(key, Material::Certificate { pem })).await?;
         Ok(())
     }
 

@@ -21,7 +21,7 @@ fn the_documented_file_is_the_defaults() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log, logging::Config::default());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8088");
-    assert_eq!(config.apple.production, Endpoint { host: "api.push.apple.com".to_owned(), port: 443 });
+    assert_eq!(config.apple.production, Endpoint::apple(Environment::Production, 443));
     assert_eq!((config.credentials_dir, config.insecure), (None, false));
 }
 
@@ -39,7 +39,7 @@ fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
         .collect();
     let config = read(&whole.join("\n")).unwrap();
     assert_eq!(config.credentials_dir, Some("/etc/pyapns/credentials".into()));
-    assert_eq!(config.apple.sandbox, Endpoint { host: "localhost".to_owned(), port: 2197 });
+    assert_eq!(config.apple.sandbox, "https://localhost:2197".parse().unwrap());
     assert!(!config.apple.sandbox.is_apple());
 }
 
@@ -54,7 +54,7 @@ fn a_variable_wins_over_the_file_and_the_file_over_the_default() {
     let config = Config::read(Some(File { name: "test.toml", text }), &variable).unwrap();
     assert_eq!((config.limits.items, config.limits.connections), (7, 6));
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/7"));
-    assert_eq!(config.apple.sandbox.port, 2197);
+    assert_eq!(config.apple.sandbox.port(), 2197);
     assert_eq!(config.log.format, logging::Format::Json);
 }
 

@@ -1,7 +1,8 @@
 //! What delivery counts, in the field's terms. Lanes count in a [`Tally`] of their own and hand it over once a turn.
 
 use crate::model::{OutcomeKind, Reason};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use crate::telemetry;
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use std::collections::HashMap;
 
 /// The node's delivery metrics.
@@ -18,37 +19,23 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers everything under `pyapns_`.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let outcomes = IntCounterVec::new(
-            Opts::new("pyapns_notifications_total", "Notifications that ended, by outcome."),
-            &["outcome"],
-        )?;
-        let reasons = IntCounterVec::new(
-            Opts::new("pyapns_failed_notifications_total", "Notifications not accepted, by outcome and reason."),
-            &["outcome", "reason"],
-        )?;
-        let goaways = IntCounterVec::new(
-            Opts::new("pyapns_goaways_total", "GOAWAY frames received from Apple, by the reason they gave."),
-            &["reason"],
-        )?;
-        let counter = |name: &str, help: &str| IntCounter::new(name, help);
-        let attempts = counter("pyapns_attempts_total", "Requests begun on a connection to Apple, resends included.")?;
-        let connects = counter("pyapns_connects_total", "Connections to Apple opened.")?;
-        let connect_failures = counter("pyapns_connect_failures_total", "Connections to Apple that failed to open.")?;
-        let connections = IntGauge::new("pyapns_connections", "Connections to Apple that are open now.")?;
-        let in_flight = IntGauge::new("pyapns_in_flight_requests", "Requests to Apple without an answer yet.")?;
-        registry.register(Box::new(outcomes.clone()))?;
-        registry.register(Box::new(reasons.clone()))?;
-        registry.register(Box::new(goaways.clone()))?;
-        for counter in [&attempts, &connects, &connect_failures] {
-            registry.register(Box::new(counter.clone()))?;
+    /// Makes them in the node's registry.
+    pub fn new(node: &telemetry::Metrics) -> Self {
+        let outcomes = node.counters("notifications_total", "Notifications that ended, by outcome.", &["outcome"]);
+        Self {
+            outcomes: OutcomeKind::ALL.map(|kind| outcomes.with_label_values(&[kind.as_str()])),
+            reasons: node.counters(
+                "failed_notifications_total",
+                "Notifications not accepted, by outcome and reason.",
+                &["outcome", "reason"],
+            ),
+            attempts: node.counter("attempts_total", "Requests begun on a connection to Apple, resends included."),
+            connections: node.gauge("connections", "Connections to Apple that are open now."),
+            connects: node.counter("connects_total", "Connections to Apple that were opened."),
+            connect_failures: node.counter("connect_failures_total", "Connections to Apple that failed to open."),
+            goaways: node.counters("goaways_total", "GOAWAY frames from Apple, by the reason they gave.", &["reason"]),
+            in_flight: node.gauge("in_flight_requests", "Requests to Apple without an answer yet."),
         }
-        for gauge in [&connections, &in_flight] {
-            registry.register(Box::new(gauge.clone()))?;
-        }
-        let outcomes = OutcomeKind::ALL.map(|kind| outcomes.with_label_values(&[kind.as_str()]));
-        Ok(Self { outcomes, reasons, attempts, connections, connects, connect_failures, goaways, in_flight })
     }
 
     /// Apple said GOAWAY; `reason` is its own word for it, if it gave one.
