@@ -8,7 +8,7 @@ use super::{TABLE_SIZE_DEFAULT, Table};
 use crate::apns::http2::request::{Head, Request, field_size};
 
 /// A table full of outdated headers is started anew at most this often; that costs some 300 bytes.
-const BLOCKS_BETWEEN_RESTARTS: u32 = 512;
+const BLOCKS_BETWEEN_RESTARTS: u32 = 4_096;
 
 /// More Heads than these in use at once are encoded step by step in turn.
 const TEMPLATES_MAX: usize = 256;
@@ -76,7 +76,7 @@ impl Encoder {
         self.resize = (smallest != self.table.size_max() || last != smallest).then_some(Resize { smallest, last });
     }
 
-    /// Appends the field block of a request.
+    /// Appends the field block of a request: never more bytes than its list size, plus six where the table's size changes.
     pub fn encode(&mut self, request: &Request<'_>, out: &mut Vec<u8>) {
         self.blocks_since_restart = self.blocks_since_restart.saturating_add(1);
         if self.crowded && self.resize.is_none() && self.blocks_since_restart > BLOCKS_BETWEEN_RESTARTS {
@@ -113,7 +113,7 @@ impl Encoder {
             }
         }
         self.table_changed();
-        if self.table.len() == 0 {
+        if self.table.entry_count() == 0 {
             self.crowded = false;
             self.blocks_since_restart = 0;
         }
@@ -126,7 +126,7 @@ impl Encoder {
 
     /// Spells out what the table lacks, and keeps the result for the next request if the table stayed as it was.
     fn head_and_path(&mut self, request: &Request<'_>, place: usize, out: &mut Vec<u8>) {
-        let entries = self.table.len();
+        let entries = self.table.entry_count();
         let start = out.len();
         for (name, value) in request.head.pseudo() {
             self.shared(request.head, name, value, out);
@@ -137,7 +137,7 @@ impl Encoder {
         for (name, value) in request.head.fields() {
             self.shared(request.head, name, value, out);
         }
-        if self.table.len() != entries {
+        if self.table.entry_count() != entries {
             return self.table_changed();
         }
         let bytes = [&out[start..path_at], &out[path_end..]].concat();
@@ -206,4 +206,27 @@ fn write_path(path: [&[u8]; 2], out: &mut Vec<u8>) {
     write_integer(path[0].len() + path[1].len(), 7, 0, out);
     out.extend_from_slice(path[0]);
     out.extend_from_slice(path[1]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apns::http2::request::Method;
+
+    #[test]
+    fn heads_of_the_past_do_not_pile_up() {
+        let mut encoder = Encoder::new();
+        let mut block = Vec::new();
+        for number in 0..3 * TEMPLATES_MAX {
+            let topic = format!("com.example.app{number}");
+            let head = Head::new(Method::Post, "api.push.apple.com", &[("apns-topic", &topic)]);
+            let request = Request { head: &head, path: [b"/3/device/", b"00fc"], fields: &[], body: b"" };
+            for _ in 0..2 {
+                block.clear();
+                encoder.encode(&request, &mut block);
+            }
+            assert!(encoder.templates.len() <= TEMPLATES_MAX);
+            assert!(encoder.templates.is_sorted_by_key(|template| template.head));
+        }
+    }
 }

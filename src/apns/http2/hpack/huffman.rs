@@ -85,55 +85,67 @@ impl Code {
 }
 
 /// Appends the decoded text to `out`: at most 8/5 of the input's length.
-pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
-    // The undecoded bits, left-aligned; ones behind them, so that what is cut off reads as padding.
-    let mut window = u64::MAX;
+pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+    out.reserve(input.len() / 5 * 8 + 8);
+    // The undecoded bits, left-aligned, zeros behind them.
+    let mut window = 0_u64;
     let mut bits = 0;
-    let mut input = input.iter();
     loop {
-        while bits <= 56 {
-            let Some(&byte) = input.next() else { break };
-            window ^= u64::from(!byte) << (56 - bits);
-            bits += 8;
+        if bits < 32 {
+            refill(&mut input, &mut window, &mut bits);
         }
         let (symbol, length) = match CODE.short[(window >> 56) as usize] {
             (_, 0) => CODE.long(window),
             (symbol, length) => (usize::from(symbol), u32::from(length)),
         };
         if length > bits {
-            return if bits < 8 && window == u64::MAX { Ok(()) } else { Err(HpackError::HuffmanPadding) };
+            let padded = bits < 8 && window.count_ones() == bits;
+            return if padded { Ok(()) } else { Err(HpackError::HuffmanPadding) };
         }
         let Ok(symbol) = u8::try_from(symbol) else { return Err(HpackError::HuffmanEos) };
         out.push(symbol);
-        window = (window << length) | ((1 << length) - 1);
+        window <<= length;
         bits -= length;
     }
 }
 
+/// Adds four bytes behind the fewer than 32 bits of the window, or what is left.
+fn refill(input: &mut &[u8], window: &mut u64, bits: &mut u32) {
+    if let Some((bytes, rest)) = input.split_first_chunk::<4>() {
+        *window |= u64::from(u32::from_be_bytes(*bytes)) << (32 - *bits);
+        *bits += 32;
+        *input = rest;
+        return;
+    }
+    for &byte in *input {
+        *window |= u64::from(byte) << (56 - *bits);
+        *bits += 8;
+    }
+    *input = &[];
+}
+
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The code word of a symbol, by counting: independent of the tables above.
-    fn word(symbol: usize) -> u32 {
+    /// The code word of each symbol, by counting: independent of the tables above.
+    fn words() -> [u32; SYMBOLS] {
         let mut order: Vec<_> = (0..SYMBOLS).map(|symbol| (LENGTHS[symbol], symbol)).collect();
         order.sort_unstable();
-        let mut word = 0;
+        let mut words = [0; SYMBOLS];
         for pair in order.windows(2) {
-            if pair[0].1 == symbol {
-                break;
-            }
-            word = (word + 1) << (pair[1].0 - pair[0].0);
+            words[pair[1].1] = (words[pair[0].1] + 1) << (pair[1].0 - pair[0].0);
         }
-        word
+        words
     }
 
-    pub fn encode(text: &[u8]) -> Vec<u8> {
+    fn encode(text: &[u8]) -> Vec<u8> {
+        let words = words();
         let mut bits: Vec<bool> = Vec::new();
         for &byte in text {
-            let word = word(usize::from(byte));
-            bits.extend((0..LENGTHS[usize::from(byte)]).rev().map(|bit| word >> bit & 1 == 1));
+            let symbol = usize::from(byte);
+            bits.extend((0..LENGTHS[symbol]).rev().map(|bit| words[symbol] >> bit & 1 == 1));
         }
         bits.resize(bits.len().next_multiple_of(8), true);
         bits.chunks(8).map(|chunk| chunk.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect()
@@ -148,10 +160,13 @@ pub(super) mod tests {
     fn the_code_is_complete_and_ends_in_eos() {
         let sum: u64 = LENGTHS.iter().map(|&bits| 1 << (BITS_MAX - usize::from(bits))).sum();
         assert_eq!(sum, 1 << BITS_MAX);
-        assert_eq!(word(EOS), (1 << BITS_MAX) - 1);
+        assert_eq!(words()[EOS], (1 << BITS_MAX) - 1);
         // Spot checks against the RFC's table.
-        assert_eq!((word(usize::from(b'0')), word(usize::from(b'X')), word(0)), (0, 0xfc, 0x1ff8));
-        assert_eq!((word(10), word(255), word(249)), (0x3fff_fffc, 0x3ff_ffee, 0xfff_fffe));
+        for (symbol, word) in
+            [(b'0', 0), (b'X', 0xfc), (0, 0x1ff8), (10, 0x3fff_fffc), (255, 0x3ff_ffee), (249, 0xfff_fffe)]
+        {
+            assert_eq!(words()[usize::from(symbol)], word, "{symbol}");
+        }
     }
 
     #[test]

@@ -104,8 +104,7 @@ impl Table {
     }
 
     /// How many dynamic entries there are.
-    #[allow(clippy::len_without_is_empty)] // nobody asks
-    pub fn len(&self) -> usize {
+    pub fn entry_count(&self) -> usize {
         self.entries.len()
     }
 
@@ -198,6 +197,89 @@ impl Table {
             && let Some(oldest) = self.entries.pop_front()
         {
             self.size -= oldest.name_length + oldest.value_length + FIELD_OVERHEAD;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert(Vec<u8>, Vec<u8>),
+        InsertWithNameOf(usize, Vec<u8>),
+        SetSizeMax(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let text = || proptest::collection::vec(any::<u8>(), 0..60);
+        prop_oneof![
+            5 => (text(), text()).prop_map(|(name, value)| Step::Insert(name, value)),
+            5 => (1usize..75, text()).prop_map(|(index, value)| Step::InsertWithNameOf(index, value)),
+            1 => (0usize..500).prop_map(Step::SetSizeMax),
+        ]
+    }
+
+    /// Newest first, one allocation per string: too plain to be wrong.
+    #[derive(Default)]
+    struct Naive(Vec<(Vec<u8>, Vec<u8>)>);
+
+    impl Naive {
+        fn evict_to(&mut self, size: usize) {
+            while self.0.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>() > size {
+                self.0.pop();
+            }
+        }
+
+        fn insert(&mut self, name: &[u8], value: &[u8], size_max: usize) {
+            self.0.insert(0, (name.to_vec(), value.to_vec()));
+            self.evict_to(size_max);
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_static_entry_have_the_index_of_the_rfc() {
+        let table = Table::new(0);
+        assert_eq!(table.get(0), None);
+        assert_eq!(table.get(1), Some((&b":authority"[..], &b""[..])));
+        assert_eq!(table.get(61), Some((&b"www-authenticate"[..], &b""[..])));
+        assert_eq!(table.get(62), None);
+        assert_eq!(table.get(usize::MAX), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_arena_holds_what_a_naive_table_holds(steps in proptest::collection::vec(step(), 0..200)) {
+            let mut size_max = 300;
+            let (mut table, mut naive) = (Table::new(size_max), Naive::default());
+            for step in steps {
+                match step {
+                    Step::Insert(name, value) => {
+                        table.insert(&name, &value);
+                        naive.insert(&name, &value, size_max);
+                    }
+                    Step::InsertWithNameOf(index, value) => {
+                        let name = table.get(index).map(|(name, _)| name.to_vec());
+                        table.insert_with_name_of(index, &value);
+                        if let Some(name) = name {
+                            naive.insert(&name, &value, size_max);
+                        }
+                    }
+                    Step::SetSizeMax(size) => {
+                        size_max = size;
+                        table.set_size_max(size);
+                        naive.evict_to(size);
+                    }
+                }
+                let held: Vec<_> = (62..).map_while(|index| table.get(index)).collect();
+                let wanted: Vec<_> = naive.0.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+                prop_assert_eq!(&held, &wanted);
+                prop_assert_eq!(table.entry_count(), held.len());
+                prop_assert_eq!(table.size(), held.iter().map(|(name, value)| name.len() + value.len() + 32).sum());
+                prop_assert!(table.arena.len() <= 2 * 500, "the arena grew to {}", table.arena.len());
+            }
         }
     }
 }

@@ -165,8 +165,9 @@ fn is_name(name: &[u8]) -> bool {
 }
 
 fn is_value(value: &[u8]) -> bool {
-    // Without an early exit this becomes a few vector instructions.
-    let forbidden = value.iter().fold(false, |found, &byte| found | (byte == 0) | (byte == b'\r') | (byte == b'\n'));
+    // One vector pass settles nearly all: visible text has no byte as low as CR.
+    let lowest = value.iter().fold(u8::MAX, |lowest, &byte| lowest.min(byte));
+    let forbidden = lowest <= b'\r' && value.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !forbidden && !blank(value.first()) && !blank(value.last())
 }

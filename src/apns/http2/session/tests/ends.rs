@@ -1,6 +1,6 @@
 //! Section 5 of the rules: resets, GOAWAY and closes, and what each end means for what was handed over.
 
-use super::super::{Blocked, Cause};
+use super::super::{Blocked, Cause, Config};
 use super::support::*;
 use crate::apns::http2::frame::ErrorCode::{Cancel, NoError, Protocol};
 use crate::apns::http2::frame::{flag, kind};
@@ -108,7 +108,14 @@ fn a_closed_connection_leaves_unknown_what_was_handed_over() {
         assert_eq!(spared.close(), std::slice::from_ref(&end), "the last id spares it");
 
         let mut faulty = client(handed);
-        faulty.assert_fault(&window_update(0, 0), Protocol);
+        let unsent = faulty.session.output().len();
+        faulty.feed(&window_update(0, 0));
+        let frame_begun = match handed {
+            Handed::OneByte => unsent - 9 - 10,
+            Handed::HeadersButOne => 1,
+            _ => 0,
+        };
+        assert_eq!(faulty.drain().len(), frame_begun + 17, "{handed:?}: the frame begun and the GOAWAY");
         assert_eq!(faulty.close(), [end], "our own fault, though the GOAWAY was handed over");
         assert_eq!(faulty.close(), []);
     }
@@ -179,6 +186,18 @@ fn requests_encoded_but_not_begun_are_cut_out_by_a_goaway() {
 }
 
 #[test]
+fn a_goaway_that_comes_before_our_first_flight_is_out_cuts_behind_it() {
+    let mut client = Client::new(Config::default());
+    let first_flight = client.session.output().to_vec();
+    client.feed(&settings(&[]));
+    client.request(1, b"{}").unwrap();
+    assert_eq!(client.feed(&goaway(0, 0, b""))[1..], [not_sent(1, Cause::AboveLastId)]);
+    client.session.shut_down();
+    let ack = frame(kind::SETTINGS, flag::ACK, 0, &[]);
+    assert_eq!(client.drain(), [first_flight, ack, goaway(0, 0, b"")].concat());
+}
+
+#[test]
 fn debug_data_is_kept_to_a_kibibyte() {
     let seen = Client::ready(&[]).feed(&goaway(0, 11, &[b'x'; 5_000]));
     assert_eq!(seen, [Seen::GoAway { last_id: 0, code: 11, debug: vec![b'x'; 1_024] }]);
@@ -238,9 +257,10 @@ fn beyond_a_hundred_resets_a_cancelled_stream_keeps_its_slot() {
     assert_eq!(client.written(), []);
     client.feed(&window_update(205, 1));
     assert_eq!((client.session.open(), client.session.slots_free()), (2, 997), "one slot stays taken");
-    assert_eq!(client.feed(&[headers(201, 0, OK), data(201, flag::END_STREAM, b"x")].concat()), []);
-    assert_eq!(client.session.slots_free(), 998);
     client.session.refill_resets(1);
+    let answer = [headers(201, 0, OK), headers(201, 0, b""), data(201, 0, b"x"), data(201, flag::END_STREAM, b"y")];
+    assert_eq!((client.feed(&answer.concat()), client.written()), (vec![], vec![]));
+    assert_eq!(client.session.slots_free(), 998);
     client.cancel(203);
     assert_eq!(client.written(), [wrote_reset(203, Cancel)]);
     assert_eq!(client.close(), [unknown(103, Cause::Closed)]);
