@@ -1,4 +1,5 @@
-//! Opens a byte stream to the gateway: address, TCP, TLS, ALPN. A seam, so that tests can put pipes in its place.
+//! Finds the gateway's addresses and opens byte streams to them: TCP, TLS, ALPN. A seam, so that tests can put pipes in
+//! its place.
 
 use super::endpoint::Endpoint;
 use super::trust::ALPN;
@@ -6,6 +7,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,22 +40,43 @@ pub enum ConnectError {
     Credential(#[from] rustls::Error),
 }
 
+pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 pub type Connecting = Pin<Box<dyn Future<Output = Result<Box<dyn Transport>, ConnectError>> + Send>>;
 
 /// Opens streams to a gateway.
 pub trait Connect: Send + Sync {
-    /// One attempt; the whole of it takes at most `timeout`.
-    fn connect(&self, endpoint: &Endpoint, tls: Arc<ClientConfig>, timeout: Duration) -> Connecting;
+    /// The gateway's addresses, asked for afresh, since Apple wants that before each connection.
+    fn resolve(&self, endpoint: &Endpoint) -> Resolving;
+
+    /// One attempt at one address; the whole of it takes at most `timeout`.
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        tls: Arc<ClientConfig>,
+        timeout: Duration,
+    ) -> Connecting;
 }
 
-/// TCP and TLS, as in production.
+/// DNS, TCP and TLS, as in production.
 pub struct TlsConnect;
 
 impl Connect for TlsConnect {
-    fn connect(&self, endpoint: &Endpoint, tls: Arc<ClientConfig>, timeout: Duration) -> Connecting {
+    fn resolve(&self, endpoint: &Endpoint) -> Resolving {
+        let (host, port) = (endpoint.host().to_owned(), endpoint.port());
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
+
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        tls: Arc<ClientConfig>,
+        timeout: Duration,
+    ) -> Connecting {
         let endpoint = endpoint.clone();
         Box::pin(async move {
-            match tokio::time::timeout(timeout, open(&endpoint, tls)).await {
+            match tokio::time::timeout(timeout, open(&endpoint, address, tls)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(ConnectError::Timeout { endpoint, seconds: timeout.as_secs() }),
             }
@@ -61,8 +84,13 @@ impl Connect for TlsConnect {
     }
 }
 
-async fn open(endpoint: &Endpoint, tls: Arc<ClientConfig>) -> Result<Box<dyn Transport>, ConnectError> {
-    let socket = tcp(endpoint).await?;
+async fn open(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+) -> Result<Box<dyn Transport>, ConnectError> {
+    let refused = |cause| ConnectError::Tcp { endpoint: endpoint.clone(), cause };
+    let socket = TcpStream::connect(address).await.and_then(tune).map_err(refused)?;
     let failed = |cause| ConnectError::Tls { endpoint: endpoint.clone(), cause };
     let name = ServerName::try_from(endpoint.host().to_owned())
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
@@ -71,20 +99,6 @@ async fn open(endpoint: &Endpoint, tls: Arc<ClientConfig>) -> Result<Box<dyn Tra
         return Err(ConnectError::Protocol { endpoint: endpoint.clone() });
     }
     Ok(Box::new(stream))
-}
-
-/// Resolves afresh (Apple asks for that) and takes the first address that connects.
-async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, ConnectError> {
-    let resolve = |cause| ConnectError::Resolve { endpoint: endpoint.clone(), cause };
-    let addresses = tokio::net::lookup_host((endpoint.host(), endpoint.port())).await.map_err(resolve)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => return tune(socket).map_err(|cause| ConnectError::Tcp { endpoint: endpoint.clone(), cause }),
-            Err(error) => last = error,
-        }
-    }
-    Err(ConnectError::Tcp { endpoint: endpoint.clone(), cause: last })
 }
 
 fn tune(socket: TcpStream) -> io::Result<TcpStream> {

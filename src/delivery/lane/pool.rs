@@ -9,6 +9,7 @@ use crate::apns::trust::Trust;
 use crate::delivery::backoff;
 use crate::events::disconnection;
 use crate::registry::App;
+use rustls::ClientConfig;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -132,7 +133,7 @@ impl Pool {
         match trust.client_config(endpoint, &self.app.credential) {
             Ok(tls) => {
                 let timeout = Duration::from_secs(self.app.timeout_seconds.into());
-                self.connecting = Some(connect.connect(endpoint, Arc::new(tls), timeout));
+                self.connecting = Some(reach(Arc::clone(connect), endpoint.clone(), Arc::new(tls), timeout));
             }
             Err(error) => self.refused(&error.into(), work),
         }
@@ -163,4 +164,19 @@ impl Pool {
         let retry = self.retry_at.filter(|_| idle);
         self.links.iter().filter_map(Link::next_time).chain(retry).min()
     }
+}
+
+/// Resolves afresh and takes the first address that connects.
+fn reach(connect: Arc<dyn Connect>, endpoint: Endpoint, tls: Arc<ClientConfig>, timeout: Duration) -> Connecting {
+    Box::pin(async move {
+        let unresolved = |cause| ConnectError::Resolve { endpoint: endpoint.clone(), cause };
+        let mut last = unresolved(std::io::ErrorKind::NotFound.into());
+        for address in connect.resolve(&endpoint).await.map_err(unresolved)? {
+            match connect.connect(&endpoint, address, Arc::clone(&tls), timeout).await {
+                Ok(transport) => return Ok(transport),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    })
 }
