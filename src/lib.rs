@@ -12,6 +12,9 @@ pub mod telemetry;
 pub mod credentials;
 pub mod store;
 
+pub mod events;
+pub mod registry;
+
 pub mod api;
 
 pub mod config;

@@ -41,11 +41,12 @@ pub trait Apps: Send + Sync {
     fn list(&self) -> Pending<'_, Vec<AppRecord>>;
 }
 
-/// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts too.
+/// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
+/// too.
 pub trait Events: Send + Sync {
-    /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a new position,
-    /// so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the newest
-    /// [`DISCONNECTIONS_MAX`] per app are kept.
+    /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
+    /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
+    /// newest [`DISCONNECTIONS_MAX`] per app are kept.
     fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()>;
 
     /// At most `limit` entries behind the cursor, oldest position first.

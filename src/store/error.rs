@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A store that could not be opened, or could not do what it was asked. Cheap to clone: one failed commit has many waiters.
+/// A store that could not be opened, or could not do what it was asked. Cheap to clone: one failed commit has many
+/// waiters.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     #[error("the data directory {path} cannot be used: {source}")]

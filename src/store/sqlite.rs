@@ -12,7 +12,8 @@ use std::fmt;
 use std::path::Path;
 use threads::{Reader, Writer};
 
-/// Answers a write once it is on disk. Dropping it waits until every write it took is on disk and the directory is free again.
+/// Answers a write once it is on disk. Dropping it waits until every write it took is on disk and the directory is
+/// free again.
 pub struct Sqlite {
     // Dropped in this order: the writer's thread holds the directory's lock.
     reader: Reader,

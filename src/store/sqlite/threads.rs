@@ -17,9 +17,11 @@ const GROUP_MAX: usize = 512;
 /// Tells a waiter what became of its write, once the group's commit has been decided.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
+/// A group's transaction, or why there is none.
+type Group<'a, 'c> = Result<&'a mut Transaction<'c>, StoreError>;
+
 struct Write {
-    /// Gets the group's transaction, or why there is none.
-    work: Box<dyn FnOnce(Result<&mut Transaction<'_>, StoreError>) -> Answer + Send>,
+    work: Box<dyn FnOnce(Group<'_, '_>) -> Answer + Send>,
     /// Apps whose disconnection log grows by it.
     grown: Vec<AppKey>,
 }
@@ -55,7 +57,7 @@ impl Writer {
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let work = Box::new(move |group: Result<&mut Transaction<'_>, StoreError>| {
+        let work = Box::new(move |group: Group<'_, '_>| {
             let done = group.and_then(|group| Ok(apart(group, work)?));
             let answer: Answer = Box::new(move |committed| {
                 // A caller that has gone does not need the answer.
