@@ -1,3 +1,5 @@
 //! Sending: from a batch of notifications to their outcomes.
 
 pub mod intake;
+
+pub use intake::{Intake, Refused, Sending, Sent};

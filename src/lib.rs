@@ -15,6 +15,8 @@ pub mod store;
 pub mod events;
 pub mod registry;
 
+pub mod delivery;
+
 pub mod api;
 
 pub mod config;

@@ -1,9 +1,14 @@
 //! What can go wrong in a request, and the one table that gives each its status and its reason.
 
+use super::apps::provisioning::ProvisioningFault;
 use super::envelope;
-use super::json::Malformed;
 use super::notifications::fault::{Fault, ItemFault};
-use crate::model::{AppId, Environment};
+use super::object::ObjectFault;
+use crate::credentials::paths::PathError;
+use crate::delivery::Refused;
+use crate::model::AppKey;
+use crate::registry::ProvisionError;
+use crate::store::StoreError;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -17,7 +22,7 @@ pub enum Failure {
     MethodNotAllowed { method: String },
     #[error("{0}")]
     NotBuilt(&'static str),
-    #[error("the daemon failed while it answered: its log has the cause under this request's id")]
+    #[error("the daemon failed while it answered: its log says why, under this request's id")]
     Panicked,
 
     #[error("the header list has more than {limit} bytes")]
@@ -44,13 +49,22 @@ pub enum Failure {
     UnknownEnvironment { environment: String },
     #[error("{0}")]
     BadAppId(#[from] crate::model::app::BadAppId),
-    #[error("no app `{id}` is provisioned for {environment}: POST its credential to /apps/{id}/{environment}")]
-    UnknownApp { id: AppId, environment: Environment },
+    #[error("no app `{}` is provisioned for {}: POST its credential to /apps/{key}", key.id, key.environment)]
+    UnknownApp { key: AppKey },
 
     #[error(transparent)]
     Notifications(#[from] Fault),
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Refused(#[from] Refused),
+
+    #[error(transparent)]
+    Provisioning(#[from] ProvisioningFault),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    NotProvisioned(ProvisionError),
+    #[error("the node's store failed: its log says why, at this time")]
+    Store(#[from] StoreError),
 }
 
 impl Failure {
@@ -79,7 +93,14 @@ impl Failure {
             Self::UnknownApp { .. } => (S::NOT_FOUND, "unknown_app"),
 
             Self::Notifications(fault) => Self::notifications_row(fault),
-            Self::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
+            Self::Refused(Refused::AppOverloaded { .. }) => (S::TOO_MANY_REQUESTS, "app_overloaded"),
+            Self::Refused(Refused::NodeOverloaded { .. }) => (S::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Refused(Refused::ShuttingDown) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+
+            Self::Provisioning(fault) => Self::provisioning_row(fault),
+            Self::Path(error) => (S::BAD_REQUEST, error.reason()),
+            Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
+            Self::Store(error) => (S::SERVICE_UNAVAILABLE, error.reason()),
         }
     }
 
@@ -98,6 +119,28 @@ impl Failure {
                 ItemFault::TokensUnbuilt => (S::NOT_IMPLEMENTED, "not_built"),
                 ItemFault::Invalid(invalid) => (S::BAD_REQUEST, invalid.reason()),
             },
+        }
+    }
+
+    fn provisioning_row(fault: &ProvisioningFault) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match fault {
+            ProvisioningFault::Object(fault) => match fault {
+                ObjectFault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
+                ObjectFault::NotAnObject => (S::BAD_REQUEST, "not_an_object"),
+                ObjectFault::Repeated { .. } => (S::BAD_REQUEST, "repeated_field"),
+                ObjectFault::Unknown { .. } => (S::BAD_REQUEST, "unknown_field"),
+                ObjectFault::WrongType { .. } => (S::BAD_REQUEST, "wrong_type"),
+                ObjectFault::NotBuilt { .. } => (S::NOT_IMPLEMENTED, "not_built"),
+            },
+            ProvisioningFault::NoCredential | ProvisioningFault::KeyIncomplete { .. } => {
+                (S::BAD_REQUEST, "credential_missing")
+            }
+            ProvisioningFault::TwoCredentials | ProvisioningFault::NotOfCertificate { .. } => {
+                (S::BAD_REQUEST, "credential_ambiguous")
+            }
+            ProvisioningFault::LineBreaksLost => (S::BAD_REQUEST, "line_breaks_lost"),
+            ProvisioningFault::TooLong { .. } => (S::BAD_REQUEST, "credential_too_long"),
         }
     }
 
@@ -121,13 +164,14 @@ impl Failure {
             Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
             Self::BadParameter { name, .. } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
-            Self::UnknownApp { id, environment } => {
-                json!({"app_id": id.as_str(), "environment": environment.as_str()})
+            Self::UnknownApp { key } => json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()}),
+            Self::Notifications(Fault::Malformed(malformed))
+            | Self::Provisioning(ProvisioningFault::Object(ObjectFault::Malformed(malformed))) => {
+                match malformed.place() {
+                    Some((line, column)) => json!({"line": line, "column": column}),
+                    None => json!({}),
+                }
             }
-            Self::Notifications(Fault::Malformed(malformed)) | Self::Malformed(malformed) => match malformed.place() {
-                Some((line, column)) => json!({"line": line, "column": column}),
-                None => json!({}),
-            },
             Self::Notifications(Fault::TooManyItems { limit }) => json!({"limit": limit}),
             Self::Notifications(Fault::Item { index, why }) => {
                 let mut args = json!({});
@@ -139,6 +183,10 @@ impl Failure {
                 }
                 args
             }
+            Self::Provisioning(ProvisioningFault::Object(fault)) => match fault.field() {
+                Some(field) => json!({"field": field}),
+                None => json!({}),
+            },
             _ => json!({}),
         }
     }
@@ -146,8 +194,21 @@ impl Failure {
     /// Seconds after which the same request may do better.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            Self::TooManyBytesInFlight { .. } => Some(1),
+            Self::TooManyBytesInFlight { .. } | Self::Refused(Refused::ShuttingDown) => Some(1),
+            Self::Refused(
+                Refused::AppOverloaded { retry_after_seconds } | Refused::NodeOverloaded { retry_after_seconds },
+            ) => Some(*retry_after_seconds),
             _ => None,
+        }
+    }
+}
+
+impl From<ProvisionError> for Failure {
+    /// What the caller can mend, and what only the operator can.
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::Store(error) => Self::Store(error),
+            error => Self::NotProvisioned(error),
         }
     }
 }
@@ -155,10 +216,39 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, reason) = self.row();
+        if let Self::Store(error) = &self {
+            tracing::error!(%error, "the store failed a request");
+        }
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_says_when_to_come_back() {
+        let table = [
+            (Refused::AppOverloaded { retry_after_seconds: 3 }, 429, "app_overloaded", "3"),
+            (Refused::NodeOverloaded { retry_after_seconds: 2 }, 503, "overloaded", "2"),
+            (Refused::ShuttingDown, 503, "shutting_down", "1"),
+        ];
+        for (refused, status, reason, seconds) in table {
+            let failure = Failure::from(refused);
+            assert_eq!((failure.status().as_u16(), failure.reason()), (status, reason));
+            assert_eq!(failure.into_response().headers()[header::RETRY_AFTER], seconds);
+        }
+    }
+
+    #[test]
+    fn the_inside_of_a_failing_store_stays_inside() {
+        let failure = Failure::from(StoreError::from(rusqlite::Error::InvalidPath("/secret/path".into())));
+        assert_eq!((failure.status().as_u16(), failure.reason()), (503, "store_failed"));
+        assert!(!failure.to_string().contains("secret"));
     }
 }

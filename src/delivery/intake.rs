@@ -26,12 +26,14 @@ pub struct Sent {
     pub outcomes: Vec<Outcome>,
 }
 
-/// Why nothing of a batch was taken.
+/// Why a batch was not taken. Nothing of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("more is being sent than this node can hold: send it again soon")]
-    Overloaded { retry_after_seconds: u32 },
-    #[error("this node is shutting down: send it to another, or again soon")]
+    #[error("too much is in flight for this app: send again in {retry_after_seconds} s")]
+    AppOverloaded { retry_after_seconds: u32 },
+    #[error("too much is in flight on this node: send again in {retry_after_seconds} s")]
+    NodeOverloaded { retry_after_seconds: u32 },
+    #[error("the node is shutting down: send to another one, or again later")]
     ShuttingDown,
 }
 

@@ -94,7 +94,7 @@ impl Logging {
         Ok(logging)
     }
 
-    /// Counts the lines that found the queue full.
+    /// Counts the lines that found the queue full; to be added to the node's metrics.
     pub fn dropped(&self) -> &IntCounter {
         &self.lines.dropped
     }
@@ -135,8 +135,9 @@ struct Lines {
 impl Lines {
     fn start(sink: impl Write + Send + 'static, waiting_max: usize) -> Self {
         let (queue, waiting) = sync_channel(waiting_max);
-        let dropped = IntCounter::new("log_lines_dropped_total", "Log lines dropped because the queue was full.")
-            .expect("a name of letters and underscores");
+        let dropped =
+            IntCounter::new("pyapns_log_lines_dropped_total", "Log lines dropped because the queue was full.")
+                .expect("a name of letters and underscores");
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || write_lines(&waiting, sink))

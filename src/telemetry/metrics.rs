@@ -7,15 +7,14 @@ use prometheus::{
 };
 
 /// Comes before every name of ours; the process's own metrics keep the names that dashboards know.
-const PREFIX: &str = "pyapns";
+const PREFIX: &str = "pyapns_";
 
 /// Makes metrics and renders them. Names begin with the module's: `api_requests_total`.
 ///
 /// Making one twice, or under a name that is none, is a mistake in the program and panics when the node is built.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    ours: Registry,
-    process: Registry,
+    registry: Registry,
 }
 
 impl Default for Metrics {
@@ -26,59 +25,63 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn new() -> Self {
-        let ours = Registry::new_custom(Some(PREFIX.to_owned()), None).expect("a prefix and no labels");
-        let metrics = Self { ours, process: Registry::new() };
+        let metrics = Self { registry: Registry::new() };
         #[cfg(target_os = "linux")]
-        add(&metrics.process, prometheus::process_collector::ProcessCollector::for_self());
+        metrics.add(prometheus::process_collector::ProcessCollector::for_self());
         let build = metrics.gauges("build_info", "Always 1; the label is the version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics
     }
 
-    /// Adds what was made elsewhere: sharded cells that are summed when they are read, or a counter older than the node.
+    /// Adds what was made elsewhere, under the name it has: sharded cells that are summed when they are read, or a
+    /// counter older than the node.
     pub fn add(&self, collector: impl Collector + 'static) {
-        add(&self.ours, collector);
+        self.registry.register(Box::new(collector)).expect("each name is used once");
+    }
+
+    /// For modules that make their own metrics: their names begin with `pyapns_` already.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.made(IntCounter::new(name, help))
+        self.made(IntCounter::new(ours(name), help))
     }
 
     pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.made(IntCounterVec::new(Opts::new(name, help), labels))
+        self.made(IntCounterVec::new(Opts::new(ours(name), help), labels))
     }
 
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.made(IntGauge::new(name, help))
+        self.made(IntGauge::new(ours(name), help))
     }
 
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.made(IntGaugeVec::new(Opts::new(name, help), labels))
+        self.made(IntGaugeVec::new(Opts::new(ours(name), help), labels))
     }
 
     /// At most 20 buckets: they are searched one by one.
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.made(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+        self.made(Histogram::with_opts(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec())))
     }
 
     /// At most 20 buckets: they are searched one by one.
     pub fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
-        self.made(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+        self.made(HistogramVec::new(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec()), labels))
     }
 
     /// Everything, in Prometheus's text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        for registry in [&self.ours, &self.process] {
-            TextEncoder::new().encode_utf8(&registry.gather(), &mut text).expect("text into memory cannot fail");
-        }
+        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text).expect("text into memory cannot fail");
         text
     }
 
     /// What is wrong with the names and helps of what was made so far. A vector is only seen once it has a value.
     #[cfg(test)]
     pub fn faults(&self) -> Vec<String> {
-        self.ours.gather().iter().filter_map(lint).collect()
+        let ours = |family: &&prometheus::proto::MetricFamily| !family.name().starts_with("process_");
+        self.registry.gather().iter().filter(ours).filter_map(lint).collect()
     }
 
     fn made<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
@@ -88,8 +91,8 @@ impl Metrics {
     }
 }
 
-fn add(registry: &Registry, collector: impl Collector + 'static) {
-    registry.register(Box::new(collector)).expect("each name is used once");
+fn ours(name: &str) -> String {
+    format!("{PREFIX}{name}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The accept loop over real sockets.
 
 use super::*;
+use crate::api::body::Bodies;
 use crate::telemetry;
 use axum::extract::Request;
 use axum::routing::{get, post};
@@ -106,6 +107,23 @@ async fn a_client_too_many_is_told_so_at_once() {
     assert_eq!((&body["reason"], &body["code"]), (&"too_many_connections".into(), &503.into()));
     assert_eq!(running.metrics.connections_refused.get(), 1);
     assert_eq!(running.metrics.connections.get(), 1);
+}
+
+#[tokio::test]
+async fn a_sender_that_reads_only_after_its_last_byte_still_gets_the_413() {
+    let bodies = Bodies::new(&Limits { body_bytes: 1024, ..Limits::default() });
+    let take = post(async move |request: Request| bodies.collect(request).await.map(|body| body.bytes));
+    let running = start(Router::new().route("/", take), Limits::default()).await;
+    let body = "x".repeat(8 << 20);
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let chunk = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        body.len()
+    );
+    for (head, tail) in [(head, ""), (chunk, "\r\n0\r\n\r\n")] {
+        let answer = exchange(running.address, format!("{head}{body}{tail}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
+    }
 }
 
 #[tokio::test]
