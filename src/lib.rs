@@ -12,6 +12,8 @@ pub mod telemetry;
 pub mod credentials;
 pub mod store;
 
+pub mod apns;
+
 pub mod events;
 pub mod registry;
 
@@ -20,3 +22,5 @@ pub mod delivery;
 pub mod api;
 
 pub mod config;
+
+pub mod simulator;

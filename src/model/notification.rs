@@ -4,7 +4,6 @@ use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
 use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
 use super::push_type::PushType;
 use bytes::Bytes;
-use std::borrow::Cow;
 use uuid::Uuid;
 
 /// Longest `identifier` given as a string, in bytes.
@@ -213,14 +212,14 @@ impl Batch {
         check_options(&draft)?;
         let notification = Notification {
             token: self.span(&token),
-            payload: self.span(&Cow::Borrowed(draft.payload)),
-            identifier: draft.identifier.map(|text| self.span(&Cow::Borrowed(text))),
+            payload: self.span(draft.payload),
+            identifier: draft.identifier.map(|text| self.span(text)),
             apns_id: draft.identifier.and_then(canonical_uuid).unwrap_or_else(Uuid::new_v4),
             expiry: draft.expiry,
             push_type,
             priority,
-            collapse_id: draft.collapse_id.map(|text| self.span(&Cow::Borrowed(text))),
-            topic: draft.topic.map(|text| self.span(&Cow::Borrowed(text))),
+            collapse_id: draft.collapse_id.map(|text| self.span(text)),
+            topic: draft.topic.map(|text| self.span(text)),
         };
         self.items.push(notification);
         Ok(())
@@ -257,9 +256,9 @@ impl Batch {
     }
 
     /// Finds `text` in the body by its address, or keeps a copy behind it.
-    fn span(&mut self, text: &Cow<'_, str>) -> Span {
+    fn span(&mut self, text: &str) -> Span {
         let offset = (text.as_ptr() as usize).wrapping_sub(self.body.as_ptr() as usize);
-        let inside = matches!(text, Cow::Borrowed(_)) && !text.is_empty() && offset < self.body.len();
+        let inside = !text.is_empty() && offset < self.body.len();
         let start = if inside {
             offset
         } else {
@@ -326,8 +325,6 @@ mod tests {
     #[test]
     fn what_lies_in_the_body_is_not_copied_and_what_does_not_is() {
         let body = Bytes::from_static(br#"00fc13ad {"aps":{}} "x""#);
-        let text = std::str::from_utf8(&body).unwrap().to_owned();
-        let _ = text;
         let whole: &str = std::str::from_utf8(&body).unwrap();
         let mut batch = Batch::over(body.clone());
         batch

@@ -1,0 +1,10 @@
+//! Apple's side: everything between a notification and the gateway's answer.
+
+pub mod connect;
+pub mod connection;
+pub mod endpoint;
+pub mod http2;
+pub mod pulse;
+pub mod request;
+pub mod response;
+pub mod trust;

@@ -1,0 +1,240 @@
+//! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
+
+use super::connect::Transport;
+use super::http2::{Blocked, Config, Event, Session, StreamId};
+use super::pulse::{Beat, Pulse};
+use super::request::{Heads, with_request};
+use crate::model::{Batch, Notification};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// Longest wait for one answer; then its stream is reset and its slot is free again.
+pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
+/// Attempts begun within this time share a mark, and so a deadline that is early by at most as much.
+const MARK_EVERY: Duration = Duration::from_millis(50);
+/// Points of the session's abuse budget handed back per second (nghttp2's figure).
+const REFILL_PER_SECOND: u32 = 330;
+/// Resets of ours allowed again per second: peers take more than 100 in 30 s for an attack.
+const RESETS_PER_SECOND: u32 = 3;
+/// How long answers and a GOAWAY are waited for after the peer stopped taking bytes.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+pub enum Over {
+    #[error("the peer closed the connection")]
+    Closed,
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    #[error("the peer answers nothing, not even a PING")]
+    Silent,
+    #[error("the peer broke HTTP/2: {0}")]
+    Fault(String),
+    #[error("it was drained")]
+    Drained,
+}
+
+/// See the module. `T` is what the lane attaches to a request.
+pub struct Connection<T> {
+    io: Box<dyn Transport>,
+    session: Session<T>,
+    heads: Heads,
+    pulse: Pulse,
+    /// Since when, and from which stream id on, attempts run; oldest first.
+    marks: VecDeque<(Instant, StreamId)>,
+    next_id: StreamId,
+    refilled: Instant,
+    /// Set by a write error: reading goes on until here.
+    linger: Option<(Instant, io::Error)>,
+    retired: bool,
+}
+
+impl<T> Connection<T> {
+    pub fn new(io: Box<dyn Transport>, heads: Heads, now: Instant) -> Self {
+        let session = Session::new(Config::default());
+        let pulse = Pulse::new(now);
+        let marks = VecDeque::new();
+        Self { io, session, heads, pulse, marks, next_id: 1, refilled: now, linger: None, retired: false }
+    }
+
+    /// Requests that can start now, as far as streams go.
+    pub fn slots_free(&self) -> usize {
+        if self.retired || self.linger.is_some() { 0 } else { self.session.slots_free() }
+    }
+
+    /// Requests without an end yet.
+    pub fn open(&self) -> usize {
+        self.session.open()
+    }
+
+    /// Whether the peer's SETTINGS came.
+    pub fn is_ready(&self) -> bool {
+        self.session.is_ready()
+    }
+
+    /// Whether new work must go elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        self.retired || self.linger.is_some() || self.session.is_draining() || self.session.fault().is_some()
+    }
+
+    /// Takes no new work; what is open finishes.
+    pub fn retire(&mut self) {
+        self.retired = true;
+        self.session.shut_down();
+    }
+
+    pub fn heads(&mut self) -> &mut Heads {
+        &mut self.heads
+    }
+
+    /// Turns a notification into a request, to go out with the next flush.
+    pub fn send(&mut self, batch: &Batch, item: &Notification, tag: T, now: Instant) -> Result<(), (T, Blocked)> {
+        let session = &mut self.session;
+        let sent = with_request(&mut self.heads, batch, item, |request| session.request(request, tag));
+        match sent {
+            Ok(id) => {
+                if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_EVERY) {
+                    self.marks.push_back((now, id));
+                }
+                self.next_id = id + 2;
+                Ok(())
+            }
+            Err(refused) => Err((refused.tag, refused.why)),
+        }
+    }
+
+    /// Reads once into `scratch` and tells what it held. `Ready(Ok(false))` is the peer's end of the stream.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        now: Instant,
+        mut on_event: impl FnMut(Event<'_, T>),
+    ) -> Poll<io::Result<bool>> {
+        let mut buffer = ReadBuf::new(scratch);
+        std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+        let mut input = buffer.filled();
+        let alive = !input.is_empty();
+        self.pulse.hear(now);
+        while let Some(event) = self.session.receive(&mut input) {
+            on_event(event);
+        }
+        Poll::Ready(Ok(alive))
+    }
+
+    /// Writes what waits. `Ready(true)` if bytes left; an error is kept until reading has run dry, since answers and a
+    /// GOAWAY may be waiting.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<bool> {
+        if self.linger.is_some() {
+            return Poll::Pending;
+        }
+        let mut wrote = false;
+        loop {
+            let waiting = self.session.output();
+            let step = if waiting.is_empty() {
+                Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| 0)
+            } else {
+                Pin::new(&mut self.io).poll_write(cx, waiting)
+            };
+            match step {
+                Poll::Ready(Ok(0)) if waiting.is_empty() => break,
+                Poll::Ready(Ok(0)) => return self.write_failed(now, io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(taken)) => {
+                    self.session.handed(taken);
+                    wrote = true;
+                }
+                Poll::Ready(Err(error)) => return self.write_failed(now, error),
+                Poll::Pending => break,
+            }
+        }
+        self.pulse.expect(self.session.open() > 0, now);
+        if wrote { Poll::Ready(true) } else { Poll::Pending }
+    }
+
+    fn write_failed(&mut self, now: Instant, error: io::Error) -> Poll<bool> {
+        self.linger = Some((now + LINGER, error));
+        Poll::Ready(true)
+    }
+
+    /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is over.
+    pub fn on_time(&mut self, now: Instant, mut on_event: impl FnMut(Event<'_, T>)) -> Result<(), Over> {
+        self.refill(now);
+        while let Some(&(began, _)) = self.marks.front() {
+            if now < began + ATTEMPT_DEADLINE {
+                break;
+            }
+            self.marks.pop_front();
+            let before = self.marks.front().map_or(self.next_id, |(_, id)| *id);
+            let overdue: Vec<StreamId> = self.session.open_before(before).collect();
+            self.cancel_all(&overdue, &mut on_event);
+        }
+        if let Some((_, error)) = self.linger.take_if(|(until, _)| *until <= now) {
+            return Err(Over::Broken(error));
+        }
+        match self.pulse.beat(self.session.is_ready(), now) {
+            Beat::Fine => Ok(()),
+            Beat::Dead => Err(Over::Silent),
+            Beat::Ping => {
+                self.session.ping(u64::from(self.next_id));
+                Ok(())
+            }
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let seconds = u32::try_from(now.duration_since(self.refilled).as_secs()).unwrap_or(u32::MAX);
+        if seconds > 0 {
+            self.session.refill(seconds.saturating_mul(REFILL_PER_SECOND));
+            self.session.refill_resets(seconds.saturating_mul(RESETS_PER_SECOND));
+            self.refilled = now;
+        }
+    }
+
+    fn cancel_all(&mut self, ids: &[StreamId], on_event: &mut impl FnMut(Event<'_, T>)) {
+        for id in ids {
+            if let Some(event) = self.session.cancel(*id) {
+                on_event(event);
+            }
+        }
+        // Slots of streams that could not be reset any more are lost to this connection.
+        if self.session.resets_left() == 0 {
+            self.retire();
+        }
+    }
+
+    /// When [`Self::on_time`] has something to do.
+    pub fn next_time(&self) -> Option<Instant> {
+        let attempt = self.marks.front().filter(|_| self.open() > 0).map(|(began, _)| *began + ATTEMPT_DEADLINE);
+        let linger = self.linger.as_ref().map(|(until, _)| *until);
+        [attempt, linger, self.pulse.next(self.session.is_ready())].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask after a
+    /// flush, which is the peer's one chance to hear of it.
+    pub fn over(&self) -> Option<Over> {
+        if let Some(fault) = self.session.fault() {
+            return Some(Over::Fault(fault.to_string()));
+        }
+        let leaving = self.retired || self.session.is_draining();
+        (leaving && self.open() == 0).then_some(Over::Drained)
+    }
+
+    /// Ends the attempts chosen by `which`, each told through `on_event`.
+    pub fn cancel(&mut self, mut which: impl FnMut(&T) -> bool, mut on_event: impl FnMut(Event<'_, T>)) {
+        let chosen: Vec<StreamId> =
+            self.session.open_streams().filter(|(_, tag)| which(tag)).map(|(id, _)| id).collect();
+        self.cancel_all(&chosen, &mut on_event);
+    }
+
+    /// The socket is gone: the end of each attempt still open.
+    pub fn close(mut self, mut on_event: impl FnMut(Event<'_, T>)) {
+        while let Some(event) = self.session.closed() {
+            on_event(event);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Our HTTP/2 client core: bytes in, events out; requests in, bytes out. No clock, socket or task.
+
+pub mod frame;
+pub mod hpack;
+pub mod request;
+pub mod session;
+
+pub use frame::StreamId;
+pub use request::{Head, Method, Request};
+pub use session::{Answer, Blocked, Cause, Config, End, Event, Fault, Processed, Refused, Session};

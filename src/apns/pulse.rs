@@ -1,0 +1,123 @@
+//! Tells a silent connection from a dead one: when to PING, and when to give up. Pure: time is an argument.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Silence, while answers are outstanding, after which the peer is asked whether it lives.
+pub const SILENCE_BEFORE_PING: Duration = Duration::from_secs(5);
+/// How long it may take to answer. Both together stay below the 12 s in which a black hole must be replaced.
+pub const PING_ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long the peer may take to send its SETTINGS once TLS stands.
+pub const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    Fine,
+    Ping,
+    Dead,
+}
+
+/// When the peer was last heard, and whether it was asked since.
+#[derive(Debug)]
+pub struct Pulse {
+    opened: Instant,
+    heard: Instant,
+    asked: Option<Instant>,
+    /// Since when answers are outstanding; silence before that says nothing.
+    waiting: Option<Instant>,
+}
+
+impl Pulse {
+    pub fn new(now: Instant) -> Self {
+        Self { opened: now, heard: now, asked: None, waiting: None }
+    }
+
+    /// Bytes came.
+    pub fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.asked = None;
+    }
+
+    /// Notes whether answers are outstanding; call it whenever that may have changed.
+    pub fn expect(&mut self, outstanding: bool, now: Instant) {
+        match (outstanding, self.waiting) {
+            (true, None) => self.waiting = Some(now),
+            (false, Some(_)) => (self.waiting, self.asked) = (None, None),
+            _ => {}
+        }
+    }
+
+    /// Judges the silence so far. `ready` says whether SETTINGS came. After [`Beat::Ping`] a PING must be sent.
+    pub fn beat(&mut self, ready: bool, now: Instant) -> Beat {
+        if self.next(ready).is_none_or(|due| now < due) {
+            return Beat::Fine;
+        }
+        if !ready || self.asked.is_some() {
+            return Beat::Dead;
+        }
+        self.asked = Some(now);
+        Beat::Ping
+    }
+
+    /// When to call [`Self::beat`] next; `None` while nothing is expected of the peer.
+    pub fn next(&self, ready: bool) -> Option<Instant> {
+        if !ready {
+            return Some(self.opened + SETTINGS_WITHIN);
+        }
+        match (self.asked, self.waiting) {
+            (Some(asked), _) => Some(asked + PING_ANSWER_WITHIN),
+            (None, Some(since)) => Some(since.max(self.heard) + SILENCE_BEFORE_PING),
+            (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_silent_peer_that_owes_answers_is_asked_and_then_given_up_within_12_seconds() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        pulse.expect(true, start);
+        assert_eq!(pulse.beat(true, start + 4 * SECOND), Beat::Fine);
+        assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
+        assert_eq!(pulse.beat(true, start + 9 * SECOND), Beat::Fine);
+        assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Dead);
+        assert!(SILENCE_BEFORE_PING + PING_ANSWER_WITHIN < 12 * SECOND);
+    }
+
+    #[test]
+    fn any_byte_heard_starts_the_silence_anew() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        pulse.expect(true, start);
+        assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
+        pulse.hear(start + 6 * SECOND);
+        assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Fine);
+        assert_eq!(pulse.beat(true, start + 11 * SECOND), Beat::Ping);
+    }
+
+    #[test]
+    fn an_idle_peer_owes_nothing() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        pulse.expect(false, start);
+        assert_eq!(pulse.next(true), None);
+        assert_eq!(pulse.beat(true, start + 3600 * SECOND), Beat::Fine);
+        pulse.expect(true, start + 3600 * SECOND);
+        assert_eq!(pulse.beat(true, start + 3604 * SECOND), Beat::Fine);
+    }
+
+    #[test]
+    fn a_peer_without_settings_is_given_up() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        assert_eq!(pulse.beat(false, start + 9 * SECOND), Beat::Fine);
+        assert_eq!(pulse.beat(false, start + 10 * SECOND), Beat::Dead);
+    }
+}

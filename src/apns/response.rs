@@ -1,0 +1,104 @@
+//! What Apple's answer says, as facts; what they mean is judged in `delivery/verdict`.
+
+use super::http2::Answer;
+use crate::model::{AppleReason, Reason};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// Longest reason kept that Apple's documentation does not list, in bytes.
+const REASON_BYTES_MAX: usize = 128;
+
+/// Apple's answer to one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    pub status: u16,
+    pub reason: Option<Reason>,
+    /// 410: since when the token is dead, milliseconds since the epoch.
+    pub dead_since: Option<u64>,
+    /// Whole seconds, where the undocumented `retry-after` appears.
+    pub retry_after_seconds: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    reason: Option<Cow<'a, str>>,
+    /// Milliseconds since the epoch; anything else is passed over.
+    #[serde(default)]
+    timestamp: serde_json::Value,
+}
+
+/// Reads an answer; a missing, cut off or odd body costs only the reason.
+pub fn read(answer: &Answer<'_>) -> Response {
+    let mut response = Response { status: answer.status, reason: None, dead_since: None, retry_after_seconds: None };
+    if answer.status == 200 {
+        return response;
+    }
+    if let Ok(body) = serde_json::from_slice::<Body<'_>>(answer.body) {
+        response.reason = body.reason.as_deref().map(reason);
+        response.dead_since = body.timestamp.as_u64();
+    }
+    let seconds = answer.retry_after.and_then(|text| std::str::from_utf8(text).ok());
+    response.retry_after_seconds = seconds.and_then(|text| text.parse().ok());
+    response
+}
+
+/// The reason of that name, as listed or as it came.
+pub fn reason(text: &str) -> Reason {
+    match AppleReason::parse(text) {
+        Some(reason) => Reason::Apple(reason),
+        None => {
+            let kept = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= REASON_BYTES_MAX);
+            Reason::Unlisted(text[..kept.last().unwrap_or(0)].into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &[u8]) -> Answer<'_> {
+        Answer {
+            status,
+            apns_id: None,
+            unique_id: None,
+            channel_id: None,
+            request_id: None,
+            retry_after: None,
+            body,
+            complete: true,
+        }
+    }
+
+    #[test]
+    fn a_410_tells_since_when_the_token_is_dead() {
+        let response = read(&answer(410, br#"{"reason":"Unregistered","timestamp":1508249865488}"#));
+        assert_eq!(response.reason, Some(AppleReason::Unregistered.into()));
+        assert_eq!(response.dead_since, Some(1_508_249_865_488));
+    }
+
+    #[test]
+    fn a_body_that_is_odd_costs_only_the_reason() {
+        for body in [&b""[..], b"{\"reason\":", b"[]", b"{\"reason\":7}", b"\xff\xff"] {
+            assert_eq!(read(&answer(400, body)).reason, None, "{body:?}");
+        }
+        let body = r#"{"reason":"Novelty","extra":{},"timestamp":"soon"}"#;
+        assert_eq!(read(&answer(400, body.as_bytes())).reason, Some(Reason::Unlisted("Novelty".into())));
+    }
+
+    #[test]
+    fn an_unlisted_reason_is_cut_at_a_character() {
+        let Reason::Unlisted(kept) = reason(&"ä".repeat(100)) else { panic!("unlisted") };
+        assert_eq!(kept.len(), 128);
+    }
+
+    #[test]
+    fn retry_after_is_honoured_where_it_is_seconds() {
+        let mut odd = answer(429, b"");
+        odd.retry_after = Some(b"7");
+        assert_eq!(read(&odd).retry_after_seconds, Some(7));
+        odd.retry_after = Some(b"Wed, 21 Oct");
+        assert_eq!(read(&odd).retry_after_seconds, None);
+    }
+}

@@ -1,0 +1,68 @@
+//! Whom a gateway's certificate must chain to, and the TLS settings of one identity.
+
+use super::endpoint::Endpoint;
+use crate::credentials::Credential;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Exactly this is offered: Apple's gateway speaks nothing else.
+pub const ALPN: &[u8] = b"h2";
+
+/// Why the operator's `ca_file` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error("cannot read the ca_file {path}: {cause}")]
+    Unreadable { path: PathBuf, cause: rustls::pki_types::pem::Error },
+    #[error("the ca_file {path} holds no certificate: it must be PEM")]
+    Empty { path: PathBuf },
+    #[error("a certificate in the ca_file {path} is unusable: {cause}")]
+    Unusable { path: PathBuf, cause: rustls::Error },
+}
+
+/// The roots: the public ones and `ca_file` for Apple's hosts, `ca_file` alone for any other.
+pub struct Trust {
+    apple: Arc<RootCertStore>,
+    other: Arc<RootCertStore>,
+}
+
+impl Trust {
+    pub fn load(ca_file: Option<&Path>) -> Result<Self, TrustError> {
+        let mut other = RootCertStore::empty();
+        if let Some(path) = ca_file {
+            let path = path.to_owned();
+            let unreadable = |cause| TrustError::Unreadable { path: path.clone(), cause };
+            for certificate in CertificateDer::pem_file_iter(&path).map_err(unreadable)? {
+                let certificate = certificate.map_err(unreadable)?;
+                let unusable = |cause| TrustError::Unusable { path: path.clone(), cause };
+                other.add(certificate).map_err(unusable)?;
+            }
+            if other.is_empty() {
+                return Err(TrustError::Empty { path });
+            }
+        }
+        let mut apple = other.clone();
+        apple.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        Ok(Self { apple: Arc::new(apple), other: Arc::new(other) })
+    }
+
+    /// TLS 1.2 or later, ALPN `h2`, and the client certificate if the credential is one.
+    pub fn client_config(&self, endpoint: &Endpoint, credential: &Credential) -> Result<ClientConfig, rustls::Error> {
+        let roots = if endpoint.is_apple() { &self.apple } else { &self.other };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(Arc::clone(roots));
+        let mut config = match credential {
+            Credential::Certificate(certificate) => {
+                let (chain, key) = certificate.client_auth();
+                builder.with_client_auth_cert(chain, key)?
+            }
+            Credential::Token(_) => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(config)
+    }
+}

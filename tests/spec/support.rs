@@ -1,0 +1,3 @@
+//! What several specs need.
+
+pub mod foreign;
