@@ -206,3 +206,28 @@ async fn a_goaway_on_connect_precedes_every_request() {
     let mut next = Client::connect(&simulator, Auth::Certificate).await;
     assert_eq!(next.push(Push::new()).await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn maintenance_can_be_abrupt_too() {
+    for (kind, goaways) in [(Ending::Abrupt, 1), (Ending::Cut, 0)] {
+        let simulator = start().await;
+        let mut client = Client::connect(&simulator, Auth::Certificate).await;
+        client.push(Push::new()).await.unwrap();
+        let script = Script { goaway: Some(GoAway::new(When::Now, kind)), ..Script::default() };
+        simulator.set_script(script).unwrap();
+        let _end = soon(&mut client.driver).await.unwrap();
+        assert_eq!(client.goaways().len(), goaways);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_withheld_once_the_endings_are_used_up() {
+    let goaway = GoAway { times: Some(1), unanswered: 2, ..GoAway::new(When::ConnectionRequests(3), Ending::Cut) };
+    let simulator = start_with(script(goaway)).await;
+    let mut first = Client::connect(&simulator, Auth::Certificate).await;
+    assert_eq!(answered(&burst(&mut first, 3).await), 1);
+    let mut second = Client::connect(&simulator, Auth::Certificate).await;
+    assert_eq!(answered(&burst(&mut second, 9).await), 9);
+    let totals = simulator.ledger().totals();
+    assert_eq!((totals.accepted, totals.answered), (12, 10));
+}
