@@ -107,7 +107,7 @@ impl Connection {
         let ended = tokio::select! {
             biased;
             () = self.drain.cancelled() => {
-                
+
                 connection.await
             }
             ended = connection.as_mut() => ended,
