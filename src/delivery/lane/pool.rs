@@ -2,14 +2,13 @@
 
 use super::link::{Epitaph, Link};
 use super::work::Work;
-use crate::apns::connect::{Connect, ConnectError, Connecting, Transport};
+use crate::apns::connect::{Connect, ConnectError, Connecting};
 use crate::apns::connection::Over;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::delivery::backoff;
 use crate::events::disconnection;
 use crate::registry::App;
-use rustls::ClientConfig;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,24 +21,7 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 pub struct Gateway {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
-    /// One at least.
-    pub endpoints: Vec<Endpoint>,
-}
-
-impl Gateway {
-    /// The next endpoint after so many failures in a row, and the next of its addresses.
-    async fn connect(
-        connect: Arc<dyn Connect>,
-        endpoint: Endpoint,
-        tls: ClientConfig,
-        failures: usize,
-        timeout: Duration,
-    ) -> Result<Box<dyn Transport>, ConnectError> {
-        let failed = |cause| ConnectError::Resolve { endpoint: endpoint.clone(), cause };
-        let addresses = connect.resolve(&endpoint).await.map_err(failed)?;
-        let address = addresses[failures % addresses.len()];
-        connect.connect(&endpoint, address, Arc::new(tls), timeout).await
-    }
+    pub endpoint: Endpoint,
 }
 
 /// See the module.
@@ -138,7 +120,7 @@ impl Pool {
             Ok(io) => {
                 work.tally.metrics().connects.inc();
                 work.tally.metrics().connections.inc();
-                self.links.push(Link::new(io, &self.gateway.endpoints[0], &self.app, work.now));
+                self.links.push(Link::new(io, &self.gateway.endpoint, &self.app, work.now));
             }
             Err(error) => self.refused(&error, work),
         }
@@ -146,15 +128,11 @@ impl Pool {
     }
 
     fn begin_to_connect(&mut self, work: &mut Work) {
-        let Gateway { connect, trust, endpoints } = &self.gateway;
-        let failures = self.failures as usize;
-        let endpoint = &endpoints[failures % endpoints.len()];
+        let Gateway { connect, trust, endpoint } = &self.gateway;
         match trust.client_config(endpoint, &self.app.credential) {
             Ok(tls) => {
                 let timeout = Duration::from_secs(self.app.timeout_seconds.into());
-                let (connect, endpoint) = (Arc::clone(connect), endpoint.clone());
-                self.connecting =
-                    Some(Box::pin(Gateway::connect(connect, endpoint, tls, failures / endpoints.len(), timeout)));
+                self.connecting = Some(connect.connect(endpoint, Arc::new(tls), timeout));
             }
             Err(error) => self.refused(&error.into(), work),
         }
