@@ -217,7 +217,7 @@ async fn a_failed_handshake_tells_a_stranger_what_to_do() {
             Recipe { names: vec!["push.example", "10.0.0.1"], ..Recipe::default() },
             "localhost",
             true,
-            "is for DnsName(\"push.example\"), IpAddress(10.0.0.1), not for localhost: set the URL",
+            "is for push.example, 10.0.0.1, not for localhost: set the URL",
         ),
         (Recipe { names: vec![], ..Recipe::default() }, "127.0.0.1", true, "is for no name at all, not for 127.0.0.1"),
         (Recipe { shows_authority: true, ..Recipe::default() }, "localhost", true, "an authority's own (CA:TRUE)"),

@@ -66,10 +66,9 @@ impl HandshakeError {
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
             CertificateError::ExpiredContext { not_after, .. } => Self::Expired { on: date(not_after.as_secs()) },
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotValidYet,
-            CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
-                expected: expected.to_str().into_owned(),
-                presented: if presented.is_empty() { "no name at all".to_owned() } else { presented.join(", ") },
-            },
+            CertificateError::NotValidForNameContext { expected, presented } => {
+                Self::WrongName { expected: expected.to_str().into_owned(), presented: names(presented) }
+            }
             // The library's own type for it is not ours to name: its text is.
             CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => Self::AuthorityAsServer,
             other => Self::BadCertificate(other.clone()),
@@ -121,6 +120,16 @@ fn name(alert: AlertDescription) -> String {
         name.push(letter);
     }
     format!("{} ({})", name.to_ascii_lowercase(), u8::from(alert))
+}
+
+/// The names of a certificate, which come as `DnsName("push.example")` and `IpAddress(::1)`.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
+        inner.trim_matches(['"', ')']).to_owned()
+    };
+    let names: Vec<String> = presented.iter().map(bare).collect();
+    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
 }
 
 fn date(seconds: u64) -> String {

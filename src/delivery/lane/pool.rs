@@ -2,13 +2,15 @@
 
 use super::link::{Epitaph, Link};
 use super::work::Work;
-use crate::apns::connect::{Connect, ConnectError, Connecting};
+use crate::apns::connect::{Connect, ConnectError, Transport};
 use crate::apns::connection::Over;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::delivery::backoff;
 use crate::events::disconnection;
 use crate::registry::App;
+use rustls::ClientConfig;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,15 +23,19 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 pub struct Gateway {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
-    pub endpoint: Endpoint,
+    /// One at least, all of them Apple's own or none.
+    pub endpoints: Vec<Endpoint>,
 }
+
+/// On the way to a stream, and to which endpoint it leads.
+type Reaching = Pin<Box<dyn Future<Output = Result<(Endpoint, Box<dyn Transport>), ConnectError>> + Send>>;
 
 /// See the module.
 pub struct Pool {
     gateway: Gateway,
     app: Arc<App>,
     links: Vec<Link>,
-    connecting: Option<Connecting>,
+    connecting: Option<Reaching>,
     /// Connections in a row that came to nothing.
     failures: u32,
     retry_at: Option<Instant>,
@@ -117,10 +123,10 @@ impl Pool {
         let Poll::Ready(outcome) = connecting.as_mut().poll(cx) else { return false };
         self.connecting = None;
         match outcome {
-            Ok(io) => {
+            Ok((endpoint, io)) => {
                 work.tally.metrics().connects.inc();
                 work.tally.metrics().connections.inc();
-                self.links.push(Link::new(io, &self.gateway.endpoint, &self.app, work.now));
+                self.links.push(Link::new(io, &endpoint, &self.app, work.now));
             }
             Err(error) => self.refused(&error, work),
         }
@@ -128,11 +134,11 @@ impl Pool {
     }
 
     fn begin_to_connect(&mut self, work: &mut Work) {
-        let Gateway { connect, trust, endpoint } = &self.gateway;
-        match trust.client_config(endpoint, &self.app.credential) {
+        let Gateway { connect, trust, endpoints } = &self.gateway;
+        match trust.client_config(&endpoints[0], &self.app.credential) {
             Ok(tls) => {
                 let timeout = Duration::from_secs(self.app.timeout_seconds.into());
-                self.connecting = Some(connect.connect(endpoint, Arc::new(tls), timeout));
+                self.connecting = Some(reach(Arc::clone(connect), endpoints.clone(), Arc::new(tls), timeout));
             }
             Err(error) => self.refused(&error.into(), work),
         }
@@ -163,4 +169,25 @@ impl Pool {
         let retry = self.retry_at.filter(|_| idle);
         self.links.iter().filter_map(Link::next_time).chain(retry).min()
     }
+}
+
+/// Resolves afresh and takes the first address that connects, at the first endpoint that has one.
+fn reach(connect: Arc<dyn Connect>, endpoints: Vec<Endpoint>, tls: Arc<ClientConfig>, timeout: Duration) -> Reaching {
+    Box::pin(async move {
+        let unresolved = |endpoint: &Endpoint, cause| ConnectError::Resolve { endpoint: endpoint.clone(), cause };
+        let mut last = unresolved(&endpoints[0], std::io::ErrorKind::NotFound.into());
+        for endpoint in endpoints {
+            let addresses = connect.resolve(&endpoint).await.unwrap_or_else(|cause| {
+                last = unresolved(&endpoint, cause);
+                Vec::new()
+            });
+            for address in addresses {
+                match connect.connect(&endpoint, address, Arc::clone(&tls), timeout).await {
+                    Ok(transport) => return Ok((endpoint, transport)),
+                    Err(error) => last = error,
+                }
+            }
+        }
+        Err(last)
+    })
 }
