@@ -166,3 +166,22 @@ fn tune(socket: TcpStream) -> io::Result<TcpStream> {
     socket2::SockRef::from(&socket).set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEP_ALIVE_AFTER))?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(found: &[&str]) -> Vec<String> {
+        let found = found.iter().map(|address| address.parse().unwrap()).collect();
+        alternate(found).iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn families_take_turns_and_no_address_comes_twice() {
+        let found = ["[::1]:9", "[::2]:9", "[::3]:9", "[::1]:9", "1.1.1.1:9", "2.2.2.2:9", "1.1.1.1:9"];
+        assert_eq!(ordered(&found), ["[::1]:9", "1.1.1.1:9", "[::2]:9", "2.2.2.2:9", "[::3]:9"]);
+        assert_eq!(ordered(&["1.1.1.1:9", "[::1]:9", "2.2.2.2:9"]), ["1.1.1.1:9", "[::1]:9", "2.2.2.2:9"]);
+        assert_eq!(ordered(&["2.2.2.2:9", "1.1.1.1:9"]), ["2.2.2.2:9", "1.1.1.1:9"]);
+        assert!(ordered(&[]).is_empty());
+    }
+}
