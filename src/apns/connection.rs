@@ -1,11 +1,10 @@
 //! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
 
-use super::connect::Transport;
+use super::connect::{Transport, certificate_alert};
 use super::http2::{Blocked, Config, Event, Session, StreamId};
 use super::pulse::{Beat, Pulse};
 use super::request::{Heads, with_request};
 use crate::model::{Batch, Notification};
-use rustls::AlertDescription;
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -41,30 +40,11 @@ pub enum Over {
 }
 
 impl Over {
-    /// Whether the peer ended it because it does not take our certificate. Under TLS 1.3 that alert only comes once the
+    /// Whether the peer ended it because it does not take our certificate: under TLS 1.3 that alert comes only once the
     /// handshake looks finished.
     pub fn refuses_certificate(&self) -> bool {
-        matches!(self, Self::Broken(error) if refuses_certificate(error))
+        matches!(self, Self::Broken(error) if certificate_alert(error).is_some())
     }
-}
-
-/// Whether it is a TLS alert about our certificate (RFC 8446 6.2): 42 bad, 43 unsupported, 44 revoked, 45 expired,
-/// 46 unknown, 48 of an unknown authority, 116 required.
-pub fn refuses_certificate(error: &io::Error) -> bool {
-    use AlertDescription as Alert;
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    matches!(
-        cause,
-        Some(rustls::Error::AlertReceived(
-            Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCA
-                | Alert::CertificateRequired
-        ))
-    )
 }
 
 /// See the module. `T` is what the lane attaches to a request.

@@ -17,17 +17,19 @@ const INBOX_JOBS: usize = 1024;
 pub struct Apple {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
-    pub sandbox: Endpoint,
-    pub production: Endpoint,
+    /// One at least.
+    pub sandbox: Vec<Endpoint>,
+    /// One at least.
+    pub production: Vec<Endpoint>,
 }
 
 impl Apple {
     fn gateway(&self, environment: Environment) -> Gateway {
-        let endpoint = match environment {
+        let endpoints = match environment {
             Environment::Sandbox => self.sandbox.clone(),
             Environment::Production => self.production.clone(),
         };
-        Gateway { connect: Arc::clone(&self.connect), trust: Arc::clone(&self.trust), endpoint }
+        Gateway { connect: Arc::clone(&self.connect), trust: Arc::clone(&self.trust), endpoints }
     }
 }
 

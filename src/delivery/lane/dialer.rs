@@ -8,11 +8,10 @@ use crate::delivery::backoff::{self, Pace};
 use crate::registry::App;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Timeout, timeout};
+use tokio::time::Instant;
 
 /// Longest wait for TCP and TLS, however long the app's `timeout` is: a black hole must be replaced within 12 s.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -23,13 +22,22 @@ const CONNECT_WITHIN_IF_SPARE: Duration = Duration::from_secs(3);
 pub struct Gateway {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
+    /// One at least, all of them Apple's own or none. A later one is used while those before it cannot be reached.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A byte stream, and where it leads.
+pub struct Dialed {
     pub endpoint: Endpoint,
+    pub address: SocketAddr,
+    pub transport: Box<dyn Transport>,
 }
 
 enum Stage {
     Idle,
-    Resolving(Pin<Box<Timeout<Resolving>>>),
-    Connecting(SocketAddr, Connecting),
+    /// This endpoint's name.
+    Resolving(usize, Resolving),
+    Connecting(usize, SocketAddr, Connecting),
 }
 
 /// See the module.
@@ -37,8 +45,8 @@ pub struct Dialer {
     gateway: Gateway,
     stage: Stage,
     addresses: Addresses,
-    /// The resolver's last good answer, for when it fails.
-    known: Vec<SocketAddr>,
+    /// The resolver's last good answer for each endpoint, for when it fails.
+    known: Vec<Vec<SocketAddr>>,
     /// Times in a row that no address was found.
     unresolved: u32,
     pace: Pace,
@@ -48,18 +56,14 @@ pub struct Dialer {
 impl Dialer {
     pub fn new(gateway: Gateway) -> Self {
         Self {
-            gateway,
             stage: Stage::Idle,
             addresses: Addresses::default(),
-            known: Vec::new(),
+            known: vec![Vec::new(); gateway.endpoints.len()],
+            gateway,
             unresolved: 0,
             pace: Pace::default(),
             retry_at: None,
         }
-    }
-
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.gateway.endpoint
     }
 
     /// Whether a connection is being opened.
@@ -73,9 +77,8 @@ impl Dialer {
     }
 
     /// Begins to open one. [`Self::poll`] does the rest.
-    pub fn begin(&mut self, app: &App) {
-        let resolving = self.gateway.connect.resolve(&self.gateway.endpoint);
-        self.stage = Stage::Resolving(Box::pin(timeout(patience(app, false), resolving)));
+    pub fn begin(&mut self) {
+        self.resolve(0);
     }
 
     /// Gives up what is being opened, and forgives the addresses: the app was provisioned anew.
@@ -91,19 +94,27 @@ impl Dialer {
         app: &App,
         in_use: &[SocketAddr],
         now: Instant,
-    ) -> Poll<Result<(SocketAddr, Box<dyn Transport>), ConnectError>> {
-        if let Stage::Resolving(resolving) = &mut self.stage {
-            let resolved = ready!(resolving.as_mut().poll(cx));
+    ) -> Poll<Result<Dialed, ConnectError>> {
+        while let Stage::Resolving(at, resolving) = &mut self.stage {
+            let (at, resolved) = (*at, ready!(resolving.as_mut().poll(cx)));
             self.stage = Stage::Idle;
-            self.resolved(resolved.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), now)?;
-            self.connect(app, in_use, now)?;
+            let failed = self.resolved(at, resolved);
+            if let Some(Choice { address, spare }) = self.addresses.choose(&self.known[at], in_use, now) {
+                self.connect(at, address, patience(app, spare), app, now)?;
+            } else if at + 1 < self.known.len() {
+                self.resolve(at + 1);
+            } else {
+                self.none_found(failed, now)?;
+            }
         }
-        let Stage::Connecting(address, connecting) = &mut self.stage else { return Poll::Pending };
-        let address = *address;
-        let outcome = ready!(connecting.as_mut().poll(cx));
+        let Stage::Connecting(at, address, connecting) = &mut self.stage else { return Poll::Pending };
+        let (at, address, outcome) = (*at, *address, ready!(connecting.as_mut().poll(cx)));
         self.stage = Stage::Idle;
         match outcome {
-            Ok(transport) => Poll::Ready(Ok((address, transport))),
+            Ok(transport) => {
+                let endpoint = self.gateway.endpoints[at].clone();
+                Poll::Ready(Ok(Dialed { endpoint, address, transport }))
+            }
             Err(error) => {
                 self.failed(address, now);
                 Poll::Ready(Err(error))
@@ -114,7 +125,7 @@ impl Dialer {
     /// A connection to this address was of no use.
     pub fn failed(&mut self, address: SocketAddr, now: Instant) {
         self.addresses.failed(address, now, fastrand::f64());
-        self.retry_at = self.addresses.free_at(&self.known);
+        self.retry_at = self.addresses.free_at(&self.known.concat());
     }
 
     /// A connection to this address was of use.
@@ -123,36 +134,51 @@ impl Dialer {
         self.retry_at = None;
     }
 
-    /// Takes the resolver's answer; one that fails costs nothing while the last good one works.
-    fn resolved(&mut self, resolved: io::Result<Vec<SocketAddr>>, now: Instant) -> Result<(), ConnectError> {
-        let cause = match resolved {
+    fn resolve(&mut self, at: usize) {
+        self.stage = Stage::Resolving(at, self.gateway.connect.resolve(&self.gateway.endpoints[at]));
+    }
+
+    /// Takes the resolver's answer. A resolver that fails costs nothing while its last good answer works.
+    fn resolved(&mut self, at: usize, resolved: io::Result<Vec<SocketAddr>>) -> Option<ConnectError> {
+        let endpoint = &self.gateway.endpoints[at];
+        match resolved {
             Ok(addresses) if !addresses.is_empty() => {
-                (self.known, self.unresolved) = (addresses, 0);
-                return Ok(());
+                (self.known[at], self.unresolved) = (addresses, 0);
+                None
             }
-            Ok(_) => io::Error::new(io::ErrorKind::NotFound, "the name has no address"),
-            Err(cause) => cause,
-        };
-        if !self.known.is_empty() {
-            tracing::warn!(endpoint = %self.gateway.endpoint, %cause, "no address found: taking those known");
-            return Ok(());
+            Ok(_) => self.resolved(at, Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))),
+            Err(cause) if self.known[at].is_empty() => {
+                Some(ConnectError::Resolve { endpoint: endpoint.clone(), cause })
+            }
+            Err(cause) => {
+                tracing::warn!(%endpoint, %cause, "no address found: taking those known");
+                None
+            }
         }
+    }
+
+    /// Nothing can be connected to now: all addresses failed lately, or there are none.
+    fn none_found(&mut self, failed: Option<ConnectError>, now: Instant) -> Result<(), ConnectError> {
+        self.retry_at = self.addresses.free_at(&self.known.concat());
+        let Some(error) = failed.filter(|_| self.retry_at.is_none()) else { return Ok(()) };
         self.unresolved += 1;
         self.retry_at = backoff::reconnect(self.unresolved, fastrand::f64()).map(|pause| now + pause);
         self.pace.begin(now);
-        Err(ConnectError::Resolve { endpoint: self.gateway.endpoint.clone(), cause })
+        Err(error)
     }
 
-    fn connect(&mut self, app: &App, in_use: &[SocketAddr], now: Instant) -> Result<(), ConnectError> {
-        let Some(Choice { address, spare }) = self.addresses.choose(&self.known, in_use, now) else {
-            self.retry_at = self.addresses.free_at(&self.known);
-            return Ok(());
-        };
-        let Gateway { connect, trust, endpoint } = &self.gateway;
+    fn connect(
+        &mut self,
+        at: usize,
+        address: SocketAddr,
+        within: Duration,
+        app: &App,
+        now: Instant,
+    ) -> Result<(), ConnectError> {
+        let Gateway { connect, trust, endpoints } = &self.gateway;
         self.pace.begin(now);
-        let tls = Arc::new(trust.client_config(endpoint, &app.credential)?);
-        let connecting = connect.connect(endpoint, address, tls, patience(app, spare));
-        self.stage = Stage::Connecting(address, connecting);
+        let tls = Arc::new(trust.client_config(&endpoints[at], &app.credential)?);
+        self.stage = Stage::Connecting(at, address, connect.connect(&endpoints[at], address, tls, within));
         Ok(())
     }
 }

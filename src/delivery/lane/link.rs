@@ -1,10 +1,9 @@
 //! One connection as its lane uses it: the provider token it speaks with, and what its events do to the lane's work.
 
+use super::dialer::Dialed;
 use super::routes::LinkId;
 use super::work::{Now, Work};
-use crate::apns::connect::Transport;
 use crate::apns::connection::{Connection, Over};
-use crate::apns::endpoint::Endpoint;
 use crate::apns::http2::{Blocked, Event, Processed};
 use crate::apns::request::Heads;
 use crate::apns::response;
@@ -64,12 +63,8 @@ enum Then {
 }
 
 impl Link {
-    pub fn new(
-        (id, address, io): (LinkId, SocketAddr, Box<dyn Transport>),
-        endpoint: &Endpoint,
-        app: &App,
-        now: Now,
-    ) -> Self {
+    pub fn new(id: LinkId, dialed: Dialed, app: &App, now: Now) -> Self {
+        let Dialed { endpoint, address, transport } = dialed;
         let (authorization, token) = match &*app.credential {
             Credential::Certificate(_) => (None, None),
             Credential::Token(key) => {
@@ -78,7 +73,7 @@ impl Link {
             }
         };
         let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
-        let connection = Connection::new(io, heads, now.instant);
+        let connection = Connection::new(transport, heads, now.instant);
         Self { id, address, connection, full: false, last_used: now.instant, token, books: Books::default() }
     }
 

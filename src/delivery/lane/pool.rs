@@ -3,12 +3,12 @@
 //! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have no
 //! room for. One is opened where none takes work, and, as long as all are full, one after the other.
 
-use super::dialer::{Dialer, Gateway};
+use super::dialer::{Dialed, Dialer, Gateway};
 use super::link::{Epitaph, Link};
 use super::routes::LinkId;
 use super::work::Work;
-use crate::apns::connect::{ConnectError, Transport};
-use crate::apns::connection::{Over, refuses_certificate};
+use crate::apns::connect::ConnectError;
+use crate::apns::connection::Over;
 use crate::events::disconnection;
 use crate::registry::App;
 use std::net::SocketAddr;
@@ -205,33 +205,33 @@ impl Pool {
             if self.open_at(work).is_none_or(|at| now < at) {
                 return false;
             }
-            self.dialer.begin(&self.app);
+            self.dialer.begin();
         }
         let in_use: Vec<SocketAddr> = self.links.iter().map(|link| link.address).collect();
         let Poll::Ready(outcome) = self.dialer.poll(cx, &self.app, &in_use, now) else { return false };
         match outcome {
-            Ok((address, transport)) => self.opened(address, transport, work),
+            Ok(dialed) => self.opened(dialed, work),
             Err(error) => self.refused(&error, work),
         }
         true
     }
 
-    fn opened(&mut self, address: SocketAddr, transport: Box<dyn Transport>, work: &mut Work) {
+    fn opened(&mut self, dialed: Dialed, work: &mut Work) {
         work.tally.metrics().connects.inc();
         work.tally.metrics().connections.inc();
         let id = self.next_link;
         self.next_link = id.wrapping_add(1);
-        self.links.push(Link::new((id, address, transport), self.dialer.endpoint(), &self.app, work.now));
+        self.links.push(Link::new(id, dialed, &self.app, work.now));
         self.full_since = None;
     }
 
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
-        match error {
-            ConnectError::Credential(_) => work.credential_failed(error),
-            ConnectError::Tls { cause, .. } if refuses_certificate(cause) => work.credential_failed(error),
-            _ => self.count_failure(work),
+        if error.is_credential() {
+            work.credential_failed(error);
+        } else {
+            self.count_failure(work);
         }
     }
 

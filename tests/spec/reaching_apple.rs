@@ -1,0 +1,384 @@
+//! The way to Apple: names and addresses, a proxy, TLS and whom it trusts, and what is said when it is barred.
+
+use crate::support::connect_proxy::{ConnectProxy, Manner};
+use crate::support::tls_server::{Clients, Recipe, TlsServer};
+use pyapns::apns::connect::{Connect, ConnectError, TlsConnect, Transport, certificate_alert};
+use pyapns::apns::endpoint::Endpoint;
+use pyapns::apns::trust::Trust;
+use pyapns::config::{Config, File};
+use pyapns::credentials::{Credential, Material, Secret};
+use pyapns::model::{AppId, AppKey, Environment};
+use pyapns::node::{Node, World};
+use pyapns::registry::Provision;
+use pyapns::simulator::{Identity, Options, Simulator};
+use rustls::SupportedProtocolVersion;
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Reports a refused client certificate before the handshake ends.
+const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+const PATIENCE: Duration = Duration::from_secs(8);
+/// As `Proxy-Authorization` carries `scott` and `tiger%/@`.
+const SCOTT: &str = "Basic c2NvdHQ6dGlnZXIlL0A=";
+const SCOTT_IN_URL: &str = "scott:tiger%25%2F%40";
+
+fn endpoint(host: &str, port: u16) -> Endpoint {
+    format!("https://{host}:{port}").parse().expect("a URL")
+}
+
+fn token() -> Credential {
+    let identity = Identity::generate().expect("an identity");
+    let (p8, key_id, team_id) = (Secret::from(identity.key_pem), identity.key_id, identity.team_id);
+    Credential::parse(&Material::Key { p8, key_id, team_id }).expect("a key")
+}
+
+fn certificate() -> Credential {
+    let pem = Secret::from(Identity::generate().expect("an identity").client_pem);
+    Credential::parse(&Material::Certificate { pem }).expect("a certificate")
+}
+
+/// One connection, at the first address.
+async fn connect(
+    connect: &TlsConnect,
+    endpoint: &Endpoint,
+    ca_file: Option<&Path>,
+    credential: &Credential,
+) -> Result<Box<dyn Transport>, ConnectError> {
+    let tls = Trust::load(ca_file).expect("roots").client_config(endpoint, credential).expect("settings");
+    let addresses = connect.resolve(endpoint).await.expect("addresses");
+    connect.connect(endpoint, addresses[0], Arc::new(tls), PATIENCE).await
+}
+
+/// What comes of connecting to a server made so, at `host`, trusting its authority or not.
+async fn failure(recipe: Recipe, host: &str, trusted: bool, credential: &Credential) -> ConnectError {
+    let server = TlsServer::start(recipe).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    server.write_authority(&ca_file);
+    let endpoint = endpoint(host, server.address.port());
+    let direct = TlsConnect::new(None);
+    let ca_file = trusted.then_some(ca_file.as_path());
+    connect(&direct, &endpoint, ca_file, credential).await.err().expect("a failure")
+}
+
+/// A node that runs on this test's runtime, with a `demo` app of the simulator's.
+async fn node(folder: &Path, simulator: &Simulator, apple: &str) -> SocketAddr {
+    let ca_file = folder.join("ca.pem");
+    std::fs::write(&ca_file, simulator.identity().authority.certificate_pem()).expect("a file");
+    let text = format!("listen = '127.0.0.1:0'\ndata_dir = '{}'\n[apple]\n{apple}\n", folder.display());
+    let text = format!("{text}ca_file = '{}'", ca_file.display());
+    let config = Config::read(Some(File { name: "test.toml", text: &text }), &|_| None).expect("settings");
+    let world = World::real(&config);
+    let node = Node::build(config, world).await.expect("a node");
+    let key = AppKey::new(AppId::new("demo").expect("an id"), Environment::Sandbox);
+    let pem = Secret::from(simulator.identity().client_pem.clone());
+    node.registry().provision(Provision::new(key, Material::Certificate { pem })).await.expect("an app");
+    let address = node.address().expect("bound");
+    tokio::spawn(node.run(std::future::pending()));
+    address
+}
+
+async fn post(address: SocketAddr, path: &str, body: &str) -> String {
+    let mut socket = TcpStream::connect(address).await.expect("the node listens");
+    let length = body.len();
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+/// The outcome of one notification.
+async fn push(node: SocketAddr) -> String {
+    let body = r#"{"token":"00fc","payload":{"aps":{"alert":"Hello"}}}"#;
+    let answer = post(node, "/apps/demo/sandbox/notifications", body).await;
+    let (_, after) = answer.split_once(r#""outcome":""#).unwrap_or_else(|| panic!("no outcome in {answer}"));
+    after.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_notification_reaches_apple_through_a_proxy_with_a_password() {
+    let simulator = Simulator::start(Options::default()).await.expect("a simulator");
+    let port = simulator.address().port();
+    let proxy =
+        ConnectProxy::start(Manner::TunnelFor(SCOTT), &[(&format!("localhost:{port}"), simulator.address())]).await;
+    let apple = format!("sandbox = 'https://localhost:{port}'\nproxy = 'http://{SCOTT_IN_URL}@{}'", proxy.address);
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = node(folder.path(), &simulator, &apple).await;
+    assert_eq!(push(node).await, "accepted");
+    assert_eq!(proxy.targets(), [format!("localhost:{port}")]);
+    assert_eq!(simulator.ledger().totals().accepted, 1);
+}
+
+#[tokio::test]
+async fn a_second_gateway_takes_over_where_the_first_cannot_be_reached() {
+    let simulator = Simulator::start(Options::default()).await.expect("a simulator");
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let closed = free.local_addr().expect("bound");
+    drop(free);
+    let apple = format!("sandbox = ['https://{closed}', 'https://{}']", simulator.address());
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = node(folder.path(), &simulator, &apple).await;
+    assert_eq!(push(node).await, "accepted");
+}
+
+#[tokio::test]
+async fn a_name_that_only_the_proxy_knows_is_left_to_the_proxy() {
+    let server = TlsServer::start(Recipe { names: vec!["gateway.invalid"], ..Recipe::default() }).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    server.write_authority(&ca_file);
+    let proxy = ConnectProxy::start(Manner::Tunnel, &[("gateway.invalid:443", server.address)]).await;
+    let through = TlsConnect::new(Some(format!("http://{}", proxy.address).parse().expect("a proxy")));
+    let endpoint = endpoint("gateway.invalid", 443);
+    assert_eq!(through.resolve(&endpoint).await.expect("addresses"), [proxy.address]);
+    assert!(connect(&through, &endpoint, Some(&ca_file), &token()).await.is_ok());
+
+    let error = TlsConnect::new(None).resolve(&endpoint).await.expect_err("no address");
+    assert!(error.to_string().starts_with("gateway.invalid: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_opens_no_tunnel_is_named_with_what_to_do() {
+    let cases = [
+        (Manner::TunnelFor(SCOTT), "", "it wants a user and a password"),
+        (Manner::TunnelFor(SCOTT), "scott:lion@", "it refuses the user and password of apple.proxy"),
+        (Manner::Answer("HTTP/1.1 403 No\r\n\r\n"), "", "it refuses with HTTP 403"),
+        (Manner::Answer("220 mail.example ESMTP\r\n"), "", "it does not answer as an HTTP proxy does"),
+        (Manner::Close, "", "it closed the connection without an answer"),
+        (Manner::Tunnel, "", "it refuses with HTTP 502"),
+    ];
+    for (manner, user, what) in cases {
+        let proxy = ConnectProxy::start(manner, &[]).await;
+        let through = TlsConnect::new(Some(format!("http://{user}{}", proxy.address).parse().expect("a proxy")));
+        let error = connect(&through, &endpoint("gateway.invalid", 443), None, &token()).await.err().expect(what);
+        let expected = format!("the proxy {} opens no tunnel to gateway.invalid:443: {what}", proxy.address);
+        assert!(error.to_string().starts_with(&expected), "{error}, not {expected}");
+        assert!(!error.is_credential() && !format!("{error:?}").contains("lion"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_hangs_on_the_way_is_given_up_in_time_and_named() {
+    let timeout = Duration::from_secs(1);
+    let tls = Trust::load(None).expect("roots").client_config(&endpoint("localhost", 1), &token()).expect("settings");
+    let tls = Arc::new(tls);
+    let attempt = async |connect: TlsConnect, address: SocketAddr, what: &str| {
+        let began = Instant::now();
+        let error = connect.connect(&endpoint("localhost", 1), address, Arc::clone(&tls), timeout).await;
+        let error = error.err().expect(what).to_string();
+        assert_eq!(error, format!("localhost:1 did not answer within 1 s ({what})"));
+        assert!(began.elapsed() < timeout * 2, "{:?}", began.elapsed());
+    };
+
+    let full = full_listener().await;
+    attempt(TlsConnect::new(None), full.0, "no TCP connection: a firewall may drop its packets").await;
+
+    let mute = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    attempt(TlsConnect::new(None), mute.local_addr().expect("bound"), "the TLS handshake did not end").await;
+
+    let proxy = ConnectProxy::start(Manner::Hang, &[]).await;
+    let through = TlsConnect::new(Some(format!("http://{}", proxy.address).parse().expect("a proxy")));
+    attempt(through, proxy.address, "the proxy opened no tunnel").await;
+}
+
+/// A listener whose backlog is full, so that the kernel drops further connection attempts; and what fills it.
+async fn full_listener() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let listener = socket.listen(1).expect("listening");
+    let address = listener.local_addr().expect("bound");
+    let mut fill = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        fill.push(stream);
+    }
+    (address, listener, fill)
+}
+
+#[tokio::test]
+async fn a_failed_handshake_tells_a_stranger_what_to_do() {
+    let cases = [
+        (Recipe::default(), "localhost", false, "put its authority's certificate (PEM) into apple.ca_file"),
+        (Recipe { not_after_year: 2021, ..Recipe::default() }, "localhost", true, "expired on Jan  1 00:00:00 2021"),
+        (
+            Recipe { not_before_year: 2099, ..Recipe::default() },
+            "localhost",
+            true,
+            "not valid yet: check this machine's",
+        ),
+        (
+            Recipe { names: vec!["push.example", "10.0.0.1"], ..Recipe::default() },
+            "localhost",
+            true,
+            "is for push.example, 10.0.0.1, not for localhost: set the URL",
+        ),
+        (Recipe { names: vec![], ..Recipe::default() }, "127.0.0.1", true, "is for no name at all, not for 127.0.0.1"),
+        (Recipe { shows_authority: true, ..Recipe::default() }, "localhost", true, "an authority's own (CA:TRUE)"),
+        (Recipe { protocols: &[], ..Recipe::default() }, "localhost", true, "does not speak HTTP/2 (ALPN h2)"),
+        (
+            Recipe { protocols: &[b"http/1.1"], ..Recipe::default() },
+            "localhost",
+            true,
+            "does not speak HTTP/2 (ALPN h2)",
+        ),
+    ];
+    for (recipe, host, trusted, what) in cases {
+        let error = failure(recipe, host, trusted, &certificate()).await;
+        assert!(error.to_string().starts_with(&format!("TLS with {host}:")), "{error}");
+        assert!(error.to_string().contains(what), "{error}, not {what}");
+        assert!(!error.is_credential(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_without_tls_is_told_as_such() {
+    for (says, what) in [("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS on this port"), ("", "it closed")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let endpoint = endpoint("localhost", listener.local_addr().expect("bound").port());
+        let server = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.expect("a connection");
+            let mut hello = [0; 1024];
+            let _ = socket.read(&mut hello).await;
+            let _ = socket.write_all(says.as_bytes()).await;
+        });
+        let direct = TlsConnect::new(None);
+        let tls = Trust::load(None).expect("roots").client_config(&endpoint, &token()).expect("settings");
+        let address = SocketAddr::from(([127, 0, 0, 1], endpoint.port()));
+        let error = direct.connect(&endpoint, address, Arc::new(tls), PATIENCE).await.err().expect(what);
+        assert!(error.to_string().contains(what), "{error}, not {what}");
+        server.await.expect("served");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_is_told_with_its_address() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = free.local_addr().expect("bound");
+    drop(free);
+    let endpoint = endpoint("127.0.0.1", address.port());
+    let error = connect(&TlsConnect::new(None), &endpoint, None, &token()).await.err().expect("a failure");
+    let expected = format!("cannot connect to {address} at {address}: Connection refused");
+    assert!(error.to_string().starts_with(&expected), "{error}");
+
+    let through = TlsConnect::new(Some(format!("http://{address}").parse().expect("a proxy")));
+    let error = connect(&through, &endpoint, None, &token()).await.err().expect("a failure");
+    let expected = format!("the proxy {address} opens no tunnel to {address}: no connection to it: Connection refused");
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_client_certificate_is_the_credentials_fault() {
+    let tls12 = || Recipe { versions: TLS12, clients: Clients::Nobody, ..Recipe::default() };
+    let error = failure(tls12(), "localhost", true, &certificate()).await;
+    assert!(error.is_credential(), "{error}");
+    assert!(error.to_string().contains("it refuses the client certificate with the alert unknown_ca (48)"), "{error}");
+
+    let error = failure(tls12(), "localhost", true, &token()).await;
+    assert!(!error.is_credential(), "a signing key is in no handshake: {error}");
+}
+
+/// TLS 1.3 ends the handshake for the client before the server has looked at its certificate.
+#[tokio::test]
+async fn a_certificate_refused_after_the_handshake_is_known_by_the_first_read() {
+    let server = TlsServer::start(Recipe { clients: Clients::Nobody, ..Recipe::default() }).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    server.write_authority(&ca_file);
+    let endpoint = endpoint("localhost", server.address.port());
+    let opened = connect(&TlsConnect::new(None), &endpoint, Some(&ca_file), &certificate()).await;
+    let mut stream = opened.expect("a connection that does not know yet");
+    let error = stream.read_u8().await.expect_err("an alert");
+    assert_eq!(certificate_alert(&error).map(u8::from), Some(48), "{error}");
+}
+
+#[tokio::test]
+async fn a_gateway_on_ipv6_is_reached_by_address_and_through_a_proxy() {
+    let options = Options { listen: "[::1]:0".to_owned(), ..Options::default() };
+    let simulator = match Simulator::start(options).await {
+        Ok(simulator) => simulator,
+        Err(error) => return println!("SKIPPED: this machine has no IPv6 loopback ({error})"),
+    };
+    let at = simulator.address();
+    let proxy = ConnectProxy::start(Manner::Tunnel, &[]).await;
+    let proxy = format!("proxy = 'http://{}'", proxy.address);
+    for proxy in ["", &proxy] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let node = node(folder.path(), &simulator, &format!("sandbox = 'https://{at}'\n{proxy}")).await;
+        assert_eq!(push(node).await, "accepted");
+    }
+    assert_eq!(simulator.ledger().totals().accepted, 2);
+}
+
+/// The whole program, so that whatever is printed or logged anywhere is seen.
+#[tokio::test]
+async fn the_log_shows_the_handshake_at_debug_and_never_a_proxys_password() {
+    let simulator = Simulator::start(Options::default()).await.expect("a simulator");
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, simulator.identity().authority.certificate_pem()).expect("a file");
+
+    let opening = ConnectProxy::start(Manner::TunnelFor(SCOTT), &[]).await;
+    let lines = log_until(folder.path(), &ca_file, &simulator, &opening, SCOTT_IN_URL, "TLS handshake done").await;
+    let line = lines.last().expect("the handshake");
+    assert!(line.contains("CN=pyapns simulator until ") && line.contains("signed by CN=pyapns simulator CA"), "{line}");
+    assert!(line.contains(&simulator.address().to_string()), "{line}");
+
+    let barred = ConnectProxy::start(Manner::TunnelFor("Basic nobody"), &[]).await;
+    let more = log_until(folder.path(), &ca_file, &simulator, &barred, SCOTT_IN_URL, "refuses the user").await;
+    let all = [lines, more].concat().join("\n");
+    for secret in ["tiger", SCOTT.trim_start_matches("Basic ")] {
+        assert!(!all.contains(secret), "{all}");
+    }
+}
+
+/// Runs a node behind this proxy, sends a notification, and gives its log up to the first line with `wanted`.
+async fn log_until(
+    folder: &Path,
+    ca_file: &Path,
+    simulator: &Simulator,
+    proxy: &ConnectProxy,
+    user: &str,
+    wanted: &'static str,
+) -> Vec<String> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pyapns"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder)
+        .env("PYAPNS_APPLE_SANDBOX", format!("https://{}", simulator.address()))
+        .env("PYAPNS_APPLE_PROXY", format!("http://{user}@{}", proxy.address))
+        .env("PYAPNS_APPLE_CA_FILE", ca_file)
+        .env("PYAPNS_LOG_LEVEL", "debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let stdout = std::io::BufReader::new(child.stdout.take().expect("piped"));
+    let stderr = std::io::BufReader::new(child.stderr.take().expect("piped"));
+    let announced = tokio::task::spawn_blocking(|| stdout.lines().next().expect("a line").expect("text"));
+    let announced = announced.await.expect("a line");
+    let node: SocketAddr = announced.rsplit('/').next().and_then(|at| at.parse().ok()).expect("an address");
+    let created = post(node, "/apps/demo/sandbox", &simulator.identity().client_pem).await;
+    assert!(created.starts_with("HTTP/1.1 201"), "{created}");
+    let pushed = tokio::spawn(async move { push(node).await });
+    let log = tokio::task::spawn_blocking(move || {
+        let mut lines = Vec::new();
+        for line in stderr.lines().map_while(Result::ok) {
+            lines.push(line);
+            if lines.last().is_some_and(|line| line.contains(wanted)) {
+                break;
+            }
+        }
+        lines
+    });
+    let lines = tokio::time::timeout(PATIENCE, log).await;
+    pushed.abort();
+    child.kill().expect("it runs");
+    child.wait().expect("its end");
+    lines.unwrap_or_else(|_| panic!("no `{wanted}` in the log")).expect("read")
+}
