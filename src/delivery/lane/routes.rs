@@ -53,10 +53,9 @@ impl Routes {
     }
 
     /// Whether it knows these connections to be the ones that take work.
-    pub fn knows(&self, taking: impl Iterator<Item = LinkId>) -> bool {
-        let mut count = 0;
-        let same = taking.inspect(|_| count += 1).eq(self.links.iter().map(|held| held.link));
-        same || (count < 2 && !self.is_active())
+    pub fn knows(&self, taking: impl Iterator<Item = LinkId> + Clone) -> bool {
+        let needs_none = taking.clone().nth(1).is_none() && !self.is_active();
+        needs_none || taking.eq(self.links.iter().map(|held| held.link))
     }
 
     /// From now on these take work; `in_flight` is where everything without an answer is, asked for when a first owner

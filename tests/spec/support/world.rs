@@ -45,7 +45,8 @@ impl Running {
         );
         let file = File { name: "test", text: &text };
         let config = Config::read(Some(file), &|_| None).expect("good settings");
-        let node = Node::build(config, Outside::real()).await.expect("a node");
+        let outside = Outside::real(&config);
+        let node = Node::build(config, outside).await.expect("a node");
         let address = node.address().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(async move {
