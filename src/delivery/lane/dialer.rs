@@ -125,7 +125,8 @@ impl Dialer {
     /// A connection to this address was of no use.
     pub fn failed(&mut self, address: SocketAddr, now: Instant) {
         self.addresses.failed(address, now, fastrand::f64());
-        self.retry_at = self.addresses.free_at(&self.known.concat());
+        let all_known = self.known.iter().all(|known| !known.is_empty());
+        self.retry_at = all_known.then(|| self.addresses.free_at(&self.known.concat())).flatten();
     }
 
     /// A connection to this address was of use.
