@@ -7,6 +7,8 @@ import uuid
 
 import pytest
 
+from control import Control
+
 TOKEN = "0f" * 32
 
 
@@ -25,21 +27,6 @@ class OldClient:
         connection.close()
         assert parsed["code"] == answer.status
         return answer.status, parsed
-
-
-class Control:
-    """The simulator's control port."""
-
-    def __init__(self, address):
-        self.address = address
-
-    def post(self, path, body):
-        connection = http.client.HTTPConnection(self.address, timeout=20)
-        connection.request("POST", path, json.dumps(body))
-        answer = connection.getresponse()
-        text = answer.read()
-        assert answer.status == 200, text
-        return json.loads(text)
 
 
 @pytest.fixture
