@@ -12,6 +12,8 @@ from foreign import Aioapns, Certificate, Curl, Nghttp, Push, Token
 CLIENTS = {"aioapns": Aioapns, "curl": Curl, "nghttp": Nghttp}
 CREDENTIALS = {"certificate": Certificate, "token": Token}
 LAST_ID_MAX = 2**31 - 1
+# aioapns reads the certificate's UID with it.
+pytestmark = pytest.mark.filterwarnings("ignore:X509.get_subject is deprecated:DeprecationWarning")
 SHUTDOWN = '{"reason":"Shutdown"}'
 
 
@@ -56,6 +58,7 @@ def agree(answer, entry):
     """Compares what a client saw with the ledger. Timestamps are not in the ledger."""
     assert (answer.status, answer.reason) == (entry["status"], entry["reason"])
     assert answer.apns_id == entry["apns_id"]
+    assert entry["accepted"] == (answer.status == 200)
     assert entry["answered"]
 
 
@@ -78,6 +81,14 @@ def test_an_accepted_push_is_in_the_ledger_as_it_was_sent(client, credential, co
     # aioapns reckons from a time to live: a second may begin in between.
     assert int(entry["expiration"]) - int(expiration) in (0, 1)
     assert json.loads(entry["body"]) == json.loads(push.payload)
+
+
+def test_aioapns_finds_its_topic_in_the_certificate(simulator, control, tmp_path):
+    push = Push(topic=None)
+    answer = Aioapns(simulator, Certificate(simulator), tmp_path).send(push)
+    assert answer.status == 200
+    agree(answer, only_entry(control, push))
+    assert only_entry(control, push)["topic"] == simulator["topic"]
 
 
 def test_an_id_that_the_simulator_made_is_in_the_ledger(command, control):
@@ -285,7 +296,7 @@ def two_with_a_goaway_at_the_second(aioapns, control, goaway):
 
 
 @pytest.mark.parametrize("kind", [None, "single", "graceful"])
-def test_curl_keeps_its_connection_until_a_goaway(curl, simulator, credential, control, kind):
+def test_curl_keeps_its_connection_until_a_goaway(curl, credential, control, kind):
     if kind:
         control.post("/script", {"goaway": {"when": {"requests": 1}, "kind": kind, "times": 1}})
     first, second = Push(), Push()
