@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from control import Control
 from foreign import Aioapns, Certificate, Curl, Nghttp, Push, Token
 
 CLIENTS = {"aioapns": Aioapns, "curl": Curl, "nghttp": Nghttp}
@@ -15,14 +14,6 @@ LAST_ID_MAX = 2**31 - 1
 # aioapns reads the certificate's UID with it.
 pytestmark = pytest.mark.filterwarnings("ignore:X509.get_subject is deprecated:DeprecationWarning")
 SHUTDOWN = '{"reason":"Shutdown"}'
-
-
-@pytest.fixture
-def control(simulator):
-    control = Control(simulator["control"])
-    control.post("/reset")
-    yield control
-    control.post("/reset")
 
 
 @pytest.fixture(params=CREDENTIALS)

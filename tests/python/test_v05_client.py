@@ -7,8 +7,6 @@ import uuid
 
 import pytest
 
-from control import Control
-
 TOKEN = "0f" * 32
 
 
@@ -78,8 +76,7 @@ def test_feedback_and_disconnections_answer_200_with_lists(client, app):
         assert (status, answer["response"]) == (200, []), what
 
 
-def test_a_dead_token_is_in_the_feedback_and_a_bad_request_in_the_disconnections(client, app, simulator):
-    control = Control(simulator["control"])
+def test_a_dead_token_is_in_the_feedback(client, app, control):
     dead = uuid.uuid4().hex * 2
     control.post("/tokens", [{"token": dead, "state": "dead", "reason": "Unregistered", "timestamp": 1508249865488}])
     status, answer = client.call("POST", app + "/notifications", [notification(token=dead)])
