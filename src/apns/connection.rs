@@ -201,6 +201,10 @@ impl<T> Connection<T> {
                 on_event(event);
             }
         }
+        // The slots count as taken until the peer is heard, which may owe us nothing else now.
+        if !ids.is_empty() {
+            self.session.ping(u64::from(self.next_id));
+        }
         // Slots of streams that could not be reset any more are lost to this connection.
         if self.session.resets_left() == 0 {
             self.retire();
