@@ -3,4 +3,5 @@
 mod http2_foreign;
 mod ledger;
 mod main_path;
+mod reaching_apple;
 mod support;

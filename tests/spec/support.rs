@@ -1,7 +1,9 @@
 //! What several specs need.
 
 pub mod client;
+pub mod connect_proxy;
 pub mod foreign;
+pub mod tls_server;
 pub mod world;
 
 /// Whether the long forms were asked for (`tests/run --full`).
