@@ -244,7 +244,8 @@ class Nghttp:
     @staticmethod
     def goaways(frames):
         """Last stream id, error code and debug data of each GOAWAY received."""
-        shown = r"recv GOAWAY frame .*\n\s*\(last_stream_id=(\d+), error_code=\w+\(0x(\w+)\), opaque_data\(\d+\)=\[(.*)\]\)"
+        fields = r"\(last_stream_id=(\d+), error_code=\w+\(0x(\w+)\), opaque_data\(\d+\)=\[(.*)\]\)"
+        shown = r"recv GOAWAY frame .*\n\s*" + fields
         return [(int(last), int(code, 16), debug) for last, code, debug in re.findall(shown, frames)]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What v0.5's users relied on beyond its calls: how notifications reach Apple, and what feedback and disconnections say."""
+"""What v0.5's users relied on beyond its calls: how notifications reach Apple, what feedback and disconnections say."""
 
 import json
 import pathlib
