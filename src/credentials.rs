@@ -63,7 +63,8 @@ impl Credential {
         }
     }
 
-    /// Whether it can be used for this environment at this time (UNIX seconds). Apple alone knows that of a signing key.
+    /// Whether it can be used for this environment at this time (UNIX seconds). Apple alone knows that of a signing
+    /// key.
     pub fn check(&self, environment: Environment, now: u64) -> Result<(), CredentialError> {
         match self {
             Self::Certificate(certificate) => certificate.check(environment, now),

@@ -18,7 +18,8 @@ impl Drain {
         Self::default()
     }
 
-    /// Starts a task inside a span that carries `name`. It is counted until it ends; dropping the handle lets it run on.
+    /// Starts a task inside a span that carries `name`. It is counted until it ends; dropping the handle lets it run
+    /// on.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,

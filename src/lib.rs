@@ -7,7 +7,25 @@ pub mod model;
 
 pub mod clock;
 pub mod drain;
+pub mod telemetry;
 
 pub mod credentials;
+pub mod store;
 
 pub mod apns;
+
+pub mod events;
+pub mod registry;
+
+pub mod delivery;
+
+pub mod api;
+
+pub mod config;
+
+pub mod node;
+
+pub mod cli;
+
+// Stands alone: only `cli` and the tests use it.
+pub mod simulator;

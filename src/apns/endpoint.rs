@@ -1,23 +1,23 @@
-//! Where Apple's gateway is: its own hosts, or another address for a simulator or a private gateway.
+//! Where one of Apple's two gateways is: Apple's own host, or a stand-in for it.
 
 use crate::model::Environment;
 use std::fmt;
+use std::str::FromStr;
 
-/// Apple's hosts for device pushes (`apns-protocol` 1).
+/// Apple's hosts for device pushes (apns-protocol.md 1).
 const SANDBOX_HOST: &str = "api.sandbox.push.apple.com";
 const PRODUCTION_HOST: &str = "api.push.apple.com";
+const HTTPS_PORT: u16 = 443;
+
+const FORM: &str = "it has to look like https://HOST:PORT";
 
 /// A gateway's host and port. The host is also the name its certificate must carry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
+    /// A name or an address; IPv6 without brackets.
     host: String,
     port: u16,
 }
-
-/// Why a text is no gateway address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no gateway address: write https://HOST:PORT, without a path")]
-pub struct BadEndpoint(String);
 
 impl Endpoint {
     /// Apple's own gateway; `port` is 443 or 2197.
@@ -29,25 +29,9 @@ impl Endpoint {
         Self { host: host.to_owned(), port }
     }
 
-    /// Reads `https://HOST:PORT`; the port may be left out (443), IPv6 addresses stand in brackets.
-    pub fn parse(text: &str) -> Result<Self, BadEndpoint> {
-        let bad = || BadEndpoint(text.to_owned());
-        let uri: http::Uri = text.parse().map_err(|_| bad())?;
-        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(bad)?;
-        if uri.scheme_str() != Some("https") || !bare || authority.host().is_empty() {
-            return Err(bad());
-        }
-        let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => 443,
-            _ => authority.port_u16().filter(|port| *port != 0).ok_or_else(bad)?,
-        };
-        Ok(Self { host: authority.host().to_owned(), port })
-    }
-
-    /// The host's name or address, without brackets.
+    /// A name or an address; IPv6 without brackets.
     pub fn host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
+        &self.host
     }
 
     pub fn port(&self) -> u16 {
@@ -56,18 +40,50 @@ impl Endpoint {
 
     /// What goes into `:authority`: the port only where it is not the scheme's own.
     pub fn authority(&self) -> String {
-        if self.port == 443 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+        match (self.host.contains(':'), self.port) {
+            (false, HTTPS_PORT) => self.host.clone(),
+            (true, HTTPS_PORT) => format!("[{}]", self.host),
+            _ => self.to_string(),
+        }
     }
 
-    /// Whether this is a host of Apple's, which is trusted by the public roots.
+    /// Whether it is Apple's own host, which the public authorities vouch for.
     pub fn is_apple(&self) -> bool {
-        self.host == "push.apple.com" || self.host.ends_with(".push.apple.com")
+        self.host == SANDBOX_HOST || self.host == PRODUCTION_HOST
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}:{}", self.host, self.port)
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(out, "{open}{}{close}:{}", self.host, self.port)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = &'static str;
+
+    /// Reads `https://HOST:PORT`; without a port, 443.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: http::Uri = text.parse().map_err(|_| FORM)?;
+        let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
+        if uri.scheme_str() != Some("https") || !bare {
+            return Err(FORM);
+        }
+        let authority = uri.authority().ok_or(FORM)?;
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") => HTTPS_PORT,
+            Some(port) => port.trim_start_matches(':').parse().map_err(|_| FORM)?,
+            None => return Err(FORM),
+        };
+        let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
+        // A second name for them would get past what is known of Apple's hosts, and mix up the environments.
+        if host == "apple.com" || host.ends_with(".apple.com") {
+            return Err(
+                "Apple's own hosts are the default: leave the setting out, and choose the port with apple.port",
+            );
+        }
+        if host.is_empty() || port == 0 { Err(FORM) } else { Ok(Self { host, port }) }
     }
 }
 
@@ -76,26 +92,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_reads_as_host_and_port() {
-        let endpoint = Endpoint::parse("https://localhost:8443").unwrap();
-        assert_eq!((endpoint.host(), endpoint.port()), ("localhost", 8443));
-        assert_eq!(endpoint.authority(), "localhost:8443");
-        assert_eq!(Endpoint::parse("https://[::1]:8443/").unwrap().host(), "::1");
-        assert_eq!(Endpoint::parse("https://gateway.example").unwrap().authority(), "gateway.example");
+    fn a_url_names_a_host_and_a_port() {
+        let read = |text: &str| text.parse::<Endpoint>().map(|endpoint| (endpoint.host, endpoint.port));
+        assert_eq!(read("https://localhost:2197"), Ok(("localhost".to_owned(), 2197)));
+        assert_eq!(read("https://Proxy.example/"), Ok(("proxy.example".to_owned(), 443)));
+        assert_eq!(read("https://[::1]:9"), Ok(("::1".to_owned(), 9)));
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_its_text() {
-        for text in
-            ["", "localhost:1", "http://localhost:1", "https://a/b", "https://u:p@a", "https://a:0", "https://a:x"]
-        {
-            assert!(Endpoint::parse(text).is_err(), "{text}");
+    fn the_authority_names_the_port_only_where_it_must() {
+        for (url, authority) in [
+            ("https://h:443", "h"),
+            ("https://h:2197", "h:2197"),
+            ("https://[::1]", "[::1]"),
+            ("https://[::1]:9", "[::1]:9"),
+        ] {
+            assert_eq!(url.parse::<Endpoint>().map(|endpoint| endpoint.authority()), Ok(authority.to_owned()), "{url}");
         }
     }
 
     #[test]
-    fn only_hosts_of_apples_domain_are_apples() {
-        assert!(Endpoint::apple(Environment::Production, 2197).is_apple());
-        assert!(!Endpoint::parse("https://api.push.apple.com.evil.example").unwrap().is_apple());
+    fn what_is_no_such_url_is_refused() {
+        for text in [
+            "",
+            "localhost:1",
+            "http://h:1",
+            "https://",
+            "https://h:0",
+            "https://h/path",
+            "https://u:p@h",
+            "https://h:x",
+        ] {
+            assert_eq!(text.parse::<Endpoint>(), Err(FORM), "{text}");
+        }
+        assert!("https://api.push.apple.com".parse::<Endpoint>().unwrap_err().starts_with("Apple's own hosts"));
     }
 }

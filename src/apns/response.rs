@@ -13,8 +13,8 @@ const REASON_BYTES_MAX: usize = 128;
 pub struct Response {
     pub status: u16,
     pub reason: Option<Reason>,
-    /// 410: since when the token is dead, UNIX seconds.
-    pub dead_since: Option<f64>,
+    /// 410: since when the token is dead, milliseconds since the epoch.
+    pub dead_since: Option<u64>,
     /// Whole seconds, where the undocumented `retry-after` appears.
     pub retry_after_seconds: Option<u32>,
 }
@@ -36,7 +36,7 @@ pub fn read(answer: &Answer<'_>) -> Response {
     }
     if let Ok(body) = serde_json::from_slice::<Body<'_>>(answer.body) {
         response.reason = body.reason.as_deref().map(reason);
-        response.dead_since = body.timestamp.as_f64().filter(|at| *at >= 0.0).map(|at| at / 1000.0);
+        response.dead_since = body.timestamp.as_u64();
     }
     let seconds = answer.retry_after.and_then(|text| std::str::from_utf8(text).ok());
     response.retry_after_seconds = seconds.and_then(|text| text.parse().ok());
@@ -75,7 +75,7 @@ mod tests {
     fn a_410_tells_since_when_the_token_is_dead() {
         let response = read(&answer(410, br#"{"reason":"Unregistered","timestamp":1508249865488}"#));
         assert_eq!(response.reason, Some(AppleReason::Unregistered.into()));
-        assert_eq!(response.dead_since, Some(1_508_249_865.488));
+        assert_eq!(response.dead_since, Some(1_508_249_865_488));
     }
 
     #[test]

@@ -43,8 +43,8 @@ struct Facts {
 }
 
 impl Certificate {
-    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. The leaf is the certificate that the
-    /// key belongs to, wherever it stands.
+    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. The leaf is the
+    /// certificate that the key belongs to, wherever it stands.
     pub fn parse(pem: &[u8]) -> Result<Self, CredentialError> {
         let (mut chain, key) = blocks(pem)?;
         let leaf = leaf_of(&chain, &key)?;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Largest credential file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Why a credential file is not read. Callers of the API get the same answer whatever stands, or does not stand, at a path.
+/// Why a credential file is not read. Callers of the API get the same answer whatever stands, or does not stand, at a
+/// path.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
     #[error("paths are not read, since no `credentials_dir` is configured: send the credential's text itself")]
@@ -39,8 +40,8 @@ pub fn is_pem(text: &str) -> bool {
     text.contains("-----BEGIN ")
 }
 
-/// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a symbolic link
-/// leads out. Blocks for as long as the disk does.
+/// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
+/// symbolic link leads out. Blocks for as long as the disk does.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
     let root = root.canonicalize().map_err(|_| PathError::NotInside)?;

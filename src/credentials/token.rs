@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// All tokens of one half hour are the same token, on every node: Apple refuses ones older than an hour, and updates more
-/// often than every 20 minutes.
+/// All tokens of one half hour are the same token, on every node: Apple refuses ones older than an hour, and updates
+/// more often than every 20 minutes.
 pub const BUCKET_SECONDS: u64 = 1_800;
 
 /// Length of Apple's key and team ids.
@@ -50,8 +50,9 @@ impl TokenKey {
         Ok(Self { key, key_id: key_id.to_owned(), team_id: team_id.to_owned(), fingerprint })
     }
 
-    /// The `authorization` header at `now` (UNIX seconds), and the bucket it belongs to: its `iat`. The same bucket gives the
-    /// same bytes in every process (RFC 6979), so that a fleet shows Apple one token without sharing anything.
+    /// The `authorization` header at `now` (UNIX seconds), and the bucket it belongs to: its `iat`. The same bucket
+    /// gives the same bytes in every process (RFC 6979), so that a fleet shows Apple one token without sharing
+    /// anything.
     pub fn authorization(&self, now: u64) -> (String, u64) {
         let issued_at = now - now % BUCKET_SECONDS;
         let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, self.key_id);

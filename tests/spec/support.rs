@@ -1,3 +1,12 @@
 //! What several specs need.
 
+pub mod client;
+pub mod connect_proxy;
 pub mod foreign;
+pub mod tls_server;
+pub mod world;
+
+/// Whether the long forms were asked for (`tests/run --full`).
+pub fn full() -> bool {
+    std::env::var_os("PYAPNS_TEST_FULL").is_some()
+}

@@ -4,6 +4,7 @@ mod bugs;
 mod ends;
 mod frames;
 mod hostile;
+mod interop;
 mod model;
 mod settings;
 pub mod split;

@@ -1,0 +1,107 @@
+//! The REST API: every route is on this page.
+
+pub mod apps;
+pub mod body;
+pub mod disconnections;
+pub mod envelope;
+pub mod error;
+pub mod feedback;
+pub mod json;
+pub mod limits;
+pub mod metrics;
+pub mod node;
+pub mod notifications;
+pub mod object;
+pub mod observe;
+pub mod page;
+pub mod path;
+pub mod query;
+pub mod server;
+pub mod unbuilt;
+
+pub use limits::Limits;
+
+use crate::clock::Clock;
+use crate::delivery::Intake;
+use crate::events::Events;
+use crate::model::AppKey;
+use crate::registry::{App, Registry};
+use crate::telemetry;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, any, get, post};
+use body::Bodies;
+use error::Failure;
+use metrics::Metrics;
+use observe::{Observer, observe};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the handlers work with.
+pub struct Api {
+    pub registry: Registry,
+    pub intake: Arc<Intake>,
+    pub events: Events,
+    pub clock: Clock,
+    pub telemetry: telemetry::Metrics,
+    pub limits: Limits,
+    pub bodies: Bodies,
+    /// Where certificate paths may point; `None` = nowhere.
+    pub credentials_dir: Option<PathBuf>,
+}
+
+impl Api {
+    /// An app that exists.
+    fn app(&self, key: &AppKey) -> Result<Arc<App>, Failure> {
+        self.registry.get(key).ok_or_else(|| Failure::UnknownApp { key: key.clone() })
+    }
+}
+
+/// The whole API. A path means the same with a slash at its end.
+pub fn router(api: Arc<Api>, metrics: Arc<Metrics>) -> Router {
+    let app = "/apps/{app_id}/{environment}";
+    let observer = Observer { metrics, header_list_bytes: api.limits.header_list_bytes };
+    let built = [
+        ("/apps".to_owned(), get(apps::list)),
+        (app.to_owned(), get(apps::show).post(apps::provision).delete(apps::remove)),
+        (format!("{app}/notifications"), post(notifications::send)),
+        (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
+        (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
+        ("/healthz".to_owned(), get(node::health)),
+        ("/metrics".to_owned(), get(node::metrics)),
+    ];
+    let unbuilt =
+        unbuilt::PATHS.map(|(path, sentence)| (path.to_owned(), any(async move || Failure::NotBuilt(sentence))));
+    built
+        .into_iter()
+        .chain(unbuilt)
+        .fold(Router::new(), with_and_without_slash)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_this_method)
+        .layer(from_fn_with_state(observer, observe))
+        .with_state(api)
+}
+
+fn with_and_without_slash(router: Router<Arc<Api>>, route: (String, MethodRouter<Arc<Api>>)) -> Router<Arc<Api>> {
+    let (path, methods) = route;
+    if path == "/" {
+        return router.route(&path, methods);
+    }
+    router.route(&path, methods.clone()).route(&format!("{path}/"), methods)
+}
+
+async fn nothing_here(request: Request) -> Failure {
+    let (head, body) = request.into_parts();
+    body::discard(&head.headers, body).await;
+    Failure::NoSuchPath { path: head.uri.path().to_owned() }
+}
+
+async fn not_this_method(request: Request) -> Failure {
+    let (head, body) = request.into_parts();
+    body::discard(&head.headers, body).await;
+    Failure::MethodNotAllowed { method: head.method.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Collects a request's body once, into one piece of memory, within the limits.
+
+use super::Limits;
+use super::error::Failure;
+use axum::body::Body;
+use axum::http::header::{CONTENT_ENCODING, EXPECT};
+use axum::http::{HeaderMap, Request};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a body may stand still; on top, it has a second for every KiB.
+const STALL: Duration = Duration::from_secs(5);
+const BYTES_PER_SECOND_MIN: usize = 1024;
+/// How long the rest of a refused body is read, so that its sender gets to read our answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bounds the memory of all bodies that are read or answered at one time.
+#[derive(Debug, Clone)]
+pub struct Bodies {
+    body_bytes: usize,
+    in_flight_bytes: usize,
+    free: Arc<Semaphore>,
+}
+
+/// A body, and its place in the limit of all of them.
+#[derive(Debug)]
+pub struct Collected {
+    pub bytes: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Bodies {
+    pub fn new(limits: &Limits) -> Self {
+        let in_flight_bytes = limits.in_flight_bytes.min(Semaphore::MAX_PERMITS);
+        let free = Arc::new(Semaphore::new(in_flight_bytes));
+        Self { body_bytes: limits.body_bytes, in_flight_bytes, free }
+    }
+
+    /// Reads the body of `request` whole, whatever its `Content-Type`.
+    pub async fn collect(&self, request: Request<Body>) -> Result<Collected, Failure> {
+        let (head, mut body) = request.into_parts();
+        let collected = match plain(&head.headers) {
+            Ok(()) => self.read(&mut body).await,
+            Err(failure) => Err(failure),
+        };
+        if !matches!(collected, Ok(_) | Err(Failure::BodyTooSlow)) {
+            discard(&head.headers, body).await;
+        }
+        collected
+    }
+
+    async fn read(&self, body: &mut Body) -> Result<Collected, Failure> {
+        let declared = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let mut place = self.place(0, declared)?;
+        let began = Instant::now();
+        let (mut received, mut first, mut whole) = (0, Bytes::new(), BytesMut::new());
+        loop {
+            let patience = STALL + Duration::from_secs((received / BYTES_PER_SECOND_MIN) as u64);
+            let frame = match timeout_at(began + patience, body.frame()).await {
+                Ok(Some(frame)) => frame.map_err(|_| Failure::BodyBrokeOff)?,
+                Ok(None) => break,
+                Err(_) => return Err(Failure::BodyTooSlow),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let total = received + data.len();
+            if total > place.num_permits() {
+                place.merge(self.place(place.num_permits(), total)?);
+            }
+            if received == 0 {
+                first = data;
+            } else {
+                if whole.is_empty() {
+                    whole.reserve(declared.max(2 * total));
+                    whole.extend_from_slice(&first);
+                }
+                whole.extend_from_slice(&data);
+            }
+            received = total;
+        }
+        let bytes = if whole.is_empty() { first } else { whole.freeze() };
+        Ok(Collected { bytes, _place: place })
+    }
+
+    /// Room for a body of `total` bytes that has room for `held` already.
+    fn place(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        if total > self.body_bytes {
+            return Err(Failure::BodyTooLarge { limit: self.body_bytes });
+        }
+        let more = u32::try_from(total - held).ok();
+        let place = more.and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
+        place.ok_or(Failure::TooManyBytesInFlight { limit: self.in_flight_bytes })
+    }
+}
+
+/// Reads what is left of a refused request's body for a while: closing the socket on unread bytes would reset it, and
+/// its sender would never read our answer. A sender that waits for our consent sends nothing.
+pub async fn discard(headers: &HeaderMap, mut body: Body) {
+    if !headers.contains_key(EXPECT) {
+        let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
+    }
+}
+
+fn plain(headers: &HeaderMap) -> Result<(), Failure> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            Err(Failure::ContentEncoding { encoding: String::from_utf8_lossy(encoding.as_bytes()).into_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::HttpBody;
+    use http_body_util::Full;
+    use hyper::body::Frame;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// A chunked body: its pieces, then its end, or nothing for ever.
+    struct Pieces {
+        pieces: Vec<&'static [u8]>,
+        stalls: bool,
+    }
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.pieces.is_empty() {
+                return if self.stalls { Poll::Pending } else { Poll::Ready(None) };
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.pieces.remove(0))))))
+        }
+    }
+
+    fn bodies(body_bytes: usize, in_flight_bytes: usize) -> Bodies {
+        Bodies::new(&Limits { body_bytes, in_flight_bytes, ..Limits::default() })
+    }
+
+    fn chunked(pieces: &[&'static [u8]]) -> Request<Body> {
+        Request::new(Body::new(Pieces { pieces: pieces.to_vec(), stalls: false }))
+    }
+
+    fn declared(body: &'static [u8]) -> Request<Body> {
+        Request::new(Body::new(Full::new(Bytes::from_static(body))))
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_is_not_copied_and_pieces_become_one() {
+        const WHOLE: &[u8] = b"0123456789";
+        let bodies = bodies(10, 100);
+        let one = bodies.collect(declared(WHOLE)).await.unwrap();
+        assert_eq!(one.bytes.as_ptr(), WHOLE.as_ptr());
+        let pieces = bodies.collect(chunked(&[b"", b"012", b"", b"3456", b"789"])).await.unwrap();
+        assert_eq!(pieces.bytes, WHOLE);
+        assert!(bodies.collect(chunked(&[])).await.unwrap().bytes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_whether_it_says_its_length_or_not() {
+        let bodies = bodies(10, 100);
+        for request in [declared(b"0123456789a"), chunked(&[b"01234", b"56789", b"a"])] {
+            assert!(matches!(bodies.collect(request).await, Err(Failure::BodyTooLarge { limit: 10 })));
+        }
+        assert_eq!(bodies.free.available_permits(), 100);
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_stay_within_their_limit_and_give_their_room_back() {
+        let bodies = bodies(10, 15);
+        let first = bodies.collect(declared(b"0123456789")).await.unwrap();
+        for request in [declared(b"012345"), chunked(&[b"012", b"345"])] {
+            assert!(matches!(bodies.collect(request).await, Err(Failure::TooManyBytesInFlight { limit: 15 })));
+        }
+        drop(first);
+        assert!(bodies.collect(declared(b"012345")).await.is_ok());
+        assert_eq!(bodies.free.available_permits(), 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_given_up_after_five_seconds() {
+        let began = Instant::now();
+        let request = Request::new(Body::new(Pieces { pieces: vec![b"{"], stalls: true }));
+        assert!(matches!(bodies(10, 10).collect(request).await, Err(Failure::BodyTooSlow)));
+        assert_eq!(began.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_body_with_an_encoding_is_not_taken_for_json() {
+        let mut request = declared(b"{}");
+        request.headers_mut().insert(CONTENT_ENCODING, "gzip".parse().unwrap());
+        let refused = bodies(10, 10).collect(request).await.expect_err("an encoding");
+        assert_eq!(refused.to_string(), "the body is encoded as `gzip`: send it as it is");
+    }
+}

@@ -1,0 +1,65 @@
+//! `…/disconnections`: the log of notifications that failed for good and of connections that ended.
+
+use super::error::Failure;
+use super::page::{Asked, through};
+use super::path::AppPath;
+use super::{Api, envelope};
+use crate::model::Disconnection;
+use crate::store::Cursor;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    r#type: &'static str,
+    code: u8,
+    internal_identifier: u32,
+    /// JSON already. What is kept but no longer JSON is left out rather than spoiling the list.
+    offending_notification: Option<&'a RawValue>,
+    timestamp: f64,
+    verbose_message: &'a str,
+    reason: &'a str,
+    status: Option<u16>,
+    apns_id: Option<&'a str>,
+    affected: u32,
+}
+
+impl<'a> Entry<'a> {
+    fn new(event: &'a Disconnection) -> Self {
+        let offending = event.offending_notification.as_deref();
+        Self {
+            r#type: "disconnection",
+            code: event.code,
+            internal_identifier: event.internal_identifier,
+            offending_notification: offending.and_then(|json| serde_json::from_str(json).ok()),
+            timestamp: event.timestamp,
+            verbose_message: &event.verbose_message,
+            reason: &event.reason,
+            status: event.status,
+            apns_id: event.apns_id.as_deref(),
+            affected: event.affected,
+        }
+    }
+}
+
+/// `GET`: reading clears nothing.
+pub async fn list(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+    let asked = Asked::read(uri.query(), Cursor::parse)?;
+    api.app(&key)?;
+    let page = api.events.disconnections(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await?;
+    let entries: Vec<_> = page.entries.iter().map(Entry::new).collect();
+    Ok(envelope::list(&entries, page.cursor.to_string()))
+}
+
+/// `DELETE ?through=<cursor>`: clears what was read.
+pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+    let through = through(uri.query(), Cursor::parse)?;
+    api.app(&key)?;
+    let removed = api.events.acknowledge_disconnections(&key, through).await?;
+    Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
+}

@@ -1,0 +1,59 @@
+//! The envelopes around every JSON answer.
+
+use super::json;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Serialize)]
+struct Success<'a, T: ?Sized> {
+    response: &'a T,
+    code: u16,
+}
+
+#[derive(Serialize)]
+struct List<'a, T, C> {
+    response: &'a [T],
+    cursor: C,
+    code: u16,
+}
+
+/// `message`, `type` and `args` are what clients of v0.5 read; `message` repeats `error`.
+#[derive(Serialize)]
+struct Failed<'a> {
+    error: &'a str,
+    code: u16,
+    r#type: &'static str,
+    message: &'a str,
+    reason: &'a str,
+    args: &'a Value,
+}
+
+/// One object, or `{}`.
+pub fn success(status: StatusCode, response: &(impl Serialize + ?Sized)) -> Response {
+    respond(status, &Success { response, code: status.as_u16() })
+}
+
+/// A page of a list; `cursor` is what the next page is asked for with.
+pub fn list<T: Serialize>(entries: &[T], cursor: impl Serialize) -> Response {
+    respond(StatusCode::OK, &List { response: entries, cursor, code: 200 })
+}
+
+pub fn failure(status: StatusCode, reason: &str, sentence: &str, args: &Value) -> Response {
+    let code = status.as_u16();
+    respond(status, &Failed { error: sentence, code, r#type: "error", message: sentence, reason, args })
+}
+
+/// A body that is JSON already.
+pub fn raw(status: StatusCode, json: Vec<u8>) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, kind)], Body::from(json)).into_response()
+}
+
+fn respond(status: StatusCode, envelope: &impl Serialize) -> Response {
+    let mut body = Vec::with_capacity(512);
+    json::write(&mut body, envelope);
+    raw(status, body)
+}

@@ -1,0 +1,54 @@
+//! `…/feedback`: the tokens that Apple says are dead.
+
+use super::error::Failure;
+use super::page::{Asked, through};
+use super::path::AppPath;
+use super::{Api, envelope};
+use crate::model::Feedback;
+use crate::store::Cursor;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    r#type: &'static str,
+    timestamp: f64,
+    token: &'a str,
+    reason: &'a str,
+    app_id: &'a str,
+    environment: &'static str,
+}
+
+impl<'a> Entry<'a> {
+    fn new(feedback: &'a Feedback) -> Self {
+        Self {
+            r#type: "feedback",
+            timestamp: feedback.timestamp,
+            token: &feedback.token,
+            reason: &feedback.reason,
+            app_id: feedback.app.id.as_str(),
+            environment: feedback.app.environment.as_str(),
+        }
+    }
+}
+
+/// `GET`: reading clears nothing.
+pub async fn list(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+    let asked = Asked::read(uri.query(), Cursor::parse)?;
+    api.app(&key)?;
+    let page = api.events.feedback(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await?;
+    let entries: Vec<_> = page.entries.iter().map(Entry::new).collect();
+    Ok(envelope::list(&entries, page.cursor.to_string()))
+}
+
+/// `DELETE ?through=<cursor>`: clears what was read.
+pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+    let through = through(uri.query(), Cursor::parse)?;
+    api.app(&key)?;
+    let removed = api.events.acknowledge_feedback(&key, through).await?;
+    Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
+}

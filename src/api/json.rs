@@ -1,0 +1,145 @@
+//! JSON as callers get it wrong: where a body stops being JSON, said so that they can mend it.
+
+use serde::Serialize;
+use serde_json::error::Category;
+
+/// Why a body is no JSON at all. Lines and columns count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("the body is empty: send JSON")]
+    Empty,
+    #[error("the body is not UTF-8 from byte {offset} on, and JSON is UTF-8")]
+    NotUtf8 { offset: usize },
+    #[error(
+        "a raw line break or control character stands inside a string at line {line}, column {column}: write a line break as \\n, or send a file as it is with `curl --data-binary @file`"
+    )]
+    RawControl { line: usize, column: usize },
+    #[error("the body ends in the middle of its JSON, at line {line}, column {column}")]
+    Truncated { line: usize, column: usize },
+    #[error("the body is not JSON at line {line}, column {column}: {what}")]
+    Syntax { what: String, line: usize, column: usize },
+}
+
+impl Malformed {
+    /// What serde_json found wrong with the form of `text`.
+    pub fn new(text: &str, error: &serde_json::Error) -> Self {
+        if text.trim().is_empty() {
+            return Self::Empty;
+        }
+        let bytes = text.as_bytes();
+        let end = offset(text, error);
+        // Reading a string, serde_json has taken the offending byte; skipping one, it has not.
+        let raw_control = [end.saturating_sub(1), end]
+            .into_iter()
+            .find(|&at| matches!(bytes.get(at), Some(..=0x1f)) && ends_inside_a_string(&bytes[..at]));
+        if let Some(at) = raw_control {
+            let (line, column) = position(&bytes[..at]);
+            return Self::RawControl { line, column };
+        }
+        let (line, column) = position(&bytes[..end]);
+        if error.classify() == Category::Eof {
+            return Self::Truncated { line, column };
+        }
+        let told = error.to_string();
+        let what = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+        Self::Syntax { what: what.to_owned(), line, column: column.max(2) - 1 }
+    }
+
+    /// Line and column, where there are any.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        match *self {
+            Self::Empty | Self::NotUtf8 { .. } => None,
+            Self::RawControl { line, column } | Self::Truncated { line, column } => Some((line, column)),
+            Self::Syntax { line, column, .. } => Some((line, column)),
+        }
+    }
+}
+
+/// The body as text. Checked once as a whole, which is cheaper than string by string.
+pub fn text(body: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { offset: error.valid_up_to() })
+}
+
+/// Appends `value` as JSON; for our own objects, which always have a JSON form.
+pub fn write(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(out, value).expect("string keys into memory cannot fail");
+}
+
+/// Appends `number` in decimal, without the machinery of `fmt`.
+pub fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// How many bytes serde_json had taken at the error.
+fn offset(text: &str, error: &serde_json::Error) -> usize {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    (lines.map(str::len).sum::<usize>() + error.column()).min(text.len())
+}
+
+/// Line and column of the byte that follows `before`.
+fn position(before: &[u8]) -> (usize, usize) {
+    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+    (line, column)
+}
+
+/// Whether `json`, good so far, stops between the quotes of a string.
+fn ends_inside_a_string(json: &[u8]) -> bool {
+    let (mut inside, mut escaped) = (false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            _ => {}
+        }
+    }
+    inside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IgnoredAny;
+
+    fn malformed(text: &str) -> Malformed {
+        let error = serde_json::from_str::<IgnoredAny>(text).expect_err("bad JSON");
+        Malformed::new(text, &error)
+    }
+
+    #[test]
+    fn faults_are_told_with_their_place() {
+        assert_eq!(malformed(" \n"), Malformed::Empty);
+        assert_eq!(malformed(r#"{"a":"#), Malformed::Truncated { line: 1, column: 6 });
+        let Malformed::Syntax { what, line, column } = malformed("{\n  \"a\": x}") else { panic!("a syntax error") };
+        assert_eq!((what.as_str(), line, column), ("expected value", 2, 8));
+    }
+
+    #[test]
+    fn a_raw_line_break_inside_a_string_is_not_mistaken_for_bad_syntax() {
+        assert_eq!(malformed("{\"a\":\n\"b\nc\"}"), Malformed::RawControl { line: 2, column: 3 });
+        assert_eq!(malformed("{\"a\":\"\t\"}"), Malformed::RawControl { line: 1, column: 7 });
+        assert!(matches!(malformed("{\"a\":tr\nue}"), Malformed::Syntax { .. }));
+        let sentence = malformed("\"\\\"\n\"").to_string();
+        assert!(sentence.contains("--data-binary @file"), "{sentence}");
+    }
+
+    #[test]
+    fn numbers_are_written_as_fmt_writes_them() {
+        for number in [0, 7, 10, 201, 1_800_000_000, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The limits of the door, each a setting.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest body of a request.
+    pub body_bytes: usize,
+    /// Most notifications in one request.
+    pub items: usize,
+    /// Bytes of all bodies that are read or answered at one time.
+    pub in_flight_bytes: usize,
+    /// The same for the notifications of one app.
+    pub in_flight_app_bytes: usize,
+    /// Names and values of a request's headers.
+    pub header_list_bytes: usize,
+    /// Connections open at one time.
+    pub connections: usize,
+    /// Requests in flight on one HTTP/2 connection.
+    pub streams_per_connection: u32,
+    /// From the first byte of a request to the last of its headers; and from accepting a connection to its first request.
+    pub header_timeout: Duration,
+    /// A connection without a request is closed after this; longer than a load balancer keeps one (60 s is common).
+    pub idle_timeout: Duration,
+    /// A client that takes nothing of its answer for this long is gone.
+    pub write_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 4 << 20,
+            items: 10_000,
+            in_flight_bytes: 256 << 20,
+            in_flight_app_bytes: 128 << 20,
+            header_list_bytes: 16 << 10,
+            connections: 10_000,
+            streams_per_connection: 100,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}

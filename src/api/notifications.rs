@@ -1,0 +1,61 @@
+//! `POST /apps/:app_id/:environment/notifications`: the hot path.
+
+pub mod answer;
+pub mod fault;
+pub mod field;
+pub mod parse;
+
+use super::error::Failure;
+use super::path::AppPath;
+use super::query::Query;
+use super::{Api, envelope, unbuilt};
+use crate::delivery::Sending;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use parse::Parsed;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Seconds that `?timeout=` may ask for.
+const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// What the query and headers of a send ask for.
+struct Asked {
+    timeout: Duration,
+    retry_unknown: bool,
+}
+
+impl Asked {
+    fn read(request: &Request) -> Result<Self, Failure> {
+        let query = Query::read(request.uri().query(), &["timeout", "retry_unknown", "wait"])?;
+        unbuilt::refuse(request.headers(), &query)?;
+        Ok(Self {
+            timeout: query.seconds("timeout", TIMEOUT_RANGE)?.unwrap_or(TIMEOUT_DEFAULT),
+            retry_unknown: query.truth("retry_unknown")?.unwrap_or(false),
+        })
+    }
+}
+
+/// Sends one notification or a list, and answers with what became of each.
+pub async fn send(
+    State(api): State<Arc<Api>>,
+    path: Result<AppPath, Failure>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let asked = Asked::read(&request);
+    // The body is read before anything is refused: see `body::discard`.
+    let body = api.bodies.collect(request).await?;
+    let (asked, AppPath(key)) = (asked?, path?);
+    let app = api.app(&key)?;
+    let Parsed { batch, list } = parse::parse(&body.bytes, api.limits.items)?;
+    if batch.is_empty() {
+        return Ok(envelope::raw(StatusCode::CREATED, answer::write(&batch, &[], list)));
+    }
+    let sending = Sending { deadline: Instant::now() + asked.timeout, retry_unknown: asked.retry_unknown };
+    let sent = api.intake.send(app, batch, sending).await?;
+    Ok(envelope::raw(StatusCode::CREATED, answer::write(&sent.batch, &sent.outcomes, list)))
+}

@@ -1,0 +1,120 @@
+//! Writes the outcomes of a request into one buffer, by hand: this is done for every notification.
+
+use crate::api::json;
+use crate::model::{Batch, Notification, Outcome};
+use uuid::fmt::Hyphenated;
+
+/// About what an outcome takes, its token included.
+const OUTCOME_BYTES: usize = 288;
+
+/// The body of a 201: one outcome a notification, in order; a list, or the only one.
+pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + outcomes.len() * OUTCOME_BYTES);
+    out.extend_from_slice(br#"{"response":"#);
+    if list {
+        out.push(b'[');
+    }
+    for (index, (item, outcome)) in batch.items().iter().zip(outcomes).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_outcome(&mut out, batch, item, outcome);
+    }
+    if list {
+        out.push(b']');
+    }
+    out.extend_from_slice(br#","code":201}"#);
+    out
+}
+
+fn write_outcome(out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &Outcome) {
+    out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
+    match item.identifier {
+        Some(json) => out.extend_from_slice(batch.bytes(json)),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(br#","token":""#);
+    out.extend_from_slice(batch.bytes(item.token));
+    out.extend_from_slice(br#"","apns_id":""#);
+    let mut apns_id = [0; Hyphenated::LENGTH];
+    out.extend_from_slice(item.apns_id.hyphenated().encode_lower(&mut apns_id).as_bytes());
+    out.extend_from_slice(br#"","outcome":""#);
+    out.extend_from_slice(outcome.kind.as_str().as_bytes());
+    out.extend_from_slice(br#"","status":"#);
+    match outcome.status {
+        Some(status) => json::write_number(out, status.into()),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(br#","reason":"#);
+    match &outcome.reason {
+        Some(reason) => json::write(out, reason.as_str()),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(br#","timestamp":"#);
+    write_seconds(out, outcome.timestamp);
+    out.extend_from_slice(br#","attempts":"#);
+    json::write_number(out, outcome.attempts.into());
+    out.push(b'}');
+}
+
+/// UNIX seconds with three decimals.
+fn write_seconds(out: &mut Vec<u8>, seconds: f64) {
+    let milliseconds = (seconds * 1000.0).round() as u64;
+    json::write_number(out, milliseconds / 1000);
+    let rest = (milliseconds % 1000) as u16;
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AppleReason, Draft, OutcomeKind, Reason};
+    use serde_json::{Value, json};
+
+    fn batch(identifiers: &[Option<&str>]) -> Batch {
+        let mut batch = Batch::default();
+        for &identifier in identifiers {
+            batch.push(Draft { token: "<00FC>", payload: "{}", identifier, ..Draft::default() }).unwrap();
+        }
+        batch
+    }
+
+    fn outcome(kind: OutcomeKind, status: Option<u16>, reason: Option<Reason>) -> Outcome {
+        Outcome { kind, status, reason, timestamp: 1_800_000_000.25, attempts: 2 }
+    }
+
+    #[test]
+    fn one_object_sent_gets_one_outcome_back() {
+        let batch = batch(&[Some(r#""123e4567-e89b-12d3-a456-426655440000""#)]);
+        let body = write(&batch, &[outcome(OutcomeKind::Accepted, Some(200), None)], false);
+        let expected = concat!(
+            r#"{"response":{"type":"outcome","identifier":"123e4567-e89b-12d3-a456-426655440000","token":"00fc","#,
+            r#""apns_id":"123e4567-e89b-12d3-a456-426655440000","outcome":"accepted","status":200,"reason":null,"#,
+            r#""timestamp":1800000000.250,"attempts":2},"code":201}"#
+        );
+        assert_eq!(String::from_utf8(body).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_list_keeps_its_order_and_its_identifiers_as_written() {
+        let batch = batch(&[Some("-7"), None, Some(r#""a\"b""#)]);
+        let outcomes = [
+            outcome(OutcomeKind::Rejected, Some(400), Some(AppleReason::BadDeviceToken.into())),
+            outcome(OutcomeKind::Unknown, None, None),
+            outcome(OutcomeKind::Rejected, Some(400), Some(Reason::Unlisted("New\"Reason\n".into()))),
+        ];
+        let body: Value = serde_json::from_slice(&write(&batch, &outcomes, true)).unwrap();
+        let list = body["response"].as_array().unwrap();
+        let identifiers: Vec<_> = list.iter().map(|outcome| outcome["identifier"].clone()).collect();
+        assert_eq!(identifiers, [json!(-7), Value::Null, json!("a\"b")]);
+        assert_eq!(list[0]["reason"], "BadDeviceToken");
+        assert_eq!(list[1]["status"], Value::Null);
+        assert_eq!(list[2]["reason"], "New\"Reason\n");
+    }
+
+    #[test]
+    fn an_empty_list_is_answered_with_an_empty_list() {
+        assert_eq!(write(&Batch::default(), &[], true), br#"{"response":[],"code":201}"#);
+    }
+}

@@ -1,0 +1,74 @@
+//! The fields of a notification in a request, and those that are known but not built.
+
+use super::fault::ItemFault;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// A field that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    Token,
+    Payload,
+    Identifier,
+    Expiry,
+    Priority,
+    PushType,
+    CollapseId,
+    Topic,
+}
+
+/// A key of the object, borrowed unless it is written with escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct FieldName<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+impl Field {
+    pub fn named(name: &str) -> Result<Self, ItemFault> {
+        Ok(match name {
+            "token" => Self::Token,
+            "payload" => Self::Payload,
+            "identifier" => Self::Identifier,
+            "expiry" => Self::Expiry,
+            "priority" => Self::Priority,
+            "push_type" => Self::PushType,
+            "collapse_id" => Self::CollapseId,
+            "topic" => Self::Topic,
+            "tokens" => return Err(ItemFault::TokensUnbuilt),
+            _ => return Err(ItemFault::Unknown(name.chars().take(64).collect())),
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Payload => "payload",
+            Self::Identifier => "identifier",
+            Self::Expiry => "expiry",
+            Self::Priority => "priority",
+            Self::PushType => "push_type",
+            Self::CollapseId => "collapse_id",
+            Self::Topic => "topic",
+        }
+    }
+
+    /// What its value has to be.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Token => "a string: the device token in hex",
+            Self::Payload => "a JSON object",
+            Self::Identifier => "a string or an integer",
+            Self::Expiry => "an integer, 0 or more: UNIX seconds, or 0 to try once without storing",
+            Self::Priority => "an integer: 10, 5 or 1",
+            Self::PushType | Self::CollapseId | Self::Topic => "a string",
+        }
+    }
+
+    /// The stable word for its absence.
+    pub fn missing_reason(self) -> &'static str {
+        match self {
+            Self::Token => "token_missing",
+            Self::Payload => "payload_missing",
+            _ => "field_missing",
+        }
+    }
+}

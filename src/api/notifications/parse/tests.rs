@@ -1,0 +1,199 @@
+//! Every way a body can be wrong, with the word and the sentence its caller gets.
+
+use super::*;
+use crate::api::error::Failure;
+use crate::model::{Priority, PushType};
+use serde_json::{Value, json};
+
+const GOOD: &str = r#"{"token":"00fc13ad","payload":{"aps":{"alert":"hi"}}}"#;
+
+fn parsed(body: &str) -> Parsed {
+    parse(&Bytes::copy_from_slice(body.as_bytes()), 10).expect("a good body")
+}
+
+/// Status, reason, sentence and args of the answer to a bad body.
+fn refused(body: &[u8]) -> (u16, &'static str, String, Value) {
+    let fault = parse(&Bytes::copy_from_slice(body), 3).expect_err("a bad body");
+    let failure = Failure::from(fault);
+    (failure.status().as_u16(), failure.reason(), failure.to_string(), failure.args())
+}
+
+#[test]
+fn one_object_and_a_list_of_them_are_both_taken() {
+    let one = parsed(GOOD);
+    assert!(!one.list);
+    assert_eq!(one.batch.len(), 1);
+    let list = parsed(&format!(" \r\n[{GOOD} , {GOOD}] "));
+    assert!(list.list);
+    assert_eq!(list.batch.len(), 2);
+}
+
+#[test]
+fn an_empty_list_is_a_list() {
+    let list = parsed("[]");
+    assert!(list.list && list.batch.is_empty());
+}
+
+#[test]
+fn every_field_arrives_as_it_was_written() {
+    let whole = r#"{"identifier": -12, "token": "\u0030\u0030FC", "payload": { "aps" : {} , "x":"\u00e9" },
+        "expiry": 0, "priority": 1, "push_type": "background", "collapse_id": "a\/b", "topic": "com.example"}"#;
+    let batch = parsed(whole).batch;
+    let item = batch.items()[0];
+    assert_eq!(batch.text(item.token), "00fc");
+    assert_eq!(batch.text(item.payload), r#"{ "aps" : {} , "x":"\u00e9" }"#);
+    assert_eq!(item.identifier.map(|span| batch.text(span)), Some("-12"));
+    assert_eq!((item.expiry, item.priority, item.push_type), (Some(0), Priority::Lowest, PushType::Background));
+    assert_eq!(item.collapse_id.map(|span| batch.text(span)), Some("a/b"));
+    assert_eq!(item.topic.map(|span| batch.text(span)), Some("com.example"));
+}
+
+#[test]
+fn null_in_an_optional_field_is_its_absence() {
+    let batch = parsed(
+        r#"{"token":"00fc","payload":{},"identifier":null,"expiry":null,"priority":null,"push_type":null,
+        "collapse_id":null,"topic":null}"#,
+    )
+    .batch;
+    let item = batch.items()[0];
+    assert!(item.identifier.is_none() && item.expiry.is_none() && item.collapse_id.is_none() && item.topic.is_none());
+    assert_eq!(item.priority, Priority::Immediate);
+}
+
+#[test]
+fn nothing_of_an_ordinary_body_is_copied() {
+    let body = format!("[{GOOD}]");
+    let batch = parsed(&body).batch;
+    assert_eq!(batch.bytes_held(), body.len() + size_of_val(batch.items()));
+}
+
+#[test]
+fn a_body_that_is_no_json_is_told_where() {
+    let (status, reason, sentence, args) = refused(b"[\n{\"token\":x}]");
+    assert_eq!((status, reason), (400, "malformed_json"));
+    assert_eq!(sentence, "the body is not JSON at line 2, column 10: expected value");
+    assert_eq!(args, json!({"line": 2, "column": 10}));
+
+    let table: [(&[u8], &str); 9] = [
+        (b"", "the body is empty: send JSON"),
+        (b" \n", "the body is empty: send JSON"),
+        (b"\xff", "the body is not UTF-8 from byte 0 on, and JSON is UTF-8"),
+        (b"[{", "the body ends in the middle of its JSON, at line 1, column 3"),
+        (b"token=abc", "the body is not JSON at line 1, column 2: expected ident"),
+        (b"[{}", "item 0: `token` is missing"),
+        (br#"{"token":"00","payload":{}} x"#, "the body is not JSON at line 1, column 29: trailing characters"),
+        (br#"{"token":"00","payload":{}}{}"#, "the body is not JSON at line 1, column 28: trailing characters"),
+        (br#"[{"token":"00","payload":{}},]"#, "the body is not JSON at line 1, column 30: trailing comma"),
+    ];
+    for (body, expected) in table {
+        let (status, _, sentence, _) = refused(body);
+        assert_eq!((status, sentence.as_str()), (400, expected), "{}", body.escape_ascii());
+    }
+}
+
+#[test]
+fn a_raw_line_break_in_a_string_says_how_to_send_a_file() {
+    let (status, reason, sentence, args) = refused(b"{\"token\":\"00\nfc\",\"payload\":{}}");
+    assert_eq!((status, reason), (400, "malformed_json"));
+    assert!(sentence.contains("line 1, column 13") && sentence.contains("curl --data-binary @file"), "{sentence}");
+    assert_eq!(args, json!({"line": 1, "column": 13}));
+}
+
+#[test]
+fn a_body_of_another_shape_is_refused() {
+    for body in ["7", "\"text\"", "null", "true"] {
+        let (status, reason, sentence, _) = refused(body.as_bytes());
+        assert_eq!((status, reason), (400, "not_notifications"));
+        assert_eq!(sentence, "the body is neither a notification object nor a list of them");
+    }
+}
+
+#[test]
+fn more_items_than_the_limit_are_too_many() {
+    let four = format!("[{GOOD},{GOOD},{GOOD},{GOOD}]");
+    let (status, reason, sentence, args) = refused(four.as_bytes());
+    assert_eq!((status, reason), (413, "too_many_items"));
+    assert_eq!(sentence, "the list has more than 3 notifications: send several requests");
+    assert_eq!(args, json!({"limit": 3}));
+}
+
+#[test]
+fn a_bad_item_is_named_by_its_index_with_its_reason() {
+    let table = [
+        ("7", "not_an_object", "a notification is a JSON object"),
+        ("[]", "not_an_object", "a notification is a JSON object"),
+        ("null", "not_an_object", "a notification is a JSON object"),
+        (r#"{"payload":{}}"#, "token_missing", "`token` is missing"),
+        (r#"{"token":"00"}"#, "payload_missing", "`payload` is missing"),
+        (r#"{"token":7,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
+        (r#"{"token":null,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
+        (r#"{"token":"00","payload":"{}"}"#, "payload_not_object", "`payload` is not a JSON object"),
+        (r#"{"token":"00","payload":null}"#, "payload_not_object", "`payload` is not a JSON object"),
+        (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` stands there twice"),
+        (r#"{"token":"00","payload":{},"payload":{}}"#, "repeated_field", "`payload` stands there twice"),
+        (r#"{"token":"","payload":{}}"#, "token_missing", "`token` is empty: give the device token in hex"),
+    ];
+    for (item, reason, sentence) in table {
+        let got = refused(format!("[{GOOD},{item}]").as_bytes());
+        assert_eq!((got.0, got.1, got.2), (400, reason, format!("item 1: {sentence}")), "{item}");
+        assert_eq!(got.3["index"], 1, "{item}");
+    }
+}
+
+#[test]
+fn values_of_a_wrong_type_are_named_by_their_field() {
+    let table = [
+        ("expiry", "1.5"),
+        ("expiry", "30.0"),
+        ("expiry", "-1"),
+        ("expiry", "\"30\""),
+        ("expiry", "1e3"),
+        ("expiry", "99999999999999999999"),
+        ("priority", "\"10\""),
+        ("identifier", "1.5"),
+        ("identifier", "1e5"),
+        ("identifier", "{}"),
+        ("identifier", "[1]"),
+        ("identifier", "true"),
+        ("push_type", "1"),
+        ("collapse_id", "1"),
+        ("topic", "{}"),
+    ];
+    for (field, value) in table {
+        let (status, reason, sentence, args) =
+            refused(format!(r#"{{"token":"00","payload":{{}},"{field}":{value}}}"#).as_bytes());
+        assert_eq!((status, reason), (400, "wrong_type"), "{field} {value}");
+        assert!(sentence.starts_with(&format!("`{field}` has to be a")), "{sentence}");
+        assert_eq!(args, json!({"field": field}));
+    }
+}
+
+#[test]
+fn what_is_not_known_is_refused_by_name_and_what_is_not_built_as_such() {
+    let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"badge":1}"#);
+    assert_eq!((status, reason), (400, "unknown_field"));
+    assert!(sentence.starts_with("`badge` is not a field of a notification"), "{sentence}");
+    assert_eq!(args, json!({"field": "badge"}));
+
+    let (status, reason, sentence, _) = refused(br#"[{"tokens":["00"],"payload":{}}]"#);
+    assert_eq!((status, reason), (501, "not_built"));
+    assert!(sentence.starts_with("item 0: `tokens` is not built yet"), "{sentence}");
+}
+
+#[test]
+fn what_apple_would_refuse_is_refused_here_with_the_models_own_words() {
+    let (status, reason, sentence, args) = refused(br#"[{"token":"abc","payload":{}}]"#);
+    assert_eq!((status, reason), (400, "token_odd_length"));
+    assert_eq!(sentence, "item 0: `token` has an odd number of hex digits: a digit is missing");
+    assert_eq!(args, json!({"index": 0}));
+    let deep = format!(r#"{{"token":"00","payload":{{"a":{}1{}}}}}"#, "[".repeat(40), "]".repeat(40));
+    assert_eq!(refused(deep.as_bytes()).1, "payload_too_deep");
+}
+
+#[test]
+fn a_payload_nested_a_hundred_thousand_deep_does_not_overflow_the_stack() {
+    let deep = format!(r#"{{"token":"00","payload":{{"a":{}{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(refused(deep.as_bytes()).1, "payload_too_deep");
+    let deep = format!("[{}", "[".repeat(100_000));
+    assert_eq!(refused(deep.as_bytes()).0, 400);
+}

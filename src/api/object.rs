@@ -1,0 +1,151 @@
+//! A JSON object of ours as a caller wrote it: every field is known, stands once, and has the right type.
+
+use super::json::Malformed;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a body is not the object it should be. Values are not repeated: they may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectFault {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("the body has to be a JSON object")]
+    NotAnObject,
+    #[error("`{name}` stands there twice")]
+    Repeated { name: String },
+    #[error("`{name}` is not known here: known are {known}")]
+    Unknown { name: String, known: String },
+    #[error("`{name}` has to be {expected}")]
+    WrongType { name: &'static str, expected: &'static str },
+    #[error("`{name}` is not built yet: {instead}")]
+    NotBuilt { name: &'static str, instead: &'static str },
+}
+
+impl ObjectFault {
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Malformed(_) | Self::NotAnObject => None,
+            Self::Repeated { name } | Self::Unknown { name, .. } => Some(name),
+            Self::WrongType { name, .. } | Self::NotBuilt { name, .. } => Some(name),
+        }
+    }
+}
+
+/// The fields that have not been taken yet. For requests that are rare: it looks each name up one by one.
+pub struct Object<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Object<'a> {
+    pub fn read(text: &'a str) -> Result<Self, ObjectFault> {
+        let Fields(fields) = serde_json::from_str(text).map_err(|error| match error.classify() {
+            Category::Data => ObjectFault::NotAnObject,
+            _ => Malformed::new(text, &error).into(),
+        })?;
+        for (index, (name, _)) in fields.iter().enumerate() {
+            if fields[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(ObjectFault::Repeated { name: name.to_string() });
+            }
+        }
+        Ok(Self { fields, known: Vec::new() })
+    }
+
+    /// The field's value; `null` is its absence.
+    pub fn take<T: Deserialize<'a>>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, ObjectFault> {
+        self.known.push(name);
+        let Some(at) = self.fields.iter().position(|(field, _)| field == name) else { return Ok(None) };
+        let (_, json) = self.fields.swap_remove(at);
+        serde_json::from_str(json.get()).map_err(|_| ObjectFault::WrongType { name, expected })
+    }
+
+    /// Refuses a field that is known but not built.
+    pub fn refuse(&self, name: &'static str, instead: &'static str) -> Result<(), ObjectFault> {
+        match self.fields.iter().any(|(field, _)| field == name) {
+            true => Err(ObjectFault::NotBuilt { name, instead }),
+            false => Ok(()),
+        }
+    }
+
+    /// What nobody took is not known.
+    pub fn finish(self) -> Result<(), ObjectFault> {
+        match self.fields.first() {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(ObjectFault::Unknown { name: name.chars().take(64).collect(), known: self.known.join(", ") })
+            }
+        }
+    }
+}
+
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A name, borrowed unless it is written with escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        json.deserialize_map(Collect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_taken_by_name_and_null_is_absence() {
+        let mut object = Object::read(r#"{"a":"x","\u0062":7,"c":null}"#).unwrap();
+        assert_eq!(object.take::<String>("a", "a string"), Ok(Some("x".to_owned())));
+        assert_eq!(object.take::<u32>("b", "a number"), Ok(Some(7)));
+        assert_eq!(object.take::<u32>("c", "a number"), Ok(None));
+        assert_eq!(object.take::<u32>("d", "a number"), Ok(None));
+        assert_eq!(object.finish(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let told = |text: &str| {
+            let read = Object::read(text).and_then(|mut object| {
+                object.take::<u32>("a", "a number")?;
+                object.refuse("later", "use `a`")?;
+                object.finish()
+            });
+            read.expect_err("a bad object").to_string()
+        };
+        assert_eq!(told("[]"), "the body has to be a JSON object");
+        assert_eq!(told(r#"{"a":1,"a":2}"#), "`a` stands there twice");
+        assert_eq!(told(r#"{"a":1,"b":2}"#), "`b` is not known here: known are a");
+        assert_eq!(told(r#"{"a":"secret"}"#), "`a` has to be a number");
+        assert_eq!(told(r#"{"later":1}"#), "`later` is not built yet: use `a`");
+        assert_eq!(told(r#"{"a":1"#), "the body ends in the middle of its JSON, at line 1, column 7");
+    }
+}

@@ -1,0 +1,124 @@
+//! Around every request: its id, its limits on headers, its count and time, its log line, and what remains of a panic.
+
+use super::error::Failure;
+use super::metrics::Metrics;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+use uuid::Uuid;
+
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id of a caller that is kept.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// What is needed to watch over a request.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    pub metrics: Arc<Metrics>,
+    pub header_list_bytes: usize,
+}
+
+/// Answers a request, and sees to it that it is answered.
+pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let limit = observer.header_list_bytes;
+    let mut response = if header_bytes(request.headers()) > limit {
+        Failure::HeadersTooLarge { limit }.into_response()
+    } else {
+        unless_it_panics(next.run(request)).await
+    };
+    let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
+    let seconds = began.elapsed().as_secs_f64();
+    let status = response.status();
+    let labels = [route, known_method(&method), status.as_str()];
+    observer.metrics.requests.with_label_values(&labels).inc();
+    observer.metrics.seconds.with_label_values(&[route]).observe(seconds);
+
+    let (status, request_id) = (status.as_u16(), id.to_str().unwrap_or_default());
+    let changes = !method.is_safe() && !route.ends_with("/notifications");
+    if status >= 500 && status != 501 {
+        tracing::warn!(request_id, route, %method, status, seconds, "a request failed");
+    } else if changes {
+        tracing::info!(request_id, route, %method, status, seconds, "a request was answered");
+    } else {
+        tracing::debug!(request_id, route, %method, status, seconds, "a request was answered");
+    }
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}
+
+/// The caller's id if it can stand in a log line as it is, else one of ours.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    match headers.get(X_REQUEST_ID) {
+        Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(sane) => id.clone(),
+        _ => {
+            let mut text = [0; uuid::fmt::Simple::LENGTH];
+            let text = Uuid::new_v4().simple().encode_lower(&mut text);
+            HeaderValue::from_str(text).expect("hex digits can stand in a header")
+        }
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// A caller can invent methods without end; a metric's label cannot take them.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// A panic ends one request and not the connection, with all the other requests on it.
+async fn unless_it_panics(answer: impl Future<Output = Response>) -> Response {
+    let mut answer = pin!(answer);
+    std::future::poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Failure::Panicked.into_response()))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::StatusCode;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_500() {
+        let response = unless_it_panics(async { panic!("a bug") }).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn an_id_that_cannot_stand_in_a_log_line_is_replaced() {
+        let id = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, HeaderValue::from_static(text));
+            request_id(&headers).to_str().unwrap().to_owned()
+        };
+        assert_eq!(id("order-17/a.b:c"), "order-17/a.b:c");
+        for bad in ["", "two words", "quo\"te"] {
+            assert_eq!(id(bad).len(), 32, "{bad}");
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+}

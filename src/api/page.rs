@@ -1,0 +1,64 @@
+//! Lists come in pages: `?limit=` entries after `?cursor=`.
+
+use super::error::Failure;
+use super::query::Query;
+
+const LIMIT_DEFAULT: usize = 1_000;
+const LIMIT_MAX: u64 = 10_000;
+
+/// The page that is asked for. `C` is where it begins: the `cursor` of an earlier answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asked<C> {
+    pub after: Option<C>,
+    pub limit: usize,
+}
+
+impl<C> Asked<C> {
+    /// `parse` knows a cursor from any other text.
+    pub fn read(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<Self, Failure> {
+        let query = Query::read(query, &["limit", "cursor"])?;
+        let limit = query.number("limit", 1..=LIMIT_MAX)?;
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT);
+        Ok(Self { after: cursor(&query, "cursor", parse)?, limit })
+    }
+}
+
+/// Up to where a list is acknowledged. It has to be said, so that nothing is cleared that nobody read.
+pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C, Failure> {
+    let query = Query::read(query, &["through"])?;
+    cursor(&query, "through", parse)?.ok_or_else(|| no_cursor("through"))
+}
+
+fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) -> Result<Option<C>, Failure> {
+    query.text(name).map(|text| parse(text).ok_or_else(|| no_cursor(name))).transpose()
+}
+
+fn no_cursor(name: &'static str) -> Failure {
+    Failure::BadParameter { name, expected: "a `cursor` from an earlier answer".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<u64> {
+        text.parse().ok()
+    }
+
+    #[test]
+    fn a_page_has_a_beginning_and_a_size() {
+        assert_eq!(Asked::read(None, parse).unwrap(), Asked { after: None, limit: 1_000 });
+        assert_eq!(Asked::read(Some("limit=5&cursor=17"), parse).unwrap(), Asked { after: Some(17), limit: 5 });
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused_and_clearing_needs_one() {
+        let sentence = |failure: Failure| failure.to_string();
+        let cursor = "in the query has to be a `cursor` from an earlier answer";
+        assert_eq!(Asked::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
+        assert_eq!(through(None, parse).map_err(sentence), Err(format!("`through` {cursor}")));
+        assert_eq!(through(Some("through=3"), parse).map_err(sentence), Ok(3));
+        let unknown = "`thru` is no parameter of this call".to_owned();
+        assert_eq!(through(Some("thru=3"), parse).map_err(sentence), Err(unknown));
+    }
+}

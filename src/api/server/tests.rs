@@ -1,0 +1,144 @@
+//! The accept loop over real sockets.
+
+use super::*;
+use crate::api::body::Bodies;
+use crate::telemetry;
+use axum::extract::Request;
+use axum::routing::{get, post};
+use http_body_util::BodyExt;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+
+struct Running {
+    address: SocketAddr,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+    loop_ended: tokio::task::JoinHandle<()>,
+}
+
+async fn start(router: Router, limits: Limits) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new(&telemetry::Metrics::new())));
+    let loop_ended = drain.spawn("api", serve(listener, router, drain.clone(), limits, Arc::clone(&metrics)));
+    Running { address, drain, metrics, loop_ended }
+}
+
+fn echo() -> Router {
+    let answer = |request: Request| async { request.into_body().collect().await.unwrap().to_bytes() };
+    Router::new().route("/", get(async || "hello")).route("/echo", post(answer))
+}
+
+/// What the server says until it closes.
+async fn exchange(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset after the answer is as good as a close.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn both_protocols_are_answered_on_one_port() {
+    let running = start(echo(), Limits::default()).await;
+    let answer = exchange(running.address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hello"), "{answer}");
+
+    let stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    running.drain.spawn("client", async { drop(connection.await) });
+    let uri = format!("http://{}/", running.address);
+    let (answer, _) = client.send_request(http::Request::get(uri).body(()).unwrap(), true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    drop((answer, client));
+    assert!(running.drain.finish(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_headers_is_closed() {
+    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let running = start(echo(), limits).await;
+    for beginning in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n", b"GET / HTTP/1.1\r\nhost:"] {
+        let answer = exchange(running.address, beginning).await;
+        assert!(!answer.contains("200"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_closes_idle_connections_and_finishes_requests() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enter, wait) = (Arc::clone(&entered), Arc::clone(&release));
+    let slow = get(async move || {
+        enter.notify_one();
+        wait.notified().await;
+        "finished"
+    });
+    let running = start(Router::new().route("/slow", slow), Limits::default()).await;
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    let request = exchange(running.address, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n");
+    let drain = async {
+        entered.notified().await;
+        running.drain.begin();
+        running.loop_ended.await.unwrap();
+        assert_eq!(idle.read(&mut [0; 8]).await.unwrap(), 0);
+        assert!(TcpStream::connect(running.address).await.is_err());
+        release.notify_one();
+        running.drain.finish(Duration::from_secs(5)).await
+    };
+    let (answer, in_time) = tokio::join!(request, drain);
+    assert!(answer.ends_with("finished"), "{answer}");
+    assert!(in_time);
+}
+
+#[tokio::test]
+async fn a_client_too_many_is_told_so_at_once() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let running = start(echo(), limits).await;
+    let mut first = TcpStream::connect(running.address).await.unwrap();
+    first.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(first.read(&mut [0; 64]).await.unwrap() > 0);
+    let answer = exchange(running.address, b"").await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains(&format!("content-length: {}", body.len())), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&body["reason"], &body["code"]), (&"too_many_connections".into(), &503.into()));
+    assert_eq!(running.metrics.connections_refused.get(), 1);
+    assert_eq!(running.metrics.connections.get(), 1);
+}
+
+#[tokio::test]
+async fn a_sender_that_reads_only_after_its_last_byte_still_gets_the_413() {
+    let bodies = Bodies::new(&Limits { body_bytes: 1024, ..Limits::default() });
+    let take = post(async move |request: Request| bodies.collect(request).await.map(|body| body.bytes));
+    let running = start(Router::new().route("/", take), Limits::default()).await;
+    let body = "x".repeat(8 << 20);
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let chunk = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        body.len()
+    );
+    for (head, tail) in [(head, ""), (chunk, "\r\n0\r\n\r\n")] {
+        let answer = exchange(running.address, format!("{head}{body}{tail}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("body_too_large"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_four_mebibytes_arrives_whole() {
+    let running = start(echo(), Limits::default()).await;
+    let body = "x".repeat(4 << 20);
+    let head = format!("POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let send = async {
+        write.write_all(head.as_bytes()).await.unwrap();
+        write.write_all(body.as_bytes()).await.unwrap();
+    };
+    let mut answer = Vec::new();
+    let (_, received) = tokio::join!(send, read.read_to_end(&mut answer));
+    received.unwrap();
+    assert!(answer.ends_with(body.as_bytes()));
+}

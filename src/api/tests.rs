@@ -1,0 +1,429 @@
+//! The routes, called as a client calls them, over a registry and events in memory.
+
+use super::*;
+use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
+use crate::apns::endpoint::Endpoint;
+use crate::apns::trust::Trust;
+use crate::credentials::testing;
+use crate::delivery;
+use crate::delivery::lane::Parts;
+use crate::delivery::lanes::{Apple, Lanes};
+use crate::drain::Drain;
+use crate::model::{AppId, Disconnection, Environment, Feedback};
+use axum::body::Body;
+use axum::http::{Method, Request as HttpRequest, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tower::ServiceExt;
+
+const APP: &str = "/apps/com.example.app/sandbox";
+
+struct Client {
+    router: Router,
+    api: Arc<Api>,
+}
+
+struct Answer {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    body: Value,
+    text: String,
+}
+
+impl Client {
+    async fn new() -> Self {
+        Self::with(Limits { body_bytes: 64 << 10, items: 3, ..Limits::default() }).await
+    }
+
+    async fn with(limits: Limits) -> Self {
+        let telemetry = telemetry::Metrics::new();
+        let metrics = Arc::new(Metrics::new(&telemetry));
+        let api = Arc::new(api(limits, telemetry).await);
+        Self { router: router(Arc::clone(&api), metrics), api }
+    }
+
+    async fn provisioned() -> Self {
+        let client = Self::new().await;
+        assert_eq!(client.post(APP, &pem()).await.status, 201);
+        client
+    }
+
+    async fn send(&self, request: HttpRequest<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: head.status.as_u16(), headers: head.headers, body, text }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &str) -> Answer {
+        let request = HttpRequest::builder().method(method).uri(path).body(Body::from(body.to_owned()));
+        self.send(request.expect("a request")).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, "").await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.call(Method::POST, path, body).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, "").await
+    }
+}
+
+async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
+    let store = Arc::new(crate::store::Memory::new());
+    let clock = Clock::manual(testing::NOW as f64);
+    let registry = Registry::load(store.clone(), clock.clone(), Drain::new()).await.expect("an empty store");
+    let events = Events::new(store);
+    Api {
+        registry,
+        intake: Arc::new(intake(&events, &telemetry)),
+        events,
+        clock,
+        telemetry,
+        bodies: Bodies::new(&limits),
+        limits,
+        credentials_dir: None,
+    }
+}
+
+/// Delivery to a gateway that nobody can reach.
+fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
+    let parts = Parts {
+        clock: Clock::manual(testing::NOW as f64),
+        events: events.clone(),
+        metrics: delivery::metrics::Metrics::new(telemetry),
+        drain: Drain::new(),
+    };
+    let nowhere = vec!["https://localhost:1".parse::<Endpoint>().expect("an address")];
+    let trust = Arc::new(Trust::load(None).expect("no file to read"));
+    let apple = Apple { connect: Arc::new(Unreachable), trust, sandbox: nowhere.clone(), production: nowhere };
+    let limits = delivery::intake::Limits { node_bytes: 1 << 20, app_bytes: 1 << 20 };
+    Intake::new(Lanes::new(apple, parts), limits)
+}
+
+struct Unreachable;
+
+impl Connect for Unreachable {
+    fn resolve(&self, endpoint: &Endpoint) -> Resolving {
+        let address = SocketAddr::from(([127, 0, 0, 1], endpoint.port()));
+        Box::pin(async move { Ok(vec![address]) })
+    }
+
+    fn connect(&self, endpoint: &Endpoint, _: SocketAddr, _: Arc<rustls::ClientConfig>, _: Duration) -> Connecting {
+        let error = ConnectError::Timeout { endpoint: endpoint.clone(), stage: Stage::Tcp, seconds: 1 };
+        Box::pin(async { Err(error) })
+    }
+}
+
+fn pem() -> String {
+    testing::Recipe::default().pem()
+}
+
+/// Status and reason of an answer that is a whole and consistent error envelope.
+fn error(answer: &Answer) -> (u16, &str) {
+    let body = &answer.body;
+    assert_eq!(body["type"], "error", "{}", answer.text);
+    assert_eq!(body["code"], answer.status);
+    assert_eq!(body["message"], body["error"]);
+    assert!(body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()));
+    assert!(body["args"].is_object());
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+    assert!(answer.headers.contains_key("x-request-id"));
+    (answer.status, body["reason"].as_str().expect("a reason"))
+}
+
+#[tokio::test]
+async fn an_app_is_provisioned_shown_listed_and_removed() {
+    let client = Client::new().await;
+    let body = json!({"certificate": pem(), "timeout": 20, "lanes": 2}).to_string();
+    let answer = client.post(APP, &body).await;
+    assert_eq!((answer.status, &answer.body["code"]), (201, &json!(201)));
+    let app = &answer.body["response"];
+    let fingerprint = &app["credential"]["fingerprint"];
+    let expected = json!({
+        "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
+        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok",
+        "credential": {
+            "kind": "certificate", "fingerprint": fingerprint, "topics": ["com.example.app"], "team_id": "TEAM123456",
+            "key_id": null, "expires_at": testing::EXPIRES_AT, "days_left": 1081,
+        },
+    });
+    assert_eq!(*app, expected);
+    assert_eq!(client.get(APP).await.body, json!({"response": expected, "code": 200}));
+    let listed = client.get("/apps").await.body;
+    assert_eq!(listed, json!({"response": [expected], "cursor": "com.example.app/sandbox", "code": 200}));
+
+    assert_eq!(client.delete(APP).await.status, 200);
+    assert_eq!(error(&client.get(APP).await), (404, "unknown_app"));
+    assert_eq!(error(&client.delete(APP).await), (404, "unknown_app"));
+    assert_eq!(client.get("/apps").await.body, json!({"response": [], "cursor": null, "code": 200}));
+}
+
+#[tokio::test]
+async fn the_certificate_file_may_be_the_whole_body_and_no_answer_holds_the_key() {
+    let client = Client::new().await;
+    let pem = pem();
+    let posted = client.post(APP, &pem).await;
+    assert_eq!(posted.status, 201);
+    let secret = pem.rsplit("-----BEGIN").next().and_then(|key| key.lines().nth(1)).expect("a line of the key");
+    for answer in [posted, client.get(APP).await, client.get("/apps").await, client.get("/metrics").await] {
+        assert!(!answer.text.contains("PRIVATE") && !answer.text.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn apps_are_listed_page_by_page_in_order() {
+    let client = Client::new().await;
+    for app in ["b/sandbox", "a/sandbox", "a/production", "c/sandbox"] {
+        assert_eq!(client.post(&format!("/apps/{app}"), &pem()).await.status, 201);
+    }
+    let names = |answer: &Answer| -> Vec<String> {
+        let list = answer.body["response"].as_array().expect("a list");
+        list.iter().map(|app| format!("{}/{}", app["name"], app["environment"]).replace('"', "")).collect()
+    };
+    let first = client.get("/apps?limit=3").await;
+    assert_eq!(names(&first), ["a/sandbox", "a/production", "b/sandbox"]);
+    assert_eq!(first.body["cursor"], "b/sandbox");
+    let second = client.get("/apps?limit=3&cursor=b/sandbox").await;
+    assert_eq!(names(&second), ["c/sandbox"]);
+    let third = client.get("/apps?cursor=c%2Fsandbox").await;
+    assert_eq!((names(&third).len(), &third.body["cursor"]), (0, &json!("c/sandbox")));
+    assert_eq!(error(&client.get("/apps?cursor=nonsense").await), (400, "bad_parameter"));
+}
+
+#[tokio::test]
+async fn a_bad_credential_is_a_400_with_its_own_reason() {
+    let client = Client::new().await;
+    let certificate_alone = testing::Recipe::default().certificate_pem();
+    let table = [
+        (certificate_alone.as_str(), "key_missing"),
+        (r#"{"certificate":"-----BEGIN nonsense"}"#, "certificate_not_pem"),
+        (r#"{"certificate":"/etc/passwd"}"#, "credential_paths_off"),
+        (r#"{"key":"-----BEGIN x","key_id":"short","team_id":"TEAM123456"}"#, "bad_key_id"),
+        ("{}", "credential_missing"),
+        (r#"{"key":"-----BEGIN x","key_id":"KEY1234567","team_id":"TEAM123456"}"#, "signing_key_unreadable"),
+        (r#"{"certificat":"x","certificate":"y"}"#, "unknown_field"),
+        ("{", "malformed_json"),
+        ("", "malformed_json"),
+    ];
+    for (body, reason) in table {
+        assert_eq!(error(&client.post(APP, body).await), (400, reason), "{body}");
+    }
+    for (field, value) in [("timeout", json!(0)), ("lanes", json!(65)), ("topic", json!("a b"))] {
+        let body = json!({"certificate": pem(), field: value}).to_string();
+        assert_eq!(error(&client.post(APP, &body).await), (400, format!("bad_{field}").as_str()));
+    }
+    let other = testing::Recipe { sandbox: false, ..testing::Recipe::default() }.pem();
+    assert_eq!(error(&client.post(APP, &other).await), (400, "wrong_environment"));
+    let stripped = pem().replace('\n', "");
+    let answer = client.post(APP, &stripped[stripped.find("-----").expect("PEM")..]).await;
+    assert_eq!(error(&answer), (400, "line_breaks_lost"));
+    assert!(answer.body["error"].as_str().is_some_and(|sentence| sentence.contains("--data-binary")));
+}
+
+#[tokio::test]
+async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
+    let client = Client::new().await;
+    let answer = client.get("/apps/com.example.app/staging").await;
+    assert_eq!(error(&answer), (404, "unknown_environment"));
+    assert_eq!(answer.body["error"], "`staging` is no environment: it is `sandbox` or `production`");
+    assert_eq!(answer.body["args"], json!({"environment": "staging"}));
+
+    for path in ["", "/notifications", "/feedback", "/disconnections"] {
+        let path = format!("{APP}{path}");
+        let answer =
+            if path.ends_with("notifications") { client.post(&path, "[]").await } else { client.get(&path).await };
+        assert_eq!(error(&answer), (404, "unknown_app"), "{path}");
+        let sentence =
+            "no app `com.example.app` is provisioned for sandbox: POST its credential to /apps/com.example.app/sandbox";
+        assert_eq!(answer.body["error"], sentence);
+        assert_eq!(answer.body["args"], json!({"app_id": "com.example.app", "environment": "sandbox"}));
+    }
+    assert_eq!(error(&client.get("/apps/no%20app/sandbox").await), (400, "bad_app_id"));
+    assert_eq!(error(&client.get("/apps/%ff/sandbox").await), (404, "no_such_path"));
+    assert_eq!(error(&client.get("/nowhere").await), (404, "no_such_path"));
+    assert_eq!(error(&client.post("/apps/a/sandbox/nowhere", "x").await), (404, "no_such_path"));
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
+    let client = Client::new().await;
+    let answer = client.call(Method::PUT, APP, "{}").await;
+    assert_eq!(error(&answer), (405, "method_not_allowed"));
+    assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,POST,DELETE");
+    let answer = client.get(&format!("{APP}/notifications")).await;
+    assert_eq!(
+        (error(&answer), &answer.headers[header::ALLOW]),
+        ((405, "method_not_allowed"), &"POST".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_changes_nothing() {
+    let client = Client::provisioned().await;
+    for path in ["/apps", APP, "/apps/com.example.app/sandbox/feedback", "/healthz", "/metrics"] {
+        assert_eq!(client.get(&format!("{path}/")).await.status, 200, "{path}");
+    }
+    assert_eq!(client.post(&format!("{APP}/notifications/"), "[]").await.status, 201);
+    assert_eq!(error(&client.get("/readyz/").await), (501, "not_built"));
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_callers_request_id_or_one_of_ours() {
+    let client = Client::new().await;
+    for path in ["/healthz", "/nowhere", "/apps/x/y"] {
+        let request = HttpRequest::builder().uri(path).header("x-request-id", "mine-1").body(Body::empty()).unwrap();
+        assert_eq!(client.send(request).await.headers["x-request-id"], "mine-1", "{path}");
+        assert_eq!(client.get(path).await.headers["x-request-id"].len(), 32, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn headers_over_their_limit_are_a_431() {
+    let client = Client::with(Limits { header_list_bytes: 1024, ..Limits::default() }).await;
+    let request = HttpRequest::builder().uri("/apps").header("x-long", "x".repeat(1024)).body(Body::empty()).unwrap();
+    assert_eq!(error(&client.send(request).await), (431, "headers_too_large"));
+}
+
+#[tokio::test]
+async fn notifications_are_parsed_whole_before_anything_is_done() {
+    let client = Client::provisioned().await;
+    let path = format!("{APP}/notifications");
+    let good = r#"{"token":"00fc","payload":{}}"#;
+    let answer = client.post(&path, &format!(r#"[{good},{{"token":"xy","payload":{{}}}}]"#)).await;
+    assert_eq!(error(&answer), (400, "token_not_hex"));
+    assert_eq!(answer.body["args"], json!({"index": 1}));
+    assert_eq!(error(&client.post(&path, &format!("[{good},{good},{good},{good}]")).await), (413, "too_many_items"));
+    assert_eq!(error(&client.post(&path, &"x".repeat(65 << 10)).await), (413, "body_too_large"));
+    assert_eq!(error(&client.post(&path, "text").await), (400, "malformed_json"));
+
+    let answer = client.post(&path, " [ ] ").await;
+    assert_eq!((answer.status, answer.text.as_str()), (201, r#"{"response":[],"code":201}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_object_gets_one_outcome_and_a_list_a_list_by_the_deadline() {
+    let client = Client::provisioned().await;
+    let path = format!("{APP}/notifications?timeout=2");
+    let item = r#"{"token":"<00FC>","payload":{"aps":{}},"identifier":7,"expiry":0}"#;
+    let began = tokio::time::Instant::now();
+    let one = client.post(&path, item).await;
+    assert_eq!((one.status, began.elapsed().as_secs()), (201, 2), "{}", one.text);
+    let outcome = &one.body["response"];
+    assert_eq!(outcome["type"], "outcome");
+    assert_eq!((&outcome["identifier"], &outcome["token"]), (&json!(7), &json!("00fc")));
+    assert_eq!((&outcome["outcome"], &outcome["status"]), (&json!("not_sent"), &Value::Null));
+
+    let list = client.post(&path, &format!("[{item},{item}]")).await;
+    let outcomes = list.body["response"].as_array().expect("a list");
+    assert_eq!((list.status, outcomes.len()), (201, 2));
+    assert_ne!(outcomes[0]["apns_id"], outcomes[1]["apns_id"]);
+}
+
+#[tokio::test]
+async fn what_is_not_built_is_a_501_and_what_is_unknown_a_400() {
+    let client = Client::provisioned().await;
+    let path = format!("{APP}/notifications");
+    for (name, value) in
+        [("prefer", "respond-async"), ("idempotency-key", "1"), ("content-type", "application/x-ndjson")]
+    {
+        let request = HttpRequest::post(&path).header(name, value).body(Body::from("[]")).unwrap();
+        assert_eq!(error(&client.send(request).await), (501, "not_built"), "{name}");
+    }
+    assert_eq!(error(&client.post(&format!("{path}?wait=false"), "[]").await), (501, "not_built"));
+    for below in ["channels", "broadcasts", "notifications/17", "feedback/held"] {
+        assert_eq!(error(&client.get(&format!("{APP}/{below}")).await), (501, "not_built"), "{below}");
+    }
+    for query in ["timeot=5", "timeout=0", "timeout=301", "timeout=5&timeout=6", "retry_unknown=1", "wait=1"] {
+        assert_eq!(error(&client.post(&format!("{path}?{query}"), "[]").await).0, 400, "{query}");
+    }
+    assert_eq!(client.post(&format!("{path}?timeout=5&retry_unknown=true&wait=true"), "[]").await.status, 201);
+    let gzip = HttpRequest::post(&path).header("content-encoding", "gzip").body(Body::from("[]")).unwrap();
+    assert_eq!(error(&client.send(gzip).await), (415, "content_encoding"));
+    let form =
+        HttpRequest::post(&path).header("content-type", "application/x-www-form-urlencoded").body(Body::from("[]"));
+    assert_eq!(client.send(form.unwrap()).await.status, 201);
+}
+
+#[tokio::test]
+async fn feedback_is_read_without_harm_and_cleared_up_to_what_was_read() {
+    let client = Client::provisioned().await;
+    let key = AppKey::new(AppId::new("com.example.app").unwrap(), Environment::Sandbox);
+    let feedback = |token: &str| Feedback {
+        app: key.clone(),
+        token: token.to_owned(),
+        reason: "Unregistered".to_owned(),
+        timestamp: 1_508_249_865.488,
+    };
+    client.api.events.record(vec![feedback("aa"), feedback("bb"), feedback("cc")], Vec::new()).await.unwrap();
+    let path = format!("{APP}/feedback");
+    let first = client.get(&format!("{path}?limit=2")).await.body;
+    let entry = |token: &str| {
+        json!({"type": "feedback", "timestamp": 1_508_249_865.488, "token": token, "reason": "Unregistered",
+            "app_id": "com.example.app", "environment": "sandbox"})
+    };
+    assert_eq!(first["response"], json!([entry("aa"), entry("bb")]));
+    let cursor = first["cursor"].as_str().expect("a cursor");
+    assert_eq!(client.get(&format!("{path}?cursor={cursor}")).await.body["response"], json!([entry("cc")]));
+
+    assert_eq!(error(&client.delete(&path).await), (400, "bad_parameter"));
+    let cleared = client.delete(&format!("{path}?through={cursor}")).await;
+    assert_eq!(cleared.body, json!({"response": {"type": "acknowledgement", "removed": 2}, "code": 200}));
+    assert_eq!(client.get(&path).await.body["response"], json!([entry("cc")]));
+}
+
+#[tokio::test]
+async fn disconnections_carry_the_offending_notification_as_an_object() {
+    let client = Client::provisioned().await;
+    let key = AppKey::new(AppId::new("com.example.app").unwrap(), Environment::Sandbox);
+    let event = Disconnection {
+        app: key,
+        code: 8,
+        internal_identifier: 7,
+        offending_notification: Some(r#"{"type":"notification","identifier":"x"}"#.to_owned()),
+        timestamp: 1.5,
+        verbose_message: "Invalid token".to_owned(),
+        reason: "BadDeviceToken".to_owned(),
+        status: Some(400),
+        apns_id: None,
+        affected: 1,
+    };
+    client.api.events.record(Vec::new(), vec![event]).await.unwrap();
+    let path = format!("{APP}/disconnections");
+    let listed = client.get(&path).await.body;
+    let expected = json!({
+        "type": "disconnection", "code": 8, "internal_identifier": 7, "timestamp": 1.5, "status": 400,
+        "offending_notification": {"type": "notification", "identifier": "x"}, "verbose_message": "Invalid token",
+        "reason": "BadDeviceToken", "apns_id": null, "affected": 1,
+    });
+    assert_eq!(listed["response"], json!([expected]));
+    let through = listed["cursor"].as_str().expect("a cursor");
+    assert_eq!(client.delete(&format!("{path}?through={through}")).await.body["response"]["removed"], 1);
+    assert_eq!(client.get(&path).await.body["response"], json!([]));
+}
+
+#[tokio::test]
+async fn health_and_metrics_answer_machines() {
+    let client = Client::provisioned().await;
+    assert_eq!(client.get("/healthz").await.body["response"]["status"], "ok");
+    client.get("/apps/x/y/").await;
+    client.get("/nowhere").await;
+    let answer = client.get("/metrics").await;
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "pyapns_api_requests_total{method=\"POST\",route=\"/apps/{app_id}/{environment}\",status=\"201\"} 1",
+        "pyapns_api_requests_total{method=\"GET\",route=\"/apps/{app_id}/{environment}\",status=\"404\"} 1",
+        "pyapns_api_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
+        "pyapns_api_request_seconds_count{route=\"/healthz\"} 1",
+    ] {
+        assert!(answer.text.contains(line), "{line} in {}", answer.text);
+    }
+}

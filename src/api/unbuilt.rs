@@ -1,0 +1,82 @@
+//! What the API will do but does not yet. It is answered with 501 and a sentence, never ignored.
+
+use super::error::Failure;
+use super::query::Query;
+use axum::http::{HeaderMap, header};
+
+/// Paths that are known, and what to do without them.
+pub const PATHS: [(&str, &str); 9] = [
+    (
+        "/apps/{app_id}/{environment}/notifications/{id}",
+        "looking a notification up is not built yet: keep the outcome that the POST answers with",
+    ),
+    ("/apps/{app_id}/{environment}/feedback/held", "settling held feedback is not built yet"),
+    ("/apps/{app_id}/{environment}/channels", "Apple's broadcast channels are not built yet"),
+    ("/apps/{app_id}/{environment}/broadcasts", "broadcast push is not built yet"),
+    ("/readyz", "/readyz is not built yet: ask /healthz"),
+    ("/openapi.json", "the API description is not built yet"),
+    ("/cluster", "clusters are not built yet: this node owns every app"),
+    ("/keys", "API keys are not built yet: listen on 127.0.0.1 only"),
+    ("/", "the dashboard is not built yet: GET /apps lists the apps"),
+];
+
+const DURABLE: Failure = Failure::NotBuilt(
+    "durable sending is not built yet: leave out `Prefer: respond-async` and `wait=false`, and wait for the answer",
+);
+const IDEMPOTENCY_KEY: Failure = Failure::NotBuilt(
+    "`Idempotency-Key` is not built yet: leave it out, and give each notification a UUID as `identifier` so that Apple sees a repeat",
+);
+const NDJSON: Failure = Failure::NotBuilt("streaming NDJSON is not built yet: send a JSON list");
+
+/// Refuses a send that asks for what is not built.
+pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), Failure> {
+    if headers.contains_key("idempotency-key") {
+        return Err(IDEMPOTENCY_KEY);
+    }
+    let prefers = headers.get_all("prefer").iter().any(|value| names(value.as_bytes(), b',', b"respond-async"));
+    if prefers || query.truth("wait")? == Some(false) {
+        return Err(DURABLE);
+    }
+    match headers.get(header::CONTENT_TYPE) {
+        Some(kind) if names(kind.as_bytes(), b';', b"application/x-ndjson") => Err(NDJSON),
+        _ => Ok(()),
+    }
+}
+
+/// Whether one of the parts of a header is `word`, in any case.
+fn names(value: &[u8], separator: u8, word: &[u8]) -> bool {
+    value.split(|&byte| byte == separator).any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderName, HeaderValue};
+
+    fn refused(name: &'static str, value: &'static str) -> Option<String> {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
+        refuse(&headers, &Query::default()).err().map(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn what_asks_for_an_unbuilt_feature_is_refused_with_a_sentence() {
+        for (name, value, word) in [
+            ("prefer", "respond-async", "durable sending is not built"),
+            ("prefer", "wait=10, Respond-Async", "durable sending is not built"),
+            ("idempotency-key", "17", "`Idempotency-Key` is not built"),
+            ("content-type", "application/x-ndjson; charset=utf-8", "NDJSON is not built"),
+        ] {
+            assert!(refused(name, value).expect(value).contains(word), "{value}");
+        }
+        let query = Query::read(Some("wait=false"), &["wait"]).unwrap();
+        assert!(refuse(&HeaderMap::new(), &query).is_err());
+    }
+
+    #[test]
+    fn what_asks_for_nothing_special_passes() {
+        assert_eq!(refused("prefer", "return=minimal"), None);
+        assert_eq!(refused("content-type", "application/x-www-form-urlencoded"), None);
+        let query = Query::read(Some("wait=true"), &["wait"]).unwrap();
+        assert!(refuse(&HeaderMap::new(), &query).is_ok());
+    }
+}

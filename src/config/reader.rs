@@ -1,0 +1,170 @@
+//! Takes settings one by one from variables, file and defaults, and keeps every fault it meets.
+
+use super::{DEFAULTS, File};
+use std::fmt::{self, Display};
+use std::str::FromStr;
+use toml::{Table, Value};
+
+/// One thing to mend, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The setting in the file, or the variable.
+    pub place: String,
+    pub what: String,
+}
+
+impl Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.place, self.what)
+    }
+}
+
+/// Everything to mend, one a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl Display for Faults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            write!(out, "{}{fault}", if index > 0 { "\n" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+pub(super) struct Reader<'a> {
+    file_name: &'a str,
+    /// What of the file has not been asked for yet.
+    file: Table,
+    defaults: Table,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    known: Vec<&'static str>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(file: Option<File<'a>>, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        let defaults = DEFAULTS.parse().expect("the compiled-in defaults are TOML, as a test shows");
+        let file_name = file.map_or("configuration", |file| file.name);
+        let (mut faults, mut table) = (Vec::new(), Table::new());
+        match file.map(|file| file.text.parse()) {
+            None => {}
+            Some(Ok(read)) => table = read,
+            Some(Err::<Table, _>(error)) => {
+                let text = file.map_or("", |file| file.text);
+                faults.push(Fault { place: file_name.to_owned(), what: describe(&error, text) });
+            }
+        }
+        Self { file_name, file: table, defaults, variable, known: Vec::new(), faults }
+    }
+
+    /// A setting that has a default.
+    pub fn setting<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> T {
+        self.optional(key).unwrap_or_else(|| {
+            let default = take(&mut self.defaults.clone(), key).and_then(text);
+            default.and_then(|text| text.parse().ok()).expect("every default is good, as a test shows")
+        })
+    }
+
+    /// A setting that may be absent.
+    pub fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        let (place, given) = self.given(key)?;
+        self.parse(&place, given)
+    }
+
+    /// A setting that may be absent, or have several values: a list in the file, with commas between in a variable.
+    pub fn list<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        let (place, given) = self.given(key)?;
+        let values = match given {
+            Value::Array(values) if !values.is_empty() => values,
+            Value::String(text) => text.split(',').map(|part| Value::from(part.trim())).collect(),
+            other => vec![other],
+        };
+        values.into_iter().map(|value| self.parse(&place, value)).collect()
+    }
+
+    /// What was given, and where: the variable wins.
+    fn given(&mut self, key: &'static str) -> Option<(String, Value)> {
+        self.known.push(key);
+        let from_file = take(&mut self.file, key);
+        let name = variable_name(key);
+        match (self.variable)(&name) {
+            Some(text) => Some((name, Value::from(text))),
+            None => Some((self.place(key), from_file?)),
+        }
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, place: &str, given: Value) -> Option<T> {
+        let what = match text(given).map(|text| text.parse()) {
+            Some(Ok(value)) => return Some(value),
+            Some(Err(error)) => error.to_string(),
+            None => "it has to be a text, a number, or true or false".to_owned(),
+        };
+        self.faults.push(Fault { place: place.to_owned(), what });
+        None
+    }
+
+    /// Adds a fault of a setting, wherever it was given.
+    pub fn fault(&mut self, key: &str, what: &str) {
+        let name = variable_name(key);
+        let place = if (self.variable)(&name).is_some() { name } else { self.place(key) };
+        self.faults.push(Fault { place, what: what.to_owned() });
+    }
+
+    /// The value, if there is nothing to mend; what was never asked for is no setting.
+    pub fn finish<T>(mut self, value: T) -> Result<T, Faults> {
+        for (key, value) in std::mem::take(&mut self.file) {
+            match value {
+                Value::Table(section) if self.sections().any(|known| known == key) => {
+                    for inner in section.keys() {
+                        self.unknown(&format!("{key}.{inner}"));
+                    }
+                }
+                _ => self.unknown(&key),
+            }
+        }
+        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
+    }
+
+    fn unknown(&mut self, key: &str) {
+        let place = self.place(key);
+        let what = format!("there is no such setting; there are {}", self.known.join(", "));
+        self.faults.push(Fault { place, what });
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &str> {
+        self.known.iter().filter_map(|key| key.split_once('.')).map(|(section, _)| section)
+    }
+
+    fn place(&self, key: &str) -> String {
+        format!("{key} in {}", self.file_name)
+    }
+}
+
+/// The error without the line itself, as the library would print it: a password may stand there.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+}
+
+fn take(table: &mut Table, key: &str) -> Option<Value> {
+    match key.split_once('.') {
+        None => table.remove(key),
+        Some((section, key)) => table.get_mut(section)?.as_table_mut()?.remove(key),
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+fn variable_name(key: &str) -> String {
+    format!("PYAPNS_{}", key.replace('.', "_").to_ascii_uppercase())
+}

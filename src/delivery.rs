@@ -1,0 +1,12 @@
+//! Delivery: from a batch at the door to exactly one outcome for each of its notifications.
+
+pub mod admission;
+pub mod backoff;
+pub mod intake;
+pub mod job;
+pub mod lane;
+pub mod lanes;
+pub mod metrics;
+pub mod verdict;
+
+pub use intake::{Intake, Refused, Sending, Sent};

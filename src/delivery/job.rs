@@ -1,0 +1,157 @@
+//! A batch on its way: what of it has ended, and how.
+
+use super::admission::Held;
+use super::intake::Sent;
+use crate::events::{disconnection, feedback};
+use crate::model::{Batch, Disconnection, Feedback, Notification, Outcome, OutcomeKind, Reason};
+use crate::registry::App;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// One notification of one job, as it travels through queues and streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    pub job: u32,
+    pub item: u32,
+    /// Attempts begun so far.
+    pub attempts: u16,
+    /// Its token's bucket, once routes need it; else [`Self::NO_BUCKET`].
+    pub bucket: u16,
+}
+
+impl Ticket {
+    pub const NO_BUCKET: u16 = u16::MAX;
+}
+
+/// The token is dead, and since when: Apple's milliseconds since the epoch, where it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadSince(pub Option<u64>);
+
+/// What a job leaves in the logs that operators read.
+#[derive(Debug, Default)]
+pub struct Records {
+    pub feedback: Vec<Feedback>,
+    pub disconnections: Vec<Disconnection>,
+}
+
+impl Records {
+    pub fn is_empty(&self) -> bool {
+        self.feedback.is_empty() && self.disconnections.is_empty()
+    }
+}
+
+/// A batch, its caller, and the outcomes so far.
+pub struct Job {
+    pub app: Arc<App>,
+    pub batch: Arc<Batch>,
+    /// Nothing is written after it, and the caller is answered by then.
+    pub deadline: Instant,
+    pub retry_unknown: bool,
+    pub records: Records,
+    /// v0.5 counted notifications; the first of this job has this number.
+    pub first_identifier: u32,
+    /// The first item that no attempt was made for.
+    next: u32,
+    outcomes: Vec<Option<Outcome>>,
+    unsettled: usize,
+    /// Apple's last "not now" for items that wait to be sent again.
+    said: HashMap<u32, (u16, Option<Reason>)>,
+    /// Items sent again though Apple may have got them before.
+    risked: HashSet<u32>,
+    reply: oneshot::Sender<Sent>,
+    _held: [Held; 2],
+}
+
+impl Job {
+    pub fn new(
+        app: Arc<App>,
+        batch: Batch,
+        (deadline, retry_unknown): (Instant, bool),
+        reply: oneshot::Sender<Sent>,
+        held: [Held; 2],
+    ) -> Self {
+        let count = batch.len();
+        Self {
+            app,
+            batch: Arc::new(batch),
+            deadline,
+            retry_unknown,
+            records: Records::default(),
+            first_identifier: 1,
+            next: 0,
+            outcomes: vec![None; count],
+            unsettled: count,
+            said: HashMap::new(),
+            risked: HashSet::new(),
+            reply,
+            _held: held,
+        }
+    }
+
+    /// The next item without an attempt.
+    pub fn fresh(&self) -> Option<u32> {
+        ((self.next as usize) < self.batch.len()).then_some(self.next)
+    }
+
+    /// That item is on its way.
+    pub fn begin(&mut self) {
+        self.next += 1;
+    }
+
+    /// Remembers Apple's "not now".
+    pub fn heard(&mut self, item: u32, status: u16, reason: Option<Reason>) {
+        self.said.insert(item, (status, reason));
+    }
+
+    /// Apple's last "not now" for this item.
+    pub fn said(&mut self, item: u32) -> Option<(u16, Option<Reason>)> {
+        self.said.remove(&item)
+    }
+
+    /// Apple may have got this item, and it is sent again nevertheless.
+    pub fn risk(&mut self, item: u32) {
+        self.risked.insert(item);
+    }
+
+    /// How an item ends, if its last attempt says `kind`: what Apple may have got, no later attempt can deny.
+    pub fn end_of(&self, item: u32, kind: OutcomeKind) -> OutcomeKind {
+        let denies = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Expired);
+        if denies && self.risked.contains(&item) { OutcomeKind::Unknown } else { kind }
+    }
+
+    pub fn item(&self, item: u32) -> &Notification {
+        &self.batch.items()[item as usize]
+    }
+
+    /// Gives an item its one outcome, and notes what operators must be able to read of it. The first outcome stands;
+    /// whether it was this one is returned.
+    pub fn settle(&mut self, item: u32, outcome: Outcome, dead: Option<DeadSince>) -> bool {
+        let Some(slot @ None) = self.outcomes.get_mut(item as usize) else { return false };
+        let outcome = slot.insert(outcome);
+        self.unsettled -= 1;
+        if outcome.kind == OutcomeKind::Accepted {
+            return true;
+        }
+        let (app, batch, notification) = (&self.app.key, &self.batch, &self.batch.items()[item as usize]);
+        if let Some(DeadSince(since)) = dead {
+            let token = batch.text(notification.token);
+            self.records.feedback.push(feedback::of_dead_token(app, token, outcome, since));
+        }
+        let identifier = self.first_identifier.wrapping_add(item);
+        let failed = disconnection::of_notification(app, identifier, batch, notification, outcome);
+        self.records.disconnections.extend(failed);
+        true
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// Answers the caller; one that has left is no fault.
+    pub fn reply(self) {
+        let outcomes = self.outcomes.into_iter().flatten().collect();
+        let _ = self.reply.send(Sent { batch: self.batch, outcomes });
+    }
+}

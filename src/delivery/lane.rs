@@ -1,0 +1,163 @@
+//! A lane: the one task that owns an app's sending, from its queue to the sockets. A batch comes in as one message and
+//! goes out as one; between them nothing is shared, locked or allocated for a single notification.
+
+mod addresses;
+mod dialer;
+mod health;
+mod judge;
+mod link;
+mod pool;
+mod routes;
+mod throttle;
+mod work;
+
+pub use dialer::Gateway;
+pub use health::Trouble;
+pub use pool::REQUESTS_PER_CONNECTION_MAX;
+
+use super::job::{Job, Records};
+use super::metrics::{Metrics, Tally};
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::events::Events;
+use crate::registry::App;
+use pool::Pool;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+use work::{Now, Work};
+
+/// A lane without traffic ends after this, and its connections with it.
+const IDLE_AFTER: Duration = Duration::from_secs(3600);
+/// Rounds in a row before other tasks get their turn.
+const ROUNDS_MAX: usize = 16;
+
+/// What a lane needs of the node.
+#[derive(Clone)]
+pub struct Parts {
+    pub clock: Clock,
+    pub events: Events,
+    pub metrics: Metrics,
+    pub drain: Drain,
+}
+
+/// See the module.
+pub struct Lane {
+    inbox: mpsc::Receiver<Job>,
+    /// No more jobs will come.
+    closed: bool,
+    work: Work,
+    pool: Pool,
+    parts: Parts,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Lane {
+    /// `requests_max`: after so many a connection is replaced.
+    pub fn new(inbox: mpsc::Receiver<Job>, app: Arc<App>, gateway: Gateway, requests_max: u32, parts: Parts) -> Self {
+        let now = Now { instant: Instant::now(), unix: parts.clock.unix_time() };
+        let tally = Tally::new(parts.metrics.clone());
+        Self {
+            inbox,
+            closed: false,
+            work: Work::new(now, tally),
+            pool: Pool::new(gateway, app, requests_max),
+            parts,
+            timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
+        }
+    }
+
+    /// Runs until the inbox is closed, or an hour passed without traffic, and everything taken in is answered.
+    pub async fn run(mut self) {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS_MAX {
+            let moved = self.round(cx);
+            if self.closed && self.work.is_empty() && self.pool.is_empty() {
+                return Poll::Ready(());
+            }
+            if !moved {
+                ready!(self.poll_timer(cx));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> bool {
+        self.work.now = Now { instant: Instant::now(), unix: self.parts.clock.unix_time() };
+        let mut moved = self.take_jobs(cx);
+        for job in self.work.on_time() {
+            self.pool.cut_off(job, &mut self.work);
+        }
+        self.work.end_what_is_stopped();
+        moved |= self.pool.turn(cx, &mut self.work);
+        self.finish_jobs();
+        self.work.tally.flush(self.pool.in_flight(), self.work.health.trouble());
+        moved
+    }
+
+    fn take_jobs(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while !self.closed {
+            match self.inbox.poll_recv(cx) {
+                Poll::Ready(Some(job)) => {
+                    self.pool.serve(&job.app, &mut self.work);
+                    self.work.accept(job);
+                    moved = true;
+                }
+                Poll::Ready(None) => self.closed = true,
+                Poll::Pending => break,
+            }
+        }
+        if self.work.is_empty() && self.work.now.instant.duration_since(self.work.last_job) >= IDLE_AFTER {
+            self.inbox.close();
+        }
+        if self.closed && self.work.is_empty() {
+            self.pool.finish();
+        }
+        moved
+    }
+
+    /// Answers the callers of finished jobs, after what operators must be able to read is written.
+    fn finish_jobs(&mut self) {
+        if !self.work.incidents.is_empty() {
+            let disconnections = std::mem::take(&mut self.work.incidents);
+            self.record(Records { disconnections, ..Records::default() }, || ());
+        }
+        for mut job in self.work.take_finished() {
+            if job.records.is_empty() {
+                job.reply();
+            } else {
+                self.record(std::mem::take(&mut job.records), || job.reply());
+            }
+        }
+    }
+
+    /// Writes what happened, then goes on with `then`.
+    fn record(&self, records: Records, then: impl FnOnce() + Send + 'static) {
+        let events = self.parts.events.clone();
+        self.parts.drain.spawn("record", async move {
+            if let Err(error) = events.record(records.feedback, records.disconnections).await {
+                tracing::error!(%error, "feedback and disconnections could not be written");
+            }
+            then();
+        });
+    }
+
+    /// Sleeps until something is due. `Ready` means that it is.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle = (!self.closed).then_some(self.work.last_job + IDLE_AFTER);
+        let due = [self.work.next_time(), self.pool.next_time(&self.work), idle];
+        let Some(due) = due.into_iter().flatten().min() else { return Poll::Pending };
+        if self.timer.deadline() != due {
+            self.timer.as_mut().reset(due);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,273 @@
+//! One connection as its lane uses it: the provider token it speaks with, and what its events do to the lane's work.
+
+use super::dialer::Dialed;
+use super::routes::LinkId;
+use super::work::{Now, Work};
+use crate::apns::connection::{Connection, Over};
+use crate::apns::http2::{Blocked, Event, Processed};
+use crate::apns::request::Heads;
+use crate::apns::response;
+use crate::credentials::Credential;
+use crate::delivery::job::Ticket;
+use crate::model::{AppleReason, NodeReason, Reason};
+use crate::registry::App;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a connection keeps its provider token at least (Apple's 20-minute rule).
+const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
+
+/// See the module.
+pub struct Link {
+    pub id: LinkId,
+    pub address: SocketAddr,
+    connection: Connection<Ticket>,
+    /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
+    full: bool,
+    last_used: Instant,
+    /// The provider token's 30-minute bucket, and since when it is used here.
+    token: Option<(u64, Instant)>,
+    books: Books,
+}
+
+/// What a connection's events tell about it.
+#[derive(Default)]
+struct Books {
+    /// Attempts that ended without anyone knowing whether Apple has them.
+    lost: u32,
+    answered: bool,
+    /// And it accepted something: a token connection may widen from then on.
+    accepted: bool,
+    /// An answer said that another connection would do better.
+    leave: bool,
+    /// Why Apple said GOAWAY, where it did.
+    goaway: Option<Reason>,
+}
+
+/// What a connection's end means for the log that operators read.
+pub struct Epitaph {
+    /// Attempts whose fate nobody knows.
+    pub affected: u32,
+    pub reason: Reason,
+}
+
+/// Whether an attempt that ends may be followed by another.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    Retry,
+    /// The caller's deadline has come.
+    Stop,
+}
+
+impl Link {
+    pub fn new(id: LinkId, dialed: Dialed, app: &App, now: Now) -> Self {
+        let Dialed { endpoint, address, transport } = dialed;
+        let (authorization, token) = match &*app.credential {
+            Credential::Certificate(_) => (None, None),
+            Credential::Token(key) => {
+                let (authorization, bucket) = key.authorization(now.unix as u64);
+                (Some(authorization), Some((bucket, now.instant)))
+            }
+        };
+        let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
+        let connection = Connection::new(transport, heads, now.instant);
+        Self { id, address, connection, full: false, last_used: now.instant, token, books: Books::default() }
+    }
+
+    /// What is in flight here.
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        self.connection.tags().copied()
+    }
+
+    /// Requests without an answer.
+    pub fn open(&self) -> usize {
+        self.connection.open()
+    }
+
+    /// Whether new work must go elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        self.connection.is_leaving()
+    }
+
+    /// Whether new work may go here now or soon.
+    pub fn is_serving(&self) -> bool {
+        !self.is_leaving() && !self.connection.is_in_doubt()
+    }
+
+    /// Whether Apple's SETTINGS came.
+    pub fn is_ready(&self) -> bool {
+        self.connection.is_ready()
+    }
+
+    /// Whether more waits than this connection can take now.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Requests begun so far.
+    pub fn requests(&self) -> u32 {
+        self.connection.requests()
+    }
+
+    /// Since when nothing was sent or waits for an answer here; the time of the last request.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (self.open() == 0).then_some(self.last_used)
+    }
+
+    /// Whether Apple ever answered anything here.
+    pub fn has_answered(&self) -> bool {
+        self.books.answered
+    }
+
+    /// Whether Apple ever accepted anything here.
+    pub fn has_accepted(&self) -> bool {
+        self.books.accepted
+    }
+
+    /// Takes no new work.
+    pub fn retire(&mut self) {
+        self.connection.retire();
+    }
+
+    /// When a turn is due without a wakeup by the socket.
+    pub fn next_time(&self) -> Option<Instant> {
+        self.connection.next_time()
+    }
+
+    /// Reads, sends, writes and serves the timers once: whether anything moved, and whether the connection is over.
+    pub fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        app: &App,
+        scratch: &mut [u8],
+        work: &mut Work,
+    ) -> (bool, Option<Over>) {
+        let mut moved = match self.read(cx, scratch, work) {
+            Poll::Ready(Ok(true)) => true,
+            Poll::Ready(Ok(false)) => return (true, Some(Over::Closed)),
+            Poll::Ready(Err(error)) => return (true, Some(Over::Broken(error))),
+            Poll::Pending => false,
+        };
+        self.full = false;
+        if !self.is_leaving() && work.is_waiting_for(self.id) {
+            self.renew_token(app, work.now);
+            moved |= self.fill(work);
+        }
+        moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
+        let Self { connection, books, .. } = self;
+        let timers = connection.on_time(work.now.instant, |event| books.note(event, work, Then::Retry));
+        (moved, timers.err().or_else(|| self.connection.over()))
+    }
+
+    /// Ends the attempts of a job whose time is over.
+    pub fn cut_off(&mut self, job: u32, work: &mut Work) {
+        let Self { connection, books, .. } = self;
+        connection.cancel(|ticket| ticket.job == job, |event| books.note(event, work, Then::Stop));
+    }
+
+    /// Ends all attempts: the socket is gone.
+    pub fn close(self, over: &Over, work: &mut Work) -> Epitaph {
+        let Self { connection, mut books, .. } = self;
+        connection.close(|event| books.note(event, work, Then::Retry));
+        let otherwise = match over {
+            over if over.refuses_certificate() => NodeReason::CredentialError,
+            Over::Drained => NodeReason::GoneAway,
+            Over::Closed | Over::Broken(_) | Over::Silent | Over::Fault(_) => NodeReason::ConnectionLost,
+        };
+        Epitaph { affected: books.lost, reason: books.goaway.unwrap_or(otherwise.into()) }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], work: &mut Work) -> Poll<io::Result<bool>> {
+        let Self { connection, books, .. } = self;
+        let read = connection.poll_read(cx, scratch, work.now.instant, |event| books.note(event, work, Then::Retry));
+        if std::mem::take(&mut self.books.leave) {
+            self.connection.retire();
+        }
+        read
+    }
+
+    /// Starts as many requests as fit.
+    fn fill(&mut self, work: &mut Work) -> bool {
+        let mut sent = false;
+        while self.connection.slots_free() > 0 {
+            let now = work.now.instant;
+            let Some((pick, job)) = work.pick(self.id) else { return sent };
+            let ticket = Ticket { attempts: pick.ticket.attempts.saturating_add(1), ..pick.ticket };
+            match self.connection.send(&job.batch, job.item(ticket.item), ticket, now) {
+                Ok(()) => {
+                    work.begun(pick, self.id);
+                    (self.last_used, sent) = (now, true);
+                }
+                Err((_, Blocked::HeadersTooLarge)) => work.refuse(pick, NodeReason::HeadersTooLarge),
+                Err((_, Blocked::IdsUsedUp)) => {
+                    self.retire();
+                    return sent;
+                }
+                Err((_, Blocked::ConnectionWindow | Blocked::StreamWindow)) => break,
+                Err(_) => return sent,
+            }
+        }
+        self.full = self.is_ready() && work.is_waiting_for(self.id);
+        sent
+    }
+
+    /// Takes the provider token of the current bucket once the one in use has served its time.
+    fn renew_token(&mut self, app: &App, now: Now) {
+        let (Credential::Token(key), Some((bucket, since))) = (&*app.credential, self.token) else { return };
+        if now.instant.duration_since(since) < TOKEN_KEPT_FOR {
+            return;
+        }
+        let (authorization, current) = key.authorization(now.unix as u64);
+        if current != bucket {
+            self.connection.heads().authorize(authorization);
+            self.token = Some((current, now.instant));
+        }
+    }
+}
+
+impl Books {
+    fn note(&mut self, event: Event<'_, Ticket>, work: &mut Work, then: Then) {
+        match event {
+            Event::Answered { tag, answer } => {
+                self.answered = true;
+                self.accepted |= answer.status == 200;
+                work.landed(tag);
+                self.leave |= work.answered(tag, &answer);
+            }
+            Event::Ended { tag, end } => {
+                self.lost += u32::from(end.processed == Processed::Maybe);
+                work.landed(tag);
+                match then {
+                    Then::Retry => work.unanswered(tag, &end),
+                    Then::Stop => work.cut_off(tag, &end),
+                }
+            }
+            Event::GoAway { last_id, code, debug } => {
+                let reason = goaway(last_id, code, debug, work).unwrap_or(NodeReason::GoneAway.into());
+                self.goaway.get_or_insert(reason);
+            }
+            Event::Fault(fault) => tracing::warn!(%fault, "the gateway broke HTTP/2"),
+            Event::Settings | Event::Pong(_) => {}
+        }
+    }
+}
+
+/// Apple closes the connection. The session keeps the books; here is read why.
+fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) -> Option<Reason> {
+    #[derive(serde::Deserialize)]
+    struct Debug<'a> {
+        #[serde(borrow)]
+        reason: std::borrow::Cow<'a, str>,
+    }
+    let reason = serde_json::from_slice::<Debug<'_>>(debug).ok().map(|debug| response::reason(&debug.reason));
+    tracing::info!(last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
+    work.tally.metrics().goaway(reason.as_ref());
+    let credential = [AppleReason::BadCertificate, AppleReason::BadCertificateEnvironment];
+    if let Some(bad) = credential.into_iter().find(|bad| reason == Some(Reason::Apple(*bad))) {
+        work.credential_failed(&bad.as_str());
+    }
+    reason
+}

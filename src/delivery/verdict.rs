@@ -1,0 +1,129 @@
+//! What an answer, or the lack of one, means for a notification. The only file that decides it. Pure.
+
+use crate::apns::http2::{Cause, End, Processed};
+use crate::apns::response::Response;
+use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
+
+/// What becomes of the notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It ended so, for good.
+    Done(OutcomeKind),
+    /// Apple provably did not take it: to be sent again, at once the first time.
+    Resend,
+    /// Apple's "not now": to be sent again after a pause, within the budget of retries.
+    Later(Pause),
+}
+
+/// How long a pause an answer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// The service has trouble.
+    Service,
+    /// This device token gets too much: at least a second, doubling.
+    Token,
+}
+
+/// What it says beyond the one notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beyond {
+    Nothing,
+    /// The token is dead for this app: feedback.
+    DeadToken,
+    /// This connection is of no more use; others may be.
+    LeaveConnection,
+    /// The app's credential does not work until it is replaced or Apple changes its mind.
+    CredentialBroken,
+}
+
+/// A verdict on one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub fate: Fate,
+    pub beyond: Beyond,
+}
+
+const fn verdict(fate: Fate, beyond: Beyond) -> Verdict {
+    Verdict { fate, beyond }
+}
+
+const ACCEPTED: Verdict = verdict(Fate::Done(OutcomeKind::Accepted), Beyond::Nothing);
+const REJECTED: Verdict = verdict(Fate::Done(OutcomeKind::Rejected), Beyond::Nothing);
+const UNKNOWN: Verdict = verdict(Fate::Done(OutcomeKind::Unknown), Beyond::Nothing);
+const DEAD: Verdict = verdict(Fate::Done(OutcomeKind::Rejected), Beyond::DeadToken);
+const BROKEN: Verdict = verdict(Fate::Done(OutcomeKind::NotSent), Beyond::CredentialBroken);
+const ELSEWHERE: Verdict = verdict(Fate::Resend, Beyond::LeaveConnection);
+
+/// Judges Apple's answer (`apns-protocol` 9) to the `attempts`-th attempt. Only a 200 is `accepted`; after any answer
+/// nothing is `unknown` but what no row of Apple's table covers.
+pub fn answered(response: &Response, attempts: u16) -> Verdict {
+    match (response.status, &response.reason) {
+        (200, _) => ACCEPTED,
+        (400..=599, Some(Reason::Apple(reason))) => refused(*reason, attempts),
+        (410, _) => DEAD,
+        (429, _) => verdict(Fate::Later(Pause::Token), Beyond::Nothing),
+        (400..=499, _) => REJECTED,
+        (500..=599, _) => verdict(Fate::Later(Pause::Service), Beyond::Nothing),
+        _ => UNKNOWN,
+    }
+}
+
+/// Each reason of Apple's, grouped by whose fault it is. A new one does not compile until it is placed.
+fn refused(reason: AppleReason, attempts: u16) -> Verdict {
+    use AppleReason as R;
+    match reason {
+        // The request's.
+        R::BadCollapseId
+        | R::BadExpirationDate
+        | R::BadMessageId
+        | R::BadPriority
+        | R::DuplicateHeaders
+        | R::InvalidPushType
+        | R::MissingDeviceToken
+        | R::PayloadEmpty
+        | R::PayloadTooLarge
+        | R::BadPath
+        | R::MethodNotAllowed => REJECTED,
+        // The topic's, or the app's configuration.
+        R::BadTopic | R::MissingTopic | R::TopicDisallowed | R::DeviceTokenNotForTopic => REJECTED,
+        // The token's.
+        R::BadDeviceToken | R::Unregistered | R::ExpiredToken => DEAD,
+        R::TooManyRequests => verdict(Fate::Later(Pause::Token), Beyond::Nothing),
+        // The credential's.
+        R::BadCertificate
+        | R::BadCertificateEnvironment
+        | R::Forbidden
+        | R::InvalidProviderToken
+        | R::MissingProviderToken
+        | R::BadEnvironmentKeyIdInToken
+        | R::BadEnvironmentKeyInToken => BROKEN,
+        // This connection's: another one may do; where the credential may be to blame, once.
+        R::IdleTimeout | R::Shutdown => ELSEWHERE,
+        R::ExpiredProviderToken | R::UnrelatedKeyIdInToken if attempts <= 1 => ELSEWHERE,
+        R::ExpiredProviderToken | R::UnrelatedKeyIdInToken => BROKEN,
+        R::TooManyProviderTokenUpdates => verdict(Fate::Later(Pause::Service), Beyond::LeaveConnection),
+        // Apple's own.
+        R::InternalServerError | R::ServiceUnavailable => verdict(Fate::Later(Pause::Service), Beyond::Nothing),
+    }
+}
+
+/// Judges an attempt that ended without an answer. `retry_unknown`: the caller prefers a duplicate to a loss.
+pub fn unanswered(end: &End, retry_unknown: bool) -> (Verdict, NodeReason) {
+    let reason = match end.cause {
+        Cause::Refused => NodeReason::StreamRefused,
+        Cause::AboveLastId => NodeReason::GoneAway,
+        Cause::Reset(_) | Cause::WindowTooSmall => NodeReason::StreamReset,
+        Cause::Malformed | Cause::HeadersTooLarge => NodeReason::MalformedAnswer,
+        Cause::Cancelled => NodeReason::DeadlinePassed,
+        Cause::Closed => NodeReason::ConnectionLost,
+    };
+    let fate = match end.processed {
+        Processed::No => Fate::Resend,
+        Processed::Maybe if retry_unknown => Fate::Resend,
+        Processed::Maybe => Fate::Done(OutcomeKind::Unknown),
+    };
+    (verdict(fate, Beyond::Nothing), reason)
+}
+
+#[cfg(test)]
+mod tests;

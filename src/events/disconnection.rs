@@ -1,0 +1,193 @@
+//! Entries of the disconnection log: which ends make one, and v0.5's code and text for each (apns-protocol.md 12.2).
+
+use crate::model::{AppKey, AppleReason, Batch, Disconnection, NodeReason, Notification, Outcome, OutcomeKind, Reason};
+
+/// A status of Apple's binary protocol with the text v0.5 gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Status(u8, &'static str);
+
+const PROCESSING_ERROR: Status = Status(1, "Processing error");
+const MISSING_DEVICE_TOKEN: Status = Status(2, "Missing device token");
+const MISSING_TOPIC: Status = Status(3, "Missing topic");
+const MISSING_PAYLOAD: Status = Status(4, "Missing payload");
+const INVALID_TOPIC_SIZE: Status = Status(6, "Invalid topic size");
+const INVALID_PAYLOAD_SIZE: Status = Status(7, "Invalid payload size");
+const INVALID_TOKEN: Status = Status(8, "Invalid token");
+const SHUTDOWN: Status = Status(10, "Shutdown");
+const UNKNOWN: Status = Status(255, "None (unknown)");
+
+/// How a reason shows in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    /// Not at all.
+    No,
+    /// With the notification that failed.
+    Blames(Status),
+    /// As something that befell a connection or an app, and notifications only with it: no one of them is to blame.
+    Incident(Status),
+}
+
+/// The entry for a notification that failed for good. `None` if it did not, or if its end shows elsewhere.
+pub fn of_notification(
+    app: &AppKey,
+    internal_identifier: u32,
+    batch: &Batch,
+    notification: &Notification,
+    outcome: &Outcome,
+) -> Option<Disconnection> {
+    if matches!(outcome.kind, OutcomeKind::Accepted | OutcomeKind::Expired) {
+        return None;
+    }
+    let (status, blamed) = match outcome.reason.as_ref().map_or(Entry::Blames(UNKNOWN), entry) {
+        Entry::No => return None,
+        Entry::Blames(status) => (status, true),
+        Entry::Incident(status) => (status, false),
+    };
+    Some(Disconnection {
+        app: app.clone(),
+        code: status.0,
+        internal_identifier,
+        offending_notification: blamed.then(|| offending(batch, notification)),
+        timestamp: outcome.timestamp,
+        verbose_message: status.1.to_owned(),
+        reason: outcome.reason.as_ref().map(Reason::to_string).unwrap_or_default(),
+        status: outcome.status,
+        apns_id: blamed.then(|| notification.apns_id.to_string()),
+        affected: u32::from(!blamed),
+    })
+}
+
+/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered.
+/// `None` for an end in good order that affected none: that is for the log file only.
+pub fn of_connection(app: &AppKey, reason: &Reason, affected: u32, timestamp: f64) -> Option<Disconnection> {
+    use AppleReason::{IdleTimeout, Shutdown};
+    use NodeReason::{GoneAway, ShuttingDown};
+    let orderly = matches!(reason, Reason::Apple(IdleTimeout | Shutdown) | Reason::Node(GoneAway | ShuttingDown));
+    if orderly && affected == 0 {
+        return None;
+    }
+    let status = match entry(reason) {
+        Entry::Blames(status) | Entry::Incident(status) => status,
+        Entry::No => UNKNOWN,
+    };
+    Some(Disconnection {
+        app: app.clone(),
+        code: status.0,
+        internal_identifier: 0,
+        offending_notification: None,
+        timestamp,
+        verbose_message: status.1.to_owned(),
+        reason: reason.to_string(),
+        status: None,
+        apns_id: None,
+        affected,
+    })
+}
+
+/// Joins the incidents that have app, reason and status in common: the last one stays, and counts all it affected.
+pub(super) fn fold_incidents(entries: Vec<Disconnection>) -> Vec<Disconnection> {
+    let mut folded: Vec<Disconnection> = Vec::with_capacity(entries.len());
+    let mut incidents: Vec<usize> = Vec::new();
+    for entry in entries {
+        if entry.offending_notification.is_some() {
+            folded.push(entry);
+            continue;
+        }
+        let same = |at: &&usize| {
+            let other = &folded[**at];
+            (&other.app, &other.reason, other.status) == (&entry.app, &entry.reason, entry.status)
+        };
+        match incidents.iter().find(same) {
+            Some(&at) => {
+                let affected = folded[at].affected.saturating_add(entry.affected);
+                folded[at] = Disconnection { affected, ..entry };
+            }
+            None => {
+                incidents.push(folded.len());
+                folded.push(entry);
+            }
+        }
+    }
+    folded
+}
+
+fn entry(reason: &Reason) -> Entry {
+    match reason {
+        Reason::Apple(reason) => apples(*reason),
+        Reason::Node(reason) => ours(*reason),
+        Reason::Unlisted(_) => Entry::Blames(UNKNOWN),
+    }
+}
+
+/// No wildcard: a new reason of Apple's must be given its place here.
+fn apples(reason: AppleReason) -> Entry {
+    match reason {
+        // The notification.
+        AppleReason::BadDeviceToken | AppleReason::DeviceTokenNotForTopic => Entry::Blames(INVALID_TOKEN),
+        AppleReason::MissingDeviceToken => Entry::Blames(MISSING_DEVICE_TOKEN),
+        AppleReason::MissingTopic => Entry::Blames(MISSING_TOPIC),
+        AppleReason::PayloadEmpty => Entry::Blames(MISSING_PAYLOAD),
+        AppleReason::BadTopic | AppleReason::TopicDisallowed => Entry::Blames(INVALID_TOPIC_SIZE),
+        AppleReason::PayloadTooLarge => Entry::Blames(INVALID_PAYLOAD_SIZE),
+        AppleReason::BadMessageId
+        | AppleReason::BadExpirationDate
+        | AppleReason::BadPriority
+        | AppleReason::BadCollapseId
+        | AppleReason::InvalidPushType
+        | AppleReason::DuplicateHeaders
+        | AppleReason::BadPath
+        | AppleReason::MethodNotAllowed => Entry::Blames(UNKNOWN),
+        // Its token, which the feedback tells.
+        AppleReason::Unregistered | AppleReason::ExpiredToken => Entry::No,
+        // Apple, after all retries.
+        AppleReason::InternalServerError | AppleReason::ServiceUnavailable | AppleReason::TooManyRequests => {
+            Entry::Blames(PROCESSING_ERROR)
+        }
+        AppleReason::Shutdown => Entry::Incident(SHUTDOWN),
+        // The credential, or the connection.
+        AppleReason::BadCertificate
+        | AppleReason::BadCertificateEnvironment
+        | AppleReason::ExpiredProviderToken
+        | AppleReason::Forbidden
+        | AppleReason::InvalidProviderToken
+        | AppleReason::MissingProviderToken
+        | AppleReason::UnrelatedKeyIdInToken
+        | AppleReason::BadEnvironmentKeyIdInToken
+        | AppleReason::BadEnvironmentKeyInToken
+        | AppleReason::TooManyProviderTokenUpdates
+        | AppleReason::IdleTimeout => Entry::Incident(UNKNOWN),
+    }
+}
+
+/// No wildcard: a new reason of ours must be given its place here.
+fn ours(reason: NodeReason) -> Entry {
+    match reason {
+        // As its sender asked.
+        NodeReason::Expired => Entry::No,
+        // This notification's fate.
+        NodeReason::DeadlinePassed
+        | NodeReason::ConnectionLost
+        | NodeReason::StreamReset
+        | NodeReason::StreamRefused
+        | NodeReason::MalformedAnswer
+        | NodeReason::HeadersTooLarge => Entry::Blames(UNKNOWN),
+        // Whatever was to be sent.
+        NodeReason::GoneAway | NodeReason::ShuttingDown => Entry::Incident(SHUTDOWN),
+        NodeReason::CannotConnect | NodeReason::CredentialError | NodeReason::BreakerOpen | NodeReason::AppRemoved => {
+            Entry::Incident(UNKNOWN)
+        }
+    }
+}
+
+/// The notification as v0.5 showed it: payload and identifier byte for byte as they came.
+fn offending(batch: &Batch, notification: &Notification) -> String {
+    let expiry = notification.expiry.map_or_else(|| "null".to_owned(), |expiry| expiry.to_string());
+    let identifier = notification.identifier.map_or("null", |identifier| batch.text(identifier));
+    let (payload, token) = (batch.text(notification.payload), batch.text(notification.token));
+    format!(
+        r#"{{"type":"notification","expiry":{expiry},"identifier":{identifier},"payload":{payload},"token":"{token}"}}"#
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! The apps of this node, as every request finds them: kept in the store, read from memory.
+
+use crate::clock::Clock;
+use crate::credentials::sealed::{self, Unopened};
+use crate::credentials::{Credential, CredentialError, Material};
+use crate::drain::Drain;
+use crate::model::AppKey;
+use crate::store::{AppRecord, Apps, StoreError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+pub const TIMEOUT_SECONDS_DEFAULT: u32 = 15;
+pub const TIMEOUT_SECONDS_MAX: u32 = 300;
+pub const LANES_DEFAULT: u16 = 1;
+pub const LANES_MAX: u16 = 64;
+const TOPIC_BYTES_MAX: usize = 255;
+
+/// A provisioned app. It never changes: a change makes another one with a higher `generation`, and whoever still
+/// holds this one finishes what is in flight under the old credential. What serves an app (a lane, a pool) compares
+/// the generation of the app it was made for with that of the app a request carries.
+#[derive(Debug)]
+pub struct App {
+    pub key: AppKey,
+    pub credential: Arc<Credential>,
+    /// The base topic: as configured, else the certificate's UID, else the app id.
+    pub topic: String,
+    /// For connecting to Apple.
+    pub timeout_seconds: u32,
+    pub lanes: u16,
+    /// What `certificate` shows: the path as given, else the fingerprint.
+    pub certificate_echo: String,
+    /// Grows with every provisioning on this node, whatever the app.
+    pub generation: u64,
+}
+
+/// What is asked for when an app is provisioned.
+#[derive(Debug, Clone)]
+pub struct Provision {
+    pub key: AppKey,
+    pub material: Material,
+    /// The path the material was read from, if it was.
+    pub certificate_path: Option<String>,
+    pub topic: Option<String>,
+    pub timeout_seconds: u32,
+    pub lanes: u16,
+}
+
+impl Provision {
+    /// With every option at its default.
+    pub fn new(key: AppKey, material: Material) -> Self {
+        Self {
+            key,
+            material,
+            certificate_path: None,
+            topic: None,
+            timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+            lanes: LANES_DEFAULT,
+        }
+    }
+}
+
+/// Why an app is not provisioned; nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error("`topic` is 1 to {TOPIC_BYTES_MAX} printable ASCII characters without spaces: mostly the bundle id")]
+    BadTopic,
+    #[error("`timeout` is 1 to {TIMEOUT_SECONDS_MAX} seconds")]
+    BadTimeout,
+    #[error("`lanes` is 1 to {LANES_MAX}")]
+    BadLanes,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ProvisionError {
+    /// The stable word for it in an answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Credential(refused) => refused.reason(),
+            Self::BadTopic => "bad_topic",
+            Self::BadTimeout => "bad_timeout",
+            Self::BadLanes => "bad_lanes",
+            Self::Store(failed) => failed.reason(),
+        }
+    }
+}
+
+/// Creates, changes, removes and finds apps. Clones are handles to the same registry.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+    drain: Drain,
+}
+
+struct Inner {
+    store: Arc<dyn Apps>,
+    clock: Clock,
+    apps: RwLock<HashMap<AppKey, Arc<App>>>,
+    /// One change at a time, so that store and memory see the same order.
+    change: Mutex<()>,
+    last_generation: AtomicU64,
+}
+
+impl Registry {
+    /// Reads the apps that the store keeps. One whose credential cannot be read is left out, with a line in the log:
+    /// the others must work. An expired one is there: Apple's answers say so to those who use it.
+    pub async fn load(store: Arc<dyn Apps>, clock: Clock, drain: Drain) -> Result<Self, StoreError> {
+        let records = store.list().await?;
+        let inner = Inner {
+            store,
+            clock,
+            apps: RwLock::default(),
+            change: Mutex::default(),
+            last_generation: AtomicU64::default(),
+        };
+        for record in records {
+            match read(&record) {
+                Ok(credential) => {
+                    inner.enter(&record, credential);
+                }
+                Err(why) => tracing::error!(app = %record.key, "a stored app is left out: {why}"),
+            }
+        }
+        Ok(Self { inner: Arc::new(inner), drain })
+    }
+
+    /// The app as it is now.
+    pub fn get(&self, key: &AppKey) -> Option<Arc<App>> {
+        self.inner.apps.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// All apps, sorted by key.
+    pub fn list(&self) -> Vec<Arc<App>> {
+        let mut apps: Vec<_> =
+            self.inner.apps.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        apps.sort_by(|one, other| one.key.cmp(&other.key));
+        apps
+    }
+
+    /// Checks, stores, and only then puts an app in place of the one under its key. A caller that hangs up does not
+    /// stop it.
+    pub async fn provision(&self, wanted: Provision) -> Result<Arc<App>, ProvisionError> {
+        let credential = self.inner.check(&wanted)?;
+        let record = AppRecord {
+            key: wanted.key,
+            credential: sealed::seal(&wanted.material),
+            certificate_path: wanted.certificate_path,
+            topic: wanted.topic,
+            timeout_seconds: wanted.timeout_seconds,
+            lanes: wanted.lanes,
+        };
+        let inner = self.inner.clone();
+        let change = self.drain.spawn("provision", async move {
+            let _one_at_a_time = inner.change.lock().await;
+            inner.store.put(record.clone()).await?;
+            Ok::<_, StoreError>(inner.enter(&record, credential))
+        });
+        Ok(finished(change).await?)
+    }
+
+    /// Removes an app and its events: whether there was one. A caller that hangs up does not stop it.
+    pub async fn remove(&self, key: &AppKey) -> Result<bool, StoreError> {
+        let (inner, key) = (self.inner.clone(), key.clone());
+        finished(self.drain.spawn("remove", async move {
+            let _one_at_a_time = inner.change.lock().await;
+            let stored = inner.store.delete(key.clone()).await?;
+            let known = inner.apps.write().unwrap_or_else(PoisonError::into_inner).remove(&key).is_some();
+            Ok(stored || known)
+        }))
+        .await
+    }
+}
+
+/// A change that panicked, or that the runtime's end cut off, reads like a closed store.
+async fn finished<T>(change: JoinHandle<Result<T, StoreError>>) -> Result<T, StoreError> {
+    change.await.unwrap_or(Err(StoreError::Closed))
+}
+
+impl Inner {
+    fn check(&self, wanted: &Provision) -> Result<Credential, ProvisionError> {
+        let credential = Credential::parse(&wanted.material)?;
+        credential.check(wanted.key.environment, self.clock.unix_seconds())?;
+        if wanted.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
+            return Err(ProvisionError::BadTopic);
+        }
+        if !(1..=TIMEOUT_SECONDS_MAX).contains(&wanted.timeout_seconds) {
+            return Err(ProvisionError::BadTimeout);
+        }
+        if !(1..=LANES_MAX).contains(&wanted.lanes) {
+            return Err(ProvisionError::BadLanes);
+        }
+        Ok(credential)
+    }
+
+    /// Puts the app into memory.
+    fn enter(&self, record: &AppRecord, credential: Credential) -> Arc<App> {
+        let topic = record.topic.as_deref().or(credential.base_topic()).unwrap_or(record.key.id.as_str()).to_owned();
+        let echo = record.certificate_path.clone().unwrap_or_else(|| credential.summary().fingerprint);
+        let app = Arc::new(App {
+            key: record.key.clone(),
+            credential: Arc::new(credential),
+            topic,
+            timeout_seconds: record.timeout_seconds,
+            lanes: record.lanes,
+            certificate_echo: echo,
+            generation: self.last_generation.fetch_add(1, Ordering::Relaxed) + 1,
+        });
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        apps.insert(app.key.clone(), app.clone());
+        app
+    }
+}
+
+/// Why a stored credential is of no use.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Unopened(#[from] Unopened),
+    #[error(transparent)]
+    Refused(#[from] CredentialError),
+}
+
+fn read(record: &AppRecord) -> Result<Credential, Unusable> {
+    Ok(Credential::parse(&sealed::open(&record.credential)?)?)
+}
+
+fn is_topic(text: &str) -> bool {
+    (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What the registry promises, over the reference store and over SQLite.
+
+use super::*;
+use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe, signing_key};
+use crate::model::{AppId, Environment};
+use crate::store::{Memory, Sqlite};
+
+fn key(environment: Environment) -> AppKey {
+    AppKey::new(AppId::new("shop").unwrap(), environment)
+}
+
+fn wanted() -> Provision {
+    Provision::new(key(Environment::Sandbox), Recipe::default().material())
+}
+
+async fn registry_over(store: Arc<dyn Apps>) -> Registry {
+    Registry::load(store, Clock::manual(NOW as f64), Drain::new()).await.unwrap()
+}
+
+async fn registry() -> Registry {
+    registry_over(Arc::new(Memory::new())).await
+}
+
+#[tokio::test]
+async fn a_provisioned_app_is_found_with_its_defaults() {
+    let registry = registry().await;
+    assert!(registry.get(&key(Environment::Sandbox)).is_none());
+    let app = registry.provision(wanted()).await.unwrap();
+    assert_eq!((app.topic.as_str(), app.timeout_seconds, app.lanes), ("com.example.app", 15, 1));
+    assert_eq!(app.certificate_echo, app.credential.summary().fingerprint);
+    assert!(Arc::ptr_eq(&app, &registry.get(&key(Environment::Sandbox)).unwrap()));
+    assert!(registry.get(&key(Environment::Production)).is_none());
+}
+
+#[tokio::test]
+async fn the_topic_is_the_configured_one_else_the_certificates_else_the_app_id() {
+    let registry = registry().await;
+    let configured = Provision { topic: Some("com.example.other".to_owned()), ..wanted() };
+    assert_eq!(registry.provision(configured).await.unwrap().topic, "com.example.other");
+    assert_eq!(registry.provision(wanted()).await.unwrap().topic, "com.example.app");
+    let token = Provision { material: signing_key(), ..wanted() };
+    assert_eq!(registry.provision(token).await.unwrap().topic, "shop");
+}
+
+#[tokio::test]
+async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_where_it_is_held() {
+    let registry = registry().await;
+    let old = registry.provision(wanted()).await.unwrap();
+    let new = registry.provision(Provision { lanes: 2, ..wanted() }).await.unwrap();
+    assert!(new.generation > old.generation);
+    assert_eq!((old.lanes, registry.get(&old.key).unwrap().lanes), (1, 2));
+    assert!(registry.remove(&old.key).await.unwrap());
+    let again = registry.provision(wanted()).await.unwrap();
+    assert!(again.generation > new.generation);
+}
+
+#[tokio::test]
+async fn a_removed_app_is_gone_and_cannot_be_removed_twice() {
+    let registry = registry().await;
+    let app = registry.provision(wanted()).await.unwrap();
+    assert!(registry.remove(&app.key).await.unwrap());
+    assert!(!registry.remove(&app.key).await.unwrap());
+    assert!(registry.get(&app.key).is_none());
+    assert!(registry.list().is_empty());
+}
+
+#[tokio::test]
+async fn apps_of_both_kinds_are_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let by_path = Provision { certificate_path: Some("shop.pem".to_owned()), topic: Some("t".to_owned()), ..wanted() };
+    let by_key = Provision { key: key(Environment::Production), lanes: 3, timeout_seconds: 20, ..wanted() };
+    let by_key = Provision { material: signing_key(), ..by_key };
+    let shown = |registry: &Registry| {
+        let shown = |app: &Arc<App>| {
+            let summary = app.credential.summary();
+            (app.key.clone(), summary, app.topic.clone(), app.timeout_seconds, app.lanes, app.certificate_echo.clone())
+        };
+        registry.list().iter().map(shown).collect::<Vec<_>>()
+    };
+    let before = {
+        let registry = registry_over(Arc::new(Sqlite::open(directory.path()).unwrap())).await;
+        registry.provision(by_key).await.unwrap();
+        registry.provision(by_path).await.unwrap();
+        shown(&registry)
+    };
+    let registry = registry_over(Arc::new(Sqlite::open(directory.path()).unwrap())).await;
+    assert_eq!(shown(&registry), before);
+    assert_eq!(registry.get(&key(Environment::Sandbox)).unwrap().certificate_echo, "shop.pem");
+}
+
+#[tokio::test]
+async fn what_is_refused_changes_nothing() {
+    let registry = registry().await;
+    let good = registry.provision(wanted()).await.unwrap();
+    let topic = |text: &str| Provision { topic: Some(text.to_owned()), ..wanted() };
+    let bad_pem = Material::Certificate { pem: "no PEM".into() };
+    let production_only = Recipe { sandbox: false, ..Recipe::default() };
+    let refused = [
+        (Provision { material: bad_pem, ..wanted() }, "certificate_not_pem"),
+        (Provision { material: production_only.material(), ..wanted() }, "wrong_environment"),
+        (topic(""), "bad_topic"),
+        (topic("a\r\nb"), "bad_topic"),
+        (topic(&"t".repeat(256)), "bad_topic"),
+        (Provision { timeout_seconds: 0, ..wanted() }, "bad_timeout"),
+        (Provision { timeout_seconds: 301, ..wanted() }, "bad_timeout"),
+        (Provision { lanes: 0, ..wanted() }, "bad_lanes"),
+        (Provision { lanes: 65, ..wanted() }, "bad_lanes"),
+    ];
+    for (wanted, reason) in refused {
+        assert_eq!(registry.provision(wanted).await.unwrap_err().reason(), reason);
+        assert!(Arc::ptr_eq(&good, &registry.get(&good.key).unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_when_new_but_kept_when_it_expires_later() {
+    let store = Arc::new(Memory::new());
+    let app = registry_over(store.clone()).await.provision(wanted()).await.unwrap();
+    let later = Registry::load(store, Clock::manual(EXPIRES_AT as f64 + 1.0), Drain::new()).await.unwrap();
+    assert!(later.get(&app.key).is_some());
+    assert_eq!(later.provision(wanted()).await.unwrap_err().reason(), "certificate_expired");
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
+    let store = Arc::new(Memory::new());
+    let good = registry_over(store.clone()).await.provision(wanted()).await.unwrap();
+    let record = store.get(good.key.clone()).await.unwrap().unwrap();
+    let newer = zeroize::Zeroizing::new(vec![99]);
+    let bad = AppRecord { key: key(Environment::Production), credential: newer, ..record };
+    store.put(bad.clone()).await.unwrap();
+    let registry = registry_over(store).await;
+    assert!(registry.get(&good.key).is_some());
+    assert!(registry.get(&bad.key).is_none());
+    assert!(registry.remove(&bad.key).await.unwrap(), "it can be cleared away");
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_does_not_part_memory_from_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Sqlite::open(directory.path()).unwrap());
+    let drain = Drain::new();
+    let registry = Registry::load(store.clone(), Clock::manual(NOW as f64), drain.clone()).await.unwrap();
+    let mut provisioning = Box::pin(registry.provision(wanted()));
+    assert!(
+        std::future::poll_fn(|context| std::task::Poll::Ready(provisioning.as_mut().poll(context).is_pending())).await
+    );
+    drop(provisioning);
+    assert!(drain.finish(std::time::Duration::from_secs(5)).await);
+    assert!(registry.get(&key(Environment::Sandbox)).is_some());
+    assert!(store.get(key(Environment::Sandbox)).await.unwrap().is_some());
+}

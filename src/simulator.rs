@@ -1,0 +1,68 @@
+//! Apple's stand-in: a gateway that checks what Apple checks, breaks as Apple breaks, and keeps a ledger of the truth.
+//!
+//! It restates Apple's rules on its own and shares no code or table with the client side, so that a mistake there
+//! cannot confirm itself. Tests start it in their process with [`Simulator::start`]; `pyapns simulator` runs it alone.
+//!
+//! # Control port
+//!
+//! JSON over HTTP/1. Success is 200; a refused call is answered with 4xx and `{"error": "<sentence>"}` and changes
+//! nothing. Unknown fields are refused by name.
+//!
+//! `GET /` answers `{"totals", "ledger": "full"|"counts", "tokens": <listed>, "script", "now_ms"}`.
+//!
+//! `GET /ledger?cursor=&limit=` answers `{"entries": […], "cursor", "totals"}`: up to `limit` entries (1000 unless
+//! given, 10,000 at most) from sequence number `cursor` on; the `cursor` answered asks for what follows. The fields of
+//! an entry are those of [`ledger::Entry`]; `body` is a string, or `{"base64": "…"}` when it is not UTF-8.
+//!
+//! `POST /script` replaces the script; what is left out is off:
+//!
+//! ```json
+//! {"seed": 7,
+//!  "latency": {"fixed_ms": 20},
+//!  "goaway": {"when": {"requests": 500}, "kind": "graceful", "code": 0, "debug": {"reason": "Shutdown"},
+//!             "second_after_ms": 50, "times": 3},
+//!  "faults": [{"every": 10, "act": {"reset": {"code": 7, "processed": false}}},
+//!             {"percent": 1.5, "for_ms": 2000, "act": {"answer": {"status": 503, "reason": "ServiceUnavailable"}}},
+//!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}}],
+//!  "token_rate": {"limit": 3, "seconds": 60}}
+//! ```
+//!
+//! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}` or `{"log_normal_ms": {"median", "sigma", "max"}}`.
+//! - `goaway.when`: `"now"`, `"connect"`, `{"requests": n}` (every n-th over the whole simulator) or
+//!   `{"connection_requests": n}`; `kind`: `"graceful"`, `"single"`, `"abrupt"` or `"cut"`; `debug`: `{"reason"}`,
+//!   `{"text"}` or `{"base64"}`; `last_stream_id` and `unanswered` as in [`script::GoAway`].
+//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `times`, `for_ms`) all hold is
+//!   applied; none given holds always.
+//!
+//! `POST /tokens` takes a list of `{"token": "<hex>", "state": "dead"|"bad"|"wrong_topic"|"good"}`; a dead one also
+//! `"reason": "Unregistered"|"ExpiredToken"` and `"timestamp"` in milliseconds (absent: now; `null`: none is sent).
+//!
+//! `POST /clock` takes `{"advance_ms": n}` and moves the clock that dates provider tokens.
+//!
+//! `POST /reset` forgets script, tokens, ledger and clock moves. Connections stay, sequence numbers go on.
+
+mod base64_bytes;
+mod certificate;
+mod clock;
+mod connection;
+mod control;
+mod front;
+pub mod identity;
+mod jwt;
+pub mod ledger;
+mod pump;
+pub mod rules;
+pub mod script;
+mod server;
+mod tokens;
+
+pub use clock::Clock;
+pub use identity::{ClientSubject, Identity, generate_key};
+pub use jwt::Key;
+pub use ledger::{Entry, Ledger, LedgerMode, Totals};
+pub use rules::{Check, Environment, TokenRate, TokenState};
+pub use script::{Act, DebugData, Ending, Fault, GoAway, Latency, Script, When};
+pub use server::{Options, Simulator, SimulatorError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What a connection writes into the ledger.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Session;
+use super::arrival::Arrival;
+use crate::simulator::ledger::{Entry, LedgerMode};
+use crate::simulator::rules::{Rejection, is_canonical_uuid};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Adds a request to the batch. No verdict: it was not processed. Sending marks it answered.
+    pub fn record(
+        &mut self,
+        arrival: &Arrival,
+        id: &HeaderValue,
+        verdict: Option<&Result<(), Rejection>>,
+        fault: Option<&str>,
+    ) {
+        let status = verdict.map(|verdict| verdict.as_ref().err().map_or(200, |rejection| rejection.status));
+        let totals = &mut self.batch.totals;
+        totals.requests += 1;
+        if let Some(status) = status {
+            totals.processed += 1;
+            totals.accepted += u64::from(status == 200);
+            if status != 200 {
+                *totals.statuses.entry(status).or_default() += 1;
+            }
+        }
+        if self.shared.ledger.mode() == LedgerMode::Counts {
+            return;
+        }
+        let push = arrival.push();
+        let text = |value: Option<&HeaderValue>| value.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        self.batch.entries.push(Entry {
+            sequence: 0,
+            time: self.shared.ledger.elapsed(),
+            connection: self.number,
+            stream: arrival.stream,
+            identity: self.credential.caller().map(Arc::clone),
+            apns_id: String::from_utf8_lossy(id.as_bytes()).into(),
+            token: push.device_token().unwrap_or_default().to_owned(),
+            topic: text(push.topic),
+            push_type: text(push.push_type),
+            priority: text(push.priority),
+            expiration: text(push.expiration),
+            collapse_id: text(push.collapse_id),
+            // A slice would keep the whole read buffer of the connection.
+            body: Bytes::copy_from_slice(&arrival.kept),
+            processed: status.is_some(),
+            accepted: status == Some(200),
+            status,
+            reason: verdict.and_then(|verdict| verdict.as_ref().err()).map(|rejection| rejection.reason.to_string()),
+            answered: false,
+            fault: fault.map(str::to_owned),
+        });
+    }
+
+    /// Enters the batch, in one go.
+    pub fn enter(&mut self) {
+        if !self.batch.is_empty() {
+            let first = self.shared.ledger.append(&mut self.batch);
+            self.waiting.entered(first);
+        }
+    }
+}
+
+/// The caller's apns-id, unchanged, or one made for it, upper case as Apple's are.
+pub fn answer_id(arrival: &Arrival) -> HeaderValue {
+    match arrival.push().id {
+        Some(id) if is_canonical_uuid(id.as_bytes()) => id.clone(),
+        _ => {
+            let made = uuid::Uuid::new_v4().to_string().to_ascii_uppercase();
+            HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static(""))
+        }
+    }
+}

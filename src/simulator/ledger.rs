@@ -1,0 +1,251 @@
+//! The ledger: what arrived, in order, and what became of it. It is the truth that tests compare clients with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::base64_bytes;
+use super::rules::Caller;
+
+/// How much the ledger keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerMode {
+    /// Every request, and how often each apns-id was accepted.
+    Full,
+    /// Totals only: memory stays flat however many requests come.
+    Counts,
+}
+
+/// One request whose body ended (or, refused over the stream limit, whose headers did).
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// Counts from 0 and never starts again, not even after a reset.
+    pub sequence: u64,
+    /// Since the simulator started, monotonic.
+    #[serde(rename = "time_us", serialize_with = "microseconds")]
+    pub time: Duration,
+    /// Connections count from 1.
+    pub connection: u64,
+    pub stream: u32,
+    #[serde(serialize_with = "behind_arc")]
+    pub identity: Option<Arc<Caller>>,
+    /// As answered: the caller's own, or the one generated for it.
+    pub apns_id: String,
+    pub token: String,
+    pub topic: Option<String>,
+    pub push_type: Option<String>,
+    pub priority: Option<String>,
+    pub expiration: Option<String>,
+    pub collapse_id: Option<String>,
+    #[serde(serialize_with = "text_or_base64")]
+    pub body: Bytes,
+    /// The rules (or a scripted answer) decided on it; `false`: reset, parked or refused before anything was done.
+    pub processed: bool,
+    /// Decided to be a 200: Apple would deliver it, answered or not.
+    pub accepted: bool,
+    /// Status decided on, `None` when not processed.
+    pub status: Option<u16>,
+    pub reason: Option<String>,
+    /// The answer was handed to the connection.
+    pub answered: bool,
+    /// The fault that was applied, in words.
+    pub fault: Option<String>,
+}
+
+/// Sums over all that happened since the start or the last reset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    pub connections: u64,
+    pub failed_handshakes: u64,
+    pub requests: u64,
+    pub processed: u64,
+    pub accepted: u64,
+    pub answered: u64,
+    /// Distinct apns-ids among the accepted. Always 0 in `counts` mode.
+    pub accepted_ids: u64,
+    /// RST_STREAM frames a script asked for.
+    pub resets: u64,
+    /// Streams refused because they broke MAX_CONCURRENT_STREAMS.
+    pub over_limit: u64,
+    /// GOAWAY frames.
+    pub goaways: u64,
+    /// Decided statuses, whether they were sent or not.
+    pub statuses: BTreeMap<u16, u64>,
+}
+
+/// What one connection adds in one go.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Its `statuses` leave out 200, which `accepted` counts.
+    pub totals: Totals,
+    pub entries: Vec<Entry>,
+    /// Sequence numbers of earlier entries whose answers were sent meanwhile.
+    pub answered: Vec<u64>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.totals == Totals::default()
+    }
+}
+
+/// Shared by all connections; one lock per batch.
+pub struct Ledger {
+    mode: LedgerMode,
+    started: Instant,
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    totals: Totals,
+    entries: Vec<Entry>,
+    /// Sequence number of the first entry still here.
+    base: u64,
+    accepted: HashMap<String, u64>,
+}
+
+impl Ledger {
+    pub fn new(mode: LedgerMode) -> Self {
+        Self { mode, started: Instant::now(), inner: Mutex::default(), changed: Notify::new() }
+    }
+
+    pub fn mode(&self) -> LedgerMode {
+        self.mode
+    }
+
+    /// Since the simulator started.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.lock().totals.clone()
+    }
+
+    /// Every entry since the last reset.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().entries.clone()
+    }
+
+    /// Up to `limit` entries from sequence number `cursor` on, and the cursor to go on with.
+    pub fn page(&self, cursor: u64, limit: usize) -> (Vec<Entry>, u64) {
+        let inner = self.lock();
+        let skipped = usize::try_from(cursor.saturating_sub(inner.base)).unwrap_or(usize::MAX);
+        let page: Vec<Entry> = inner.entries.iter().skip(skipped).take(limit).cloned().collect();
+        let next = page.last().map_or(cursor, |last| last.sequence + 1);
+        (page, next)
+    }
+
+    /// How often the notification with this apns-id (of either case) was accepted. Always 0 in `counts` mode.
+    pub fn accepted(&self, apns_id: &str) -> u64 {
+        self.lock().accepted.get(&apns_id.to_ascii_lowercase()).copied().unwrap_or(0)
+    }
+
+    /// How often each apns-id (lower case) was accepted.
+    pub fn accepted_ids(&self) -> HashMap<String, u64> {
+        self.lock().accepted.clone()
+    }
+
+    /// Waits until the totals satisfy `reached`, and returns them.
+    pub async fn wait_until(&self, mut reached: impl FnMut(&Totals) -> bool) -> Totals {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let totals = self.totals();
+            if reached(&totals) {
+                return totals;
+            }
+            changed.await;
+        }
+    }
+
+    /// Adds a batch, emptying it, and returns the sequence number of its first entry.
+    pub fn append(&self, batch: &mut Batch) -> u64 {
+        let mut inner = self.lock();
+        let first = inner.base + inner.entries.len() as u64;
+        for (sequence, mut entry) in (first..).zip(batch.entries.drain(..)) {
+            entry.sequence = sequence;
+            if entry.accepted {
+                *inner.accepted.entry(entry.apns_id.to_ascii_lowercase()).or_default() += 1;
+            }
+            inner.entries.push(entry);
+        }
+        for sequence in batch.answered.drain(..) {
+            let base = inner.base;
+            let at = sequence.checked_sub(base).and_then(|at| usize::try_from(at).ok());
+            if let Some(entry) = at.and_then(|at| inner.entries.get_mut(at)) {
+                entry.answered = true;
+            }
+        }
+        inner.totals.add(&std::mem::take(&mut batch.totals));
+        inner.totals.accepted_ids = inner.accepted.len() as u64;
+        drop(inner);
+        self.changed.notify_waiters();
+        first
+    }
+
+    /// Adds to the totals what is no request.
+    pub fn add(&self, more: &Totals) {
+        self.lock().totals.add(more);
+        self.changed.notify_waiters();
+    }
+
+    /// Forgets entries and totals. Sequence numbers go on.
+    pub fn reset(&self) {
+        let mut inner = self.lock();
+        let base = inner.base + inner.entries.len() as u64;
+        *inner = Inner { base, ..Inner::default() };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Totals {
+    fn add(&mut self, more: &Totals) {
+        self.connections += more.connections;
+        self.failed_handshakes += more.failed_handshakes;
+        self.requests += more.requests;
+        self.processed += more.processed;
+        self.accepted += more.accepted;
+        self.answered += more.answered;
+        self.resets += more.resets;
+        self.over_limit += more.over_limit;
+        self.goaways += more.goaways;
+        if more.accepted > 0 {
+            *self.statuses.entry(200).or_default() += more.accepted;
+        }
+        for (status, count) in &more.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+    }
+}
+
+fn behind_arc<S: serde::Serializer>(caller: &Option<Arc<Caller>>, out: S) -> Result<S::Ok, S::Error> {
+    caller.as_deref().serialize(out)
+}
+
+fn microseconds<S: serde::Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Text as a string, anything else as `{"base64": "…"}`.
+fn text_or_base64<S: serde::Serializer>(body: &Bytes, out: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Encoded<'a> {
+        #[serde(serialize_with = "base64_bytes::serialize")]
+        base64: &'a [u8],
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => out.serialize_str(text),
+        Err(_) => Encoded { base64: body }.serialize(out),
+    }
+}

@@ -1,0 +1,128 @@
+//! What the peer sent and h2 has not read yet. Acknowledgements of SETTINGS that h2 never wrote are taken out.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::frames::{self, ACK, FRAME_HEADER, SETTINGS};
+
+const CAPACITY: usize = 32 * 1024;
+/// The connection preface comes before any frame (RFC 9113 3.4).
+const PREFACE: usize = 24;
+
+pub struct Inbox {
+    bytes: Box<[u8]>,
+    /// `start..passed` may be handed on, `passed..end` is the incomplete header of a frame (or one to be taken out).
+    start: usize,
+    passed: usize,
+    end: usize,
+    /// Payload bytes of the current frame still to come.
+    payload_left: usize,
+    /// h2 writes SETTINGS once, so the first acknowledgement is h2's and the others are ours.
+    first_ack_seen: bool,
+}
+
+impl Inbox {
+    pub fn new() -> Self {
+        Self {
+            bytes: vec![0; CAPACITY].into_boxed_slice(),
+            start: 0,
+            passed: 0,
+            end: 0,
+            payload_left: PREFACE,
+            first_ack_seen: false,
+        }
+    }
+
+    /// Copies what may pass into `out`; `false` if there is nothing.
+    pub fn hand_on(&mut self, out: &mut ReadBuf<'_>) -> bool {
+        self.scan();
+        let count = (self.passed - self.start).min(out.remaining());
+        out.put_slice(&self.bytes[self.start..self.start + count]);
+        self.start += count;
+        count > 0
+    }
+
+    /// Reads more; everything that may pass must have been handed on. 0 is the end of input.
+    pub fn poll_fill(&mut self, inner: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.passed -= self.start;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let mut free = ReadBuf::new(&mut self.bytes[self.end..]);
+        ready!(Pin::new(inner).poll_read(cx, &mut free))?;
+        let count = free.filled().len();
+        self.end += count;
+        Poll::Ready(Ok(count))
+    }
+
+    pub fn clear(&mut self) {
+        (self.start, self.passed, self.end) = (0, 0, 0);
+    }
+
+    fn scan(&mut self) {
+        while self.passed < self.end {
+            if self.payload_left > 0 {
+                let skipped = self.payload_left.min(self.end - self.passed);
+                self.passed += skipped;
+                self.payload_left -= skipped;
+                continue;
+            }
+            let unseen = &self.bytes[self.passed..self.end];
+            let Some(length) = frames::length(unseen) else { return };
+            if unseen[3] == SETTINGS && unseen[4] & ACK != 0 {
+                if self.first_ack_seen && self.start < self.passed {
+                    return;
+                }
+                if self.first_ack_seen {
+                    self.start += FRAME_HEADER;
+                }
+                self.first_ack_seen = true;
+            }
+            self.passed += FRAME_HEADER;
+            self.payload_left = length;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACK_FRAME: [u8; 9] = [0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0];
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+    fn read_through(wire: &[u8], step: usize, room: usize) -> Vec<u8> {
+        let mut inbox = Inbox::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut seen = Vec::new();
+        for mut piece in wire.chunks(step) {
+            assert!(matches!(inbox.poll_fill(&mut piece, &mut cx), Poll::Ready(Ok(_))));
+            loop {
+                let mut space = vec![0; room];
+                let mut out = ReadBuf::new(&mut space);
+                if !inbox.hand_on(&mut out) {
+                    break;
+                }
+                seen.extend_from_slice(out.filled());
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn only_the_first_acknowledgement_reaches_h2_however_the_input_is_cut() {
+        let preface = [b'x'; PREFACE];
+        let wire = [&preface[..], &ACK_FRAME, &PING, &ACK_FRAME, &ACK_FRAME, &PING].concat();
+        let expected = [&preface[..], &ACK_FRAME, &PING, &PING].concat();
+        for step in 1..=wire.len() {
+            for room in [1, 8, 64] {
+                assert_eq!(read_through(&wire, step, room), expected, "step {step} room {room}");
+            }
+        }
+    }
+}

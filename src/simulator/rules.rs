@@ -1,0 +1,129 @@
+//! Apple's checks, restated from its documentation on their own: a list that runs in order until one refuses.
+
+mod credential;
+mod headers;
+mod push;
+mod target;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use credential::{Caller, Credential};
+pub use headers::is_canonical_uuid;
+pub use push::Push;
+pub use target::{PAYLOAD_VOIP_MAX, TokenRate, TokenRates, TokenState};
+
+use super::jwt::Key;
+use super::tokens::Tokens;
+
+/// Which of Apple's two environments something belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    Both,
+    Sandbox,
+    Production,
+}
+
+impl Environment {
+    /// Whether something made for `self` may be used on a server of `other`.
+    pub fn meets(self, other: Environment) -> bool {
+        self == Environment::Both || other == Environment::Both || self == other
+    }
+}
+
+/// One step of the validation. The names are those of what is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    Method,
+    Path,
+    Duplicates,
+    Credential,
+    Topic,
+    Headers,
+    /// Suffix against push type, priority of background pushes, location with a certificate. Not in the default order.
+    Consistency,
+    Payload,
+    DeviceToken,
+    Rate,
+}
+
+impl Check {
+    /// No order is published; this one follows what has been observed.
+    pub const DEFAULT_ORDER: [Check; 9] = [
+        Check::Method,
+        Check::Path,
+        Check::Duplicates,
+        Check::Credential,
+        Check::Topic,
+        Check::Headers,
+        Check::Payload,
+        Check::DeviceToken,
+        Check::Rate,
+    ];
+}
+
+/// An answer that is not 200.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub status: u16,
+    pub reason: Cow<'static, str>,
+    /// Milliseconds since the UNIX epoch, on 410.
+    pub timestamp: Option<i64>,
+}
+
+impl Rejection {
+    pub const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason: Cow::Borrowed(reason), timestamp: None }
+    }
+
+    /// The JSON body of the answer.
+    pub fn body(&self) -> String {
+        let reason = serde_json::Value::from(self.reason.as_ref());
+        match self.timestamp {
+            Some(timestamp) => format!("{{\"reason\":{reason},\"timestamp\":{timestamp}}}"),
+            None => format!("{{\"reason\":{reason}}}"),
+        }
+    }
+}
+
+/// How strict the simulator is, and what it knows.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub checks: Vec<Check>,
+    pub environment: Environment,
+    pub keys: Vec<Arc<Key>>,
+    /// Takes any case of `bearer`, padded base64 and DER signatures.
+    pub lenient: bool,
+    /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
+    pub documented_spelling: bool,
+}
+
+/// What the checks look at besides the request and its connection.
+pub struct Context<'a> {
+    pub settings: &'a Settings,
+    pub tokens: &'a Tokens,
+    pub rates: Option<&'a TokenRates>,
+    pub now_ms: i64,
+}
+
+/// Runs the checks in their order. `credential` is the connection's and remembers what it was shown.
+pub fn judge(push: &Push<'_>, credential: &mut Credential, context: &Context<'_>) -> Result<(), Rejection> {
+    for check in &context.settings.checks {
+        match check {
+            Check::Method => headers::method(push)?,
+            Check::Path => headers::path(push)?,
+            Check::Duplicates => headers::duplicates(push)?,
+            Check::Credential => credential.check(push, context)?,
+            Check::Topic => headers::topic(push, credential)?,
+            Check::Headers => headers::values(push)?,
+            Check::Consistency => headers::consistency(push, credential)?,
+            Check::Payload => target::payload(push)?,
+            Check::DeviceToken => target::device_token(push, context)?,
+            Check::Rate => target::rate(push, context)?,
+        }
+    }
+    Ok(())
+}

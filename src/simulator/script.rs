@@ -1,0 +1,240 @@
+//! The script: which faults the simulator plays, as data that Rust or the control port hands in.
+
+mod active;
+mod latency;
+
+use serde::{Deserialize, Serialize};
+
+pub use active::{ActiveScript, Plan};
+pub use latency::Latency;
+
+use super::base64_bytes;
+use super::rules::TokenRate;
+
+/// All that is scripted at one time. The default plays no fault at all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Script {
+    /// Seed of every random choice; each connection draws from its own generator, seeded with this plus its number.
+    pub seed: u64,
+    /// How long each answer waits after its request was processed.
+    pub latency: Option<Latency>,
+    pub goaway: Option<GoAway>,
+    /// The first fault that picks a request is applied to it.
+    pub faults: Vec<Fault>,
+    /// 429 `TooManyRequests` for a device token pushed to more often.
+    pub token_rate: Option<TokenRate>,
+}
+
+/// When and how connections are ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoAway {
+    pub when: When,
+    pub kind: Ending,
+    /// Error code of the frame.
+    #[serde(default)]
+    pub code: u32,
+    #[serde(default)]
+    pub debug: DebugData,
+    /// The last stream id to announce, with `connection_requests` only: streams above it are left unprocessed from the
+    /// start. Absent: the stream of the request that triggered (single), or the highest seen (graceful).
+    #[serde(default)]
+    pub last_stream_id: Option<u32>,
+    /// With `abrupt` and `cut`: how many requests, counted back from the one that triggers, are processed but not
+    /// answered. More than one only with `connection_requests`.
+    #[serde(default = "one")]
+    pub unanswered: u64,
+    /// Between the two frames of a graceful end.
+    #[serde(default = "grace")]
+    pub second_after_ms: u64,
+    /// How many connections are ended in all; absent: no limit. With `connection_requests` these are the first that
+    /// carry a request.
+    #[serde(default)]
+    pub times: Option<u64>,
+}
+
+/// What ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Every open connection, once, as soon as the script arrives.
+    Now,
+    /// Each connection right after its SETTINGS, before any request is processed.
+    Connect,
+    /// Every n-th request that the whole simulator processes; the connection that carried it ends.
+    Requests(u64),
+    /// The n-th request of each connection, counted from its start or from the script's.
+    ConnectionRequests(u64),
+}
+
+/// How a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// GOAWAY with 2^31-1, later a second one with the real last stream id; lower streams finish.
+    Graceful,
+    /// One GOAWAY with the last stream id; streams up to it finish, streams above it are not processed.
+    Single,
+    /// GOAWAY and close at once: what was processed and not answered yet stays unanswered.
+    Abrupt,
+    /// As abrupt, without GOAWAY.
+    Cut,
+}
+
+/// Debug data of a GOAWAY frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DebugData {
+    /// Apple's shape: `{"reason":"…"}`.
+    Reason(String),
+    Text(String),
+    #[serde(with = "base64_bytes")]
+    Base64(Vec<u8>),
+}
+
+impl Default for DebugData {
+    fn default() -> Self {
+        Self::Reason("Shutdown".to_owned())
+    }
+}
+
+impl DebugData {
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Reason(reason) => serde_json::json!({ "reason": reason }).to_string().into_bytes(),
+            Self::Text(text) => text.clone().into_bytes(),
+            Self::Base64(bytes) => bytes.clone(),
+        }
+    }
+}
+
+/// A fault of single requests: those that every given condition picks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Every n-th request that the other conditions pick, over the whole simulator.
+    #[serde(default)]
+    pub every: Option<u64>,
+    /// Chance in percent, drawn per request.
+    #[serde(default)]
+    pub percent: Option<f64>,
+    /// Only requests to this device token.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Only requests on this connection.
+    #[serde(default)]
+    pub connection: Option<u64>,
+    /// How often the fault is applied in all; absent: no limit.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// Only within this many milliseconds after the script arrived.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
+    pub act: Act,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Act {
+    /// RST_STREAM with this code: before the request is processed, or after it was (and is in the ledger as accepted).
+    Reset { code: u32, processed: bool },
+    /// This answer in place of processing.
+    Answer { status: u16, reason: String },
+    /// No answer, ever.
+    Silence { processed: bool },
+}
+
+/// Why a script was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    #[error("percent must lie between 0 and 100")]
+    Percent,
+    #[error("latency must be finite, not negative, and its lower bound not above the upper one")]
+    Latency,
+    #[error("answer.status must lie between 400 and 599")]
+    Status,
+    #[error("{0} needs \"when\": {{\"connection_requests\": n}}")]
+    NeedsConnectionRequests(&'static str),
+}
+
+impl Script {
+    /// What the types alone cannot rule out.
+    pub fn check(&self) -> Result<(), ScriptError> {
+        if self.latency.as_ref().is_some_and(|latency| !latency.is_valid()) {
+            return Err(ScriptError::Latency);
+        }
+        self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
+        self.faults.iter().try_for_each(Fault::check)?;
+        match self.token_rate {
+            Some(rate) if rate.seconds == 0 => Err(ScriptError::Zero("token_rate.seconds")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl GoAway {
+    /// An ending with Apple's usual values: code 0 and the reason `Shutdown`.
+    pub fn new(when: When, kind: Ending) -> Self {
+        Self {
+            when,
+            kind,
+            code: 0,
+            debug: DebugData::default(),
+            last_stream_id: None,
+            unanswered: one(),
+            second_after_ms: grace(),
+            times: None,
+        }
+    }
+
+    /// Whether the ending leaves processed requests without an answer.
+    pub fn drops_answers(&self) -> bool {
+        matches!(self.kind, Ending::Abrupt | Ending::Cut)
+    }
+
+    fn check(&self) -> Result<(), ScriptError> {
+        let per_connection = matches!(self.when, When::ConnectionRequests(_));
+        match self.when {
+            When::Requests(0) | When::ConnectionRequests(0) => Err(ScriptError::Zero("goaway.when")),
+            _ if self.last_stream_id.is_some() && !per_connection => {
+                Err(ScriptError::NeedsConnectionRequests("goaway.last_stream_id"))
+            }
+            _ if self.unanswered > 1 && !per_connection => {
+                Err(ScriptError::NeedsConnectionRequests("goaway.unanswered above 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Fault {
+    /// A fault that picks every request.
+    pub fn new(act: Act) -> Self {
+        Self { every: None, percent: None, token: None, connection: None, times: None, for_ms: None, act }
+    }
+
+    fn check(&self) -> Result<(), ScriptError> {
+        if self.every == Some(0) {
+            return Err(ScriptError::Zero("faults.every"));
+        }
+        if self.percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+            return Err(ScriptError::Percent);
+        }
+        match &self.act {
+            Act::Answer { status, .. } if !(400..=599).contains(status) => Err(ScriptError::Status),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn grace() -> u64 {
+    50
+}

@@ -1,0 +1,89 @@
+//! A script in force, with the counters that make its faults exact over all connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Act, Fault, Script};
+use crate::simulator::rules::{Push, TokenRates};
+use crate::simulator::tokens::Tokens;
+
+/// What every connection obeys: the script in force and the listed tokens.
+#[derive(Clone)]
+pub struct Plan {
+    pub script: Arc<ActiveScript>,
+    pub tokens: Arc<Tokens>,
+}
+
+/// A script and how far it has been played.
+pub struct ActiveScript {
+    pub script: Script,
+    pub rates: Option<TokenRates>,
+    since: Instant,
+    requests: AtomicU64,
+    endings: AtomicU64,
+    faults: Vec<FaultCount>,
+}
+
+#[derive(Default)]
+struct FaultCount {
+    picked: AtomicU64,
+    applied: AtomicU64,
+}
+
+impl ActiveScript {
+    pub fn new(script: Script) -> Self {
+        Self {
+            rates: script.token_rate.map(TokenRates::new),
+            since: Instant::now(),
+            requests: AtomicU64::new(0),
+            endings: AtomicU64::new(0),
+            faults: script.faults.iter().map(|_| FaultCount::default()).collect(),
+            script,
+        }
+    }
+
+    /// The number of this request among all that the simulator processed under the script, from 1.
+    pub fn count_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Takes one of the endings the script allows; `false` when all have been used.
+    pub fn take_ending(&self) -> bool {
+        take(&self.endings, self.script.goaway.as_ref().and_then(|goaway| goaway.times))
+    }
+
+    /// The fault to apply to a request, if any. Each call counts as one request.
+    pub fn fault(&self, push: &Push<'_>, connection: u64, random: &mut fastrand::Rng) -> Option<&Act> {
+        if self.faults.is_empty() {
+            return None;
+        }
+        let token = push.device_token().unwrap_or_default();
+        let mut candidates = self.script.faults.iter().zip(&self.faults);
+        candidates
+            .find(|(fault, count)| self.picks(fault, count, token, connection, random))
+            .map(|(fault, _)| &fault.act)
+    }
+
+    fn picks(
+        &self,
+        fault: &Fault,
+        count: &FaultCount,
+        token: &str,
+        connection: u64,
+        random: &mut fastrand::Rng,
+    ) -> bool {
+        fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
+            && fault.connection.is_none_or(|wanted| wanted == connection)
+            && fault.for_ms.is_none_or(|window| self.since.elapsed() < Duration::from_millis(window))
+            && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
+            && fault.every.is_none_or(|every| (count.picked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every))
+            && take(&count.applied, fault.times)
+    }
+}
+
+/// Counts one more unless the limit is reached.
+fn take(counter: &AtomicU64, limit: Option<u64>) -> bool {
+    let more = |taken| limit.is_none_or(|limit| taken < limit).then_some(taken + 1);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+}

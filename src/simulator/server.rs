@@ -1,0 +1,267 @@
+//! The simulator as a whole: options, start, listeners, and what tests and the control port may ask of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clock::Clock;
+use super::control;
+use super::front::{self, Front};
+use super::identity::{Identity, IdentityError};
+use super::jwt::Key;
+use super::ledger::{Ledger, LedgerMode};
+use super::rules::{Check, Environment, Settings, TokenState};
+use super::script::{ActiveScript, Plan, Script, ScriptError};
+use super::tokens::Tokens;
+
+/// How a simulator is set up. The default listens on a free port of 127.0.0.1, without control port, and keeps its
+/// identities in memory.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `HOST:PORT` of Apple's side; port 0 picks a free one.
+    pub listen: String,
+    /// `HOST:PORT` of the control port; `None` for none.
+    pub control: Option<String>,
+    /// Where certificates and keys are kept and found again.
+    pub directory: Option<std::path::PathBuf>,
+    /// `apns-unique-id` is sent in `Sandbox` only.
+    pub environment: Environment,
+    pub ledger: LedgerMode,
+    /// The checks and their order.
+    pub checks: Vec<Check>,
+    /// Signing keys known besides the identity's own.
+    pub keys: Vec<Key>,
+    /// Takes any case of `bearer`, padded base64 and DER signatures in provider tokens.
+    pub lenient: bool,
+    /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
+    pub documented_spelling: bool,
+    pub script: Script,
+    /// Bytes of request bodies a connection may have under way. Apple's is 65,535.
+    pub connection_window: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            control: None,
+            directory: None,
+            environment: Environment::Both,
+            ledger: LedgerMode::Full,
+            checks: Check::DEFAULT_ORDER.to_vec(),
+            keys: Vec::new(),
+            lenient: false,
+            documented_spelling: false,
+            script: Script::default(),
+            connection_window: 16 << 20,
+        }
+    }
+}
+
+/// Why a simulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: String, source: std::io::Error },
+    #[error("the script is refused: {0}")]
+    Script(#[from] ScriptError),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+}
+
+/// A running simulator. It stops when dropped; `stop` also waits for its tasks.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    identity: Identity,
+    address: SocketAddr,
+    control: Option<SocketAddr>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What connections, control port and the simulator's owner share.
+pub struct Shared {
+    pub ledger: Ledger,
+    pub clock: Clock,
+    pub rules: Settings,
+    pub connection_window: u32,
+    plan: watch::Sender<Plan>,
+    connections: AtomicU64,
+}
+
+impl Simulator {
+    /// Makes or reads the identities, binds the ports and serves on the current runtime.
+    pub async fn start(options: Options) -> Result<Self, SimulatorError> {
+        options.script.check()?;
+        let identity = match &options.directory {
+            Some(directory) => Identity::open(directory)?,
+            None => Identity::generate()?,
+        };
+        let listener = bind(&options.listen).await?;
+        let control = match &options.control {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let acceptor = front::acceptor(&identity, host_of(&options.listen))?;
+        let mut keys: Vec<Arc<Key>> = options.keys.into_iter().map(Arc::new).collect();
+        keys.push(Arc::new(identity.key()?));
+        let plan = Plan { script: Arc::new(ActiveScript::new(options.script)), tokens: Arc::default() };
+        let shared = Arc::new(Shared {
+            ledger: Ledger::new(options.ledger),
+            clock: Clock::default(),
+            rules: Settings {
+                checks: options.checks,
+                environment: options.environment,
+                keys,
+                lenient: options.lenient,
+                documented_spelling: options.documented_spelling,
+            },
+            connection_window: options.connection_window,
+            plan: watch::Sender::new(plan),
+            connections: AtomicU64::new(0),
+        });
+        let simulator = Self {
+            address: local(&listener, &options.listen)?,
+            control: control.as_ref().map(|listener| local(listener, "control")).transpose()?,
+            shared,
+            identity,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        simulator.serve(listener, acceptor, control);
+        Ok(simulator)
+    }
+
+    fn serve(&self, listener: TcpListener, acceptor: TlsAcceptor, control: Option<TcpListener>) {
+        let front = Front::new(Arc::clone(&self.shared), acceptor, self.stopping.clone(), self.tasks.clone());
+        self.tasks.spawn(front.run(listener));
+        if let Some(listener) = control {
+            let shared = Arc::clone(&self.shared);
+            self.tasks.spawn(control::run(listener, shared, self.stopping.clone(), self.tasks.clone()));
+        }
+    }
+
+    /// Where Apple's side listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.shared.ledger
+    }
+
+    /// Ages provider tokens and everything else the rules date.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Replaces the script; counters start anew. Requests sent after this returns find it in force.
+    pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
+        self.shared.set_script(script)
+    }
+
+    /// Sets what is wrong with one device token; `None` makes it good again.
+    pub fn set_token(&self, token: &str, state: Option<TokenState>) {
+        self.shared.set_tokens([(token.to_owned(), state)]);
+    }
+
+    /// Forgets script, tokens and ledger, and sets the clock right.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+
+    /// What `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
+    pub fn announcement(&self) -> serde_json::Value {
+        serde_json::json!({
+            "listen": self.address.to_string(),
+            "control": self.control.map(|address| address.to_string()),
+            "ca_file": self.identity.file("ca.pem"),
+            "key_file": self.identity.file("key.p8"),
+            "key_id": self.identity.key_id,
+            "team_id": self.identity.team_id,
+            "topic": self.identity.topic,
+            "certificate_file": self.identity.file("client.pem"),
+        })
+    }
+
+    /// Closes listeners and connections and waits for their tasks.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl Shared {
+    pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
+        script.check()?;
+        let script = Arc::new(ActiveScript::new(script));
+        self.plan.send_modify(|plan| plan.script = script);
+        Ok(())
+    }
+
+    pub fn set_tokens(&self, changes: impl IntoIterator<Item = (String, Option<TokenState>)>) {
+        self.plan.send_modify(|plan| {
+            let tokens = Arc::make_mut(&mut plan.tokens);
+            for (token, state) in changes {
+                tokens.set(&token, state);
+            }
+        });
+    }
+
+    pub fn reset(&self) {
+        let script = Arc::new(ActiveScript::new(Script::default()));
+        self.plan.send_replace(Plan { script, tokens: Arc::new(Tokens::default()) });
+        self.clock.reset();
+        self.ledger.reset();
+    }
+
+    /// What a new connection starts from, with its number.
+    pub fn admit(&self) -> (u64, watch::Receiver<Plan>) {
+        (self.connections.fetch_add(1, Ordering::Relaxed) + 1, self.plan.subscribe())
+    }
+
+    /// The script in force and the number of listed tokens.
+    pub fn summary(&self) -> (Script, usize) {
+        let plan = self.plan.borrow();
+        (plan.script.script.clone(), plan.tokens.len())
+    }
+}
+
+async fn bind(address: &str) -> Result<TcpListener, SimulatorError> {
+    let failed = |source| SimulatorError::Listen { address: address.to_owned(), source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn local(listener: &TcpListener, address: &str) -> Result<SocketAddr, SimulatorError> {
+    let failed = |source| SimulatorError::Listen { address: address.to_owned(), source };
+    listener.local_addr().map_err(failed)
+}
+
+/// The host of `HOST:PORT`, without the brackets of an IPv6 address.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}

@@ -1,0 +1,98 @@
+//! The device tokens something is wrong with, as listed by a test or over the control port.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::rules::TokenState;
+
+/// States by token, lower-case hex.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    states: HashMap<String, TokenState>,
+}
+
+impl Tokens {
+    /// The state of a token of either case; `None` is good.
+    pub fn state(&self, token: &str) -> Option<&TokenState> {
+        if self.states.is_empty() {
+            return None;
+        }
+        self.states.get(token).or_else(|| self.states.get(&token.to_ascii_lowercase()))
+    }
+
+    /// Sets one token's state; `None` makes it good again.
+    pub fn set(&mut self, token: &str, state: Option<TokenState>) {
+        let token = token.to_ascii_lowercase();
+        match state {
+            Some(state) => self.states.insert(token, state),
+            None => self.states.remove(&token),
+        };
+    }
+
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+}
+
+/// One item of `POST /tokens`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenListing {
+    token: String,
+    state: StateName,
+    reason: Option<DeadReason>,
+    /// Milliseconds since the epoch. Absent: now. `null`: the answer has none.
+    #[serde(default, deserialize_with = "present")]
+    timestamp: Option<Option<i64>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StateName {
+    Good,
+    Bad,
+    WrongTopic,
+    Dead,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+enum DeadReason {
+    Unregistered,
+    ExpiredToken,
+}
+
+/// `reason` and `timestamp` belong to dead tokens only.
+#[derive(Debug, thiserror::Error)]
+#[error("token {0} is not \"dead\", so it takes neither reason nor timestamp")]
+pub struct ListingError(String);
+
+impl TokenListing {
+    /// The token and the state it asks for.
+    pub fn into_state(self, now_ms: i64) -> Result<(String, Option<TokenState>), ListingError> {
+        if self.state != StateName::Dead && (self.reason.is_some() || self.timestamp.is_some()) {
+            return Err(ListingError(self.token));
+        }
+        let state = match self.state {
+            StateName::Good => None,
+            StateName::Bad => Some(TokenState::Bad),
+            StateName::WrongTopic => Some(TokenState::WrongTopic),
+            StateName::Dead => {
+                let reason = match self.reason {
+                    Some(DeadReason::ExpiredToken) => "ExpiredToken",
+                    Some(DeadReason::Unregistered) | None => "Unregistered",
+                };
+                Some(TokenState::Dead { reason, timestamp: self.timestamp.unwrap_or(Some(now_ms)) })
+            }
+        };
+        Ok((self.token, state))
+    }
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<i64>>, D::Error> {
+    Option::<i64>::deserialize(value).map(Some)
+}

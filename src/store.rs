@@ -1,0 +1,140 @@
+//! What must outlive the process: contracts in the domain's words, and the stores that keep them.
+
+pub mod error;
+pub mod memory;
+pub mod sqlite;
+
+#[cfg(test)]
+mod contract;
+
+pub use error::StoreError;
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+
+use crate::model::{AppKey, Disconnection, Feedback};
+use std::fmt;
+use std::pin::Pin;
+use zeroize::Zeroizing;
+
+/// Disconnections kept per app: the newest.
+pub const DISCONNECTIONS_MAX: usize = 5_000;
+
+/// What every operation of a store returns; once it resolves, what it did outlives the process.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Everything a node keeps.
+pub trait Store: Apps + Events {}
+
+impl<S: Apps + Events> Store for S {}
+
+/// The provisioned apps.
+pub trait Apps: Send + Sync {
+    /// Keeps an app, in place of what was kept under its key.
+    fn put(&self, app: AppRecord) -> Pending<'_, ()>;
+
+    fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>>;
+
+    /// Forgets an app and its events: whether there was one.
+    fn delete(&self, key: AppKey) -> Pending<'_, bool>;
+
+    /// All apps, sorted by key.
+    fn list(&self) -> Pending<'_, Vec<AppRecord>>;
+}
+
+/// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
+/// too.
+pub trait Events: Send + Sync {
+    /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
+    /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
+    /// newest [`DISCONNECTIONS_MAX`] per app are kept.
+    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()>;
+
+    /// At most `limit` entries behind the cursor, oldest position first.
+    fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>>;
+
+    /// At most `limit` entries behind the cursor, oldest position first.
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>>;
+
+    /// Forgets the feedback up to and with the cursor: how many entries that were.
+    fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
+
+    /// Forgets the disconnections up to and with the cursor: how many entries that were.
+    fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
+
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts>;
+}
+
+/// An app as it is kept. The credential is a blob that only `credentials` can read.
+#[derive(Clone, PartialEq)]
+pub struct AppRecord {
+    pub key: AppKey,
+    pub credential: Zeroizing<Vec<u8>>,
+    /// The path the credential was given as, if it was one.
+    pub certificate_path: Option<String>,
+    /// As configured; `None` = follows from the credential.
+    pub topic: Option<String>,
+    pub timeout_seconds: u32,
+    pub lanes: u16,
+}
+
+impl fmt::Debug for AppRecord {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "AppRecord({}, credential of {} bytes)", self.key, self.credential.len())
+    }
+}
+
+/// A place in a list of events. Opaque to callers: they hand back what they were given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(i64);
+
+impl Cursor {
+    /// Before the first entry.
+    pub const START: Self = Self(0);
+
+    /// Reads what a caller hands back; `None` for what no store gave out.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits).map(Self)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, out)
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub entries: Vec<T>,
+    /// Behind the last entry; where the page is empty, the cursor it was asked with.
+    pub cursor: Cursor,
+}
+
+impl<T> Page<T> {
+    fn new(positioned: Vec<(Cursor, T)>, after: Cursor) -> Self {
+        let cursor = positioned.last().map_or(after, |(position, _)| *position);
+        Self { entries: positioned.into_iter().map(|(_, entry)| entry).collect(), cursor }
+    }
+}
+
+/// How many entries wait to be acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub feedback: u64,
+    pub disconnections: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_as_it_was_written_and_nothing_else_does() {
+        assert_eq!(Cursor::parse(&Cursor(42).to_string()), Some(Cursor(42)));
+        for odd in ["", "-1", "+1", " 1", "x", "9223372036854775808"] {
+            assert_eq!(Cursor::parse(odd), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What every store promises: one list of sentences, run on each kind of store.
+
+use super::*;
+use crate::model::{AppId, Environment};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A store under test, with the directory it may need.
+pub(super) struct Opened {
+    pub store: Arc<dyn Store>,
+    _directory: Option<TempDir>,
+}
+
+impl Opened {
+    pub(super) fn memory() -> Self {
+        Self { store: Arc::new(Memory::new()), _directory: None }
+    }
+
+    pub(super) fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Sqlite::open(directory.path()).unwrap());
+        Self { store, _directory: Some(directory) }
+    }
+}
+
+/// One test per sentence of the contract, on what the expression opens.
+macro_rules! kept_by {
+    ($opened:expr) => {
+        $crate::store::contract::kept_by! { $opened;
+            an_app_is_found_as_it_was_put,
+            a_second_put_replaces_the_first,
+            apps_are_listed_in_the_order_of_their_keys,
+            a_deleted_app_takes_its_events_with_it_and_no_others,
+            of_a_token_only_the_newest_feedback_is_kept,
+            feedback_of_one_token_is_kept_per_app,
+            an_acknowledgement_through_an_old_cursor_does_not_lose_newer_feedback,
+            pages_follow_each_other_without_gap_or_repetition,
+            an_acknowledgement_touches_one_list_of_one_app,
+            a_position_is_never_given_twice,
+            the_newest_five_thousand_disconnections_are_kept,
+            a_disconnection_comes_back_whole,
+        }
+    };
+    ($opened:expr; $($sentence:ident,)*) => {
+        $(#[tokio::test]
+        async fn $sentence() {
+            let opened = $opened;
+            $crate::store::contract::$sentence(&*opened.store).await;
+        })*
+    };
+}
+pub(super) use kept_by;
+
+pub(super) fn key(id: &str, environment: Environment) -> AppKey {
+    AppKey::new(AppId::new(id).unwrap(), environment)
+}
+
+pub(super) fn shop() -> AppKey {
+    key("com.example.shop", Environment::Production)
+}
+
+fn chat() -> AppKey {
+    key("com.example.chat", Environment::Sandbox)
+}
+
+pub(super) fn app(key: AppKey) -> AppRecord {
+    AppRecord {
+        key,
+        credential: Zeroizing::new(vec![0, 1, 2, 255]),
+        certificate_path: Some("/etc/pyapns/shop.pem".to_owned()),
+        topic: None,
+        timeout_seconds: 15,
+        lanes: 4,
+    }
+}
+
+pub(super) fn dead(app: AppKey, token: &str, timestamp: f64) -> Feedback {
+    Feedback { app, token: token.to_owned(), reason: "Unregistered".to_owned(), timestamp }
+}
+
+pub(super) fn failure(app: AppKey, number: u32) -> Disconnection {
+    Disconnection {
+        app,
+        code: 8,
+        internal_identifier: number,
+        offending_notification: Some(r#"{"type":"notification"}"#.to_owned()),
+        timestamp: 1_800_000_000.25,
+        verbose_message: "Invalid token".to_owned(),
+        reason: "BadDeviceToken".to_owned(),
+        status: Some(400),
+        apns_id: Some("0f1e2d3c-0000-4000-8000-000000000000".to_owned()),
+        affected: 0,
+    }
+}
+
+async fn tokens(store: &dyn Store, app: AppKey) -> Vec<String> {
+    let page = store.feedback(app, Cursor::START, usize::MAX).await.unwrap();
+    page.entries.into_iter().map(|entry| entry.token).collect()
+}
+
+async fn numbers(store: &dyn Store, app: AppKey) -> Vec<u32> {
+    let page = store.disconnections(app, Cursor::START, usize::MAX).await.unwrap();
+    page.entries.iter().map(|entry| entry.internal_identifier).collect()
+}
+
+pub(super) async fn an_app_is_found_as_it_was_put(store: &dyn Store) {
+    store.put(app(shop())).await.unwrap();
+    assert_eq!(store.get(shop()).await.unwrap(), Some(app(shop())));
+    assert_eq!(store.get(chat()).await.unwrap(), None);
+}
+
+pub(super) async fn a_second_put_replaces_the_first(store: &dyn Store) {
+    store.put(app(shop())).await.unwrap();
+    let changed = AppRecord { topic: Some("topic".to_owned()), certificate_path: None, lanes: 1, ..app(shop()) };
+    store.put(changed.clone()).await.unwrap();
+    assert_eq!(store.list().await.unwrap(), [changed]);
+}
+
+pub(super) async fn apps_are_listed_in_the_order_of_their_keys(store: &dyn Store) {
+    let mut keys = Vec::new();
+    for id in ["b", "a", "B", "a.b"] {
+        for environment in [Environment::Production, Environment::Sandbox] {
+            store.put(app(key(id, environment))).await.unwrap();
+            keys.push(key(id, environment));
+        }
+    }
+    keys.sort();
+    let listed: Vec<AppKey> = store.list().await.unwrap().into_iter().map(|app| app.key).collect();
+    assert_eq!(listed, keys);
+}
+
+pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: &dyn Store) {
+    let other = key("com.example.shop", Environment::Sandbox);
+    for key in [shop(), other.clone()] {
+        store.put(app(key.clone())).await.unwrap();
+        store.record(vec![dead(key.clone(), "aa", 1.0)], vec![failure(key, 1)]).await.unwrap();
+    }
+    assert!(store.delete(shop()).await.unwrap());
+    assert!(!store.delete(shop()).await.unwrap());
+    assert_eq!(store.get(shop()).await.unwrap(), None);
+    assert_eq!(store.counts(shop()).await.unwrap(), Counts::default());
+    assert_eq!(store.counts(other).await.unwrap(), Counts { feedback: 1, disconnections: 1 });
+}
+
+pub(super) async fn of_a_token_only_the_newest_feedback_is_kept(store: &dyn Store) {
+    let entries = vec![dead(shop(), "aa", 5.0), dead(shop(), "aa", 7.5), dead(shop(), "aa", 6.0)];
+    store.record(entries, vec![]).await.unwrap();
+    store.record(vec![dead(shop(), "aa", 7.0)], vec![]).await.unwrap();
+    let page = store.feedback(shop(), Cursor::START, 10).await.unwrap();
+    assert_eq!(page.entries, [dead(shop(), "aa", 7.5)]);
+}
+
+pub(super) async fn feedback_of_one_token_is_kept_per_app(store: &dyn Store) {
+    store.record(vec![dead(shop(), "aa", 1.0), dead(chat(), "aa", 2.0)], vec![]).await.unwrap();
+    assert_eq!(store.feedback(shop(), Cursor::START, 10).await.unwrap().entries, [dead(shop(), "aa", 1.0)]);
+    assert_eq!(store.feedback(chat(), Cursor::START, 10).await.unwrap().entries, [dead(chat(), "aa", 2.0)]);
+}
+
+pub(super) async fn an_acknowledgement_through_an_old_cursor_does_not_lose_newer_feedback(store: &dyn Store) {
+    store.record(vec![dead(shop(), "aa", 1.0), dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    let read = store.feedback(shop(), Cursor::START, 10).await.unwrap();
+    store.record(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    assert_eq!(store.acknowledge_feedback(shop(), read.cursor).await.unwrap(), 1);
+    assert_eq!(tokens(store, shop()).await, ["aa"]);
+    store.record(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    assert_eq!(tokens(store, shop()).await, ["aa", "bb"]);
+}
+
+pub(super) async fn pages_follow_each_other_without_gap_or_repetition(store: &dyn Store) {
+    let failures = (0..5).flat_map(|number| [failure(shop(), number), failure(chat(), number)]).collect();
+    store.record(vec![], failures).await.unwrap();
+    let mut after = Cursor::START;
+    for expected in [&[0, 1][..], &[2, 3], &[4], &[]] {
+        let page = store.disconnections(shop(), after, 2).await.unwrap();
+        let numbers: Vec<u32> = page.entries.iter().map(|entry| entry.internal_identifier).collect();
+        assert_eq!(numbers, expected);
+        assert_eq!(page.cursor > after, !expected.is_empty());
+        after = page.cursor;
+    }
+    let empty = store.feedback(shop(), after, 2).await.unwrap();
+    assert_eq!((empty.entries.len(), empty.cursor), (0, after));
+}
+
+pub(super) async fn an_acknowledgement_touches_one_list_of_one_app(store: &dyn Store) {
+    for key in [shop(), chat()] {
+        store.record(vec![dead(key.clone(), "aa", 1.0)], vec![failure(key, 1)]).await.unwrap();
+    }
+    let all = Cursor(i64::MAX);
+    assert_eq!(store.acknowledge_disconnections(shop(), all).await.unwrap(), 1);
+    assert_eq!(store.acknowledge_disconnections(shop(), all).await.unwrap(), 0);
+    assert_eq!(store.acknowledge_feedback(chat(), all).await.unwrap(), 1);
+    assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 1, disconnections: 0 });
+    assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 0, disconnections: 1 });
+}
+
+pub(super) async fn a_position_is_never_given_twice(store: &dyn Store) {
+    store.record(vec![dead(shop(), "aa", 1.0)], vec![failure(shop(), 1)]).await.unwrap();
+    let feedback = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
+    let log = store.disconnections(shop(), Cursor::START, 10).await.unwrap().cursor;
+    store.acknowledge_feedback(shop(), feedback).await.unwrap();
+    store.acknowledge_disconnections(shop(), log).await.unwrap();
+    store.record(vec![dead(shop(), "bb", 1.0)], vec![failure(shop(), 2)]).await.unwrap();
+    assert_eq!(store.acknowledge_feedback(shop(), feedback).await.unwrap(), 0);
+    assert_eq!(store.acknowledge_disconnections(shop(), log).await.unwrap(), 0);
+    assert_eq!(tokens(store, shop()).await, ["bb"]);
+    assert_eq!(numbers(store, shop()).await, [2]);
+}
+
+pub(super) async fn the_newest_five_thousand_disconnections_are_kept(store: &dyn Store) {
+    let kept = DISCONNECTIONS_MAX as u32;
+    store.record(vec![], vec![failure(chat(), 0)]).await.unwrap();
+    store.record(vec![], (0..kept).map(|number| failure(shop(), number)).collect()).await.unwrap();
+    assert_eq!(store.counts(shop()).await.unwrap().disconnections, u64::from(kept));
+    store.record(vec![], vec![failure(shop(), kept), failure(chat(), 1), failure(shop(), kept + 1)]).await.unwrap();
+    assert_eq!(numbers(store, shop()).await, (2..kept + 2).collect::<Vec<_>>());
+    assert_eq!(numbers(store, chat()).await, [0, 1]);
+}
+
+pub(super) async fn a_disconnection_comes_back_whole(store: &dyn Store) {
+    let bare = Disconnection {
+        offending_notification: None,
+        status: None,
+        apns_id: None,
+        code: 255,
+        internal_identifier: u32::MAX,
+        affected: u32::MAX,
+        ..failure(shop(), 0)
+    };
+    let entries = vec![failure(shop(), 7), bare];
+    store.record(vec![], entries.clone()).await.unwrap();
+    assert_eq!(store.disconnections(shop(), Cursor::START, 10).await.unwrap().entries, entries);
+}

@@ -1,0 +1,153 @@
+//! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
+
+use super::{AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Page, Pending, StoreError};
+use crate::model::{AppKey, Disconnection, Feedback};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug, Default)]
+pub struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    apps: BTreeMap<AppKey, AppRecord>,
+    events: HashMap<AppKey, AppEvents>,
+    last_position: i64,
+}
+
+#[derive(Debug, Default)]
+struct AppEvents {
+    feedback: BTreeMap<Cursor, Feedback>,
+    position_of_token: HashMap<String, Cursor>,
+    disconnections: BTreeMap<Cursor, Disconnection>,
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
+    Box::pin(std::future::ready(Ok::<T, StoreError>(value)))
+}
+
+impl Apps for Memory {
+    fn put(&self, app: AppRecord) -> Pending<'_, ()> {
+        self.state().apps.insert(app.key.clone(), app);
+        ready(())
+    }
+
+    fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
+        ready(self.state().apps.get(&key).cloned())
+    }
+
+    fn delete(&self, key: AppKey) -> Pending<'_, bool> {
+        let mut state = self.state();
+        state.events.remove(&key);
+        ready(state.apps.remove(&key).is_some())
+    }
+
+    fn list(&self) -> Pending<'_, Vec<AppRecord>> {
+        ready(self.state().apps.values().cloned().collect())
+    }
+}
+
+impl Events for Memory {
+    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()> {
+        let mut state = self.state();
+        for entry in feedback {
+            let position = state.next_position();
+            state.of(&entry.app).keep_newest(position, entry);
+        }
+        for entry in disconnections {
+            let position = state.next_position();
+            let log = &mut state.of(&entry.app).disconnections;
+            log.insert(position, entry);
+            if log.len() > DISCONNECTIONS_MAX {
+                log.pop_first();
+            }
+        }
+        ready(())
+    }
+
+    fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
+        ready(self.state().events.get(&app).map_or_else(|| empty(after), |events| page(&events.feedback, after, limit)))
+    }
+
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
+        let state = self.state();
+        ready(state.events.get(&app).map_or_else(|| empty(after), |events| page(&events.disconnections, after, limit)))
+    }
+
+    fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
+        let mut state = self.state();
+        let events = state.of(&app);
+        let gone = forget(&mut events.feedback, through);
+        events.position_of_token.retain(|_, position| *position > through);
+        ready(gone)
+    }
+
+    fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
+        ready(forget(&mut self.state().of(&app).disconnections, through))
+    }
+
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        let count = |events: &AppEvents| Counts {
+            feedback: events.feedback.len() as u64,
+            disconnections: events.disconnections.len() as u64,
+        };
+        ready(self.state().events.get(&app).map(count).unwrap_or_default())
+    }
+}
+
+impl State {
+    fn next_position(&mut self) -> Cursor {
+        self.last_position += 1;
+        Cursor(self.last_position)
+    }
+
+    fn of(&mut self, app: &AppKey) -> &mut AppEvents {
+        self.events.entry(app.clone()).or_default()
+    }
+}
+
+impl AppEvents {
+    fn keep_newest(&mut self, position: Cursor, entry: Feedback) {
+        if let Some(old) = self.position_of_token.get(&entry.token) {
+            if self.feedback.get(old).is_some_and(|kept| kept.timestamp >= entry.timestamp) {
+                return;
+            }
+            self.feedback.remove(old);
+        }
+        self.position_of_token.insert(entry.token.clone(), position);
+        self.feedback.insert(position, entry);
+    }
+}
+
+fn empty<T>(after: Cursor) -> Page<T> {
+    Page::new(Vec::new(), after)
+}
+
+fn page<T: Clone>(list: &BTreeMap<Cursor, T>, after: Cursor, limit: usize) -> Page<T> {
+    let behind = list.range((Excluded(after), Unbounded)).take(limit);
+    Page::new(behind.map(|(position, entry)| (*position, entry.clone())).collect(), after)
+}
+
+fn forget<T>(list: &mut BTreeMap<Cursor, T>, through: Cursor) -> u64 {
+    let before = list.len();
+    list.retain(|position, _| *position > through);
+    (before - list.len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    super::super::contract::kept_by!(crate::store::contract::Opened::memory());
+}

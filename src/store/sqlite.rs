@@ -1,0 +1,93 @@
+//! The store of a single node: one SQLite file in the data directory, one writer with group commit, one reader.
+
+mod apps;
+mod directory;
+mod events;
+mod schema;
+mod threads;
+
+use super::{AppRecord, Apps, Counts, Cursor, Events, Page, Pending, StoreError};
+use crate::model::{AppKey, Disconnection, Feedback};
+use std::fmt;
+use std::path::Path;
+use threads::{Reader, Writer};
+
+/// Answers a write once it is on disk. Dropping it waits until every write it took is on disk and the directory is
+/// free again.
+pub struct Sqlite {
+    // Dropped in this order: the writer's thread holds the directory's lock.
+    reader: Reader,
+    writer: Writer,
+}
+
+impl Sqlite {
+    /// Opens the store in `directory`, which is made if need be, and keeps every other process out of it. Blocks.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let lock = directory::claim(directory)?;
+        let file = directory::database(directory)?;
+        let writer = schema::open(&file)?;
+        let reader = schema::open_to_read(&file)?;
+        let failed = |source: std::io::Error| directory::unusable(directory, source);
+        Ok(Self {
+            reader: Reader::start(reader).map_err(failed)?,
+            writer: Writer::start(writer, lock).map_err(failed)?,
+        })
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Sqlite")
+    }
+}
+
+impl Apps for Sqlite {
+    fn put(&self, app: AppRecord) -> Pending<'_, ()> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| apps::put(connection, &app)))
+    }
+
+    fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
+        Box::pin(self.reader.read(move |connection| apps::get(connection, &key)))
+    }
+
+    fn delete(&self, key: AppKey) -> Pending<'_, bool> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| apps::delete(connection, &key)))
+    }
+
+    fn list(&self) -> Pending<'_, Vec<AppRecord>> {
+        Box::pin(self.reader.read(apps::list))
+    }
+}
+
+impl Events for Sqlite {
+    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()> {
+        let mut grown: Vec<AppKey> = disconnections.iter().map(|entry| entry.app.clone()).collect();
+        grown.dedup();
+        Box::pin(self.writer.write(grown, move |connection| events::record(connection, &feedback, &disconnections)))
+    }
+
+    fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
+        Box::pin(self.reader.read(move |connection| events::feedback(connection, &app, after, limit)))
+    }
+
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
+        Box::pin(self.reader.read(move |connection| events::disconnections(connection, &app, after, limit)))
+    }
+
+    fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| events::forget_feedback(connection, &app, through)))
+    }
+
+    fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
+        Box::pin(
+            self.writer.write(Vec::new(), move |connection| events::forget_disconnections(connection, &app, through)),
+        )
+    }
+
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        Box::pin(self.reader.read(move |connection| events::counts(connection, &app)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

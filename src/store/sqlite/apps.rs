@@ -1,0 +1,63 @@
+//! The statements behind the provisioned apps.
+
+use super::AppRecord;
+use crate::model::{AppId, AppKey, Environment};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
+use zeroize::Zeroizing;
+
+pub(super) fn put(connection: &Connection, app: &AppRecord) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO apps
+        (app_id, environment, credential, certificate_path, topic, timeout_seconds, lanes)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    connection.prepare_cached(sql)?.execute(params![
+        app.key.id.as_str(),
+        app.key.environment.as_str(),
+        app.credential.as_slice(),
+        app.certificate_path,
+        app.topic,
+        app.timeout_seconds,
+        app.lanes,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn get(connection: &Connection, key: &AppKey) -> Result<Option<AppRecord>> {
+    let sql = "SELECT * FROM apps WHERE app_id = ?1 AND environment = ?2";
+    let mut select = connection.prepare_cached(sql)?;
+    select.query_row([key.id.as_str(), key.environment.as_str()], read).optional()
+}
+
+pub(super) fn delete(connection: &Connection, key: &AppKey) -> Result<bool> {
+    let key = [key.id.as_str(), key.environment.as_str()];
+    let mut apps = 0;
+    for table in ["feedback", "disconnections", "apps"] {
+        apps = connection.execute(&format!("DELETE FROM {table} WHERE app_id = ?1 AND environment = ?2"), key)?;
+    }
+    Ok(apps > 0)
+}
+
+pub(super) fn list(connection: &Connection) -> Result<Vec<AppRecord>> {
+    let mut apps = connection.prepare_cached("SELECT * FROM apps")?.query_map([], read)?.collect::<Result<Vec<_>>>()?;
+    apps.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(apps)
+}
+
+fn read(row: &Row<'_>) -> Result<AppRecord> {
+    Ok(AppRecord {
+        key: key(row)?,
+        credential: Zeroizing::new(row.get("credential")?),
+        certificate_path: row.get("certificate_path")?,
+        topic: row.get("topic")?,
+        timeout_seconds: row.get("timeout_seconds")?,
+        lanes: row.get("lanes")?,
+    })
+}
+
+fn key(row: &Row<'_>) -> Result<AppKey> {
+    let (id, environment) = (row.get_ref("app_id")?.as_str()?, row.get_ref("environment")?.as_str()?);
+    let odd = |column: usize, what: String| Error::FromSqlConversionFailure(column, Type::Text, what.into());
+    let environment = Environment::parse(environment).ok_or_else(|| odd(1, format!("environment {environment}")))?;
+    let id = AppId::new(id).map_err(|bad| odd(0, bad.to_string()))?;
+    Ok(AppKey::new(id, environment))
+}

@@ -1,0 +1,43 @@
+//! The data directory: made for its owner only, and claimed by one process.
+
+use super::StoreError;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const LOCK_FILE: &str = "lock";
+const DATABASE_FILE: &str = "pyapns.db";
+const OWNER_ONLY: u32 = 0o600;
+
+/// Locks the directory for as long as the returned file is open; the system frees it if the process dies.
+pub(super) fn claim(directory: &Path) -> Result<File, StoreError> {
+    let make = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        private_file(&directory.join(LOCK_FILE))
+    };
+    let lock = make().map_err(|source| unusable(directory, source))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(directory, source)),
+    }
+}
+
+/// The database file. SQLite gives the files beside it the same permissions.
+pub(super) fn database(directory: &Path) -> Result<PathBuf, StoreError> {
+    let path = directory.join(DATABASE_FILE);
+    private_file(&path).map_err(|source| unusable(directory, source))?;
+    Ok(path)
+}
+
+pub(super) fn unusable(directory: &Path, source: io::Error) -> StoreError {
+    StoreError::Directory { path: directory.to_owned(), source: Arc::new(source) }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).mode(OWNER_ONLY).open(path)?;
+    fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY))?;
+    Ok(file)
+}

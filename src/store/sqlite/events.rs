@@ -1,0 +1,136 @@
+//! The statements behind feedback and the disconnection log.
+
+use super::super::DISCONNECTIONS_MAX;
+use super::{Counts, Cursor, Page};
+use crate::model::{AppKey, Disconnection, Feedback};
+use rusqlite::{Connection, Result, Row, params};
+
+/// A newer entry replaces the token's older one and takes a new position; an older or equal one changes nothing.
+const KEEP_NEWEST: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, token, reason, timestamp)
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (
+        SELECT 1 FROM feedback WHERE app_id = ?1 AND environment = ?2 AND token = ?3 AND timestamp >= ?5)";
+
+const APPEND: &str = "INSERT INTO disconnections (app_id, environment, code, internal_identifier,
+    offending_notification, timestamp, verbose_message, reason, status, apns_id, affected)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
+const TRIM: &str = "DELETE FROM disconnections WHERE app_id = ?1 AND environment = ?2 AND position <= (
+    SELECT position FROM disconnections WHERE app_id = ?1 AND environment = ?2
+    ORDER BY position DESC LIMIT 1 OFFSET ?3)";
+
+pub(super) fn record(connection: &Connection, feedback: &[Feedback], disconnections: &[Disconnection]) -> Result<()> {
+    let mut keep = connection.prepare_cached(KEEP_NEWEST)?;
+    for entry in feedback {
+        let (id, environment) = names(&entry.app);
+        keep.execute(params![id, environment, entry.token, entry.reason, entry.timestamp])?;
+    }
+    let mut append = connection.prepare_cached(APPEND)?;
+    for entry in disconnections {
+        let (id, environment) = names(&entry.app);
+        append.execute(params![
+            id,
+            environment,
+            entry.code,
+            entry.internal_identifier,
+            entry.offending_notification,
+            entry.timestamp,
+            entry.verbose_message,
+            entry.reason,
+            entry.status,
+            entry.apns_id,
+            entry.affected,
+        ])?;
+    }
+    Ok(())
+}
+
+/// Deletes what is older than the newest [`DISCONNECTIONS_MAX`] of an app.
+pub(super) fn trim(connection: &Connection, app: &AppKey) -> Result<()> {
+    let (id, environment) = names(app);
+    connection.prepare_cached(TRIM)?.execute(params![id, environment, DISCONNECTIONS_MAX as i64])?;
+    Ok(())
+}
+
+pub(super) fn feedback(connection: &Connection, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>> {
+    page(connection, "feedback", app, after, limit, |row| {
+        Ok(Feedback {
+            app: app.clone(),
+            token: row.get("token")?,
+            reason: row.get("reason")?,
+            timestamp: row.get("timestamp")?,
+        })
+    })
+}
+
+pub(super) fn disconnections(
+    connection: &Connection,
+    app: &AppKey,
+    after: Cursor,
+    limit: usize,
+) -> Result<Page<Disconnection>> {
+    page(connection, "disconnections", app, after, limit, |row| {
+        Ok(Disconnection {
+            app: app.clone(),
+            code: row.get("code")?,
+            internal_identifier: row.get("internal_identifier")?,
+            offending_notification: row.get("offending_notification")?,
+            timestamp: row.get("timestamp")?,
+            verbose_message: row.get("verbose_message")?,
+            reason: row.get("reason")?,
+            status: row.get("status")?,
+            apns_id: row.get("apns_id")?,
+            affected: row.get("affected")?,
+        })
+    })
+}
+
+pub(super) fn forget_feedback(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
+    forget(connection, "feedback", app, through)
+}
+
+pub(super) fn forget_disconnections(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
+    forget(connection, "disconnections", app, through)
+}
+
+pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
+    Ok(Counts {
+        feedback: count(connection, "feedback", app)?,
+        disconnections: count(connection, "disconnections", app)?,
+    })
+}
+
+fn page<T>(
+    connection: &Connection,
+    table: &str,
+    app: &AppKey,
+    after: Cursor,
+    limit: usize,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Page<T>> {
+    let sql = format!(
+        "SELECT * FROM {table} WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4"
+    );
+    let (id, environment) = names(app);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = connection.prepare_cached(&sql)?;
+    let rows = select
+        .query_map(params![id, environment, after.0, limit], |row| Ok((Cursor(row.get("position")?), read(row)?)))?;
+    Ok(Page::new(rows.collect::<Result<_>>()?, after))
+}
+
+fn forget(connection: &Connection, table: &str, app: &AppKey, through: Cursor) -> Result<u64> {
+    let sql = format!("DELETE FROM {table} WHERE app_id = ?1 AND environment = ?2 AND position <= ?3");
+    let (id, environment) = names(app);
+    Ok(connection.prepare_cached(&sql)?.execute(params![id, environment, through.0])? as u64)
+}
+
+fn count(connection: &Connection, table: &str, app: &AppKey) -> Result<u64> {
+    let sql = format!("SELECT COUNT(*) FROM {table} WHERE app_id = ?1 AND environment = ?2");
+    let (id, environment) = names(app);
+    let count: i64 = connection.prepare_cached(&sql)?.query_row([id, environment], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+fn names(app: &AppKey) -> (&str, &'static str) {
+    (app.id.as_str(), app.environment.as_str())
+}

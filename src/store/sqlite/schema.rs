@@ -1,0 +1,94 @@
+//! The tables, their version, and how connections to them are set up.
+
+use super::StoreError;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::path::Path;
+use std::time::Duration;
+
+/// One step per version: what leads from the schema before it to it. Steps are only ever added.
+const STEPS: [&str; 1] = ["
+    CREATE TABLE apps (
+        app_id           TEXT NOT NULL,
+        environment      TEXT NOT NULL,
+        credential       BLOB NOT NULL,
+        certificate_path TEXT,
+        topic            TEXT,
+        timeout_seconds  INTEGER NOT NULL,
+        lanes            INTEGER NOT NULL,
+        PRIMARY KEY (app_id, environment)
+    ) STRICT;
+
+    -- AUTOINCREMENT: a position is never given twice, even if the newest entry was deleted.
+    CREATE TABLE feedback (
+        position    INTEGER PRIMARY KEY AUTOINCREMENT,
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        token       TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        timestamp   REAL NOT NULL,
+        UNIQUE (app_id, environment, token)
+    ) STRICT;
+    CREATE INDEX feedback_of_app ON feedback (app_id, environment, position);
+
+    CREATE TABLE disconnections (
+        position              INTEGER PRIMARY KEY AUTOINCREMENT,
+        app_id                TEXT NOT NULL,
+        environment           TEXT NOT NULL,
+        code                  INTEGER NOT NULL,
+        internal_identifier   INTEGER NOT NULL,
+        offending_notification TEXT,
+        timestamp             REAL NOT NULL,
+        verbose_message       TEXT NOT NULL,
+        reason                TEXT NOT NULL,
+        status                INTEGER,
+        apns_id               TEXT,
+        affected              INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX disconnections_of_app ON disconnections (app_id, environment, position);
+"];
+
+/// How long to wait for an operator who has the file open in another tool.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the database to write, and brings its schema up to date. WAL with synchronous=FULL: a commit is on disk.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    refuse_newer(&connection, path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // What is deleted may be a private key.
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens the database to read beside the writer.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, STEPS.len() as i64);
+    if found > known {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = usize::try_from(version(&step)?).unwrap_or_default();
+    for sql in STEPS.iter().skip(found) {
+        step.execute_batch(sql)?;
+    }
+    step.pragma_update(None, "user_version", STEPS.len() as i64)?;
+    step.commit()
+}

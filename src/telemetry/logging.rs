@@ -1,0 +1,259 @@
+//! Log lines: human or JSON, through a bounded queue, so that a slow terminal or pipe never holds up a worker.
+
+use prometheus::IntCounter;
+use std::io::{self, IsTerminal, Write};
+use std::str::FromStr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::SetGlobalDefaultError;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+
+/// Most lines that wait to be written; what comes on top is dropped and counted.
+const LINES_WAITING_MAX: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Config {
+    pub format: Format,
+    pub level: Level,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    #[default]
+    Human,
+    /// One object a line.
+    Json,
+}
+
+/// The least important lines that are written. What the libraries below us say is written from `warn` on at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err("it is `human` or `json`"),
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            _ => Err("it is `error`, `warn`, `info` or `debug`"),
+        }
+    }
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+        }
+    }
+}
+
+/// The running log.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    lines: Lines,
+}
+
+impl Logging {
+    /// Sends this process's log lines to standard error. A process does this once.
+    pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
+        let stderr = io::stderr();
+        let colours = config.format == Format::Human && stderr.is_terminal();
+        let logging = Self { lines: Lines::start(stderr, LINES_WAITING_MAX) };
+        tracing::subscriber::set_global_default(subscriber(config, colours, logging.lines.clone()))?;
+        Ok(logging)
+    }
+
+    /// Counts the lines that found the queue full; to be added to the node's metrics.
+    pub fn dropped(&self) -> &IntCounter {
+        &self.lines.dropped
+    }
+
+    /// Waits until what was logged so far is written, at most `patience`. Blocks: call it last.
+    pub fn flush(&self, patience: Duration) {
+        let (written, wait) = sync_channel(1);
+        if self.lines.queue.try_send(Message::Flush(written)).is_ok() {
+            let _ = wait.recv_timeout(patience);
+        }
+    }
+}
+
+fn subscriber(config: Config, colours: bool, lines: Lines) -> Box<dyn Subscriber + Send + Sync> {
+    let level = LevelFilter::from(config.level);
+    let ours = env!("CARGO_CRATE_NAME");
+    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(ours, level);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(lines);
+    match config.format {
+        Format::Human => Box::new(registry.with(layer)),
+        Format::Json => Box::new(registry.with(layer.json().flatten_event(true).with_span_list(false))),
+    }
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// The writing end of the queue; its reading end is a thread of its own, as writing may block.
+#[derive(Debug, Clone)]
+struct Lines {
+    queue: SyncSender<Message>,
+    dropped: IntCounter,
+}
+
+impl Lines {
+    fn start(sink: impl Write + Send + 'static, waiting_max: usize) -> Self {
+        let (queue, waiting) = sync_channel(waiting_max);
+        let dropped =
+            IntCounter::new("pyapns_log_lines_dropped_total", "Log lines dropped because the queue was full.")
+                .expect("a name of letters and underscores");
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&waiting, sink))
+            .expect("a process that cannot start its first thread cannot run");
+        Self { queue, dropped }
+    }
+}
+
+/// A line that cannot be written is lost: there is nobody left to tell.
+fn write_lines(waiting: &Receiver<Message>, mut sink: impl Write) {
+    while let Ok(message) = waiting.recv() {
+        match message {
+            Message::Line(line) => drop(sink.write_all(&line)),
+            Message::Flush(written) => {
+                let _ = sink.flush();
+                let _ = written.try_send(());
+            }
+        }
+    }
+}
+
+impl Write for &Lines {
+    /// The subscriber writes each line in one call.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(Message::Line(line.to_vec())).is_err() {
+            self.dropped.inc();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Lines;
+
+    fn make_writer(&'a self) -> &'a Lines {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex, MutexGuard};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        fn hold(&self) -> MutexGuard<'_, Vec<u8>> {
+            self.0.lock().unwrap()
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.hold().clone()).unwrap()
+        }
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.hold().extend_from_slice(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(config: Config, what: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let logging = Logging { lines: Lines::start(sink.clone(), 16) };
+        tracing::subscriber::with_default(subscriber(config, false, logging.lines.clone()), what);
+        logging.flush(Duration::from_secs(10));
+        sink.text()
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_with_its_fields_on_top() {
+        let config = Config { format: Format::Json, level: Level::Info };
+        let text = logged(config, || tracing::info!(route = "/apps", status = 200, "answered"));
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&line["message"], &line["route"], &line["level"]),
+            (&"answered".into(), &"/apps".into(), &"INFO".into())
+        );
+    }
+
+    #[test]
+    fn the_level_is_ours_and_libraries_are_heard_from_warn_on() {
+        let text = logged(Config { format: Format::Human, level: Level::Debug }, || {
+            tracing::debug!("ours");
+            tracing::info!(target: "hyper", "chatter");
+            tracing::warn!(target: "hyper", "trouble");
+        });
+        assert!(text.contains("ours") && text.contains("trouble") && !text.contains("chatter"), "{text}");
+        let text = logged(Config { format: Format::Human, level: Level::Error }, || {
+            tracing::warn!("ours");
+            tracing::warn!(target: "hyper", "trouble");
+        });
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn a_sink_that_blocks_costs_lines_but_never_time() {
+        let sink = Sink::default();
+        let lines = Lines::start(sink.clone(), 4);
+        let blocked = sink.hold();
+        for _ in 0..100 {
+            (&lines).write_all(b"line\n").unwrap();
+        }
+        // One may be in the thread's hands, four wait.
+        assert!((95..=96).contains(&lines.dropped.get()), "{}", lines.dropped.get());
+        drop(blocked);
+    }
+}
