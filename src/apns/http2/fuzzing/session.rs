@@ -25,7 +25,7 @@ pub mod call {
     pub const FRAME: u8 = 7;
     /// Type, flags, stream, length and the byte that fills the payload.
     pub const LONG_FRAME: u8 = 8;
-    /// How often the last frame comes again, in eights.
+    /// How often the last frame comes again.
     pub const REPEAT: u8 = 9;
     /// How many entries, and each.
     pub const SETTINGS: u8 = 10;
@@ -175,7 +175,7 @@ impl Run {
                 self.serve(&frame(kind, flags, stream, &vec![input.byte(); length]));
             }
             call::REPEAT => {
-                let count = usize::from(input.byte()) * 8;
+                let count = usize::from(input.byte());
                 let count = count.min((WORK_MAX - self.work.min(WORK_MAX)) / self.last_frame.len().max(1));
                 self.work += 32 * count;
                 self.feed(&self.last_frame.repeat(count));

@@ -16,6 +16,9 @@ const LAST_IDS: [u8; 2] = [6, 16];
 const LARGE_BODIES: [u8; 2] = [255, 4];
 const CUT_OFF: [u8; 2] = [6, 64];
 
+/// 16,384 bytes for the newest stream.
+const LONG_DATA: [u8; 7] = [call::LONG_FRAME, kind::DATA, 0, 1, 0xc0, 0, b'x'];
+
 fn request(body: usize) -> Vec<u8> {
     [vec![call::REQUEST, 8], length(body)].concat()
 }
@@ -67,7 +70,8 @@ fn answers() -> Vec<Seed> {
     let reason = b"{\"reason\":\"BadDeviceToken\"}";
     let refused = block(&[(":status", "400"), ("apns-id", "123e4567"), ("content-length", "27")]);
     let inserted = [&b"\x88\x40\x07apns-id\x02"[..], b"42\x40\x0eapns-unique-id\x8a"].concat();
-    let large = block(&[(":status", "200"), ("x", &"y".repeat(9_000)), ("z", &"y".repeat(9_000))]);
+    // One large entry in the table, and six references to it.
+    let large = [&b"\x88\x40\x01x\x7f\xb9\x16"[..], &[b'y'; 3_000], &[0xbe; 6]].concat();
     let many = [&[0x88][..], &[0x90; 130]].concat();
     let interim = headers(1, 0, &block(&[(":status", "103")]));
     let end = flag::END_STREAM;
@@ -93,7 +97,7 @@ fn answers() -> Vec<Seed> {
         ("answer_of_too_many_fields", with(&[headers(1, end, &many)])),
         ("answer_with_a_faulty_block", with(&[headers(1, end, b"\x88\xff")])),
         ("data_without_headers", with(&[data(1, 0, b"x"), data(1, end, b"x")])),
-        ("body_over_the_cap", with(&[headers(1, 0, OK), data(1, 0, &[b'x'; 16_384]), data(1, 0, b"x")])),
+        ("body_over_the_cap", [with(&[headers(1, 0, OK)]), LONG_DATA.to_vec(), serve(&data(1, 0, b"x"))].concat()),
     ]
 }
 
@@ -128,7 +132,6 @@ fn limits() -> Vec<Seed> {
     let window = |bytes| [serve(&settings(&[(4, bytes)])), vec![call::HAND_ALL]].concat();
     let trickle = serve(&window_update(1, 10));
     let hand = [call::HAND_ALL];
-    let body = [call::LONG_FRAME, kind::DATA, 0, 1, 0xc0, 0, b'x'];
     vec![
         seed(
             "fewer_streams",
@@ -139,7 +142,7 @@ fn limits() -> Vec<Seed> {
             &[&READY, &serve(&settings(&[(3, 0)])), &request(1), &serve(&settings(&[(3, 1)])), &sent(1)],
         ),
         seed("body_waits", &[&READY, &window(100), &sent(300), &trickle, &serve(&settings(&[(4, 400)])), &hand]),
-        seed("body_trickles", &[&READY, &window(10), &sent(900), &trickle, &[call::REPEAT, 9], &hand]),
+        seed("body_trickles", &[&READY, &window(10), &sent(900), &trickle, &[call::REPEAT, 72], &hand]),
         seed(
             "body_waits_and_is_answered",
             &[&READY, &window(100), &sent(300), &serve(&ok(1)), &serve(&rst_stream(1, 0)), &sent(1)],
@@ -177,16 +180,19 @@ fn limits() -> Vec<Seed> {
             "small_header_list",
             &[&READY, &serve(&settings(&[(6, 200)])), &[call::REQUEST, 10, 1, call::REQUEST, 1, 1]],
         ),
-        seed("large_body", &[&LARGE_BODIES, &sent(0), &serve(&headers(1, 0, OK)), &body, &body, &body, &hand, &body]),
+        seed(
+            "large_body",
+            &[&LARGE_BODIES, &sent(0), &serve(&headers(1, 0, OK)), &LONG_DATA.repeat(3), &hand, &LONG_DATA],
+        ),
     ]
 }
 
 fn floods() -> Vec<Seed> {
-    let again = [call::REPEAT, u8::MAX].repeat(6);
+    let again = [call::REPEAT, u8::MAX].repeat(40);
     let flood = |name, frame: &[u8]| seed(name, &[&READY, &sent(0), &serve(frame), &again]);
     let late = data(1, flag::PADDED, &[100; 127]);
     vec![
-        seed("ping_flood", &[&READY, &serve(&ping(0, 1)), &[call::REPEAT, 100, call::HAND_ALL], &again]),
+        seed("ping_flood", &[&READY, &serve(&ping(0, 1)), &[call::REPEAT, 200, call::HAND_ALL], &again]),
         flood("settings_flood", &settings(&[])),
         flood("priority_flood", &frame(kind::PRIORITY, 0, 1, &[0; 5])),
         flood("unknown_flood", &frame(0x10, 0, 0, b"")),
