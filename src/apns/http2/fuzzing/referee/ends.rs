@@ -2,7 +2,11 @@
 
 use super::Referee;
 use crate::apns::http2::frame::{REFUSED_STREAM, StreamId, kind};
+use crate::apns::http2::request::field_size;
 use crate::apns::http2::{Answer, Cause, End, Event, Fault, Processed};
+
+const LIST_SIZE_MAX: usize = 16_384;
+const FIELDS_MAX: usize = 128;
 
 /// Who asked for the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,8 @@ impl Referee {
         assert!(stream.headers_read, "an answer to what was not asked");
         let (status, fields) = stream.answer.as_ref().expect("the final HEADERS came");
         assert_eq!(answer.status, *status);
+        let list_size: usize = fields.iter().map(|(name, value)| field_size(name, value)).sum();
+        assert!(list_size <= LIST_SIZE_MAX && fields.len() <= FIELDS_MAX, "more headers than we take");
         for (name, value) in [
             ("apns-id", answer.apns_id),
             ("apns-unique-id", answer.unique_id),

@@ -129,6 +129,7 @@ fn ends() -> Vec<Seed> {
 }
 
 fn limits() -> Vec<Seed> {
+    let long_block = |kind| [call::LONG_FRAME, kind, 0, 1, 0xa8, 0, 0x88];
     let window = |bytes| [serve(&settings(&[(4, bytes)])), vec![call::HAND_ALL]].concat();
     let trickle = serve(&window_update(1, 10));
     let hand = [call::HAND_ALL];
@@ -180,6 +181,11 @@ fn limits() -> Vec<Seed> {
             "small_header_list",
             &[&READY, &serve(&settings(&[(6, 200)])), &[call::REQUEST, 10, 1, call::REQUEST, 1, 1]],
         ),
+        seed(
+            "too_much_waits",
+            &[&READY, &window(0), &serve(&window_update(0, 1 << 20)), &sent(30_000).repeat(3), &trickle, &hand],
+        ),
+        seed("block_too_long", &[&READY, &sent(0), &long_block(kind::HEADERS), &long_block(kind::CONTINUATION)]),
         seed(
             "large_body",
             &[&LARGE_BODIES, &sent(0), &serve(&headers(1, 0, OK)), &LONG_DATA.repeat(3), &hand, &LONG_DATA],
