@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod error;
+pub mod import;
 pub mod paths;
 pub mod sealed;
 pub mod secret;
