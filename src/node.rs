@@ -65,12 +65,8 @@ impl Node {
         let registry = Registry::load(store.clone(), world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
-        let apple = Apple {
-            connect: world.connect,
-            trust,
-            sandbox: config.apple.sandbox,
-            production: config.apple.production,
-        };
+        let apple =
+            Apple { connect: world.connect, trust, sandbox: config.apple.sandbox, production: config.apple.production };
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),

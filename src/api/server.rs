@@ -107,7 +107,7 @@ impl Connection {
         let ended = tokio::select! {
             biased;
             () = self.drain.cancelled() => {
-                
+                connection.as_mut().graceful_shutdown();
                 connection.await
             }
             ended = connection.as_mut() => ended,

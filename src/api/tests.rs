@@ -1,13 +1,20 @@
 //! The routes, called as a client calls them, over a registry and events in memory.
 
 use super::*;
+use crate::apns::connect::{Connect, ConnectError, Connecting};
+use crate::apns::endpoint::Endpoint;
+use crate::apns::trust::Trust;
 use crate::credentials::testing;
+use crate::delivery;
+use crate::delivery::lane::Parts;
+use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
 use crate::model::{AppId, Disconnection, Environment, Feedback};
 use axum::body::Body;
 use axum::http::{Method, Request as HttpRequest, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tower::ServiceExt;
 
 const APP: &str = "/apps/com.example.app/sandbox";
@@ -73,15 +80,40 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     let store = Arc::new(crate::store::Memory::new());
     let clock = Clock::manual(testing::NOW as f64);
     let registry = Registry::load(store.clone(), clock.clone(), Drain::new()).await.expect("an empty store");
+    let events = Events::new(store);
     Api {
         registry,
-        intake: Arc::new(Intake),
-        events: Events::new(store),
+        intake: Arc::new(intake(&events, &telemetry)),
+        events,
         clock,
         telemetry,
         bodies: Bodies::new(&limits),
         limits,
         credentials_dir: None,
+    }
+}
+
+/// Delivery to a gateway that nobody can reach.
+fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
+    let parts = Parts {
+        clock: Clock::manual(testing::NOW as f64),
+        events: events.clone(),
+        metrics: delivery::metrics::Metrics::new(&telemetry),
+        drain: Drain::new(),
+    };
+    let nowhere = "https://localhost:1".parse::<Endpoint>().expect("an address");
+    let trust = Arc::new(Trust::load(None).expect("no file to read"));
+    let apple = Apple { connect: Arc::new(Unreachable), trust, sandbox: nowhere.clone(), production: nowhere };
+    let limits = delivery::intake::Limits { node_bytes: 1 << 20, app_bytes: 1 << 20 };
+    Intake::new(Lanes::new(apple, parts), limits)
+}
+
+struct Unreachable;
+
+impl Connect for Unreachable {
+    fn connect(&self, endpoint: &Endpoint, _: Arc<rustls::ClientConfig>, _: Duration) -> Connecting {
+        let error = ConnectError::Timeout { endpoint: endpoint.clone(), seconds: 1 };
+        Box::pin(async { Err(error) })
     }
 }
 
@@ -269,6 +301,25 @@ async fn notifications_are_parsed_whole_before_anything_is_done() {
 
     let answer = client.post(&path, " [ ] ").await;
     assert_eq!((answer.status, answer.text.as_str()), (201, r#"{"response":[],"code":201}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_object_gets_one_outcome_and_a_list_a_list_by_the_deadline() {
+    let client = Client::provisioned().await;
+    let path = format!("{APP}/notifications?timeout=2");
+    let item = r#"{"token":"<00FC>","payload":{"aps":{}},"identifier":7,"expiry":0}"#;
+    let began = tokio::time::Instant::now();
+    let one = client.post(&path, item).await;
+    assert_eq!((one.status, began.elapsed().as_secs()), (201, 2), "{}", one.text);
+    let outcome = &one.body["response"];
+    assert_eq!(outcome["type"], "outcome");
+    assert_eq!((&outcome["identifier"], &outcome["token"]), (&json!(7), &json!("00fc")));
+    assert_eq!((&outcome["outcome"], &outcome["status"]), (&json!("not_sent"), &Value::Null));
+
+    let list = client.post(&path, &format!("[{item},{item}]")).await;
+    let outcomes = list.body["response"].as_array().expect("a list");
+    assert_eq!((list.status, outcomes.len()), (201, 2));
+    assert_ne!(outcomes[0]["apns_id"], outcomes[1]["apns_id"]);
 }
 
 #[tokio::test]

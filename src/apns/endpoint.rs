@@ -79,7 +79,9 @@ impl FromStr for Endpoint {
         let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
         // A second name for them would get past what is known of Apple's hosts, and mix up the environments.
         if host == "apple.com" || host.ends_with(".apple.com") {
-            return Err("Apple's own hosts are the default: leave the setting out, and choose the port with apple.port");
+            return Err(
+                "Apple's own hosts are the default: leave the setting out, and choose the port with apple.port",
+            );
         }
         if host.is_empty() || port == 0 { Err(FORM) } else { Ok(Self { host, port }) }
     }
@@ -111,9 +113,16 @@ mod tests {
 
     #[test]
     fn what_is_no_such_url_is_refused() {
-        for text in
-            ["", "localhost:1", "http://h:1", "https://", "https://h:0", "https://h/path", "https://u:p@h", "https://h:x"]
-        {
+        for text in [
+            "",
+            "localhost:1",
+            "http://h:1",
+            "https://",
+            "https://h:0",
+            "https://h/path",
+            "https://u:p@h",
+            "https://h:x",
+        ] {
             assert_eq!(text.parse::<Endpoint>(), Err(FORM), "{text}");
         }
         assert!("https://api.push.apple.com".parse::<Endpoint>().unwrap_err().starts_with("Apple's own hosts"));

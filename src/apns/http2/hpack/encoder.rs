@@ -213,6 +213,13 @@ mod tests {
     use super::*;
     use crate::apns::http2::request::Method;
 
+    impl Encoder {
+        /// As if it had encoded so many blocks that a restart is no longer held back.
+        pub fn allow_restart(&mut self) {
+            self.blocks_since_restart = BLOCKS_BETWEEN_RESTARTS;
+        }
+    }
+
     #[test]
     fn heads_of_the_past_do_not_pile_up() {
         let mut encoder = Encoder::new();

@@ -277,7 +277,7 @@ mod tests {
                 let wanted: Vec<_> = naive.0.iter().map(|(name, value)| (&name[..], &value[..])).collect();
                 prop_assert_eq!(&held, &wanted);
                 prop_assert_eq!(table.entry_count(), held.len());
-                prop_assert_eq!(table.size(), held.iter().map(|(name, value)| name.len() + value.len() + 32).sum());
+                prop_assert_eq!(table.size(), held.iter().map(|(name, value)| name.len() + value.len() + 32).sum::<usize>());
                 prop_assert!(table.arena.len() <= 2 * 500, "the arena grew to {}", table.arena.len());
             }
         }
