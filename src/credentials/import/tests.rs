@@ -66,9 +66,8 @@ fn no_damage_makes_it_panic_or_work_for_long() {
     let mut random = fastrand::Rng::with_seed(17);
     for name in ["PKCS#12 of OpenSSL 3", "PKCS#12 of Keychain: RC2-40, 3DES, SHA-1", "encrypted PKCS#8, scrypt"] {
         let form = of_kind(name);
-        for _ in 0..100 {
+        for _ in 0..40 {
             let mut bytes = form.bytes.clone();
-            // The last third of a file holds its MAC and salts, the first the parameters.
             let at = random.usize(..bytes.len());
             bytes[at] = random.u8(..);
             let damaged = Form { name: form.name, bytes, passphrase: form.passphrase };
