@@ -57,7 +57,7 @@ enum Then {
 impl Link {
     pub fn new(io: Box<dyn Transport>, endpoint: &Endpoint, app: &App, now: Now) -> Self {
         let (authorization, token) = match &*app.credential {
-            Credential::Certificate(_) => (None, None),
+            Credential::Certificate(_) | Credential::Unusable { .. } => (None, None),
             Credential::Token(key) => {
                 let (authorization, bucket) = key.authorization(now.unix as u64);
                 (Some(authorization), Some((bucket, now.instant)))
