@@ -46,6 +46,7 @@ mod certificate;
 mod clock;
 mod connection;
 mod control;
+mod front;
 pub mod identity;
 mod jwt;
 pub mod ledger;

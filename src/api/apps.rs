@@ -67,6 +67,7 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
     if !api.registry.remove(&key).await? {
         return Err(Failure::UnknownApp { key });
     }
+    api.intake.remove(&key);
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
     Ok(envelope::success(StatusCode::OK, &removed))
 }

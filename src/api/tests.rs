@@ -98,7 +98,7 @@ fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     let parts = Parts {
         clock: Clock::manual(testing::NOW as f64),
         events: events.clone(),
-        metrics: delivery::metrics::Metrics::new(&telemetry),
+        metrics: delivery::metrics::Metrics::new(telemetry),
         drain: Drain::new(),
     };
     let nowhere = "https://localhost:1".parse::<Endpoint>().expect("an address");

@@ -1,6 +1,8 @@
 //! Our HTTP/2 client core: bytes in, events out; requests in, bytes out. No clock, socket or task.
 
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod hpack;
 pub mod request;
 pub mod session;

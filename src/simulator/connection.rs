@@ -59,6 +59,7 @@ pub async fn serve<S>(
         .max_frame_size(MAX_FRAME_SIZE.1)
         .max_local_error_reset_streams(None)
         .max_pending_accept_reset_streams(STREAMS_MAX as usize)
+        .max_concurrent_reset_streams(STREAMS_MAX as usize)
         .data_frame_budget(usize::MAX)
         .handshake(pumped);
     let Ok(h2) = handshake.await else { return };
@@ -226,8 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn process(&mut self, mut arrival: Arrival, withhold: bool, now_ms: i64) {
         self.highest_processed = self.highest_processed.max(arrival.stream);
         let id = record::answer_id(&arrival);
-        let script = Arc::clone(&self.active.script);
-        match script.fault(&arrival.push(), self.number, &mut self.random) {
+        match self.active.script.fault(&arrival.push(), self.number, &mut self.random).cloned() {
             None => {
                 let verdict = self.judge(&arrival, now_ms);
                 if withhold {
@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
             Some(Act::Answer { status, reason }) => {
-                let verdict = Err(Rejection { status: *status, reason: reason.clone().into(), timestamp: None });
+                let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
                 self.record(&arrival, &id, Some(&verdict), Some("scripted answer"));
                 self.answer(arrival, id, verdict);
             }
@@ -248,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.record(&arrival, &id, verdict.as_ref(), Some(&format!("reset with code {code}")));
                 self.batch.totals.resets += 1;
                 self.open -= 1;
-                arrival.respond.send_reset(Reason::from(*code));
+                arrival.respond.send_reset(Reason::from(code));
             }
             Some(Act::Silence { processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));

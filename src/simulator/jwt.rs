@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD};
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::engine::{DecodePaddingMode, Engine as _};
 use serde::Deserialize;
 
 use super::rules::Environment;
@@ -20,7 +21,8 @@ pub struct Key {
     pub topics: Option<Vec<String>>,
     /// The one other key that may be used on a connection that began with this one.
     pub related: Option<String>,
-    public_point: Vec<u8>,
+    /// Uncompressed P-256 point, 65 bytes.
+    pub public_point: Vec<u8>,
 }
 
 impl Key {
@@ -87,6 +89,13 @@ pub fn verify(authorization: &[u8], keys: &[Arc<Key>], lenient: bool) -> Option<
 }
 
 fn decode(text: &[u8], lenient: bool) -> Option<Vec<u8>> {
-    let engines: &[GeneralPurpose] = if lenient { &[URL_SAFE_NO_PAD, STANDARD] } else { &[URL_SAFE_NO_PAD] };
-    engines.iter().find_map(|engine| engine.decode(text).ok())
+    const ANY_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+    if lenient {
+        URL_SAFE.decode(text).or_else(|_| STANDARD.decode(text)).ok()
+    } else {
+        URL_SAFE_NO_PAD.decode(text).ok()
+    }
 }

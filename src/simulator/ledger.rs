@@ -191,6 +191,12 @@ impl Ledger {
         first
     }
 
+    /// Adds to the totals what is no request.
+    pub fn add(&self, more: &Totals) {
+        self.lock().totals.add(more);
+        self.changed.notify_waiters();
+    }
+
     /// Forgets entries and totals. Sequence numbers go on.
     pub fn reset(&self) {
         let mut inner = self.lock();

@@ -8,6 +8,7 @@ mod inbox;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -21,31 +22,49 @@ use inbox::Inbox;
 /// Orders to the pump, from the task that drives h2 over it.
 #[derive(Clone, Default)]
 pub struct PumpHandle {
-    orders: Arc<Mutex<Orders>>,
+    orders: Arc<Orders>,
 }
 
-#[derive(Default)]
 struct Orders {
     /// Whole frames to write at the next boundary of h2's own.
-    frames: BytesMut,
+    frames: Mutex<BytesMut>,
+    /// There are frames: spares the lock where there is nothing to do.
+    has_frames: AtomicBool,
     /// Close once this many streams were ended by frames that have been written.
-    close_after: Option<u64>,
+    close_after: AtomicU64,
 }
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self { frames: Mutex::default(), has_frames: AtomicBool::new(false), close_after: AtomicU64::new(NEVER) }
+    }
+}
+
+const NEVER: u64 = u64::MAX;
 
 impl PumpHandle {
     /// Writes this whole frame between two of h2's, at the latest when h2 flushes.
     pub fn inject(&self, frame: &[u8]) {
-        self.lock().frames.extend_from_slice(frame);
+        self.frames().extend_from_slice(frame);
+        self.orders.has_frames.store(true, Ordering::Release);
     }
 
     /// Ends the connection when `streams` answers have left whole: close_notify and FIN, then input is discarded until
     /// the peer closes too, so that no reset can overtake the last answers.
     pub fn close_after(&self, streams: u64) {
-        self.lock().close_after = Some(streams);
+        self.orders.close_after.store(streams, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take_frames(&self) -> BytesMut {
+        if self.orders.has_frames.swap(false, Ordering::AcqRel) {
+            std::mem::take(&mut *self.frames())
+        } else {
+            BytesMut::new()
+        }
+    }
+
+    fn frames(&self) -> MutexGuard<'_, BytesMut> {
+        self.orders.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,8 +128,7 @@ impl<S: AsyncWrite + Unpin> Pump<S> {
         if !self.outgoing.at_boundary() {
             return Poll::Ready(Ok(()));
         }
-        let ordered = std::mem::take(&mut self.handle.lock().frames);
-        self.injecting.unsplit(ordered);
+        self.injecting.unsplit(self.handle.take_frames());
         while !self.injecting.is_empty() {
             let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.injecting))?;
             if written == 0 {
@@ -123,7 +141,7 @@ impl<S: AsyncWrite + Unpin> Pump<S> {
 
     fn must_close(&self) -> bool {
         self.outgoing.at_boundary()
-            && self.handle.lock().close_after.is_some_and(|streams| self.outgoing.streams_ended() >= streams)
+            && self.outgoing.streams_ended() >= self.handle.orders.close_after.load(Ordering::Acquire)
     }
 }
 

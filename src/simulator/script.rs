@@ -48,7 +48,8 @@ pub struct GoAway {
     /// Between the two frames of a graceful end.
     #[serde(default = "grace")]
     pub second_after_ms: u64,
-    /// How many connections are ended in all; absent: no limit.
+    /// How many connections are ended in all; absent: no limit. With `connection_requests` these are the first that
+    /// carry a request.
     #[serde(default)]
     pub times: Option<u64>,
 }

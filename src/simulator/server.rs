@@ -3,29 +3,22 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::certificate::ClientCertificate;
 use super::clock::Clock;
+use super::control;
+use super::front::{self, Front};
 use super::identity::{Identity, IdentityError};
 use super::jwt::Key;
-use super::ledger::{Batch, Ledger, LedgerMode, Totals};
+use super::ledger::{Ledger, LedgerMode};
 use super::rules::{Check, Environment, Settings, TokenState};
 use super::script::{ActiveScript, Plan, Script, ScriptError};
 use super::tokens::Tokens;
-use super::{connection, control};
-
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Rest after a failed accept: out of descriptors, it would spin otherwise.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a simulator is set up. The default listens on a free port of 127.0.0.1, without control port, and keeps its
 /// identities in memory.
@@ -117,7 +110,7 @@ impl Simulator {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let acceptor = acceptor(&identity, host_of(&options.listen))?;
+        let acceptor = front::acceptor(&identity, host_of(&options.listen))?;
         let mut keys: Vec<Arc<Key>> = options.keys.into_iter().map(Arc::new).collect();
         keys.push(Arc::new(identity.key()?));
         let plan = Plan { script: Arc::new(ActiveScript::new(options.script)), tokens: Arc::default() };
@@ -148,12 +141,7 @@ impl Simulator {
     }
 
     fn serve(&self, listener: TcpListener, acceptor: TlsAcceptor, control: Option<TcpListener>) {
-        let front = Front {
-            shared: Arc::clone(&self.shared),
-            acceptor,
-            stopping: self.stopping.clone(),
-            tasks: self.tasks.clone(),
-        };
+        let front = Front::new(Arc::clone(&self.shared), acceptor, self.stopping.clone(), self.tasks.clone());
         self.tasks.spawn(front.run(listener));
         if let Some(listener) = control {
             let shared = Arc::clone(&self.shared);
@@ -250,88 +238,16 @@ impl Shared {
         self.ledger.reset();
     }
 
+    /// What a new connection starts from, with its number.
+    pub fn admit(&self) -> (u64, watch::Receiver<Plan>) {
+        (self.connections.fetch_add(1, Ordering::Relaxed) + 1, self.plan.subscribe())
+    }
+
     /// The script in force and the number of listed tokens.
     pub fn summary(&self) -> (Script, usize) {
         let plan = self.plan.borrow();
         (plan.script.script.clone(), plan.tokens.len())
     }
-}
-
-/// Accepts Apple's side.
-#[derive(Clone)]
-struct Front {
-    shared: Arc<Shared>,
-    acceptor: TlsAcceptor,
-    stopping: CancellationToken,
-    tasks: TaskTracker,
-}
-
-impl Front {
-    async fn run(self, listener: TcpListener) {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, _)) => {
-                    let front = self.clone();
-                    self.tasks.spawn(async move {
-                        let stopping = front.stopping.clone();
-                        tokio::select! {
-                            biased;
-                            () = stopping.cancelled() => {}
-                            () = front.connection(socket) => {}
-                        }
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the simulator cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    async fn connection(self, socket: TcpStream) {
-        // Without it, Nagle's algorithm and delayed acknowledgements would hold answers back.
-        let _ = socket.set_nodelay(true);
-        let handshake = tokio::time::timeout(HANDSHAKE_MAX, self.acceptor.accept(socket)).await;
-        let Ok(Ok(stream)) = handshake else {
-            let totals = Totals { failed_handshakes: 1, ..Totals::default() };
-            self.shared.ledger.append(&mut Batch { totals, ..Batch::default() });
-            return;
-        };
-        let number = self.shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let totals = Totals { connections: 1, ..Totals::default() };
-        self.shared.ledger.append(&mut Batch { totals, ..Batch::default() });
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let certificate = shown.and_then(ClientCertificate::read);
-        let plan = self.shared.plan.subscribe();
-        connection::serve(stream, certificate, number, self.shared, plan).await;
-    }
-}
-
-/// TLS as Apple's: a client certificate is asked for and not required, ALPN `h2`.
-fn acceptor(identity: &Identity, host: &str) -> Result<TlsAcceptor, SimulatorError> {
-    let tls = |error: &dyn std::fmt::Display| SimulatorError::Tls(error.to_string());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(identity.authority.certificate().clone()).map_err(|error| tls(&error))?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| tls(&error))?;
-    let (certificate, key) = identity.authority.server_certificate(host).map_err(IdentityError::from)?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| tls(&error))?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)
-        .map_err(|error| tls(&error))?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn bind(address: &str) -> Result<TcpListener, SimulatorError> {

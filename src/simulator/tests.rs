@@ -1,4 +1,9 @@
 //! The simulator seen from a client: the h2 crate over rustls, with every received frame recorded.
 
+mod control;
+mod endings;
+mod faults;
+mod identities;
+mod rules;
 mod settings;
 mod support;

@@ -2,6 +2,8 @@
 
 mod answers;
 mod bodies;
+#[cfg(any(test, feature = "fuzzing"))]
+mod bounds;
 mod budget;
 mod end;
 mod event;
@@ -15,7 +17,7 @@ mod streams;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::VecDeque;
 use std::ops::Range;

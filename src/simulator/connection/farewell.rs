@@ -15,6 +15,11 @@ pub struct Farewell {
     stage: Stage,
     /// Requests since the connection began, or since the script arrived.
     requests: u64,
+    /// Whether the script's endings suffice for this connection; asked at its first request, so that nothing is
+    /// withheld on a connection that will not end.
+    granted: bool,
+    /// Something was ordered from the pump, which acts when h2 flushes.
+    ordered: bool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -61,21 +66,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let reason = DebugData::Reason("BadCertificateEnvironment".to_owned());
             self.end(&GoAway { debug: reason, ..GoAway::new(When::Connect, Ending::Single) });
         } else if self.scripted_when() == Some(When::Connect) {
-            self.end_scripted();
+            self.end_unasked();
         }
     }
 
     pub fn script_arrived(&mut self) {
         self.farewell.requests = 0;
+        self.farewell.granted = false;
         if self.scripted_when() == Some(When::Now) {
-            self.end_scripted();
+            self.end_unasked();
         }
     }
 
     /// Streams above it are neither processed nor answered.
     pub fn last_id(&self) -> u32 {
         match self.farewell.stage {
-            Stage::Open => self.chosen_last_id().unwrap_or(LAST_ID_MAX),
+            Stage::Open if self.farewell.granted => self.chosen_last_id().unwrap_or(LAST_ID_MAX),
+            Stage::Open => LAST_ID_MAX,
             Stage::Announced { .. } => LAST_ID_MAX,
             Stage::Draining { last } | Stage::Closing { last, .. } => last,
         }
@@ -92,23 +99,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         match goaway.when {
             When::Now | When::Connect => Signal::default(),
             When::Requests(every) => {
-                let fires = self.active.script.count_request().is_multiple_of(every);
+                let fires =
+                    self.active.script.count_request().is_multiple_of(every) && self.active.script.take_ending();
                 Signal { fires, withhold: fires && unanswered > 0 }
             }
             When::ConnectionRequests(count) => {
+                if self.farewell.requests == 1 {
+                    self.farewell.granted = self.active.script.take_ending();
+                }
                 let left = count.saturating_sub(self.farewell.requests);
-                Signal { fires: left == 0, withhold: left < unanswered }
+                let granted = self.farewell.granted;
+                Signal { fires: granted && left == 0, withhold: granted && left < unanswered }
             }
         }
     }
 
-    /// Ends the connection as the script says, unless its endings are used up.
+    /// Ends the connection as the script says.
     pub fn end_scripted(&mut self) {
-        if let Some(goaway) = self.active.script.script.goaway.clone()
-            && matches!(self.farewell.stage, Stage::Open)
-            && self.active.script.take_ending()
-        {
+        if let Some(goaway) = self.active.script.script.goaway.clone() {
             self.end(&goaway);
+        }
+    }
+
+    /// An ending that no request triggers.
+    fn end_unasked(&mut self) {
+        if matches!(self.farewell.stage, Stage::Open) && self.active.script.take_ending() {
+            self.end_scripted();
         }
     }
 
@@ -131,20 +147,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Moves an end that has begun one step on; `true` if it could.
+    /// Moves an end that has begun one step on; `true` if h2 must be polled again for it.
     pub fn part(&mut self) -> bool {
         match self.farewell.stage {
             Stage::Announced { second_at, code } if second_at <= Instant::now() => {
                 self.say(self.highest_seen, code, b"");
                 self.farewell.stage = Stage::Draining { last: self.highest_seen };
-                true
             }
-            Stage::Draining { last } if self.is_drained(last) => {
-                self.close(last);
-                true
-            }
-            _ => false,
+            Stage::Draining { last } if self.is_drained(last) => self.close(last),
+            _ => {}
         }
+        std::mem::take(&mut self.farewell.ordered)
     }
 
     fn is_drained(&self, last: u32) -> bool {
@@ -153,11 +166,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn close(&mut self, last: u32) {
         self.pump.close_after(self.ended);
+        self.farewell.ordered = true;
         self.farewell.stage = Stage::Closing { last, linger_until: Instant::now() + LINGER };
     }
 
     fn say(&mut self, last: u32, code: u32, debug: &[u8]) {
         self.pump.inject(&pump::goaway(last, code, debug));
+        self.farewell.ordered = true;
         self.batch.totals.goaways += 1;
     }
 

@@ -47,7 +47,7 @@ pub fn payload(push: &Push<'_>) -> Result<(), Rejection> {
 /// Row 8. Tokens have no fixed length.
 pub fn device_token(push: &Push<'_>, context: &Context<'_>) -> Result<(), Rejection> {
     let token = push.device_token().unwrap_or_default();
-    let well_formed = token.len() % 2 == 0 && token.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let well_formed = token.len().is_multiple_of(2) && token.bytes().all(|byte| byte.is_ascii_hexdigit());
     if token.is_empty() || token.len() > TOKEN_HEX_MAX || !well_formed {
         return Err(BAD_DEVICE_TOKEN);
     }

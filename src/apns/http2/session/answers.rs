@@ -15,7 +15,7 @@ const PRIORITY_LENGTH: usize = 5;
 #[derive(Default)]
 pub struct OpenBlock {
     headers: Option<FrameHead>,
-    fragments: Vec<u8>,
+    pub(super) fragments: Vec<u8>,
     continuations: u32,
 }
 
@@ -130,12 +130,12 @@ impl<T> Session<T> {
         let message = self.partial.get_mut(answer);
         message.received += data.len();
         if message.window.take_from_stream(payload.len()).is_err() {
-            return Ok(self.cut_answer(id, end_stream, ErrorCode::FlowControl));
+            return Ok(self.cut(id, end_stream, ErrorCode::FlowControl, Cause::Malformed));
         }
         let room = self.config.body_max - message.body.len();
         if data.len() > room {
             message.body.extend_from_slice(&data[..room]);
-            return Ok(self.cut_answer(id, end_stream, ErrorCode::Cancel));
+            return Ok(self.cut(id, end_stream, ErrorCode::Cancel, Cause::Malformed));
         }
         if end_stream {
             return Ok(self.on_last_data(id, answer, payload, data));

@@ -26,7 +26,7 @@ struct WaitingBody {
 #[derive(Default)]
 pub struct WaitingBodies {
     queue: Vec<WaitingBody>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl WaitingBodies {
@@ -111,7 +111,7 @@ impl<T> Session<T> {
             None
         };
         if let Some((code, cause)) = fault {
-            return self.reset(stream, false, code, cause);
+            return self.cut(stream, false, code, cause);
         }
         self.send_waiting_bodies();
         None

@@ -9,8 +9,12 @@ use crate::apns::http2::frame::{ErrorCode, FrameHead, REFUSED_STREAM, STREAM_ID_
 
 impl<T> Session<T> {
     /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer is told by RST_STREAM,
-    /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete.
+    /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete. After
+    /// a fault it is `None` too: the peer is told nothing any more, and the end comes from `closed`.
     pub fn cancel(&mut self, id: StreamId) -> Option<Event<'_, T>> {
+        if self.is_over() {
+            return None;
+        }
         self.streams.get_mut(id).filter(|stream| stream.tag.is_some())?;
         let may_reset = self.budget.resets_left() > 0;
         let (tag, answer) = self.give_up(id, false, ErrorCode::Cancel)?;
@@ -60,10 +64,16 @@ impl<T> Session<T> {
         Some(Happening::Ended { tag, end: End { processed: Processed::Maybe, cause } })
     }
 
-    /// Ends the stream with a reset of ours; the status that came stands.
-    pub(super) fn cut_answer(&mut self, id: StreamId, peer_ended: bool, code: ErrorCode) -> Option<Happening<T>> {
+    /// Ends the stream with a reset of ours; a status that came stands.
+    pub(super) fn cut(
+        &mut self,
+        id: StreamId,
+        peer_ended: bool,
+        code: ErrorCode,
+        cause: Cause,
+    ) -> Option<Happening<T>> {
         let (tag, answer) = self.give_up(id, peer_ended, code)?;
-        Some(self.end_of(tag, answer, End { processed: Processed::Maybe, cause: Cause::Malformed }))
+        Some(self.end_of(tag, answer, End { processed: Processed::Maybe, cause }))
     }
 
     pub(super) fn on_rst_stream(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {

@@ -36,7 +36,7 @@ pub struct Message {
     list_size: usize,
     fields: u32,
     content_length: Option<u64>,
-    text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     /// Start and end in `text`; an absent header has none.
     spans: [Option<(u16, u16)>; 5],
     pub body: Vec<u8>,
@@ -175,7 +175,7 @@ fn is_value(value: &[u8]) -> bool {
 /// Answers whose body has not ended. Kept for their memory when they have.
 #[derive(Default)]
 pub struct PartialAnswers {
-    messages: Vec<Message>,
+    pub(super) messages: Vec<Message>,
     free: Vec<u32>,
 }
 

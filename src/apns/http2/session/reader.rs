@@ -17,7 +17,7 @@ pub enum Payload<'i> {
 #[derive(Default)]
 pub struct Reader {
     // At most one frame: 9 + 16,384 bytes, for the caller of `payload` has checked the length.
-    kept: Vec<u8>,
+    pub(super) kept: Vec<u8>,
     kept_is_used: bool,
 }
 

@@ -135,6 +135,16 @@ fn a_cancel_resets_the_stream_and_leaves_it_unknown() {
 }
 
 #[test]
+fn after_a_fault_a_cancel_writes_nothing_and_the_end_comes_with_the_close() {
+    let mut client = client(Handed::All);
+    client.request(2, b"{}").unwrap();
+    client.assert_fault(&window_update(0, 0), Protocol);
+    assert_eq!((client.cancel(1), client.cancel(3)), (None, None));
+    assert_eq!(client.session.output(), b"", "nothing follows the GOAWAY");
+    assert_eq!(client.close(), [unknown(1, Cause::Closed), not_sent(2, Cause::Closed)]);
+}
+
+#[test]
 fn after_a_goaway_no_stream_opens_and_those_below_it_go_on() {
     for last_id in [3, 0x7fff_ffff] {
         let mut client = Client::ready(&[]);

@@ -31,7 +31,7 @@ fn replay(mut client: Client, input: &[u8], cuts: &[usize]) -> Shown {
 }
 
 /// Every kind of frame, each in several shapes.
-fn recording() -> Vec<u8> {
+pub fn recording() -> Vec<u8> {
     let padded = data(3, flag::PADDED, b"\x04{\"reason\":....");
     let answer = [OK, &block(&[("apns-id", "123e4567"), ("apns-unique-id", "42")])].concat();
     [

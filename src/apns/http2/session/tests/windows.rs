@@ -123,6 +123,20 @@ fn a_body_in_more_than_64_frames_is_cancelled() {
 }
 
 #[test]
+fn a_status_that_came_stands_though_a_window_fault_resets_its_stream() {
+    for (updates, last, code) in [(0, 0, Protocol), (63, 1, Cancel)] {
+        let mut client = Client::ready(&[(4, 1)]);
+        client.request(1, &[b'x'; 100]).unwrap();
+        client.drain();
+        assert_eq!(client.feed(&headers(1, 0, &block(&[(":status", "413")]))), []);
+        assert_eq!(client.feed(&window_update(1, 1).repeat(updates)), []);
+        client.drain();
+        assert_eq!(client.feed(&window_update(1, last)), [cut(1, 413, "")]);
+        assert_eq!(client.written(), [wrote_reset(1, code)]);
+    }
+}
+
+#[test]
 fn windows_above_two_to_the_31_minus_1_are_faults() {
     let connection = window_update(0, 0x7fff_ffff - 65_535);
     let mut client = Client::ready(&[]);

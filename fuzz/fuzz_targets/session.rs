@@ -1,0 +1,4 @@
+//! Fuzzes the session; what it does stands beside the code, in `src/apns/http2/fuzzing/session.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pyapns::apns::http2::fuzzing::session(input));

@@ -1,0 +1,163 @@
+//! What callers were told against what Apple's stand-in saw, while connections end in every ordinary way.
+
+use crate::support::client::Client;
+use crate::support::full;
+use crate::support::world::{APP, World, token};
+use pyapns::simulator::{Act, Ending, Fault, GoAway, Script, TokenState, When};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+const BATCH: usize = 100;
+const CALLERS: usize = 5;
+/// One token in a hundred is dead.
+const DEAD_EVERY: usize = 100;
+const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
+
+/// What the callers were told, by apns-id.
+#[derive(Default)]
+struct Told {
+    outcomes: HashMap<String, String>,
+    /// Tokens that Apple said are dead.
+    dead: Vec<String>,
+    reasons: HashMap<String, usize>,
+}
+
+impl Told {
+    fn note(&mut self, answer: &Value) {
+        for outcome in answer.as_array().expect("a list") {
+            let id = outcome["apns_id"].as_str().expect("an apns-id").to_owned();
+            let kind = outcome["outcome"].as_str().expect("an outcome").to_owned();
+            if outcome["status"] == 410 {
+                self.dead.push(outcome["token"].as_str().expect("a token").to_owned());
+            }
+            *self.reasons.entry(format!("{kind}: {}", outcome["reason"])).or_default() += 1;
+            assert_eq!(self.outcomes.insert(id, kind), None, "two outcomes for one notification");
+        }
+    }
+
+    fn ids(&self, kind: &str) -> HashSet<&str> {
+        self.outcomes.iter().filter(|(_, told)| *told == kind).map(|(id, _)| id.as_str()).collect()
+    }
+}
+
+fn dead_since(number: usize) -> i64 {
+    1_700_000_000_000 + number as i64
+}
+
+/// Every `every` requests a connection ends so; some streams are refused, some reset after Apple has processed them.
+fn script(ending: Ending, every: u64) -> Script {
+    let fault = |every, act| Fault { every: Some(every), ..Fault::new(act) };
+    Script {
+        goaway: Some(GoAway::new(When::Requests(every), ending)),
+        faults: vec![
+            fault(every / 20, Act::Reset { code: REFUSED_STREAM, processed: false }),
+            fault(every / 10, Act::Reset { code: CANCEL, processed: true }),
+        ],
+        ..Script::default()
+    }
+}
+
+/// Sends the notifications `from..to` in batches, and notes what is told.
+async fn send(world: &World, from: usize, to: usize) -> Told {
+    let batches: Vec<usize> = (from..to).step_by(BATCH).collect();
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let mine: Vec<usize> = batches.iter().copied().skip(caller).step_by(CALLERS).collect();
+        let mut client = Client::connect(world.node.address).await;
+        callers.spawn(async move {
+            let mut answers = Vec::new();
+            for first in mine {
+                let one = |number| json!({"token": token(number), "payload": {"aps": {"badge": number}}});
+                let batch = Value::Array((first..first + BATCH).map(one).collect());
+                let answer = client.post(&format!("{APP}/notifications"), batch.to_string()).await;
+                assert_eq!(answer.status, 201, "{answer:?}");
+                answers.push(answer.response().clone());
+            }
+            answers
+        });
+    }
+    let mut told = Told::default();
+    while let Some(answers) = callers.join_next().await {
+        answers.expect("a caller without a fault").iter().for_each(|answer| told.note(answer));
+    }
+    told
+}
+
+/// The whole feedback list, page by page: token and timestamp.
+async fn feedback(world: &World) -> Vec<(String, f64)> {
+    let mut client = world.client().await;
+    let mut entries = Vec::new();
+    let mut cursor = String::from("0");
+    loop {
+        let page = client.get(&format!("{APP}/feedback?limit=500&cursor={cursor}")).await;
+        let list = page.response().as_array().unwrap_or_else(|| panic!("{page:?}")).clone();
+        if list.is_empty() {
+            return entries;
+        }
+        cursor = page.body["cursor"].as_str().expect("a cursor").to_owned();
+        let entry =
+            |one: &Value| (one["token"].as_str().unwrap_or_default().into(), one["timestamp"].as_f64().unwrap_or(0.0));
+        entries.extend(list.iter().map(entry));
+    }
+}
+
+/// 200,000 in the long form, a tenth of that in the short one: a connection ends every 10,000 (1,000) requests. States its
+/// own limit: five minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_notification_has_one_true_outcome_however_connections_end() {
+    let total = if full() { 200_000 } else { 20_000 };
+    let every = (total / 20) as u64;
+    let world = World::start().await;
+    for number in (0..total).step_by(DEAD_EVERY) {
+        let dead = TokenState::Dead { reason: "Unregistered", timestamp: Some(dead_since(number)) };
+        world.simulator.set_token(&token(number), Some(dead));
+    }
+    let mut endings = 0;
+    let mut dead = Vec::new();
+    let phases = [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut];
+    for (phase, ending) in phases.into_iter().enumerate() {
+        let before = world.simulator.ledger().totals();
+        world.simulator.set_script(script(ending, every)).expect("a good script");
+        let told = send(&world, total / 4 * phase, total / 4 * (phase + 1)).await;
+        let after = world.simulator.ledger().totals();
+        println!("{ending:?}: {} connections, {:?}", after.connections - before.connections, told.reasons);
+        endings += after.connections - before.connections;
+        check(&world, &told, total / 4, ending);
+        dead.extend(told.dead);
+    }
+    assert!(endings >= 20, "{endings} connections ended");
+    let since: HashMap<String, f64> =
+        (0..total).step_by(DEAD_EVERY).map(|number| (token(number), dead_since(number) as f64 / 1000.0)).collect();
+    assert!(dead.len() > since.len() * 9 / 10, "most dead tokens were told dead");
+    let mut dead: Vec<(String, f64)> = dead.into_iter().map(|token| (token.clone(), since[&token])).collect();
+    let mut told = feedback(&world).await;
+    told.sort_by(|one, other| one.0.cmp(&other.0));
+    dead.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(told, dead, "every 410 is in the feedback, once, with its timestamp");
+    world.stop().await;
+}
+
+fn check(world: &World, told: &Told, sent: usize, ending: Ending) {
+    assert_eq!(told.outcomes.len(), sent, "one outcome each");
+    let arrived = world.simulator.ledger().accepted_ids();
+    for id in &told.ids("accepted") {
+        assert!(arrived.contains_key(*id), "{id} was told accepted, and Apple never had it");
+    }
+    for (id, kind) in &told.outcomes {
+        let times = arrived.get(id).copied().unwrap_or(0);
+        assert!(times <= 1, "{id}, told {kind}, arrived {times} times");
+        assert!(times == 0 || kind == "accepted" || kind == "unknown", "{id} arrived and was told {kind}");
+    }
+    assert_eq!(told.ids("not_sent").len() + told.ids("expired").len(), 0, "nothing is lost: {:?}", told.reasons);
+    let reset = sent / (world_every(sent) / 10);
+    if matches!(ending, Ending::Graceful | Ending::Single) {
+        let unknown = told.ids("unknown").len();
+        assert!(unknown <= reset, "only what was reset after processing is unknown: {:?}", told.reasons);
+    }
+}
+
+/// Requests between two ends of connections in a phase of `sent` notifications.
+fn world_every(sent: usize) -> usize {
+    sent * 4 / 20
+}

@@ -1,0 +1,76 @@
+//! A caller: one keep-alive connection to a node.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+/// A node's answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    /// What stands under `response`.
+    pub fn response(&self) -> &Value {
+        &self.body["response"]
+    }
+
+    /// The reason of a refusal.
+    pub fn reason(&self) -> &str {
+        self.body["reason"].as_str().unwrap_or_default()
+    }
+
+    /// The outcomes' kinds, in order; of one object, its own.
+    pub fn outcomes(&self) -> Vec<&str> {
+        let list = self.response().as_array().map_or_else(|| vec![self.response()], |list| list.iter().collect());
+        list.into_iter().map(|outcome| outcome["outcome"].as_str().unwrap_or("no outcome")).collect()
+    }
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).await.expect("the node listens");
+        socket.set_nodelay(true).expect("a socket option");
+        let (sender, connection) = handshake(TokioIo::new(socket)).await.expect("HTTP/1");
+        tokio::spawn(connection);
+        Self { sender }
+    }
+
+    pub async fn call(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
+        let (status, bytes) = self.exchange(method, path, body.into()).await;
+        Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    /// What stands at `path`, as text.
+    pub async fn text(&mut self, path: &str) -> String {
+        let (_, bytes) = self.exchange("GET", path, Bytes::new()).await;
+        String::from_utf8(bytes.to_vec()).expect("text")
+    }
+
+    async fn exchange(&mut self, method: &str, path: &str, body: Bytes) -> (u16, Bytes) {
+        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
+        let request = request.body(Full::new(body)).expect("a request");
+        self.sender.ready().await.expect("an open connection");
+        let answer = self.sender.send_request(request).await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.into_body().collect().await.expect("a whole answer").to_bytes())
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.call("GET", path, "").await
+    }
+
+    pub async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Answer {
+        self.call("POST", path, body).await
+    }
+}

@@ -1,0 +1,137 @@
+//! A whole world in one process: a node as production builds it, Apple's stand-in, and a provisioned app.
+
+use super::client::{Answer, Client};
+use pyapns::config::{Config, File};
+use pyapns::node::{Node, World as Outside};
+use pyapns::simulator::{Options, Simulator};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The app that every world has.
+pub const APP: &str = "/apps/com.example.app/sandbox";
+
+/// The provider's credential, as the app is provisioned with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    Certificate,
+    Token,
+}
+
+pub struct World {
+    pub simulator: Simulator,
+    pub node: Running,
+    pub directory: TempDir,
+}
+
+/// A node that serves.
+pub struct Running {
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    done: JoinHandle<bool>,
+}
+
+impl Running {
+    /// A node that takes `gateway` for both of Apple's environments.
+    pub async fn start(directory: &Path, gateway: SocketAddr) -> Self {
+        let ca_file = directory.join("simulator/ca.pem");
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n[apple]\nsandbox = \"https://{gateway}\"\nproduction = \
+             \"https://{gateway}\"\nca_file = {ca_file:?}\n",
+            directory.join("data"),
+        );
+        let file = File { name: "test", text: &text };
+        let config = Config::read(Some(file), &|_| None).expect("good settings");
+        let node = Node::build(config, Outside::real()).await.expect("a node");
+        let address = node.address().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(async move {
+            node.run(async {
+                let _ = stopped.await;
+            })
+            .await
+        });
+        Self { address, stop, done }
+    }
+
+    /// Drains the node; all it had must be finished in time.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        assert!(self.done.await.expect("no panic"), "the node did not finish in time");
+    }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(Credential::Certificate).await
+    }
+
+    pub async fn with(credential: Credential) -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        let options = Options { directory: Some(directory.path().join("simulator")), ..Options::default() };
+        let simulator = Simulator::start(options).await.expect("a simulator");
+        let node = Running::start(directory.path(), simulator.address()).await;
+        let world = Self { simulator, node, directory };
+        let answer = world.provision(APP, credential).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        world
+    }
+
+    pub async fn provision(&self, app: &str, credential: Credential) -> Answer {
+        let identity = self.simulator.identity();
+        let body = match credential {
+            Credential::Certificate => identity.client_pem.clone(),
+            Credential::Token => {
+                let (key, key_id, team_id) = (&identity.key_pem, &identity.key_id, &identity.team_id);
+                json!({"key": key, "key_id": key_id, "team_id": team_id, "topic": identity.topic}).to_string()
+            }
+        };
+        self.client().await.post(app, body).await
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.node.address).await
+    }
+
+    /// Sends to the world's app.
+    pub async fn send(&self, notifications: &Value) -> Answer {
+        self.send_with("", notifications).await
+    }
+
+    /// The same with a query, which begins with `?`.
+    pub async fn send_with(&self, query: &str, notifications: &Value) -> Answer {
+        let path = format!("{APP}/notifications{query}");
+        self.client().await.post(&path, notifications.to_string()).await
+    }
+
+    /// The node's metrics as Prometheus reads them.
+    pub async fn metrics(&self) -> String {
+        self.client().await.text("/metrics").await
+    }
+
+    /// Stops the node and starts it anew on the same data.
+    pub async fn restart(self) -> Self {
+        self.node.stop().await;
+        let node = Running::start(self.directory.path(), self.simulator.address()).await;
+        Self { node, ..self }
+    }
+
+    /// Everything must end well.
+    pub async fn stop(self) {
+        self.node.stop().await;
+        self.simulator.stop().await;
+    }
+}
+
+/// A device token of 64 hex digits.
+pub fn token(number: usize) -> String {
+    format!("{:064x}", (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+}
+
+/// A notification with that token.
+pub fn to(token: &str) -> Value {
+    json!({"token": token, "payload": {"aps": {"alert": "Hello"}}})
+}
