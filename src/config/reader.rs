@@ -89,6 +89,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A setting with any number of values: a list in the file, with commas between them in its variable.
+    pub fn list(&mut self, key: &'static str) -> Vec<String> {
+        self.known.push(key);
+        let from_file = take(&mut self.file, key);
+        let name = variable_name(key);
+        let given = match ((self.variable)(&name), from_file) {
+            (Some(given), _) => Some(given.split(',').map(|text| text.trim().to_owned()).collect()),
+            (None, Some(Value::Array(values))) => values.into_iter().map(text).collect(),
+            (None, Some(value)) => text(value).map(|text| vec![text]),
+            (None, None) => return Vec::new(),
+        };
+        given.unwrap_or_else(|| {
+            self.fault(key, "it has to be a list of texts");
+            Vec::new()
+        })
+    }
+
     /// Adds a fault of a setting, wherever it was given.
     pub fn fault(&mut self, key: &str, what: &str) {
         let name = variable_name(key);

@@ -60,8 +60,8 @@ impl Keyring {
         let [first, older @ ..] = key_files else {
             return Ok(Self { first: of(&file::read_or_make(data_dir)?), older: Vec::new() });
         };
-        let older = older.iter().map(|path| Ok(of(&file::read(path)?))).collect::<Result<_, _>>()?;
-        Ok(Self { first: of(&file::read(first)?), older })
+        let read = |path: &PathBuf| file::read(path).map(|key| of(&key));
+        Ok(Self { first: read(first)?, older: older.iter().map(read).collect::<Result<_, _>>()? })
     }
 
     /// The one that seals.
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_key_has_the_same_id_in_every_version() {
-        assert_eq!(Keyring::of([[7; 32]]).first().id().to_string(), "");
+        assert_eq!(Keyring::of([[7; 32]]).first().id().to_string(), "5c1e47f48e2424ae");
         assert_ne!(Keyring::of([[7; 32]]).first().id(), Keyring::of([[8; 32]]).first().id());
     }
 

@@ -90,7 +90,8 @@ impl Lane {
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
         }
-        if self.work.broken.is_some_and(|broken| broken.until > self.work.now.instant) {
+        let broken = self.work.broken.is_some_and(|broken| broken.until > self.work.now.instant);
+        if broken || !self.pool.has_credential() {
             self.work.fail_waiting(NodeReason::CredentialError);
         }
         moved |= self.pool.turn(cx, &mut self.work);

@@ -25,6 +25,23 @@ fn every_form_opens_to_the_same_facts() {
 }
 
 #[test]
+fn the_canaries_of_other_tests_are_what_is_private() {
+    let canaries = forms().canaries();
+    let contains = |bytes: &[u8]| canaries.iter().any(|canary| bytes.windows(canary.len()).any(|part| part == canary));
+    for form in &forms().forms {
+        let (_, key) = opened(form, form.passphrase).expect(form.name).client_auth();
+        assert!(contains(key.secret_der()), "{}", form.name);
+        assert!(contains(base64_of(form).expose()), "{}", form.name);
+    }
+}
+
+/// Its blocks of base64 alone.
+fn base64_of(form: &Form) -> Secret {
+    let pem = open(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from).as_ref()).expect(form.name);
+    String::from_utf8_lossy(pem.expose()).replace("PRIVATE KEY", "").into()
+}
+
+#[test]
 fn a_wrong_passphrase_and_a_missing_one_are_told_apart() {
     for form in forms().forms.iter().filter(|form| form.passphrase.is_some()) {
         assert_eq!(opened(form, None).err(), Some(CredentialError::PassphraseMissing), "{}", form.name);
@@ -45,7 +62,7 @@ fn of_many_wrong_passphrases_none_passes_for_damage() {
 
 #[test]
 fn a_passphrase_that_is_not_needed_does_no_harm() {
-    for form in forms().forms.iter().filter(|form| form.passphrase.is_none() && !form.is_pkcs12()) {
+    for form in forms().forms.iter().filter(|form| form.passphrase.is_none() && !form.is_binary()) {
         assert!(opened(form, Some("not needed")).is_ok(), "{}", form.name);
     }
 }

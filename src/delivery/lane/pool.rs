@@ -53,6 +53,11 @@ impl Pool {
         self.retire();
     }
 
+    /// Whether the app's credential could be read.
+    pub fn has_credential(&self) -> bool {
+        self.app.credential.unusable().is_none()
+    }
+
     /// No connection takes new work any more.
     pub fn retire(&mut self) {
         self.links.iter_mut().for_each(Link::retire);

@@ -1,5 +1,7 @@
 //! One credential in every form that people have it in, as the `openssl` command makes them.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,16 +18,16 @@ pub struct Form {
 }
 
 impl Form {
-    /// Whether it is binary.
-    pub fn is_pkcs12(&self) -> bool {
-        self.name.starts_with("PKCS#12")
+    /// PKCS#12, or something else in DER.
+    pub fn is_binary(&self) -> bool {
+        self.bytes[0] == 0x30
     }
 }
 
-/// The forms, and what must never be seen of them: the private numbers of their keys as OpenSSL writes them in DER.
+/// The forms, and the numbers that make their keys private.
 pub struct Forms {
     pub forms: Vec<Form>,
-    pub private_keys: Vec<Vec<u8>>,
+    private_numbers: Vec<Vec<u8>>,
 }
 
 /// How to write a key: arguments of `openssl` that read `key.pem`.
@@ -118,8 +120,20 @@ impl Forms {
         let text = openssl(dir, "pkcs12 -in file.p12 -nodes -passin env:PASS", &[], PASSPHRASE);
         assert!(text.starts_with(b"Bag Attributes"));
         forms.push(Form { name: "Bag Attributes", bytes: text, passphrase: None });
-        let private_keys = ["rsa", "ec"].map(|name| private_number(dir, name)).to_vec();
-        Self { forms, private_keys }
+        let private_numbers = ["rsa", "ec"].map(|name| private_number(dir, name)).to_vec();
+        Self { forms, private_numbers }
+    }
+
+    /// What may be seen nowhere: the passphrases, and the keys in binary, in hex, and in every form of base64.
+    pub fn canaries(&self) -> Vec<Vec<u8>> {
+        let mut canaries = vec![PASSPHRASE.into(), b"wrong-canary".to_vec(), b"PRIVATE KEY".to_vec()];
+        for number in &self.private_numbers {
+            canaries.push(number.clone());
+            canaries.push(number.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect());
+            // Base64 of the same bytes depends on where they stand in a group of three, and lines end somewhere.
+            canaries.extend(number.windows(9).map(|part| STANDARD_NO_PAD.encode(part).into_bytes()));
+        }
+        canaries
     }
 
     /// Bad files, and the reason each is refused with.
@@ -196,7 +210,8 @@ fn private_number(dir: &Path, name: &str) -> Vec<u8> {
     bytes[bytes.len() - 31..].to_vec()
 }
 
-fn openssl(dir: &Path, arguments: &str, more: &[&str], passphrase: &str) -> Vec<u8> {
+/// What `openssl` prints, run in `dir`; `env:PASS` names the passphrase.
+pub fn openssl(dir: &Path, arguments: &str, more: &[&str], passphrase: &str) -> Vec<u8> {
     let mut command = Command::new("openssl");
     let command = command.current_dir(dir).env("PASS", passphrase).args(arguments.split(' ')).args(more);
     let output = command.output().expect("openssl is installed");
