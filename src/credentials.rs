@@ -36,7 +36,9 @@ pub enum Credential {
     Certificate(Box<Certificate>),
     Token(TokenKey),
     /// It is kept, and nothing can be sent with it until the app is provisioned again.
-    Unusable { why: String },
+    Unusable {
+        why: String,
+    },
 }
 
 /// What may be told about a credential: nothing secret.

@@ -112,12 +112,7 @@ impl Registry {
     /// Reads the apps that the store keeps. One whose credential cannot be read is there without it, with a line in
     /// the log: the others must work. An expired one is there: Apple's answers say so to those who use it. What is
     /// not sealed under the keyring's first key is sealed anew.
-    pub async fn load(
-        store: Arc<dyn Apps>,
-        keyring: Keyring,
-        clock: Clock,
-        drain: Drain,
-    ) -> Result<Self, StoreError> {
+    pub async fn load(store: Arc<dyn Apps>, keyring: Keyring, clock: Clock, drain: Drain) -> Result<Self, StoreError> {
         let records = store.list().await?;
         let inner = Inner {
             store,

@@ -77,11 +77,7 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
 }
 
 /// The credential in plain PEM, and the path it was given as.
-async fn load(
-    api: &Api,
-    given: Given,
-    passphrase: Option<Secret>,
-) -> Result<(Material, Option<String>), Failure> {
+async fn load(api: &Api, given: Given, passphrase: Option<Secret>) -> Result<(Material, Option<String>), Failure> {
     match given {
         Given::Certificate(source) => {
             let (pem, path) = opened(api, source, passphrase).await?;
@@ -94,11 +90,7 @@ async fn load(
     }
 }
 
-async fn opened(
-    api: &Api,
-    source: Source,
-    passphrase: Option<Secret>,
-) -> Result<(Secret, Option<String>), Failure> {
+async fn opened(api: &Api, source: Source, passphrase: Option<Secret>) -> Result<(Secret, Option<String>), Failure> {
     let (content, path) = content(api, source).await?;
     let pem = import::open_in_turn(content, passphrase).await.map_err(ProvisionError::from)?;
     Ok((pem, path))

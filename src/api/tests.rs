@@ -79,7 +79,9 @@ impl Client {
 async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     let store = Arc::new(crate::store::Memory::new());
     let clock = Clock::manual(testing::NOW as f64);
-    let registry = Registry::load(store.clone(), Keyring::of([[7; 32]]), clock.clone(), Drain::new()).await.expect("an empty store");
+    let registry = Registry::load(store.clone(), Keyring::of([[7; 32]]), clock.clone(), Drain::new())
+        .await
+        .expect("an empty store");
     let events = Events::new(store);
     Api {
         registry,

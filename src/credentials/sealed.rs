@@ -17,7 +17,9 @@ const TAG_BYTES: usize = 16;
 /// A blob that cannot be opened. The app it belongs to can be provisioned again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
-    #[error("the stored credential is sealed with the key {id}, which is not there: add its file to `key_files`, or provision the app again")]
+    #[error(
+        "the stored credential is sealed with the key {id}, which is not there: add its file to `key_files`, or provision the app again"
+    )]
     KeyMissing { id: KeyId },
     #[error("the stored credential does not open: it is damaged, or belongs to another app; provision the app again")]
     Damaged,

@@ -4,15 +4,7 @@
 pub(crate) mod forms;
 
 use super::{Material, Secret};
-use forms::Forms;
 use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, date_time_ymd};
-use std::sync::OnceLock;
-
-/// Made once in a process.
-pub(crate) fn forms() -> &'static Forms {
-    static FORMS: OnceLock<Forms> = OnceLock::new();
-    FORMS.get_or_init(Forms::make)
-}
 
 /// UNIX seconds at which the certificates below are valid.
 pub(crate) const NOW: u64 = 1_800_000_000;

@@ -205,9 +205,8 @@ async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_th
     let line = secret.lines().rev().nth(2).unwrap().as_bytes();
     let found = || {
         let files = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
-        let holds = |path: &std::path::PathBuf| {
-            std::fs::read(path).unwrap().windows(line.len()).any(|window| window == line)
-        };
+        let holds =
+            |path: &std::path::PathBuf| std::fs::read(path).unwrap().windows(line.len()).any(|window| window == line);
         files.filter(holds).collect::<Vec<_>>()
     };
     assert!(!found().is_empty(), "it was there");

@@ -31,9 +31,9 @@ fn in_json(form: &Form, passphrase: Option<&str>) -> String {
 async fn every_form_of_credential_is_taken_as_a_body_and_in_json() {
     let world = World::start().await;
     let mut client = world.client().await;
-    for form in Forms::make().forms {
-        let raw = post_raw(&mut client, "/apps/forms/production", &form).await;
-        let boxed = client.post("/apps/forms/production", in_json(&form, form.passphrase)).await;
+    for form in &Forms::get().forms {
+        let raw = post_raw(&mut client, "/apps/forms/production", form).await;
+        let boxed = client.post("/apps/forms/production", in_json(form, form.passphrase)).await;
         for answer in [raw, boxed] {
             assert_eq!(answer.status, 201, "{}: {answer:?}", form.name);
             let credential = &answer.response()["credential"];
@@ -49,7 +49,7 @@ async fn every_form_of_credential_is_taken_as_a_body_and_in_json() {
 async fn what_does_not_open_is_a_400_that_says_why() {
     let world = World::start().await;
     let mut client = world.client().await;
-    let forms = Forms::make();
+    let forms = Forms::get();
     for form in forms.forms.iter().filter(|form| form.passphrase.is_some()) {
         for (passphrase, reason) in [(None, "passphrase_missing"), (Some("wrong-canary"), "passphrase_wrong")] {
             let answer = client.post("/apps/forms/production", in_json(form, passphrase)).await;
@@ -93,7 +93,10 @@ async fn an_app_whose_key_is_lost_says_so_and_is_healed_by_provisioning() {
 
     let app = world.client().await.get(APP).await;
     assert_eq!(app.response()["state"], "credential_error", "{app:?}");
-    assert!(app.response()["last_error"].as_str().is_some_and(|why| why.contains("provision the app again")), "{app:?}");
+    assert!(
+        app.response()["last_error"].as_str().is_some_and(|why| why.contains("provision the app again")),
+        "{app:?}"
+    );
     let began = std::time::Instant::now();
     let answer = world.send(&to(&token(1))).await;
     assert_eq!((answer.status, answer.outcomes()), (201, vec!["not_sent"]));
@@ -148,7 +151,7 @@ impl Daemon {
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_keys_nor_passphrases_are_in_the_data_directory_in_answers_or_in_the_log() {
     let folder = tempfile::tempdir().expect("a folder");
-    let forms = Forms::make();
+    let forms = Forms::get();
     let daemon = Daemon::start(folder.path());
     let mut client = daemon.client().await;
     let mut seen = Vec::new();

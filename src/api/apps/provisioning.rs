@@ -143,7 +143,11 @@ fn given(object: &mut Object<'_>) -> Result<Given, ProvisioningFault> {
 }
 
 fn source(name: &'static str, text: Zeroizing<String>) -> Result<Source, ProvisioningFault> {
-    if is_pem(text.as_bytes()) { bounded(name, Secret::from(text.as_str())) } else { Ok(Source::Path(text.to_string())) }
+    if is_pem(text.as_bytes()) {
+        bounded(name, Secret::from(text.as_str()))
+    } else {
+        Ok(Source::Path(text.to_string()))
+    }
 }
 
 fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFault> {
@@ -156,7 +160,8 @@ fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFa
 
 /// Line breaks are what `base64` prints.
 fn decode(base64: &str) -> Result<Secret, ProvisioningFault> {
-    let digits: Zeroizing<Vec<u8>> = Zeroizing::new(base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    let digits: Zeroizing<Vec<u8>> =
+        Zeroizing::new(base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
     BASE64.decode(&*digits).map(Secret::from).map_err(|_| ProvisioningFault::NotBase64)
 }
 
@@ -208,10 +213,7 @@ mod tests {
             ("", "the body is empty: send JSON"),
             ("[]", "the body has to be a JSON object"),
             ("{}", "no credential is given: send `certificate`, or `pkcs12`, or `key` with `key_id` and `team_id`"),
-            (
-                r#"{"certificate":"a","key":"b"}"#,
-                "`certificate` and `key` are both given: an app has one credential",
-            ),
+            (r#"{"certificate":"a","key":"b"}"#, "`certificate` and `key` are both given: an app has one credential"),
             (
                 r#"{"certificate":"a","pkcs12":"b"}"#,
                 "`certificate` and `pkcs12` are both given: an app has one credential",

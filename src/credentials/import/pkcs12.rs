@@ -246,3 +246,49 @@ impl From<der::Error> for CredentialError {
         Self::Damaged
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::testing::forms::{Forms, PASSPHRASE, openssl};
+    use der::Encode;
+    use pkcs5::pbes2::{PBKDF2_OID, Pbkdf2Params};
+
+    const SALT: &[u8] = b"of this MAC";
+    const KEY_BYTES: u16 = 32;
+
+    /// HMAC-SHA256 under PBKDF2-SHA256, computed by OpenSSL.
+    fn mac_of(data: &[u8]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("data"), data).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (passphrase, salt) = (hex(PASSPHRASE.as_bytes()), hex(SALT));
+        let options = format!("-kdfopt hexpass:{passphrase} -kdfopt hexsalt:{salt} -kdfopt iter:2048");
+        let kdf = format!("kdf -keylen {KEY_BYTES} -kdfopt digest:SHA256 {options} -binary PBKDF2");
+        let key = hex(&openssl(folder.path(), &kdf, &[], ""));
+        openssl(folder.path(), &format!("mac -digest SHA256 -macopt hexkey:{key} -in data -binary HMAC"), &[], "")
+    }
+
+    #[test]
+    fn a_mac_by_pbmac1_is_verified() {
+        let file = Forms::get().forms.iter().find(|form| form.name == "PKCS#12 without a MAC").unwrap();
+        let Pfx { version, safe, .. } = Pfx::from_der(&file.bytes).unwrap();
+        let mac = mac_of(octets(safe.content).unwrap());
+        let sha256 = AlgorithmIdentifierRef { oid: Pbkdf2Prf::HmacWithSha256.oid(), parameters: None };
+        let mut derivation = Pbkdf2Params::hmac_sha256(2048, SALT).unwrap();
+        derivation.key_length = Some(KEY_BYTES);
+        let derivation = derivation.to_der().unwrap();
+        let derivation = AnyRef::from_der(&derivation).unwrap();
+        let derivation = AlgorithmIdentifierRef { oid: PBKDF2_OID, parameters: Some(derivation) };
+        let parameters = Pbmac1 { derivation, mac: sha256 }.to_der().unwrap();
+        let parameters = AnyRef::from_der(&parameters).unwrap();
+        let algorithm = AlgorithmIdentifierRef { oid: PBMAC1, parameters: Some(parameters) };
+        let digest = DigestInfo { algorithm, digest: OctetStringRef::new(&mac).unwrap() };
+        let mac = Some(MacData { digest, salt: OctetStringRef::new(b"not used").unwrap(), iterations: 1 });
+        let file = Pfx { version, safe, mac }.to_der().unwrap();
+
+        assert!(open(&file, Some(&PASSPHRASE.into())).is_ok());
+        assert_eq!(open(&file, Some(&"wrong".into())), Err(CredentialError::PassphraseWrong));
+        assert_eq!(open(&file, None), Err(CredentialError::PassphraseMissing));
+    }
+}

@@ -1,8 +1,8 @@
 //! Every form people have opens to the same credential; everything else is told apart.
 
 use super::*;
-use crate::credentials::testing::forms::{Form, PASSPHRASE};
-use crate::credentials::testing::{NOW, forms};
+use crate::credentials::testing::NOW;
+use crate::credentials::testing::forms::{Form, Forms, PASSPHRASE};
 use crate::credentials::{Certificate, Credential, Material};
 use crate::model::Environment;
 
@@ -13,7 +13,7 @@ fn opened(form: &Form, passphrase: Option<&str>) -> Result<Certificate, Credenti
 
 #[test]
 fn every_form_opens_to_the_same_facts() {
-    for form in &forms().forms {
+    for form in &Forms::get().forms {
         let certificate = opened(form, form.passphrase).unwrap_or_else(|refused| panic!("{}: {refused}", form.name));
         let summary = certificate.summary();
         assert_eq!(summary.topics, ["com.example.app"], "{}", form.name);
@@ -26,9 +26,9 @@ fn every_form_opens_to_the_same_facts() {
 
 #[test]
 fn the_canaries_of_other_tests_are_what_is_private() {
-    let canaries = forms().canaries();
+    let canaries = Forms::get().canaries();
     let contains = |bytes: &[u8]| canaries.iter().any(|canary| bytes.windows(canary.len()).any(|part| part == canary));
-    for form in &forms().forms {
+    for form in &Forms::get().forms {
         let (_, key) = opened(form, form.passphrase).expect(form.name).client_auth();
         assert!(contains(key.secret_der()), "{}", form.name);
         assert!(contains(base64_of(form).expose()), "{}", form.name);
@@ -43,7 +43,7 @@ fn base64_of(form: &Form) -> Secret {
 
 #[test]
 fn a_wrong_passphrase_and_a_missing_one_are_told_apart() {
-    for form in forms().forms.iter().filter(|form| form.passphrase.is_some()) {
+    for form in Forms::get().forms.iter().filter(|form| form.passphrase.is_some()) {
         assert_eq!(opened(form, None).err(), Some(CredentialError::PassphraseMissing), "{}", form.name);
         for wrong in ["wrong", "", &PASSPHRASE.to_uppercase(), &format!("{PASSPHRASE} ")] {
             assert_eq!(opened(form, Some(wrong)).err(), Some(CredentialError::PassphraseWrong), "{}", form.name);
@@ -53,7 +53,7 @@ fn a_wrong_passphrase_and_a_missing_one_are_told_apart() {
 
 #[test]
 fn of_many_wrong_passphrases_none_passes_for_damage() {
-    let old = forms().forms.iter().find(|form| form.name == "Proc-Type, AES-256").expect("it is in the table");
+    let old = Forms::get().forms.iter().find(|form| form.name == "Proc-Type, AES-256").expect("it is in the table");
     for attempt in 0..2_000 {
         let refused = opened(old, Some(&format!("wrong {attempt}"))).err();
         assert_eq!(refused, Some(CredentialError::PassphraseWrong), "{attempt}");
@@ -62,7 +62,7 @@ fn of_many_wrong_passphrases_none_passes_for_damage() {
 
 #[test]
 fn a_passphrase_that_is_not_needed_does_no_harm() {
-    for form in forms().forms.iter().filter(|form| form.passphrase.is_none() && !form.is_binary()) {
+    for form in Forms::get().forms.iter().filter(|form| form.passphrase.is_none() && !form.is_binary()) {
         assert!(opened(form, Some("not needed")).is_ok(), "{}", form.name);
     }
 }
@@ -70,7 +70,7 @@ fn a_passphrase_that_is_not_needed_does_no_harm() {
 #[test]
 fn bad_files_are_refused_with_their_own_reasons_and_soon() {
     let began = std::time::Instant::now();
-    for (form, reason) in forms().bad() {
+    for (form, reason) in Forms::get().bad() {
         assert_eq!(opened(&form, form.passphrase).expect_err(form.name).reason(), reason, "{}", form.name);
     }
     assert!(began.elapsed().as_secs() < 10);
@@ -78,7 +78,7 @@ fn bad_files_are_refused_with_their_own_reasons_and_soon() {
 
 #[test]
 fn no_damage_makes_it_panic_or_work_for_long() {
-    let forms = forms();
+    let forms = Forms::get();
     let of_kind = |name: &str| forms.forms.iter().find(|form| form.name == name).expect("it is in the table");
     let mut random = fastrand::Rng::with_seed(17);
     for name in ["PKCS#12 of OpenSSL 3", "PKCS#12 of Keychain: RC2-40, 3DES, SHA-1", "encrypted PKCS#8, scrypt"] {
@@ -96,7 +96,7 @@ fn no_damage_makes_it_panic_or_work_for_long() {
 
 #[test]
 fn a_signing_key_may_be_encrypted_too() {
-    let forms = forms();
+    let forms = Forms::get();
     let text = forms.forms.iter().find(|form| form.name == "encrypted PKCS#8, SHA-512").expect("it is in the table");
     let p8 = open(Secret::from(text.bytes.clone()), Some(&PASSPHRASE.into())).expect("it opens");
     let key = Material::Key { p8, key_id: "KEY1234567".to_owned(), team_id: "TEAM123456".to_owned() };
@@ -105,7 +105,7 @@ fn a_signing_key_may_be_encrypted_too() {
 
 #[tokio::test]
 async fn opening_in_turn_gives_the_same() {
-    for form in &forms().forms {
+    for form in &Forms::get().forms {
         let pem = open_in_turn(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from)).await;
         assert!(Certificate::parse(pem.expect(form.name).expose()).is_ok());
     }

@@ -63,7 +63,9 @@ fn make(data_dir: &Path, path: &Path) -> io::Result<()> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     rand::fill(&mut *key).map_err(|_| io::Error::other("the system gives no random numbers"))?;
     let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
-    text.extend(key.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|digit| char::from_digit(digit.into(), 16)));
+    text.extend(
+        key.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|digit| char::from_digit(digit.into(), 16)),
+    );
     text.push('\n');
     let unfinished = path.with_extension("key.new");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&unfinished)?;

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// What opens the encrypted ones. Not ASCII, as some people's is not; none of it occurs by chance.
 pub const PASSPHRASE: &str = "pässphräse-cänary-€-😀-7f3a";
@@ -92,7 +93,13 @@ const PKCS12: &[(&str, Option<&str>, &str)] = &[
 ];
 
 impl Forms {
-    pub fn make() -> Self {
+    /// Made once in a process.
+    pub fn get() -> &'static Self {
+        static FORMS: OnceLock<Forms> = OnceLock::new();
+        FORMS.get_or_init(Self::make)
+    }
+
+    fn make() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path();
         for (name, algorithm) in [("rsa", "rsa:2048"), ("ec", "ec -pkeyopt ec_paramgen_curve:prime256v1")] {
@@ -126,7 +133,7 @@ impl Forms {
 
     /// What may be seen nowhere: the passphrases, and the keys in binary, in hex, and in every form of base64.
     pub fn canaries(&self) -> Vec<Vec<u8>> {
-        let mut canaries = vec![PASSPHRASE.into(), b"wrong-canary".to_vec(), b"PRIVATE KEY".to_vec()];
+        let mut canaries = vec![PASSPHRASE.into(), b"wrong-canary".to_vec(), b"PRIVATE KEY-----".to_vec()];
         for number in &self.private_numbers {
             canaries.push(number.clone());
             canaries.push(number.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect());
