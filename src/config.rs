@@ -5,6 +5,7 @@ mod reader;
 pub use reader::{Fault, Faults};
 
 use crate::api::Limits;
+use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
 use crate::model::Environment;
 use crate::telemetry::logging;
@@ -36,8 +37,12 @@ pub struct Config {
 /// Where Apple is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Apple {
-    pub sandbox: Endpoint,
-    pub production: Endpoint,
+    /// One at least; the others are used when it cannot be reached.
+    pub sandbox: Vec<Endpoint>,
+    /// As for the sandbox.
+    pub production: Vec<Endpoint>,
+    /// What every connection goes through.
+    pub proxy: Option<Proxy>,
     /// PEM. Added to the trust for Apple's hosts, and the only trust for any other.
     pub ca_file: Option<PathBuf>,
 }
@@ -59,7 +64,7 @@ impl Config {
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
-            key_files: read.list("credentials.key_files").into_iter().map(PathBuf::from).collect(),
+            key_files: read.list("credentials.key_files").unwrap_or_default(),
             apple: apple(&mut read),
             limits: limits(&mut read),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
@@ -89,9 +94,11 @@ fn apple(read: &mut Reader<'_>) -> Apple {
     if port != 443 && port != 2197 {
         read.fault("apple.port", "Apple listens on 443 and 2197");
     }
+    let apples_own = |environment| vec![Endpoint::apple(environment, port)];
     Apple {
-        sandbox: read.optional("apple.sandbox").unwrap_or_else(|| Endpoint::apple(Environment::Sandbox, port)),
-        production: read.optional("apple.production").unwrap_or_else(|| Endpoint::apple(Environment::Production, port)),
+        sandbox: read.list("apple.sandbox").unwrap_or_else(|| apples_own(Environment::Sandbox)),
+        production: read.list("apple.production").unwrap_or_else(|| apples_own(Environment::Production)),
+        proxy: read.optional("apple.proxy"),
         ca_file: read.optional("apple.ca_file"),
     }
 }

@@ -46,8 +46,8 @@ pub struct World {
 
 impl World {
     /// The machine's clock and sockets.
-    pub fn real() -> Self {
-        Self { clock: Clock::system(), connect: Arc::new(TlsConnect) }
+    pub fn real(config: &Config) -> Self {
+        Self { clock: Clock::system(), connect: Arc::new(TlsConnect::new(config.apple.proxy.clone())) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The routes, called as a client calls them, over a registry and events in memory.
 
 use super::*;
-use crate::apns::connect::{Connect, ConnectError, Connecting};
+use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::credentials::{Keyring, testing};
@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::http::{Method, Request as HttpRequest, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -103,7 +104,7 @@ fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
         metrics: delivery::metrics::Metrics::new(telemetry),
         drain: Drain::new(),
     };
-    let nowhere = "https://localhost:1".parse::<Endpoint>().expect("an address");
+    let nowhere = vec!["https://localhost:1".parse::<Endpoint>().expect("an address")];
     let trust = Arc::new(Trust::load(None).expect("no file to read"));
     let apple = Apple { connect: Arc::new(Unreachable), trust, sandbox: nowhere.clone(), production: nowhere };
     let limits = delivery::intake::Limits { node_bytes: 1 << 20, app_bytes: 1 << 20 };
@@ -113,8 +114,13 @@ fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
 struct Unreachable;
 
 impl Connect for Unreachable {
-    fn connect(&self, endpoint: &Endpoint, _: Arc<rustls::ClientConfig>, _: Duration) -> Connecting {
-        let error = ConnectError::Timeout { endpoint: endpoint.clone(), seconds: 1 };
+    fn resolve(&self, endpoint: &Endpoint) -> Resolving {
+        let address = SocketAddr::from(([127, 0, 0, 1], endpoint.port()));
+        Box::pin(async move { Ok(vec![address]) })
+    }
+
+    fn connect(&self, endpoint: &Endpoint, _: SocketAddr, _: Arc<rustls::ClientConfig>, _: Duration) -> Connecting {
+        let error = ConnectError::Timeout { endpoint: endpoint.clone(), stage: Stage::Tcp, seconds: 1 };
         Box::pin(async { Err(error) })
     }
 }

@@ -1,6 +1,6 @@
 //! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
 
-use super::connect::Transport;
+use super::connect::{Transport, certificate_alert};
 use super::http2::{Blocked, Config, Event, Session, StreamId};
 use super::pulse::{Beat, Pulse};
 use super::request::{Heads, with_request};
@@ -39,6 +39,14 @@ pub enum Over {
     Drained,
 }
 
+impl Over {
+    /// Whether the peer ended it because it does not take our certificate: under TLS 1.3 that alert comes only once the
+    /// handshake looks finished.
+    pub fn refuses_certificate(&self) -> bool {
+        matches!(self, Self::Broken(error) if certificate_alert(error).is_some())
+    }
+}
+
 /// See the module. `T` is what the lane attaches to a request.
 pub struct Connection<T> {
     io: Box<dyn Transport>,
@@ -48,6 +56,8 @@ pub struct Connection<T> {
     /// Since when, and from which stream id on, attempts run; oldest first.
     marks: VecDeque<(Instant, StreamId)>,
     next_id: StreamId,
+    /// When the last answer came.
+    answered: Instant,
     refilled: Instant,
     /// Set by a write error: reading goes on until here.
     linger: Option<(Instant, io::Error)>,
@@ -59,12 +69,28 @@ impl<T> Connection<T> {
         let session = Session::new(Config::default());
         let pulse = Pulse::new(now);
         let marks = VecDeque::new();
-        Self { io, session, heads, pulse, marks, next_id: 1, refilled: now, linger: None, retired: false }
+        let (answered, refilled) = (now, now);
+        Self { io, session, heads, pulse, marks, next_id: 1, answered, refilled, linger: None, retired: false }
     }
 
-    /// Requests that can start now, as far as streams go.
+    /// Requests that can start now, as far as streams go. None while it is in doubt whether the peer lives.
     pub fn slots_free(&self) -> usize {
-        if self.retired || self.linger.is_some() { 0 } else { self.session.slots_free() }
+        if self.retired || self.linger.is_some() || self.is_in_doubt() { 0 } else { self.session.slots_free() }
+    }
+
+    /// Whether the peer has long been silent, and was asked whether it lives.
+    pub fn is_in_doubt(&self) -> bool {
+        self.pulse.is_asking()
+    }
+
+    /// Requests begun so far.
+    pub fn requests(&self) -> u32 {
+        self.next_id / 2
+    }
+
+    /// What is attached to each request without an end.
+    pub fn tags(&self) -> impl Iterator<Item = &T> {
+        self.session.open_streams().map(|(_, tag)| tag)
     }
 
     /// Requests without an end yet.
@@ -122,6 +148,9 @@ impl<T> Connection<T> {
         let alive = !input.is_empty();
         self.pulse.hear(now);
         while let Some(event) = self.session.receive(&mut input) {
+            if let Event::Answered { .. } = event {
+                self.answered = now;
+            }
             on_event(event);
         }
         Poll::Ready(Ok(alive))
@@ -172,6 +201,10 @@ impl<T> Connection<T> {
             let before = self.marks.front().map_or(self.next_id, |(_, id)| *id);
             let overdue: Vec<StreamId> = self.session.open_before(before).collect();
             self.cancel_all(&overdue, &mut on_event);
+            // It answers PINGs, maybe, but no request; those given up before their time count, too.
+            if self.answered < began {
+                self.retire();
+            }
         }
         if let Some((_, error)) = self.linger.take_if(|(until, _)| *until <= now) {
             return Err(Over::Broken(error));
@@ -200,6 +233,10 @@ impl<T> Connection<T> {
             if let Some(event) = self.session.cancel(*id) {
                 on_event(event);
             }
+        }
+        // The slots count as taken until the peer is heard, which may owe us nothing else now.
+        if !ids.is_empty() {
+            self.session.ping(u64::from(self.next_id));
         }
         // Slots of streams that could not be reset any more are lost to this connection.
         if self.session.resets_left() == 0 {

@@ -39,11 +39,17 @@ impl Pulse {
         self.asked = None;
     }
 
-    /// Notes whether answers are outstanding; call it whenever that may have changed.
+    /// Whether the peer was asked and has not answered: it may be dead.
+    pub fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Notes whether answers are outstanding; call it whenever that may have changed. That requests were given up
+    /// excuses nobody: only what is heard does.
     pub fn expect(&mut self, outstanding: bool, now: Instant) {
         match (outstanding, self.waiting) {
             (true, None) => self.waiting = Some(now),
-            (false, Some(_)) => (self.waiting, self.asked) = (None, None),
+            (false, Some(since)) if self.heard > since => self.waiting = None,
             _ => {}
         }
     }
@@ -86,6 +92,7 @@ mod tests {
         pulse.expect(true, start);
         assert_eq!(pulse.beat(true, start + 4 * SECOND), Beat::Fine);
         assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
+        assert!(pulse.is_asking());
         assert_eq!(pulse.beat(true, start + 9 * SECOND), Beat::Fine);
         assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Dead);
         assert!(SILENCE_BEFORE_PING + PING_ANSWER_WITHIN < 12 * SECOND);
@@ -98,8 +105,20 @@ mod tests {
         pulse.expect(true, start);
         assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
         pulse.hear(start + 6 * SECOND);
+        assert!(!pulse.is_asking());
         assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Fine);
         assert_eq!(pulse.beat(true, start + 11 * SECOND), Beat::Ping);
+    }
+
+    #[test]
+    fn requests_given_up_do_not_hide_that_the_peer_is_dead() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        pulse.expect(true, start);
+        pulse.expect(false, start + 3 * SECOND);
+        assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
+        pulse.expect(false, start + 8 * SECOND);
+        assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Dead);
     }
 
     #[test]

@@ -11,6 +11,10 @@ use std::sync::Arc;
 /// Exactly this is offered: Apple's gateway speaks nothing else.
 pub const ALPN: &[u8] = b"h2";
 
+/// USERTrust RSA Certification Authority, which Apple's gateways chain to. The public root programmes drop it in 2028
+/// while Apple's certificates still need it.
+const USERTRUST_RSA: &[u8] = include_bytes!("trust/usertrust_rsa.pem");
+
 /// Why the operator's `ca_file` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
@@ -22,7 +26,7 @@ pub enum TrustError {
     Unusable { path: PathBuf, cause: rustls::Error },
 }
 
-/// The roots: the public ones and `ca_file` for Apple's hosts, `ca_file` alone for any other.
+/// The roots: the public ones, the pinned one and `ca_file` for Apple's hosts, `ca_file` alone for any other.
 pub struct Trust {
     apple: Arc<RootCertStore>,
     other: Arc<RootCertStore>,
@@ -45,6 +49,7 @@ impl Trust {
         }
         let mut apple = other.clone();
         apple.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        pin_usertrust(&mut apple);
         Ok(Self { apple: Arc::new(apple), other: Arc::new(other) })
     }
 
@@ -65,5 +70,59 @@ impl Trust {
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(config)
+    }
+}
+
+/// What is compiled in is a good certificate, as a test shows.
+fn pin_usertrust(roots: &mut RootCertStore) {
+    let certificate = CertificateDer::from_pem_slice(USERTRUST_RSA).expect("the compiled-in root is PEM");
+    roots.add(certificate).expect("the compiled-in root is a certificate");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_root_is_the_one_that_the_public_programme_has_too() {
+        let mut pinned = RootCertStore::empty();
+        pin_usertrust(&mut pinned);
+        assert_eq!(pinned.len(), 1);
+        assert!(webpki_roots::TLS_SERVER_ROOTS.contains(&pinned.roots[0]));
+    }
+
+    #[test]
+    fn apples_hosts_are_trusted_through_the_pinned_root_and_others_only_through_ca_file() {
+        let trust = Trust::load(None).unwrap();
+        assert!(trust.other.is_empty());
+        assert_eq!(trust.apple.len(), webpki_roots::TLS_SERVER_ROOTS.len() + 1);
+    }
+
+    #[test]
+    fn a_ca_file_is_added_for_apple_and_alone_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, USERTRUST_RSA).unwrap();
+        let trust = Trust::load(Some(&path)).unwrap();
+        assert_eq!(trust.other.len(), 1);
+        assert_eq!(trust.apple.len(), webpki_roots::TLS_SERVER_ROOTS.len() + 2);
+    }
+
+    #[test]
+    fn a_ca_file_without_a_good_certificate_is_refused_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let refused = |text: Option<&str>| {
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let error = Trust::load(Some(&path)).err().expect("a refusal").to_string();
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+            error
+        };
+        assert!(refused(None).starts_with("cannot read"));
+        assert!(refused(Some("no PEM")).contains("holds no certificate"));
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(refused(Some(broken)).contains("unusable"));
     }
 }

@@ -65,7 +65,8 @@ fn read(arguments: &Arguments) -> anyhow::Result<Result<Config, Faults>> {
 
 async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitCode> {
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
-    let node = Node::build(config, World::real()).await?;
+    let world = World::real(&config);
+    let node = Node::build(config, world).await?;
     let address = node.address()?;
     println!("pyapns listens on http://{address}");
     if let Some(beside) = &beside {

@@ -70,8 +70,9 @@ impl Beside {
         };
         let simulator = Simulator::start(options).await.context("the simulator does not start")?;
         let endpoint = format!("https://{}", simulator.address()).parse::<Endpoint>().map_err(anyhow::Error::msg)?;
-        config.apple.sandbox = endpoint.clone();
-        config.apple.production = endpoint;
+        config.apple.sandbox = vec![endpoint.clone()];
+        config.apple.production = vec![endpoint];
+        config.apple.proxy = None;
         config.apple.ca_file = simulator.identity().file("ca.pem");
         Ok(Self { simulator })
     }

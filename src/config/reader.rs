@@ -53,7 +53,8 @@ impl<'a> Reader<'a> {
             None => {}
             Some(Ok(read)) => table = read,
             Some(Err::<Table, _>(error)) => {
-                faults.push(Fault { place: file_name.to_owned(), what: error.to_string().trim_end().to_owned() });
+                let text = file.map_or("", |file| file.text);
+                faults.push(Fault { place: file_name.to_owned(), what: describe(&error, text) });
             }
         }
         Self { file_name, file: table, defaults, variable, known: Vec::new(), faults }
@@ -69,41 +70,40 @@ impl<'a> Reader<'a> {
 
     /// A setting that may be absent.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        let (place, given) = self.given(key)?;
+        self.parse(&place, given)
+    }
+
+    /// A setting that may be absent, or have several values: a list in the file, with commas between in a variable.
+    pub fn list<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        let (place, given) = self.given(key)?;
+        let values = match given {
+            Value::Array(values) if !values.is_empty() => values,
+            Value::String(text) => text.split(',').map(|part| Value::from(part.trim())).collect(),
+            other => vec![other],
+        };
+        values.into_iter().map(|value| self.parse(&place, value)).collect()
+    }
+
+    /// What was given, and where: the variable wins.
+    fn given(&mut self, key: &'static str) -> Option<(String, Value)> {
         self.known.push(key);
         let from_file = take(&mut self.file, key);
         let name = variable_name(key);
-        let (place, given) = match (self.variable)(&name) {
-            Some(text) => (name, Some(text)),
-            None => (self.place(key), text(from_file?)),
-        };
-        match given.map(|text| text.parse()) {
-            Some(Ok(value)) => Some(value),
-            Some(Err(error)) => {
-                self.faults.push(Fault { place, what: error.to_string() });
-                None
-            }
-            None => {
-                self.faults.push(Fault { place, what: "it has to be a text, a number, or true or false".to_owned() });
-                None
-            }
+        match (self.variable)(&name) {
+            Some(text) => Some((name, Value::from(text))),
+            None => Some((self.place(key), from_file?)),
         }
     }
 
-    /// A setting with any number of values: a list in the file, with commas between them in its variable.
-    pub fn list(&mut self, key: &'static str) -> Vec<String> {
-        self.known.push(key);
-        let from_file = take(&mut self.file, key);
-        let name = variable_name(key);
-        let given = match ((self.variable)(&name), from_file) {
-            (Some(given), _) => Some(given.split(',').map(|text| text.trim().to_owned()).collect()),
-            (None, Some(Value::Array(values))) => values.into_iter().map(text).collect(),
-            (None, Some(value)) => text(value).map(|text| vec![text]),
-            (None, None) => return Vec::new(),
+    fn parse<T: FromStr<Err: Display>>(&mut self, place: &str, given: Value) -> Option<T> {
+        let what = match text(given).map(|text| text.parse()) {
+            Some(Ok(value)) => return Some(value),
+            Some(Err(error)) => error.to_string(),
+            None => "it has to be a text, a number, or true or false".to_owned(),
         };
-        given.unwrap_or_else(|| {
-            self.fault(key, "it has to be a list of texts");
-            Vec::new()
-        })
+        self.faults.push(Fault { place: place.to_owned(), what });
+        None
     }
 
     /// Adds a fault of a setting, wherever it was given.
@@ -141,6 +141,12 @@ impl<'a> Reader<'a> {
     fn place(&self, key: &str) -> String {
         format!("{key} in {}", self.file_name)
     }
+}
+
+/// The error without the line itself, as the library would print it: a password may stand there.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
 
 fn take(table: &mut Table, key: &str) -> Option<Value> {

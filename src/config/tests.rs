@@ -21,7 +21,8 @@ fn the_documented_file_is_the_defaults() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log, logging::Config::default());
     assert_eq!(config.listen.to_string(), "127.0.0.1:8088");
-    assert_eq!(config.apple.production, Endpoint::apple(Environment::Production, 443));
+    assert_eq!(config.apple.production, [Endpoint::apple(Environment::Production, 443)]);
+    assert_eq!(config.apple.proxy, None);
     assert_eq!((config.credentials_dir, config.insecure), (None, false));
 }
 
@@ -29,7 +30,7 @@ fn the_documented_file_is_the_defaults() {
 fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     let shown: Vec<_> = DEFAULTS.lines().filter_map(|line| line.strip_prefix("# ")).collect();
     let commented = shown.iter().filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
-    assert_eq!(commented.count(), 5);
+    assert_eq!(commented.count(), 6);
     let whole: Vec<_> = DEFAULTS
         .lines()
         .map(|line| match line.strip_prefix("# ") {
@@ -40,8 +41,9 @@ fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     let config = read(&whole.join("\n")).unwrap();
     assert_eq!(config.credentials_dir, Some("/etc/pyapns/credentials".into()));
     assert_eq!(config.key_files, [PathBuf::from("/etc/pyapns/credentials.key")]);
-    assert_eq!(config.apple.sandbox, "https://localhost:2197".parse().unwrap());
-    assert!(!config.apple.sandbox.is_apple());
+    assert_eq!(config.apple.sandbox, ["https://localhost:2197", "https://[::1]:2197"].map(|url| url.parse().unwrap()));
+    assert!(config.apple.sandbox.iter().all(|endpoint| !endpoint.is_apple()));
+    assert_eq!(config.apple.proxy.unwrap().to_string(), "proxy.example:3128");
 }
 
 #[test]
@@ -55,7 +57,7 @@ fn a_variable_wins_over_the_file_and_the_file_over_the_default() {
     let config = Config::read(Some(File { name: "test.toml", text }), &variable).unwrap();
     assert_eq!((config.limits.items, config.limits.connections), (7, 6));
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/7"));
-    assert_eq!(config.apple.sandbox.port(), 2197);
+    assert_eq!(config.apple.sandbox[0].port(), 2197);
     assert_eq!(config.log.format, logging::Format::Json);
 }
 
@@ -102,7 +104,7 @@ fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     let variable = |name: &str| (name == "PYAPNS_CREDENTIALS_KEY_FILES").then(|| "new, old".to_owned());
     assert_eq!(Config::read(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
     let refused = faults("[credentials]\nkey_files = ['a', ['b']]\nkey = 'c'");
-    assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a list of texts");
+    assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, a number, or true or false");
     assert!(refused[1].starts_with("credentials.key in test.toml: there is no such setting"), "{refused:?}");
 }
 
@@ -125,4 +127,32 @@ fn limits_have_to_fit_together() {
 fn a_file_that_is_no_toml_is_told_with_its_line() {
     let refused = faults("listen = \n");
     assert!(refused[0].starts_with("test.toml: ") && refused[0].contains("line 1"), "{refused:?}");
+}
+
+#[test]
+fn several_gateways_are_a_list_in_the_file_and_commas_in_a_variable() {
+    let variable = |name: &str| (name == "PYAPNS_APPLE_PRODUCTION").then(|| "https://c:3, https://d:4".to_owned());
+    let text = "[apple]\nsandbox = ['https://a:1', 'https://b:2']\nproduction = 'https://e:5'";
+    let apple = Config::read(Some(File { name: "test.toml", text }), &variable).unwrap().apple;
+    assert_eq!(apple.sandbox, ["https://a:1", "https://b:2"].map(|url| url.parse().unwrap()));
+    assert_eq!(apple.production, ["https://c:3", "https://d:4"].map(|url| url.parse().unwrap()));
+
+    for bad in ["[]", "[1]", "['https://a:1', 'b:2']", "'https://a:1,'"] {
+        let refused = faults(&format!("[apple]\nsandbox = {bad}"));
+        assert_eq!(refused.len(), 1, "{bad}");
+        assert!(refused[0].starts_with("apple.sandbox in test.toml: it has to"), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_proxys_password_is_in_no_fault_and_no_debug_print() {
+    let variable = |name: &str| (name == "PYAPNS_APPLE_PROXY").then(|| "http://scott:tiger@h:1".to_owned());
+    let config = Config::read(None, &variable).unwrap();
+    assert_eq!(config.apple.proxy, Some("http://scott:tiger@h:1".parse().unwrap()));
+    assert!(!format!("{config:?}").contains("tiger"), "{config:?}");
+
+    for bad in ["'ftp://scott:tiger@h:1'", "'http://scott:tiger@h'", "http://scott:tiger@h:1", "['tiger']"] {
+        let refused = faults(&format!("\n[apple]\nproxy = {bad}"));
+        assert!(!refused.is_empty() && !refused.concat().contains("tiger"), "{refused:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! When to try again: pauses with jitter, and a budget that keeps retries below a tenth of the traffic. Pure.
 
-use super::verdict::Pause;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Share of fresh traffic that retries of "not now" may add: one for every ten.
 const FRESH_PER_RETRY: u32 = 10;
@@ -11,10 +11,14 @@ const RETRIES_AT_START: u32 = 10;
 
 /// First pause and cap of each ladder; each further attempt doubles.
 const SERVICE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(8));
-const TOKEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const TOKEN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 const RESEND: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 const RECONNECT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 const CREDENTIAL: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+
+/// An app's connections that may be begun in a row; each one after them, this long after the one before.
+const CONNECTS_UNPACED: u32 = 3;
+const CONNECT_EVERY: Duration = Duration::from_secs(1);
 
 /// The `step`-th pause of a ladder (from 0), between half of it and all of it as `dice` (0 to 1) falls.
 fn rung((first, cap): (Duration, Duration), step: u32, dice: f64) -> Duration {
@@ -22,13 +26,14 @@ fn rung((first, cap): (Duration, Duration), step: u32, dice: f64) -> Duration {
     full.mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Before the next attempt after "not now"; `attempts` were made. Never below the first rung for a token's 429.
-pub fn later(pause: Pause, attempts: u16, dice: f64) -> Duration {
-    let step = u32::from(attempts.saturating_sub(1));
-    match pause {
-        Pause::Service => rung(SERVICE, step, dice),
-        Pause::Token => rung((TOKEN.0 * 2, TOKEN.1), step, dice),
-    }
+/// Before the next attempt after a "not now" of the service; `attempts` were made.
+pub fn later(attempts: u16, dice: f64) -> Duration {
+    rung(SERVICE, u32::from(attempts.saturating_sub(1)), dice)
+}
+
+/// How long a token rests after that many 429 in a row: never below a second.
+pub fn token(rejections: u32, dice: f64) -> Duration {
+    rung(TOKEN, rejections.saturating_sub(1), dice)
 }
 
 /// Before what was provably not processed goes out again: at once the first time, then with growing pauses, so that a
@@ -37,7 +42,7 @@ pub fn resend(attempts: u16, dice: f64) -> Option<Duration> {
     (attempts > 1).then(|| rung(RESEND, u32::from(attempts) - 2, dice))
 }
 
-/// Before the next connection: at once after the first failure, then 1 s growing to 60 s.
+/// Before an address is tried again: at once after the first failure, then 1 s growing to 60 s.
 pub fn reconnect(failures: u32, dice: f64) -> Option<Duration> {
     (failures > 1).then(|| rung(RECONNECT, failures - 2, dice))
 }
@@ -45,6 +50,25 @@ pub fn reconnect(failures: u32, dice: f64) -> Option<Duration> {
 /// Before a broken credential is probed again: 1 min growing to 1 h.
 pub fn credential_probe(failures: u32, dice: f64) -> Duration {
     rung(CREDENTIAL, failures.saturating_sub(1), dice)
+}
+
+/// Paces an app's connections: the first few at once, then one a second at most, whatever becomes of them.
+#[derive(Debug, Default)]
+pub struct Pace {
+    begun: u32,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    /// When the next one may be begun; `None` is any time.
+    pub fn next(&self) -> Option<Instant> {
+        self.last.filter(|_| self.begun >= CONNECTS_UNPACED).map(|last| last + CONNECT_EVERY)
+    }
+
+    /// One was begun.
+    pub fn begin(&mut self, now: Instant) {
+        (self.begun, self.last) = (self.begun.saturating_add(1), Some(now));
+    }
 }
 
 /// Pays for retries out of fresh traffic.
@@ -81,11 +105,11 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_their_cap_and_vary_by_half() {
-        assert_eq!(later(Pause::Service, 1, 1.0), Duration::from_millis(200));
-        assert_eq!(later(Pause::Service, 1, 0.0), Duration::from_millis(100));
-        assert_eq!(later(Pause::Service, 3, 1.0), Duration::from_millis(800));
-        assert_eq!(later(Pause::Service, u16::MAX, 1.0), Duration::from_secs(8));
-        assert_eq!(later(Pause::Token, 1, 0.0), Duration::from_secs(1));
+        assert_eq!(later(1, 1.0), Duration::from_millis(200));
+        assert_eq!(later(1, 0.0), Duration::from_millis(100));
+        assert_eq!(later(3, 1.0), Duration::from_millis(800));
+        assert_eq!(later(u16::MAX, 1.0), Duration::from_secs(8));
+        assert_eq!((token(1, 0.0), token(99, 1.0)), (Duration::from_secs(1), Duration::from_secs(300)));
     }
 
     #[test]
@@ -102,6 +126,18 @@ mod tests {
         assert_eq!(reconnect(99, 1.0), Some(Duration::from_secs(60)));
         assert_eq!(credential_probe(1, 1.0), Duration::from_secs(60));
         assert_eq!(credential_probe(99, 1.0), Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn after_three_connections_each_waits_a_second_for_the_one_before() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(pace.next(), None);
+            pace.begin(start);
+        }
+        assert_eq!(pace.next(), Some(start + Duration::from_secs(1)));
+        pace.begin(start + Duration::from_secs(60));
+        assert_eq!(pace.next(), Some(start + Duration::from_secs(61)), "no calm saves anything up");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::intake::Sent;
 use crate::events::{disconnection, feedback};
 use crate::model::{Batch, Disconnection, Feedback, Notification, Outcome, OutcomeKind, Reason};
 use crate::registry::App;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,6 +17,12 @@ pub struct Ticket {
     pub item: u32,
     /// Attempts begun so far.
     pub attempts: u16,
+    /// Its token's bucket, once routes need it; else [`Self::NO_BUCKET`].
+    pub bucket: u16,
+}
+
+impl Ticket {
+    pub const NO_BUCKET: u16 = u16::MAX;
 }
 
 /// The token is dead, and since when: Apple's milliseconds since the epoch, where it says so.
@@ -52,6 +58,8 @@ pub struct Job {
     unsettled: usize,
     /// Apple's last "not now" for items that wait to be sent again.
     said: HashMap<u32, (u16, Option<Reason>)>,
+    /// Items sent again though Apple may have got them before.
+    risked: HashSet<u32>,
     reply: oneshot::Sender<Sent>,
     _held: [Held; 2],
 }
@@ -76,6 +84,7 @@ impl Job {
             outcomes: vec![None; count],
             unsettled: count,
             said: HashMap::new(),
+            risked: HashSet::new(),
             reply,
             _held: held,
         }
@@ -99,6 +108,17 @@ impl Job {
     /// Apple's last "not now" for this item.
     pub fn said(&mut self, item: u32) -> Option<(u16, Option<Reason>)> {
         self.said.remove(&item)
+    }
+
+    /// Apple may have got this item, and it is sent again nevertheless.
+    pub fn risk(&mut self, item: u32) {
+        self.risked.insert(item);
+    }
+
+    /// How an item ends, if its last attempt says `kind`: what Apple may have got, no later attempt can deny.
+    pub fn end_of(&self, item: u32, kind: OutcomeKind) -> OutcomeKind {
+        let denies = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Expired);
+        if denies && self.risked.contains(&item) { OutcomeKind::Unknown } else { kind }
     }
 
     pub fn item(&self, item: u32) -> &Notification {

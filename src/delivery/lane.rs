@@ -1,12 +1,19 @@
 //! A lane: the one task that owns an app's sending, from its queue to the sockets. A batch comes in as one message and
 //! goes out as one; between them nothing is shared, locked or allocated for a single notification.
 
+mod addresses;
+mod dialer;
+mod health;
 mod judge;
 mod link;
 mod pool;
+mod routes;
+mod throttle;
 mod work;
 
-pub use pool::Gateway;
+pub use dialer::Gateway;
+pub use health::Trouble;
+pub use pool::REQUESTS_PER_CONNECTION_MAX;
 
 use super::job::{Job, Records};
 use super::metrics::{Metrics, Tally};
@@ -47,21 +54,20 @@ pub struct Lane {
     pool: Pool,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
-    last_job: Instant,
 }
 
 impl Lane {
-    pub fn new(inbox: mpsc::Receiver<Job>, app: Arc<App>, gateway: Gateway, parts: Parts) -> Self {
+    /// `requests_max`: after so many a connection is replaced.
+    pub fn new(inbox: mpsc::Receiver<Job>, app: Arc<App>, gateway: Gateway, requests_max: u32, parts: Parts) -> Self {
         let now = Now { instant: Instant::now(), unix: parts.clock.unix_time() };
         let tally = Tally::new(parts.metrics.clone());
         Self {
             inbox,
             closed: false,
             work: Work::new(now, tally),
-            pool: Pool::new(gateway, app),
+            pool: Pool::new(gateway, app, requests_max),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
-            last_job: now.instant,
         }
     }
 
@@ -90,13 +96,14 @@ impl Lane {
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
         }
-        let broken = self.work.broken.is_some_and(|broken| broken.until > self.work.now.instant);
-        if broken || !self.pool.has_credential() {
-            self.work.fail_waiting(NodeReason::CredentialError);
+        if self.pool.has_credential() {
+            self.work.end_what_is_stopped();
+        } else {
+            self.work.end_all(NodeReason::CredentialError);
         }
         moved |= self.pool.turn(cx, &mut self.work);
         self.finish_jobs();
-        self.work.tally.flush(self.pool.in_flight());
+        self.work.tally.flush(self.pool.in_flight(), self.work.health.trouble());
         moved
     }
 
@@ -107,18 +114,17 @@ impl Lane {
                 Poll::Ready(Some(job)) => {
                     self.pool.serve(&job.app, &mut self.work);
                     self.work.accept(job);
-                    self.last_job = self.work.now.instant;
                     moved = true;
                 }
                 Poll::Ready(None) => self.closed = true,
                 Poll::Pending => break,
             }
         }
-        if self.work.is_empty() && self.work.now.instant.duration_since(self.last_job) >= IDLE_AFTER {
+        if self.work.is_empty() && self.work.now.instant.duration_since(self.work.last_job) >= IDLE_AFTER {
             self.inbox.close();
         }
         if self.closed && self.work.is_empty() {
-            self.pool.retire();
+            self.pool.finish();
         }
         moved
     }
@@ -151,7 +157,7 @@ impl Lane {
 
     /// Sleeps until something is due. `Ready` means that it is.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let idle = (!self.closed).then_some(self.last_job + IDLE_AFTER);
+        let idle = (!self.closed).then_some(self.work.last_job + IDLE_AFTER);
         let due = [self.work.next_time(), self.pool.next_time(&self.work), idle];
         let Some(due) = due.into_iter().flatten().min() else { return Poll::Pending };
         if self.timer.deadline() != due {

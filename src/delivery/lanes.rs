@@ -1,7 +1,7 @@
 //! The lanes of this node: one for each app with traffic, started on first use.
 
 use super::job::Job;
-use super::lane::{Gateway, Lane, Parts};
+use super::lane::{Gateway, Lane, Parts, REQUESTS_PER_CONNECTION_MAX};
 use crate::apns::connect::Connect;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
@@ -17,17 +17,19 @@ const INBOX_JOBS: usize = 1024;
 pub struct Apple {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
-    pub sandbox: Endpoint,
-    pub production: Endpoint,
+    /// One at least.
+    pub sandbox: Vec<Endpoint>,
+    /// One at least.
+    pub production: Vec<Endpoint>,
 }
 
 impl Apple {
     fn gateway(&self, environment: Environment) -> Gateway {
-        let endpoint = match environment {
+        let endpoints = match environment {
             Environment::Sandbox => self.sandbox.clone(),
             Environment::Production => self.production.clone(),
         };
-        Gateway { connect: Arc::clone(&self.connect), trust: Arc::clone(&self.trust), endpoint }
+        Gateway { connect: Arc::clone(&self.connect), trust: Arc::clone(&self.trust), endpoints }
     }
 }
 
@@ -43,13 +45,20 @@ pub enum NotTaken {
 pub struct Lanes {
     apple: Apple,
     parts: Parts,
+    requests_max: u32,
     /// `None` once the node drains.
     inboxes: RwLock<Option<HashMap<AppKey, mpsc::Sender<Job>>>>,
 }
 
 impl Lanes {
     pub fn new(apple: Apple, parts: Parts) -> Self {
-        Self { apple, parts, inboxes: RwLock::new(Some(HashMap::new())) }
+        let inboxes = RwLock::new(Some(HashMap::new()));
+        Self { apple, parts, requests_max: REQUESTS_PER_CONNECTION_MAX, inboxes }
+    }
+
+    /// Replaces each connection after so many requests, for tests of that.
+    pub fn with_requests_max(self, requests_max: u32) -> Self {
+        Self { requests_max, ..self }
     }
 
     /// Hands a job to its app's lane.
@@ -98,7 +107,8 @@ impl Lanes {
                 let sent = inbox.try_send(job);
                 inboxes.insert(app.key.clone(), inbox);
                 let gateway = self.apple.gateway(app.key.environment);
-                self.parts.drain.spawn("lane", Lane::new(jobs, app, gateway, self.parts.clone()).run());
+                let lane = Lane::new(jobs, app, gateway, self.requests_max, self.parts.clone());
+                self.parts.drain.spawn("lane", lane.run());
                 sent.map_err(|error| NotTaken::Full(Box::new(error.into_inner())))
             }
         }

@@ -1,5 +1,6 @@
 //! What delivery counts, in the field's terms. Lanes count in a [`Tally`] of their own and hand it over once a turn.
 
+use super::lane::Trouble;
 use crate::model::{OutcomeKind, Reason};
 use crate::telemetry;
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
@@ -16,6 +17,7 @@ pub struct Metrics {
     pub connect_failures: IntCounter,
     goaways: IntCounterVec,
     pub in_flight: IntGauge,
+    stopped: [IntGauge; 2],
 }
 
 impl Metrics {
@@ -35,6 +37,10 @@ impl Metrics {
             connect_failures: node.counter("connect_failures_total", "Connections to Apple that failed to open."),
             goaways: node.counters("goaways_total", "GOAWAY frames from Apple, by the reason they gave.", &["reason"]),
             in_flight: node.gauge("in_flight_requests", "Requests to Apple without an answer yet."),
+            stopped: [
+                node.gauge("credentials_refused", "Apps that are stopped because Apple refuses their credential."),
+                node.gauge("breakers_open", "Apps that are stopped because the gateway is in trouble."),
+            ],
         }
     }
 
@@ -51,11 +57,13 @@ pub struct Tally {
     reasons: HashMap<(OutcomeKind, &'static str), u64>,
     attempts: u64,
     in_flight: i64,
+    stopped: Option<Trouble>,
 }
 
 impl Tally {
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics, outcomes: [0; OutcomeKind::ALL.len()], reasons: HashMap::new(), attempts: 0, in_flight: 0 }
+        let outcomes = [0; OutcomeKind::ALL.len()];
+        Self { metrics, outcomes, reasons: HashMap::new(), attempts: 0, in_flight: 0, stopped: None }
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -73,8 +81,8 @@ impl Tally {
         }
     }
 
-    /// Hands the counts over; `in_flight` is what this lane has without an answer now.
-    pub fn flush(&mut self, in_flight: usize) {
+    /// Hands the counts over; `in_flight` is what this lane has without an answer now, `stopped` what stops its app.
+    pub fn flush(&mut self, in_flight: usize, stopped: Option<Trouble>) {
         for (kind, count) in self.outcomes.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             self.metrics.outcomes[kind].inc_by(std::mem::take(count));
         }
@@ -89,11 +97,17 @@ impl Tally {
             self.metrics.in_flight.add(in_flight - self.in_flight);
             self.in_flight = in_flight;
         }
+        if stopped != self.stopped {
+            let gauge = |trouble: Trouble| &self.metrics.stopped[trouble as usize];
+            self.stopped.into_iter().for_each(|trouble| gauge(trouble).dec());
+            stopped.into_iter().for_each(|trouble| gauge(trouble).inc());
+            self.stopped = stopped;
+        }
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.flush(0);
+        self.flush(0, None);
     }
 }

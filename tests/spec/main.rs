@@ -4,4 +4,5 @@ mod credentials;
 mod http2_foreign;
 mod ledger;
 mod main_path;
+mod reaching_apple;
 mod support;

@@ -1,8 +1,10 @@
 //! What several specs need.
 
 pub mod client;
+pub mod connect_proxy;
 pub mod foreign;
 pub mod forms;
+pub mod tls_server;
 pub mod world;
 
 /// Whether the long forms were asked for (`tests/run --full`).

@@ -1,12 +1,14 @@
 //! Carries out verdicts: what each answer, and each end without one, does to a lane's work.
 
-use super::work::{Broken, Work};
-use crate::apns::http2::{Answer, End};
-use crate::apns::response;
+use super::throttle::fingerprint;
+use super::work::Work;
+use crate::apns::http2::{Answer, End, Processed};
+use crate::apns::response::{self, Response};
 use crate::delivery::backoff;
 use crate::delivery::job::Ticket;
-use crate::delivery::verdict::{self, Beyond, Fate};
+use crate::delivery::verdict::{self, Beyond, Fate, Pause};
 use crate::model::{NodeReason, OutcomeKind, Reason};
+use std::fmt::Display;
 use std::time::Duration;
 
 impl Work {
@@ -14,43 +16,92 @@ impl Work {
     #[must_use]
     pub fn answered(&mut self, ticket: Ticket, answer: &Answer<'_>) -> bool {
         if answer.status == 200 {
-            self.broken = None;
+            self.health.answered();
+            self.judged(ticket);
+            if !self.throttle.is_empty() {
+                self.throttle.accepted(fingerprint(self.token(ticket)));
+            }
             self.settle(ticket, OutcomeKind::Accepted, Some(200), None);
             return false;
         }
         let response = response::read(answer);
         let verdict = verdict::answered(&response, ticket.attempts);
-        if verdict.beyond == Beyond::CredentialBroken {
-            self.credential_failed(response.reason.clone());
-        }
+        self.weigh(ticket, &response, verdict.beyond, verdict.fate);
         match verdict.fate {
             Fate::Done(_) if verdict.beyond == Beyond::DeadToken => self.settle_dead(ticket, response),
             Fate::Done(kind) => self.settle(ticket, kind, Some(response.status), response.reason),
             Fate::Resend => {
-                self.job(ticket).heard(ticket.item, response.status, response.reason);
-                self.resend(ticket, NodeReason::GoneAway);
-            }
-            Fate::Later(pause) => {
-                let asked = Duration::from_secs(response.retry_after_seconds.unwrap_or(0).into());
-                let pause = backoff::later(pause, ticket.attempts, fastrand::f64()).max(asked);
-                self.job(ticket).heard(ticket.item, response.status, response.reason);
+                self.heard(ticket, response);
                 if self.budget.spend() {
-                    self.postpone(ticket, pause, NodeReason::BreakerOpen);
+                    self.resend(ticket, NodeReason::GoneAway);
                 } else {
-                    self.give_up(ticket, NodeReason::BreakerOpen);
+                    self.give_up(ticket, NodeReason::GoneAway);
                 }
             }
+            Fate::Later(pause) => self.not_now(ticket, response, pause),
         }
         verdict.beyond == Beyond::LeaveConnection
     }
 
-    /// An attempt ended without an answer.
+    /// What an answer says of the app as a whole.
+    fn weigh(&mut self, ticket: Ticket, response: &Response, beyond: Beyond, fate: Fate) {
+        if beyond == Beyond::CredentialBroken {
+            self.credential_failed(&response.reason.as_ref().map_or("no reason given", Reason::as_str));
+        } else if response.status >= 500 {
+            if self.health.service_failed(self.now.instant) {
+                tracing::error!(
+                    status = response.status,
+                    "most of Apple's answers are 5xx: stopped until a probe is judged"
+                );
+            }
+            return;
+        }
+        self.health.answered();
+        if fate == Fate::Done(OutcomeKind::Rejected) {
+            self.judged(ticket);
+        }
+    }
+
+    fn judged(&mut self, ticket: Ticket) {
+        if self.health.judged(ticket) {
+            tracing::info!("Apple judges this app's notifications again");
+        }
+    }
+
+    fn not_now(&mut self, ticket: Ticket, response: Response, pause: Pause) {
+        let now = self.now.instant;
+        let asked = Duration::from_secs(response.retry_after_seconds.unwrap_or(0).into());
+        let pause = match pause {
+            Pause::Service => backoff::later(ticket.attempts, fastrand::f64()).max(asked),
+            Pause::Token => {
+                let token = fingerprint(self.token(ticket));
+                self.throttle.rejected(token, asked, now, fastrand::f64()).duration_since(now)
+            }
+        };
+        self.heard(ticket, response);
+        if self.budget.spend() {
+            self.postpone(ticket, pause, NodeReason::BreakerOpen.into());
+        } else {
+            self.give_up(ticket, NodeReason::BreakerOpen);
+        }
+    }
+
+    fn heard(&mut self, ticket: Ticket, response: Response) {
+        self.job(ticket).heard(ticket.item, response.status, response.reason);
+    }
+
+    /// An attempt ended without an answer. What is resent is free once and then paid for like any retry: a peer that takes
+    /// nothing must not multiply the traffic.
     pub fn unanswered(&mut self, ticket: Ticket, end: &End) {
         let retry_unknown = self.job(ticket).retry_unknown;
         let (verdict, reason) = verdict::unanswered(end, retry_unknown);
+        if verdict.fate == Fate::Resend && end.processed == Processed::Maybe {
+            self.job(ticket).risk(ticket.item);
+        }
         match verdict.fate {
             Fate::Done(kind) => self.settle(ticket, kind, None, Some(reason.into())),
-            Fate::Resend | Fate::Later(_) => self.resend(ticket, reason),
+            Fate::Resend | Fate::Later(_) if ticket.attempts <= 1 || self.budget.spend() => self.resend(ticket, reason),
+            Fate::Resend | Fate::Later(_) => self.give_up(ticket, reason),
         }
     }
 
@@ -63,14 +114,9 @@ impl Work {
     }
 
     /// The credential does not work: what waits is told at once, and only a rare probe goes out from now on.
-    pub fn credential_failed(&mut self, reason: Option<Reason>) {
-        if self.broken.is_some_and(|broken| broken.until > self.now.instant) {
-            return;
+    pub fn credential_failed(&mut self, why: &dyn Display) {
+        if self.health.credential_failed(self.now.instant, fastrand::f64) {
+            tracing::error!(reason = %why, "Apple refuses the app's credential: re-provision it");
         }
-        let failures = self.broken.map_or(1, |broken| broken.failures + 1);
-        let until = self.now.instant + backoff::credential_probe(failures, fastrand::f64());
-        let reason = reason.as_ref().map_or("no reason given", Reason::as_str);
-        tracing::error!(reason, failures, "Apple refuses the app's credential: re-provision it");
-        self.broken = Some(Broken { until, failures });
     }
 }

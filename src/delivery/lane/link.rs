@@ -1,9 +1,9 @@
 //! One connection as its lane uses it: the provider token it speaks with, and what its events do to the lane's work.
 
+use super::dialer::Dialed;
+use super::routes::LinkId;
 use super::work::{Now, Work};
-use crate::apns::connect::Transport;
 use crate::apns::connection::{Connection, Over};
-use crate::apns::endpoint::Endpoint;
 use crate::apns::http2::{Blocked, Event, Processed};
 use crate::apns::request::Heads;
 use crate::apns::response;
@@ -12,6 +12,7 @@ use crate::delivery::job::Ticket;
 use crate::model::{AppleReason, NodeReason, Reason};
 use crate::registry::App;
 use std::io;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,7 +22,12 @@ const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
 /// See the module.
 pub struct Link {
+    pub id: LinkId,
+    pub address: SocketAddr,
     connection: Connection<Ticket>,
+    /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
+    full: bool,
+    last_used: Instant,
     /// The provider token's 30-minute bucket, and since when it is used here.
     token: Option<(u64, Instant)>,
     books: Books,
@@ -33,6 +39,8 @@ struct Books {
     /// Attempts that ended without anyone knowing whether Apple has them.
     lost: u32,
     answered: bool,
+    /// And it accepted something: a token connection may widen from then on.
+    accepted: bool,
     /// An answer said that another connection would do better.
     leave: bool,
     /// Why Apple said GOAWAY, where it did.
@@ -55,7 +63,8 @@ enum Then {
 }
 
 impl Link {
-    pub fn new(io: Box<dyn Transport>, endpoint: &Endpoint, app: &App, now: Now) -> Self {
+    pub fn new(id: LinkId, dialed: Dialed, app: &App, now: Now) -> Self {
+        let Dialed { endpoint, address, transport } = dialed;
         let (authorization, token) = match &*app.credential {
             Credential::Certificate(_) | Credential::Unusable { .. } => (None, None),
             Credential::Token(key) => {
@@ -64,7 +73,13 @@ impl Link {
             }
         };
         let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
-        Self { connection: Connection::new(io, heads, now.instant), token, books: Books::default() }
+        let connection = Connection::new(transport, heads, now.instant);
+        Self { id, address, connection, full: false, last_used: now.instant, token, books: Books::default() }
+    }
+
+    /// What is in flight here.
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        self.connection.tags().copied()
     }
 
     /// Requests without an answer.
@@ -77,9 +92,39 @@ impl Link {
         self.connection.is_leaving()
     }
 
+    /// Whether new work may go here now or soon.
+    pub fn is_serving(&self) -> bool {
+        !self.is_leaving() && !self.connection.is_in_doubt()
+    }
+
+    /// Whether Apple's SETTINGS came.
+    pub fn is_ready(&self) -> bool {
+        self.connection.is_ready()
+    }
+
+    /// Whether more waits than this connection can take now.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Requests begun so far.
+    pub fn requests(&self) -> u32 {
+        self.connection.requests()
+    }
+
+    /// Since when nothing was sent or waits for an answer here; the time of the last request.
+    pub fn idle_since(&self) -> Option<Instant> {
+        (self.open() == 0).then_some(self.last_used)
+    }
+
     /// Whether Apple ever answered anything here.
     pub fn has_answered(&self) -> bool {
         self.books.answered
+    }
+
+    /// Whether Apple ever accepted anything here.
+    pub fn has_accepted(&self) -> bool {
+        self.books.accepted
     }
 
     /// Takes no new work.
@@ -106,7 +151,8 @@ impl Link {
             Poll::Ready(Err(error)) => return (true, Some(Over::Broken(error))),
             Poll::Pending => false,
         };
-        if !self.is_leaving() && work.is_waiting() {
+        self.full = false;
+        if !self.is_leaving() && work.is_waiting_for(self.id) {
             self.renew_token(app, work.now);
             moved |= self.fill(work);
         }
@@ -127,6 +173,7 @@ impl Link {
         let Self { connection, mut books, .. } = self;
         connection.close(|event| books.note(event, work, Then::Retry));
         let otherwise = match over {
+            over if over.refuses_certificate() => NodeReason::CredentialError,
             Over::Drained => NodeReason::GoneAway,
             Over::Closed | Over::Broken(_) | Over::Silent | Over::Fault(_) => NodeReason::ConnectionLost,
         };
@@ -147,25 +194,23 @@ impl Link {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
             let now = work.now.instant;
-            let Some((ticket, job)) = work.peek() else { break };
-            let next = Ticket { attempts: ticket.attempts.saturating_add(1), ..ticket };
-            match self.connection.send(&job.batch, job.item(ticket.item), next, now) {
+            let Some((pick, job)) = work.pick(self.id) else { return sent };
+            let ticket = Ticket { attempts: pick.ticket.attempts.saturating_add(1), ..pick.ticket };
+            match self.connection.send(&job.batch, job.item(ticket.item), ticket, now) {
                 Ok(()) => {
-                    work.advance(ticket);
-                    work.tally.attempt();
-                    sent = true;
+                    work.begun(pick, self.id);
+                    (self.last_used, sent) = (now, true);
                 }
-                Err((_, Blocked::HeadersTooLarge)) => {
-                    work.advance(ticket);
-                    work.give_up(ticket, NodeReason::HeadersTooLarge);
-                }
+                Err((_, Blocked::HeadersTooLarge)) => work.refuse(pick, NodeReason::HeadersTooLarge),
                 Err((_, Blocked::IdsUsedUp)) => {
                     self.retire();
-                    break;
+                    return sent;
                 }
-                Err(_) => break,
+                Err((_, Blocked::ConnectionWindow | Blocked::StreamWindow)) => break,
+                Err(_) => return sent,
             }
         }
+        self.full = self.is_ready() && work.is_waiting_for(self.id);
         sent
     }
 
@@ -188,10 +233,13 @@ impl Books {
         match event {
             Event::Answered { tag, answer } => {
                 self.answered = true;
+                self.accepted |= answer.status == 200;
+                work.landed(tag);
                 self.leave |= work.answered(tag, &answer);
             }
             Event::Ended { tag, end } => {
                 self.lost += u32::from(end.processed == Processed::Maybe);
+                work.landed(tag);
                 match then {
                     Then::Retry => work.unanswered(tag, &end),
                     Then::Stop => work.cut_off(tag, &end),
@@ -218,8 +266,8 @@ fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) -> Option<Reas
     tracing::info!(last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());
     let credential = [AppleReason::BadCertificate, AppleReason::BadCertificateEnvironment];
-    if credential.iter().any(|bad| reason == Some(Reason::Apple(*bad))) {
-        work.credential_failed(reason.clone());
+    if let Some(bad) = credential.into_iter().find(|bad| reason == Some(Reason::Apple(*bad))) {
+        work.credential_failed(&bad.as_str());
     }
     reason
 }

@@ -1,44 +1,62 @@
-//! A lane's connections: which takes new work, which only finish what they have, and when another is opened.
+//! A lane's connections: which take new work, which only finish what they have, when another is opened or one closed.
+//!
+//! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have no
+//! room for. One is opened where none takes work, and, as long as all are full, one after the other.
 
+use super::dialer::{Dialed, Dialer, Gateway};
 use super::link::{Epitaph, Link};
+use super::routes::LinkId;
 use super::work::Work;
-use crate::apns::connect::{Connect, ConnectError, Connecting};
+use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
-use crate::apns::endpoint::Endpoint;
-use crate::apns::trust::Trust;
-use crate::delivery::backoff;
 use crate::events::disconnection;
 use crate::registry::App;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Connections of one app, those that are leaving included.
+const CONNECTIONS_MAX: usize = 16;
+/// All connections must be full for this long before another is opened.
+const FULL_FOR: Duration = Duration::from_millis(100);
+/// Within this time of the last batch a connection is replaced even if nothing waits.
+const LATELY: Duration = Duration::from_secs(60);
+/// A connection beyond the first is closed when it was not needed for this long.
+const SURPLUS_FOR: Duration = Duration::from_secs(3600);
+/// A connection is replaced this many requests (2^20) before its stream ids, 2^30, are used up.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = (1 << 30) - (1 << 20);
 /// Read at once; as much as a TLS record holds.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// What opening a connection needs besides the app.
-pub struct Gateway {
-    pub connect: Arc<dyn Connect>,
-    pub trust: Arc<Trust>,
-    pub endpoint: Endpoint,
-}
-
 /// See the module.
 pub struct Pool {
-    gateway: Gateway,
     app: Arc<App>,
+    dialer: Dialer,
+    /// In the order in which they were opened.
     links: Vec<Link>,
-    connecting: Option<Connecting>,
-    /// Connections in a row that came to nothing.
-    failures: u32,
-    retry_at: Option<Instant>,
+    next_link: LinkId,
+    requests_max: u32,
+    /// Since when all connections have been full.
+    full_since: Option<Instant>,
+    /// No more work will come.
+    finishing: bool,
     scratch: Vec<u8>,
 }
 
 impl Pool {
-    pub fn new(gateway: Gateway, app: Arc<App>) -> Self {
-        Self { gateway, app, links: Vec::new(), connecting: None, failures: 0, retry_at: None, scratch: Vec::new() }
+    pub fn new(gateway: Gateway, app: Arc<App>, requests_max: u32) -> Self {
+        Self {
+            app,
+            dialer: Dialer::new(gateway),
+            links: Vec::new(),
+            next_link: 0,
+            requests_max,
+            full_since: None,
+            finishing: false,
+            scratch: Vec::new(),
+        }
     }
 
     /// Works for this provisioning of the app from now on; what is in flight finishes under the old one.
@@ -47,9 +65,8 @@ impl Pool {
             return;
         }
         self.app = Arc::clone(app);
-        self.connecting = None;
-        (self.failures, self.retry_at) = (0, None);
-        work.broken = None;
+        self.dialer.reset();
+        work.health.reset();
         self.retire();
     }
 
@@ -58,8 +75,13 @@ impl Pool {
         self.app.credential.unusable().is_none()
     }
 
-    /// No connection takes new work any more.
-    pub fn retire(&mut self) {
+    /// No connection takes new work any more, and none is opened without need.
+    pub fn finish(&mut self) {
+        self.finishing = true;
+        self.retire();
+    }
+
+    fn retire(&mut self) {
         self.links.iter_mut().for_each(Link::retire);
     }
 
@@ -80,27 +102,98 @@ impl Pool {
     /// One round over all connections: whether anything moved.
     pub fn turn(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
         let mut moved = self.open(cx, work);
+        self.reroute(work);
         if !self.links.is_empty() {
             self.scratch.resize(SCRATCH_BYTES, 0);
         }
         let mut at = 0;
         while at < self.links.len() {
-            let (step, over) = self.links[at].turn(cx, &self.app, &mut self.scratch, work);
+            let link = &mut self.links[at];
+            let (answered, leaving) = (link.has_answered(), link.is_leaving());
+            let (step, over) = link.turn(cx, &self.app, &mut self.scratch, work);
             moved |= step;
-            if self.links[at].has_answered() {
-                (self.failures, self.retry_at) = (0, None);
+            if !answered && link.has_answered() {
+                self.dialer.succeeded(link.address);
+                work.health.connected();
             }
+            let left = !leaving && link.is_leaving();
             match over {
-                Some(over) => self.close(at, &over, work),
-                None => at += 1,
+                Some(over) => self.close(at, !leaving, &over, work),
+                None => {
+                    if left {
+                        self.left(at, work);
+                    }
+                    at += 1;
+                }
             }
         }
+        self.dismiss(work);
+        moved |= self.reroute(work);
+        let full = work.is_waiting() && self.is_full();
+        self.full_since = full.then(|| self.full_since.unwrap_or(work.now.instant));
+        moved | work.routes.take_moved()
+    }
+
+    /// Lets go of connections that are of no more use: those of a credential that does not work, those whose stream ids
+    /// come to an end and whose replacement is there, those not needed for long.
+    fn dismiss(&mut self, work: &mut Work) {
+        let (now, requests_max) = (work.now.instant, self.requests_max);
+        if work.health.must_reconnect(now) {
+            self.retire();
+        }
+        let is_spent = |link: &Link| link.requests() >= requests_max;
+        if self.links.iter().any(|link| link.is_serving() && link.is_ready() && !is_spent(link)) {
+            self.links.iter_mut().filter(|link| is_spent(link)).for_each(Link::retire);
+        }
+        if self.surplus_at().is_some_and(|at| at <= now) {
+            let idle = self.links.iter_mut().filter(|link| link.is_serving() && link.idle_since().is_some());
+            idle.min_by_key(|link| link.idle_since()).into_iter().for_each(Link::retire);
+        }
+    }
+
+    /// When one of several connections is to be closed for want of work.
+    fn surplus_at(&self) -> Option<Instant> {
+        let serving = || self.links.iter().filter(|link| link.is_serving());
+        let idle = serving().filter_map(Link::idle_since).min().filter(|_| serving().count() > 1);
+        idle.map(|since| since + SURPLUS_FOR)
+    }
+
+    /// Tells the routes which connections take work: whether anything waits for other ones now.
+    fn reroute(&mut self, work: &mut Work) -> bool {
+        let taking = || self.links.iter().filter(|link| !link.is_leaving()).map(|link| link.id);
+        if work.routes.knows(taking()) {
+            return false;
+        }
+        let in_flight: Vec<(LinkId, u16)> = if work.routes.is_active() {
+            Vec::new()
+        } else {
+            let tickets =
+                |link: &'_ Link| link.tickets().map(|ticket| (link.id, work.bucket_of(ticket))).collect::<Vec<_>>();
+            self.links.iter().flat_map(tickets).collect()
+        };
+        let taking: Vec<LinkId> = taking().collect();
+        let back = work.routes.set(&taking, || in_flight.into_iter());
+        let moved = !back.is_empty();
+        work.put_back(back);
         moved
     }
 
-    fn close(&mut self, at: usize, over: &Over, work: &mut Work) {
-        let link = self.links.swap_remove(at);
-        let useless = !link.has_answered();
+    /// A connection takes no new work any more; if it never was of use, its address is to blame.
+    fn left(&mut self, at: usize, work: &mut Work) {
+        let link = &self.links[at];
+        if !link.has_answered() {
+            self.dialer.failed(link.address, work.now.instant);
+            self.count_failure(work);
+        }
+    }
+
+    fn close(&mut self, at: usize, is_sudden: bool, over: &Over, work: &mut Work) {
+        if over.refuses_certificate() {
+            work.credential_failed(over);
+        } else if is_sudden {
+            self.left(at, work);
+        }
+        let link = self.links.remove(at);
         let Epitaph { affected, reason } = link.close(over, work);
         work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, affected, work.now.unix));
         work.tally.metrics().connections.dec();
@@ -108,64 +201,77 @@ impl Pool {
             Over::Drained => tracing::debug!(app = %self.app.key, "connection to Apple drained"),
             over => tracing::warn!(app = %self.app.key, %over, affected, "connection to Apple ended"),
         }
-        if useless {
-            self.failed(work.now.instant);
-        }
     }
 
-    /// Opens a connection where work waits and none takes it.
+    /// Goes on opening a connection, or begins to, where one is needed: whether anything moved.
     fn open(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
-        if self.connecting.is_none() && self.wants_connection(work) {
-            self.begin_to_connect(work);
-        }
-        let Some(connecting) = &mut self.connecting else { return false };
-        let Poll::Ready(outcome) = connecting.as_mut().poll(cx) else { return false };
-        self.connecting = None;
-        match outcome {
-            Ok(io) => {
-                work.tally.metrics().connects.inc();
-                work.tally.metrics().connections.inc();
-                self.links.push(Link::new(io, &self.gateway.endpoint, &self.app, work.now));
+        let now = work.now.instant;
+        if !self.dialer.is_busy() {
+            if self.open_at(work).is_none_or(|at| now < at) {
+                return false;
             }
+            self.dialer.begin();
+        }
+        let in_use: Vec<SocketAddr> = self.links.iter().map(|link| link.address).collect();
+        let Poll::Ready(outcome) = self.dialer.poll(cx, &self.app, &in_use, now) else { return false };
+        match outcome {
+            Ok(dialed) => self.opened(dialed, work),
             Err(error) => self.refused(&error, work),
         }
         true
     }
 
-    fn begin_to_connect(&mut self, work: &mut Work) {
-        let Gateway { connect, trust, endpoint } = &self.gateway;
-        match trust.client_config(endpoint, &self.app.credential) {
-            Ok(tls) => {
-                let timeout = Duration::from_secs(self.app.timeout_seconds.into());
-                self.connecting = Some(connect.connect(endpoint, Arc::new(tls), timeout));
-            }
-            Err(error) => self.refused(&error.into(), work),
-        }
-    }
-
-    fn wants_connection(&self, work: &Work) -> bool {
-        !self.is_serving() && work.is_waiting() && self.retry_at.is_none_or(|at| at <= work.now.instant)
-    }
-
-    fn is_serving(&self) -> bool {
-        self.links.iter().any(|link| !link.is_leaving())
+    fn opened(&mut self, dialed: Dialed, work: &mut Work) {
+        work.tally.metrics().connects.inc();
+        work.tally.metrics().connections.inc();
+        let id = self.next_link;
+        self.next_link = id.wrapping_add(1);
+        self.links.push(Link::new(id, dialed, &self.app, work.now));
+        self.full_since = None;
     }
 
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
-        self.failed(work.now.instant);
+        if error.is_credential() {
+            work.credential_failed(error);
+        } else {
+            self.count_failure(work);
+        }
     }
 
-    fn failed(&mut self, now: Instant) {
-        self.failures += 1;
-        self.retry_at = backoff::reconnect(self.failures, fastrand::f64()).map(|pause| now + pause);
+    fn count_failure(&mut self, work: &mut Work) {
+        if work.health.connect_failed(work.now.instant, self.dialer.ready_at()) {
+            tracing::error!(app = %self.app.key, "Apple is out of reach: stopped until a connection is of use");
+        }
+    }
+
+    /// When the next connection is to be begun; `None` while none is needed or one is being opened. A token connection
+    /// starts with one stream, so that a new one must have accepted something before it can be called full.
+    fn open_at(&self, work: &Work) -> Option<Instant> {
+        let now = work.now.instant;
+        let is_young = |link: &Link| link.is_serving() && link.requests() < self.requests_max;
+        let needed = if self.links.iter().any(is_young) {
+            let mut serving = self.links.iter().filter(|link| link.is_serving());
+            let may_widen = self.links.len() < CONNECTIONS_MAX && serving.all(Link::has_accepted);
+            self.full_since.filter(|_| may_widen)? + FULL_FOR
+        } else {
+            let lately = !self.finishing && now < work.last_job + LATELY;
+            (lately || work.is_waiting()).then_some(now)?
+        };
+        let may = self.dialer.ready_at().max(work.health.opens_at());
+        Some(may.map_or(needed, |may| needed.max(may)))
+    }
+
+    fn is_full(&self) -> bool {
+        let mut serving = self.links.iter().filter(|link| link.is_serving()).peekable();
+        serving.peek().is_some() && serving.all(Link::is_full)
     }
 
     /// When a turn is due even if no socket wakes the lane.
     pub fn next_time(&self, work: &Work) -> Option<Instant> {
-        let idle = self.connecting.is_none() && !self.is_serving() && work.is_waiting();
-        let retry = self.retry_at.filter(|_| idle);
-        self.links.iter().filter_map(Link::next_time).chain(retry).min()
+        let open = if self.dialer.is_busy() { None } else { self.open_at(work) };
+        let links = self.links.iter().filter_map(Link::next_time);
+        links.chain(open).chain(self.surplus_at()).min()
     }
 }

@@ -1,10 +1,13 @@
 //! What a lane has to do: its jobs, what waits to be sent in which order, and how each item is settled. No I/O.
 
+use super::health::Health;
+use super::routes::{LinkId, Routes, bucket};
+use super::throttle::{Throttle, fingerprint};
 use crate::apns::response::Response;
 use crate::delivery::backoff::{self, Budget};
 use crate::delivery::job::{DeadSince, Job, Ticket};
 use crate::delivery::metrics::Tally;
-use crate::model::{Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
+use crate::model::{AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -18,12 +21,20 @@ pub struct Now {
     pub unix: f64,
 }
 
-/// Why nothing is sent at present.
+/// Where an item waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    /// For this connection.
+    Held(LinkId),
+    Again,
+    Fresh,
+}
+
+/// What a connection may send next.
 #[derive(Debug, Clone, Copy)]
-pub struct Broken {
-    /// When one more attempt may be made.
-    pub until: Instant,
-    pub failures: u32,
+pub struct Pick {
+    pub ticket: Ticket,
+    place: Place,
 }
 
 /// See the module.
@@ -31,10 +42,12 @@ pub struct Work {
     pub now: Now,
     pub tally: Tally,
     pub budget: Budget,
-    /// The app's credential does not work.
-    pub broken: Option<Broken>,
+    pub health: Health,
+    pub throttle: Throttle,
+    pub routes: Routes,
     /// Ends of connections, to be written to the log.
     pub incidents: Vec<Disconnection>,
+    pub last_job: Instant,
     identifiers: u32,
     jobs: slab::Slab<Job>,
     /// Jobs with items that no attempt was made for, in order of arrival.
@@ -52,8 +65,11 @@ impl Work {
             now,
             tally,
             budget: Budget::default(),
-            broken: None,
+            health: Health::new(now.instant),
+            throttle: Throttle::default(),
+            routes: Routes::default(),
             incidents: Vec::new(),
+            last_job: now.instant,
             identifiers: 1,
             jobs: slab::Slab::new(),
             fresh: VecDeque::new(),
@@ -66,6 +82,7 @@ impl Work {
 
     /// Takes a job in.
     pub fn accept(&mut self, mut job: Job) {
+        self.last_job = self.now.instant;
         job.first_identifier = self.identifiers;
         self.identifiers = self.identifiers.wrapping_add(job.batch.len() as u32);
         if job.is_finished() {
@@ -87,47 +104,125 @@ impl Work {
         self.jobs.is_empty()
     }
 
-    /// What to send next, without taking it. Items whose `expiry` has passed end here.
-    pub fn peek(&mut self) -> Option<(Ticket, &Job)> {
-        let ticket = loop {
-            let ticket = self.front()?;
-            let job = &self.jobs[ticket.job as usize];
-            let expiry = job.item(ticket.item).expiry;
-            if !expiry.is_some_and(|at| at != 0 && (at as f64) <= self.now.unix) {
-                break ticket;
+    /// What `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose token rests
+    /// wait, and those that must go to another connection are held for it.
+    pub fn pick(&mut self, link: LinkId) -> Option<(Pick, &Job)> {
+        if self.health.is_shut(self.now.instant) {
+            return None;
+        }
+        let pick = loop {
+            let held = self.routes.first(link).map(|ticket| Pick { ticket, place: Place::Held(link) });
+            let mut pick = held.or_else(|| self.front())?;
+            let Ticket { job, item, .. } = pick.ticket;
+            let expiry = self.jobs[job as usize].item(item).expiry;
+            if expiry.is_some_and(|at| at != 0 && (at as f64) <= self.now.unix) {
+                self.take(pick);
+                self.leave(pick);
+                self.settle(pick.ticket, OutcomeKind::Expired, None, Some(NodeReason::Expired.into()));
+                continue;
             }
-            self.advance(ticket);
-            self.settle(ticket, OutcomeKind::Expired, None, Some(NodeReason::Expired.into()));
+            if !self.throttle.is_empty()
+                && let Some(until) = self.throttle.rests(fingerprint(self.token(pick.ticket)), self.now.instant)
+            {
+                self.take(pick);
+                self.leave(pick);
+                self.postpone_until(pick.ticket, until, AppleReason::TooManyRequests.into());
+                continue;
+            }
+            if self.routes.is_active() && pick.place != Place::Held(link) {
+                pick.ticket.bucket = bucket(self.token(pick.ticket));
+                if let Some(owner) = self.routes.owner(pick.ticket.bucket, link) {
+                    self.take(pick);
+                    self.routes.hold(owner, pick.ticket);
+                    continue;
+                }
+            }
+            break pick;
         };
-        Some((ticket, &self.jobs[ticket.job as usize]))
+        Some((pick, &self.jobs[pick.ticket.job as usize]))
     }
 
-    fn front(&self) -> Option<Ticket> {
-        if let Some(ticket) = self.again.front() {
-            return Some(*ticket);
+    /// Whether `link` has anything to send now.
+    pub fn is_waiting_for(&self, link: LinkId) -> bool {
+        self.is_waiting() || self.routes.first(link).is_some()
+    }
+
+    /// Whether anything waits that any connection may send now.
+    pub fn is_waiting(&self) -> bool {
+        self.front().is_some()
+    }
+
+    fn front(&self) -> Option<Pick> {
+        if let Some(&ticket) = self.again.front() {
+            return Some(Pick { ticket, place: Place::Again });
         }
         let job = *self.fresh.front()?;
         let item = self.jobs[job as usize].fresh()?;
-        Some(Ticket { job, item, attempts: 0 })
+        let ticket = Ticket { job, item, attempts: 0, bucket: Ticket::NO_BUCKET };
+        Some(Pick { ticket, place: Place::Fresh })
     }
 
-    /// Takes what [`Self::peek`] gave: it is on its way, or has ended.
-    pub fn advance(&mut self, ticket: Ticket) {
-        if self.again.front() == Some(&ticket) {
-            self.again.pop_front();
-            return;
+    /// What [`Self::pick`] gave is on its way over `link`.
+    pub fn begun(&mut self, pick: Pick, link: LinkId) {
+        self.take(pick);
+        // What was held counts for its bucket already.
+        if !matches!(pick.place, Place::Held(_)) {
+            self.routes.enter(pick.ticket.bucket, link);
         }
-        let job = &mut self.jobs[ticket.job as usize];
-        job.begin();
-        if job.fresh().is_none() {
-            self.fresh.pop_front();
+        if pick.ticket.attempts == 0 {
+            self.budget.earn(1);
         }
-        self.budget.earn(1);
+        if !self.throttle.is_empty() {
+            self.throttle.begun(fingerprint(self.token(pick.ticket)), self.now.instant);
+        }
+        self.health.begun(pick.ticket, self.now.instant, fastrand::f64);
+        self.tally.attempt();
     }
 
-    /// Whether anything waits to be sent now.
-    pub fn is_waiting(&self) -> bool {
-        self.front().is_some()
+    /// What [`Self::pick`] gave cannot be sent at all.
+    pub fn refuse(&mut self, pick: Pick, why: NodeReason) {
+        self.take(pick);
+        self.leave(pick);
+        self.give_up(pick.ticket, why);
+    }
+
+    fn take(&mut self, pick: Pick) {
+        match pick.place {
+            Place::Held(link) => self.routes.take_first(link),
+            Place::Again => {
+                self.again.pop_front();
+            }
+            Place::Fresh => {
+                let job = &mut self.jobs[pick.ticket.job as usize];
+                job.begin();
+                if job.fresh().is_none() {
+                    self.fresh.pop_front();
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, pick: Pick) {
+        if let Place::Held(_) = pick.place {
+            self.routes.leave(pick.ticket.bucket);
+        }
+    }
+
+    /// An attempt has ended, however: its token may go elsewhere again.
+    pub fn landed(&mut self, ticket: Ticket) {
+        if self.routes.is_active() {
+            self.routes.leave(self.bucket_of(ticket));
+        }
+    }
+
+    /// The bucket of something in flight.
+    pub fn bucket_of(&self, ticket: Ticket) -> u16 {
+        if ticket.bucket == Ticket::NO_BUCKET { bucket(self.token(ticket)) } else { ticket.bucket }
+    }
+
+    pub fn token(&self, ticket: Ticket) -> &[u8] {
+        let job = &self.jobs[ticket.job as usize];
+        job.batch.bytes(job.item(ticket.item).token)
     }
 
     /// Ends an item; its job, too, if it was the last.
@@ -149,6 +244,7 @@ impl Work {
         reason: Option<Reason>,
         dead: Option<DeadSince>,
     ) {
+        let kind = self.jobs[ticket.job as usize].end_of(ticket.item, kind);
         self.tally.outcome(kind, reason.as_ref());
         let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: ticket.attempts };
         let job = &mut self.jobs[ticket.job as usize];
@@ -162,7 +258,7 @@ impl Work {
     }
 
     /// Ends as `not_sent` an item that Apple provably did not take: with Apple's last "not now" if it gave one.
-    pub fn give_up(&mut self, ticket: Ticket, otherwise: NodeReason) {
+    pub fn give_up(&mut self, ticket: Ticket, otherwise: impl Into<Reason>) {
         let said = self.jobs[ticket.job as usize].said(ticket.item);
         let (status, reason) = match said {
             Some((status, reason)) => (Some(status), reason),
@@ -178,24 +274,33 @@ impl Work {
     /// Sends an item again that was provably not processed; `why` is what ends it if no time is left.
     pub fn resend(&mut self, ticket: Ticket, why: NodeReason) {
         let pause = backoff::resend(ticket.attempts, fastrand::f64());
-        self.postpone(ticket, pause.unwrap_or_default(), why);
+        self.postpone(ticket, pause.unwrap_or_default(), why.into());
     }
 
     /// Sends an item again after a pause, unless its job's time is over by then.
-    pub fn postpone(&mut self, ticket: Ticket, pause: Duration, otherwise: NodeReason) {
-        let due = self.now.instant + pause;
+    pub fn postpone(&mut self, ticket: Ticket, pause: Duration, otherwise: Reason) {
+        self.postpone_until(ticket, self.now.instant + pause, otherwise);
+    }
+
+    fn postpone_until(&mut self, ticket: Ticket, due: Instant, otherwise: Reason) {
         if due >= self.jobs[ticket.job as usize].deadline {
             self.give_up(ticket, otherwise);
-        } else if pause.is_zero() {
+        } else if due <= self.now.instant {
             self.again.push_back(ticket);
         } else {
             self.later.push(Reverse((due, ticket)));
         }
     }
 
+    /// These wait for no certain connection any more: they go out before what came after them.
+    pub fn put_back(&mut self, tickets: Vec<Ticket>) {
+        tickets.into_iter().rev().for_each(|ticket| self.again.push_front(ticket));
+    }
+
     /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
     /// the rest is for the connections to cancel.
     pub fn on_time(&mut self) -> Vec<u32> {
+        self.health.on_time(self.now.instant);
         while let Some(Reverse((due, ticket))) = self.later.peek().copied() {
             if due > self.now.instant {
                 break;
@@ -209,7 +314,7 @@ impl Work {
                 break;
             }
             self.deadlines.pop_first();
-            self.end_waiting(job, NodeReason::DeadlinePassed);
+            self.end_waiting(job);
             if self.jobs.contains(job as usize) {
                 over.push(job);
             }
@@ -217,33 +322,54 @@ impl Work {
         over
     }
 
-    /// Ends all items that are not on a connection now: nothing can be sent.
-    pub fn fail_waiting(&mut self, why: NodeReason) {
-        let jobs: Vec<u32> = self.jobs.iter().map(|(id, _)| id as u32).collect();
-        jobs.into_iter().for_each(|job| self.end_waiting(job, why));
+    /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
+    pub fn end_what_is_stopped(&mut self) {
+        let Some(why) = self.health.reason() else { return };
+        let mut waiting = self.withdraw();
+        if self.health.is_shut(self.now.instant) {
+            waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
+        } else if !waiting.is_empty() {
+            self.again.push_back(waiting.remove(0));
+        }
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
     }
 
-    fn end_waiting(&mut self, job: u32, why: NodeReason) {
-        let mut waiting: Vec<Ticket> = Vec::new();
-        self.again.retain(|ticket| {
-            ticket.job != job || {
-                waiting.push(*ticket);
-                false
-            }
-        });
-        self.later.retain(|Reverse((_, ticket))| {
-            ticket.job != job || {
-                waiting.push(*ticket);
-                false
-            }
-        });
-        self.fresh.retain(|id| *id != job);
-        while let Some(item) = self.jobs[job as usize].fresh() {
-            self.jobs[job as usize].begin();
-            waiting.push(Ticket { job, item, attempts: 0 });
+    /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
+    pub fn end_all(&mut self, why: NodeReason) {
+        let mut waiting = self.withdraw();
+        waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+    }
+
+    /// Takes back what could be sent now.
+    fn withdraw(&mut self) -> Vec<Ticket> {
+        let mut waiting = self.routes.withdraw(|_| true);
+        waiting.extend(self.again.drain(..));
+        for job in std::mem::take(&mut self.fresh) {
+            self.drain_fresh(job, &mut waiting);
         }
-        for ticket in waiting {
-            self.give_up(ticket, why);
+        waiting
+    }
+
+    /// Ends what of a job is not on a connection now: its time is over.
+    fn end_waiting(&mut self, job: u32) {
+        let mut waiting = self.routes.withdraw(|ticket| ticket.job == job);
+        let mut stays = |ticket: &Ticket| {
+            waiting.extend((ticket.job == job).then_some(*ticket));
+            ticket.job != job
+        };
+        self.again.retain(&mut stays);
+        self.later.retain(|Reverse((_, ticket))| stays(ticket));
+        self.fresh.retain(|id| *id != job);
+        self.drain_fresh(job, &mut waiting);
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, NodeReason::DeadlinePassed));
+    }
+
+    fn drain_fresh(&mut self, id: u32, into: &mut Vec<Ticket>) {
+        let job = &mut self.jobs[id as usize];
+        while let Some(item) = job.fresh() {
+            job.begin();
+            into.push(Ticket { job: id, item, attempts: 0, bucket: Ticket::NO_BUCKET });
         }
     }
 

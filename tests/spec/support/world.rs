@@ -37,15 +37,19 @@ pub struct Running {
 impl Running {
     /// A node that takes `gateway` for both of Apple's environments.
     pub async fn start(directory: &Path, gateway: SocketAddr) -> Self {
+        let gateways = format!("sandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"");
+        Self::with(directory, &gateways).await
+    }
+
+    /// A node with these settings of the way to Apple, which trusts the simulator in the same directory.
+    pub async fn with(directory: &Path, apple: &str) -> Self {
         let ca_file = directory.join("simulator/ca.pem");
-        let text = format!(
-            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n[apple]\nsandbox = \"https://{gateway}\"\nproduction = \
-             \"https://{gateway}\"\nca_file = {ca_file:?}\n",
-            directory.join("data"),
-        );
+        let data = directory.join("data");
+        let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[apple]\nca_file = {ca_file:?}\n{apple}\n",);
         let file = File { name: "test", text: &text };
         let config = Config::read(Some(file), &|_| None).expect("good settings");
-        let node = Node::build(config, Outside::real()).await.expect("a node");
+        let outside = Outside::real(&config);
+        let node = Node::build(config, outside).await.expect("a node");
         let address = node.address().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(async move {

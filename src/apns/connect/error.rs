@@ -1,0 +1,54 @@
+//! Why no connection to a gateway came about, each in a sentence that says what to do.
+
+use super::{HandshakeError, ProxyError};
+use crate::apns::endpoint::Endpoint;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// How the connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("no address found for {endpoint}: {cause}")]
+    Resolve { endpoint: Endpoint, cause: io::Error },
+    #[error("cannot connect to {endpoint} at {address}: {cause}")]
+    Tcp { endpoint: Endpoint, address: SocketAddr, cause: io::Error },
+    #[error("the proxy {proxy} opens no tunnel to {endpoint}: {cause}")]
+    Proxy { endpoint: Endpoint, proxy: String, cause: ProxyError },
+    #[error("TLS with {endpoint} failed: {cause}")]
+    Tls { endpoint: Endpoint, cause: HandshakeError },
+    #[error("{endpoint} did not answer within {seconds} s ({stage})")]
+    Timeout { endpoint: Endpoint, stage: Stage, seconds: u64 },
+    #[error("the credential cannot be used for TLS: {0}")]
+    Credential(#[from] rustls::Error),
+}
+
+/// What is done in turn to open a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Tcp,
+    Proxy,
+    Tls,
+}
+
+impl ConnectError {
+    /// Whether the app's own credential is the reason, so that no other attempt with it can do better.
+    pub fn is_credential(&self) -> bool {
+        match self {
+            Self::Credential(_) | Self::Tls { cause: HandshakeError::CertificateRefused(_), .. } => true,
+            Self::Resolve { .. } | Self::Tcp { .. } | Self::Proxy { .. } | Self::Tls { .. } | Self::Timeout { .. } => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Tcp => "no TCP connection: a firewall may drop its packets",
+            Self::Proxy => "the proxy opened no tunnel",
+            Self::Tls => "the TLS handshake did not end",
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! TCP, the proxy's tunnel if there is one, TLS: how a stream is opened in production.
+
+use super::chain::Chain;
+use super::{Connect, ConnectError, Connecting, HandshakeError, Proxy, ProxyError, Resolving, Stage, Transport};
+use crate::apns::endpoint::Endpoint;
+use crate::apns::trust::ALPN;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// The kernel probes a silent peer after this, so that a dead idle connection does not look alive for hours.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+/// Longest wait for a name's addresses.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+/// The part of an attempt's time that TCP may take: an address that drops packets must not use up all of it.
+const TCP_SHARE: u32 = 3;
+/// TCP may take this in any case: a lost first packet is sent again after a second.
+const TCP_MIN: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub struct TlsConnect {
+    proxy: Option<Arc<Proxy>>,
+}
+
+impl TlsConnect {
+    pub fn new(proxy: Option<Proxy>) -> Self {
+        Self { proxy: proxy.map(Arc::new) }
+    }
+}
+
+impl Connect for TlsConnect {
+    /// With a proxy, its addresses: what the gateway's name means is then the proxy's business.
+    fn resolve(&self, endpoint: &Endpoint) -> Resolving {
+        let (host, port) = match &self.proxy {
+            Some(proxy) => (proxy.host().to_owned(), proxy.port()),
+            None => (endpoint.host().to_owned(), endpoint.port()),
+        };
+        let what = if self.proxy.is_some() { "the proxy " } else { "" };
+        Box::pin(async move {
+            let place = (host.as_str(), port);
+            let found = match tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host(place)).await {
+                Ok(found) => found.map(Iterator::collect),
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer")),
+            };
+            let described = |error: io::Error| io::Error::new(error.kind(), format!("{what}{host}: {error}"));
+            let found: Vec<SocketAddr> = found.map_err(described)?;
+            if found.is_empty() {
+                return Err(described(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+            }
+            Ok(alternate(found))
+        })
+    }
+
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        tls: Arc<ClientConfig>,
+        timeout: Duration,
+    ) -> Connecting {
+        let attempt = Attempt { endpoint: endpoint.clone(), address, proxy: self.proxy.clone(), began: Instant::now() };
+        Box::pin(attempt.run(tls, timeout))
+    }
+}
+
+/// Both families in turn, each in the order it came, so that the second attempt tries the other one (RFC 8305 4).
+fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique: Vec<SocketAddr> = Vec::with_capacity(found.len());
+    for address in found {
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    let first_is_v6 = unique.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = unique.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let both = first.len().min(second.len());
+    let mut ordered: Vec<SocketAddr> = first.iter().zip(&second).flat_map(|(a, b)| [*a, *b]).collect();
+    ordered.extend(&first[both..]);
+    ordered.extend(&second[both..]);
+    ordered
+}
+
+/// One attempt to open a stream.
+struct Attempt {
+    endpoint: Endpoint,
+    address: SocketAddr,
+    proxy: Option<Arc<Proxy>>,
+    began: Instant,
+}
+
+impl Attempt {
+    async fn run(self, tls: Arc<ClientConfig>, timeout: Duration) -> Result<Box<dyn Transport>, ConnectError> {
+        let tcp_timeout = (timeout / TCP_SHARE).max(TCP_MIN).min(timeout);
+        let mut socket = self.within(tcp_timeout, Stage::Tcp, self.tcp()).await?;
+        if let Some(proxy) = &self.proxy {
+            self.within(timeout, Stage::Proxy, self.tunnel(proxy, &mut socket)).await?;
+        }
+        let stream = self.within(timeout, Stage::Tls, self.tls(socket, tls)).await?;
+        self.log(&stream);
+        Ok(Box::new(stream))
+    }
+
+    /// Gives a stage until `timeout` after the attempt began.
+    async fn within<T>(
+        &self,
+        timeout: Duration,
+        stage: Stage,
+        work: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let late = |_| ConnectError::Timeout { endpoint: self.endpoint.clone(), stage, seconds: timeout.as_secs() };
+        tokio::time::timeout_at(self.began + timeout, work).await.map_err(late)?
+    }
+
+    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
+        let opened = TcpStream::connect(self.address).await.and_then(tune);
+        opened.map_err(|cause| match &self.proxy {
+            Some(proxy) => self.proxy_failed(proxy, cause.into()),
+            None => ConnectError::Tcp { endpoint: self.endpoint.clone(), address: self.address, cause },
+        })
+    }
+
+    async fn tunnel(&self, proxy: &Proxy, socket: &mut TcpStream) -> Result<(), ConnectError> {
+        proxy.open_tunnel(socket, &self.endpoint).await.map_err(|cause| self.proxy_failed(proxy, cause))
+    }
+
+    fn proxy_failed(&self, proxy: &Proxy, cause: ProxyError) -> ConnectError {
+        ConnectError::Proxy { endpoint: self.endpoint.clone(), proxy: proxy.to_string(), cause }
+    }
+
+    async fn tls(&self, socket: TcpStream, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let failed = |cause| ConnectError::Tls { endpoint: self.endpoint.clone(), cause };
+        let with_certificate = tls.client_auth_cert_resolver.has_certs();
+        let described = |error| failed(HandshakeError::new(error, with_certificate));
+        let name = ServerName::try_from(self.endpoint.host().to_owned())
+            .map_err(|error| described(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+        let stream = TlsConnector::from(tls).connect(name, socket).await.map_err(described)?;
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            return Err(failed(HandshakeError::NoHttp2));
+        }
+        Ok(stream)
+    }
+
+    fn log(&self, stream: &TlsStream<TcpStream>) {
+        let session = stream.get_ref().1;
+        let chain = session.peer_certificates().unwrap_or_default();
+        tracing::debug!(
+            endpoint = %self.endpoint,
+            address = %self.address,
+            version = ?session.protocol_version(),
+            chain = %Chain(chain),
+            milliseconds = self.began.elapsed().as_millis() as u64,
+            "TLS handshake done"
+        );
+    }
+}
+
+fn tune(socket: TcpStream) -> io::Result<TcpStream> {
+    socket.set_nodelay(true)?;
+    socket2::SockRef::from(&socket).set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEP_ALIVE_AFTER))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(found: &[&str]) -> Vec<String> {
+        let found = found.iter().map(|address| address.parse().unwrap()).collect();
+        alternate(found).iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn families_take_turns_and_no_address_comes_twice() {
+        let found = ["[::1]:9", "[::2]:9", "[::3]:9", "[::1]:9", "1.1.1.1:9", "2.2.2.2:9", "1.1.1.1:9"];
+        assert_eq!(ordered(&found), ["[::1]:9", "1.1.1.1:9", "[::2]:9", "2.2.2.2:9", "[::3]:9"]);
+        assert_eq!(ordered(&["1.1.1.1:9", "[::1]:9", "2.2.2.2:9"]), ["1.1.1.1:9", "[::1]:9", "2.2.2.2:9"]);
+        assert_eq!(ordered(&["2.2.2.2:9", "1.1.1.1:9"]), ["2.2.2.2:9", "1.1.1.1:9"]);
+        assert!(ordered(&[]).is_empty());
+    }
+}

@@ -1,0 +1,123 @@
+//! Which of a gateway's addresses to connect to next: none twice while others are free, and those that failed ever more
+//! rarely. Pure.
+
+use crate::delivery::backoff;
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use tokio::time::Instant;
+
+/// Addresses remembered to have failed; gateways have some ten, and names move on.
+const TROUBLED_MAX: usize = 64;
+
+#[derive(Debug)]
+struct Troubled {
+    address: SocketAddr,
+    /// In a row.
+    failures: u32,
+    until: Instant,
+}
+
+/// See the module. Those without trouble need no memory.
+#[derive(Debug, Default)]
+pub struct Addresses {
+    troubled: Vec<Troubled>,
+}
+
+/// An address to connect to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub address: SocketAddr,
+    /// Another one without any trouble would be free: no need to be patient with this one.
+    pub spare: bool,
+}
+
+impl Addresses {
+    /// The best of `known` that may be tried now: fewest connections, then fewest failures, then the resolver's order.
+    pub fn choose(&self, known: &[SocketAddr], in_use: &[SocketAddr], now: Instant) -> Option<Choice> {
+        let may_try = |address: &&SocketAddr| self.trouble(**address).is_none_or(|trouble| trouble.until <= now);
+        let failures = |address| self.trouble(address).map_or(0, |trouble| trouble.failures);
+        let uses = |address| in_use.iter().filter(|used| **used == address).count();
+        let address = *known.iter().filter(may_try).min_by_key(|address| (uses(**address), failures(**address)))?;
+        let spare = known.iter().any(|other| *other != address && failures(*other) == 0);
+        Some(Choice { address, spare })
+    }
+
+    /// When one of `known` may be tried.
+    pub fn free_at(&self, known: &[SocketAddr]) -> Option<Instant> {
+        let until = |address: &SocketAddr| self.trouble(*address).map(|trouble| trouble.until);
+        // None sorts before Some: an address without trouble is free at any time.
+        known.iter().map(until).min()?
+    }
+
+    /// A connection to it came to nothing.
+    pub fn failed(&mut self, address: SocketAddr, now: Instant, dice: f64) {
+        let failures = self.trouble(address).map_or(1, |trouble| trouble.failures.saturating_add(1));
+        self.succeeded(address);
+        if self.troubled.len() == TROUBLED_MAX {
+            self.troubled.sort_unstable_by_key(|trouble| Reverse(trouble.until));
+            self.troubled.pop();
+        }
+        let until = now + backoff::reconnect(failures, dice).unwrap_or_default();
+        self.troubled.push(Troubled { address, failures, until });
+    }
+
+    /// A connection to it was of use.
+    pub fn succeeded(&mut self, address: SocketAddr) {
+        self.troubled.retain(|trouble| trouble.address != address);
+    }
+
+    fn trouble(&self, address: SocketAddr) -> Option<&Troubled> {
+        self.troubled.iter().find(|trouble| trouble.address == address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([17, 0, 0, last], 443))
+    }
+
+    #[test]
+    fn none_is_used_twice_while_another_is_free() {
+        let (addresses, known, now) = (Addresses::default(), [address(1), address(2)], Instant::now());
+        let chosen = |in_use: &[SocketAddr]| addresses.choose(&known, in_use, now).map(|choice| choice.address);
+        assert_eq!(chosen(&[]), Some(address(1)));
+        assert_eq!(chosen(&[address(1)]), Some(address(2)));
+        assert_eq!(chosen(&[address(1), address(2)]), Some(address(1)));
+        assert_eq!(addresses.choose(&[], &[], now), None);
+    }
+
+    #[test]
+    fn one_that_fails_is_passed_over_and_tried_ever_more_rarely() {
+        let (mut addresses, known, now) = (Addresses::default(), [address(1), address(2)], Instant::now());
+        assert_eq!(addresses.choose(&known, &[], now), Some(Choice { address: address(1), spare: true }));
+        addresses.failed(address(1), now, 1.0);
+        assert_eq!(addresses.choose(&known, &[], now), Some(Choice { address: address(2), spare: false }));
+        assert_eq!(addresses.free_at(&known), None);
+        assert_eq!(addresses.free_at(&known[..1]), Some(now), "the first failure costs nothing");
+        addresses.failed(address(1), now, 1.0);
+        addresses.failed(address(2), now, 1.0);
+        addresses.failed(address(2), now, 1.0);
+        addresses.failed(address(2), now, 1.0);
+        assert_eq!(addresses.choose(&known, &[], now), None);
+        assert_eq!(addresses.free_at(&known), Some(now + SECOND));
+        let later = addresses.choose(&known, &[address(1)], now + 2 * SECOND);
+        assert_eq!(later.map(|choice| choice.address), Some(address(2)));
+        addresses.succeeded(address(1));
+        assert_eq!(addresses.free_at(&known), None);
+    }
+
+    #[test]
+    fn only_so_many_troubles_are_remembered() {
+        let (mut addresses, now) = (Addresses::default(), Instant::now());
+        for port in 0..200 {
+            addresses.failed(SocketAddr::from(([17, 0, 0, 1], port)), now, 1.0);
+        }
+        assert_eq!(addresses.troubled.len(), TROUBLED_MAX);
+    }
+}

@@ -1,0 +1,190 @@
+//! Opens a lane's connections, one at a time: asks for the addresses afresh, chooses one, connects, and keeps the pace.
+
+use super::addresses::{Addresses, Choice};
+use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Transport};
+use crate::apns::endpoint::Endpoint;
+use crate::apns::trust::Trust;
+use crate::delivery::backoff::{self, Pace};
+use crate::registry::App;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest wait for TCP and TLS, however long the app's `timeout` is: a black hole must be replaced within 12 s.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// The same where another address is free that never failed.
+const CONNECT_WITHIN_IF_SPARE: Duration = Duration::from_secs(3);
+
+/// What opening a connection needs besides the app.
+pub struct Gateway {
+    pub connect: Arc<dyn Connect>,
+    pub trust: Arc<Trust>,
+    /// One at least, all of them Apple's own or none. A later one is used while those before it cannot be reached.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A byte stream, and where it leads.
+pub struct Dialed {
+    pub endpoint: Endpoint,
+    pub address: SocketAddr,
+    pub transport: Box<dyn Transport>,
+}
+
+enum Stage {
+    Idle,
+    /// This endpoint's name.
+    Resolving(usize, Resolving),
+    Connecting(usize, SocketAddr, Connecting),
+}
+
+/// See the module.
+pub struct Dialer {
+    gateway: Gateway,
+    stage: Stage,
+    addresses: Addresses,
+    /// The resolver's last good answer for each endpoint, for when it fails.
+    known: Vec<Vec<SocketAddr>>,
+    /// Times in a row that no address was found.
+    unresolved: u32,
+    pace: Pace,
+    retry_at: Option<Instant>,
+}
+
+impl Dialer {
+    pub fn new(gateway: Gateway) -> Self {
+        Self {
+            stage: Stage::Idle,
+            addresses: Addresses::default(),
+            known: vec![Vec::new(); gateway.endpoints.len()],
+            gateway,
+            unresolved: 0,
+            pace: Pace::default(),
+            retry_at: None,
+        }
+    }
+
+    /// Whether a connection is being opened.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.stage, Stage::Idle)
+    }
+
+    /// When the next connection may be begun; `None` is any time.
+    pub fn ready_at(&self) -> Option<Instant> {
+        self.retry_at.max(self.pace.next())
+    }
+
+    /// Begins to open one. [`Self::poll`] does the rest.
+    pub fn begin(&mut self) {
+        self.resolve(0);
+    }
+
+    /// Gives up what is being opened, and forgives the addresses: the app was provisioned anew.
+    pub fn reset(&mut self) {
+        (self.stage, self.addresses, self.retry_at) = (Stage::Idle, Addresses::default(), None);
+    }
+
+    /// Goes on opening; `in_use` are the addresses of the present connections. `Pending`, too, if nothing is being
+    /// opened, or nothing can be before [`Self::ready_at`].
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        app: &App,
+        in_use: &[SocketAddr],
+        now: Instant,
+    ) -> Poll<Result<Dialed, ConnectError>> {
+        while let Stage::Resolving(at, resolving) = &mut self.stage {
+            let (at, resolved) = (*at, ready!(resolving.as_mut().poll(cx)));
+            self.stage = Stage::Idle;
+            let failed = self.resolved(at, resolved);
+            if let Some(Choice { address, spare }) = self.addresses.choose(&self.known[at], in_use, now) {
+                self.connect(at, address, patience(app, spare), app, now)?;
+            } else if at + 1 < self.known.len() {
+                self.resolve(at + 1);
+            } else {
+                self.none_found(failed, now)?;
+            }
+        }
+        let Stage::Connecting(at, address, connecting) = &mut self.stage else { return Poll::Pending };
+        let (at, address, outcome) = (*at, *address, ready!(connecting.as_mut().poll(cx)));
+        self.stage = Stage::Idle;
+        match outcome {
+            Ok(transport) => {
+                let endpoint = self.gateway.endpoints[at].clone();
+                Poll::Ready(Ok(Dialed { endpoint, address, transport }))
+            }
+            Err(error) => {
+                self.failed(address, now);
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// A connection to this address was of no use.
+    pub fn failed(&mut self, address: SocketAddr, now: Instant) {
+        self.addresses.failed(address, now, fastrand::f64());
+        let all_known = self.known.iter().all(|known| !known.is_empty());
+        self.retry_at = all_known.then(|| self.addresses.free_at(&self.known.concat())).flatten();
+    }
+
+    /// A connection to this address was of use.
+    pub fn succeeded(&mut self, address: SocketAddr) {
+        self.addresses.succeeded(address);
+        self.retry_at = None;
+    }
+
+    fn resolve(&mut self, at: usize) {
+        self.stage = Stage::Resolving(at, self.gateway.connect.resolve(&self.gateway.endpoints[at]));
+    }
+
+    /// Takes the resolver's answer. A resolver that fails costs nothing while its last good answer works.
+    fn resolved(&mut self, at: usize, resolved: io::Result<Vec<SocketAddr>>) -> Option<ConnectError> {
+        let endpoint = &self.gateway.endpoints[at];
+        match resolved {
+            Ok(addresses) if !addresses.is_empty() => {
+                (self.known[at], self.unresolved) = (addresses, 0);
+                None
+            }
+            Ok(_) => self.resolved(at, Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))),
+            Err(cause) if self.known[at].is_empty() => {
+                Some(ConnectError::Resolve { endpoint: endpoint.clone(), cause })
+            }
+            Err(cause) => {
+                tracing::warn!(%endpoint, %cause, "no address found: taking those known");
+                None
+            }
+        }
+    }
+
+    /// Nothing can be connected to now: all addresses failed lately, or there are none.
+    fn none_found(&mut self, failed: Option<ConnectError>, now: Instant) -> Result<(), ConnectError> {
+        self.retry_at = self.addresses.free_at(&self.known.concat());
+        let Some(error) = failed.filter(|_| self.retry_at.is_none()) else { return Ok(()) };
+        self.unresolved += 1;
+        self.retry_at = backoff::reconnect(self.unresolved, fastrand::f64()).map(|pause| now + pause);
+        self.pace.begin(now);
+        Err(error)
+    }
+
+    fn connect(
+        &mut self,
+        at: usize,
+        address: SocketAddr,
+        within: Duration,
+        app: &App,
+        now: Instant,
+    ) -> Result<(), ConnectError> {
+        let Gateway { connect, trust, endpoints } = &self.gateway;
+        self.pace.begin(now);
+        let tls = Arc::new(trust.client_config(&endpoints[at], &app.credential)?);
+        self.stage = Stage::Connecting(at, address, connect.connect(&endpoints[at], address, tls, within));
+        Ok(())
+    }
+}
+
+fn patience(app: &App, spare: bool) -> Duration {
+    let longest = if spare { CONNECT_WITHIN_IF_SPARE } else { CONNECT_WITHIN };
+    longest.min(Duration::from_secs(app.timeout_seconds.into()))
+}

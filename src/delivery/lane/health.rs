@@ -1,0 +1,251 @@
+//! What stops an app's sending as a whole: a credential that Apple refuses, a gateway in trouble. Pure.
+//!
+//! While it is stopped, what waits ends at once, and one notification at a time goes out as a probe. Only what becomes of
+//! the probe starts the app again: others may have been on their way when the trouble began.
+
+use crate::delivery::backoff;
+use crate::delivery::job::Ticket;
+use crate::model::NodeReason;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A gateway in trouble: this many answers, half of them 5xx, within twice this time (the current half and the last).
+const ANSWERS_MIN: u32 = 20;
+const HALF: Duration = Duration::from_secs(5);
+/// Or this many connections in a row that came to nothing, over at least this time.
+const CONNECTS_MIN: u32 = 3;
+const CONNECTS_FAIL_FOR: Duration = Duration::from_secs(10);
+/// How often a gateway in trouble is probed.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Apple refuses the app's credential.
+    Credential,
+    /// The gateway cannot be reached, or answers 5xx.
+    Gateway,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    trouble: Trouble,
+    /// When the next probe may go out.
+    until: Instant,
+    failures: u32,
+    probe: Option<(u32, u32)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Health {
+    stop: Option<Stop>,
+    /// Answers of the current half and of the one before: good, bad.
+    answers: [(u32, u32); 2],
+    half_began: Instant,
+    /// Connections in a row that came to nothing, and since when.
+    row: Option<(Instant, u32)>,
+}
+
+impl Health {
+    pub fn new(now: Instant) -> Self {
+        Self { stop: None, answers: [(0, 0); 2], half_began: now, row: None }
+    }
+
+    /// Keeps count of time; once a turn.
+    pub fn on_time(&mut self, now: Instant) {
+        let past = now.duration_since(self.half_began);
+        if past >= HALF {
+            let before = if past < 2 * HALF { self.answers[0] } else { (0, 0) };
+            (self.answers, self.half_began) = ([(0, 0), before], now);
+        }
+    }
+
+    /// What stops the app.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.stop.map(|stop| stop.trouble)
+    }
+
+    /// Why what waits ends at once.
+    pub fn reason(&self) -> Option<NodeReason> {
+        self.trouble().map(|trouble| match trouble {
+            Trouble::Credential => NodeReason::CredentialError,
+            Trouble::Gateway => NodeReason::BreakerOpen,
+        })
+    }
+
+    /// Whether not even a probe may go out now.
+    pub fn is_shut(&self, now: Instant) -> bool {
+        self.stop.is_some_and(|stop| now < stop.until)
+    }
+
+    /// Whether connections are of no more use: a credential may be judged once for each.
+    pub fn must_reconnect(&self, now: Instant) -> bool {
+        self.trouble() == Some(Trouble::Credential) && self.is_shut(now)
+    }
+
+    /// When the next probe may go out.
+    pub fn opens_at(&self) -> Option<Instant> {
+        self.stop.map(|stop| stop.until)
+    }
+
+    /// One went out; if the app is stopped, that is the probe.
+    pub fn begun(&mut self, ticket: Ticket, now: Instant, dice: impl FnOnce() -> f64) {
+        if let Some(stop) = &mut self.stop {
+            stop.probe = Some((ticket.job, ticket.item));
+            if stop.trouble == Trouble::Credential {
+                stop.failures = stop.failures.saturating_add(1);
+            }
+            stop.until = now + pause(stop, dice);
+        }
+    }
+
+    /// Apple answered something else than 5xx.
+    pub fn answered(&mut self) {
+        self.answers[0].0 = self.answers[0].0.saturating_add(1);
+    }
+
+    /// Apple accepted or rejected this notification, which it does only where it takes the credential: whether that was
+    /// the probe, and the app goes on.
+    #[must_use]
+    pub fn judged(&mut self, ticket: Ticket) -> bool {
+        let healed = self.stop.is_some_and(|stop| stop.probe == Some((ticket.job, ticket.item)));
+        if healed {
+            self.reset();
+        }
+        healed
+    }
+
+    /// Apple answered 5xx: whether that is too much now.
+    #[must_use]
+    pub fn service_failed(&mut self, now: Instant) -> bool {
+        self.answers[0].1 = self.answers[0].1.saturating_add(1);
+        let [(good, bad), (good_before, bad_before)] = self.answers;
+        let (good, bad) = (good.saturating_add(good_before), bad.saturating_add(bad_before));
+        let too_much = bad >= good && good.saturating_add(bad) >= ANSWERS_MIN;
+        too_much && self.stop.is_none() && self.stop_for(Trouble::Gateway, now, || 1.0)
+    }
+
+    /// A connection was of use.
+    pub fn connected(&mut self) {
+        self.row = None;
+    }
+
+    /// A connection came to nothing, and none can be begun before `retry_at`: whether that is too much now.
+    #[must_use]
+    pub fn connect_failed(&mut self, now: Instant, retry_at: Option<Instant>) -> bool {
+        let (since, count) = self.row.map_or((now, 1), |(since, count)| (since, count.saturating_add(1)));
+        self.row = Some((since, count));
+        let too_much = count >= CONNECTS_MIN && now.duration_since(since) >= CONNECTS_FAIL_FOR;
+        if !too_much || self.trouble() == Some(Trouble::Credential) {
+            return false;
+        }
+        let is_news = self.stop_for(Trouble::Gateway, now, || 1.0);
+        if let Some(stop) = &mut self.stop {
+            stop.until = stop.until.max(retry_at.unwrap_or(now));
+        }
+        is_news
+    }
+
+    /// Apple refuses the credential: whether that is news.
+    #[must_use]
+    pub fn credential_failed(&mut self, now: Instant, dice: impl FnOnce() -> f64) -> bool {
+        if self.trouble() == Some(Trouble::Credential) && self.is_shut(now) {
+            return false;
+        }
+        self.stop_for(Trouble::Credential, now, dice)
+    }
+
+    /// The app was provisioned anew: what was is forgotten.
+    pub fn reset(&mut self) {
+        (self.stop, self.row, self.answers) = (None, None, [(0, 0); 2]);
+    }
+
+    fn stop_for(&mut self, trouble: Trouble, now: Instant, dice: impl FnOnce() -> f64) -> bool {
+        let before = self.stop.filter(|stop| stop.trouble == trouble);
+        let failures = before.map_or(1, |stop| stop.failures.saturating_add(1));
+        let mut stop = Stop { trouble, until: now, failures, probe: None };
+        stop.until = now + pause(&stop, dice);
+        self.stop = Some(stop);
+        before.is_none()
+    }
+}
+
+fn pause(stop: &Stop, dice: impl FnOnce() -> f64) -> Duration {
+    match stop.trouble {
+        Trouble::Gateway => PROBE_EVERY,
+        Trouble::Credential => backoff::credential_probe(stop.failures, dice()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn ticket(item: u32) -> Ticket {
+        Ticket { job: 0, item, attempts: 1, bucket: Ticket::NO_BUCKET }
+    }
+
+    fn stopped_by_5xx(now: Instant) -> Health {
+        let mut health = Health::new(now);
+        assert_eq!((0..20).filter(|_| health.service_failed(now)).count(), 1, "it is news once");
+        health
+    }
+
+    #[test]
+    fn half_of_twenty_answers_bad_within_ten_seconds_stops_the_app() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        (0..10).for_each(|_| health.answered());
+        assert!((0..9).all(|_| !health.service_failed(start)));
+        health.on_time(start + 5 * SECOND);
+        assert!(health.service_failed(start + 6 * SECOND));
+        assert_eq!(health.reason(), Some(NodeReason::BreakerOpen));
+        let mut calm = Health::new(start);
+        assert!((0..19).all(|_| !calm.service_failed(start)));
+        calm.on_time(start + 10 * SECOND);
+        assert!(!calm.service_failed(start + 10 * SECOND), "what is long past does not count");
+    }
+
+    #[test]
+    fn one_probe_every_five_seconds_and_only_it_heals() {
+        let start = Instant::now();
+        let mut health = stopped_by_5xx(start);
+        assert!(health.is_shut(start + 4 * SECOND) && !health.is_shut(start + 5 * SECOND));
+        health.begun(ticket(1), start + 5 * SECOND, || 1.0);
+        assert!(health.is_shut(start + 9 * SECOND) && !health.is_shut(start + 10 * SECOND));
+        assert!(!health.service_failed(start + 6 * SECOND), "no news");
+        assert!(!health.judged(ticket(2)) && health.judged(ticket(1)));
+        assert_eq!(health.trouble(), None);
+    }
+
+    #[test]
+    fn a_gateway_out_of_reach_for_ten_seconds_stops_the_app_until_it_can_be_tried() {
+        let start = Instant::now();
+        let mut health = Health::new(start);
+        assert!(!health.connect_failed(start, None) && !health.connect_failed(start + 9 * SECOND, None));
+        assert!(health.connect_failed(start + 10 * SECOND, Some(start + 40 * SECOND)));
+        assert_eq!(health.opens_at(), Some(start + 40 * SECOND));
+        assert!(!health.connect_failed(start + 41 * SECOND, None), "no news");
+        assert!(health.is_shut(start + 45 * SECOND));
+        health.connected();
+        assert!(!health.connect_failed(start + 50 * SECOND, None));
+    }
+
+    #[test]
+    fn a_credential_is_probed_ever_more_rarely() {
+        let start = Instant::now();
+        let mut health = stopped_by_5xx(start);
+        assert!(health.credential_failed(start, || 1.0), "it matters more than the gateway's trouble");
+        assert!(!health.credential_failed(start, || 1.0) && !health.connect_failed(start, None));
+        assert_eq!(health.opens_at(), Some(start + 60 * SECOND));
+        health.begun(ticket(1), start + 60 * SECOND, || 1.0);
+        assert_eq!(health.opens_at(), Some(start + 180 * SECOND));
+        assert!(!health.credential_failed(start + 61 * SECOND, || 1.0), "the probe's own answer");
+        assert!(!health.credential_failed(start + 180 * SECOND, || 1.0), "no news");
+        assert_eq!(health.opens_at(), Some(start + 420 * SECOND));
+        health.reset();
+        assert_eq!(health.reason(), None);
+    }
+}

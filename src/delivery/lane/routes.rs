@@ -1,0 +1,205 @@
+//! Keeps notifications to one token in order where an app has several connections. Pure.
+//!
+//! Tokens fall into buckets. As long as a notification of a bucket is in flight on a connection that takes work, or is
+//! held for it, that connection gets the bucket's other ones too, in their order; a bucket without any goes to whichever
+//! connection has room. A connection that is leaving owns nothing: what it was given is written, and has so left first.
+//! With one connection there is nothing to keep, and nothing is kept.
+
+use super::throttle::fingerprint;
+use crate::delivery::job::Ticket;
+use std::collections::VecDeque;
+
+/// Some ten times what is in flight on several connections, so that few tokens share a bucket by chance.
+const BUCKETS: usize = 1 << BUCKET_BITS;
+const BUCKET_BITS: u32 = 13;
+
+/// Names a connection of the lane; never used twice.
+pub type LinkId = u32;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    /// Who got the last one.
+    link: LinkId,
+    /// In flight or held.
+    count: u32,
+}
+
+/// What is held for one connection.
+#[derive(Debug)]
+struct Held {
+    link: LinkId,
+    tickets: VecDeque<Ticket>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// Empty while at most one connection takes work.
+    buckets: Vec<Bucket>,
+    /// Those that take work, in the order in which they are filled.
+    links: Vec<Held>,
+    moved: bool,
+}
+
+/// The bucket of a token.
+pub fn bucket(token: &[u8]) -> u16 {
+    (fingerprint(token) >> (u64::BITS - BUCKET_BITS)) as u16
+}
+
+impl Routes {
+    /// Whether more than one connection takes work.
+    pub fn is_active(&self) -> bool {
+        !self.buckets.is_empty()
+    }
+
+    /// Whether it knows these connections to be the ones that take work.
+    pub fn knows(&self, taking: impl Iterator<Item = LinkId> + Clone) -> bool {
+        let needs_none = taking.clone().nth(1).is_none() && !self.is_active();
+        needs_none || taking.eq(self.links.iter().map(|held| held.link))
+    }
+
+    /// From now on these take work; `in_flight` is where everything without an answer is, asked for when a first owner
+    /// is needed. What was held for others comes back, oldest first.
+    pub fn set<I>(&mut self, taking: &[LinkId], in_flight: impl FnOnce() -> I) -> Vec<Ticket>
+    where
+        I: Iterator<Item = (LinkId, u16)>,
+    {
+        let mut before = std::mem::take(&mut self.links);
+        if taking.len() >= 2 {
+            self.links = taking.iter().map(|&link| Held { link, tickets: taken(&mut before, link) }).collect();
+        }
+        let back: Vec<Ticket> = before.into_iter().flat_map(|held| held.tickets).collect();
+        back.iter().for_each(|ticket| self.leave(ticket.bucket));
+        match (taking.len() >= 2, self.is_active()) {
+            (true, false) => {
+                self.buckets = vec![Bucket::default(); BUCKETS];
+                in_flight().for_each(|(link, bucket)| self.enter(bucket, link));
+            }
+            (false, true) => self.buckets = Vec::new(),
+            _ => {}
+        }
+        back
+    }
+
+    /// The connection that must get this bucket's next one, if that is another than `link`.
+    pub fn owner(&self, bucket: u16, link: LinkId) -> Option<LinkId> {
+        let Bucket { link: owner, count } = *self.buckets.get(usize::from(bucket))?;
+        let elsewhere = count > 0 && owner != link && self.links.iter().any(|held| held.link == owner);
+        elsewhere.then_some(owner)
+    }
+
+    /// One of this bucket goes to `link`.
+    pub fn enter(&mut self, bucket: u16, link: LinkId) {
+        if let Some(entry) = self.buckets.get_mut(usize::from(bucket)) {
+            (entry.link, entry.count) = (link, entry.count + 1);
+        }
+    }
+
+    /// One of this bucket has ended, or waits for no certain connection any more.
+    pub fn leave(&mut self, bucket: u16) {
+        if let Some(entry) = self.buckets.get_mut(usize::from(bucket)) {
+            entry.count = entry.count.saturating_sub(1);
+        }
+    }
+
+    /// Holds what must go to `link` until that takes it.
+    pub fn hold(&mut self, link: LinkId, ticket: Ticket) {
+        if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
+            held.tickets.push_back(ticket);
+            self.enter(ticket.bucket, link);
+            self.moved = true;
+        }
+    }
+
+    /// What `link` must take first.
+    pub fn first(&self, link: LinkId) -> Option<Ticket> {
+        self.links.iter().find(|held| held.link == link)?.tickets.front().copied()
+    }
+
+    /// Takes what [`Self::first`] gave; it still counts for its bucket.
+    pub fn take_first(&mut self, link: LinkId) {
+        if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
+            held.tickets.pop_front();
+        }
+    }
+
+    /// Takes what is held and chosen by `which`.
+    pub fn withdraw(&mut self, which: impl Fn(&Ticket) -> bool) -> Vec<Ticket> {
+        let mut out = Vec::new();
+        for held in &mut self.links {
+            held.tickets.retain(|ticket| {
+                let chosen = which(ticket);
+                out.extend(chosen.then_some(*ticket));
+                !chosen
+            });
+        }
+        out.iter().for_each(|ticket| self.leave(ticket.bucket));
+        out
+    }
+
+    /// Whether something was held since the last call: a connection served before may have room for it.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+}
+
+fn taken(before: &mut [Held], link: LinkId) -> VecDeque<Ticket> {
+    let held = before.iter_mut().find(|held| held.link == link);
+    held.map(|held| std::mem::take(&mut held.tickets)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket(item: u32, bucket: u16) -> Ticket {
+        Ticket { job: 0, item, attempts: 0, bucket }
+    }
+
+    #[test]
+    fn a_bucket_stays_with_its_connection_until_nothing_of_it_is_left() {
+        let mut routes = Routes::default();
+        assert!(routes.set(&[1, 2], || [(1, 7)].into_iter()).is_empty());
+        assert_eq!((routes.owner(7, 1), routes.owner(7, 2), routes.owner(8, 2)), (None, Some(1), None));
+        routes.hold(1, ticket(0, 7));
+        routes.leave(7);
+        assert_eq!(routes.owner(7, 2), Some(1), "one is held still");
+        assert_eq!(routes.first(1), Some(ticket(0, 7)));
+        routes.take_first(1);
+        routes.leave(7);
+        assert_eq!(routes.owner(7, 2), None);
+    }
+
+    #[test]
+    fn what_was_held_for_a_connection_that_leaves_comes_back_in_order() {
+        let mut routes = Routes::default();
+        routes.set(&[1, 2, 3], || [(1, 7), (2, 8)].into_iter());
+        routes.hold(1, ticket(0, 7));
+        routes.hold(2, ticket(1, 8));
+        routes.hold(1, ticket(2, 7));
+        assert_eq!(routes.set(&[2, 3], std::iter::empty), [ticket(0, 7), ticket(2, 7)]);
+        assert_eq!(routes.owner(7, 2), None, "who leaves owns nothing");
+        assert_eq!(routes.set(&[3], std::iter::empty), [ticket(1, 8)]);
+        assert!(!routes.is_active());
+    }
+
+    #[test]
+    fn one_connection_needs_no_routes() {
+        let mut routes = Routes::default();
+        assert!(routes.knows([].into_iter()) && routes.knows([4].into_iter()) && !routes.knows([4, 5].into_iter()));
+        routes.set(&[4, 5], std::iter::empty);
+        assert!(routes.knows([4, 5].into_iter()) && !routes.knows([5].into_iter()));
+        routes.enter(9, 4);
+        assert_eq!(routes.owner(9, 5), Some(4));
+    }
+
+    #[test]
+    fn what_is_withdrawn_no_longer_counts() {
+        let mut routes = Routes::default();
+        routes.set(&[1, 2], std::iter::empty);
+        routes.hold(1, ticket(0, 7));
+        routes.hold(1, ticket(1, 9));
+        assert_eq!(routes.withdraw(|ticket| ticket.item == 0), [ticket(0, 7)]);
+        assert_eq!((routes.owner(7, 2), routes.owner(9, 2)), (None, Some(1)));
+    }
+}
