@@ -22,7 +22,7 @@ pub fn write(material: &Material) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes)
 }
 
-/// Reads what [`write`] made; `None` for anything else.
+/// Reads what [`write()`] made; `None` for anything else.
 pub fn read(bytes: &[u8]) -> Option<Material> {
     let (kind, rest) = bytes.split_first()?;
     match (*kind, split(rest)?.as_slice()) {
