@@ -3,6 +3,7 @@
 use crate::support::pipes::{Gateway, Manner, address, talk};
 use crate::support::sender::{DEADLINE, Sender, all, app, is_accepted, numbers, tally};
 use pyapns::model::OutcomeKind;
+use rustls::AlertDescription;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
@@ -252,6 +253,28 @@ async fn each_connection_asks_for_the_addresses_anew_and_takes_one_that_is_free(
     assert!(ledger.dials.len() >= 4);
     let first: HashSet<_> = ledger.dials.iter().take(4).map(|dial| dial.address).collect();
     assert_eq!(first.len(), 4, "no address twice while others are free");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_further_connection_that_cannot_be_opened_harms_nobody() {
+    for alert in [None, Some(AlertDescription::CertificateRevoked)] {
+        let gateway = Gateway::new(move |peer| match (peer.address == address(1), alert) {
+            (true, _) => talk(peer.serve(5, SECOND / 10)),
+            (false, None) => Manner::Refuse,
+            (false, Some(alert)) => Manner::Alert(alert),
+        });
+        gateway.resolve_to(Ok(vec![address(1), address(2)]));
+        let (sender, app) = (Sender::new(&gateway), app("hot"));
+        let mut begun = Vec::new();
+        for round in 0..600 {
+            begun.push(sender.begin(&app, (0..6).map(|at| (round * 6 + at, 0)).collect(), DEADLINE));
+            sleep(SECOND / 10).await;
+        }
+        let outcomes = all(begun).await;
+        assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+        let refused = gateway.ledger().dials.iter().filter(|dial| dial.address == address(2)).count();
+        assert!((1..=20).contains(&refused), "{refused}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,8 @@
 
 use crate::support::pipes::{Gateway, Manner, Peer, address, talk};
 use crate::support::sender::{DEADLINE, Sender, all, app, is_accepted, numbers, tally};
+use pyapns::delivery::Refused;
+use pyapns::delivery::intake::Limits;
 use pyapns::model::OutcomeKind;
 use rustls::AlertDescription;
 use std::sync::Arc;
@@ -371,6 +373,46 @@ async fn a_broken_app_leaves_another_one_alone() {
     let others = all(others).await;
     assert!(!others.iter().any(is_accepted), "{:?}", tally(&others));
     assert_eq!(sender.metric("credentials_refused"), 2.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
+    let gateway = Gateway::new(|mut peer| {
+        talk(async move {
+            peer.greet(1).await;
+            let Some(push) = peer.next().await else { return };
+            match numbers(&push.body) {
+                (1000.., _) => {
+                    peer.accept(&push).await;
+                    peer.go_on(SECOND / 50).await;
+                }
+                // It takes one and then nothing more: all the rest waits in the lane and its inbox.
+                _ => while peer.next().await.is_some() {},
+            }
+        })
+    });
+    let limits = Limits { node_bytes: 1 << 20, app_bytes: 1 << 18 };
+    let sender = Sender::bounded(&gateway, limits, |lanes| lanes);
+    let (greedy, modest) = (app("greedy"), app("modest"));
+    let mut begun = Vec::new();
+    for round in 0..100 {
+        let batch = (0..50).map(|token| (token, round)).collect();
+        begun.push(tokio::spawn(sender.attempt(&greedy, batch, 8 * SECOND, false)));
+    }
+    sleep(SECOND).await;
+    let refused = |refusal| matches!(refusal, Refused::AppOverloaded { .. });
+    let outcomes = sender.begin(&modest, vec![(1000, 1), (1001, 1)], DEADLINE).await.expect("no panic");
+    assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+    let (mut taken, mut given_back) = (0, 0);
+    for attempt in begun {
+        match attempt.await.expect("no panic") {
+            Ok(outcomes) => taken += usize::from(outcomes.iter().all(|outcome| !is_accepted(outcome))),
+            Err(refusal) => given_back += usize::from(refused(refusal)),
+        }
+    }
+    assert_eq!(taken + given_back, 100);
+    assert!((10..40).contains(&taken), "{taken} of some 10 KB each");
+    assert!(sender.attempt(&greedy, vec![(1, 1)], SECOND, false).await.is_ok(), "there is room again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use pyapns::credentials::{Credential, Material, Secret};
 use pyapns::delivery::intake::Limits;
 use pyapns::delivery::lane::Parts;
 use pyapns::delivery::lanes::{Apple, Lanes};
-use pyapns::delivery::{Intake, Sending, metrics};
+use pyapns::delivery::{Intake, Refused, Sending, metrics};
 use pyapns::drain::Drain;
 use pyapns::events::Events;
 use pyapns::model::{AppId, AppKey, Batch, Draft, Environment, Outcome, OutcomeKind};
@@ -53,6 +53,10 @@ impl Sender {
     }
 
     pub fn with(gateway: &Arc<Gateway>, change: impl FnOnce(Lanes) -> Lanes) -> Self {
+        Self::bounded(gateway, Limits { node_bytes: 1 << 28, app_bytes: 1 << 28 }, change)
+    }
+
+    pub fn bounded(gateway: &Arc<Gateway>, limits: Limits, change: impl FnOnce(Lanes) -> Lanes) -> Self {
         let telemetry = Metrics::new();
         let endpoint = vec!["https://gateway.test".parse().expect("a URL")];
         let trust = Arc::new(Trust::load(None).expect("no file to read"));
@@ -63,7 +67,6 @@ impl Sender {
             metrics: metrics::Metrics::new(&telemetry),
             drain: Drain::new(),
         };
-        let limits = Limits { node_bytes: 1 << 28, app_bytes: 1 << 28 };
         Self { intake: Arc::new(Intake::new(change(Lanes::new(apple, parts)), limits)), telemetry }
     }
 
@@ -79,19 +82,31 @@ impl Sender {
         deadline: Duration,
         retry_unknown: bool,
     ) -> JoinHandle<Vec<Outcome>> {
+        let trying = self.attempt(app, pairs, deadline, retry_unknown);
+        tokio::spawn(async { trying.await.expect("taken") })
+    }
+
+    /// The same where there may be too much in flight.
+    pub fn attempt(
+        &self,
+        app: &Arc<App>,
+        pairs: Vec<(usize, usize)>,
+        deadline: Duration,
+        retry_unknown: bool,
+    ) -> impl Future<Output = Result<Vec<Outcome>, Refused>> + use<> {
         let mut batch = Batch::default();
         for (token, number) in pairs {
             let (token, payload) = (super::world::token(token), body(token, number));
             batch.push(Draft { token: &token, payload: &payload, ..Draft::default() }).expect("a good draft");
         }
         let (intake, app, count) = (Arc::clone(&self.intake), Arc::clone(app), batch.len());
-        tokio::spawn(async move {
+        async move {
             let until = Instant::now() + deadline;
-            let sent = intake.send(app, batch, Sending { deadline: until, retry_unknown }).await.expect("taken");
+            let sent = intake.send(app, batch, Sending { deadline: until, retry_unknown }).await?;
             assert!(Instant::now() <= until + Duration::from_millis(10), "nothing hangs past its deadline");
             assert_eq!(sent.outcomes.len(), count, "one outcome each");
-            sent.outcomes
-        })
+            Ok(sent.outcomes)
+        }
     }
 
     /// Sends one and waits for its outcome.
