@@ -1,6 +1,8 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
 
 mod http2_foreign;
+mod lane_connections;
+mod lane_faults;
 mod ledger;
 mod main_path;
 mod reaching_apple;

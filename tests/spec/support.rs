@@ -3,6 +3,8 @@
 pub mod client;
 pub mod connect_proxy;
 pub mod foreign;
+pub mod pipes;
+pub mod sender;
 pub mod tls_server;
 pub mod world;
 
