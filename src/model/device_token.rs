@@ -5,13 +5,29 @@ use std::borrow::Cow;
 /// Longest token, in hex digits; Apple announced up to 200, so there is room to grow.
 pub const TOKEN_HEX_DIGITS_MAX: usize = 512;
 
-/// Why a text is no device token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a text is no device token; its sentence goes on after the name of the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadToken {
+    #[error("is empty: give the device token in hex")]
     Empty,
+    #[error("is not hex: write the token's bytes as digits 0-9 and a-f")]
     NotHex,
+    #[error("has an odd number of hex digits: a digit is missing")]
     OddLength,
+    #[error("has more than {TOKEN_HEX_DIGITS_MAX} hex digits")]
     TooLong,
+}
+
+impl BadToken {
+    /// The stable word for it in an answer.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Empty => "token_missing",
+            Self::NotHex => "token_not_hex",
+            Self::OddLength => "token_odd_length",
+            Self::TooLong => "token_too_long",
+        }
+    }
 }
 
 /// The token in lower-case hex, borrowed where it already is. Spaces and `<>` are dropped, as in what old iOS code printed.
