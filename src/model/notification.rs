@@ -228,6 +228,11 @@ impl Batch {
         })
     }
 
+    /// Takes the last notification out again.
+    pub fn pop(&mut self) {
+        self.items.pop();
+    }
+
     pub fn items(&self) -> &[Notification] {
         &self.items
     }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod foreign;
+pub mod stream;
 pub mod world;
 
 /// Whether the long forms were asked for (`tests/run --full`).

@@ -39,6 +39,8 @@ pub enum ItemFault {
     Unknown(String),
     #[error("`token` and `tokens` stand there together: give one of them")]
     TokenAndTokens,
+    #[error("a line of a stream is one notification: give it one `token`")]
+    TokensInLine,
     #[error("`tokens` is empty: give at least one device token")]
     NoTokens,
     #[error("`tokens[{index}]` has to be a string: the device token in hex")]
@@ -53,7 +55,7 @@ impl ItemFault {
         match self {
             Self::Missing(field) | Self::Repeated(field) | Self::WrongType(field) => Some(field.name()),
             Self::Unknown(name) => Some(name),
-            Self::TokenAndTokens | Self::NoTokens | Self::TokenNotText { .. } => Some("tokens"),
+            Self::TokenAndTokens | Self::TokensInLine | Self::NoTokens | Self::TokenNotText { .. } => Some("tokens"),
             Self::Invalid(Invalid::TokenOfMany { .. }) => Some("tokens"),
             Self::NotAnObject | Self::Invalid(_) => None,
         }
@@ -76,6 +78,7 @@ impl ItemFault {
             Self::WrongType(_) | Self::TokenNotText { .. } => "wrong_type",
             Self::Unknown(_) => "unknown_field",
             Self::TokenAndTokens => "token_and_tokens",
+            Self::TokensInLine => "tokens_in_line",
             Self::NoTokens => "tokens_empty",
             Self::Invalid(invalid) => invalid.reason(),
         }

@@ -3,6 +3,7 @@
 use super::fault::{Fault, ItemFault};
 use super::field::{Field, FieldName};
 use crate::api::json::{self, Malformed};
+use crate::model::notification::IDENTIFIER_BYTES_MAX;
 use crate::model::{Batch, Draft};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -28,22 +29,59 @@ pub fn parse(body: &Bytes, items_max: usize) -> Result<Parsed, Fault> {
         Some(b'{') => false,
         _ => return Err(neither(text)),
     };
-    let mut reading = Reading {
-        batch: Batch::over(body.clone()),
-        items_max,
-        list,
-        item: 0,
-        many: list,
-        field: None,
-        token: None,
-        fault: None,
-    };
+    let mut reading = Reading { list, many: list, ..Reading::new(body.clone(), items_max) };
     let mut json = serde_json::Deserializer::from_str(text);
     let read = if list { json.deserialize_seq(List(&mut reading)) } else { Item(&mut reading).deserialize(&mut json) };
     match read.and_then(|()| json.end()) {
         Ok(()) => Ok(Parsed { batch: reading.batch, list: reading.many }),
         Err(error) => Err(reading.explain(text, &error)),
     }
+}
+
+/// Reads notifications one by one into one batch, each good or refused for itself.
+pub struct OneByOne(Reading);
+
+impl OneByOne {
+    /// Over the bytes that all of them lie in.
+    pub fn over(body: Bytes) -> Self {
+        Self(Reading { alone: true, ..Reading::new(body, 1) })
+    }
+
+    /// Reads one notification object.
+    pub fn read(&mut self, text: &str) -> Result<(), Fault> {
+        let before = self.0.batch.len();
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Item(&mut self.0).deserialize(&mut json).and_then(|()| json.end());
+        let Err(error) = read else { return Ok(()) };
+        if self.0.batch.len() > before {
+            self.0.batch.pop();
+        }
+        let fault = self.0.explain(text, &error);
+        (self.0.field, self.0.token) = (None, None);
+        Err(fault)
+    }
+
+    /// How many good ones were read.
+    pub fn len(&self) -> usize {
+        self.0.batch.len()
+    }
+
+    /// The good ones.
+    pub fn into_batch(self) -> Batch {
+        self.0.batch
+    }
+}
+
+/// The identifier of an object that is no good notification, if it has one that can be returned.
+pub fn rescue_identifier(text: &str) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Only<'a> {
+        #[serde(borrow)]
+        identifier: Option<&'a RawValue>,
+    }
+    let only: Only<'_> = serde_json::from_str(text).ok()?;
+    let json = identifier(only.identifier?).ok().flatten()?;
+    (json.trim_matches('"').len() <= IDENTIFIER_BYTES_MAX).then_some(json)
 }
 
 /// The fault of a body that begins like neither an object nor a list.
@@ -62,6 +100,8 @@ struct Reading {
     /// Where the item being read stands in the list, from 0.
     item: usize,
     many: bool,
+    /// One notification an object: `tokens` is not taken.
+    alone: bool,
     field: Option<Field>,
     /// Where the one being read stands in `tokens`, from 0.
     token: Option<usize>,
@@ -69,11 +109,26 @@ struct Reading {
 }
 
 impl Reading {
+    fn new(body: Bytes, items_max: usize) -> Self {
+        Self {
+            batch: Batch::over(body),
+            items_max,
+            list: false,
+            item: 0,
+            many: false,
+            alone: false,
+            field: None,
+            token: None,
+            fault: None,
+        }
+    }
+
     /// Checks an item and appends it.
     fn take(&mut self, parts: &Parts<'_>) -> Result<(), ItemFault> {
         let draft = parts.draft()?;
         match &parts.tokens {
             None => self.batch.push(draft)?,
+            Some(_) if self.alone => return Err(ItemFault::TokensInLine),
             Some(_) if parts.token.is_some() => return Err(ItemFault::TokenAndTokens),
             Some(tokens) if tokens.is_empty() => return Err(ItemFault::NoTokens),
             Some(tokens) => {
@@ -193,7 +248,7 @@ impl<'de> Visitor<'de> for Tokens<'_> {
         self.0.token = Some(0);
         while let Some(token) = list.next_element()? {
             tokens.push(token);
-            if self.0.batch.len() + tokens.len() > self.0.items_max {
+            if !self.0.alone && self.0.batch.len() + tokens.len() > self.0.items_max {
                 return Err(self.0.too_many());
             }
             self.0.token = Some(tokens.len());
