@@ -5,6 +5,7 @@ pub mod connect_proxy;
 pub mod foreign;
 pub mod pipes;
 pub mod sender;
+pub mod stream;
 pub mod tls_server;
 pub mod world;
 
