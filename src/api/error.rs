@@ -2,7 +2,7 @@
 
 use super::apps::provisioning::ProvisioningFault;
 use super::envelope;
-use super::notifications::fault::{Fault, ItemFault};
+use super::notifications::fault::Fault;
 use super::object::ObjectFault;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
@@ -110,15 +110,7 @@ impl Failure {
             Fault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
             Fault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
             Fault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
-            Fault::Item { why, .. } => match why {
-                ItemFault::NotAnObject => (S::BAD_REQUEST, "not_an_object"),
-                ItemFault::Missing(field) => (S::BAD_REQUEST, field.missing_reason()),
-                ItemFault::Repeated(_) => (S::BAD_REQUEST, "repeated_field"),
-                ItemFault::WrongType(_) => (S::BAD_REQUEST, "wrong_type"),
-                ItemFault::Unknown(_) => (S::BAD_REQUEST, "unknown_field"),
-                ItemFault::TokensUnbuilt => (S::NOT_IMPLEMENTED, "not_built"),
-                ItemFault::Invalid(invalid) => (S::BAD_REQUEST, invalid.reason()),
-            },
+            Fault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),
         }
     }
 
@@ -181,6 +173,9 @@ impl Failure {
                 }
                 if let Some(field) = why.field() {
                     args["field"] = json!(field);
+                }
+                if let Some(token) = why.token_index() {
+                    args["token_index"] = json!(token);
                 }
                 args
             }

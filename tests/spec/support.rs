@@ -4,6 +4,9 @@ pub mod client;
 pub mod connect_proxy;
 pub mod foreign;
 pub mod forms;
+pub mod pipes;
+pub mod sender;
+pub mod stream;
 pub mod tls_server;
 pub mod world;
 

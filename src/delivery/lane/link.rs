@@ -20,6 +20,9 @@ use tokio::time::Instant;
 /// How long a connection keeps its provider token at least (Apple's 20-minute rule).
 const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
+/// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
+const FAILURES_MAX: u32 = 10;
+
 /// See the module.
 pub struct Link {
     pub id: LinkId,
@@ -41,6 +44,8 @@ struct Books {
     answered: bool,
     /// And it accepted something: a token connection may widen from then on.
     accepted: bool,
+    /// Answers 5xx in a row.
+    failures: u32,
     /// An answer said that another connection would do better.
     leave: bool,
     /// Why Apple said GOAWAY, where it did.
@@ -234,8 +239,9 @@ impl Books {
             Event::Answered { tag, answer } => {
                 self.answered = true;
                 self.accepted |= answer.status == 200;
+                self.failures = if answer.status >= 500 { self.failures + 1 } else { 0 };
                 work.landed(tag);
-                self.leave |= work.answered(tag, &answer);
+                self.leave |= work.answered(tag, &answer) || self.failures >= FAILURES_MAX;
             }
             Event::Ended { tag, end } => {
                 self.lost += u32::from(end.processed == Processed::Maybe);

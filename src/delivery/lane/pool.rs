@@ -188,12 +188,13 @@ impl Pool {
     }
 
     fn close(&mut self, at: usize, is_sudden: bool, over: &Over, work: &mut Work) {
-        if over.refuses_certificate() {
-            work.credential_failed(over);
-        } else if is_sudden {
+        if is_sudden {
             self.left(at, work);
         }
         let link = self.links.remove(at);
+        if over.refuses_certificate() && !self.works() {
+            work.credential_failed(over);
+        }
         let Epitaph { affected, reason } = link.close(over, work);
         work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, affected, work.now.unix));
         work.tally.metrics().connections.dec();
@@ -233,14 +234,22 @@ impl Pool {
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
-        if error.is_credential() {
+        if error.is_credential() && !self.works() {
             work.credential_failed(error);
         } else {
             self.count_failure(work);
         }
     }
 
+    /// Whether a connection is of use now: what becomes of further ones does not matter much then.
+    fn works(&self) -> bool {
+        self.links.iter().any(|link| link.is_serving() && link.has_answered())
+    }
+
     fn count_failure(&mut self, work: &mut Work) {
+        if self.works() {
+            return;
+        }
         if work.health.connect_failed(work.now.instant, self.dialer.ready_at()) {
             tracing::error!(app = %self.app.key, "Apple is out of reach: stopped until a connection is of use");
         }
