@@ -214,10 +214,31 @@ async fn a_caller_that_hangs_up_in_the_middle_stops_nothing_that_was_taken() {
         world.simulator.ledger().wait_until(|totals| totals.requests == 5).await;
         outcomes.hang_up();
         world.simulator.ledger().wait_until(|totals| totals.answered == 5).await;
-        let delivered = "pyapns_outcomes_total{outcome=\"accepted\"";
+        let delivered = "pyapns_notifications_total{outcome=\"accepted\"";
         while !world.metrics().await.lines().any(|line| line.starts_with(delivered) && line.ends_with(" 5")) {
             tokio::task::yield_now().await;
         }
         world.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_node_that_stops_answers_every_line_it_was_given_and_waits_for_no_silent_stream() {
+    let world = World::start().await;
+    let (sender, mut outcomes) = stream::open(world.node.address, Protocol::Http1).await;
+    sender.send(lines(0, 5)).await.expect("the node reads");
+    assert_eq!(outcomes.more().await.map(|told| told.len()), Some(5));
+    let World { node, simulator, directory } = world;
+    let stopping = tokio::spawn(node.stop());
+    // How many are still sent depends on when the node hears of its end; the last are not, and are told so.
+    let mut last = Value::Null;
+    while last["reason"] != "shutting_down" {
+        sender.send(to(&token(1)).to_string().into()).await.expect("the node reads");
+        sender.send(Bytes::from_static(b"\n")).await.expect("the node reads");
+        last = outcomes.more().await.expect("an outcome").pop().expect("one");
+    }
+    assert_eq!(last["outcome"], "not_sent");
+    stopping.await.expect("the node stops in time, though the stream is open");
+    simulator.stop().await;
+    drop((sender, directory));
 }
