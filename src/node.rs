@@ -86,7 +86,8 @@ impl Node {
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
-        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir };
+        let drain = requests.clone();
+        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir, drain };
         Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes })
     }
 

@@ -93,6 +93,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         bodies: Bodies::new(&limits),
         limits,
         credentials_dir: None,
+        drain: Drain::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod connect_proxy;
+pub mod daemon;
 pub mod foreign;
 pub mod forms;
 pub mod pipes;

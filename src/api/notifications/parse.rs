@@ -62,7 +62,7 @@ impl OneByOne {
     }
 
     /// How many good ones were read.
-    pub fn len(&self) -> usize {
+    pub fn good(&self) -> usize {
         self.0.batch.len()
     }
 

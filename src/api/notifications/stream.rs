@@ -34,6 +34,9 @@ const SMALL_BLOCKS_MAX: usize = 4;
 /// How long a stream rests when too much is in flight already.
 const REST: Duration = Duration::from_millis(20);
 
+/// How long a stream may be silent when the node stops.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whether a request's body is a stream of lines.
 pub fn is_wanted(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE);
@@ -64,7 +67,9 @@ pub(super) async fn send(
         // Our consent can only go out before our answer does.
         input.begin().await;
     }
+    let drain = api.drain.clone();
     let outcomes = Outcomes {
+        stop: Some(Box::pin(async move { drain.cancelled().await })),
         api,
         key,
         asked,
@@ -84,6 +89,8 @@ struct Outcomes {
     key: AppKey,
     asked: Asked,
     input: Input,
+    /// Resolves when the node stops; `None` once it has.
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// A block that delivery had no room for, and when its time is over.
     turned_away: Option<(Block, Instant)>,
     /// Until it may be tried again.
@@ -126,6 +133,10 @@ impl HttpBody for Outcomes {
 impl Outcomes {
     /// Reads and sends as far as there is something to read and room for it.
     fn advance(&mut self, cx: &mut Context<'_>) {
+        if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
+            self.stop = None;
+            self.input.hurry(LAST_PATIENCE);
+        }
         loop {
             self.input.fill(cx);
             let Some((block, deadline)) = self.next_block(cx) else { return };
@@ -151,6 +162,7 @@ impl Outcomes {
     fn send(&mut self, block: Block, deadline: Instant) {
         let sending = Sending { deadline, retry_unknown: self.asked.retry_unknown };
         let fate = match self.api.registry.get(&self.key) {
+            _ if self.stop.is_none() => Fate::NotSent(NodeReason::ShuttingDown),
             None => Fate::NotSent(NodeReason::AppRemoved),
             Some(app) => match self.api.intake.submit(app, Arc::clone(block.batch()), sending) {
                 Ok(answer) => Fate::Sent(answer),

@@ -8,12 +8,11 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -39,33 +38,34 @@ pub struct Outcomes {
     pub kind: String,
     body: Incoming,
     rest: Vec<u8>,
-    connection: AbortHandle,
+    socket: std::net::TcpStream,
 }
 
 /// Opens a stream of notifications; lines go into the sender, which ends the stream when it is dropped.
 pub async fn open(address: SocketAddr, protocol: Protocol) -> (mpsc::Sender<Bytes>, Outcomes) {
     let (sender, lines) = mpsc::channel(1);
-    let io = TokioIo::new(TcpStream::connect(address).await.expect("the node listens"));
+    let socket = TcpStream::connect(address).await.expect("the node listens").into_std().expect("a socket");
+    let handle = socket.try_clone().expect("a second handle");
+    let io = TokioIo::new(TcpStream::from_std(socket).expect("a socket"));
     let request = http::Request::post(format!("http://{address}{APP}/notifications"));
     let request = request.header("host", "localhost").header("content-type", "application/x-ndjson");
     let request = request.body(Lines(lines)).expect("a request");
-    let (answer, connection) = match protocol {
+    let answer = match protocol {
         Protocol::Http1 => {
             let (mut requests, connection) = http1::handshake(io).await.expect("HTTP/1");
-            let connection = tokio::spawn(async { drop(connection.await) });
-            (requests.send_request(request).await, connection)
+            tokio::spawn(async { drop(connection.await) });
+            requests.send_request(request).await
         }
         Protocol::Http2 => {
             let (mut requests, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
-            let connection = tokio::spawn(async { drop(connection.await) });
-            (requests.send_request(request).await, connection)
+            tokio::spawn(async { drop(connection.await) });
+            requests.send_request(request).await
         }
     };
     let answer = answer.expect("an answer");
     let status = answer.status().as_u16();
     let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
-    let connection = connection.abort_handle();
-    (sender, Outcomes { status, kind, body: answer.into_body(), rest: Vec::new(), connection })
+    (sender, Outcomes { status, kind, body: answer.into_body(), rest: Vec::new(), socket: handle })
 }
 
 impl Outcomes {
@@ -88,6 +88,6 @@ impl Outcomes {
 
     /// Closes the connection in the middle.
     pub fn hang_up(self) {
-        self.connection.abort();
+        self.socket.shutdown(Shutdown::Both).expect("an open socket");
     }
 }

@@ -38,7 +38,7 @@ impl Block {
             let (line, after) = rest.split_at(find_either(rest, b'\n', b'\n'));
             rest = after.get(1..).unwrap_or_default();
             if let Err((reason, identifier)) = read_line(&mut reader, line) {
-                refused.push(RefusedLine { before: reader.len(), identifier: identifier.map(Box::from), reason });
+                refused.push(RefusedLine { before: reader.good(), identifier: identifier.map(Box::from), reason });
             }
         }
         Self { batch: Arc::new(reader.into_batch()), refused }

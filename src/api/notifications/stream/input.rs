@@ -55,6 +55,12 @@ impl Input {
         }
     }
 
+    /// Gives up after `patience` from now on.
+    pub fn hurry(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.waiting = false;
+    }
+
     /// Waits for the first bytes, or the end.
     pub async fn begin(&mut self) {
         std::future::poll_fn(|cx| {
