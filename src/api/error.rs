@@ -123,15 +123,16 @@ impl Failure {
                 ObjectFault::Repeated { .. } => (S::BAD_REQUEST, "repeated_field"),
                 ObjectFault::Unknown { .. } => (S::BAD_REQUEST, "unknown_field"),
                 ObjectFault::WrongType { .. } => (S::BAD_REQUEST, "wrong_type"),
-                ObjectFault::NotBuilt { .. } => (S::NOT_IMPLEMENTED, "not_built"),
             },
             ProvisioningFault::NoCredential | ProvisioningFault::KeyIncomplete { .. } => {
                 (S::BAD_REQUEST, "credential_missing")
             }
-            ProvisioningFault::TwoCredentials | ProvisioningFault::NotOfCertificate { .. } => {
+            ProvisioningFault::TwoCredentials { .. } | ProvisioningFault::NotOfCertificate { .. } => {
                 (S::BAD_REQUEST, "credential_ambiguous")
             }
             ProvisioningFault::LineBreaksLost => (S::BAD_REQUEST, "line_breaks_lost"),
+            ProvisioningFault::NotBase64 => (S::BAD_REQUEST, "pkcs12_not_base64"),
+            ProvisioningFault::TwoPassphrases => (S::BAD_REQUEST, "passphrase_ambiguous"),
             ProvisioningFault::TooLong { .. } => (S::BAD_REQUEST, "credential_too_long"),
         }
     }

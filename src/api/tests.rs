@@ -4,7 +4,7 @@ use super::*;
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
-use crate::credentials::testing;
+use crate::credentials::{Keyring, testing};
 use crate::delivery;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
@@ -80,7 +80,9 @@ impl Client {
 async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     let store = Arc::new(crate::store::Memory::new());
     let clock = Clock::manual(testing::NOW as f64);
-    let registry = Registry::load(store.clone(), clock.clone(), Drain::new()).await.expect("an empty store");
+    let registry = Registry::load(store.clone(), Keyring::of([[7; 32]]), clock.clone(), Drain::new())
+        .await
+        .expect("an empty store");
     let events = Events::new(store);
     Api {
         registry,
@@ -151,7 +153,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
     let fingerprint = &app["credential"]["fingerprint"];
     let expected = json!({
         "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
-        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok",
+        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok", "last_error": null,
         "credential": {
             "kind": "certificate", "fingerprint": fingerprint, "topics": ["com.example.app"], "team_id": "TEAM123456",
             "key_id": null, "expires_at": testing::EXPIRES_AT, "days_left": 1081,

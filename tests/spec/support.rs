@@ -4,6 +4,7 @@ pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
 pub mod foreign;
+pub mod forms;
 pub mod pipes;
 pub mod sender;
 pub mod stream;
