@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn take(&mut self, arrival: Arrival, now_ms: i64) {
         let signal = self.count();
         if arrival.stream > self.last_id() {
-            self.record(&arrival, &record::answer_id(&arrival), None, Some("above the last stream id"));
+            self.record(&arrival, &record::answer_id(&arrival), None, Some("not taken by the ending connection"));
             self.parked.push(arrival.into_stream());
         } else {
             self.process(arrival, signal.withhold, now_ms);

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::front::ACCEPT_PAUSE;
 use super::script::Script;
 use super::server::Shared;
 use super::tokens::TokenListing;
@@ -33,8 +34,10 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, stopping: Cancellat
             () = stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        // A failed accept concerns one caller, who will come again.
-        let Ok((socket, _)) = accepted else { continue };
+        let Ok((socket, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
         tasks.spawn(async move {
             tokio::select! {

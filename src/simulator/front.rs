@@ -18,7 +18,7 @@ use super::server::{Shared, SimulatorError};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Rest after a failed accept: out of descriptors, it would spin otherwise.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts Apple's side.
 #[derive(Clone)]

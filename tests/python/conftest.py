@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from control import Control
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("PYAPNS_TEST_PROGRAM", str(ROOT / "target/debug/pyapns"))
 
@@ -31,6 +33,15 @@ def simulator(tmp_path_factory):
     )
     yield json.loads(process.said)
     process.stop()
+
+
+@pytest.fixture
+def control(simulator):
+    """The simulator's control port; what a test sets there ends with it."""
+    control = Control(simulator["control"])
+    control.post("/reset")
+    yield control
+    control.post("/reset")
 
 
 @pytest.fixture(scope="session")

@@ -27,21 +27,6 @@ class OldClient:
         return answer.status, parsed
 
 
-class Control:
-    """The simulator's control port."""
-
-    def __init__(self, address):
-        self.address = address
-
-    def post(self, path, body):
-        connection = http.client.HTTPConnection(self.address, timeout=20)
-        connection.request("POST", path, json.dumps(body))
-        answer = connection.getresponse()
-        text = answer.read()
-        assert answer.status == 200, text
-        return json.loads(text)
-
-
 @pytest.fixture
 def client(node):
     return OldClient(node)
@@ -91,8 +76,7 @@ def test_feedback_and_disconnections_answer_200_with_lists(client, app):
         assert (status, answer["response"]) == (200, []), what
 
 
-def test_a_dead_token_is_in_the_feedback_and_a_bad_request_in_the_disconnections(client, app, simulator):
-    control = Control(simulator["control"])
+def test_a_dead_token_is_in_the_feedback(client, app, control):
     dead = uuid.uuid4().hex * 2
     control.post("/tokens", [{"token": dead, "state": "dead", "reason": "Unregistered", "timestamp": 1508249865488}])
     status, answer = client.call("POST", app + "/notifications", [notification(token=dead)])

@@ -1,5 +1,7 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
 
+mod bulk;
+mod credentials;
 mod http2_foreign;
 mod lane_connections;
 mod lane_faults;

@@ -1,16 +1,14 @@
 //! The way to Apple: names and addresses, a proxy, TLS and whom it trusts, and what is said when it is barred.
 
+use crate::support::client::Client;
 use crate::support::connect_proxy::{ConnectProxy, Manner};
 use crate::support::tls_server::{Clients, Recipe, TlsServer};
+use crate::support::world::{APP, Running, to};
 use pyapns::apns::connect::{Connect, ConnectError, TlsConnect, Transport, certificate_alert};
 use pyapns::apns::endpoint::Endpoint;
 use pyapns::apns::trust::Trust;
-use pyapns::config::{Config, File};
 use pyapns::credentials::{Credential, Material, Secret};
-use pyapns::model::{AppId, AppKey, Environment};
-use pyapns::node::{Node, World};
-use pyapns::registry::Provision;
-use pyapns::simulator::{Identity, Options, Simulator};
+use pyapns::simulator::{Identity, Options, Simulator, SimulatorError};
 use rustls::SupportedProtocolVersion;
 use std::io::BufRead;
 use std::net::SocketAddr;
@@ -67,66 +65,60 @@ async fn failure(recipe: Recipe, host: &str, trusted: bool, credential: &Credent
     connect(&direct, &endpoint, ca_file, credential).await.err().expect("a failure")
 }
 
-/// A node that runs on this test's runtime, with a `demo` app of the simulator's.
-async fn node(folder: &Path, simulator: &Simulator, apple: &str) -> SocketAddr {
-    let ca_file = folder.join("ca.pem");
-    std::fs::write(&ca_file, simulator.identity().authority.certificate_pem()).expect("a file");
-    let text = format!("listen = '127.0.0.1:0'\ndata_dir = '{}'\n[apple]\n{apple}\n", folder.display());
-    let text = format!("{text}ca_file = '{}'", ca_file.display());
-    let config = Config::read(Some(File { name: "test.toml", text: &text }), &|_| None).expect("settings");
-    let world = World::real(&config);
-    let node = Node::build(config, world).await.expect("a node");
-    let key = AppKey::new(AppId::new("demo").expect("an id"), Environment::Sandbox);
-    let pem = Secret::from(simulator.identity().client_pem.clone());
-    node.registry().provision(Provision::new(key, Material::Certificate { pem })).await.expect("an app");
-    let address = node.address().expect("bound");
-    tokio::spawn(node.run(std::future::pending()));
-    address
+/// A simulator that listens there, its files beside those of a node.
+async fn simulator(directory: &Path, listen: &str) -> Result<Simulator, SimulatorError> {
+    let (directory, listen) = (Some(directory.join("simulator")), listen.to_owned());
+    Simulator::start(Options { listen, directory, ..Options::default() }).await
 }
 
-async fn post(address: SocketAddr, path: &str, body: &str) -> String {
-    let mut socket = TcpStream::connect(address).await.expect("the node listens");
-    let length = body.len();
-    let request =
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
-    socket.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.expect("an answer");
-    answer
+/// A node with these settings of the way to Apple and an app of the simulator's.
+async fn node(directory: &Path, simulator: &Simulator, apple: &str) -> Running {
+    let node = Running::with(directory, apple).await;
+    provision(node.address, simulator).await;
+    node
+}
+
+async fn provision(node: SocketAddr, simulator: &Simulator) {
+    let certificate = simulator.identity().client_pem.clone();
+    let answer = Client::connect(node).await.post(APP, certificate).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
 }
 
 /// The outcome of one notification.
 async fn push(node: SocketAddr) -> String {
-    let body = r#"{"token":"00fc","payload":{"aps":{"alert":"Hello"}}}"#;
-    let answer = post(node, "/apps/demo/sandbox/notifications", body).await;
-    let (_, after) = answer.split_once(r#""outcome":""#).unwrap_or_else(|| panic!("no outcome in {answer}"));
-    after.split('"').next().unwrap_or_default().to_owned()
+    let path = format!("{APP}/notifications");
+    let answer = Client::connect(node).await.post(&path, to("00fc").to_string()).await;
+    answer.outcomes()[0].to_owned()
 }
 
 #[tokio::test]
 async fn a_notification_reaches_apple_through_a_proxy_with_a_password() {
-    let simulator = Simulator::start(Options::default()).await.expect("a simulator");
-    let port = simulator.address().port();
-    let proxy =
-        ConnectProxy::start(Manner::TunnelFor(SCOTT), &[(&format!("localhost:{port}"), simulator.address())]).await;
-    let apple = format!("sandbox = 'https://localhost:{port}'\nproxy = 'http://{SCOTT_IN_URL}@{}'", proxy.address);
     let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path(), "127.0.0.1:0").await.expect("a simulator");
+    let gateway = format!("localhost:{}", simulator.address().port());
+    let proxy = ConnectProxy::start(Manner::TunnelFor(SCOTT), &[(&gateway, simulator.address())]).await;
+    let apple = format!("sandbox = 'https://{gateway}'\nproxy = 'http://{SCOTT_IN_URL}@{}'", proxy.address);
     let node = node(folder.path(), &simulator, &apple).await;
-    assert_eq!(push(node).await, "accepted");
-    assert_eq!(proxy.targets(), [format!("localhost:{port}")]);
+    assert_eq!(push(node.address).await, "accepted");
+    assert_eq!(proxy.targets(), [gateway]);
     assert_eq!(simulator.ledger().totals().accepted, 1);
+    node.stop().await;
 }
 
 #[tokio::test]
 async fn a_second_gateway_takes_over_where_the_first_cannot_be_reached() {
-    let simulator = Simulator::start(Options::default()).await.expect("a simulator");
-    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let closed = free.local_addr().expect("bound");
-    drop(free);
-    let apple = format!("sandbox = ['https://{closed}', 'https://{}']", simulator.address());
     let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path(), "127.0.0.1:0").await.expect("a simulator");
+    let apple = format!("sandbox = ['https://{}', 'https://{}']", closed_port().await, simulator.address());
     let node = node(folder.path(), &simulator, &apple).await;
-    assert_eq!(push(node).await, "accepted");
+    assert_eq!(push(node.address).await, "accepted");
+    node.stop().await;
+}
+
+/// An address that refuses connections.
+async fn closed_port() -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    free.local_addr().expect("bound")
 }
 
 #[tokio::test]
@@ -259,9 +251,7 @@ async fn a_port_without_tls_is_told_as_such() {
 
 #[tokio::test]
 async fn a_closed_port_is_told_with_its_address() {
-    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = free.local_addr().expect("bound");
-    drop(free);
+    let address = closed_port().await;
     let endpoint = endpoint("127.0.0.1", address.port());
     let error = connect(&TlsConnect::new(None), &endpoint, None, &token()).await.err().expect("a failure");
     let expected = format!("cannot connect to {address} at {address}: Connection refused");
@@ -300,38 +290,36 @@ async fn a_certificate_refused_after_the_handshake_is_known_by_the_first_read() 
 
 #[tokio::test]
 async fn a_gateway_on_ipv6_is_reached_by_address_and_through_a_proxy() {
-    let options = Options { listen: "[::1]:0".to_owned(), ..Options::default() };
-    let simulator = match Simulator::start(options).await {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = match simulator(folder.path(), "[::1]:0").await {
         Ok(simulator) => simulator,
         Err(error) => return println!("SKIPPED: this machine has no IPv6 loopback ({error})"),
     };
-    let at = simulator.address();
     let proxy = ConnectProxy::start(Manner::Tunnel, &[]).await;
-    let proxy = format!("proxy = 'http://{}'", proxy.address);
-    for proxy in ["", &proxy] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let node = node(folder.path(), &simulator, &format!("sandbox = 'https://{at}'\n{proxy}")).await;
-        assert_eq!(push(node).await, "accepted");
+    for proxy in [String::new(), format!("proxy = 'http://{}'", proxy.address)] {
+        let apple = format!("sandbox = 'https://{}'\n{proxy}", simulator.address());
+        let node = node(folder.path(), &simulator, &apple).await;
+        assert_eq!(push(node.address).await, "accepted");
+        node.stop().await;
     }
     assert_eq!(simulator.ledger().totals().accepted, 2);
+    assert_eq!(proxy.targets(), [simulator.address().to_string()]);
 }
 
 /// The whole program, so that whatever is printed or logged anywhere is seen.
 #[tokio::test]
 async fn the_log_shows_the_handshake_at_debug_and_never_a_proxys_password() {
-    let simulator = Simulator::start(Options::default()).await.expect("a simulator");
     let folder = tempfile::tempdir().expect("a folder");
-    let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, simulator.identity().authority.certificate_pem()).expect("a file");
+    let simulator = simulator(folder.path(), "127.0.0.1:0").await.expect("a simulator");
 
     let opening = ConnectProxy::start(Manner::TunnelFor(SCOTT), &[]).await;
-    let lines = log_until(folder.path(), &ca_file, &simulator, &opening, SCOTT_IN_URL, "TLS handshake done").await;
+    let lines = log_until(folder.path(), &simulator, &opening, "TLS handshake done").await;
     let line = lines.last().expect("the handshake");
     assert!(line.contains("CN=pyapns simulator until ") && line.contains("signed by CN=pyapns simulator CA"), "{line}");
     assert!(line.contains(&simulator.address().to_string()), "{line}");
 
     let barred = ConnectProxy::start(Manner::TunnelFor("Basic nobody"), &[]).await;
-    let more = log_until(folder.path(), &ca_file, &simulator, &barred, SCOTT_IN_URL, "refuses the user").await;
+    let more = log_until(folder.path(), &simulator, &barred, "refuses the user").await;
     let all = [lines, more].concat().join("\n");
     for secret in ["tiger", SCOTT.trim_start_matches("Basic ")] {
         assert!(!all.contains(secret), "{all}");
@@ -339,20 +327,13 @@ async fn the_log_shows_the_handshake_at_debug_and_never_a_proxys_password() {
 }
 
 /// Runs a node behind this proxy, sends a notification, and gives its log up to the first line with `wanted`.
-async fn log_until(
-    folder: &Path,
-    ca_file: &Path,
-    simulator: &Simulator,
-    proxy: &ConnectProxy,
-    user: &str,
-    wanted: &'static str,
-) -> Vec<String> {
+async fn log_until(folder: &Path, simulator: &Simulator, proxy: &ConnectProxy, wanted: &'static str) -> Vec<String> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pyapns"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(folder)
+        .arg(folder.join("data"))
         .env("PYAPNS_APPLE_SANDBOX", format!("https://{}", simulator.address()))
-        .env("PYAPNS_APPLE_PROXY", format!("http://{user}@{}", proxy.address))
-        .env("PYAPNS_APPLE_CA_FILE", ca_file)
+        .env("PYAPNS_APPLE_PROXY", format!("http://{SCOTT_IN_URL}@{}", proxy.address))
+        .env("PYAPNS_APPLE_CA_FILE", folder.join("simulator/ca.pem"))
         .env("PYAPNS_LOG_LEVEL", "debug")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -363,8 +344,7 @@ async fn log_until(
     let announced = tokio::task::spawn_blocking(|| stdout.lines().next().expect("a line").expect("text"));
     let announced = announced.await.expect("a line");
     let node: SocketAddr = announced.rsplit('/').next().and_then(|at| at.parse().ok()).expect("an address");
-    let created = post(node, "/apps/demo/sandbox", &simulator.identity().client_pem).await;
-    assert!(created.starts_with("HTTP/1.1 201"), "{created}");
+    provision(node, simulator).await;
     let pushed = tokio::spawn(async move { push(node).await });
     let log = tokio::task::spawn_blocking(move || {
         let mut lines = Vec::new();

@@ -71,7 +71,7 @@ impl Link {
     pub fn new(id: LinkId, dialed: Dialed, app: &App, now: Now) -> Self {
         let Dialed { endpoint, address, transport } = dialed;
         let (authorization, token) = match &*app.credential {
-            Credential::Certificate(_) => (None, None),
+            Credential::Certificate(_) | Credential::Unusable { .. } => (None, None),
             Credential::Token(key) => {
                 let (authorization, bucket) = key.authorization(now.unix as u64);
                 (Some(authorization), Some((bucket, now.instant)))

@@ -70,6 +70,11 @@ impl Pool {
         self.retire();
     }
 
+    /// Whether the app's credential could be read.
+    pub fn has_credential(&self) -> bool {
+        self.app.credential.unusable().is_none()
+    }
+
     /// No connection takes new work any more, and none is opened without need.
     pub fn finish(&mut self) {
         self.finishing = true;

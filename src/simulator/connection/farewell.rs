@@ -30,8 +30,8 @@ enum Stage {
     Announced { second_at: Instant, code: u32 },
     /// The last stream id is fixed. Streams up to it finish, then the connection closes.
     Draining { last: u32 },
-    /// The pump closes as soon as the answers have left.
-    Closing { last: u32, linger_until: Instant },
+    /// The pump closes as soon as the answers have left. Nothing is processed any more, for it could not be answered.
+    Closing { linger_until: Instant },
 }
 
 /// What the count of requests asks for.
@@ -53,7 +53,7 @@ impl Farewell {
 
     pub fn linger_until(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Closing { linger_until, .. } => Some(linger_until),
+            Stage::Closing { linger_until } => Some(linger_until),
             _ => None,
         }
     }
@@ -84,7 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Stage::Open if self.farewell.granted => self.chosen_last_id().unwrap_or(LAST_ID_MAX),
             Stage::Open => LAST_ID_MAX,
             Stage::Announced { .. } => LAST_ID_MAX,
-            Stage::Draining { last } | Stage::Closing { last, .. } => last,
+            Stage::Draining { last } => last,
+            Stage::Closing { .. } => 0,
         }
     }
 
@@ -141,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if goaway.drops_answers() {
             self.parked.extend(self.waiting.abandon());
-            self.close(last);
+            self.close();
         } else {
             self.farewell.stage = Stage::Draining { last };
         }
@@ -154,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.say(self.highest_seen, code, b"");
                 self.farewell.stage = Stage::Draining { last: self.highest_seen };
             }
-            Stage::Draining { last } if self.is_drained(last) => self.close(last),
+            Stage::Draining { last } if self.is_drained(last) => self.close(),
             _ => {}
         }
         std::mem::take(&mut self.farewell.ordered)
@@ -164,10 +165,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.waiting.is_empty() && self.incomplete.iter().all(|arrival| arrival.stream > last)
     }
 
-    fn close(&mut self, last: u32) {
+    fn close(&mut self) {
         self.pump.close_after(self.ended);
         self.farewell.ordered = true;
-        self.farewell.stage = Stage::Closing { last, linger_until: Instant::now() + LINGER };
+        self.farewell.stage = Stage::Closing { linger_until: Instant::now() + LINGER };
     }
 
     fn say(&mut self, last: u32, code: u32, debug: &[u8]) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -47,7 +48,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             priority: text(push.priority),
             expiration: text(push.expiration),
             collapse_id: text(push.collapse_id),
-            body: arrival.kept.clone(),
+            // A slice would keep the whole read buffer of the connection.
+            body: Bytes::copy_from_slice(&arrival.kept),
             processed: status.is_some(),
             accepted: status == Some(200),
             status,

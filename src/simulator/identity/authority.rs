@@ -83,6 +83,7 @@ impl Authority {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "pyapns simulator");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
         let key = new_key()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -98,6 +99,7 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, format!("Apple Push Services: {}", subject.bundle));
         params.distinguished_name.push(DnType::from_oid(&UID), subject.bundle);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
         if subject.sandbox {
             params.custom_extensions.push(apple_extension(SANDBOX, der::null()));
         }

@@ -37,12 +37,15 @@ pub struct Running {
 impl Running {
     /// A node that takes `gateway` for both of Apple's environments.
     pub async fn start(directory: &Path, gateway: SocketAddr) -> Self {
+        let gateways = format!("sandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"");
+        Self::with(directory, &gateways).await
+    }
+
+    /// A node with these settings of the way to Apple, which trusts the simulator in the same directory.
+    pub async fn with(directory: &Path, apple: &str) -> Self {
         let ca_file = directory.join("simulator/ca.pem");
-        let text = format!(
-            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n[apple]\nsandbox = \"https://{gateway}\"\nproduction = \
-             \"https://{gateway}\"\nca_file = {ca_file:?}\n",
-            directory.join("data"),
-        );
+        let data = directory.join("data");
+        let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[apple]\nca_file = {ca_file:?}\n{apple}\n",);
         let file = File { name: "test", text: &text };
         let config = Config::read(Some(file), &|_| None).expect("good settings");
         let outside = Outside::real(&config);
@@ -71,8 +74,17 @@ impl World {
     }
 
     pub async fn with(credential: Credential) -> Self {
+        Self::made(Options::default(), credential).await
+    }
+
+    /// Beside such a stand-in.
+    pub async fn beside(options: Options) -> Self {
+        Self::made(options, Credential::Certificate).await
+    }
+
+    async fn made(options: Options, credential: Credential) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
-        let options = Options { directory: Some(directory.path().join("simulator")), ..Options::default() };
+        let options = Options { directory: Some(directory.path().join("simulator")), ..options };
         let simulator = Simulator::start(options).await.expect("a simulator");
         let node = Running::start(directory.path(), simulator.address()).await;
         let world = Self { simulator, node, directory };
