@@ -63,6 +63,25 @@ async fn a_connection_that_never_accepted_anything_gets_no_company() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_connection_that_widens_after_its_first_answer_is_enough() {
+    let gateway = Gateway::new(|mut peer| {
+        talk(async move {
+            peer.greet(1).await;
+            let push = peer.next().await.expect("a request");
+            sleep(SECOND / 2).await;
+            peer.accept(&push).await;
+            sleep(SECOND / 20).await;
+            peer.allow(1000).await;
+            peer.go_on(SECOND / 5).await;
+        })
+    });
+    let (sender, app) = (Sender::new(&gateway), app("any"));
+    let outcomes = sender.begin(&app, each(500), DEADLINE).await.expect("no panic");
+    assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+    assert_eq!(gateway.ledger().dials.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn notifications_to_one_token_arrive_in_order_over_several_connections() {
     const TOKENS: usize = 40;
     let gateway = Gateway::new(|peer| {

@@ -327,6 +327,35 @@ async fn a_credential_that_apple_takes_again_heals_by_a_probe_on_a_new_connectio
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_token_that_apple_turns_against_costs_the_connection_and_nothing_else() {
+    for (status, reason) in [(403, "ExpiredProviderToken"), (429, "TooManyProviderTokenUpdates")] {
+        let gateway = Gateway::new(move |mut peer| {
+            if peer.number > 0 {
+                return talk(peer.serve(100, SECOND / 10));
+            }
+            talk(async move {
+                peer.greet(100).await;
+                for good in [true, false] {
+                    let push = peer.next().await.expect("a request");
+                    match good {
+                        true => peer.accept(&push).await,
+                        false => peer.refuse(&push, status, reason).await,
+                    }
+                }
+                assert!(peer.next().await.is_none(), "it is of no more use");
+            })
+        });
+        let (sender, app) = (Sender::new(&gateway), app("any"));
+        for number in 0..20 {
+            let outcome = sender.one(&app, number, number).await;
+            assert!(is_accepted(&outcome), "{outcome:?}");
+            assert_eq!(outcome.attempts, if number == 1 { 2 } else { 1 });
+        }
+        assert_eq!(gateway.ledger().dials.len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_apple_may_have_got_is_never_called_not_sent() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
