@@ -20,6 +20,8 @@ use tokio::time::Instant;
 /// How long a connection keeps its provider token at least (Apple's 20-minute rule).
 const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
+/// A connection that stands this long stands by itself.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
 const FAILURES_MAX: u32 = 10;
 
@@ -125,6 +127,13 @@ impl Link {
     /// Whether Apple ever answered anything here.
     pub fn has_answered(&self) -> bool {
         self.books.answered
+    }
+
+    /// Whether it ends without having been of any use. One that was never asked anything is not to blame, unless it ends
+    /// right away.
+    pub fn was_useless(&self, now: Instant) -> bool {
+        let was_asked = self.requests() > 0;
+        !self.has_answered() && (was_asked || now.duration_since(self.last_used) < SETTLED_AFTER)
     }
 
     /// Whether Apple ever accepted anything here.

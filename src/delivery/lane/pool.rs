@@ -181,7 +181,7 @@ impl Pool {
     /// A connection takes no new work any more; if it never was of use, its address is to blame.
     fn left(&mut self, at: usize, work: &mut Work) {
         let link = &self.links[at];
-        if !link.has_answered() {
+        if link.was_useless(work.now.instant) {
             self.dialer.failed(link.address, work.now.instant);
             self.count_failure(work);
         }
@@ -255,15 +255,12 @@ impl Pool {
         }
     }
 
-    /// When the next connection is to be begun; `None` while none is needed or one is being opened. A token connection
-    /// starts with one stream, so that a new one must have accepted something before it can be called full.
+    /// When the next connection is to be begun; `None` while none is needed or one is being opened.
     fn open_at(&self, work: &Work) -> Option<Instant> {
         let now = work.now.instant;
         let is_young = |link: &Link| link.is_serving() && link.requests() < self.requests_max;
         let needed = if self.links.iter().any(is_young) {
-            let mut serving = self.links.iter().filter(|link| link.is_serving());
-            let may_widen = self.links.len() < CONNECTIONS_MAX && serving.all(Link::has_accepted);
-            self.full_since.filter(|_| may_widen)? + FULL_FOR
+            self.full_since.filter(|_| self.links.len() < CONNECTIONS_MAX)? + FULL_FOR
         } else {
             let lately = !self.finishing && now < work.last_job + LATELY;
             (lately || work.is_waiting()).then_some(now)?
@@ -272,9 +269,11 @@ impl Pool {
         Some(may.map_or(needed, |may| needed.max(may)))
     }
 
+    /// Whether no connection has room. A token connection starts with one stream, so that it must have accepted something
+    /// before it can be called full.
     fn is_full(&self) -> bool {
         let mut serving = self.links.iter().filter(|link| link.is_serving()).peekable();
-        serving.peek().is_some() && serving.all(Link::is_full)
+        serving.peek().is_some() && serving.all(|link| link.is_full() && link.has_accepted())
     }
 
     /// When a turn is due even if no socket wakes the lane.
