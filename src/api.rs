@@ -23,6 +23,7 @@ pub use limits::Limits;
 
 use crate::clock::Clock;
 use crate::delivery::Intake;
+use crate::drain::Drain;
 use crate::events::Events;
 use crate::model::AppKey;
 use crate::registry::{App, Registry};
@@ -49,6 +50,8 @@ pub struct Api {
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
+    /// Begins when the node stops: open streams then come to an end.
+    pub drain: Drain,
 }
 
 impl Api {

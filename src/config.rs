@@ -27,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where certificate paths given over the API may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
+    /// Keys for stored credentials: the first seals, all open. None = one of the node's own, in `data_dir`.
+    pub key_files: Vec<PathBuf>,
     pub apple: Apple,
     pub limits: Limits,
     pub log: logging::Config,
@@ -62,6 +64,7 @@ impl Config {
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
+            key_files: read.list("credentials.key_files").unwrap_or_default(),
             apple: apple(&mut read),
             limits: limits(&mut read),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },

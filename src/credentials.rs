@@ -2,6 +2,9 @@
 
 pub mod certificate;
 pub mod error;
+mod fields;
+pub mod import;
+pub mod keyring;
 pub mod paths;
 pub mod sealed;
 pub mod secret;
@@ -9,6 +12,8 @@ pub mod token;
 
 pub use certificate::Certificate;
 pub use error::CredentialError;
+pub use keyring::Keyring;
+pub use sealed::Unopened;
 pub use secret::Secret;
 pub use token::TokenKey;
 
@@ -25,17 +30,21 @@ pub enum Material {
     Key { p8: Secret, key_id: String, team_id: String },
 }
 
-/// A credential ready for use.
+/// A credential ready for use, or what is left of one that was stored.
 #[derive(Debug)]
 pub enum Credential {
     Certificate(Box<Certificate>),
     Token(TokenKey),
+    /// It is kept, and nothing can be sent with it until the app is provisioned again.
+    Unusable {
+        why: String,
+    },
 }
 
 /// What may be told about a credential: nothing secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// `certificate` or `token`.
+    /// `certificate`, `token`, or `unusable`.
     pub kind: &'static str,
     /// SHA-256 in hex: of the certificate, or of the signing key's public key.
     pub fingerprint: String,
@@ -68,7 +77,7 @@ impl Credential {
     pub fn check(&self, environment: Environment, now: u64) -> Result<(), CredentialError> {
         match self {
             Self::Certificate(certificate) => certificate.check(environment, now),
-            Self::Token(_) => Ok(()),
+            Self::Token(_) | Self::Unusable { .. } => Ok(()),
         }
     }
 
@@ -76,7 +85,15 @@ impl Credential {
     pub fn base_topic(&self) -> Option<&str> {
         match self {
             Self::Certificate(certificate) => certificate.base_topic(),
-            Self::Token(_) => None,
+            Self::Token(_) | Self::Unusable { .. } => None,
+        }
+    }
+
+    /// Why nothing can be sent with it, if so.
+    pub fn unusable(&self) -> Option<&str> {
+        match self {
+            Self::Unusable { why } => Some(why),
+            Self::Certificate(_) | Self::Token(_) => None,
         }
     }
 
@@ -84,6 +101,14 @@ impl Credential {
         match self {
             Self::Certificate(certificate) => certificate.summary(),
             Self::Token(key) => key.summary(),
+            Self::Unusable { .. } => Summary {
+                kind: "unusable",
+                fingerprint: String::new(),
+                topics: Vec::new(),
+                team_id: None,
+                key_id: None,
+                expires_at: None,
+            },
         }
     }
 }

@@ -9,4 +9,4 @@ pub mod lanes;
 pub mod metrics;
 pub mod verdict;
 
-pub use intake::{Intake, Refused, Sending, Sent};
+pub use intake::{Answer, Intake, Refused, Sending, Sent};

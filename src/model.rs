@@ -8,6 +8,7 @@ pub mod outcome;
 pub mod payload;
 pub mod push_type;
 pub mod reason;
+pub mod scan;
 
 pub use app::{AppId, AppKey, Environment};
 pub use event::{Disconnection, Feedback};

@@ -6,6 +6,8 @@ use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::credentials::Keyring;
+use crate::credentials::keyring::KeyFileError;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::delivery::{Intake, intake, metrics};
@@ -28,6 +30,8 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(25);
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error("cannot listen on {address}: {cause}")]
@@ -62,7 +66,8 @@ impl Node {
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
         let store = Arc::new(Sqlite::open(&config.data_dir)?);
-        let registry = Registry::load(store.clone(), world.clock.clone(), lanes.clone()).await?;
+        let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
+        let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple =
@@ -81,7 +86,8 @@ impl Node {
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
-        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir };
+        let drain = requests.clone();
+        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir, drain };
         Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes })
     }
 

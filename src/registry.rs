@@ -1,8 +1,8 @@
 //! The apps of this node, as every request finds them: kept in the store, read from memory.
 
 use crate::clock::Clock;
-use crate::credentials::sealed::{self, Unopened};
-use crate::credentials::{Credential, CredentialError, Material};
+use crate::credentials::sealed::{self, Opened};
+use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};
 use crate::drain::Drain;
 use crate::model::AppKey;
 use crate::store::{AppRecord, Apps, StoreError};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 pub const TIMEOUT_SECONDS_DEFAULT: u32 = 15;
 pub const TIMEOUT_SECONDS_MAX: u32 = 300;
@@ -99,6 +100,7 @@ pub struct Registry {
 
 struct Inner {
     store: Arc<dyn Apps>,
+    keyring: Keyring,
     clock: Clock,
     apps: RwLock<HashMap<AppKey, Arc<App>>>,
     /// One change at a time, so that store and memory see the same order.
@@ -107,24 +109,35 @@ struct Inner {
 }
 
 impl Registry {
-    /// Reads the apps that the store keeps. One whose credential cannot be read is left out, with a line in the log:
-    /// the others must work. An expired one is there: Apple's answers say so to those who use it.
-    pub async fn load(store: Arc<dyn Apps>, clock: Clock, drain: Drain) -> Result<Self, StoreError> {
+    /// Reads the apps that the store keeps. One whose credential cannot be read is there without it, with a line in
+    /// the log: the others must work. An expired one is there: Apple's answers say so to those who use it. What is
+    /// not sealed under the keyring's first key is sealed anew.
+    pub async fn load(store: Arc<dyn Apps>, keyring: Keyring, clock: Clock, drain: Drain) -> Result<Self, StoreError> {
         let records = store.list().await?;
         let inner = Inner {
             store,
+            keyring,
             clock,
             apps: RwLock::default(),
             change: Mutex::default(),
             last_generation: AtomicU64::default(),
         };
-        for record in records {
-            match read(&record) {
-                Ok(credential) => {
-                    inner.enter(&record, credential);
-                }
-                Err(why) => tracing::error!(app = %record.key, "a stored app is left out: {why}"),
+        let mut anew = Vec::new();
+        for mut record in records {
+            let Read { credential, sealed_anew } = inner.read(&record).unwrap_or_else(|why| {
+                tracing::error!(app = %record.key, "nothing can be sent for this app: {why}");
+                Read { credential: Credential::Unusable { why: why.to_string() }, sealed_anew: None }
+            });
+            inner.enter(&record, credential);
+            if let Some(sealed) = sealed_anew {
+                record.credential = sealed;
+                anew.push(record);
             }
+        }
+        if !anew.is_empty() {
+            let (count, key) = (anew.len(), inner.keyring.first().id());
+            inner.store.put_all(anew).await?;
+            tracing::info!(count, %key, "sealed stored credentials under the first key");
         }
         Ok(Self { inner: Arc::new(inner), drain })
     }
@@ -147,8 +160,8 @@ impl Registry {
     pub async fn provision(&self, wanted: Provision) -> Result<Arc<App>, ProvisionError> {
         let credential = self.inner.check(&wanted)?;
         let record = AppRecord {
+            credential: sealed::seal(&self.inner.keyring, &wanted.key, &wanted.material),
             key: wanted.key,
-            credential: sealed::seal(&wanted.material),
             certificate_path: wanted.certificate_path,
             topic: wanted.topic,
             timeout_seconds: wanted.timeout_seconds,
@@ -197,6 +210,13 @@ impl Inner {
         Ok(credential)
     }
 
+    fn read(&self, record: &AppRecord) -> Result<Read, Unusable> {
+        let Opened { material, stale } = sealed::open(&self.keyring, &record.key, &record.credential)?;
+        let credential = Credential::parse(&material)?;
+        let sealed_anew = stale.then(|| sealed::seal(&self.keyring, &record.key, &material));
+        Ok(Read { credential, sealed_anew })
+    }
+
     /// Puts the app into memory.
     fn enter(&self, record: &AppRecord, credential: Credential) -> Arc<App> {
         let topic = record.topic.as_deref().or(credential.base_topic()).unwrap_or(record.key.id.as_str()).to_owned();
@@ -216,6 +236,12 @@ impl Inner {
     }
 }
 
+/// A stored credential, and its blob under the first key if it is under another or none.
+struct Read {
+    credential: Credential,
+    sealed_anew: Option<Zeroizing<Vec<u8>>>,
+}
+
 /// Why a stored credential is of no use.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
@@ -223,10 +249,6 @@ enum Unusable {
     Unopened(#[from] Unopened),
     #[error(transparent)]
     Refused(#[from] CredentialError),
-}
-
-fn read(record: &AppRecord) -> Result<Credential, Unusable> {
-    Ok(Credential::parse(&sealed::open(&record.credential)?)?)
 }
 
 fn is_topic(text: &str) -> bool {

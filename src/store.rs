@@ -32,6 +32,9 @@ pub trait Apps: Send + Sync {
     /// Keeps an app, in place of what was kept under its key.
     fn put(&self, app: AppRecord) -> Pending<'_, ()>;
 
+    /// Keeps all of these apps or none of them. What they replace is gone from the disk, too, once it resolves.
+    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()>;
+
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>>;
 
     /// Forgets an app and its events: whether there was one.

@@ -37,6 +37,9 @@ const PURE: &[&str] = &[
     "apns/response.rs",
     "delivery/backoff.rs",
     "delivery/job.rs",
+    "delivery/lane/health.rs",
+    "delivery/lane/routes.rs",
+    "delivery/lane/throttle.rs",
     "delivery/verdict.rs",
     "events/disconnection.rs",
 ];

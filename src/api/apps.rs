@@ -8,16 +8,19 @@ use super::page::Asked;
 use super::path::AppPath;
 use super::query::Query;
 use super::{Api, envelope};
-use crate::credentials::{Material, Secret, paths};
+use crate::credentials::{Material, Secret, import, paths};
 use crate::model::{AppId, AppKey, Environment};
-use crate::registry::Provision;
+use crate::registry::{Provision, ProvisionError};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::Response;
 use object::AppObject;
 use provisioning::{Given, Source};
 use serde_json::json;
 use std::sync::Arc;
+
+/// Opens an encrypted credential that is the whole body. Never in the query, which proxies log.
+const X_PASSPHRASE: HeaderName = HeaderName::from_static("x-passphrase");
 
 /// `GET /apps`: sorted by id and environment.
 pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Failure> {
@@ -45,10 +48,11 @@ pub async fn provision(
     request: Request,
 ) -> Result<Response, Failure> {
     let query = Query::read(request.uri().query(), &[]);
+    let passphrase = request.headers().get(X_PASSPHRASE).map(|value| Secret::from(value.as_bytes().to_vec()));
     let body = api.bodies.collect(request).await?;
     let (_, AppPath(key)) = (query?, path?);
-    let asked = provisioning::read(&body.bytes)?;
-    let (material, certificate_path) = load(&api, asked.credential).await?;
+    let asked = provisioning::read(&body.bytes, passphrase)?;
+    let (material, certificate_path) = load(&api, asked.credential, asked.passphrase).await?;
     let wanted = Provision {
         key,
         material,
@@ -72,23 +76,29 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
     Ok(envelope::success(StatusCode::OK, &removed))
 }
 
-/// The credential's text, and the path it was given as.
-async fn load(api: &Api, given: Given) -> Result<(Material, Option<String>), Failure> {
+/// The credential in plain PEM, and the path it was given as.
+async fn load(api: &Api, given: Given, passphrase: Option<Secret>) -> Result<(Material, Option<String>), Failure> {
     match given {
         Given::Certificate(source) => {
-            let (pem, path) = text(api, source).await?;
+            let (pem, path) = opened(api, source, passphrase).await?;
             Ok((Material::Certificate { pem }, path))
         }
         Given::Key { key, key_id, team_id } => {
-            let (p8, _) = text(api, key).await?;
+            let (p8, _) = opened(api, key, passphrase).await?;
             Ok((Material::Key { p8, key_id, team_id }, None))
         }
     }
 }
 
-async fn text(api: &Api, source: Source) -> Result<(Secret, Option<String>), Failure> {
+async fn opened(api: &Api, source: Source, passphrase: Option<Secret>) -> Result<(Secret, Option<String>), Failure> {
+    let (content, path) = content(api, source).await?;
+    let pem = import::open_in_turn(content, passphrase).await.map_err(ProvisionError::from)?;
+    Ok((pem, path))
+}
+
+async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), Failure> {
     match source {
-        Source::Text(secret) => Ok((secret, None)),
+        Source::Content(secret) => Ok((secret, None)),
         Source::Path(path) => {
             let (inside, wanted) = (api.credentials_dir.clone(), path.clone());
             let read = tokio::task::spawn_blocking(move || paths::read_inside(inside.as_deref(), &wanted)).await;

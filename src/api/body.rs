@@ -19,12 +19,24 @@ const BYTES_PER_SECOND_MIN: usize = 1024;
 /// How long the rest of a refused body is read, so that its sender gets to read our answer.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What a stream of lines may hold: its blocks in flight with their outcomes, and what is being read and written.
+pub const STREAM_BYTES: usize = 4 << 20;
+
 /// Bounds the memory of all bodies that are read or answered at one time.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     body_bytes: usize,
     in_flight_bytes: usize,
     free: Arc<Semaphore>,
+    /// How many streams there may be.
+    streams: Arc<Semaphore>,
+}
+
+/// A stream's place in the limit of all bodies, and among the streams.
+#[derive(Debug)]
+pub struct StreamPlace {
+    _bytes: OwnedSemaphorePermit,
+    _stream: OwnedSemaphorePermit,
 }
 
 /// A body, and its place in the limit of all of them.
@@ -38,7 +50,20 @@ impl Bodies {
     pub fn new(limits: &Limits) -> Self {
         let in_flight_bytes = limits.in_flight_bytes.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(in_flight_bytes));
-        Self { body_bytes: limits.body_bytes, in_flight_bytes, free }
+        // Streams last: they get half of the memory, so that plain requests always find some.
+        let streams = Arc::new(Semaphore::new((in_flight_bytes / 2 / STREAM_BYTES).max(1)));
+        Self { body_bytes: limits.body_bytes, in_flight_bytes, free, streams }
+    }
+
+    /// A place for a stream, which holds at most [`STREAM_BYTES`] at a time.
+    pub fn stream(&self) -> Result<StreamPlace, Failure> {
+        let bytes = u32::try_from(STREAM_BYTES.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
+        let stream = Arc::clone(&self.streams).try_acquire_owned().ok();
+        let bytes = Arc::clone(&self.free).try_acquire_many_owned(bytes).ok();
+        match (stream, bytes) {
+            (Some(stream), Some(bytes)) => Ok(StreamPlace { _bytes: bytes, _stream: stream }),
+            _ => Err(Failure::TooManyBytesInFlight { limit: self.in_flight_bytes }),
+        }
     }
 
     /// Reads the body of `request` whole, whatever its `Content-Type`.
@@ -105,7 +130,8 @@ pub async fn discard(headers: &HeaderMap, mut body: Body) {
     }
 }
 
-fn plain(headers: &HeaderMap) -> Result<(), Failure> {
+/// Refuses a body that is encoded.
+pub fn plain(headers: &HeaderMap) -> Result<(), Failure> {
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
             Err(Failure::ContentEncoding { encoding: String::from_utf8_lossy(encoding.as_bytes()).into_owned() })

@@ -2,7 +2,7 @@
 
 use super::apps::provisioning::ProvisioningFault;
 use super::envelope;
-use super::notifications::fault::{Fault, ItemFault};
+use super::notifications::fault::Fault;
 use super::object::ObjectFault;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
@@ -110,15 +110,7 @@ impl Failure {
             Fault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
             Fault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
             Fault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
-            Fault::Item { why, .. } => match why {
-                ItemFault::NotAnObject => (S::BAD_REQUEST, "not_an_object"),
-                ItemFault::Missing(field) => (S::BAD_REQUEST, field.missing_reason()),
-                ItemFault::Repeated(_) => (S::BAD_REQUEST, "repeated_field"),
-                ItemFault::WrongType(_) => (S::BAD_REQUEST, "wrong_type"),
-                ItemFault::Unknown(_) => (S::BAD_REQUEST, "unknown_field"),
-                ItemFault::TokensUnbuilt => (S::NOT_IMPLEMENTED, "not_built"),
-                ItemFault::Invalid(invalid) => (S::BAD_REQUEST, invalid.reason()),
-            },
+            Fault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),
         }
     }
 
@@ -131,15 +123,16 @@ impl Failure {
                 ObjectFault::Repeated { .. } => (S::BAD_REQUEST, "repeated_field"),
                 ObjectFault::Unknown { .. } => (S::BAD_REQUEST, "unknown_field"),
                 ObjectFault::WrongType { .. } => (S::BAD_REQUEST, "wrong_type"),
-                ObjectFault::NotBuilt { .. } => (S::NOT_IMPLEMENTED, "not_built"),
             },
             ProvisioningFault::NoCredential | ProvisioningFault::KeyIncomplete { .. } => {
                 (S::BAD_REQUEST, "credential_missing")
             }
-            ProvisioningFault::TwoCredentials | ProvisioningFault::NotOfCertificate { .. } => {
+            ProvisioningFault::TwoCredentials { .. } | ProvisioningFault::NotOfCertificate { .. } => {
                 (S::BAD_REQUEST, "credential_ambiguous")
             }
             ProvisioningFault::LineBreaksLost => (S::BAD_REQUEST, "line_breaks_lost"),
+            ProvisioningFault::NotBase64 => (S::BAD_REQUEST, "pkcs12_not_base64"),
+            ProvisioningFault::TwoPassphrases => (S::BAD_REQUEST, "passphrase_ambiguous"),
             ProvisioningFault::TooLong { .. } => (S::BAD_REQUEST, "credential_too_long"),
         }
     }
@@ -180,6 +173,9 @@ impl Failure {
                 }
                 if let Some(field) = why.field() {
                     args["field"] = json!(field);
+                }
+                if let Some(token) = why.token_index() {
+                    args["token_index"] = json!(token);
                 }
                 args
             }

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod fault;
 pub mod field;
 pub mod parse;
+pub mod stream;
 
 use super::error::Failure;
 use super::path::AppPath;
@@ -24,6 +25,7 @@ const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// What the query and headers of a send ask for.
+#[derive(Debug, Clone, Copy)]
 struct Asked {
     timeout: Duration,
     retry_unknown: bool,
@@ -40,13 +42,17 @@ impl Asked {
     }
 }
 
-/// Sends one notification or a list, and answers with what became of each.
+/// Sends one notification, a list or a stream of lines, and answers with what became of each.
 pub async fn send(
     State(api): State<Arc<Api>>,
     path: Result<AppPath, Failure>,
     request: Request,
 ) -> Result<Response, Failure> {
     let asked = Asked::read(&request);
+    if stream::is_wanted(request.headers()) {
+        let wanted = asked.and_then(|asked| path.map(|AppPath(key)| (asked, key)));
+        return stream::send(api, wanted, request).await;
+    }
     // The body is read before anything is refused: see `body::discard`.
     let body = api.bodies.collect(request).await?;
     let (asked, AppPath(key)) = (asked?, path?);

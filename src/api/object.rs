@@ -21,8 +21,6 @@ pub enum ObjectFault {
     Unknown { name: String, known: String },
     #[error("`{name}` has to be {expected}")]
     WrongType { name: &'static str, expected: &'static str },
-    #[error("`{name}` is not built yet: {instead}")]
-    NotBuilt { name: &'static str, instead: &'static str },
 }
 
 impl ObjectFault {
@@ -30,7 +28,7 @@ impl ObjectFault {
         match self {
             Self::Malformed(_) | Self::NotAnObject => None,
             Self::Repeated { name } | Self::Unknown { name, .. } => Some(name),
-            Self::WrongType { name, .. } | Self::NotBuilt { name, .. } => Some(name),
+            Self::WrongType { name, .. } => Some(name),
         }
     }
 }
@@ -65,14 +63,6 @@ impl<'a> Object<'a> {
         let Some(at) = self.fields.iter().position(|(field, _)| field == name) else { return Ok(None) };
         let (_, json) = self.fields.swap_remove(at);
         serde_json::from_str(json.get()).map_err(|_| ObjectFault::WrongType { name, expected })
-    }
-
-    /// Refuses a field that is known but not built.
-    pub fn refuse(&self, name: &'static str, instead: &'static str) -> Result<(), ObjectFault> {
-        match self.fields.iter().any(|(field, _)| field == name) {
-            true => Err(ObjectFault::NotBuilt { name, instead }),
-            false => Ok(()),
-        }
     }
 
     /// What nobody took is not known.
@@ -136,7 +126,6 @@ mod tests {
         let told = |text: &str| {
             let read = Object::read(text).and_then(|mut object| {
                 object.take::<u32>("a", "a number")?;
-                object.refuse("later", "use `a`")?;
                 object.finish()
             });
             read.expect_err("a bad object").to_string()
@@ -145,7 +134,6 @@ mod tests {
         assert_eq!(told(r#"{"a":1,"a":2}"#), "`a` stands there twice");
         assert_eq!(told(r#"{"a":1,"b":2}"#), "`b` is not known here: known are a");
         assert_eq!(told(r#"{"a":"secret"}"#), "`a` has to be a number");
-        assert_eq!(told(r#"{"later":1}"#), "`later` is not built yet: use `a`");
         assert_eq!(told(r#"{"a":1"#), "the body ends in the middle of its JSON, at line 1, column 7");
     }
 }

@@ -1,5 +1,6 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
+mod lasting;
 mod patient;
 
 use super::Limits;
@@ -98,8 +99,7 @@ impl Connection {
             let router = router.clone();
             async move {
                 let response = router.oneshot(request.map(Body::new)).await;
-                drop(busy);
-                response
+                response.map(|response| lasting::hold(response, busy))
             }
         });
         let builder = builder(&self.limits);

@@ -4,7 +4,7 @@ use super::*;
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
-use crate::credentials::testing;
+use crate::credentials::{Keyring, testing};
 use crate::delivery;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
@@ -80,7 +80,9 @@ impl Client {
 async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     let store = Arc::new(crate::store::Memory::new());
     let clock = Clock::manual(testing::NOW as f64);
-    let registry = Registry::load(store.clone(), clock.clone(), Drain::new()).await.expect("an empty store");
+    let registry = Registry::load(store.clone(), Keyring::of([[7; 32]]), clock.clone(), Drain::new())
+        .await
+        .expect("an empty store");
     let events = Events::new(store);
     Api {
         registry,
@@ -91,6 +93,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         bodies: Bodies::new(&limits),
         limits,
         credentials_dir: None,
+        drain: Drain::new(),
     }
 }
 
@@ -150,7 +153,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
     let fingerprint = &app["credential"]["fingerprint"];
     let expected = json!({
         "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
-        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok",
+        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok", "last_error": null,
         "credential": {
             "kind": "certificate", "fingerprint": fingerprint, "topics": ["com.example.app"], "team_id": "TEAM123456",
             "key_id": null, "expires_at": testing::EXPIRES_AT, "days_left": 1081,
@@ -332,9 +335,7 @@ async fn one_object_gets_one_outcome_and_a_list_a_list_by_the_deadline() {
 async fn what_is_not_built_is_a_501_and_what_is_unknown_a_400() {
     let client = Client::provisioned().await;
     let path = format!("{APP}/notifications");
-    for (name, value) in
-        [("prefer", "respond-async"), ("idempotency-key", "1"), ("content-type", "application/x-ndjson")]
-    {
+    for (name, value) in [("prefer", "respond-async"), ("idempotency-key", "1")] {
         let request = HttpRequest::post(&path).header(name, value).body(Body::from("[]")).unwrap();
         assert_eq!(error(&client.send(request).await), (501, "not_built"), "{name}");
     }

@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::query::Query;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 
 /// Paths that are known, and what to do without them.
 pub const PATHS: [(&str, &str); 9] = [
@@ -26,7 +26,6 @@ const DURABLE: Failure = Failure::NotBuilt(
 const IDEMPOTENCY_KEY: Failure = Failure::NotBuilt(
     "`Idempotency-Key` is not built yet: leave it out, and give each notification a UUID as `identifier` so that Apple sees a repeat",
 );
-const NDJSON: Failure = Failure::NotBuilt("streaming NDJSON is not built yet: send a JSON list");
 
 /// Refuses a send that asks for what is not built.
 pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), Failure> {
@@ -37,14 +36,11 @@ pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), Failure> {
     if prefers || query.truth("wait")? == Some(false) {
         return Err(DURABLE);
     }
-    match headers.get(header::CONTENT_TYPE) {
-        Some(kind) if names(kind.as_bytes(), b';', b"application/x-ndjson") => Err(NDJSON),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Whether one of the parts of a header is `word`, in any case.
-fn names(value: &[u8], separator: u8, word: &[u8]) -> bool {
+pub fn names(value: &[u8], separator: u8, word: &[u8]) -> bool {
     value.split(|&byte| byte == separator).any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
 }
 
@@ -64,7 +60,6 @@ mod tests {
             ("prefer", "respond-async", "durable sending is not built"),
             ("prefer", "wait=10, Respond-Async", "durable sending is not built"),
             ("idempotency-key", "17", "`Idempotency-Key` is not built"),
-            ("content-type", "application/x-ndjson; charset=utf-8", "NDJSON is not built"),
         ] {
             assert!(refused(name, value).expect(value).contains(word), "{value}");
         }

@@ -66,6 +66,7 @@ impl Trust {
                 builder.with_client_auth_cert(chain, key)?
             }
             Credential::Token(_) => builder.with_no_client_auth(),
+            Credential::Unusable { why } => return Err(rustls::Error::General(why.clone())),
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(config)

@@ -30,7 +30,7 @@ fn the_documented_file_is_the_defaults() {
 fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     let shown: Vec<_> = DEFAULTS.lines().filter_map(|line| line.strip_prefix("# ")).collect();
     let commented = shown.iter().filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
-    assert_eq!(commented.count(), 5);
+    assert_eq!(commented.count(), 6);
     let whole: Vec<_> = DEFAULTS
         .lines()
         .map(|line| match line.strip_prefix("# ") {
@@ -40,6 +40,7 @@ fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
         .collect();
     let config = read(&whole.join("\n")).unwrap();
     assert_eq!(config.credentials_dir, Some("/etc/pyapns/credentials".into()));
+    assert_eq!(config.key_files, [PathBuf::from("/etc/pyapns/credentials.key")]);
     assert_eq!(config.apple.sandbox, ["https://localhost:2197", "https://[::1]:2197"].map(|url| url.parse().unwrap()));
     assert!(config.apple.sandbox.iter().all(|endpoint| !endpoint.is_apple()));
     assert_eq!(config.apple.proxy.unwrap().to_string(), "proxy.example:3128");
@@ -92,6 +93,19 @@ fn every_fault_is_told_in_one_run() {
     ];
     assert_eq!(told, expected);
     assert_eq!(faults.to_string().lines().count(), expected.len());
+}
+
+#[test]
+fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
+    let files = |text: &str| read(text).unwrap().key_files;
+    assert_eq!(files("[credentials]\nkey_files = ['new', 'old']"), ["new", "old"].map(PathBuf::from));
+    assert_eq!(files("[credentials]\nkey_files = 'one'"), [PathBuf::from("one")]);
+    assert!(files("").is_empty());
+    let variable = |name: &str| (name == "PYAPNS_CREDENTIALS_KEY_FILES").then(|| "new, old".to_owned());
+    assert_eq!(Config::read(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
+    let refused = faults("[credentials]\nkey_files = ['a', ['b']]\nkey = 'c'");
+    assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, a number, or true or false");
+    assert!(refused[1].starts_with("credentials.key in test.toml: there is no such setting"), "{refused:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A client certificate of Apple's with its key: read from PEM, checked, and what its extensions say.
 
-use super::{CredentialError, Summary, sha256_hex};
+use super::{CredentialError, Summary, import, sha256_hex};
 use crate::model::Environment;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{PemObject, SectionKind};
@@ -134,8 +134,8 @@ impl Facts {
 
 /// The certificates and the first private key of a PEM text.
 fn blocks(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Zeroizing<PrivateKeyDer<'static>>), CredentialError> {
-    if contains(pem, b"BEGIN ENCRYPTED PRIVATE KEY") || contains(pem, b"Proc-Type: 4,ENCRYPTED") {
-        return Err(CredentialError::KeyEncrypted);
+    if import::is_encrypted(pem) {
+        return Err(CredentialError::PassphraseMissing);
     }
     let (mut chain, mut key) = (Vec::new(), None);
     for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
@@ -152,10 +152,6 @@ fn blocks(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Zeroizing<Private
         (false, None) => Err(CredentialError::KeyMissing),
         (false, Some(key)) => Ok((chain, key)),
     }
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 fn x509<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CredentialError> {

@@ -6,15 +6,34 @@ use crate::model::Environment;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     #[error(
-        "the certificate is not PEM: give one text with the certificate and its key, line breaks and the BEGIN and END lines included"
+        "the credential is neither PEM nor PKCS#12: give the file as it is, or one text with the certificate and its key, line breaks and the BEGIN and END lines included"
     )]
     NotPem,
-    #[error("the PEM text has no certificate: add the `BEGIN CERTIFICATE` block to the one of the private key")]
+    #[error(
+        "there is no certificate beside the private key: add its `BEGIN CERTIFICATE` block, or export the two together"
+    )]
     CertificateMissing,
-    #[error("the PEM text has no private key: add the `BEGIN PRIVATE KEY` block to the one of the certificate")]
+    #[error(
+        "there is no private key beside the certificate: add its `BEGIN PRIVATE KEY` block, or export the two together as .p12"
+    )]
     KeyMissing,
-    #[error("the private key is encrypted, which is not supported: decrypt it, e.g. with `openssl pkey -in old.pem`")]
-    KeyEncrypted,
+    #[error(
+        "the credential is encrypted: send its passphrase too, as `passphrase` in JSON or in the header `X-Passphrase`"
+    )]
+    PassphraseMissing,
+    #[error("the passphrase does not open the credential, or the file is damaged")]
+    PassphraseWrong,
+    #[error("the credential is damaged, or no PKCS#12: export it again")]
+    Damaged,
+    #[error(
+        "the credential is encrypted in a way that is not known here: encrypt it anew with `openssl pkcs12 -export` or `openssl pkcs8 -topk8`"
+    )]
+    EncryptionUnknown,
+    #[error(
+        "opening the credential takes more work than is allowed ({} iterations, scrypt in 128 MiB): encrypt it anew with fewer",
+        super::import::ITERATIONS_MAX
+    )]
+    TooCostly,
     #[error("the certificate cannot be read as X.509: export it again")]
     CertificateUnreadable,
     #[error("the private key cannot be read as PKCS#8, PKCS#1 (RSA of 2048 bits or more) or SEC1: export it again")]
@@ -46,7 +65,11 @@ impl CredentialError {
             Self::NotPem => "certificate_not_pem",
             Self::CertificateMissing => "certificate_missing",
             Self::KeyMissing => "key_missing",
-            Self::KeyEncrypted => "key_encrypted",
+            Self::PassphraseMissing => "passphrase_missing",
+            Self::PassphraseWrong => "passphrase_wrong",
+            Self::Damaged => "credential_damaged",
+            Self::EncryptionUnknown => "encryption_unknown",
+            Self::TooCostly => "encryption_too_costly",
             Self::CertificateUnreadable => "certificate_unreadable",
             Self::KeyUnreadable => "key_unreadable",
             Self::UnknownCurve => "unknown_curve",

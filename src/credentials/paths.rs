@@ -35,9 +35,10 @@ impl PathError {
     }
 }
 
-/// Whether a `certificate` or `key` field holds the credential itself rather than a path to it.
-pub fn is_pem(text: &str) -> bool {
-    text.contains("-----BEGIN ")
+/// Whether this is PEM, or a text with PEM in it, rather than a path to it.
+pub fn is_pem(text: &[u8]) -> bool {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    text.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a

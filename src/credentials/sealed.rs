@@ -1,70 +1,97 @@
-//! How a credential lies in the store: one blob whose first byte tells the form, so that a later one may encrypt it.
+//! How a credential lies in the store: encrypted with AES-256-GCM under one of the keyring's keys.
 
-use super::{Material, Secret};
+use super::Material;
+use super::fields;
+use super::keyring::{KEY_ID_BYTES, Key, KeyId, Keyring};
+use crate::model::AppKey;
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use zeroize::Zeroizing;
 
-/// The form: fields in clear text, under the file permissions of the store.
+/// The form of the first versions: fields in clear text, under the file permissions of the store. Still read.
 const CLEAR: u8 = 0;
+/// Form, key id, nonce, then the encrypted fields and their tag.
+const SEALED: u8 = 1;
 
-const CERTIFICATE: u8 = 1;
-const KEY: u8 = 2;
+const TAG_BYTES: usize = 16;
 
-/// A blob that this version cannot open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a stored credential cannot be read: a newer pyapns wrote it, or the store is damaged; provision the app again"
-)]
-pub struct Unopened;
-
-/// Makes the blob: form, kind, then each field behind its length (4 bytes, big-endian).
-pub fn seal(material: &Material) -> Zeroizing<Vec<u8>> {
-    let (kind, fields): (u8, Vec<&[u8]>) = match material {
-        Material::Certificate { pem } => (CERTIFICATE, vec![pem.expose()]),
-        Material::Key { p8, key_id, team_id } => (KEY, vec![p8.expose(), key_id.as_bytes(), team_id.as_bytes()]),
-    };
-    // Reserved at once: a growing vector would leave copies of the key behind.
-    let mut blob = Vec::with_capacity(2 + fields.iter().map(|field| 4 + field.len()).sum::<usize>());
-    blob.extend_from_slice(&[CLEAR, kind]);
-    for field in fields {
-        let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
-        blob.extend_from_slice(&length.to_be_bytes());
-        blob.extend_from_slice(field);
-    }
-    Zeroizing::new(blob)
+/// A blob that cannot be opened. The app it belongs to can be provisioned again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unopened {
+    #[error(
+        "the stored credential is sealed with the key {id}, which is not there: add its file to `key_files`, or provision the app again"
+    )]
+    KeyMissing { id: KeyId },
+    #[error("the stored credential does not open: it is damaged, or belongs to another app; provision the app again")]
+    Damaged,
+    #[error("the stored credential is in a form of a newer pyapns: run that version, or provision the app again")]
+    Newer,
 }
 
-/// Reads what [`seal`] made.
-pub fn open(blob: &[u8]) -> Result<Material, Unopened> {
-    let [CLEAR, kind, rest @ ..] = blob else { return Err(Unopened) };
-    let material = match (*kind, fields(rest)?.as_slice()) {
-        (CERTIFICATE, [pem]) => Material::Certificate { pem: Secret::from(pem.to_vec()) },
-        (KEY, [p8, key_id, team_id]) => {
-            Material::Key { p8: Secret::from(p8.to_vec()), key_id: text(key_id)?, team_id: text(team_id)? }
+/// What was in a blob.
+#[derive(Debug, PartialEq)]
+pub struct Opened {
+    pub material: Material,
+    /// Whether it is to be sealed anew, since it is in clear text or under a key that is no longer the first.
+    pub stale: bool,
+}
+
+/// Seals for one app: the blob opens for no other.
+pub fn seal(keyring: &Keyring, app: &AppKey, material: &Material) -> Zeroizing<Vec<u8>> {
+    let key = keyring.first();
+    let mut fields = fields::write(material);
+    let aad = Aad::from(context(key, app));
+    let sealed = key.cipher().seal_in_place_separate_tag(aad, &mut fields);
+    let (nonce, tag) = sealed.expect("a credential is far below the limit of AES-GCM");
+    Zeroizing::new([&[SEALED], &key.id().0[..], nonce.as_ref(), &fields, tag.as_ref()].concat())
+}
+
+/// Opens what [`seal`] made for this app, and what older versions stored in clear text.
+pub fn open(keyring: &Keyring, app: &AppKey, blob: &[u8]) -> Result<Opened, Unopened> {
+    match blob {
+        [CLEAR, fields @ ..] => {
+            let material = fields::read(fields).ok_or(Unopened::Damaged)?;
+            Ok(Opened { material, stale: true })
         }
-        _ => return Err(Unopened),
-    };
-    Ok(material)
-}
-
-fn fields(mut rest: &[u8]) -> Result<Vec<&[u8]>, Unopened> {
-    let mut fields = Vec::new();
-    while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk::<4>().ok_or(Unopened)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Unopened)?;
-        let (field, after) = after.split_at_checked(length).ok_or(Unopened)?;
-        fields.push(field);
-        rest = after;
+        [SEALED, rest @ ..] => open_sealed(keyring, app, rest).map(|(material, stale)| Opened { material, stale }),
+        [] => Err(Unopened::Damaged),
+        _ => Err(Unopened::Newer),
     }
-    Ok(fields)
 }
 
-fn text(field: &[u8]) -> Result<String, Unopened> {
-    String::from_utf8(field.to_vec()).map_err(|_| Unopened)
+fn open_sealed(keyring: &Keyring, app: &AppKey, sealed: &[u8]) -> Result<(Material, bool), Unopened> {
+    let (id, sealed) = sealed.split_first_chunk::<KEY_ID_BYTES>().ok_or(Unopened::Damaged)?;
+    let id = KeyId(*id);
+    let key = keyring.find(id).ok_or(Unopened::KeyMissing { id })?;
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unopened::Damaged)?;
+    let mut fields = Zeroizing::new(sealed.to_vec());
+    let aad = Aad::from(context(key, app));
+    let opened = key.cipher().open_in_place(Nonce::from(nonce), aad, &mut fields);
+    opened.map_err(|_| Unopened::Damaged)?;
+    let end = fields.len() - TAG_BYTES;
+    let material = fields::read(&fields[..end]).ok_or(Unopened::Damaged)?;
+    Ok((material, id != keyring.first().id()))
+}
+
+/// What a blob is bound to: its form, the key, the app.
+fn context(key: &Key, app: &AppKey) -> Vec<u8> {
+    let id = app.id.as_str().as_bytes();
+    let length = u32::try_from(id.len()).unwrap_or(u32::MAX);
+    [&[SEALED], &key.id().0[..], &length.to_be_bytes(), id, app.environment.as_str().as_bytes()].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Secret;
+    use crate::model::{AppId, Environment};
+
+    fn app(id: &str, environment: Environment) -> AppKey {
+        AppKey::new(AppId::new(id).unwrap(), environment)
+    }
+
+    fn shop() -> AppKey {
+        app("shop", Environment::Sandbox)
+    }
 
     fn materials() -> [Material; 2] {
         let key = Material::Key { p8: "p8".into(), key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
@@ -72,22 +99,58 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_as_it_was() {
+    fn what_was_sealed_opens_as_it_was_and_shows_nothing_of_it() {
+        let keyring = Keyring::of([[7; 32]]);
         for material in materials() {
-            assert_eq!(open(&seal(&material)), Ok(material));
+            let blob = seal(&keyring, &shop(), &material);
+            assert_eq!(open(&keyring, &shop(), &blob), Ok(Opened { material, stale: false }));
+            for secret in [&b"latin"[..], b"KEY1234567"] {
+                assert!(!blob.windows(secret.len()).any(|window| window == secret));
+            }
+            assert_ne!(blob, seal(&keyring, &shop(), &materials()[0]), "each has its own nonce");
         }
     }
 
     #[test]
-    fn a_blob_cut_short_or_of_another_form_does_not_open() {
-        for material in materials() {
-            let blob = seal(&material);
-            for end in 0..blob.len() {
-                assert_eq!(open(&blob[..end]), Err(Unopened), "{end}");
-            }
-            let mut newer = blob.to_vec();
-            newer[0] = 1;
-            assert_eq!(open(&newer), Err(Unopened));
+    fn a_blob_opens_for_its_own_app_only() {
+        let keyring = Keyring::of([[7; 32]]);
+        let blob = seal(&keyring, &shop(), &materials()[0]);
+        for other in [app("shop", Environment::Production), app("shops", Environment::Sandbox)] {
+            assert_eq!(open(&keyring, &other, &blob), Err(Unopened::Damaged));
         }
+    }
+
+    #[test]
+    fn during_a_rotation_both_keys_open_and_the_first_seals() {
+        let [old, both, new] = [Keyring::of([[1; 32]]), Keyring::of([[2; 32], [1; 32]]), Keyring::of([[2; 32]])];
+        let [material, _] = materials();
+        let blob = seal(&old, &shop(), &material);
+        assert_eq!(open(&both, &shop(), &blob), Ok(Opened { material: material.clone(), stale: true }));
+        assert_eq!(open(&new, &shop(), &blob), Err(Unopened::KeyMissing { id: old.first().id() }));
+        let blob = seal(&both, &shop(), &material);
+        assert_eq!(open(&new, &shop(), &blob), Ok(Opened { material, stale: false }));
+    }
+
+    #[test]
+    fn what_older_versions_stored_in_clear_text_still_opens() {
+        for material in materials() {
+            let clear = [&[CLEAR][..], &fields::write(&material)].concat();
+            assert_eq!(open(&Keyring::of([[7; 32]]), &shop(), &clear), Ok(Opened { material, stale: true }));
+        }
+    }
+
+    #[test]
+    fn a_blob_that_was_cut_or_changed_anywhere_does_not_open() {
+        let keyring = Keyring::of([[7; 32]]);
+        let blob = seal(&keyring, &shop(), &materials()[1]);
+        for end in 0..blob.len() {
+            assert!(open(&keyring, &shop(), &blob[..end]).is_err(), "{end}");
+        }
+        for at in 0..blob.len() {
+            let mut changed = blob.to_vec();
+            changed[at] ^= 0x80;
+            assert!(open(&keyring, &shop(), &changed).is_err(), "{at}");
+        }
+        assert_eq!(open(&keyring, &shop(), &[2]), Err(Unopened::Newer));
     }
 }

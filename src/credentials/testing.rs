@@ -1,5 +1,8 @@
 //! Credentials made for tests: Apple's kinds of certificates, and signing keys.
 
+#[path = "../../tests/spec/support/forms.rs"]
+pub(crate) mod forms;
+
 use super::{Material, Secret};
 use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, date_time_ymd};
 

@@ -6,7 +6,9 @@ use super::lanes::{Lanes, NotTaken};
 use crate::model::{AppKey, Batch, NodeReason, Outcome, OutcomeKind};
 use crate::registry::App;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -63,19 +65,23 @@ impl Intake {
 
     /// Sends a batch and waits for all its outcomes. A caller that stops waiting stops nothing.
     pub async fn send(&self, app: Arc<App>, batch: Batch, sending: Sending) -> Result<Sent, Refused> {
+        Ok(self.submit(app, Arc::new(batch), sending)?.await)
+    }
+
+    /// Takes a batch, or refuses it at once; what was taken is sent, whether anybody waits for the answer or not.
+    pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
         let bytes = batch.bytes_held();
         let retry_after_seconds = RETRY_AFTER_SECONDS;
         let of_node = self.node.take(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
         let of_app = self.pool(&app.key).take(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
-        let count = batch.len();
         let (reply, answer) = oneshot::channel();
+        let kept = Arc::clone(&batch);
         let job = Job::new(app, batch, (sending.deadline, sending.retry_unknown), reply, [of_node, of_app]);
-        let kept = Arc::clone(&job.batch);
         self.lanes.submit(job).map_err(|refusal| match refusal {
             NotTaken::Full(_) => Refused::AppOverloaded { retry_after_seconds },
             NotTaken::Closed(_) => Refused::ShuttingDown,
         })?;
-        Ok(answer.await.unwrap_or_else(|_| lost(kept, count)))
+        Ok(Answer { answer, batch: kept })
     }
 
     /// The app is gone: what is in flight finishes, its connections close.
@@ -98,8 +104,25 @@ impl Intake {
     }
 }
 
+/// The outcomes of a batch, to be waited for.
+#[derive(Debug)]
+pub struct Answer {
+    answer: oneshot::Receiver<Sent>,
+    batch: Arc<Batch>,
+}
+
+impl Future for Answer {
+    type Output = Sent;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
+        Poll::Ready(answer.unwrap_or_else(|_| lost(Arc::clone(&self.batch))))
+    }
+}
+
 /// The lane went down without a word (a bug of ours): nobody knows what Apple got.
-fn lost(batch: Arc<Batch>, count: usize) -> Sent {
+fn lost(batch: Arc<Batch>) -> Sent {
+    let count = batch.len();
     tracing::error!(count, "a lane ended without answering");
     let outcome = Outcome {
         kind: OutcomeKind::Unknown,

@@ -67,7 +67,7 @@ pub struct Job {
 impl Job {
     pub fn new(
         app: Arc<App>,
-        batch: Batch,
+        batch: Arc<Batch>,
         (deadline, retry_unknown): (Instant, bool),
         reply: oneshot::Sender<Sent>,
         held: [Held; 2],
@@ -75,7 +75,7 @@ impl Job {
         let count = batch.len();
         Self {
             app,
-            batch: Arc::new(batch),
+            batch,
             deadline,
             retry_unknown,
             records: Records::default(),

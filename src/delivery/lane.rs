@@ -20,6 +20,7 @@ use super::metrics::{Metrics, Tally};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::model::NodeReason;
 use crate::registry::App;
 use pool::Pool;
 use std::pin::Pin;
@@ -95,7 +96,11 @@ impl Lane {
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
         }
-        self.work.end_what_is_stopped();
+        if self.pool.has_credential() {
+            self.work.end_what_is_stopped();
+        } else {
+            self.work.end_all(NodeReason::CredentialError);
+        }
         moved |= self.pool.turn(cx, &mut self.work);
         self.finish_jobs();
         self.work.tally.flush(self.pool.in_flight(), self.work.health.trouble());

@@ -173,9 +173,11 @@ fn ours(reason: NodeReason) -> Entry {
         | NodeReason::HeadersTooLarge => Entry::Blames(UNKNOWN),
         // Whatever was to be sent.
         NodeReason::GoneAway | NodeReason::ShuttingDown => Entry::Incident(SHUTDOWN),
-        NodeReason::CannotConnect | NodeReason::CredentialError | NodeReason::BreakerOpen | NodeReason::AppRemoved => {
-            Entry::Incident(UNKNOWN)
-        }
+        NodeReason::CannotConnect
+        | NodeReason::CredentialError
+        | NodeReason::BreakerOpen
+        | NodeReason::AppRemoved
+        | NodeReason::Overloaded => Entry::Incident(UNKNOWN),
     }
 }
 

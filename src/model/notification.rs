@@ -1,6 +1,6 @@
 //! A request's notifications: valid once constructed, and slices of the bytes they came in.
 
-use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
+use super::device_token::{self, BadToken};
 use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
 use super::push_type::PushType;
 use bytes::Bytes;
@@ -71,6 +71,7 @@ impl Priority {
 /// A notification as its caller wrote it, each part still text of the request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draft<'a> {
+    /// Where it goes; left empty for [`Batch::push_to_many`].
     pub token: &'a str,
     /// Well-formed JSON, byte for byte as it shall go out.
     pub payload: &'a str,
@@ -87,14 +88,10 @@ pub struct Draft<'a> {
 /// Why a draft is no notification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    #[error("`token` is empty: give the device token in hex")]
-    TokenMissing,
-    #[error("`token` is not hex: write the token's bytes as digits 0-9 and a-f")]
-    TokenNotHex,
-    #[error("`token` has an odd number of hex digits: a digit is missing")]
-    TokenOdd,
-    #[error("`token` has more than {TOKEN_HEX_DIGITS_MAX} hex digits")]
-    TokenTooLong,
+    #[error("`token` {0}")]
+    Token(BadToken),
+    #[error("`tokens[{index}]` {bad}")]
+    TokenOfMany { index: usize, bad: BadToken },
     #[error("`payload` is not a JSON object")]
     PayloadNotObject,
     #[error("`payload` nests deeper than {PAYLOAD_DEPTH_MAX} levels")]
@@ -121,10 +118,7 @@ impl Invalid {
     /// The stable word for it in an answer.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::TokenMissing => "token_missing",
-            Self::TokenNotHex => "token_not_hex",
-            Self::TokenOdd => "token_odd_length",
-            Self::TokenTooLong => "token_too_long",
+            Self::Token(bad) | Self::TokenOfMany { bad, .. } => bad.reason(),
             Self::PayloadNotObject => "payload_not_object",
             Self::PayloadTooDeep => "payload_too_deep",
             Self::PayloadTooLarge { .. } => "payload_too_large",
@@ -134,17 +128,6 @@ impl Invalid {
             Self::BadCollapseId { .. } => "bad_collapse_id",
             Self::NotHeaderText { .. } => "not_header_text",
             Self::BadTopic { .. } => "bad_topic",
-        }
-    }
-}
-
-impl From<BadToken> for Invalid {
-    fn from(bad: BadToken) -> Self {
-        match bad {
-            BadToken::Empty => Self::TokenMissing,
-            BadToken::NotHex => Self::TokenNotHex,
-            BadToken::OddLength => Self::TokenOdd,
-            BadToken::TooLong => Self::TokenTooLong,
         }
     }
 }
@@ -195,7 +178,29 @@ impl Batch {
     /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. An `apns-id` is taken from an
     /// identifier that is a canonical UUID, else made.
     pub fn push(&mut self, draft: Draft<'_>) -> Result<(), Invalid> {
-        let token = device_token::normalise(draft.token)?;
+        let token = device_token::normalise(draft.token).map_err(Invalid::Token)?;
+        let apns_id = draft.identifier.and_then(canonical_uuid).unwrap_or_else(Uuid::new_v4);
+        let token = self.span(&token);
+        let notification = self.read(&draft, token, apns_id)?;
+        self.items.push(notification);
+        Ok(())
+    }
+
+    /// Checks a draft and appends it once for each of `tokens`, under an `apns-id` of its own: all share the same bytes.
+    pub fn push_to_many(&mut self, draft: Draft<'_>, tokens: &[impl AsRef<str>]) -> Result<(), Invalid> {
+        let nowhere = Span { start: 0, length: 0 };
+        let notification = self.read(&draft, nowhere, Uuid::nil())?;
+        self.items.reserve(tokens.len());
+        for (index, token) in tokens.iter().enumerate() {
+            let token = device_token::normalise(token.as_ref()).map_err(|bad| Invalid::TokenOfMany { index, bad })?;
+            let token = self.span(&token);
+            self.items.push(Notification { token, apns_id: Uuid::new_v4(), ..notification });
+        }
+        Ok(())
+    }
+
+    /// Checks all of a draft but its token.
+    fn read(&mut self, draft: &Draft<'_>, token: Span, apns_id: Uuid) -> Result<Notification, Invalid> {
         let derived = payload::inspect(draft.payload.as_bytes())?;
         let push_type = match draft.push_type {
             Some(name) => PushType::parse(name).ok_or(Invalid::BadPushType)?,
@@ -209,20 +214,23 @@ impl Batch {
             Some(number) => Priority::parse(number).ok_or(Invalid::BadPriority)?,
             None => Priority::default_for(push_type),
         };
-        check_options(&draft)?;
-        let notification = Notification {
-            token: self.span(&token),
+        check_options(draft)?;
+        Ok(Notification {
+            token,
             payload: self.span(draft.payload),
             identifier: draft.identifier.map(|text| self.span(text)),
-            apns_id: draft.identifier.and_then(canonical_uuid).unwrap_or_else(Uuid::new_v4),
+            apns_id,
             expiry: draft.expiry,
             push_type,
             priority,
             collapse_id: draft.collapse_id.map(|text| self.span(text)),
             topic: draft.topic.map(|text| self.span(text)),
-        };
-        self.items.push(notification);
-        Ok(())
+        })
+    }
+
+    /// Takes the last notification out again.
+    pub fn pop(&mut self) {
+        self.items.pop();
     }
 
     pub fn items(&self) -> &[Notification] {
@@ -357,6 +365,20 @@ mod tests {
     }
 
     #[test]
+    fn one_payload_to_many_is_kept_once_and_each_has_its_own_apns_id() {
+        let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
+        let mut batch = Batch::default();
+        batch.push_to_many(Draft { token: "", identifier: Some(canonical), ..draft() }, &["00", "<01 FC>"]).unwrap();
+        let [one, other] = batch.items() else { panic!("two notifications") };
+        assert_eq!((one.payload, one.identifier), (other.payload, other.identifier));
+        assert_eq!((batch.text(one.token), batch.text(other.token)), ("00", "01fc"));
+        assert_ne!(one.apns_id, other.apns_id);
+        assert!([one, other].iter().all(|item| format!("\"{}\"", item.apns_id) != canonical && !item.apns_id.is_nil()));
+        let refused = batch.push_to_many(draft(), &["00", "0"]).expect_err("a bad token");
+        assert_eq!(refused, Invalid::TokenOfMany { index: 1, bad: BadToken::OddLength });
+    }
+
+    #[test]
     fn a_payload_over_apples_limit_is_refused_with_both_numbers() {
         let long = format!(r#"{{"aps":"{}"}}"#, "x".repeat(4087));
         let refused = refusal(Draft { payload: &long, ..draft() });
@@ -367,9 +389,9 @@ mod tests {
 
     #[test]
     fn every_bad_part_has_its_own_refusal() {
-        assert_eq!(refusal(Draft { token: "", ..draft() }), Invalid::TokenMissing);
-        assert_eq!(refusal(Draft { token: "abc", ..draft() }), Invalid::TokenOdd);
-        assert_eq!(refusal(Draft { token: "xy", ..draft() }), Invalid::TokenNotHex);
+        assert_eq!(refusal(Draft { token: "", ..draft() }), Invalid::Token(BadToken::Empty));
+        assert_eq!(refusal(Draft { token: "abc", ..draft() }), Invalid::Token(BadToken::OddLength));
+        assert_eq!(refusal(Draft { token: "xy", ..draft() }), Invalid::Token(BadToken::NotHex));
         assert_eq!(refusal(Draft { payload: "[]", ..draft() }), Invalid::PayloadNotObject);
         assert_eq!(refusal(Draft { priority: Some(7), ..draft() }), Invalid::BadPriority);
         assert_eq!(refusal(Draft { push_type: Some("Alert"), ..draft() }), Invalid::BadPushType);

@@ -1,6 +1,7 @@
 //! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
 
 use super::push_type::PushType;
+use super::scan::find_either;
 
 /// Deepest nesting of objects and arrays in a payload; the payload itself is level 1.
 pub const PAYLOAD_DEPTH_MAX: usize = 32;
@@ -88,11 +89,11 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
 /// The inside of the string whose opening quote stands before `start`.
 fn string(json: &[u8], start: usize) -> &[u8] {
     let mut end = start;
-    while let Some(&byte) = json.get(end) {
-        match byte {
-            b'"' => break,
-            b'\\' => end += 2,
-            _ => end += 1,
+    while let Some(rest) = json.get(end..) {
+        end += find_either(rest, b'"', b'\\');
+        match json.get(end) {
+            Some(b'\\') => end += 2,
+            _ => break,
         }
     }
     &json[start..end.min(json.len())]
@@ -131,6 +132,10 @@ mod tests {
 
     #[test]
     fn quotes_and_brackets_inside_strings_do_not_count() {
+        assert_eq!(
+            derived(r#"{"long":"0123456\"{[89abcdef\\\\","aps":{"content-available":1}}"#),
+            PushType::Background
+        );
         assert_eq!(derived(r#"{"a":"\"{[\\","aps":{"content-available":1}}"#), PushType::Background);
     }
 

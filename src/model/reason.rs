@@ -77,6 +77,7 @@ reasons! {
         BreakerOpen = "breaker_open",
         HeadersTooLarge = "headers_too_large",
         AppRemoved = "app_removed",
+        Overloaded = "overloaded",
         ShuttingDown = "shutting_down",
     }
 }

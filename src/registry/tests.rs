@@ -13,8 +13,12 @@ fn wanted() -> Provision {
     Provision::new(key(Environment::Sandbox), Recipe::default().material())
 }
 
+fn keyring() -> Keyring {
+    Keyring::of([[7; 32]])
+}
+
 async fn registry_over(store: Arc<dyn Apps>) -> Registry {
-    Registry::load(store, Clock::manual(NOW as f64), Drain::new()).await.unwrap()
+    Registry::load(store, keyring(), Clock::manual(NOW as f64), Drain::new()).await.unwrap()
 }
 
 async fn registry() -> Registry {
@@ -116,7 +120,7 @@ async fn what_is_refused_changes_nothing() {
 async fn an_expired_certificate_is_refused_when_new_but_kept_when_it_expires_later() {
     let store = Arc::new(Memory::new());
     let app = registry_over(store.clone()).await.provision(wanted()).await.unwrap();
-    let later = Registry::load(store, Clock::manual(EXPIRES_AT as f64 + 1.0), Drain::new()).await.unwrap();
+    let later = Registry::load(store, keyring(), Clock::manual(EXPIRES_AT as f64 + 1.0), Drain::new()).await.unwrap();
     assert!(later.get(&app.key).is_some());
     assert_eq!(later.provision(wanted()).await.unwrap_err().reason(), "certificate_expired");
 }
@@ -130,9 +134,86 @@ async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
     let bad = AppRecord { key: key(Environment::Production), credential: newer, ..record };
     store.put(bad.clone()).await.unwrap();
     let registry = registry_over(store).await;
-    assert!(registry.get(&good.key).is_some());
-    assert!(registry.get(&bad.key).is_none());
+    assert!(registry.get(&good.key).unwrap().credential.unusable().is_none());
+    let shown = registry.get(&bad.key).unwrap();
+    assert!(shown.credential.unusable().unwrap().contains("newer pyapns"), "{shown:?}");
     assert!(registry.remove(&bad.key).await.unwrap(), "it can be cleared away");
+}
+
+async fn loaded(directory: &std::path::Path, keyring: Keyring) -> Registry {
+    let store = Arc::new(Sqlite::open(directory).unwrap());
+    Registry::load(store, keyring, Clock::manual(NOW as f64), Drain::new()).await.unwrap()
+}
+
+fn why(registry: &Registry) -> Option<String> {
+    registry.list()[0].credential.unusable().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_key_is_changed_over_a_restart_and_the_old_one_is_not_needed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let keyrings = [Keyring::of([[1; 32]]), Keyring::of([[2; 32], [1; 32]]), Keyring::of([[2; 32]])];
+    let mut registry = None;
+    for keyring in keyrings {
+        drop(registry.take());
+        let loaded = loaded(directory.path(), keyring).await;
+        if loaded.list().is_empty() {
+            loaded.provision(wanted()).await.unwrap();
+        }
+        assert_eq!(why(&loaded), None);
+        registry = Some(loaded);
+    }
+}
+
+#[tokio::test]
+async fn without_its_key_an_app_says_so_and_provisioning_heals_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let fingerprint = {
+        let registry = loaded(directory.path(), Keyring::of([[1; 32]])).await;
+        registry.provision(wanted()).await.unwrap().credential.summary().fingerprint
+    };
+    let registry = loaded(directory.path(), Keyring::of([[2; 32]])).await;
+    let told = why(&registry).unwrap();
+    assert!(told.contains(&Keyring::of([[1; 32]]).first().id().to_string()), "{told}");
+    drop(registry);
+    let registry = loaded(directory.path(), Keyring::of([[1; 32]])).await;
+    assert_eq!(registry.list()[0].credential.summary().fingerprint, fingerprint, "the old key brings it back");
+    drop(registry);
+    let registry = loaded(directory.path(), Keyring::of([[2; 32]])).await;
+    registry.provision(wanted()).await.unwrap();
+    assert_eq!(why(&registry), None);
+}
+
+#[tokio::test]
+async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = Recipe::default().pem();
+    let clear = [&[0, 1][..], &(secret.len() as u32).to_be_bytes(), secret.as_bytes()].concat();
+    let store = Arc::new(Sqlite::open(directory.path()).unwrap());
+    for id in ["a", "b", "c", "d"] {
+        let key = AppKey::new(AppId::new(id).unwrap(), Environment::Sandbox);
+        let record = AppRecord {
+            key,
+            credential: zeroize::Zeroizing::new(clear.clone()),
+            certificate_path: None,
+            topic: None,
+            timeout_seconds: 15,
+            lanes: 1,
+        };
+        store.put(record).await.unwrap();
+    }
+    let line = secret.lines().rev().nth(2).unwrap().as_bytes();
+    let found = || {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let holds =
+            |path: &std::path::PathBuf| std::fs::read(path).unwrap().windows(line.len()).any(|window| window == line);
+        files.filter(holds).collect::<Vec<_>>()
+    };
+    assert!(!found().is_empty(), "it was there");
+    let registry = Registry::load(store, keyring(), Clock::manual(NOW as f64), Drain::new()).await.unwrap();
+    assert_eq!(registry.list().len(), 4);
+    assert_eq!(why(&registry), None);
+    assert!(found().is_empty(), "{:?}", found());
 }
 
 #[tokio::test]
@@ -140,7 +221,7 @@ async fn a_caller_that_hangs_up_does_not_part_memory_from_the_store() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(Sqlite::open(directory.path()).unwrap());
     let drain = Drain::new();
-    let registry = Registry::load(store.clone(), Clock::manual(NOW as f64), drain.clone()).await.unwrap();
+    let registry = Registry::load(store.clone(), keyring(), Clock::manual(NOW as f64), drain.clone()).await.unwrap();
     let mut provisioning = Box::pin(registry.provision(wanted()));
     assert!(
         std::future::poll_fn(|context| std::task::Poll::Ready(provisioning.as_mut().poll(context).is_pending())).await

@@ -29,6 +29,7 @@ macro_rules! kept_by {
         $crate::store::contract::kept_by! { $opened;
             an_app_is_found_as_it_was_put,
             a_second_put_replaces_the_first,
+            many_apps_are_replaced_at_once,
             apps_are_listed_in_the_order_of_their_keys,
             a_deleted_app_takes_its_events_with_it_and_no_others,
             of_a_token_only_the_newest_feedback_is_kept,
@@ -114,6 +115,15 @@ pub(super) async fn a_second_put_replaces_the_first(store: &dyn Store) {
     let changed = AppRecord { topic: Some("topic".to_owned()), certificate_path: None, lanes: 1, ..app(shop()) };
     store.put(changed.clone()).await.unwrap();
     assert_eq!(store.list().await.unwrap(), [changed]);
+}
+
+pub(super) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
+    store.put(app(shop())).await.unwrap();
+    store.record(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    let changed = [chat(), shop()].map(|key| AppRecord { lanes: 9, ..app(key) });
+    store.put_all(changed.to_vec()).await.unwrap();
+    assert_eq!(store.list().await.unwrap(), changed);
+    assert_eq!(store.counts(shop()).await.unwrap().feedback, 1);
 }
 
 pub(super) async fn apps_are_listed_in_the_order_of_their_keys(store: &dyn Store) {

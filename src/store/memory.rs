@@ -45,6 +45,11 @@ impl Apps for Memory {
         ready(())
     }
 
+    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()> {
+        self.state().apps.extend(apps.into_iter().map(|app| (app.key.clone(), app)));
+        ready(())
+    }
+
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
         ready(self.state().apps.get(&key).cloned())
     }

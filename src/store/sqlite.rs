@@ -46,6 +46,10 @@ impl Apps for Sqlite {
         Box::pin(self.writer.write(Vec::new(), move |connection| apps::put(connection, &app)))
     }
 
+    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()> {
+        Box::pin(self.writer.replace(move |connection| apps.iter().try_for_each(|app| apps::put(connection, app))))
+    }
+
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
         Box::pin(self.reader.read(move |connection| apps::get(connection, &key)))
     }

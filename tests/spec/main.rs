@@ -1,6 +1,10 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
 
+mod bulk;
+mod credentials;
 mod http2_foreign;
+mod lane_connections;
+mod lane_faults;
 mod ledger;
 mod main_path;
 mod reaching_apple;

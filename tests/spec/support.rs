@@ -2,7 +2,12 @@
 
 pub mod client;
 pub mod connect_proxy;
+pub mod daemon;
 pub mod foreign;
+pub mod forms;
+pub mod pipes;
+pub mod sender;
+pub mod stream;
 pub mod tls_server;
 pub mod world;
 

@@ -19,6 +19,8 @@ pub struct AppObject<'a> {
     topic: &'a str,
     lanes: u16,
     state: &'static str,
+    /// Why the state is not `ok`.
+    last_error: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -46,7 +48,8 @@ impl<'a> AppObject<'a> {
             credential: CredentialObject::new(app.credential.summary(), now),
             topic: &app.topic,
             lanes: app.lanes,
-            state: "ok",
+            state: if app.credential.unusable().is_some() { "credential_error" } else { "ok" },
+            last_error: app.credential.unusable(),
         }
     }
 }

@@ -1,16 +1,27 @@
-//! The body that provisions an app: a JSON object, or the certificate's file as it is.
+//! The body that provisions an app: a JSON object, or the certificate's file as it is, PEM or PKCS#12.
 
 use crate::api::json;
 use crate::api::object::{Object, ObjectFault};
 use crate::credentials::Secret;
+use crate::credentials::import::{PASSPHRASE_BYTES_MAX, is_der};
 use crate::credentials::paths::{FILE_BYTES_MAX, is_pem};
 use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What a caller asks for. Neither the credential nor any range is checked yet.
 #[derive(Debug, PartialEq)]
 pub struct Provisioning {
     pub credential: Given,
+    /// What opens the credential, if anything in it is encrypted.
+    pub passphrase: Option<Secret>,
     pub topic: Option<String>,
     /// For connecting to Apple.
     pub timeout_seconds: u32,
@@ -24,10 +35,11 @@ pub enum Given {
     Key { key: Source, key_id: String, team_id: String },
 }
 
-/// Where its text is.
+/// Where it is.
 #[derive(Debug, PartialEq)]
 pub enum Source {
-    Text(Secret),
+    /// PEM, or PKCS#12 for a certificate.
+    Content(Secret),
     /// On the server.
     Path(String),
 }
@@ -37,42 +49,64 @@ pub enum Source {
 pub enum ProvisioningFault {
     #[error(transparent)]
     Object(#[from] ObjectFault),
-    #[error("no credential is given: send `certificate`, or `key` with `key_id` and `team_id`")]
+    #[error("no credential is given: send `certificate`, or `pkcs12`, or `key` with `key_id` and `team_id`")]
     NoCredential,
-    #[error("both `certificate` and `key` are given: an app has one credential")]
-    TwoCredentials,
+    #[error("`{first}` and `{second}` are both given: an app has one credential")]
+    TwoCredentials { first: &'static str, second: &'static str },
     #[error("`{missing}` is missing: a signing key needs `key_id` and `team_id` beside it")]
     KeyIncomplete { missing: &'static str },
     #[error("`{name}` belongs to a signing key, and a certificate is given: leave it out")]
     NotOfCertificate { name: &'static str },
     #[error("the certificate has lost its line breaks on the way: send its file with `curl --data-binary @file`")]
     LineBreaksLost,
-    #[error("`{name}` is longer than {FILE_BYTES_MAX} bytes")]
-    TooLong { name: &'static str },
+    #[error("`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body")]
+    NotBase64,
+    #[error("`passphrase` is given and the header `X-Passphrase` too: send one of them")]
+    TwoPassphrases,
+    #[error("`{name}` is longer than {limit} bytes")]
+    TooLong { name: &'static str, limit: usize },
 }
 
-/// Reads a provisioning body.
-pub fn read(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
-    let text = json::text(body).map_err(ObjectFault::from)?;
-    if !text.trim_start().starts_with('{') && is_pem(text) {
+/// Reads a provisioning body; `passphrase` came beside it, in a header.
+pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, ProvisioningFault> {
+    let read = if is_der(body) {
+        file(body.to_vec().into())?
+    } else if body.trim_ascii_start().first() != Some(&b'{') && is_pem(body) {
         // What `curl -d @file` makes of a file.
-        if !text.trim().contains(['\n', '\r']) {
+        if !body.trim_ascii().iter().any(|byte| b"\r\n".contains(byte)) {
             return Err(ProvisioningFault::LineBreaksLost);
         }
-        let credential = Given::Certificate(source("certificate", text.to_owned().into())?);
-        return Ok(Provisioning {
-            credential,
-            topic: None,
-            timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
-            lanes: LANES_DEFAULT,
-        });
+        file(body.to_vec().into())?
+    } else {
+        object(body)?
+    };
+    let passphrase = match (read.passphrase, passphrase) {
+        (Some(_), Some(_)) => return Err(ProvisioningFault::TwoPassphrases),
+        (inside, beside) => inside.or(beside),
+    };
+    if passphrase.as_ref().is_some_and(|passphrase| passphrase.expose().len() > PASSPHRASE_BYTES_MAX) {
+        return Err(ProvisioningFault::TooLong { name: "passphrase", limit: PASSPHRASE_BYTES_MAX });
     }
+    Ok(Provisioning { passphrase, ..read })
+}
+
+/// A body that is nothing but the certificate's file.
+fn file(content: Secret) -> Result<Provisioning, ProvisioningFault> {
+    Ok(Provisioning {
+        credential: Given::Certificate(bounded("certificate", content)?),
+        passphrase: None,
+        topic: None,
+        timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+        lanes: LANES_DEFAULT,
+    })
+}
+
+fn object(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
+    let text = json::text(body).map_err(ObjectFault::from)?;
     let mut object = Object::read(text)?;
-    object
-        .refuse("pkcs12", "turn it into PEM with `openssl pkcs12 -in FILE -nodes`, and send that as `certificate`")?;
-    object.refuse("passphrase", "decrypt the key with `openssl pkey -in FILE`")?;
     let read = Provisioning {
         credential: given(&mut object)?,
+        passphrase: object.take::<String>("passphrase", "a string")?.map(Secret::from),
         topic: object.take("topic", "a string: the app's bundle id")?,
         timeout_seconds: object.take("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
         lanes: object.take("lanes", "an integer")?.unwrap_or(LANES_DEFAULT),
@@ -84,15 +118,24 @@ pub fn read(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
 fn given(object: &mut Object<'_>) -> Result<Given, ProvisioningFault> {
     const PEM: &str = "a string: PEM text, or a path on the server";
     let certificate = object.take::<String>("certificate", PEM)?.map(Zeroizing::new);
+    let pkcs12 = object.take::<String>("pkcs12", "a string: the file in base64")?.map(Zeroizing::new);
     let key = object.take::<String>("key", PEM)?.map(Zeroizing::new);
     let key_id = object.take("key_id", "a string: the ten characters that Apple shows beside the key")?;
     let team_id = object.take("team_id", "a string: the ten characters of your team at Apple")?;
+    let certificate = match (certificate, pkcs12) {
+        (Some(_), Some(_)) => {
+            return Err(ProvisioningFault::TwoCredentials { first: "certificate", second: "pkcs12" });
+        }
+        (Some(text), None) => Some(source("certificate", text)?),
+        (None, Some(base64)) => Some(bounded("pkcs12", decode(&base64)?)?),
+        (None, None) => None,
+    };
     match (certificate, key, key_id, team_id) {
         (None, None, ..) => Err(ProvisioningFault::NoCredential),
-        (Some(_), Some(_), ..) => Err(ProvisioningFault::TwoCredentials),
+        (Some(_), Some(_), ..) => Err(ProvisioningFault::TwoCredentials { first: "certificate", second: "key" }),
         (Some(_), None, Some::<String>(_), _) => Err(ProvisioningFault::NotOfCertificate { name: "key_id" }),
         (Some(_), None, _, Some::<String>(_)) => Err(ProvisioningFault::NotOfCertificate { name: "team_id" }),
-        (Some(certificate), None, None, None) => Ok(Given::Certificate(source("certificate", certificate)?)),
+        (Some(certificate), None, None, None) => Ok(Given::Certificate(certificate)),
         (None, Some(_), None, _) => Err(ProvisioningFault::KeyIncomplete { missing: "key_id" }),
         (None, Some(_), _, None) => Err(ProvisioningFault::KeyIncomplete { missing: "team_id" }),
         (None, Some(key), Some(key_id), Some(team_id)) => Ok(Given::Key { key: source("key", key)?, key_id, team_id }),
@@ -100,10 +143,26 @@ fn given(object: &mut Object<'_>) -> Result<Given, ProvisioningFault> {
 }
 
 fn source(name: &'static str, text: Zeroizing<String>) -> Result<Source, ProvisioningFault> {
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(ProvisioningFault::TooLong { name });
+    if is_pem(text.as_bytes()) {
+        bounded(name, Secret::from(text.as_str()))
+    } else {
+        Ok(Source::Path(text.to_string()))
     }
-    Ok(if is_pem(&text) { Source::Text(Secret::from(text.as_str())) } else { Source::Path(text.to_string()) })
+}
+
+fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFault> {
+    let limit = FILE_BYTES_MAX as usize;
+    if content.expose().len() > limit {
+        return Err(ProvisioningFault::TooLong { name, limit });
+    }
+    Ok(Source::Content(content))
+}
+
+/// Line breaks are what `base64` prints.
+fn decode(base64: &str) -> Result<Secret, ProvisioningFault> {
+    let digits: Zeroizing<Vec<u8>> =
+        Zeroizing::new(base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    BASE64.decode(&*digits).map(Secret::from).map_err(|_| ProvisioningFault::NotBase64)
 }
 
 #[cfg(test)]
@@ -111,6 +170,10 @@ mod tests {
     use super::*;
 
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+
+    fn read(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
+        super::read(body, None)
+    }
 
     fn refused(body: &str) -> String {
         read(body.as_bytes()).expect_err("a bad body").to_string()
@@ -121,7 +184,7 @@ mod tests {
         let json =
             serde_json::json!({"certificate": PEM, "timeout": 30, "topic": "com.example", "lanes": 4}).to_string();
         let whole = read(json.as_bytes()).unwrap();
-        assert_eq!(whole.credential, Given::Certificate(Source::Text(PEM.into())));
+        assert_eq!(whole.credential, Given::Certificate(Source::Content(PEM.into())));
         assert_eq!((whole.timeout_seconds, whole.topic.as_deref(), whole.lanes), (30, Some("com.example"), 4));
 
         let path = read(br#"{"certificate": "app.pem", "timeout": null}"#).unwrap();
@@ -130,7 +193,7 @@ mod tests {
 
         for raw in [PEM.to_owned(), format!("Bag Attributes\n    localKeyID: 01\n{PEM}")] {
             let raw_body = read(raw.as_bytes()).unwrap();
-            assert_eq!(raw_body.credential, Given::Certificate(Source::Text(raw.as_str().into())));
+            assert_eq!(raw_body.credential, Given::Certificate(Source::Content(raw.as_str().into())));
         }
     }
 
@@ -149,8 +212,17 @@ mod tests {
         let table = [
             ("", "the body is empty: send JSON"),
             ("[]", "the body has to be a JSON object"),
-            ("{}", "no credential is given: send `certificate`, or `key` with `key_id` and `team_id`"),
-            (r#"{"certificate":"a","key":"b"}"#, "both `certificate` and `key` are given: an app has one credential"),
+            ("{}", "no credential is given: send `certificate`, or `pkcs12`, or `key` with `key_id` and `team_id`"),
+            (r#"{"certificate":"a","key":"b"}"#, "`certificate` and `key` are both given: an app has one credential"),
+            (
+                r#"{"certificate":"a","pkcs12":"b"}"#,
+                "`certificate` and `pkcs12` are both given: an app has one credential",
+            ),
+            (
+                r#"{"pkcs12":"a b-c"}"#,
+                "`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body",
+            ),
+            (r#"{"certificate":"a","passphrase":7}"#, "`passphrase` has to be a string"),
             (
                 r#"{"key":"b","team_id":"t"}"#,
                 "`key_id` is missing: a signing key needs `key_id` and `team_id` beside it",
@@ -174,9 +246,40 @@ mod tests {
         assert!(
             refused(r#"{"certificate":"a","cert":"b"}"#).starts_with("`cert` is not known here: known are certificate")
         );
-        assert!(refused(r#"{"pkcs12":"a"}"#).starts_with("`pkcs12` is not built yet: "));
         assert!(refused("{\"certificate\":\"-----BEGIN\nCERT\"}").contains("curl --data-binary @file"));
         assert_eq!(refused(&format!("{PEM}{}", "x".repeat(65_536))), "`certificate` is longer than 65536 bytes");
+    }
+
+    #[test]
+    fn pkcs12_comes_as_base64_or_as_the_whole_body() {
+        let file = [&[0x30, 0x82, 0x01, 0x00][..], &[7; 256]].concat();
+        let expected = Given::Certificate(Source::Content(Secret::from(file.clone())));
+        assert_eq!(read(&file).unwrap().credential, expected);
+        let base64 = BASE64.encode(&file);
+        let lines = format!("{}\n{}\r\n", &base64[..64], &base64[64..]);
+        for text in [&base64, base64.trim_end_matches('='), &lines] {
+            let json = serde_json::json!({"pkcs12": text}).to_string();
+            assert_eq!(read(json.as_bytes()).unwrap().credential, expected, "{text}");
+        }
+        let large = [file, vec![0; 65_536]].concat();
+        assert_eq!(read(&large), Err(ProvisioningFault::TooLong { name: "certificate", limit: 65_536 }));
+        let json = serde_json::json!({"pkcs12": BASE64.encode(large)}).to_string();
+        assert_eq!(read(json.as_bytes()), Err(ProvisioningFault::TooLong { name: "pkcs12", limit: 65_536 }));
+    }
+
+    #[test]
+    fn a_passphrase_comes_in_the_object_or_beside_it() {
+        let object = |passphrase: Option<&str>| serde_json::json!({"certificate": PEM, "passphrase": passphrase});
+        let read = |body: String, beside: Option<&str>| super::read(body.as_bytes(), beside.map(Secret::from));
+        let inside = read(object(Some("hunter2")).to_string(), None).unwrap();
+        assert_eq!(inside.passphrase, Some("hunter2".into()));
+        assert!(!format!("{inside:?}").contains("hunter2"));
+        assert_eq!(read(object(None).to_string(), Some("beside")).unwrap().passphrase, Some("beside".into()));
+        assert_eq!(read(PEM.to_owned(), Some("beside")).unwrap().passphrase, Some("beside".into()));
+        let both = read(object(Some("hunter2")).to_string(), Some("beside"));
+        assert_eq!(both, Err(ProvisioningFault::TwoPassphrases));
+        let long = read(PEM.to_owned(), Some(&"x".repeat(1025)));
+        assert_eq!(long, Err(ProvisioningFault::TooLong { name: "passphrase", limit: 1024 }));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::model::{Batch, Notification, Outcome};
 use uuid::fmt::Hyphenated;
 
 /// About what an outcome takes, its token included.
-const OUTCOME_BYTES: usize = 288;
+pub const OUTCOME_BYTES: usize = 288;
 
 /// The body of a 201: one outcome a notification, in order; a list, or the only one.
 pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
@@ -27,12 +27,10 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     out
 }
 
-fn write_outcome(out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &Outcome) {
+/// Appends the outcome object of one notification.
+pub fn write_outcome(out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &Outcome) {
     out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
-    match item.identifier {
-        Some(json) => out.extend_from_slice(batch.bytes(json)),
-        None => out.extend_from_slice(b"null"),
-    }
+    out.extend_from_slice(item.identifier.map_or(b"null", |json| batch.bytes(json)));
     out.extend_from_slice(br#","token":""#);
     out.extend_from_slice(batch.bytes(item.token));
     out.extend_from_slice(br#"","apns_id":""#);
@@ -55,6 +53,18 @@ fn write_outcome(out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome:
     out.extend_from_slice(br#","attempts":"#);
     json::write_number(out, outcome.attempts.into());
     out.push(b'}');
+}
+
+/// Appends the outcome object of what never became a notification: rejected by us at `timestamp` (UNIX seconds), for
+/// `reason`; `identifier` is JSON.
+pub fn write_refused(out: &mut Vec<u8>, identifier: Option<&str>, reason: &str, timestamp: f64) {
+    out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
+    out.extend_from_slice(identifier.unwrap_or("null").as_bytes());
+    out.extend_from_slice(br#","token":null,"apns_id":null,"outcome":"rejected","status":null,"reason":"#);
+    json::write(out, reason);
+    out.extend_from_slice(br#","timestamp":"#);
+    write_seconds(out, timestamp);
+    out.extend_from_slice(br#","attempts":0}"#);
 }
 
 /// UNIX seconds with three decimals.

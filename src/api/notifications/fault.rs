@@ -12,7 +12,7 @@ pub enum Fault {
     Malformed(#[from] Malformed),
     #[error("the body is neither a notification object nor a list of them")]
     NotNotifications,
-    #[error("the list has more than {limit} notifications: send several requests")]
+    #[error("the request has more than {limit} notifications: send several requests")]
     TooManyItems { limit: usize },
     #[error("{}{why}", Place(*index))]
     Item {
@@ -34,11 +34,17 @@ pub enum ItemFault {
     #[error("`{}` has to be {}", .0.name(), .0.expected())]
     WrongType(Field),
     #[error(
-        "`{0}` is not a field of a notification: known are token, payload, identifier, expiry, priority, push_type, collapse_id, topic"
+        "`{0}` is not a field of a notification: known are token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
     )]
     Unknown(String),
-    #[error("`tokens` is not built yet: send one object with `token` for each device")]
-    TokensUnbuilt,
+    #[error("`token` and `tokens` stand there together: give one of them")]
+    TokenAndTokens,
+    #[error("a line of a stream is one notification: give it one `token`")]
+    TokensInLine,
+    #[error("`tokens` is empty: give at least one device token")]
+    NoTokens,
+    #[error("`tokens[{index}]` has to be a string: the device token in hex")]
+    TokenNotText { index: usize },
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
@@ -49,8 +55,32 @@ impl ItemFault {
         match self {
             Self::Missing(field) | Self::Repeated(field) | Self::WrongType(field) => Some(field.name()),
             Self::Unknown(name) => Some(name),
-            Self::TokensUnbuilt => Some("tokens"),
+            Self::TokenAndTokens | Self::TokensInLine | Self::NoTokens | Self::TokenNotText { .. } => Some("tokens"),
+            Self::Invalid(Invalid::TokenOfMany { .. }) => Some("tokens"),
             Self::NotAnObject | Self::Invalid(_) => None,
+        }
+    }
+
+    /// Which of the `tokens` to blame, from 0.
+    pub fn token_index(&self) -> Option<usize> {
+        match self {
+            Self::TokenNotText { index } | Self::Invalid(Invalid::TokenOfMany { index, .. }) => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// The stable word for it in an answer.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::Missing(field) => field.missing_reason(),
+            Self::Repeated(_) => "repeated_field",
+            Self::WrongType(_) | Self::TokenNotText { .. } => "wrong_type",
+            Self::Unknown(_) => "unknown_field",
+            Self::TokenAndTokens => "token_and_tokens",
+            Self::TokensInLine => "tokens_in_line",
+            Self::NoTokens => "tokens_empty",
+            Self::Invalid(invalid) => invalid.reason(),
         }
     }
 }

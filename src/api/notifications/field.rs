@@ -1,4 +1,4 @@
-//! The fields of a notification in a request, and those that are known but not built.
+//! The fields of a notification in a request.
 
 use super::fault::ItemFault;
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Token,
+    Tokens,
     Payload,
     Identifier,
     Expiry,
@@ -26,6 +27,7 @@ impl Field {
     pub fn named(name: &str) -> Result<Self, ItemFault> {
         Ok(match name {
             "token" => Self::Token,
+            "tokens" => Self::Tokens,
             "payload" => Self::Payload,
             "identifier" => Self::Identifier,
             "expiry" => Self::Expiry,
@@ -33,7 +35,6 @@ impl Field {
             "push_type" => Self::PushType,
             "collapse_id" => Self::CollapseId,
             "topic" => Self::Topic,
-            "tokens" => return Err(ItemFault::TokensUnbuilt),
             _ => return Err(ItemFault::Unknown(name.chars().take(64).collect())),
         })
     }
@@ -41,6 +42,7 @@ impl Field {
     pub fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Tokens => "tokens",
             Self::Payload => "payload",
             Self::Identifier => "identifier",
             Self::Expiry => "expiry",
@@ -55,6 +57,7 @@ impl Field {
     pub fn expected(self) -> &'static str {
         match self {
             Self::Token => "a string: the device token in hex",
+            Self::Tokens => "a list of strings: the device tokens in hex",
             Self::Payload => "a JSON object",
             Self::Identifier => "a string or an integer",
             Self::Expiry => "an integer, 0 or more: UNIX seconds, or 0 to try once without storing",

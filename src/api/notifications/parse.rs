@@ -3,10 +3,11 @@
 use super::fault::{Fault, ItemFault};
 use super::field::{Field, FieldName};
 use crate::api::json::{self, Malformed};
+use crate::model::notification::IDENTIFIER_BYTES_MAX;
 use crate::model::{Batch, Draft};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -16,7 +17,7 @@ use std::fmt;
 #[derive(Debug)]
 pub struct Parsed {
     pub batch: Batch,
-    /// A list came, and a list goes back.
+    /// A list came, or one object with `tokens`: a list goes back.
     pub list: bool,
 }
 
@@ -28,13 +29,59 @@ pub fn parse(body: &Bytes, items_max: usize) -> Result<Parsed, Fault> {
         Some(b'{') => false,
         _ => return Err(neither(text)),
     };
-    let mut reading = Reading { batch: Batch::over(body.clone()), items_max, list, field: None, fault: None };
+    let mut reading = Reading { list, many: list, ..Reading::new(body.clone(), items_max) };
     let mut json = serde_json::Deserializer::from_str(text);
     let read = if list { json.deserialize_seq(List(&mut reading)) } else { Item(&mut reading).deserialize(&mut json) };
     match read.and_then(|()| json.end()) {
-        Ok(()) => Ok(Parsed { batch: reading.batch, list }),
+        Ok(()) => Ok(Parsed { batch: reading.batch, list: reading.many }),
         Err(error) => Err(reading.explain(text, &error)),
     }
+}
+
+/// Reads notifications one by one into one batch, each good or refused for itself.
+pub struct OneByOne(Reading);
+
+impl OneByOne {
+    /// Over the bytes that all of them lie in.
+    pub fn over(body: Bytes) -> Self {
+        Self(Reading { alone: true, ..Reading::new(body, 1) })
+    }
+
+    /// Reads one notification object.
+    pub fn read(&mut self, text: &str) -> Result<(), Fault> {
+        let before = self.0.batch.len();
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Item(&mut self.0).deserialize(&mut json).and_then(|()| json.end());
+        let Err(error) = read else { return Ok(()) };
+        if self.0.batch.len() > before {
+            self.0.batch.pop();
+        }
+        let fault = self.0.explain(text, &error);
+        (self.0.field, self.0.token) = (None, None);
+        Err(fault)
+    }
+
+    /// How many good ones were read.
+    pub fn good(&self) -> usize {
+        self.0.batch.len()
+    }
+
+    /// The good ones.
+    pub fn into_batch(self) -> Batch {
+        self.0.batch
+    }
+}
+
+/// The identifier of an object that is no good notification, if it has one that can be returned.
+pub fn rescue_identifier(text: &str) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Only<'a> {
+        #[serde(borrow)]
+        identifier: Option<&'a RawValue>,
+    }
+    let only: Only<'_> = serde_json::from_str(text).ok()?;
+    let json = identifier(only.identifier?).ok().flatten()?;
+    (json.trim_matches('"').len() <= IDENTIFIER_BYTES_MAX).then_some(json)
 }
 
 /// The fault of a body that begins like neither an object nor a list.
@@ -50,11 +97,48 @@ struct Reading {
     batch: Batch,
     items_max: usize,
     list: bool,
+    /// Where the item being read stands in the list, from 0.
+    item: usize,
+    many: bool,
+    /// One notification an object: `tokens` is not taken.
+    alone: bool,
     field: Option<Field>,
+    /// Where the one being read stands in `tokens`, from 0.
+    token: Option<usize>,
     fault: Option<Fault>,
 }
 
 impl Reading {
+    fn new(body: Bytes, items_max: usize) -> Self {
+        Self {
+            batch: Batch::over(body),
+            items_max,
+            list: false,
+            item: 0,
+            many: false,
+            alone: false,
+            field: None,
+            token: None,
+            fault: None,
+        }
+    }
+
+    /// Checks an item and appends it.
+    fn take(&mut self, parts: &Parts<'_>) -> Result<(), ItemFault> {
+        let draft = parts.draft()?;
+        match &parts.tokens {
+            None => self.batch.push(draft)?,
+            Some(_) if self.alone => return Err(ItemFault::TokensInLine),
+            Some(_) if parts.token.is_some() => return Err(ItemFault::TokenAndTokens),
+            Some(tokens) if tokens.is_empty() => return Err(ItemFault::NoTokens),
+            Some(tokens) => {
+                self.many = true;
+                self.batch.push_to_many(draft, tokens)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Leaves `why` for the item being read, and makes serde stop.
     fn refuse<E: serde::de::Error>(&mut self, why: ItemFault) -> E {
         self.fault = Some(self.of_item(why));
@@ -62,7 +146,12 @@ impl Reading {
     }
 
     fn of_item(&self, why: ItemFault) -> Fault {
-        Fault::Item { index: self.list.then(|| self.batch.len()), why }
+        Fault::Item { index: self.list.then_some(self.item), why }
+    }
+
+    fn too_many<E: serde::de::Error>(&mut self) -> E {
+        self.fault = Some(Fault::TooManyItems { limit: self.items_max });
+        E::custom("too many")
     }
 
     fn explain(&mut self, text: &str, error: &serde_json::Error) -> Fault {
@@ -70,6 +159,7 @@ impl Reading {
             return fault;
         }
         match (error.classify(), self.field) {
+            (Category::Data, _) if let Some(index) = self.token => self.of_item(ItemFault::TokenNotText { index }),
             (Category::Data, Some(field)) => self.of_item(ItemFault::WrongType(field)),
             (Category::Data, None) => self.of_item(ItemFault::NotAnObject),
             _ => Malformed::new(text, error).into(),
@@ -88,9 +178,9 @@ impl<'de> Visitor<'de> for List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while items.next_element_seed(Item(self.0))?.is_some() {
+            self.0.item += 1;
             if self.0.batch.len() > self.0.items_max {
-                self.0.fault = Some(Fault::TooManyItems { limit: self.0.items_max });
-                return Err(A::Error::custom("too many"));
+                return Err(self.0.too_many());
             }
         }
         Ok(())
@@ -128,11 +218,43 @@ impl<'de> Visitor<'de> for Item<'_> {
             }
             seen |= bit;
             self.0.field = Some(field);
-            parts.read(field, &mut fields)?;
+            parts.read(field, &mut fields, self.0)?;
             self.0.field = None;
         }
-        let draft = parts.draft().map_err(|why| self.0.refuse(why))?;
-        self.0.batch.push(draft).map_err(|invalid| self.0.refuse(invalid.into()))
+        self.0.take(&parts).map_err(|why| self.0.refuse(why))
+    }
+}
+
+/// The value of `tokens`.
+struct Tokens<'r>(&'r mut Reading);
+
+impl<'de> DeserializeSeed<'de> for Tokens<'_> {
+    type Value = Vec<Text<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tokens<'_> {
+    type Value = Vec<Text<'de>>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a list of device tokens")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut tokens = Vec::new();
+        self.0.token = Some(0);
+        while let Some(token) = list.next_element()? {
+            tokens.push(token);
+            if !self.0.alone && self.0.batch.len() + tokens.len() > self.0.items_max {
+                return Err(self.0.too_many());
+            }
+            self.0.token = Some(tokens.len());
+        }
+        self.0.token = None;
+        Ok(tokens)
     }
 }
 
@@ -141,10 +263,17 @@ impl<'de> Visitor<'de> for Item<'_> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// One notification's fields as they come.
 #[derive(Default)]
 struct Parts<'a> {
     token: Option<Text<'a>>,
+    tokens: Option<Vec<Text<'a>>>,
     payload: Option<&'a RawValue>,
     identifier: Option<&'a RawValue>,
     expiry: Option<u64>,
@@ -155,9 +284,10 @@ struct Parts<'a> {
 }
 
 impl<'de> Parts<'de> {
-    fn read<A: MapAccess<'de>>(&mut self, field: Field, fields: &mut A) -> Result<(), A::Error> {
+    fn read<A: MapAccess<'de>>(&mut self, field: Field, fields: &mut A, reading: &mut Reading) -> Result<(), A::Error> {
         match field {
             Field::Token => self.token = Some(fields.next_value()?),
+            Field::Tokens => self.tokens = Some(fields.next_value_seed(Tokens(reading))?),
             Field::Payload => self.payload = Some(fields.next_value()?),
             Field::Identifier => self.identifier = Some(fields.next_value()?),
             Field::Expiry => self.expiry = fields.next_value()?,
@@ -174,7 +304,11 @@ impl<'de> Parts<'de> {
             text.as_ref().map(|text| &*text.0)
         }
         Ok(Draft {
-            token: text(&self.token).ok_or(ItemFault::Missing(Field::Token))?,
+            token: match (&self.token, &self.tokens) {
+                (Some(token), _) => &token.0,
+                (None, Some(_)) => "",
+                (None, None) => return Err(ItemFault::Missing(Field::Token)),
+            },
             payload: self.payload.ok_or(ItemFault::Missing(Field::Payload))?.get(),
             identifier: self.identifier.map(identifier).transpose()?.flatten(),
             expiry: self.expiry,

@@ -15,6 +15,8 @@ const HALF: Duration = Duration::from_secs(5);
 /// Or this many connections in a row that came to nothing, over at least this time.
 const CONNECTS_MIN: u32 = 3;
 const CONNECTS_FAIL_FOR: Duration = Duration::from_secs(10);
+/// Failures further apart than this, twice the longest back-off, do not make a row.
+const ROW_ENDS_AFTER: Duration = Duration::from_secs(120);
 /// How often a gateway in trouble is probed.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,14 @@ struct Stop {
     probe: Option<(u32, u32)>,
 }
 
+/// Connections in a row that came to nothing.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    since: Instant,
+    last: Instant,
+    count: u32,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Health {
@@ -42,8 +52,7 @@ pub struct Health {
     /// Answers of the current half and of the one before: good, bad.
     answers: [(u32, u32); 2],
     half_began: Instant,
-    /// Connections in a row that came to nothing, and since when.
-    row: Option<(Instant, u32)>,
+    row: Option<Row>,
 }
 
 impl Health {
@@ -133,8 +142,10 @@ impl Health {
     /// A connection came to nothing, and none can be begun before `retry_at`: whether that is too much now.
     #[must_use]
     pub fn connect_failed(&mut self, now: Instant, retry_at: Option<Instant>) -> bool {
-        let (since, count) = self.row.map_or((now, 1), |(since, count)| (since, count.saturating_add(1)));
-        self.row = Some((since, count));
+        let before = self.row.filter(|row| now < row.last + ROW_ENDS_AFTER);
+        let Row { since, count, .. } = before.unwrap_or(Row { since: now, last: now, count: 0 });
+        let count = count.saturating_add(1);
+        self.row = Some(Row { since, last: now, count });
         let too_much = count >= CONNECTS_MIN && now.duration_since(since) >= CONNECTS_FAIL_FOR;
         if !too_much || self.trouble() == Some(Trouble::Credential) {
             return false;
@@ -231,6 +242,9 @@ mod tests {
         assert!(health.is_shut(start + 45 * SECOND));
         health.connected();
         assert!(!health.connect_failed(start + 50 * SECOND, None));
+
+        let mut rarely = Health::new(start);
+        assert!((0..9).all(|hour| !rarely.connect_failed(start + hour * 3600 * SECOND, None)), "no row");
     }
 
     #[test]

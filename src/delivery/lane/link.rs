@@ -20,6 +20,11 @@ use tokio::time::Instant;
 /// How long a connection keeps its provider token at least (Apple's 20-minute rule).
 const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
+/// A connection that stands this long stands by itself.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+/// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
+const FAILURES_MAX: u32 = 10;
+
 /// See the module.
 pub struct Link {
     pub id: LinkId,
@@ -41,6 +46,8 @@ struct Books {
     answered: bool,
     /// And it accepted something: a token connection may widen from then on.
     accepted: bool,
+    /// Answers 5xx in a row.
+    failures: u32,
     /// An answer said that another connection would do better.
     leave: bool,
     /// Why Apple said GOAWAY, where it did.
@@ -66,7 +73,7 @@ impl Link {
     pub fn new(id: LinkId, dialed: Dialed, app: &App, now: Now) -> Self {
         let Dialed { endpoint, address, transport } = dialed;
         let (authorization, token) = match &*app.credential {
-            Credential::Certificate(_) => (None, None),
+            Credential::Certificate(_) | Credential::Unusable { .. } => (None, None),
             Credential::Token(key) => {
                 let (authorization, bucket) = key.authorization(now.unix as u64);
                 (Some(authorization), Some((bucket, now.instant)))
@@ -120,6 +127,13 @@ impl Link {
     /// Whether Apple ever answered anything here.
     pub fn has_answered(&self) -> bool {
         self.books.answered
+    }
+
+    /// Whether it ends without having been of any use. One that was never asked anything is not to blame, unless it ends
+    /// right away.
+    pub fn was_useless(&self, now: Instant) -> bool {
+        let was_asked = self.requests() > 0;
+        !self.has_answered() && (was_asked || now.duration_since(self.last_used) < SETTLED_AFTER)
     }
 
     /// Whether Apple ever accepted anything here.
@@ -234,8 +248,9 @@ impl Books {
             Event::Answered { tag, answer } => {
                 self.answered = true;
                 self.accepted |= answer.status == 200;
+                self.failures = if answer.status >= 500 { self.failures + 1 } else { 0 };
                 work.landed(tag);
-                self.leave |= work.answered(tag, &answer);
+                self.leave |= work.answered(tag, &answer) || self.failures >= FAILURES_MAX;
             }
             Event::Ended { tag, end } => {
                 self.lost += u32::from(end.processed == Processed::Maybe);

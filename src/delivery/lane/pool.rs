@@ -70,6 +70,11 @@ impl Pool {
         self.retire();
     }
 
+    /// Whether the app's credential could be read.
+    pub fn has_credential(&self) -> bool {
+        self.app.credential.unusable().is_none()
+    }
+
     /// No connection takes new work any more, and none is opened without need.
     pub fn finish(&mut self) {
         self.finishing = true;
@@ -176,19 +181,20 @@ impl Pool {
     /// A connection takes no new work any more; if it never was of use, its address is to blame.
     fn left(&mut self, at: usize, work: &mut Work) {
         let link = &self.links[at];
-        if !link.has_answered() {
+        if link.was_useless(work.now.instant) {
             self.dialer.failed(link.address, work.now.instant);
             self.count_failure(work);
         }
     }
 
     fn close(&mut self, at: usize, is_sudden: bool, over: &Over, work: &mut Work) {
-        if over.refuses_certificate() {
-            work.credential_failed(over);
-        } else if is_sudden {
+        if is_sudden {
             self.left(at, work);
         }
         let link = self.links.remove(at);
+        if over.refuses_certificate() && !self.works() {
+            work.credential_failed(over);
+        }
         let Epitaph { affected, reason } = link.close(over, work);
         work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, affected, work.now.unix));
         work.tally.metrics().connections.dec();
@@ -228,28 +234,33 @@ impl Pool {
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
-        if error.is_credential() {
+        if error.is_credential() && !self.works() {
             work.credential_failed(error);
         } else {
             self.count_failure(work);
         }
     }
 
+    /// Whether a connection is of use now: what becomes of further ones does not matter much then.
+    fn works(&self) -> bool {
+        self.links.iter().any(|link| link.is_serving() && link.has_answered())
+    }
+
     fn count_failure(&mut self, work: &mut Work) {
+        if self.works() {
+            return;
+        }
         if work.health.connect_failed(work.now.instant, self.dialer.ready_at()) {
             tracing::error!(app = %self.app.key, "Apple is out of reach: stopped until a connection is of use");
         }
     }
 
-    /// When the next connection is to be begun; `None` while none is needed or one is being opened. A token connection
-    /// starts with one stream, so that a new one must have accepted something before it can be called full.
+    /// When the next connection is to be begun; `None` while none is needed or one is being opened.
     fn open_at(&self, work: &Work) -> Option<Instant> {
         let now = work.now.instant;
         let is_young = |link: &Link| link.is_serving() && link.requests() < self.requests_max;
         let needed = if self.links.iter().any(is_young) {
-            let mut serving = self.links.iter().filter(|link| link.is_serving());
-            let may_widen = self.links.len() < CONNECTIONS_MAX && serving.all(Link::has_accepted);
-            self.full_since.filter(|_| may_widen)? + FULL_FOR
+            self.full_since.filter(|_| self.links.len() < CONNECTIONS_MAX)? + FULL_FOR
         } else {
             let lately = !self.finishing && now < work.last_job + LATELY;
             (lately || work.is_waiting()).then_some(now)?
@@ -258,9 +269,11 @@ impl Pool {
         Some(may.map_or(needed, |may| needed.max(may)))
     }
 
+    /// Whether no connection has room. A token connection starts with one stream, so that it must have accepted something
+    /// before it can be called full.
     fn is_full(&self) -> bool {
         let mut serving = self.links.iter().filter(|link| link.is_serving()).peekable();
-        serving.peek().is_some() && serving.all(Link::is_full)
+        serving.peek().is_some() && serving.all(|link| link.is_full() && link.has_accepted())
     }
 
     /// When a turn is due even if no socket wakes the lane.

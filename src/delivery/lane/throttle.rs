@@ -10,6 +10,9 @@ use tokio::time::Instant;
 /// Tokens remembered; beyond that a 429 holds back only the notification that got it.
 const TOKENS_MAX: usize = 4096;
 
+/// A token whose notifications follow one another faster than this is forgotten.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+
 #[derive(Debug, Clone, Copy)]
 struct Rest {
     until: Instant,
@@ -73,9 +76,13 @@ impl Throttle {
         }
     }
 
-    /// Apple took one for this token.
+    /// Apple took one for this token: the others follow one by one, ever faster.
     pub fn accepted(&mut self, token: u64) {
-        self.tokens.remove(&token);
+        let Some(rest) = self.tokens.get_mut(&token) else { return };
+        rest.pause /= 2;
+        if rest.pause < PAUSE_MIN {
+            self.tokens.remove(&token);
+        }
     }
 }
 
@@ -96,7 +103,11 @@ mod tests {
         throttle.begun(7, start + 2 * SECOND);
         assert_eq!(throttle.rests(7, start + 3 * SECOND), Some(start + 4 * SECOND), "the others wait for it");
         assert_eq!(throttle.rejected(7, Duration::ZERO, start + 3 * SECOND, 1.0), start + 7 * SECOND);
+        throttle.begun(7, start + 7 * SECOND);
         throttle.accepted(7);
+        throttle.begun(7, start + 11 * SECOND);
+        assert_eq!(throttle.rests(7, start + 11 * SECOND), Some(start + 13 * SECOND), "half as long");
+        (0..4).for_each(|_| throttle.accepted(7));
         assert!(throttle.is_empty());
     }
 

@@ -325,17 +325,30 @@ impl Work {
     /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
     pub fn end_what_is_stopped(&mut self) {
         let Some(why) = self.health.reason() else { return };
-        let mut waiting = self.routes.withdraw(|_| true);
-        waiting.extend(self.again.drain(..));
-        for job in std::mem::take(&mut self.fresh) {
-            self.drain_fresh(job, &mut waiting);
-        }
+        let mut waiting = self.withdraw();
         if self.health.is_shut(self.now.instant) {
             waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
         } else if !waiting.is_empty() {
             self.again.push_back(waiting.remove(0));
         }
         waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+    }
+
+    /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
+    pub fn end_all(&mut self, why: NodeReason) {
+        let mut waiting = self.withdraw();
+        waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+    }
+
+    /// Takes back what could be sent now.
+    fn withdraw(&mut self) -> Vec<Ticket> {
+        let mut waiting = self.routes.withdraw(|_| true);
+        waiting.extend(self.again.drain(..));
+        for job in std::mem::take(&mut self.fresh) {
+            self.drain_fresh(job, &mut waiting);
+        }
+        waiting
     }
 
     /// Ends what of a job is not on a connection now: its time is over.

@@ -6,22 +6,32 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const LOCK_FILE: &str = "lock";
 const DATABASE_FILE: &str = "pyapns.db";
 const OWNER_ONLY: u32 = 0o600;
+/// How long a lock that is held is asked for again: a predecessor may be ending just now, and a process that is being
+/// started elsewhere holds for a moment what it inherits.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// Locks the directory for as long as the returned file is open; the system frees it if the process dies.
+/// Locks the directory for as long as the returned file is open; the system frees it if the process dies. Blocks for up to
+/// two seconds.
 pub(super) fn claim(directory: &Path) -> Result<File, StoreError> {
     let make = || {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         private_file(&directory.join(LOCK_FILE))
     };
     let lock = make().map_err(|source| unusable(directory, source))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(unusable(directory, source)),
+    let asked = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if asked.elapsed() < PATIENCE => std::thread::sleep(ASK_EVERY),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path: directory.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(unusable(directory, source)),
+        }
     }
 }
 

@@ -71,6 +71,11 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Moves the log of writes into the database and empties it. A reader that is in the way leaves that for later.
+pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let (found, known) = (version(connection)?, STEPS.len() as i64);
     if found > known {

@@ -1,6 +1,6 @@
 //! The two threads that may block on the disk: a writer that commits in groups, and a reader.
 
-use super::{StoreError, events};
+use super::{StoreError, events, schema};
 use crate::model::AppKey;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
@@ -24,6 +24,8 @@ struct Write {
     work: Box<dyn FnOnce(Group<'_, '_>) -> Answer + Send>,
     /// Apps whose disconnection log grows by it.
     grown: Vec<AppKey>,
+    /// What it replaced may not stay in the log of writes.
+    wipes: bool,
 }
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
@@ -56,6 +58,22 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.hand(grown, false, work).await
+    }
+
+    /// The same, and nothing of what `work` replaced is left in the files.
+    pub(super) async fn replace<W>(&self, work: W) -> Result<(), StoreError>
+    where
+        W: FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    {
+        self.hand(Vec::new(), true, work).await
+    }
+
+    async fn hand<T, W>(&self, grown: Vec<AppKey>, wipes: bool, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
         let (tell, told) = oneshot::channel();
         let work = Box::new(move |group: Group<'_, '_>| {
             let done = group.and_then(|group| Ok(apart(group, work)?));
@@ -65,7 +83,7 @@ impl Writer {
             });
             answer
         });
-        self.0.hand(Write { work, grown }).await?;
+        self.0.hand(Write { work, grown, wipes }).await?;
         told.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -98,6 +116,7 @@ impl Reader {
 /// Runs a group in one transaction and tells each waiter how its own write and the common commit went.
 fn commit(connection: &mut Connection, group: Vec<Write>) {
     let mut answers = Vec::with_capacity(group.len());
+    let wipes = group.iter().any(|write| write.wipes);
     let committed = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => run(transaction, group, &mut answers).map_err(StoreError::from),
         Err(error) => {
@@ -106,6 +125,7 @@ fn commit(connection: &mut Connection, group: Vec<Write>) {
             Err(error)
         }
     };
+    let committed = if wipes { committed.and_then(|()| Ok(schema::empty_log(connection)?)) } else { committed };
     for answer in answers {
         answer(committed.clone());
     }

@@ -12,6 +12,8 @@ pub struct Client {
     sender: SendRequest<Full<Bytes>>,
 }
 
+type Header<'a> = Option<(&'a str, &'a str)>;
+
 /// A node's answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -47,23 +49,32 @@ impl Client {
     }
 
     pub async fn call(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
-        let (status, bytes) = self.exchange(method, path, body.into()).await;
+        let (status, bytes) = self.exchange(method, path, None, body.into()).await;
         Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
     /// What stands at `path`, as text.
     pub async fn text(&mut self, path: &str) -> String {
-        let (_, bytes) = self.exchange("GET", path, Bytes::new()).await;
+        let (_, bytes) = self.exchange("GET", path, None, Bytes::new()).await;
         String::from_utf8(bytes.to_vec()).expect("text")
     }
 
-    async fn exchange(&mut self, method: &str, path: &str, body: Bytes) -> (u16, Bytes) {
-        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
+    async fn exchange(&mut self, method: &str, path: &str, header: Header<'_>, body: Bytes) -> (u16, Bytes) {
+        let mut request = http::Request::builder().method(method).uri(path).header("host", "localhost");
+        if let Some((name, value)) = header {
+            request = request.header(name, value.as_bytes());
+        }
         let request = request.body(Full::new(body)).expect("a request");
         self.sender.ready().await.expect("an open connection");
         let answer = self.sender.send_request(request).await.expect("an answer");
         let status = answer.status().as_u16();
         (status, answer.into_body().collect().await.expect("a whole answer").to_bytes())
+    }
+
+    /// With one more header.
+    pub async fn post_with(&mut self, path: &str, header: (&str, &str), body: impl Into<Bytes>) -> Answer {
+        let (status, bytes) = self.exchange("POST", path, Some(header), body.into()).await;
+        Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {

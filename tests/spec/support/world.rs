@@ -74,8 +74,17 @@ impl World {
     }
 
     pub async fn with(credential: Credential) -> Self {
+        Self::made(Options::default(), credential).await
+    }
+
+    /// Beside such a stand-in.
+    pub async fn beside(options: Options) -> Self {
+        Self::made(options, Credential::Certificate).await
+    }
+
+    async fn made(options: Options, credential: Credential) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
-        let options = Options { directory: Some(directory.path().join("simulator")), ..Options::default() };
+        let options = Options { directory: Some(directory.path().join("simulator")), ..options };
         let simulator = Simulator::start(options).await.expect("a simulator");
         let node = Running::start(directory.path(), simulator.address()).await;
         let world = Self { simulator, node, directory };

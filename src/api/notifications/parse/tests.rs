@@ -13,7 +13,12 @@ fn parsed(body: &str) -> Parsed {
 
 /// Status, reason, sentence and args of the answer to a bad body.
 fn refused(body: &[u8]) -> (u16, &'static str, String, Value) {
-    let fault = parse(&Bytes::copy_from_slice(body), 3).expect_err("a bad body");
+    refused_within(3, body)
+}
+
+/// The same under another limit of items.
+fn refused_within(items_max: usize, body: &[u8]) -> (u16, &'static str, String, Value) {
+    let fault = parse(&Bytes::copy_from_slice(body), items_max).expect_err("a bad body");
     let failure = Failure::from(fault);
     (failure.status().as_u16(), failure.reason(), failure.to_string(), failure.args())
 }
@@ -113,7 +118,7 @@ fn more_items_than_the_limit_are_too_many() {
     let four = format!("[{GOOD},{GOOD},{GOOD},{GOOD}]");
     let (status, reason, sentence, args) = refused(four.as_bytes());
     assert_eq!((status, reason), (413, "too_many_items"));
-    assert_eq!(sentence, "the list has more than 3 notifications: send several requests");
+    assert_eq!(sentence, "the request has more than 3 notifications: send several requests");
     assert_eq!(args, json!({"limit": 3}));
 }
 
@@ -169,15 +174,80 @@ fn values_of_a_wrong_type_are_named_by_their_field() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_by_name_and_what_is_not_built_as_such() {
+fn what_is_not_known_is_refused_by_name() {
     let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"badge":1}"#);
     assert_eq!((status, reason), (400, "unknown_field"));
     assert!(sentence.starts_with("`badge` is not a field of a notification"), "{sentence}");
     assert_eq!(args, json!({"field": "badge"}));
+}
 
-    let (status, reason, sentence, _) = refused(br#"[{"tokens":["00"],"payload":{}}]"#);
-    assert_eq!((status, reason), (501, "not_built"));
-    assert!(sentence.starts_with("item 0: `tokens` is not built yet"), "{sentence}");
+#[test]
+fn tokens_make_a_notification_each_and_a_list_goes_back() {
+    let one = parsed(r#"{"tokens":["00","\u0030\u0031","<02 FC>"],"payload":{"a":1},"identifier":"x"}"#);
+    assert!(one.list);
+    let tokens: Vec<_> = one.batch.items().iter().map(|item| one.batch.text(item.token)).collect();
+    assert_eq!(tokens, ["00", "01", "02fc"]);
+    assert!(one.batch.items().iter().all(|item| one.batch.text(item.payload) == r#"{"a":1}"#));
+    assert!(one.batch.items().iter().all(|item| item.identifier == one.batch.items()[0].identifier));
+    let mixed = parsed(&format!(r#"[{GOOD},{{"payload":{{}},"tokens":["00","01"]}},{GOOD}]"#));
+    assert_eq!((mixed.list, mixed.batch.len()), (true, 4));
+}
+
+#[test]
+fn a_bad_list_of_tokens_is_named_by_item_and_token() {
+    let table = [
+        (r#""tokens":[]"#, "tokens_empty", "`tokens` is empty: give at least one device token", None),
+        (
+            r#""tokens":["00"],"token":"00""#,
+            "token_and_tokens",
+            "`token` and `tokens` stand there together: give one of them",
+            None,
+        ),
+        (
+            r#""token":"00","tokens":[]"#,
+            "token_and_tokens",
+            "`token` and `tokens` stand there together: give one of them",
+            None,
+        ),
+        (r#""tokens":"00""#, "wrong_type", "`tokens` has to be a list of strings: the device tokens in hex", None),
+        (r#""tokens":null"#, "wrong_type", "`tokens` has to be a list of strings: the device tokens in hex", None),
+        (r#""tokens":["00",7]"#, "wrong_type", "`tokens[1]` has to be a string: the device token in hex", Some(1)),
+        (
+            r#""tokens":["00","0"]"#,
+            "token_odd_length",
+            "`tokens[1]` has an odd number of hex digits: a digit is missing",
+            Some(1),
+        ),
+        (
+            r#""tokens":["x"]"#,
+            "token_not_hex",
+            "`tokens[0]` is not hex: write the token's bytes as digits 0-9 and a-f",
+            Some(0),
+        ),
+        (r#""tokens":["00",""]"#, "token_missing", "`tokens[1]` is empty: give the device token in hex", Some(1)),
+    ];
+    for (tokens, reason, sentence, token_index) in table {
+        // The item before counts once, however many tokens it has.
+        let before = r#"{"tokens":["00","01"],"payload":{}}"#;
+        let got = refused_within(10, format!(r#"[{before},{{"payload":{{}},{tokens}}}]"#).as_bytes());
+        assert_eq!((got.0, got.1, got.2), (400, reason, format!("item 1: {sentence}")), "{tokens}");
+        let expected = match token_index {
+            None => json!({"index": 1, "field": "tokens"}),
+            Some(token) => json!({"index": 1, "field": "tokens", "token_index": token}),
+        };
+        assert_eq!(got.3, expected, "{tokens}");
+    }
+}
+
+#[test]
+fn all_tokens_of_a_request_count_against_the_limit() {
+    let two = r#"{"tokens":["00","01"],"payload":{}}"#;
+    for body in [format!("[{two},{two}]"), r#"{"tokens":["00","01","02","03"],"payload":{}}"#.to_owned()] {
+        let (status, reason, sentence, _) = refused(body.as_bytes());
+        assert_eq!((status, reason), (413, "too_many_items"));
+        assert_eq!(sentence, "the request has more than 3 notifications: send several requests");
+    }
+    assert!(parse(&Bytes::from(format!("[{two},{GOOD}]")), 3).is_ok());
 }
 
 #[test]

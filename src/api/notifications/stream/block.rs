@@ -1,0 +1,161 @@
+//! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
+
+use crate::api::error::Failure;
+use crate::api::json;
+use crate::api::notifications::answer;
+use crate::api::notifications::fault::Fault;
+use crate::api::notifications::parse::{self, OneByOne};
+use crate::model::scan::find_either;
+use crate::model::{Batch, Outcome};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Longest line: room for any payload that Apple takes, with everything beside it written with escapes.
+pub const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// See the module.
+pub struct Block {
+    batch: Arc<Batch>,
+    refused: Vec<RefusedLine>,
+}
+
+/// A line that is no notification.
+struct RefusedLine {
+    /// How many good lines of the block come before it.
+    before: usize,
+    /// As JSON, where it could be read.
+    identifier: Option<Box<str>>,
+    reason: &'static str,
+}
+
+impl Block {
+    /// Reads whole lines; blank ones do not count.
+    pub fn read(lines: Bytes) -> Self {
+        let mut reader = OneByOne::over(lines.clone());
+        let mut refused = Vec::new();
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(find_either(rest, b'\n', b'\n'));
+            rest = after.get(1..).unwrap_or_default();
+            if let Err((reason, identifier)) = read_line(&mut reader, line) {
+                refused.push(RefusedLine { before: reader.good(), identifier: identifier.map(Box::from), reason });
+            }
+        }
+        Self { batch: Arc::new(reader.into_batch()), refused }
+    }
+
+    pub fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+
+    /// Whether all its lines were blank.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.refused.is_empty()
+    }
+
+    /// An outcome for each line, in order; `timestamp` (UNIX seconds) is for those that were refused.
+    pub fn write(&self, outcomes: &[Outcome], timestamp: f64) -> Vec<u8> {
+        let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * answer::OUTCOME_BYTES);
+        let mut refused = self.refused.iter().peekable();
+        for (index, (item, outcome)) in self.batch.items().iter().zip(outcomes).enumerate() {
+            while let Some(line) = refused.next_if(|line| line.before == index) {
+                line.write(&mut out, timestamp);
+            }
+            answer::write_outcome(&mut out, &self.batch, item, outcome);
+            out.push(b'\n');
+        }
+        refused.for_each(|line| line.write(&mut out, timestamp));
+        out
+    }
+}
+
+impl RefusedLine {
+    fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
+        answer::write_refused(out, self.identifier.as_deref(), self.reason, timestamp);
+        out.push(b'\n');
+    }
+}
+
+/// Reads a line; or why not, and whose it was.
+fn read_line<'l>(reader: &mut OneByOne, line: &'l [u8]) -> Result<(), (&'static str, Option<&'l str>)> {
+    if line.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    if line.len() > LINE_BYTES_MAX {
+        return Err(("line_too_long", None));
+    }
+    let text = json::text(line).map_err(|malformed| (reason(malformed.into()), None))?;
+    reader.read(text).map_err(|fault| (reason(fault), parse::rescue_identifier(text)))
+}
+
+/// The word that a plain request with this fault is refused with.
+fn reason(fault: Fault) -> &'static str {
+    Failure::from(fault).reason()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{NodeReason, OutcomeKind};
+    use serde_json::{Value, json};
+
+    /// The answer to `lines`, if every notification is `not_sent`.
+    fn answers(lines: &[u8]) -> Vec<Value> {
+        let block = Block::read(Bytes::copy_from_slice(lines));
+        let outcome = Outcome {
+            kind: OutcomeKind::NotSent,
+            status: None,
+            reason: Some(NodeReason::Overloaded.into()),
+            timestamp: 1.0,
+            attempts: 0,
+        };
+        let written = String::from_utf8(block.write(&vec![outcome; block.batch().len()], 2.5)).expect("text");
+        assert_eq!(block.is_empty(), written.is_empty());
+        written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    #[test]
+    fn every_line_has_its_outcome_in_its_place() {
+        let good = r#"{"token":"00fc","payload":{"aps":{}},"identifier":"good"}"#;
+        let table = [
+            ("{\"token\":\"00\",", "malformed_json", Value::Null),
+            (&format!("{good} {good}"), "malformed_json", Value::Null),
+            ("7", "not_an_object", Value::Null),
+            (r#"[{"token":"00","payload":{}}]"#, "not_an_object", Value::Null),
+            (r#"{"token":"xy","payload":{},"identifier":7}"#, "token_not_hex", json!(7)),
+            (r#"{"identifier":"a","token":"00"}"#, "payload_missing", json!("a")),
+            (r#"{"token":"00","payload":{},"badge":[1],"identifier":"b"}"#, "unknown_field", json!("b")),
+            (r#"{"token":"00","payload":{},"identifier":{}}"#, "wrong_type", Value::Null),
+            (r#"{"token":7,"payload":{},"identifier":-3}"#, "wrong_type", json!(-3)),
+            (r#"{"tokens":["00","01"],"payload":{},"identifier":1}"#, "tokens_in_line", json!(1)),
+            (r#"{"tokens":["00",7],"payload":{},"identifier":1}"#, "wrong_type", json!(1)),
+        ];
+        let mut lines = format!("\n{good}\r\n \t\r\n");
+        for (bad, ..) in &table {
+            lines.push_str(&format!("{bad}\n{good}\n"));
+        }
+        let answers = answers(lines.as_bytes());
+        assert_eq!(answers.len(), 1 + 2 * table.len());
+        assert!(answers.iter().step_by(2).all(|outcome| outcome["identifier"] == "good"));
+        for (answer, (line, reason, identifier)) in answers.iter().skip(1).step_by(2).zip(table) {
+            let expected = json!({"type": "outcome", "identifier": identifier, "token": null, "apns_id": null,
+                "outcome": "rejected", "status": null, "reason": reason, "timestamp": 2.5, "attempts": 0});
+            assert_eq!(*answer, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_or_no_text_is_refused_alone() {
+        let long = format!("\"{}\"", "x".repeat(LINE_BYTES_MAX - 1));
+        let mut lines = long.into_bytes();
+        lines.extend_from_slice(b"\n\xff\n{\"token\":\"00\",\"payload\":{}}\n");
+        let reasons: Vec<_> = answers(&lines).iter().map(|answer| answer["reason"].clone()).collect();
+        assert_eq!(reasons, ["line_too_long", "malformed_json", "overloaded"]);
+    }
+
+    #[test]
+    fn blank_lines_are_no_lines() {
+        assert!(answers(b"").is_empty());
+        assert!(answers(b"\n\r\n  \n").is_empty());
+    }
+}

@@ -1,0 +1,159 @@
+//! Delivery as the node builds it, over a gateway of the test's own: apps, batches, outcomes.
+
+use super::pipes::Gateway;
+use pyapns::apns::trust::Trust;
+use pyapns::clock::Clock;
+use pyapns::credentials::{Credential, Material, Secret};
+use pyapns::delivery::intake::Limits;
+use pyapns::delivery::lane::Parts;
+use pyapns::delivery::lanes::{Apple, Lanes};
+use pyapns::delivery::{Intake, Refused, Sending, metrics};
+use pyapns::drain::Drain;
+use pyapns::events::Events;
+use pyapns::model::{AppId, AppKey, Batch, Draft, Environment, Outcome, OutcomeKind};
+use pyapns::registry::App;
+use pyapns::store::Memory;
+use pyapns::telemetry::Metrics;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// What plain sends have by default.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// Sends for apps through one [`Intake`].
+pub struct Sender {
+    intake: Arc<Intake>,
+    telemetry: Metrics,
+}
+
+/// An app with a signing key, provisioned anew by each call.
+pub fn app(name: &str) -> Arc<App> {
+    let p8 = Secret::from(rcgen::KeyPair::generate().expect("a key").serialize_pem());
+    let material = Material::Key { p8, key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
+    Arc::new(App {
+        key: AppKey::new(AppId::new(name).expect("an id"), Environment::Production),
+        credential: Arc::new(Credential::parse(&material).expect("a key")),
+        topic: "com.example.app".to_owned(),
+        timeout_seconds: 15,
+        lanes: 1,
+        certificate_echo: String::new(),
+        generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+    })
+}
+
+impl Sender {
+    pub fn new(gateway: &Arc<Gateway>) -> Self {
+        Self::with(gateway, |lanes| lanes)
+    }
+
+    pub fn with(gateway: &Arc<Gateway>, change: impl FnOnce(Lanes) -> Lanes) -> Self {
+        Self::bounded(gateway, Limits { node_bytes: 1 << 28, app_bytes: 1 << 28 }, change)
+    }
+
+    pub fn bounded(gateway: &Arc<Gateway>, limits: Limits, change: impl FnOnce(Lanes) -> Lanes) -> Self {
+        let telemetry = Metrics::new();
+        let endpoint = vec!["https://gateway.test".parse().expect("a URL")];
+        let trust = Arc::new(Trust::load(None).expect("no file to read"));
+        let apple = Apple { connect: gateway.clone(), trust, sandbox: endpoint.clone(), production: endpoint };
+        let parts = Parts {
+            clock: Clock::manual(1_800_000_000.0),
+            events: Events::new(Arc::new(Memory::new())),
+            metrics: metrics::Metrics::new(&telemetry),
+            drain: Drain::new(),
+        };
+        Self { intake: Arc::new(Intake::new(change(Lanes::new(apple, parts)), limits)), telemetry }
+    }
+
+    /// Begins to send `(token, number)` pairs as one batch; each must end within `deadline`, which is checked.
+    pub fn begin(&self, app: &Arc<App>, pairs: Vec<(usize, usize)>, deadline: Duration) -> JoinHandle<Vec<Outcome>> {
+        self.begin_with(app, pairs, deadline, false)
+    }
+
+    pub fn begin_with(
+        &self,
+        app: &Arc<App>,
+        pairs: Vec<(usize, usize)>,
+        deadline: Duration,
+        retry_unknown: bool,
+    ) -> JoinHandle<Vec<Outcome>> {
+        let trying = self.attempt(app, pairs, deadline, retry_unknown);
+        tokio::spawn(async { trying.await.expect("taken") })
+    }
+
+    /// The same where there may be too much in flight.
+    pub fn attempt(
+        &self,
+        app: &Arc<App>,
+        pairs: Vec<(usize, usize)>,
+        deadline: Duration,
+        retry_unknown: bool,
+    ) -> impl Future<Output = Result<Vec<Outcome>, Refused>> + use<> {
+        let mut batch = Batch::default();
+        for (token, number) in pairs {
+            let (token, payload) = (super::world::token(token), body(token, number));
+            batch.push(Draft { token: &token, payload: &payload, ..Draft::default() }).expect("a good draft");
+        }
+        let (intake, app, count) = (Arc::clone(&self.intake), Arc::clone(app), batch.len());
+        async move {
+            let until = Instant::now() + deadline;
+            let sent = intake.send(app, batch, Sending { deadline: until, retry_unknown }).await?;
+            assert!(Instant::now() <= until + Duration::from_millis(10), "nothing hangs past its deadline");
+            assert_eq!(sent.outcomes.len(), count, "one outcome each");
+            Ok(sent.outcomes)
+        }
+    }
+
+    /// Sends one and waits for its outcome.
+    pub async fn one(&self, app: &Arc<App>, token: usize, number: usize) -> Outcome {
+        let outcomes = self.begin(app, vec![(token, number)], DEADLINE).await;
+        outcomes.expect("no panic").pop().expect("an outcome")
+    }
+
+    /// The value of one of the node's metrics.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.telemetry.render();
+        let line = text.lines().find(|line| line.starts_with(&format!("pyapns_{name} ")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+/// The payload that carries a token's number and the notification's own.
+pub fn body(token: usize, number: usize) -> String {
+    format!(r#"{{"token":{token},"number":{number}}}"#)
+}
+
+/// Both numbers of such a payload.
+pub fn numbers(body: &str) -> (usize, usize) {
+    let value: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let number = |key: &str| value[key].as_u64().expect("a number") as usize;
+    (number("token"), number("number"))
+}
+
+/// How many ended in which way, by outcome and reason.
+pub fn tally<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for outcome in outcomes {
+        let reason = outcome.reason.as_ref().map(|reason| format!(" {reason}")).unwrap_or_default();
+        *tally.entry(format!("{}{reason}", outcome.kind.as_str())).or_default() += 1;
+    }
+    tally
+}
+
+/// All the outcomes of batches that were begun.
+pub async fn all(begun: Vec<JoinHandle<Vec<Outcome>>>) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for batch in begun {
+        outcomes.extend(batch.await.expect("no panic"));
+    }
+    outcomes
+}
+
+pub fn is_accepted(outcome: &Outcome) -> bool {
+    outcome.kind == OutcomeKind::Accepted
+}
