@@ -1,7 +1,11 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
 use crate::api::metrics::Metrics as ApiMetrics;
-use crate::api::{self, Api, body::Bodies};
+use crate::api::auth::{Door, Guard};
+use crate::api::server::address::Address;
+use crate::api::server::tls::{Tls, TlsError};
+use crate::api::server::{Listener, Places};
+use crate::api::{self, Api, Limits, body::Bodies};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::clock::Clock;
@@ -20,10 +24,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// How long requests, and then what they left to do, may take to finish after the signal to stop.
 const DRAIN_BUDGET: Duration = Duration::from_secs(25);
+/// Connections of the admin listener, which others cannot take.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +39,10 @@ pub enum StartError {
     KeyFile(#[from] KeyFileError),
     #[error(transparent)]
     Trust(#[from] TrustError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {cause}")]
-    Listen { address: SocketAddr, cause: io::Error },
+    Listen { address: Address, cause: io::Error },
 }
 
 /// What the world outside is to a node.
@@ -53,7 +60,8 @@ impl World {
 
 /// A node that is bound but not alive yet.
 pub struct Node {
-    listener: TcpListener,
+    public: Listener,
+    admin: Option<Listener>,
     api: Arc<Api>,
     api_metrics: Arc<ApiMetrics>,
     requests: Drain,
@@ -81,19 +89,37 @@ impl Node {
         let limits = config.limits;
         let bounds = intake::Limits { node_bytes: limits.in_flight_bytes, app_bytes: limits.in_flight_app_bytes };
         let intake = Arc::new(Intake::new(Lanes::new(apple, parts), bounds));
-        let address = config.listen;
-        let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
+        let tls = config.tls.map(Tls::load).transpose()?.map(Arc::new);
+        let bind = async |address: Address| {
+            let bound = Listener::bind(&address, config.socket_mode, tls.clone()).await;
+            bound.map_err(|cause| StartError::Listen { address, cause })
+        };
+        let public = bind(config.listen).await?;
+        let admin = match config.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let drain = requests.clone();
         let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir, drain };
-        Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes })
+        Ok(Self { public, admin, api: Arc::new(api), api_metrics, requests, lanes })
     }
 
-    /// Where it listens; the port that was really bound.
+    /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.public.address()
+    }
+
+    /// The same of the admin listener, if there is one.
+    pub fn admin_address(&self) -> Option<io::Result<SocketAddr>> {
+        self.admin.as_ref().map(Listener::address)
+    }
+
+    /// Where it listens, for people: `http://…`, `https://…` or `unix:…`.
+    pub fn url(&self) -> &str {
+        self.public.url()
     }
 
     /// The apps of this node.
@@ -103,14 +129,24 @@ impl Node {
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let router = api::router(Arc::clone(&self.api), Arc::clone(&self.api_metrics));
-        let limits = self.api.limits.clone();
-        let serving = api::server::serve(self.listener, router, self.requests.clone(), limits, self.api_metrics);
-        self.requests.spawn("accept", serving);
+        let listeners = [
+            Some((self.public, if self.admin.is_some() { Door::Public } else { Door::Whole }, places(&self.api.limits))),
+            self.admin.map(|listener| (listener, Door::Whole, Places::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS, Vec::new()))),
+        ];
+        for (listener, door, places) in listeners.into_iter().flatten() {
+            let guard = Guard { keys: None, door, clock: self.api.clock.clone() };
+            let (api, metrics, drain) = (Arc::clone(&self.api), Arc::clone(&self.api_metrics), self.requests.clone());
+            let (router, limits) = (api::router(Arc::clone(&api), Arc::clone(&metrics), guard), api.limits.clone());
+            self.requests.spawn("accept", api::server::serve(listener, router, drain, limits, places, metrics));
+        }
         stop.await;
         tracing::info!("draining");
         let answered = self.requests.finish(DRAIN_BUDGET).await;
         self.api.intake.close();
         self.lanes.finish(DRAIN_BUDGET).await && answered
     }
+}
+
+fn places(limits: &Limits) -> Arc<Places> {
+    Places::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone())
 }

@@ -19,8 +19,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the REST API listens; port 0 takes a free one [default: 127.0.0.1:8088].
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT | unix:PATH")]
     listen: Option<String>,
+    /// Listen where other machines can reach it, without API keys: something else guards it.
+    #[arg(long)]
+    insecure: bool,
     /// What has to outlive the process is kept here [default: ./pyapns-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -56,6 +59,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Result<Config, Faults>> {
     Ok(Config::read(file, &|variable| {
         let flag = match variable {
             "PYAPNS_LISTEN" => arguments.listen.clone(),
+            "PYAPNS_INSECURE" if arguments.insecure => Some("true".to_owned()),
             "PYAPNS_DATA_DIR" => data_dir.clone(),
             _ => None,
         };
@@ -67,11 +71,10 @@ async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitC
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
     let world = World::real(&config);
     let node = Node::build(config, world).await?;
-    let address = node.address()?;
-    println!("pyapns listens on http://{address}");
+    println!("pyapns listens on {}", node.url());
     if let Some(beside) = &beside {
         beside.provision_demo(&node).await?;
-        beside.introduce(address);
+        beside.introduce(node.url());
     }
     let finished = node.run(async {
         if let Err(error) = stop_signal().await {

@@ -30,7 +30,7 @@ fn the_documented_file_is_the_defaults() {
 fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     let shown: Vec<_> = DEFAULTS.lines().filter_map(|line| line.strip_prefix("# ")).collect();
     let commented = shown.iter().filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
-    assert_eq!(commented.count(), 6);
+    assert_eq!(commented.count(), 10);
     let whole: Vec<_> = DEFAULTS
         .lines()
         .map(|line| match line.strip_prefix("# ") {
@@ -44,6 +44,9 @@ fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     assert_eq!(config.apple.sandbox, ["https://localhost:2197", "https://[::1]:2197"].map(|url| url.parse().unwrap()));
     assert!(config.apple.sandbox.iter().all(|endpoint| !endpoint.is_apple()));
     assert_eq!(config.apple.proxy.unwrap().to_string(), "proxy.example:3128");
+    assert_eq!(config.tls.unwrap().key, PathBuf::from("/etc/pyapns/server.key"));
+    assert_eq!(config.admin_listen.unwrap().to_string(), "127.0.0.1:8089");
+    assert_eq!(config.limits.shared_addresses.len(), 3);
 }
 
 #[test]
@@ -115,6 +118,9 @@ fn an_address_that_others_can_reach_needs_a_word() {
     assert!(refused[0].starts_with("listen in test.toml: other machines can reach"), "{refused:?}");
     assert!(read("listen = '0.0.0.0:8088'\ninsecure = true").is_ok());
     assert!(read("listen = '[::1]:0'").is_ok());
+    assert!(read("listen = 'unix:/run/api.sock'\nsocket_mode = '0600'").is_ok());
+    assert!(faults("[admin]\nlisten = '0.0.0.0:1'")[0].starts_with("admin.listen in test.toml: other machines"));
+    assert!(faults("[tls]\nkey = 'x'")[0].starts_with("tls.certificate in test.toml: TLS needs both"));
 }
 
 #[test]
