@@ -3,6 +3,7 @@
 pub mod apps;
 pub mod auth;
 pub mod body;
+pub mod compat;
 pub mod disconnections;
 pub mod envelope;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod query;
 pub mod server;
 pub mod unbuilt;
 
+pub use compat::Compat;
 pub use limits::Limits;
 
 use crate::clock::Clock;
@@ -49,6 +51,7 @@ pub struct Api {
     pub clock: Clock,
     pub telemetry: telemetry::Metrics,
     pub limits: Limits,
+    pub compat: Compat,
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,

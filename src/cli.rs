@@ -1,5 +1,6 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod key;
 mod serve;
 mod simulator;
 
@@ -18,6 +19,7 @@ pub struct Command {
 enum Verb {
     /// Run a node: takes notifications over REST, delivers them to Apple.
     Serve(serve::Arguments),
+    Key(key::Arguments),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     Simulator(simulator::Arguments),
 }
@@ -32,6 +34,7 @@ impl Command {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments),
+            Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
         };
         done.unwrap_or_else(|error| {

@@ -1,20 +1,28 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
+mod entries;
+mod keys;
+mod origin;
 mod reader;
 
+pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
-use crate::api::Limits;
+use crate::api::auth::key::ApiKey;
+use crate::api::server::Network;
 use crate::api::server::address::{Address, Mode};
 use crate::api::server::tls::Files as TlsFiles;
-use crate::api::server::Network;
+use crate::api::{Compat, Limits};
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
+use crate::autoprovision::Entry;
 use crate::model::Environment;
 use crate::telemetry::logging;
 use reader::Reader;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Documented, and the one place of every default.
@@ -30,6 +38,8 @@ pub struct Config {
     pub socket_mode: Mode,
     /// Of both, where they are TCP.
     pub tls: Option<TlsFiles>,
+    /// Who may call; without any, everybody who reaches a listener.
+    pub api_keys: Vec<ApiKey>,
     /// The operator answers for who can reach a `listen` that is not loopback.
     pub insecure: bool,
     pub data_dir: PathBuf,
@@ -39,7 +49,34 @@ pub struct Config {
     pub key_files: Vec<PathBuf>,
     pub apple: Apple,
     pub limits: Limits,
+    pub compat: Compat,
+    pub autoprovision: Vec<Entry>,
+    /// How long everything that is to be finished after the signal to stop may take in all.
+    pub drain_budget: Duration,
     pub log: logging::Config,
+    /// What each setting says, to see what has changed.
+    pub settings: Settings,
+}
+
+/// Every setting with what it says, as a text. What they say is not printed: it may be a password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// The settings that say something else in `other`.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).copied().collect();
+        keys.retain(|key| self.0.get(key) != other.0.get(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
 }
 
 /// Where Apple is.
@@ -67,19 +104,26 @@ impl Config {
     /// Every fault of the file and the variables is reported at once.
     pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
-        let config = Self {
+        let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
+        let mut config = Self {
             listen: read.setting("listen"),
             admin_listen: read.optional("admin.listen"),
             socket_mode: read.setting("socket_mode"),
             tls: tls(&mut read),
+            api_keys: keys::read(&mut read),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
             apple: apple(&mut read),
             limits: limits(&mut read),
+            compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
+            autoprovision: entries::read(&mut read, folder),
+            drain_budget: Duration::from_secs(number(&mut read, "drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
+            settings: Settings::default(),
         };
+        config.settings = read.said();
         config.check(&mut read);
         read.finish(config)
     }
@@ -88,7 +132,7 @@ impl Config {
     fn check(&self, read: &mut Reader<'_>) {
         let listeners = [("listen", Some(&self.listen)), ("admin.listen", self.admin_listen.as_ref())];
         for (key, address) in listeners {
-            if address.is_some_and(|address| !address.is_local()) && !self.insecure {
+            if address.is_some_and(|address| !address.is_local()) && self.api_keys.is_empty() && !self.insecure {
                 let what = "other machines can reach this address and there are no API keys: make one with `pyapns \
                             key`, or listen on 127.0.0.1, or set insecure = true if something else guards it";
                 read.fault(key, what);

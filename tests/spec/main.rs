@@ -6,6 +6,7 @@ mod http2_foreign;
 mod lane_connections;
 mod lane_faults;
 mod ledger;
+mod listeners;
 mod main_path;
 mod reaching_apple;
 mod support;

@@ -113,6 +113,41 @@ impl fmt::Display for Digest {
     }
 }
 
+/// A point in time, written as a date (its first second) or with a time, in UTC: `2030-01-31T12:00:00Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(u64);
+
+impl Moment {
+    pub fn unix_seconds(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "it has to be a date, or a date and a time in UTC: 2030-01-31 or 2030-01-31T12:00:00Z";
+        let (date, time) = text.strip_suffix('Z').and_then(|text| text.split_once('T')).unwrap_or((text, "00:00:00"));
+        let (date, time) = (numbers(date, '-').ok_or(WHAT)?, numbers(time, ':').ok_or(WHAT)?);
+        let ([year, month, day], [hour, minute, second]) = (date, time);
+        let sane = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+        if !sane || hour > 23 || minute > 59 || second > 59 {
+            return Err(WHAT);
+        }
+        // The year begins in March here, so that the leap day is its last.
+        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+        const BEFORE_1970: u64 = 719_468;
+        Ok(Self((days - BEFORE_1970) * 86_400 + hour * 3_600 + minute * 60 + second))
+    }
+}
+
+fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
+    let parts: Option<Vec<u64>> = text.split(separator).map(|part| part.parse().ok()).collect();
+    parts?.try_into().ok()
+}
+
 /// A key that callers may show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -224,6 +259,17 @@ mod tests {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
         assert!(!format!("{:?}", key("shop", "secret")).contains(&digest.to_string()));
+    }
+
+    #[test]
+    fn a_moment_is_a_date_with_or_without_a_time() {
+        let seconds = |text: &str| text.parse().map(Moment::unix_seconds);
+        assert_eq!(seconds("1970-01-01"), Ok(0));
+        assert_eq!(seconds("2000-02-29"), Ok(951_782_400));
+        assert_eq!(seconds("2030-01-31T12:34:56Z"), Ok(1_896_093_296));
+        for bad in ["", "soon", "2030-13-01", "2030-01-31T12:00:00", "2030-01-31T24:00:00Z", "1969-12-31", "2030-01"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
