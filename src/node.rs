@@ -76,8 +76,12 @@ impl Node {
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
-        let apple =
-            Apple { connect: world.connect, trust, sandbox: config.apple.sandbox.clone(), production: config.apple.production.clone() };
+        let apple = Apple {
+            connect: world.connect,
+            trust,
+            sandbox: config.apple.sandbox.clone(),
+            production: config.apple.production.clone(),
+        };
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),

@@ -1,7 +1,7 @@
 //! What can go wrong in a request, and the one table that gives each its status and its reason.
 
-use super::auth::AccessFault;
 use super::apps::provisioning::ProvisioningFault;
+use super::auth::AccessFault;
 use super::envelope;
 use super::notifications::fault::Fault;
 use super::object::ObjectFault;
@@ -224,7 +224,9 @@ impl IntoResponse for Failure {
         }
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pyapns\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pyapns\""));
         }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

@@ -332,8 +332,11 @@ fn an_api_key_says_all_that_is_wrong_with_it() {
     let key = read(&format!("{good}\napps = ['b', 'c']\nexpires = 2030-01-31T00:00:59Z")).unwrap().api_keys.remove(0);
     assert_eq!((key.apps.unwrap().len(), key.expires_at), (2, Some(1_896_048_059)));
 
-    let told = faults(&format!("{good}\napps = ['*', 'no app']\nexpires = 'soon'\nscope = 1\n{good}\n[[api_keys]]\nid = 'x.y'"));
-    let places: Vec<_> = told.iter().filter_map(|fault| fault.split_once(" of test.toml").map(|(place, _)| place)).collect();
+    let told = faults(&format!(
+        "{good}\napps = ['*', 'no app']\nexpires = 'soon'\nscope = 1\n{good}\n[[api_keys]]\nid = 'x.y'"
+    ));
+    let places: Vec<_> =
+        told.iter().filter_map(|fault| fault.split_once(" of test.toml").map(|(place, _)| place)).collect();
     let expected = [
         "apps in [[api_keys]] 1",
         "expires in [[api_keys]] 1",

@@ -81,7 +81,8 @@ async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_pub
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_as_it_is_printed_opens_the_door_and_nothing_else_does() {
-    let made = Command::new(env!("CARGO_BIN_EXE_pyapns")).args(["key", "--id", "shop", "--scope", "apps:read"]).output();
+    let made =
+        Command::new(env!("CARGO_BIN_EXE_pyapns")).args(["key", "--id", "shop", "--scope", "apps:read"]).output();
     let made = made.expect("the program runs");
     assert!(made.status.success(), "{made:?}");
     let (entry, said) = (String::from_utf8(made.stdout).expect("text"), String::from_utf8(made.stderr).expect("text"));
@@ -100,10 +101,19 @@ async fn a_key_as_it_is_printed_opens_the_door_and_nothing_else_does() {
         (vec!["-u".into(), "shop:other".into(), apps.clone()], (401, "api_key_unknown")),
         // A body of three mebibytes, sent whole before anything is read.
         (
-            vec!["--data-binary".into(), format!("@{}", large.display()), "-H".into(), "Expect:".into(), format!("{apps}/a/sandbox")],
+            vec![
+                "--data-binary".into(),
+                format!("@{}", large.display()),
+                "-H".into(),
+                "Expect:".into(),
+                format!("{apps}/a/sandbox"),
+            ],
             (401, "api_key_missing"),
         ),
-        (vec!["-u".into(), format!("shop:{secret}"), "-d".into(), "{}".into(), format!("{apps}/a/sandbox")], (403, "scope_missing")),
+        (
+            vec!["-u".into(), format!("shop:{secret}"), "-d".into(), "{}".into(), format!("{apps}/a/sandbox")],
+            (403, "scope_missing"),
+        ),
     ] {
         let answer = curl(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!((answer.status, answer.reason()), expected, "{arguments:?}");

@@ -245,7 +245,16 @@ mod tests {
         assert_eq!(found("Bearer shop.a.b:c"), Some("shop"));
         assert_eq!(found("bearer  shop.a.b:c"), Some("shop"));
         assert_eq!(found(&format!("Basic {}", STANDARD.encode("shop:a.b:c"))), Some("shop"));
-        let wrong = ["", "Bearer", "Bearer shop", "Bearer shop.", "Bearer shop.other", "Bearer who.a.b:c", "Basic ?", "shop.a.b:c"];
+        let wrong = [
+            "",
+            "Bearer",
+            "Bearer shop",
+            "Bearer shop.",
+            "Bearer shop.other",
+            "Bearer who.a.b:c",
+            "Basic ?",
+            "shop.a.b:c",
+        ];
         for header in wrong {
             assert_eq!(found(header), None, "{header}");
         }

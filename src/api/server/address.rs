@@ -29,9 +29,9 @@ impl FromStr for Address {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(_) => Err("a Unix socket is written with its whole path: unix:/run/pyapns/api.sock"),
-            None => text.parse().map(Self::Tcp).map_err(|_| {
-                "it has to be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or unix:/path of a socket"
-            }),
+            None => text.parse().map(Self::Tcp).map_err(
+                |_| "it has to be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or unix:/path of a socket",
+            ),
         }
     }
 }

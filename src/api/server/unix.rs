@@ -93,7 +93,10 @@ mod tests {
         assert!(!path.exists());
 
         fs::write(&path, "precious").expect("a file");
-        assert_eq!(UnixSocket::bind(&path, Mode(0o600)).err().map(|error| error.kind()), Some(io::ErrorKind::AlreadyExists));
+        assert_eq!(
+            UnixSocket::bind(&path, Mode(0o600)).err().map(|error| error.kind()),
+            Some(io::ErrorKind::AlreadyExists)
+        );
         assert_eq!(fs::read_to_string(&path).expect("a file"), "precious");
     }
 

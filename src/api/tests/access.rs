@@ -54,9 +54,12 @@ async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
     let mut seen = 0;
     for (route, _) in routes() {
         seen += 1;
-        let (_, reading, changing) =
-            EXPECTED.into_iter().find(|(path, ..)| *path == route).unwrap_or_else(|| panic!("{route} is not in the table"));
-        let path = route.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox").replace("{id}", "1");
+        let (_, reading, changing) = EXPECTED
+            .into_iter()
+            .find(|(path, ..)| *path == route)
+            .unwrap_or_else(|| panic!("{route} is not in the table"));
+        let path =
+            route.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox").replace("{id}", "1");
         for slash in ["", "/"] {
             let path = if path == "/" { path.clone() } else { format!("{path}{slash}") };
             for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE] {
@@ -130,7 +133,9 @@ async fn a_key_for_some_apps_cannot_tell_a_foreign_app_from_an_absent_one() {
 
     let mut told = Vec::new();
     for app in ["com.example.other", "com.example.absent", "com%2Eexample%2Eother", "com.example.app2", "com.example"] {
-        for (method, below) in [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "/notifications"), (Method::GET, "/feedback")] {
+        for (method, below) in
+            [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "/notifications"), (Method::GET, "/feedback")]
+        {
             let mut answer = client.call_as("shop", method, &format!("/apps/{app}/sandbox{below}")).await;
             assert_eq!(error(&answer), (403, "app_forbidden"), "{app}{below}");
             answer.headers.remove("x-request-id");
@@ -145,9 +150,13 @@ async fn a_key_for_some_apps_cannot_tell_a_foreign_app_from_an_absent_one() {
 async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metrics() {
     let node = Client::provisioned().await;
     let client = node.guarded(None, Door::Public);
-    for (method, path) in
-        [(Method::POST, APP), (Method::DELETE, APP), (Method::GET, "/metrics"), (Method::GET, "/cluster"), (Method::GET, "/")]
-    {
+    for (method, path) in [
+        (Method::POST, APP),
+        (Method::DELETE, APP),
+        (Method::GET, "/metrics"),
+        (Method::GET, "/cluster"),
+        (Method::GET, "/"),
+    ] {
         assert_eq!(error(&client.call(method, path, "").await), (403, "admin_listener_only"), "{path}");
     }
     for path in ["/healthz", "/apps", APP, "/apps/com.example.app/sandbox/feedback"] {
