@@ -226,7 +226,7 @@ impl Shown {
 pub fn new_secret() -> Option<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     aws_lc_rs::rand::fill(&mut *bytes).ok()?;
-    Some(URL_SAFE_NO_PAD.encode(&*bytes).into())
+    Some(URL_SAFE_NO_PAD.encode(bytes.as_slice()).into())
 }
 
 #[cfg(test)]
