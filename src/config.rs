@@ -1,5 +1,6 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
+mod files;
 mod reader;
 
 pub use reader::{Fault, Faults};
@@ -59,18 +60,31 @@ impl Config {
     /// Every fault of the file and the variables is reported at once.
     pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
+        let config = Self::collect(&mut read);
+        read.finish(config)
+    }
+
+    /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
+    pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut read = Reader::new(file, variable);
+        let config = Self::collect(&mut read);
+        files::try_all(&config, &mut read);
+        read.finish(config)
+    }
+
+    fn collect(read: &mut Reader<'_>) -> Self {
         let config = Self {
             listen: read.setting("listen"),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
-            apple: apple(&mut read),
-            limits: limits(&mut read),
+            apple: apple(read),
+            limits: limits(read),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
         };
-        config.check(&mut read);
-        read.finish(config)
+        config.check(read);
+        config
     }
 
     /// What no setting shows alone.
