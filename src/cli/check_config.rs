@@ -19,7 +19,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> ExitCode {
     let source = arguments.settings.source();
-    match arguments.settings.read() {
+    match arguments.settings.origin().read_with_files() {
         Ok(_) => {
             println!("{source}: nothing is wrong");
             ExitCode::SUCCESS

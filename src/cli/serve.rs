@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config = match arguments.settings.read() {
+    let config = match arguments.settings.origin().read_with_files() {
         Ok(config) => config,
         Err(faults) => {
             eprintln!("{faults}");

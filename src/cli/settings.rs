@@ -1,7 +1,7 @@
 //! Where a command takes the node's settings from: flags win over variables, variables over the file.
 
-use crate::config::{Config, Fault, Faults, File};
-use std::path::{Path, PathBuf};
+use crate::config::Origin;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub struct Settings {
@@ -17,16 +17,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings, with every file that they name tried; or everything that is wrong with them.
-    pub fn read(&self) -> Result<Config, Faults> {
-        let named = self.config.as_deref();
-        let text = named.map(read).transpose()?;
-        let name = named.map(|path| path.display().to_string()).unwrap_or_default();
-        let file = text.as_deref().map(|text| File { name: &name, text });
+    /// Where to read them.
+    pub fn origin(&self) -> Origin {
+        let listen = self.listen.clone();
         let data_dir = self.data_dir.as_deref().map(|path| path.to_string_lossy().into_owned());
-        Config::read_with_files(file, &|variable| {
+        Origin::new(self.config.clone(), move |variable| {
             let flag = match variable {
-                "PYAPNS_LISTEN" => self.listen.clone(),
+                "PYAPNS_LISTEN" => listen.clone(),
                 "PYAPNS_DATA_DIR" => data_dir.clone(),
                 _ => None,
             };
@@ -41,11 +38,4 @@ impl Settings {
             None => "the defaults and the environment".to_owned(),
         }
     }
-}
-
-fn read(path: &Path) -> Result<String, Faults> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let what = format!("the file cannot be read: {error}");
-        Faults(vec![Fault { place: path.display().to_string(), what }])
-    })
 }

@@ -80,11 +80,8 @@ fn push(number: u32) -> Value {
 
 /// Good and bad notifications, through every kind of trouble with Apple.
 async fn send(client: &mut Client, seen: &mut Seen, world: &World) {
-    let states = [
-        TokenState::Dead { reason: "Unregistered", timestamp: None },
-        TokenState::Bad,
-        TokenState::WrongTopic,
-    ];
+    let states =
+        [TokenState::Dead { reason: "Unregistered", timestamp: None }, TokenState::Bad, TokenState::WrongTopic];
     for (number, state) in (1..).zip(states) {
         world.simulator.set_token(&format!("{TOKEN}{number:056x}"), Some(state));
     }
