@@ -22,6 +22,7 @@ struct Seen(Vec<(String, bool)>);
 impl Seen {
     async fn call(&mut self, client: &mut Client, method: &str, path: &str, body: &str) -> u16 {
         let answer = client.call(method, path, body.to_owned()).await;
+        let path = path.split('?').next().unwrap_or_default();
         let ours = answer.status < 300 && !path.ends_with("sandbox") && path != "/apps";
         self.0.push((format!("{path}: {}", answer.body), ours));
         answer.status
@@ -167,7 +168,7 @@ async fn secrets_tokens_and_payloads_are_seen_nowhere_but_where_they_belong() {
     daemon.kill();
 
     let log = std::fs::read(log).expect("a log");
-    assert!(holds(&log, b"DEBUG") && holds(&log, b"GOAWAY") || log.len() > 2_000, "a log with much in it");
+    assert!(holds(&log, b"DEBUG") && log.len() > 2_000, "a log with much in it");
     let mut closed = vec![("the log".to_owned(), log), ("metrics".to_owned(), metrics.into_bytes())];
     let (open, refusals): (Vec<_>, Vec<_>) = seen.0.into_iter().partition(|(_, ours)| *ours);
     closed.push(("answers".to_owned(), refusals.into_iter().map(|(text, _)| text).collect::<String>().into_bytes()));
