@@ -31,13 +31,13 @@ pub struct Files {
 /// Why a listener has no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("tls: {0}")]
+    #[error("{0}")]
     Unreadable(#[from] PathError),
-    #[error("tls: there is no PEM certificate in {}", .0.display())]
+    #[error("there is no PEM certificate in {}", .0.display())]
     NoCertificate(PathBuf),
-    #[error("tls: there is no PEM key without a passphrase in {}", .0.display())]
+    #[error("there is no PEM key without a passphrase in {}", .0.display())]
     NoKey(PathBuf),
-    #[error("tls: certificate and key cannot be used together: {0}")]
+    #[error("certificate and key cannot be used together: {0}")]
     Unusable(#[from] rustls::Error),
 }
 
