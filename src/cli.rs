@@ -5,6 +5,7 @@ mod key;
 mod serve;
 mod settings;
 mod simulator;
+mod supervisor;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

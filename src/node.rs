@@ -3,6 +3,7 @@
 mod doors;
 
 use crate::api::metrics::Metrics as ApiMetrics;
+use crate::api::node::Readiness;
 use crate::api::server::Listener;
 use crate::api::server::address::Address;
 use crate::api::server::tls::TlsError;
@@ -96,8 +97,20 @@ impl Node {
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
-        let drain = requests.clone();
-        let api = Api { registry, intake, events, clock, telemetry, limits, compat, bodies, credentials_dir, drain };
+        let (drain, readiness) = (requests.clone(), Readiness::default());
+        let api = Api {
+            registry,
+            intake,
+            events,
+            clock,
+            telemetry,
+            limits,
+            compat,
+            bodies,
+            credentials_dir,
+            readiness,
+            drain,
+        };
         Ok(Self { doors, api: Arc::new(api), api_metrics, requests, lanes, drain_budget: config.drain_budget })
     }
 

@@ -2,8 +2,10 @@
 
 use super::settings::Settings;
 use super::simulator::Beside;
+use super::supervisor::Supervisor;
 use super::{USAGE, runtime, stop_signal};
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::node::{Node, World};
 use crate::telemetry::Logging;
 use std::process::ExitCode;
@@ -53,10 +55,13 @@ async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitC
         beside.provision_demo(&node).await?;
         beside.introduce(node.url());
     }
+    let supervisor = Supervisor::of_environment().watched(&Drain::new());
+    supervisor.tell(&format!("READY=1\nSTATUS=listening on {}", node.url()));
     let finished = node.run(async {
         if let Err(error) = stop_signal().await {
             tracing::error!(%error, "signals cannot be waited for: stopping");
         }
+        supervisor.tell("STOPPING=1\nSTATUS=finishing what is in flight");
     });
     Ok(if finished.await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
