@@ -61,7 +61,10 @@ pub use identity::{ClientSubject, Identity, generate_key};
 pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
 pub use rules::{Check, Environment, TokenRate, TokenState};
-pub use script::{Act, DebugData, Ending, Fault, GoAway, Latency, Script, When};
+pub use script::{
+    Act, At, Change, Close, DebugData, Delay, Ending, ErrorBudget, Fault, GoAway, Latency, Script, SettingsPlay, Values,
+    Violation, When,
+};
 pub use server::{Options, Simulator, SimulatorError};
 
 #[cfg(test)]
