@@ -1,18 +1,24 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
+mod entries;
+mod origin;
 mod reader;
 
+pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
-use crate::api::Limits;
+use crate::api::{Compat, Limits};
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
+use crate::autoprovision::Entry;
 use crate::model::Environment;
 use crate::telemetry::logging;
 use reader::Reader;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Documented, and the one place of every default.
@@ -31,7 +37,34 @@ pub struct Config {
     pub key_files: Vec<PathBuf>,
     pub apple: Apple,
     pub limits: Limits,
+    pub compat: Compat,
+    pub autoprovision: Vec<Entry>,
+    /// How long everything that is to be finished after the signal to stop may take in all.
+    pub drain_budget: Duration,
     pub log: logging::Config,
+    /// What each setting says, to see what has changed.
+    pub settings: Settings,
+}
+
+/// Every setting with what it says, as a text. What they say is not printed: it may be a password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// The settings that say something else in `other`.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).copied().collect();
+        keys.retain(|key| self.0.get(key) != other.0.get(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
 }
 
 /// Where Apple is.
@@ -59,7 +92,8 @@ impl Config {
     /// Every fault of the file and the variables is reported at once.
     pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
-        let config = Self {
+        let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
+        let mut config = Self {
             listen: read.setting("listen"),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
@@ -67,8 +101,13 @@ impl Config {
             key_files: read.list("credentials.key_files").unwrap_or_default(),
             apple: apple(&mut read),
             limits: limits(&mut read),
+            compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
+            autoprovision: entries::read(&mut read, folder),
+            drain_budget: Duration::from_secs(number(&mut read, "drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
+            settings: Settings::default(),
         };
+        config.settings = read.said();
         config.check(&mut read);
         read.finish(config)
     }

@@ -2,10 +2,9 @@
 
 use super::simulator::Beside;
 use super::{USAGE, runtime, stop_signal};
-use crate::config::{Config, Faults, File};
+use crate::config::{Config, Origin};
 use crate::node::{Node, World};
 use crate::telemetry::Logging;
-use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,7 +29,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config = match read(&arguments)? {
+    let config = match origin(&arguments).read() {
         Ok(config) => config,
         Err(faults) => {
             eprintln!("{faults}");
@@ -44,23 +43,17 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Flags win over variables, variables over the file.
-fn read(arguments: &Arguments) -> anyhow::Result<Result<Config, Faults>> {
-    let named = arguments.config.as_deref();
-    let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let text = named.map(read).transpose()?;
-    let name = named.map(|path| path.display().to_string()).unwrap_or_default();
-    let file = text.as_deref().map(|text| File { name: &name, text });
+fn origin(arguments: &Arguments) -> Origin {
+    let listen = arguments.listen.clone();
     let data_dir = arguments.data_dir.as_deref().map(|path| path.to_string_lossy().into_owned());
-    Ok(Config::read(file, &|variable| {
+    Origin::new(arguments.config.clone(), move |variable| {
         let flag = match variable {
-            "PYAPNS_LISTEN" => arguments.listen.clone(),
+            "PYAPNS_LISTEN" => listen.clone(),
             "PYAPNS_DATA_DIR" => data_dir.clone(),
             _ => None,
         };
         flag.or_else(|| std::env::var(variable).ok())
-    }))
+    })
 }
 
 async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitCode> {
