@@ -339,7 +339,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Ready when the earliest deadline passed: `true` if it was the connection's last.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let last = self.farewell.linger_until();
-        let due = [self.waiting.next_due(), self.farewell.step_at(), self.next_change_at(), last].into_iter().flatten().min();
+        let due =
+            [self.waiting.next_due(), self.farewell.step_at(), self.next_change_at(), last].into_iter().flatten().min();
         let Some(due) = due else { return Poll::Pending };
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);

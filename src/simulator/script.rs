@@ -283,7 +283,9 @@ impl Fault {
             return Err(ScriptError::Percent);
         }
         match &self.act {
-            Act::Answer { status, .. } | Act::Poison { status, .. } if !(400..=599).contains(status) => Err(ScriptError::Status),
+            Act::Answer { status, .. } | Act::Poison { status, .. } if !(400..=599).contains(status) => {
+                Err(ScriptError::Status)
+            }
             _ => Ok(()),
         }
     }

@@ -90,7 +90,8 @@ pub struct ListingError(String);
 impl TokenListing {
     /// The token and the state it asks for.
     pub fn into_state(self, now_ms: i64) -> Result<(String, Option<TokenState>), ListingError> {
-        if self.state != StateName::Dead && (self.reason.is_some() || self.timestamp.is_some() || self.after.is_some()) {
+        if self.state != StateName::Dead && (self.reason.is_some() || self.timestamp.is_some() || self.after.is_some())
+        {
             return Err(ListingError(self.token));
         }
         let state = match self.state {

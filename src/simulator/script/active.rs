@@ -67,19 +67,10 @@ impl ActiveScript {
         }
         let token = push.device_token().unwrap_or_default();
         let mut candidates = self.script.faults.iter().zip(&self.faults);
-        candidates
-            .find(|(fault, count)| self.picks(fault, count, token, place, random))
-            .map(|(fault, _)| &fault.act)
+        candidates.find(|(fault, count)| self.picks(fault, count, token, place, random)).map(|(fault, _)| &fault.act)
     }
 
-    fn picks(
-        &self,
-        fault: &Fault,
-        count: &FaultCount,
-        token: &str,
-        place: Place,
-        random: &mut fastrand::Rng,
-    ) -> bool {
+    fn picks(&self, fault: &Fault, count: &FaultCount, token: &str, place: Place, random: &mut fastrand::Rng) -> bool {
         fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
             && fault.connection.is_none_or(|wanted| wanted == place.connection)
             && fault.stream.is_none_or(|wanted| wanted == place.stream)
