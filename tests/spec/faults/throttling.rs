@@ -60,7 +60,7 @@ async fn a_device_token_that_gets_too_much_rests_and_no_other_waits() {
     let rate = TokenRate { limit: 3, seconds: 60 };
     world.simulator.set_script(Script { token_rate: Some(rate), ..Script::default() }).expect("a script");
     let began = Instant::now();
-    let told = books.send_with(&world, "?timeout=3", 100).await;
+    let told = books.send_with(&world, "?timeout=2", 100).await;
     assert_eq!((told["accepted"], told["not_sent TooManyRequests"]), (80 + 3, 17), "{told:?}");
     let asked = world.simulator.ledger().totals().statuses[&429];
     assert!(asked <= 20, "{asked} times for a token that must rest");
