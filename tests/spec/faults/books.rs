@@ -128,7 +128,7 @@ impl Books {
         for (id, told) in &self.told {
             let times = arrived.get(id).copied().unwrap_or(0);
             match told.outcome.as_str() {
-                "accepted" => assert!(times >= 1, "{id}: Apple never had it: {told:?}"),
+                "accepted" => assert!(times >= 1 && told.status == Some(200), "{id}: Apple never had it: {told:?}"),
                 "unknown" => {}
                 _ => assert_eq!(times, 0, "{id}: Apple has it: {told:?}"),
             }

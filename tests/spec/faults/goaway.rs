@@ -60,10 +60,9 @@ async fn any_last_stream_id_and_any_way_to_close_cost_nothing() {
         GoAway { second_after_ms: 100, ..graceful.clone() },
         GoAway { second_after_ms: 5, close: Close::Never, ..graceful },
     ];
-    for goaway in variants {
-        for credential in [Credential::Certificate, Credential::Token] {
-            costs_nothing(credential, goaway.clone()).await;
-        }
+    let credentials = [Credential::Certificate, Credential::Token].into_iter().cycle();
+    for (goaway, credential) in variants.into_iter().zip(credentials) {
+        costs_nothing(credential, goaway).await;
     }
 }
 
@@ -89,21 +88,22 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
     for kind in [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut] {
         let world = World::beside(Options { script: slow.clone(), ..Options::default() }).await;
         let mut books = Books::new();
-        assert!(only(&books.send(&world, 400).await, "accepted"));
-        let before = world.simulator.ledger().totals().connections;
-        assert!(before >= 2, "{before} connections carry the load");
+        assert!(only(&books.send(&world, 300).await, "accepted"));
+        let mut connections = 0;
         let maintenance = Script { goaway: Some(GoAway::new(When::Now, kind)), ..slow.clone() };
         let mut began = Instant::now();
         let told = books
-            .send_during(&world, 400, async {
-                after(world.simulator.ledger(), 100).await;
+            .send_during(&world, 200, async {
+                connections = after(world.simulator.ledger(), 100).await.connections as usize;
                 world.simulator.set_script(maintenance).expect("a script");
                 began = Instant::now();
             })
             .await;
         let unknown = told.get("unknown connection_lost").copied().unwrap_or(0);
-        assert_eq!(told["accepted"] + unknown, 400, "{kind:?}: {told:?}");
-        let most = if matches!(kind, Ending::Graceful | Ending::Single) { 0 } else { 5 * before as usize };
+        assert_eq!(told["accepted"] + unknown, 200, "{kind:?}: {told:?}");
+        assert!(connections >= 2, "{connections} connections carry the load");
+        // One more may have been opened meanwhile.
+        let most = if matches!(kind, Ending::Graceful | Ending::Single) { 0 } else { 5 * (connections + 1) };
         assert!(unknown <= most, "{kind:?}: only what was in flight may be unknown: {told:?}");
         books.recover(&world, &format!("5 maintenance {kind:?}"), began, 5 * SECOND).await;
         books.check(&world);
