@@ -1,6 +1,7 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
 mod entries;
+mod files;
 mod origin;
 mod reader;
 
@@ -91,25 +92,44 @@ impl Config {
     /// Reads the settings; `variable` looks up an environment variable (a command line flag can be put before it).
     /// Every fault of the file and the variables is reported at once.
     pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, |_, _| ())
+    }
+
+    /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
+    pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, files::try_all)
+    }
+
+    fn read_and(
+        file: Option<File<'_>>,
+        variable: &dyn Fn(&str) -> Option<String>,
+        then: impl FnOnce(&Self, &mut Reader<'_>),
+    ) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
         let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
+        let config = Self::collect(&mut read, folder);
+        then(&config, &mut read);
+        read.finish(config)
+    }
+
+    fn collect(read: &mut Reader<'_>, folder: &Path) -> Self {
         let mut config = Self {
             listen: read.setting("listen"),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
-            apple: apple(&mut read),
-            limits: limits(&mut read),
+            apple: apple(read),
+            limits: limits(read),
             compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
-            autoprovision: entries::read(&mut read, folder),
-            drain_budget: Duration::from_secs(number(&mut read, "drain_seconds", 1..=3600)),
+            autoprovision: entries::read(read, folder),
+            drain_budget: Duration::from_secs(number(read, "drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
             settings: Settings::default(),
         };
         config.settings = read.said();
-        config.check(&mut read);
-        read.finish(config)
+        config.check(read);
+        config
     }
 
     /// What no setting shows alone.

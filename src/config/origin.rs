@@ -33,10 +33,22 @@ impl Origin {
     /// Reads the settings as they are now. A file that cannot be read is a fault, too. Blocks for as long as the disk
     /// does.
     pub fn read(&self) -> Result<Config, Faults> {
-        let Some(path) = &self.file else { return Config::read(None, &*self.variable) };
+        self.read_as(Config::read)
+    }
+
+    /// The same, and tries every file that the settings name.
+    pub fn read_with_files(&self) -> Result<Config, Faults> {
+        self.read_as(Config::read_with_files)
+    }
+
+    fn read_as(
+        &self,
+        read: impl FnOnce(Option<File<'_>>, &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults>,
+    ) -> Result<Config, Faults> {
+        let Some(path) = &self.file else { return read(None, &*self.variable) };
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
-            Ok(text) => Config::read(Some(File { name: &name, text: &text }), &*self.variable),
+            Ok(text) => read(Some(File { name: &name, text: &text }), &*self.variable),
             Err(why) => Err(Faults(vec![Fault { place: name, what: format!("it cannot be read: {why}") }])),
         }
     }
