@@ -3,6 +3,7 @@
 mod caller;
 mod check_config;
 mod doctor;
+mod key;
 mod send;
 mod serve;
 mod settings;
@@ -47,6 +48,8 @@ enum Verb {
     /// Send one push, or a file of many, through a running node.
     #[command(after_help = send::EXAMPLES)]
     Send(Box<send::Arguments>),
+    #[command(after_help = key::EXAMPLES)]
+    Key(key::Arguments),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
@@ -71,6 +74,7 @@ impl Command {
             Verb::CheckConfig(arguments) => Ok(check_config::run(&arguments)),
             Verb::Doctor(arguments) => doctor::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
+            Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "pyapns", &mut std::io::stdout());

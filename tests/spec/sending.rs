@@ -1,5 +1,6 @@
 //! `pyapns send`, as a person or a script runs it.
 
+use crate::support::door::Door;
 use crate::support::world::{APP, World, token};
 use pyapns::simulator::{Act, Fault, Script, TokenState};
 use serde_json::{Value, json};
@@ -161,6 +162,33 @@ async fn ctrl_c_tells_what_was_not_sent_and_what_was_not_answered() {
     assert!(rest.contains("not answered: notifications 1 to 2 were sent, and Apple may have them"), "{rest}");
     assert!(rest.contains("not sent: notification 3 and all behind it"), "{rest}");
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_and_an_api_key_are_used_as_they_are_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = Command::new(env!("CARGO_BIN_EXE_pyapns")).args(["key", "--id", "shop"]).output().await.expect("a key");
+    let key = text(&made.stderr).trim().rsplit(' ').next().expect("a key").to_owned();
+    let (key_file, socket) = (folder.path().join("key"), folder.path().join("api.sock"));
+    std::fs::write(&key_file, format!("{key}\n")).expect("a file");
+    let door = Door::open(&format!("listen = 'unix:{}'", socket.display()), &text(&made.stdout)).await;
+    let run = async |key_file: Option<&Path>, variable: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        command.args(["send", "--app", "shop", "--environment", "sandbox", "--token", "00fc", "--alert", "Hello"]);
+        command.arg("--node").arg(format!("unix:{}", socket.display())).env("PYAPNS_API_KEY", variable);
+        if let Some(key_file) = key_file {
+            command.arg("--api-key-file").arg(key_file);
+        }
+        let output = command.output().await.expect("the program runs");
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
+    for said in [run(Some(&key_file), "shop.wrong").await, run(None, &key).await] {
+        assert!(said.contains("no app `shop` is provisioned"), "{said}");
+    }
+    let refused = run(None, "shop.wrong-canary").await;
+    assert!(refused.contains("API key") && !refused.contains("canary"), "{refused}");
+    door.close().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::machine::existing;
+use crate::api::server::address::Address;
 use crate::cli::caller::{Callee, Caller, NodeUrl, refusal};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -79,11 +80,12 @@ fn absent(report: &mut Report, folder: &Path) {
 
 /// Readiness and apps, from the node's own API.
 async fn ask(report: &mut Report, config: &Config) {
-    let listen = config.listen.to_string();
-    let url = if listen.starts_with("unix:") { listen } else { format!("http://{listen}") };
-    let node: NodeUrl = match url.parse() {
-        Ok(node) => node,
-        Err(what) => return report.fail("node", format!("{url}: {what}")),
+    let listener = config.admin_listen.as_ref().unwrap_or(&config.listen);
+    let node = match listener {
+        Address::Unix(path) => NodeUrl::Unix(path.clone()),
+        Address::Tcp(address) => {
+            NodeUrl::Tcp { host: address.ip().to_string(), port: address.port(), tls: config.tls.is_some() }
+        }
     };
     let api_key = std::env::var("PYAPNS_API_KEY").ok().map(Secret::from);
     let (callee, drain) = (Callee { node, api_key, ca_file: None }, Drain::new());
@@ -96,6 +98,8 @@ async fn ask(report: &mut Report, config: &Config) {
         anyhow::Ok((ready, caller.exchange(Method::GET, "/apps?limit=10000", Bytes::new()).await?))
     };
     match answers.await {
+        // Its certificate is for a name, and here is only an address.
+        Err(error) if config.tls.is_some() => report.warn("node", format!("it cannot be asked: {error:#}")),
         Err(error) => report.fail("node", format!("{error:#}; is it the configuration that it runs with?")),
         Ok(((status, ready), (apps_status, apps))) => {
             match status {
