@@ -14,5 +14,7 @@ mod ledger;
 mod listeners;
 mod main_path;
 mod reaching_apple;
+mod reloading;
+mod running;
 mod sending;
 mod support;
