@@ -62,6 +62,13 @@ fn is_whole(answer: &[u8]) -> bool {
     length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
 }
 
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+/// Whether a new connection finds a place.
+async fn is_answered(address: SocketAddr) -> bool {
+    said(address, HEALTH, false).await.starts_with("HTTP/1.1 200 ")
+}
+
 /// Status and reason of an answer that is a whole envelope.
 fn envelope(answer: &str) -> (u16, String) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
@@ -225,7 +232,7 @@ async fn one_address_has_its_share_of_connections_and_hears_how_to_get_more() {
     let mut held: Vec<TcpStream> = Vec::new();
     let refused = loop {
         let answer =
-            said(daemon.address, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", false).await;
+            said(daemon.address, HEALTH, false).await;
         if !answer.starts_with("HTTP/1.1 200") {
             break answer;
         }
@@ -237,7 +244,7 @@ async fn one_address_has_its_share_of_connections_and_hears_how_to_get_more() {
     assert!(body.contains("too_many_connections_of_address") && body.contains("limits.shared_addresses"), "{body}");
     assert_eq!(honest.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await.outcomes(), ["accepted"]);
     drop(held);
-    while !said(daemon.address, b"GET /healthz HTTP/1.0\r\n\r\n", false).await.starts_with("HTTP/1.1 200") {}
+    while !is_answered(daemon.address).await {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,7 +267,7 @@ async fn a_process_that_may_open_few_files_keeps_some_for_its_work() {
     }
     assert_eq!(honest.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await.outcomes(), ["accepted"]);
     drop(crowd);
-    while !said(daemon.address, b"GET /healthz HTTP/1.0\r\n\r\n", false).await.starts_with("HTTP/1.1 200") {}
+    while !is_answered(daemon.address).await {}
 }
 
 /// The 99th percentile.

@@ -28,7 +28,9 @@ impl Daemon {
 
     /// What starts it.
     pub fn command(world: &World, data: &Path, variables: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        // Another build of it, to measure with.
+        let program = std::env::var_os("PYAPNS_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_pyapns").into()));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
         let gateway = format!("https://{}", world.simulator.address());
         command.env("PYAPNS_APPLE_SANDBOX", &gateway).env("PYAPNS_APPLE_PRODUCTION", gateway);
