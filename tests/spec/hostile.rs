@@ -231,8 +231,7 @@ async fn one_address_has_its_share_of_connections_and_hears_how_to_get_more() {
     let mut honest = daemon.client().await;
     let mut held: Vec<TcpStream> = Vec::new();
     let refused = loop {
-        let answer =
-            said(daemon.address, HEALTH, false).await;
+        let answer = said(daemon.address, HEALTH, false).await;
         if !answer.starts_with("HTTP/1.1 200") {
             break answer;
         }
