@@ -177,7 +177,7 @@ async fn a_damaged_store_is_refused_with_a_sentence_or_read_and_never_a_panic() 
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut refused, mut shorter) = (0, 0);
-    for round in 0..120 {
+    for round in 0..42 {
         let mut files = files.clone();
         let (_, bytes) = &mut files[round % 2];
         match round % 3 {
@@ -199,7 +199,7 @@ async fn a_damaged_store_is_refused_with_a_sentence_or_read_and_never_a_panic() 
             }
         }
     }
-    assert!(refused > 10, "{refused} were refused, {shorter} had lost something");
+    assert!(refused > 3, "{refused} were refused, {shorter} had lost something");
 }
 
 #[tokio::test]
