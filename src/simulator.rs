@@ -24,15 +24,29 @@
 //!  "faults": [{"every": 10, "act": {"reset": {"code": 7, "processed": false}}},
 //!             {"percent": 1.5, "for_ms": 2000, "act": {"answer": {"status": 503, "reason": "ServiceUnavailable"}}},
 //!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}}],
-//!  "token_rate": {"limit": 3, "seconds": 60}}
+//!  "token_rate": {"limit": 3, "seconds": 60},
+//!  "connections": [{"times": 1, "act": {"break": {"at": {"answers": 5}, "how": "silence"}}},
+//!                  {"percent": 20.0, "act": {"alert": {"code": 44, "to": "certificate"}}},
+//!                  {"listener": 0, "every": 2, "act": {"certificate": "expired"}}],
+//!  "listeners": [{"listener": 0, "state": "stalled", "for_ms": 5000}],
+//!  "connect_rate": {"limit": 10, "seconds": 1, "block_ms": 5000, "how": "close"}}
 //! ```
 //!
-//! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}` or `{"log_normal_ms": {"median", "sigma", "max"}}`.
+//! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}`, `{"log_normal_ms": {"median", "sigma", "max"}}` or
+//!   `{"empirical_ms": [measured]}`.
 //! - `goaway.when`: `"now"`, `"connect"`, `{"requests": n}` (every n-th over the whole simulator) or
 //!   `{"connection_requests": n}`; `kind`: `"graceful"`, `"single"`, `"abrupt"` or `"cut"`; `debug`: `{"reason"}`,
 //!   `{"text"}` or `{"base64"}`; `last_stream_id` and `unanswered` as in [`script::GoAway`].
-//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `times`, `for_ms`) all hold is
-//!   applied; none given holds always.
+//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `times`, `after_ms`, `for_ms`) all
+//!   hold is applied; none given holds always. Every `act` is one of [`script::Act`].
+//! - `connections`: the first whose conditions (`listener`, `every`, `percent`, `times`, `for_ms`) all hold is applied to
+//!   a connection, as it is accepted. `act`: `{"break": {"at", "how"}}` with `at`: `"accept"`, `"tls"`, `"settings"`,
+//!   `{"answers": n}`, `{"bytes_in": n}`, `{"bytes_out": n}` or `{"idle_ms": n}`, and `how`: `"silence"`, `"deaf"`,
+//!   `"half_close"`, `"close"` or `"reset"`; `{"alert": {"code", "to": "hello"|"certificate"}}`; `{"certificate":
+//!   "untrusted"|"expired"|"wrong_name"}`; `{"alpn": [names]}`; `{"window": {"stream": bytes, "updates": bool}}`.
+//! - `listeners`: `state` is `"closed"` (connections are refused) or `"stalled"` (a full backlog: SYNs are dropped). The
+//!   call is answered once the listeners are so.
+//! - `connect_rate`: a source that makes more than `limit` connections within `seconds` is blocked for `block_ms`.
 //!
 //! `POST /tokens` takes a list of `{"token": "<hex>", "state": "dead"|"bad"|"wrong_topic"|"good"}`; a dead one also
 //! `"reason": "Unregistered"|"ExpiredToken"` and `"timestamp"` in milliseconds (absent: now; `null`: none is sent).
@@ -55,13 +69,17 @@ pub mod rules;
 pub mod script;
 mod server;
 mod tokens;
+mod valve;
 
 pub use clock::Clock;
 pub use identity::{ClientSubject, Identity, generate_key};
 pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
 pub use rules::{Check, Environment, TokenRate, TokenState};
-pub use script::{Act, DebugData, Ending, Fault, GoAway, Latency, Script, When};
+pub use script::{
+    Act, AlertTo, Breakage, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Ending, Fault, Flaw, GoAway,
+    Latency, ListenerFault, Point, Script, Shut, When,
+};
 pub use server::{Options, Simulator, SimulatorError};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod answer;
 mod arrival;
 mod farewell;
 mod record;
+mod slow;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,11 +26,12 @@ use super::certificate::ClientCertificate;
 use super::ledger::Batch;
 use super::pump::{self, Pump, PumpHandle};
 use super::rules::{self, Credential, Rejection};
-use super::script::{Act, Plan};
+use super::script::{Act, DebugData, Plan};
 use super::server::Shared;
 use answer::Waiting;
 use arrival::Arrival;
 use farewell::Farewell;
+use slow::LateBody;
 
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 /// SETTINGS as Apple's gateway sends them; the second is replaced by 1 for token connections.
@@ -37,24 +39,45 @@ const HEADER_TABLE_SIZE: (u16, u32) = (1, 4096);
 const STREAMS_MAX: u32 = 1000;
 const MAX_FRAME_SIZE: (u16, u32) = (5, 16_384);
 const MAX_HEADER_LIST_SIZE: (u16, u32) = (6, 8000);
+const INITIAL_WINDOW_SIZE: u16 = 4;
+/// What every window holds at first (RFC 9113 6.9.2).
+const CONNECTION_WINDOW: u32 = 65_535;
 /// How long the peer may take to close after we did.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves one connection until it ends. `certificate` is what TLS verified, `plan` what to obey.
-pub async fn serve<S>(
-    stream: S,
-    certificate: Option<ClientCertificate>,
-    number: u64,
-    shared: Arc<Shared>,
-    mut plan: watch::Receiver<Plan>,
-) where
+/// The flow control of a connection that a script has put its hand on.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Bytes that each stream may send at first.
+    pub stream: u32,
+    /// Whether more may follow, on the stream and on the connection.
+    pub updates: bool,
+}
+
+/// What a connection is before it speaks HTTP/2.
+pub struct Opening {
+    /// Counts from 1.
+    pub number: u64,
+    /// What TLS verified.
+    pub certificate: Option<ClientCertificate>,
+    /// `None` is wide open.
+    pub window: Option<Window>,
+}
+
+/// Serves one connection until it ends. `plan` is what to obey.
+pub async fn serve<S>(stream: S, opening: Opening, shared: Arc<Shared>, mut plan: watch::Receiver<Plan>)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Opening { number, certificate, window } = opening;
     let streams_max = if certificate.is_some() { STREAMS_MAX } else { 1 };
-    let first = [HEADER_TABLE_SIZE, (MAX_CONCURRENT_STREAMS, streams_max), MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE];
+    let mut first =
+        vec![HEADER_TABLE_SIZE, (MAX_CONCURRENT_STREAMS, streams_max), MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE];
+    first.extend(window.map(|window| (INITIAL_WINDOW_SIZE, window.stream)));
     let (pumped, handle) = Pump::new(stream, &pump::settings(&first));
     let handshake = h2::server::Builder::new()
-        .initial_connection_window_size(shared.connection_window)
+        .initial_connection_window_size(window.map_or(shared.connection_window, |_| CONNECTION_WINDOW))
+        .initial_window_size(window.map_or(CONNECTION_WINDOW, |window| window.stream))
         .max_header_list_size(MAX_HEADER_LIST_SIZE.1)
         .max_frame_size(MAX_FRAME_SIZE.1)
         .max_local_error_reset_streams(None)
@@ -66,6 +89,7 @@ pub async fn serve<S>(
     let misplaced = certificate.as_ref().is_some_and(|shown| !shown.is_for(shared.rules.environment));
     let mut session = Session::new(h2, handle, Credential::new(certificate), number, shared, plan.clone());
     session.limit = streams_max;
+    session.withholds = window.is_some_and(|window| !window.updates);
     session.greet(misplaced);
     loop {
         tokio::select! {
@@ -98,6 +122,11 @@ struct Session<S> {
     waiting: Waiting,
     /// Streams that get neither answer nor reset; dropping them would reset them.
     parked: Vec<Stream>,
+    late_bodies: Vec<LateBody>,
+    /// No window is ever opened again.
+    withholds: bool,
+    /// Bodies of answered requests: dropping them would open windows.
+    withheld: Vec<RecvStream>,
     /// MAX_CONCURRENT_STREAMS as advertised last.
     limit: u32,
     /// Streams taken from h2 and not ended.
@@ -135,6 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             complete: Vec::new(),
             waiting: Waiting::default(),
             parked: Vec::new(),
+            late_bodies: Vec::new(),
+            withholds: false,
+            withheld: Vec::new(),
             limit: STREAMS_MAX,
             open: 0,
             ended: 0,
@@ -160,6 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.take(arrival, now_ms);
             }
             worked |= self.answer_due();
+            worked |= self.send_late_bodies();
             worked |= self.part();
             self.enter();
             match self.poll_timer(cx) {
@@ -179,14 +212,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             match self.h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.open += 1;
-                    let arrival = Arrival::new(request, respond);
+                    let arrival = Arrival::new(request, respond, self.withholds);
                     self.highest_seen = self.highest_seen.max(arrival.stream);
                     if self.open > self.limit {
                         self.forget_reset_streams(cx);
                     }
                     if self.open > self.limit && arrival.stream <= self.last_id() {
                         self.refuse(arrival);
-                    } else {
+                    } else if let Some(arrival) = self.answer_early(arrival) {
                         self.incomplete.push(arrival);
                     }
                 }
@@ -250,6 +283,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.open -= 1;
                 arrival.respond.send_reset(Reason::from(code));
             }
+            Some(Act::AnswerAndGoaway { status, reason }) => {
+                let debug = DebugData::Reason(reason.clone());
+                let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
+                self.record(&arrival, &id, Some(&verdict), Some("scripted answer, and GOAWAY"));
+                self.answer(arrival, id, verdict);
+                self.end_after_answer(debug);
+            }
+            Some(Act::Delay { ms }) => {
+                let verdict = self.judge(&arrival, now_ms);
+                self.record(&arrival, &id, Some(&verdict), Some("delayed"));
+                self.answer_after(ms, arrival, id, verdict);
+            }
+            Some(Act::SlowBody { after_ms, status, reason }) => {
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                self.record(&arrival, &id, Some(&Err(rejection.clone())), Some("headers first, the body later"));
+                self.answer_in_parts(after_ms, arrival, id, rejection);
+            }
+            // Picked at the request's headers.
+            Some(Act::EarlyAnswer { .. }) => {}
             Some(Act::Silence { processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));
                 self.record(&arrival, &id, verdict.as_ref(), Some("silence"));
@@ -293,7 +345,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Ready when the earliest deadline passed: `true` if it was the connection's last.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let last = self.farewell.linger_until();
-        let due = [self.waiting.next_due(), self.farewell.second_at(), last].into_iter().flatten().min();
+        let due = [self.waiting.next_due(), self.next_late_body(), self.farewell.second_at(), last];
+        let due = due.into_iter().flatten().min();
         let Some(due) = due else { return Poll::Pending };
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);

@@ -1,11 +1,17 @@
 //! The script: which faults the simulator plays, as data that Rust or the control port hands in.
 
 mod active;
+mod connects;
+mod guard;
 mod latency;
 
 use serde::{Deserialize, Serialize};
 
 pub use active::{ActiveScript, Plan};
+pub use connects::{
+    AlertTo, Breakage, CERTIFICATE_ALERTS, ConnectRate, ConnectionAct, ConnectionFault, Flaw, ListenerFault, Point,
+    Shut,
+};
 pub use latency::Latency;
 
 use super::base64_bytes;
@@ -24,6 +30,12 @@ pub struct Script {
     pub faults: Vec<Fault>,
     /// 429 `TooManyRequests` for a device token pushed to more often.
     pub token_rate: Option<TokenRate>,
+    /// The first fault that picks a connection is applied to it.
+    pub connections: Vec<ConnectionFault>,
+    /// The first that names a listener is applied to it.
+    pub listeners: Vec<ListenerFault>,
+    /// Blocks sources that connect too often.
+    pub connect_rate: Option<ConnectRate>,
 }
 
 /// When and how connections are ended.
@@ -128,6 +140,9 @@ pub struct Fault {
     /// How often the fault is applied in all; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
+    /// Only from this many milliseconds after the script arrived.
+    #[serde(default)]
+    pub after_ms: Option<u64>,
     /// Only within this many milliseconds after the script arrived.
     #[serde(default)]
     pub for_ms: Option<u64>,
@@ -144,6 +159,15 @@ pub enum Act {
     Answer { status: u16, reason: String },
     /// No answer, ever.
     Silence { processed: bool },
+    /// This answer in place of processing, then a GOAWAY with the same reason, and the connection ends.
+    AnswerAndGoaway { status: u16, reason: String },
+    /// Processed as usual, and answered after so long, whatever `latency` is.
+    Delay { ms: u64 },
+    /// This answer in place of processing: its headers at once, its body after so long.
+    SlowBody { after_ms: u64, status: u16, reason: String },
+    /// This answer to the request's headers, without waiting for its body; what is missing of that is refused with
+    /// RST_STREAM (NO_ERROR).
+    EarlyAnswer { status: u16, reason: String },
 }
 
 /// Why a script was refused.
@@ -153,12 +177,28 @@ pub enum ScriptError {
     Zero(&'static str),
     #[error("percent must lie between 0 and 100")]
     Percent,
-    #[error("latency must be finite, not negative, and its lower bound not above the upper one")]
+    #[error(
+        "latency must be finite and not negative, its lower bound not above the upper one, and its measurements one at least"
+    )]
     Latency,
     #[error("answer.status must lie between 400 and 599")]
     Status,
     #[error("{0} needs \"when\": {{\"connection_requests\": n}}")]
     NeedsConnectionRequests(&'static str),
+    #[error("after_ms must lie below for_ms: both count from the script's arrival")]
+    NeverNow,
+    #[error(
+        "an alert to the client's certificate must be one of 42, 43, 44, 45, 46, 48 and 49; any other goes to \"hello\""
+    )]
+    Alert,
+    #[error("alpn lists what is offered in place of h2, so it must not hold h2")]
+    AlpnH2,
+    #[error("a protocol of alpn must have 1 to 255 bytes")]
+    AlpnLength,
+    #[error("window.stream must lie below 2^31")]
+    Window,
+    #[error("half_close needs a point at which HTTP/2 is spoken: settings, or one after it")]
+    HalfClose,
 }
 
 impl Script {
@@ -169,6 +209,8 @@ impl Script {
         }
         self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
         self.faults.iter().try_for_each(Fault::check)?;
+        self.connections.iter().try_for_each(ConnectionFault::check)?;
+        self.connect_rate.as_ref().map_or(Ok(()), ConnectRate::check)?;
         match self.token_rate {
             Some(rate) if rate.seconds == 0 => Err(ScriptError::Zero("token_rate.seconds")),
             _ => Ok(()),
@@ -214,7 +256,16 @@ impl GoAway {
 impl Fault {
     /// A fault that picks every request.
     pub fn new(act: Act) -> Self {
-        Self { every: None, percent: None, token: None, connection: None, times: None, for_ms: None, act }
+        Self {
+            every: None,
+            percent: None,
+            token: None,
+            connection: None,
+            times: None,
+            after_ms: None,
+            for_ms: None,
+            act,
+        }
     }
 
     fn check(&self) -> Result<(), ScriptError> {
@@ -224,8 +275,18 @@ impl Fault {
         if self.percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
             return Err(ScriptError::Percent);
         }
+        if self.after_ms.zip(self.for_ms).is_some_and(|(after, until)| after >= until) {
+            return Err(ScriptError::NeverNow);
+        }
         match &self.act {
-            Act::Answer { status, .. } if !(400..=599).contains(status) => Err(ScriptError::Status),
+            Act::Answer { status, .. }
+            | Act::AnswerAndGoaway { status, .. }
+            | Act::SlowBody { status, .. }
+            | Act::EarlyAnswer { status, .. }
+                if !(400..=599).contains(status) =>
+            {
+                Err(ScriptError::Status)
+            }
             _ => Ok(()),
         }
     }

@@ -1,9 +1,11 @@
 //! The simulator seen from a client: the h2 crate over rustls, with every received frame recorded.
 
+mod connects;
 mod control;
 mod endings;
 mod faults;
 mod identities;
 mod rules;
 mod settings;
+mod slow;
 mod support;

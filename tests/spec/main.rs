@@ -2,6 +2,7 @@
 
 mod bulk;
 mod credentials;
+mod faults;
 mod http2_foreign;
 mod lane_connections;
 mod lane_faults;

@@ -5,10 +5,12 @@ pub mod connect_proxy;
 pub mod daemon;
 pub mod foreign;
 pub mod forms;
+pub mod hosts;
 pub mod pipes;
 pub mod sender;
 pub mod stream;
 pub mod tls_server;
+pub mod trial;
 pub mod world;
 
 /// Whether the long forms were asked for (`tests/run --full`).

@@ -122,6 +122,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
+    /// A GOAWAY right after an answer that says why; streams up to the one answered finish.
+    pub fn end_after_answer(&mut self, debug: DebugData) {
+        if matches!(self.farewell.stage, Stage::Open) {
+            self.end(&GoAway { debug, ..GoAway::new(When::Now, Ending::Single) });
+        }
+    }
+
     /// An ending that no request triggers.
     fn end_unasked(&mut self) {
         if matches!(self.farewell.stage, Stage::Open) && self.active.script.take_ending() {
@@ -162,7 +169,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn is_drained(&self, last: u32) -> bool {
-        self.waiting.is_empty() && self.incomplete.iter().all(|arrival| arrival.stream > last)
+        self.waiting.is_empty()
+            && self.late_bodies.is_empty()
+            && self.incomplete.iter().all(|arrival| arrival.stream > last)
     }
 
     fn close(&mut self) {
