@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod body;
+pub mod compat;
 pub mod disconnections;
 pub mod envelope;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod query;
 pub mod server;
 pub mod unbuilt;
 
+pub use compat::Compat;
 pub use limits::Limits;
 
 use crate::clock::Clock;
@@ -47,6 +49,7 @@ pub struct Api {
     pub clock: Clock,
     pub telemetry: telemetry::Metrics,
     pub limits: Limits,
+    pub compat: Compat,
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,

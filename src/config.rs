@@ -1,18 +1,25 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
+mod entries;
+mod files;
+mod origin;
 mod reader;
 
+pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
-use crate::api::Limits;
+use crate::api::{Compat, Limits};
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
+use crate::autoprovision::Entry;
 use crate::model::Environment;
 use crate::telemetry::logging;
 use reader::Reader;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Documented, and the one place of every default.
@@ -31,7 +38,34 @@ pub struct Config {
     pub key_files: Vec<PathBuf>,
     pub apple: Apple,
     pub limits: Limits,
+    pub compat: Compat,
+    pub autoprovision: Vec<Entry>,
+    /// How long everything that is to be finished after the signal to stop may take in all.
+    pub drain_budget: Duration,
     pub log: logging::Config,
+    /// What each setting says, to see what has changed.
+    pub settings: Settings,
+}
+
+/// Every setting with what it says, as a text. What they say is not printed: it may be a password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// The settings that say something else in `other`.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).copied().collect();
+        keys.retain(|key| self.0.get(key) != other.0.get(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
 }
 
 /// Where Apple is.
@@ -58,19 +92,44 @@ impl Config {
     /// Reads the settings; `variable` looks up an environment variable (a command line flag can be put before it).
     /// Every fault of the file and the variables is reported at once.
     pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, |_, _| ())
+    }
+
+    /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
+    pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, files::try_all)
+    }
+
+    fn read_and(
+        file: Option<File<'_>>,
+        variable: &dyn Fn(&str) -> Option<String>,
+        then: impl FnOnce(&Self, &mut Reader<'_>),
+    ) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
-        let config = Self {
+        let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
+        let config = Self::collect(&mut read, folder);
+        then(&config, &mut read);
+        read.finish(config)
+    }
+
+    fn collect(read: &mut Reader<'_>, folder: &Path) -> Self {
+        let mut config = Self {
             listen: read.setting("listen"),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
-            apple: apple(&mut read),
-            limits: limits(&mut read),
+            apple: apple(read),
+            limits: limits(read),
+            compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
+            autoprovision: entries::read(read, folder),
+            drain_budget: Duration::from_secs(number(read, "drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
+            settings: Settings::default(),
         };
-        config.check(&mut read);
-        read.finish(config)
+        config.settings = read.said();
+        config.check(read);
+        config
     }
 
     /// What no setting shows alone.

@@ -21,9 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-
-/// How long requests, and then what they left to do, may take to finish after the signal to stop.
-const DRAIN_BUDGET: Duration = Duration::from_secs(25);
+use tokio::time::Instant;
 
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +56,7 @@ pub struct Node {
     api_metrics: Arc<ApiMetrics>,
     requests: Drain,
     lanes: Drain,
+    drain_budget: Duration,
 }
 
 impl Node {
@@ -78,7 +77,7 @@ impl Node {
             metrics: metrics::Metrics::new(&telemetry),
             drain: lanes.clone(),
         };
-        let limits = config.limits;
+        let (limits, compat) = (config.limits, config.compat);
         let bounds = intake::Limits { node_bytes: limits.in_flight_bytes, app_bytes: limits.in_flight_app_bytes };
         let intake = Arc::new(Intake::new(Lanes::new(apple, parts), bounds));
         let address = config.listen;
@@ -87,8 +86,8 @@ impl Node {
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let drain = requests.clone();
-        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir, drain };
-        Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes })
+        let api = Api { registry, intake, events, clock, telemetry, limits, compat, bodies, credentials_dir, drain };
+        Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes, drain_budget: config.drain_budget })
     }
 
     /// Where it listens; the port that was really bound.
@@ -109,8 +108,9 @@ impl Node {
         self.requests.spawn("accept", serving);
         stop.await;
         tracing::info!("draining");
-        let answered = self.requests.finish(DRAIN_BUDGET).await;
+        let until = Instant::now() + self.drain_budget;
+        let answered = self.requests.finish(self.drain_budget).await;
         self.api.intake.close();
-        self.lanes.finish(DRAIN_BUDGET).await && answered
+        self.lanes.finish(until.saturating_duration_since(Instant::now())).await && answered
     }
 }

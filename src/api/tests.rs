@@ -92,6 +92,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         telemetry,
         bodies: Bodies::new(&limits),
         limits,
+        compat: Compat::default(),
         credentials_dir: None,
         drain: Drain::new(),
     }

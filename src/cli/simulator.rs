@@ -16,6 +16,13 @@ use std::process::ExitCode;
 /// The app that `serve --simulator` provisions.
 const DEMO_APP: &str = "demo";
 
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns simulator
+  pyapns simulator --listen 127.0.0.1:0 --control 127.0.0.1:0 --dir /tmp/apple
+
+A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem.";
+
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Apple's side: HTTP/2 over TLS; port 0 takes a free one.
