@@ -7,6 +7,7 @@ use pyapns::simulator::{
     AlertTo, Breakage, ConnectRate, ConnectionAct, ConnectionFault, Ending, Flaw, GoAway, ListenerFault, Options,
     Point, Script, Shut, When,
 };
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -20,6 +21,14 @@ fn every(act: ConnectionAct) -> Script {
 
 fn shut(state: Shut) -> Script {
     Script { listeners: vec![ListenerFault { listener: None, state, for_ms: None }], ..Script::default() }
+}
+
+/// A world whose app gives up a connection that hangs after two seconds.
+async fn impatient() -> World {
+    let world = World::start().await;
+    let body = json!({"certificate": world.simulator.identity().client_pem, "timeout": 2});
+    assert_eq!(world.client().await.post(APP, body.to_string()).await.status, 201);
+    world
 }
 
 /// Each way in which no connection comes about.
@@ -46,7 +55,7 @@ async fn a_gateway_that_cannot_be_connected_to_costs_nothing_but_time() {
     let mut trials = JoinSet::new();
     for (name, script) in failures() {
         trials.spawn(async move {
-            let mut trial = Trial::begin(World::start().await, "?timeout=2").await;
+            let mut trial = Trial::begin(impatient().await, "?timeout=2").await;
             let sockets = trial.world.simulator.ledger().totals().sockets;
             trial.script(script, true).await;
             let began = Instant::now();

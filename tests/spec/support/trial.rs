@@ -61,7 +61,7 @@ impl Trial {
 
     /// Sends open loop for so long, and gives what was told.
     pub async fn traffic(&mut self, span: Duration) -> Vec<Told> {
-        self.traffic_to(span, |number| token(number)).await
+        self.traffic_to(span, token).await
     }
 
     /// The same to tokens of the caller's choice.
