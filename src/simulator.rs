@@ -23,8 +23,15 @@
 //!             "second_after_ms": 50, "times": 3},
 //!  "faults": [{"every": 10, "act": {"reset": {"code": 7, "processed": false}}},
 //!             {"percent": 1.5, "for_ms": 2000, "act": {"answer": {"status": 503, "reason": "ServiceUnavailable"}}},
-//!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}}],
+//!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}},
+//!             {"connection": 1, "stream": 9,
+//!              "act": {"poison": {"status": 403, "reason": "ExpiredProviderToken", "for_ms": 60000}}}],
 //!  "token_rate": {"limit": 3, "seconds": 60},
+//!  "settings": {"first": {"max_concurrent_streams": 500}, "delay": {"ms": 300}, "choke": true,
+//!               "changes": [{"at": {"requests": 100}, "set": {"max_concurrent_streams": 1}},
+//!                           {"at": {"ms": 2000}, "set": {"max_concurrent_streams": 500, "header_table_size": 0}}],
+//!               "violation": "goaway"},
+//!  "error_budget": {"errors": 100, "bad_device_tokens": 20, "kind": "single", "code": 11, "debug": {"text": "enough"}},
 //!  "connections": [{"times": 1, "act": {"break": {"at": {"answers": 5}, "how": "silence"}}},
 //!                  {"percent": 20.0, "act": {"alert": {"code": 44, "to": "certificate"}}},
 //!                  {"listener": 0, "every": 2, "act": {"certificate": "expired"}}],
@@ -36,9 +43,15 @@
 //!   `{"empirical_ms": [measured]}`.
 //! - `goaway.when`: `"now"`, `"connect"`, `{"requests": n}` (every n-th over the whole simulator) or
 //!   `{"connection_requests": n}`; `kind`: `"graceful"`, `"single"`, `"abrupt"` or `"cut"`; `debug`: `{"reason"}`,
-//!   `{"text"}` or `{"base64"}`; `last_stream_id` and `unanswered` as in [`script::GoAway`].
-//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `times`, `after_ms`, `for_ms`) all
-//!   hold is applied; none given holds always. Every `act` is one of [`script::Act`].
+//!   `{"text"}` or `{"base64"}`; `close`: `"drained"`, `{"after_ms": n}` or `"never"` (what comes later is refused);
+//!   `second_empty`, `last_stream_id` and `unanswered` as in [`script::GoAway`].
+//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `stream`, `times`, `after_ms`,
+//!   `for_ms`) all hold is applied; none given holds always. `poison` answers so to all later requests of the connection,
+//!   too. Every `act` is one of [`script::Act`].
+//! - `settings`: fields of the frames are `header_table_size`, `max_concurrent_streams`, `initial_window_size`,
+//!   `max_frame_size` and `max_header_list_size`; `delay`: `{"ms": n}` or `"never"`; `choke`: one stream after each
+//!   rejection until the next success; `connection`: this one only; `violation`: `"refuse"` or `"goaway"`.
+//! - `error_budget`: so many 4xx (410 apart) on a connection end it.
 //! - `connections`: the first whose conditions (`listener`, `every`, `percent`, `times`, `for_ms`) all hold is applied to
 //!   a connection, as it is accepted. `act`: `{"break": {"at", "how"}}` with `at`: `"accept"`, `"tls"`, `"settings"`,
 //!   `{"answers": n}`, `{"bytes_in": n}`, `{"bytes_out": n}` or `{"idle_ms": n}`, and `how`: `"silence"`, `"deaf"`,
@@ -49,7 +62,8 @@
 //! - `connect_rate`: a source that makes more than `limit` connections within `seconds` is blocked for `block_ms`.
 //!
 //! `POST /tokens` takes a list of `{"token": "<hex>", "state": "dead"|"bad"|"wrong_topic"|"good"}`; a dead one also
-//! `"reason": "Unregistered"|"ExpiredToken"` and `"timestamp"` in milliseconds (absent: now; `null`: none is sent).
+//! `"reason": "Unregistered"|"ExpiredToken"`, `"timestamp"` in milliseconds (absent: now; `null`: none is sent) and
+//! `"after"`, how many sends it takes before.
 //!
 //! `POST /clock` takes `{"advance_ms": n}` and moves the clock that dates provider tokens.
 //!
@@ -77,8 +91,9 @@ pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
 pub use rules::{Check, Environment, TokenRate, TokenState};
 pub use script::{
-    Act, AlertTo, Breakage, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Ending, Fault, Flaw, GoAway,
-    Latency, ListenerFault, Point, Script, Shut, When,
+    Act, AlertTo, At, Breakage, Change, Close, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Delay, Ending,
+    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Point, Script, SettingsPlay, Shut, Values, Violation,
+    When,
 };
 pub use server::{Options, Simulator, SimulatorError};
 

@@ -6,6 +6,8 @@ mod endings;
 mod faults;
 mod identities;
 mod rules;
+mod scripted_settings;
 mod settings;
 mod slow;
 mod support;
+mod wearing_out;

@@ -1,6 +1,13 @@
-//! Each family of Apple's faults against a node: what callers are told agrees with what Apple's stand-in saw.
+//! Every family of faults that Apple's side can show: traffic before, during and after it, and the books compared.
 
+mod books;
 mod bursts;
 mod connect_failures;
+mod error_budget;
+mod goaway;
+mod resets;
+mod settings;
 mod slow;
 mod stalls;
+mod throttling;
+mod tokens;

@@ -10,6 +10,7 @@ mod killed;
 mod lane_connections;
 mod lane_faults;
 mod ledger;
+mod listeners;
 mod main_path;
 mod reaching_apple;
 mod support;

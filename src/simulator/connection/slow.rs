@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 use super::arrival::Arrival;
 use super::{Session, record};
 use crate::simulator::rules::Rejection;
-use crate::simulator::script::Act;
+use crate::simulator::script::{Act, DebugData, Ending, GoAway, Place, When};
 
 /// The body of an answer whose headers are out.
 pub struct LateBody {
@@ -21,6 +21,36 @@ pub struct LateBody {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Processes a request to which this is to be done.
+    pub fn process_oddly(&mut self, act: Act, arrival: Arrival, id: HeaderValue, now_ms: i64) {
+        match act {
+            Act::AnswerAndGoaway { status, reason } => {
+                let debug = DebugData::Reason(reason.clone());
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                self.answer_scripted(arrival, id, rejection, "scripted answer, and GOAWAY");
+                if self.is_staying() {
+                    self.end(&GoAway { debug, ..GoAway::new(When::Now, Ending::Single) });
+                }
+            }
+            Act::Delay { ms } => {
+                let verdict = self.judge(&arrival, now_ms);
+                self.record(&arrival, &id, Some(&verdict), Some("delayed"));
+                self.answer_after(ms, arrival, id, verdict);
+            }
+            Act::SlowBody { after_ms, status, reason } => {
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                self.record(&arrival, &id, Some(&Err(rejection.clone())), Some("headers first, the body later"));
+                self.answer_in_parts(after_ms, arrival, id, rejection);
+            }
+            // Done at the request's headers, or elsewhere.
+            Act::EarlyAnswer { .. }
+            | Act::Answer { .. }
+            | Act::Poison { .. }
+            | Act::Reset { .. }
+            | Act::Silence { .. } => {}
+        }
+    }
+
     /// Answers after this time, whatever the script's latency is.
     pub fn answer_after(&mut self, ms: u64, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
         let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
@@ -63,7 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers a request whose body is still on its way, if the script wants that; otherwise gives it back. h2 resets the
     /// stream with NO_ERROR then, for nobody reads the rest.
     pub fn answer_early(&mut self, arrival: Arrival) -> Option<Arrival> {
-        let early = self.active.script.early_fault(&arrival.push(), self.number, &mut self.random).cloned();
+        let place = Place { connection: self.number, stream: arrival.stream };
+        let early = self.active.script.early_fault(&arrival.push(), place, &mut self.random).cloned();
         let Some(Act::EarlyAnswer { status, reason }) = early else { return Some(arrival) };
         let id = record::answer_id(&arrival);
         let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });

@@ -34,6 +34,13 @@ pub struct ActiveScript {
     guard: Option<Guard>,
 }
 
+/// Where a request came.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub connection: u64,
+    pub stream: u32,
+}
+
 #[derive(Default)]
 struct FaultCount {
     picked: AtomicU64,
@@ -66,16 +73,16 @@ impl ActiveScript {
     }
 
     /// The fault to apply to a request, if any. Each call counts as one request.
-    pub fn fault(&self, push: &Push<'_>, connection: u64, random: &mut fastrand::Rng) -> Option<&Act> {
-        self.pick(push, connection, random, false)
+    pub fn fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
+        self.pick(push, place, random, false)
     }
 
     /// The fault to apply to a request of which only the headers are here.
-    pub fn early_fault(&self, push: &Push<'_>, connection: u64, random: &mut fastrand::Rng) -> Option<&Act> {
-        self.pick(push, connection, random, true)
+    pub fn early_fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
+        self.pick(push, place, random, true)
     }
 
-    fn pick(&self, push: &Push<'_>, connection: u64, random: &mut fastrand::Rng, early: bool) -> Option<&Act> {
+    fn pick(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng, early: bool) -> Option<&Act> {
         if self.faults.is_empty() {
             return None;
         }
@@ -83,8 +90,7 @@ impl ActiveScript {
         let mut candidates = self.script.faults.iter().zip(&self.faults);
         candidates
             .find(|(fault, count)| {
-                matches!(fault.act, Act::EarlyAnswer { .. }) == early
-                    && self.picks(fault, count, token, connection, random)
+                matches!(fault.act, Act::EarlyAnswer { .. }) == early && self.picks(fault, count, token, place, random)
             })
             .map(|(fault, _)| &fault.act)
     }
@@ -128,16 +134,10 @@ impl ActiveScript {
         window_ms.is_none_or(|window| self.since.elapsed() < Duration::from_millis(window))
     }
 
-    fn picks(
-        &self,
-        fault: &Fault,
-        count: &FaultCount,
-        token: &str,
-        connection: u64,
-        random: &mut fastrand::Rng,
-    ) -> bool {
+    fn picks(&self, fault: &Fault, count: &FaultCount, token: &str, place: Place, random: &mut fastrand::Rng) -> bool {
         fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
-            && fault.connection.is_none_or(|wanted| wanted == connection)
+            && fault.connection.is_none_or(|wanted| wanted == place.connection)
+            && fault.stream.is_none_or(|wanted| wanted == place.stream)
             && self.is_within(fault.for_ms)
             && !(fault.after_ms.is_some() && self.is_within(fault.after_ms))
             && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
