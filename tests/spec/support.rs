@@ -8,6 +8,7 @@ pub mod foreign;
 pub mod forms;
 pub mod hosts;
 pub mod pipes;
+pub mod process;
 pub mod sender;
 pub mod stream;
 pub mod tls_server;
