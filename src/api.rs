@@ -7,6 +7,7 @@ pub mod disconnections;
 pub mod envelope;
 pub mod error;
 pub mod feedback;
+pub mod held;
 pub mod json;
 pub mod limits;
 pub mod metrics;
@@ -73,6 +74,7 @@ pub fn router(api: Arc<Api>, metrics: Arc<Metrics>) -> Router {
         (app.to_owned(), get(apps::show).post(apps::provision).delete(apps::remove)),
         (format!("{app}/notifications"), post(notifications::send)),
         (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
+        (format!("{app}/feedback/held"), get(held::show).post(held::settle)),
         (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
         ("/healthz".to_owned(), get(node::health)),
         ("/metrics".to_owned(), get(node::metrics)),

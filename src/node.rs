@@ -67,7 +67,8 @@ impl Node {
         let store = Arc::new(Sqlite::open(&config.data_dir)?);
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
-        let events = Events::new(store);
+        let events = Events::new(store, &telemetry);
+        events.load().await?;
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple =
             Apple { connect: world.connect, trust, sandbox: config.apple.sandbox, production: config.apple.production };

@@ -10,7 +10,7 @@ use super::query::Query;
 use super::{Api, envelope};
 use crate::credentials::{Material, Secret, import, paths};
 use crate::model::{AppId, AppKey, Environment};
-use crate::registry::{Provision, ProvisionError};
+use crate::registry::{App, Provision, ProvisionError};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::Response;
@@ -29,8 +29,7 @@ pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Fai
     apps.retain(|app| page.after.as_ref().is_none_or(|after| app.key > *after));
     apps.truncate(page.limit);
     let cursor = apps.last().map(|app| app.key.to_string()).or(page.after.map(|key| key.to_string()));
-    let now = api.clock.unix_seconds();
-    let entries: Vec<_> = apps.iter().map(|app| AppObject::new(app, now)).collect();
+    let entries: Vec<_> = apps.iter().map(|app| object(&api, app)).collect();
     Ok(envelope::list(&entries, cursor))
 }
 
@@ -38,7 +37,7 @@ pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Fai
 pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
     Query::read(uri.query(), &[])?;
     let app = api.app(&key)?;
-    Ok(envelope::success(StatusCode::OK, &AppObject::new(&app, api.clock.unix_seconds())))
+    Ok(envelope::success(StatusCode::OK, &object(&api, &app)))
 }
 
 /// `POST /apps/:app_id/:environment`: the same for a new app and one that changes.
@@ -62,7 +61,7 @@ pub async fn provision(
         lanes: asked.lanes,
     };
     let app = api.registry.provision(wanted).await?;
-    Ok(envelope::success(StatusCode::CREATED, &AppObject::new(&app, api.clock.unix_seconds())))
+    Ok(envelope::success(StatusCode::CREATED, &object(&api, &app)))
 }
 
 /// `DELETE /apps/:app_id/:environment`.
@@ -72,8 +71,13 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
         return Err(Failure::UnknownApp { key });
     }
     api.intake.remove(&key);
+    api.events.forget(&key);
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
     Ok(envelope::success(StatusCode::OK, &removed))
+}
+
+fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
+    AppObject::new(app, api.events.held(&app.key), api.clock.unix_seconds())
 }
 
 /// The credential in plain PEM, and the path it was given as.

@@ -19,8 +19,9 @@ use super::job::{Job, Records};
 use super::metrics::{Metrics, Tally};
 use crate::clock::Clock;
 use crate::drain::Drain;
-use crate::events::Events;
-use crate::model::NodeReason;
+use crate::events::guard::Wave;
+use crate::events::{Events, Watch};
+use crate::model::{AppKey, NodeReason};
 use crate::registry::App;
 use pool::Pool;
 use std::pin::Pin;
@@ -52,6 +53,8 @@ pub struct Lane {
     closed: bool,
     work: Work,
     pool: Pool,
+    key: AppKey,
+    watch: Watch,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
 }
@@ -65,6 +68,8 @@ impl Lane {
             inbox,
             closed: false,
             work: Work::new(now, tally),
+            key: app.key.clone(),
+            watch: parts.events.watch(&app.key),
             pool: Pool::new(gateway, app, requests_max),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
@@ -133,23 +138,36 @@ impl Lane {
     fn finish_jobs(&mut self) {
         if !self.work.incidents.is_empty() {
             let disconnections = std::mem::take(&mut self.work.incidents);
-            self.record(Records { disconnections, ..Records::default() }, || ());
+            self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
         for mut job in self.work.take_finished() {
-            if job.records.is_empty() {
+            let wave = self.weigh(&job);
+            if job.records.is_empty() && wave.is_none() {
                 job.reply();
             } else {
-                self.record(std::mem::take(&mut job.records), || job.reply());
+                self.record(std::mem::take(&mut job.records), wave, || job.reply());
             }
         }
     }
 
-    /// Writes what happened, then goes on with `then`.
-    fn record(&self, records: Records, then: impl FnOnce() + Send + 'static) {
-        let events = self.parts.events.clone();
+    /// What the app's guard says to a job's answers.
+    fn weigh(&self, job: &Job) -> Option<Wave> {
+        let mut guard = self.watch.guard();
+        job.show(&mut guard);
+        guard.take_wave()
+    }
+
+    /// Writes what happened, after what it means for the app, then goes on with `then`.
+    fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
+        let (events, app, now) = (self.parts.events.clone(), self.key.clone(), self.work.now.unix);
         self.parts.drain.spawn("record", async move {
+            if let Some(wave) = wave
+                && let Err(error) = events.hold(&app, wave, now).await
+            {
+                tracing::error!(%app, %error, "a wave of bad tokens could not be held back");
+            }
             if let Err(error) = events.record(records.feedback, records.disconnections).await {
-                tracing::error!(%error, "feedback and disconnections could not be written");
+                tracing::error!(%app, %error, "feedback and disconnections could not be written");
             }
             then();
         });

@@ -11,4 +11,5 @@ mod lane_faults;
 mod ledger;
 mod main_path;
 mod reaching_apple;
+mod seeing;
 mod support;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
         environment      TEXT NOT NULL,
@@ -45,7 +46,26 @@ const STEPS: [&str; 1] = ["
         affected              INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX disconnections_of_app ON disconnections (app_id, environment, position);
-"];
+",
+    "
+    -- Apps whose doubtful feedback is held back, and what is held.
+    CREATE TABLE holds (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        since       REAL NOT NULL,
+        why         TEXT NOT NULL,
+        PRIMARY KEY (app_id, environment)
+    ) STRICT;
+    CREATE TABLE held_feedback (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        token       TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        timestamp   REAL NOT NULL,
+        PRIMARY KEY (app_id, environment, token)
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// How long to wait for an operator who has the file open in another tool.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
