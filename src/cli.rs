@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start with.
 
 mod check_config;
+mod key;
 mod serve;
 mod settings;
 mod simulator;
@@ -32,6 +33,7 @@ enum Verb {
     /// Read the configuration as `serve` does and tell everything that is wrong with it.
     #[command(after_help = check_config::EXAMPLES)]
     CheckConfig(check_config::Arguments),
+    Key(key::Arguments),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
@@ -48,6 +50,7 @@ impl Command {
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments),
             Verb::CheckConfig(arguments) => Ok(check_config::run(&arguments)),
+            Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
         };
         done.unwrap_or_else(|error| {

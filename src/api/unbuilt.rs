@@ -15,7 +15,6 @@ pub const PATHS: [(&str, &str); 8] = [
     ("/readyz", "/readyz is not built yet: ask /healthz"),
     ("/openapi.json", "the API description is not built yet"),
     ("/cluster", "clusters are not built yet: this node owns every app"),
-    ("/keys", "API keys are not built yet: listen on 127.0.0.1 only"),
     ("/", "the dashboard is not built yet: GET /apps lists the apps"),
 ];
 

@@ -48,11 +48,10 @@ async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitC
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
     let world = World::real(&config);
     let node = Node::build(config, world).await?;
-    let address = node.address()?;
-    println!("pyapns listens on http://{address}");
+    println!("pyapns listens on {}", node.url());
     if let Some(beside) = &beside {
         beside.provision_demo(&node).await?;
-        beside.introduce(address);
+        beside.introduce(node.url());
     }
     let finished = node.run(async {
         if let Err(error) = stop_signal().await {

@@ -9,8 +9,11 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the REST API listens; port 0 takes a free one [default: 127.0.0.1:8088].
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT | unix:PATH")]
     listen: Option<String>,
+    /// Listen where other machines can reach it, without API keys: something else guards it.
+    #[arg(long)]
+    insecure: bool,
     /// What has to outlive the process is kept here [default: ./pyapns-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -19,11 +22,12 @@ pub struct Settings {
 impl Settings {
     /// Where to read them.
     pub fn origin(&self) -> Origin {
-        let listen = self.listen.clone();
+        let (listen, insecure) = (self.listen.clone(), self.insecure);
         let data_dir = self.data_dir.as_deref().map(|path| path.to_string_lossy().into_owned());
         Origin::new(self.config.clone(), move |variable| {
             let flag = match variable {
                 "PYAPNS_LISTEN" => listen.clone(),
+                "PYAPNS_INSECURE" if insecure => Some("true".to_owned()),
                 "PYAPNS_DATA_DIR" => data_dir.clone(),
                 _ => None,
             };

@@ -9,7 +9,6 @@ use crate::node::Node;
 use crate::registry::Provision;
 use crate::simulator::{LedgerMode, Options, Simulator};
 use anyhow::Context;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -93,12 +92,12 @@ impl Beside {
     }
 
     /// Says what can be tried.
-    pub fn introduce(&self, node: SocketAddr) {
+    pub fn introduce(&self, node: &str) {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         println!("Apple's stand-in listens on {}; its ledger: http://{control}/ledger", self.simulator.address());
         println!(
             "try: curl -d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
-             http://{node}/apps/{DEMO_APP}/sandbox/notifications"
+             {node}/apps/{DEMO_APP}/sandbox/notifications"
         );
     }
 }

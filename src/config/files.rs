@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::reader::Reader;
+use crate::api::server::tls::Tls;
 use crate::apns::trust::Trust;
 use crate::credentials::Keyring;
 use std::path::Path;
@@ -21,5 +22,8 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
     }
     if let Err(error) = Trust::load(config.apple.ca_file.as_deref()) {
         read.fault("apple.ca_file", &error.to_string());
+    }
+    if let Some(Err(error)) = config.tls.clone().map(Tls::load) {
+        read.fault("tls.certificate", &error.to_string());
     }
 }

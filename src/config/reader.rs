@@ -235,6 +235,7 @@ fn text(value: Value) -> Option<String> {
         Value::String(text) => Some(text),
         Value::Integer(number) => Some(number.to_string()),
         Value::Boolean(truth) => Some(truth.to_string()),
+        Value::Datetime(moment) => Some(moment.to_string()),
         _ => None,
     }
 }

@@ -43,6 +43,10 @@ fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     assert_eq!(config.apple.sandbox, ["https://localhost:2197", "https://[::1]:2197"].map(|url| url.parse().unwrap()));
     assert!(config.apple.sandbox.iter().all(|endpoint| !endpoint.is_apple()));
     assert_eq!(config.apple.proxy.unwrap().to_string(), "proxy.example:3128");
+    assert_eq!(config.tls.unwrap().key, PathBuf::from("/etc/pyapns/server.key"));
+    assert_eq!(config.admin_listen.unwrap().to_string(), "127.0.0.1:8089");
+    assert_eq!(config.limits.shared_addresses.len(), 3);
+    assert_eq!((config.api_keys[0].id.as_str(), config.api_keys[0].expires_at), ("shop", Some(1_896_048_000)));
 }
 
 #[test]
@@ -271,6 +275,11 @@ fn an_address_that_others_can_reach_needs_a_word() {
     assert!(refused[0].starts_with("listen in test.toml: other machines can reach"), "{refused:?}");
     assert!(read("listen = '0.0.0.0:8088'\ninsecure = true").is_ok());
     assert!(read("listen = '[::1]:0'").is_ok());
+    assert!(read("listen = 'unix:/run/api.sock'\nsocket_mode = '0600'").is_ok());
+    let key = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = 'send'", "0".repeat(64));
+    assert!(read(&format!("listen = '0.0.0.0:8088'\n{key}")).is_ok());
+    assert!(faults("[admin]\nlisten = '0.0.0.0:1'")[0].starts_with("admin.listen in test.toml: other machines"));
+    assert!(faults("[tls]\nkey = 'x'")[0].starts_with("tls.certificate in test.toml: TLS needs both"));
 }
 
 #[test]
@@ -311,4 +320,31 @@ fn a_proxys_password_is_in_no_fault_and_no_debug_print() {
         let refused = faults(&format!("\n[apple]\nproxy = {bad}"));
         assert!(!refused.is_empty() && !refused.concat().contains("tiger"), "{refused:?}");
     }
+}
+
+#[test]
+fn an_api_key_says_all_that_is_wrong_with_it() {
+    let good = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = ['send', 'apps:read']", "0a".repeat(32));
+    let key = read(&good).unwrap().api_keys.remove(0);
+    assert_eq!((key.apps, key.expires_at), (None, None));
+    let key = read(&format!("{good}\napps = '*'\nexpires = '2030-01-31'")).unwrap().api_keys.remove(0);
+    assert_eq!((key.apps, key.expires_at), (None, Some(1_896_048_000)));
+    let key = read(&format!("{good}\napps = ['b', 'c']\nexpires = 2030-01-31T00:00:59Z")).unwrap().api_keys.remove(0);
+    assert_eq!((key.apps.unwrap().len(), key.expires_at), (2, Some(1_896_048_059)));
+
+    let told = faults(&format!(
+        "{good}\napps = ['*', 'no app']\nexpires = 'soon'\nscope = 1\n{good}\n[[api_keys]]\nid = 'x.y'"
+    ));
+    let places: Vec<_> =
+        told.iter().filter_map(|fault| fault.split_once(" of test.toml").map(|(place, _)| place)).collect();
+    let expected = [
+        "apps in [[api_keys]] 1",
+        "expires in [[api_keys]] 1",
+        "scope in [[api_keys]] 1",
+        "id in [[api_keys]] 2",
+        "id in [[api_keys]] 3",
+        "secret_sha256 in [[api_keys]] 3",
+        "scopes in [[api_keys]] 3",
+    ];
+    assert_eq!(places, expected, "{told:?}");
 }
