@@ -41,9 +41,12 @@ impl Client {
     }
 
     async fn with(limits: Limits) -> Self {
-        let telemetry = telemetry::Metrics::new();
-        let metrics = Arc::new(Metrics::new(&telemetry));
-        let api = Arc::new(api(limits, telemetry).await);
+        Self::of(api(limits, telemetry::Metrics::new()).await)
+    }
+
+    fn of(api: Api) -> Self {
+        let metrics = Arc::new(Metrics::new(&api.telemetry));
+        let api = Arc::new(api);
         let guard = Guard { keys: None, door: Door::Whole, clock: api.clock.clone() };
         Self { router: router(Arc::clone(&api), metrics, guard), api }
     }
@@ -433,10 +436,8 @@ async fn held_feedback_is_shown_and_settled() {
 
 #[tokio::test]
 async fn where_reading_clears_a_get_clears_what_it_returned_and_nothing_else() {
-    let api = Api { compat: Compat { clear_on_read: true }, ..api(Limits::default(), telemetry::Metrics::new()).await };
-    let api = Arc::new(api);
-    let metrics = Arc::new(Metrics::new(&telemetry::Metrics::new()));
-    let client = Client { router: router(Arc::clone(&api), metrics), api };
+    let api = api(Limits::default(), telemetry::Metrics::new()).await;
+    let client = Client::of(Api { compat: Compat { clear_on_read: true }, ..api });
     assert_eq!(client.post(APP, &pem()).await.status, 201);
     let failed = |number| Disconnection { internal_identifier: number, ..disconnection() };
     let events = &client.api.events;
