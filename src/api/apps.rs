@@ -66,6 +66,8 @@ pub async fn provision(
         topic: asked.topic,
         timeout_seconds: asked.timeout_seconds,
         lanes: asked.lanes,
+        entry: None,
+        even_expired: false,
     };
     let app = api.registry.provision(wanted).await?;
     Ok(envelope::success(StatusCode::CREATED, &object(&api, &app)))

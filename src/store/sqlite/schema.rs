@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -46,6 +46,18 @@ const STEPS: [&str; 2] = [
         affected              INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX disconnections_of_app ON disconnections (app_id, environment, position);
+",
+    "
+    -- Who made an app: the fingerprint of an entry of the configuration; NULL = a caller of the API.
+    ALTER TABLE apps ADD COLUMN entry TEXT;
+
+    -- The entries that were carried out, whatever became of their apps since.
+    CREATE TABLE entries (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        PRIMARY KEY (app_id, environment)
+    ) STRICT;
 ",
     "
     -- Apps whose doubtful feedback is held back, and what is held.
