@@ -55,10 +55,13 @@ impl Events {
         }
     }
 
+    fn known(&self, app: &AppKey) -> Option<Watch> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
+    }
+
     /// Since when and why the app's doubtful feedback is held back, if it is.
     pub fn held(&self, app: &AppKey) -> Option<Hold> {
-        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.get(app).and_then(|watch| watch.guard().hold().cloned())
+        self.known(app)?.guard().hold().cloned()
     }
 
     /// The app was removed, and what was held with it.
@@ -69,9 +72,11 @@ impl Events {
         }
     }
 
-    /// Holds back the app's doubtful feedback from `since` (UNIX seconds) on, because of what its guard saw.
+    /// Holds back the app's doubtful feedback from `since` (UNIX seconds) on, because of what its guard saw. Of an app
+    /// that was removed nothing is held.
     pub async fn hold(&self, app: &AppKey, wave: Wave, since: f64) -> Result<(), StoreError> {
-        let (watch, hold) = (self.watch(app), Hold { since, why: wave.sentence() });
+        let Some(watch) = self.known(app) else { return Ok(()) };
+        let hold = Hold { since, why: wave.sentence() };
         let held = self.store.hold(app.clone(), hold.clone()).await;
         watch.guard().written(held.is_ok().then(|| hold.clone()));
         self.metrics.feedback_held.inc_by(held?);
@@ -191,6 +196,7 @@ mod tests {
             timestamp: 1.0,
         };
         events.record(vec![dead("aa")], vec![]).await.unwrap();
+        events.watch(&app);
         events.hold(&app, Wave { suspects: 51, answers: 60 }, 2.0).await.unwrap();
         events.record(vec![dead("bb")], vec![]).await.unwrap();
 

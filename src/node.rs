@@ -125,6 +125,9 @@ impl Node {
     /// Follows the configuration from where it came, on SIGHUP and when it changes. `config` is what the node was built
     /// with, `logging` what its level is for.
     pub fn following(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
+        if let Some(logging) = &logging {
+            self.api.telemetry.add(logging.dropped().clone());
+        }
         Ok(Self { reload: Some(Reload::new(origin, config, logging)?), ..self })
     }
 

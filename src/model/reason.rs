@@ -69,6 +69,8 @@ reasons! {
         DeadlinePassed = "deadline_passed",
         CannotConnect = "cannot_connect",
         ConnectionLost = "connection_lost",
+        ConnectionSilent = "connection_silent",
+        ProtocolError = "protocol_error",
         StreamReset = "stream_reset",
         StreamRefused = "stream_refused",
         GoneAway = "gone_away",
