@@ -405,6 +405,7 @@ async fn held_feedback_is_shown_and_settled() {
     for (action, left) in [("release", 2), ("drop", 0)] {
         let wave = crate::events::guard::Wave { suspects: 60, answers: 100 };
         events.record(vec![bad("aa")], vec![]).await.unwrap();
+        events.watch(&bad("").app);
         events.hold(&bad("").app, wave, 7.5).await.unwrap();
         events.record(vec![bad("bb")], vec![]).await.unwrap();
         assert_eq!(client.get(&format!("{APP}/feedback")).await.body["response"], json!([]), "{action}");
