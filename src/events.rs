@@ -4,6 +4,7 @@ pub mod disconnection;
 pub mod feedback;
 pub mod guard;
 pub mod metrics;
+pub mod unwritten;
 
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Settlement};
 use crate::store::{self, Counts, Cursor, Page, StoreError};
@@ -12,12 +13,14 @@ use guard::{Guard, Wave};
 use metrics::Metrics;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use unwritten::Unwritten;
 
 /// Records events and gives them back. Clones are handles to the same lists.
 #[derive(Clone)]
 pub struct Events {
     store: Arc<dyn store::Events>,
     metrics: Metrics,
+    unwritten: Unwritten,
     watches: Arc<Mutex<HashMap<AppKey, Watch>>>,
 }
 
@@ -34,7 +37,9 @@ impl Watch {
 impl Events {
     /// What is held back is not known yet: see [`Self::load`].
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
-        Self { store, metrics: Metrics::new(node), watches: Arc::default() }
+        let unwritten = Unwritten::default();
+        node.add(unwritten.gauge().clone());
+        Self { store, metrics: Metrics::new(node), unwritten, watches: Arc::default() }
     }
 
     /// Reads which apps' feedback is held back; before anything is sent.
@@ -109,18 +114,11 @@ impl Events {
         }
         let disconnections = disconnection::fold_incidents(disconnections);
         let (dead, failed) = (feedback.len() as u64, disconnections.len() as u64);
-        match self.store.record(feedback, disconnections).await {
-            Ok(held) => {
-                self.metrics.feedback_held.inc_by(held);
-                self.metrics.feedback_written.inc_by(dead.saturating_sub(held));
-                self.metrics.disconnections_written.inc_by(failed);
-                Ok(())
-            }
-            Err(error) => {
-                self.metrics.lost.inc_by(dead + failed);
-                Err(error)
-            }
-        }
+        let held = self.store.record(feedback, disconnections).await?;
+        self.metrics.feedback_held.inc_by(held);
+        self.metrics.feedback_written.inc_by(dead.saturating_sub(held));
+        self.metrics.disconnections_written.inc_by(failed);
+        Ok(())
     }
 
     /// At most `limit` dead tokens behind the cursor.

@@ -164,19 +164,24 @@ impl Lane {
         guard.take_wave()
     }
 
-    /// Writes what happened, after what it means for the app, then goes on with `then`.
+    /// Writes what happened, after what it means for the app, then goes on with `then`. What a caller is told is true
+    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is written
+    /// later.
     fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
-        let (events, app, now) = (self.parts.events.clone(), self.key.clone(), self.work.now.unix);
+        let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
+        let (app, now) = (self.key.clone(), self.work.now.unix);
+        let Records { feedback, disconnections } = records;
         self.parts.drain.spawn("record", async move {
             if let Some(wave) = wave
                 && let Err(error) = events.hold(&app, wave, now).await
             {
                 tracing::error!(%app, %error, "a wave of bad tokens could not be held back");
             }
-            if let Err(error) = events.record(records.feedback, records.disconnections).await {
-                tracing::error!(%app, %error, "feedback and disconnections could not be written");
-            }
+            let written = events.record(feedback.clone(), disconnections.clone()).await;
             then();
+            if let Err(error) = written {
+                events.write_later(feedback, disconnections, error, &drain).await;
+            }
         });
     }
 
