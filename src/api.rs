@@ -8,6 +8,7 @@ pub mod disconnections;
 pub mod envelope;
 pub mod error;
 pub mod feedback;
+pub mod held;
 pub mod json;
 pub mod limits;
 pub mod metrics;
@@ -75,6 +76,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
         (app.to_owned(), get(apps::show).post(apps::provision).delete(apps::remove)),
         (format!("{app}/notifications"), post(notifications::send)),
         (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
+        (format!("{app}/feedback/held"), get(held::show).post(held::settle)),
         (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
         ("/healthz".to_owned(), get(node::health)),
         ("/readyz".to_owned(), get(node::ready)),

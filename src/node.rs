@@ -88,8 +88,8 @@ impl Node {
         let store = Arc::new(Sqlite::open(&config.data_dir)?);
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
-        let events = Events::new(store);
-        telemetry.add(events.unwritten().gauge().clone());
+        let events = Events::new(store, &telemetry);
+        events.load().await?;
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple = Apple {
             connect: world.connect,
@@ -138,6 +138,9 @@ impl Node {
     /// Follows the configuration from where it came, on SIGHUP and when it changes. `config` is what the node was built
     /// with, `logging` what its level is for.
     pub fn following(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
+        if let Some(logging) = &logging {
+            self.api.telemetry.add(logging.dropped().clone());
+        }
         Ok(Self { reload: Some(Reload::new(origin, config, logging)?), ..self })
     }
 

@@ -11,7 +11,7 @@ pub use error::StoreError;
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 
-use crate::model::{AppKey, Disconnection, Feedback};
+use crate::model::{AppKey, AppleReason, Disconnection, Feedback, Hold, Settlement};
 use std::fmt;
 use std::pin::Pin;
 use zeroize::Zeroizing;
@@ -56,8 +56,20 @@ pub trait Apps: Send + Sync {
 pub trait Events: Send + Sync {
     /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
-    /// newest [`DISCONNECTIONS_MAX`] per app are kept.
-    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()>;
+    /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that [`is_doubtful`] is held back while its app has a
+    /// hold; how many entries that were is returned.
+    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64>;
+
+    /// Holds back the app's doubtful feedback from now on, and what of it waits to be acknowledged: how many entries
+    /// that were. A hold that stands already stays as it is.
+    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64>;
+
+    /// The holds of all apps.
+    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>>;
+
+    /// Ends the app's hold, if it has one: how many entries were held. What is released takes a new position, and does
+    /// not replace what is newer.
+    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64>;
 
     /// At most `limit` entries behind the cursor, oldest position first.
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>>;
@@ -134,12 +146,21 @@ impl<T> Page<T> {
     }
 }
 
-/// How many entries wait to be acknowledged.
+/// How many entries wait to be acknowledged, and how many are held back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub feedback: u64,
+    pub held: u64,
     pub disconnections: u64,
 }
+
+/// Whether an entry may stem from a wrong environment or topic, and not from a dead token.
+fn is_doubtful(entry: &Feedback) -> bool {
+    entry.reason == DOUBTFUL
+}
+
+/// The reason of doubtful feedback.
+const DOUBTFUL: &str = AppleReason::BadDeviceToken.as_str();
 
 #[cfg(test)]
 mod tests {

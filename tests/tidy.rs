@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "delivery/lane/throttle.rs",
     "delivery/verdict.rs",
     "events/disconnection.rs",
+    "events/guard.rs",
 ];
 
 /// What has no place in a pure file.

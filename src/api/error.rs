@@ -70,6 +70,8 @@ pub enum Failure {
     Refused(#[from] Refused),
 
     #[error(transparent)]
+    Object(#[from] ObjectFault),
+    #[error(transparent)]
     Provisioning(#[from] ProvisioningFault),
     #[error(transparent)]
     Path(#[from] PathError),
@@ -114,6 +116,7 @@ impl Failure {
             Self::Refused(Refused::NodeOverloaded { .. }) => (S::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Refused(Refused::ShuttingDown) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
 
+            Self::Object(fault) => Self::object_row(fault),
             Self::Provisioning(fault) => Self::provisioning_row(fault),
             Self::Path(error) => (S::BAD_REQUEST, error.reason()),
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
@@ -132,16 +135,21 @@ impl Failure {
         }
     }
 
+    fn object_row(fault: &ObjectFault) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match fault {
+            ObjectFault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
+            ObjectFault::NotAnObject => (S::BAD_REQUEST, "not_an_object"),
+            ObjectFault::Repeated { .. } => (S::BAD_REQUEST, "repeated_field"),
+            ObjectFault::Unknown { .. } => (S::BAD_REQUEST, "unknown_field"),
+            ObjectFault::WrongType { .. } => (S::BAD_REQUEST, "wrong_type"),
+        }
+    }
+
     fn provisioning_row(fault: &ProvisioningFault) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match fault {
-            ProvisioningFault::Object(fault) => match fault {
-                ObjectFault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
-                ObjectFault::NotAnObject => (S::BAD_REQUEST, "not_an_object"),
-                ObjectFault::Repeated { .. } => (S::BAD_REQUEST, "repeated_field"),
-                ObjectFault::Unknown { .. } => (S::BAD_REQUEST, "unknown_field"),
-                ObjectFault::WrongType { .. } => (S::BAD_REQUEST, "wrong_type"),
-            },
+            ProvisioningFault::Object(fault) => Self::object_row(fault),
             ProvisioningFault::NoCredential | ProvisioningFault::KeyIncomplete { .. } => {
                 (S::BAD_REQUEST, "credential_missing")
             }
@@ -180,6 +188,7 @@ impl Failure {
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
             Self::UnknownApp { key } => json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()}),
             Self::Notifications(Fault::Malformed(malformed))
+            | Self::Object(ObjectFault::Malformed(malformed))
             | Self::Provisioning(ProvisioningFault::Object(ObjectFault::Malformed(malformed))) => {
                 match malformed.place() {
                     Some((line, column)) => json!({"line": line, "column": column}),
@@ -200,7 +209,7 @@ impl Failure {
                 }
                 args
             }
-            Self::Provisioning(ProvisioningFault::Object(fault)) => match fault.field() {
+            Self::Object(fault) | Self::Provisioning(ProvisioningFault::Object(fault)) => match fault.field() {
                 Some(field) => json!({"field": field}),
                 None => json!({}),
             },

@@ -7,7 +7,7 @@ use super::{Api, envelope};
 use crate::model::Feedback;
 use crate::store::Cursor;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
@@ -36,11 +36,19 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// `GET`: reading clears nothing.
-pub async fn list(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+/// `GET`: reading clears nothing, unless clients of v0.5 are to be served.
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    AppPath(key): AppPath,
+    method: Method,
+    uri: Uri,
+) -> Result<Response, Failure> {
     let asked = Asked::read(uri.query(), Cursor::parse)?;
     api.app(&key)?;
     let page = api.events.feedback(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await?;
+    if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
+        api.events.acknowledge_feedback(&key, page.cursor).await?;
+    }
     let entries: Vec<_> = page.entries.iter().map(Entry::new).collect();
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }

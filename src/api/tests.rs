@@ -41,9 +41,12 @@ impl Client {
     }
 
     async fn with(limits: Limits) -> Self {
-        let telemetry = telemetry::Metrics::new();
-        let metrics = Arc::new(Metrics::new(&telemetry));
-        let api = Arc::new(api(limits, telemetry).await);
+        Self::of(api(limits, telemetry::Metrics::new()).await)
+    }
+
+    fn of(api: Api) -> Self {
+        let metrics = Arc::new(Metrics::new(&api.telemetry));
+        let api = Arc::new(api);
         let guard = Guard { keys: None, door: Door::Whole, clock: api.clock.clone() };
         Self { router: router(Arc::clone(&api), metrics, guard), api }
     }
@@ -87,7 +90,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     let registry = Registry::load(store.clone(), Keyring::of([[7; 32]]), clock.clone(), Drain::new())
         .await
         .expect("an empty store");
-    let events = Events::new(store);
+    let events = Events::new(store, &telemetry);
     Api {
         registry,
         intake: Arc::new(intake(&events, &telemetry)),
@@ -160,6 +163,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
     let expected = json!({
         "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
         "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok", "last_error": null,
+        "feedback_held": null,
         "credential": {
             "kind": "certificate", "fingerprint": fingerprint, "topics": ["com.example.app"], "team_id": "TEAM123456",
             "key_id": null, "expires_at": testing::EXPIRES_AT, "days_left": 1081,
@@ -346,7 +350,7 @@ async fn what_is_not_built_is_a_501_and_what_is_unknown_a_400() {
         assert_eq!(error(&client.send(request).await), (501, "not_built"), "{name}");
     }
     assert_eq!(error(&client.post(&format!("{path}?wait=false"), "[]").await), (501, "not_built"));
-    for below in ["channels", "broadcasts", "notifications/17", "feedback/held"] {
+    for below in ["channels", "broadcasts", "notifications/17"] {
         assert_eq!(error(&client.get(&format!("{APP}/{below}")).await), (501, "not_built"), "{below}");
     }
     for query in ["timeot=5", "timeout=0", "timeout=301", "timeout=5&timeout=6", "retry_unknown=1", "wait=1"] {
@@ -387,12 +391,76 @@ async fn feedback_is_read_without_harm_and_cleared_up_to_what_was_read() {
     assert_eq!(client.get(&path).await.body["response"], json!([entry("cc")]));
 }
 
+fn bad(token: &str) -> Feedback {
+    let app = AppKey::new(AppId::new("com.example.app").unwrap(), Environment::Sandbox);
+    Feedback { app, token: token.to_owned(), reason: "BadDeviceToken".to_owned(), timestamp: 1.5 }
+}
+
 #[tokio::test]
-async fn disconnections_carry_the_offending_notification_as_an_object() {
+async fn held_feedback_is_shown_and_settled() {
     let client = Client::provisioned().await;
-    let key = AppKey::new(AppId::new("com.example.app").unwrap(), Environment::Sandbox);
-    let event = Disconnection {
-        app: key,
+    let path = format!("{APP}/feedback/held");
+    let nothing = json!({"type": "held_feedback", "count": 0, "since": null, "why": null});
+    assert_eq!(client.get(&path).await.body["response"], nothing);
+    let events = &client.api.events;
+    for (action, left) in [("release", 2), ("drop", 0)] {
+        let wave = crate::events::guard::Wave { suspects: 60, answers: 100 };
+        events.record(vec![bad("aa")], vec![]).await.unwrap();
+        events.watch(&bad("").app);
+        events.hold(&bad("").app, wave, 7.5).await.unwrap();
+        events.record(vec![bad("bb")], vec![]).await.unwrap();
+        assert_eq!(client.get(&format!("{APP}/feedback")).await.body["response"], json!([]), "{action}");
+        let shown = client.get(&path).await.body["response"].clone();
+        assert_eq!((&shown["count"], &shown["since"]), (&json!(2), &json!(7.5)));
+        assert_eq!(client.get(APP).await.body["response"]["feedback_held"], json!({"since": 7.5, "why": shown["why"]}));
+        let settled = client.post(&path, &json!({"action": action}).to_string()).await.body["response"].clone();
+        assert_eq!(settled, json!({"type": "settlement", "action": action, "count": 2}));
+        assert_eq!(client.get(&path).await.body["response"], nothing);
+        assert_eq!(client.get(APP).await.body["response"]["feedback_held"], Value::Null);
+        let feedback = client.get(&format!("{APP}/feedback")).await;
+        assert_eq!(feedback.body["response"].as_array().map(Vec::len), Some(left), "{action}");
+        let through = feedback.body["cursor"].as_str().expect("a cursor");
+        assert_eq!(client.delete(&format!("{APP}/feedback?through={through}")).await.status, 200);
+    }
+    for (body, reason) in [
+        ("", "malformed_json"),
+        ("{}", "wrong_type"),
+        (r#"{"action":"keep"}"#, "wrong_type"),
+        (r#"{"do":1}"#, "unknown_field"),
+    ] {
+        assert_eq!(error(&client.post(&path, body).await), (400, reason), "{body}");
+    }
+    assert_eq!(
+        error(&client.post("/apps/x/sandbox/feedback/held", r#"{"action":"drop"}"#).await),
+        (404, "unknown_app")
+    );
+}
+
+#[tokio::test]
+async fn where_reading_clears_a_get_clears_what_it_returned_and_nothing_else() {
+    let api = api(Limits::default(), telemetry::Metrics::new()).await;
+    let client = Client::of(Api { compat: Compat { clear_on_read: true }, ..api });
+    assert_eq!(client.post(APP, &pem()).await.status, 201);
+    let failed = |number| Disconnection { internal_identifier: number, ..disconnection() };
+    let events = &client.api.events;
+    events.record(vec![bad("aa"), bad("bb"), bad("cc")], vec![failed(1), failed(2), failed(3)]).await.unwrap();
+    for (list, field, expected) in
+        [("feedback", "token", json!(["aa", "bb", "cc"])), ("disconnections", "internal_identifier", json!([1, 2, 3]))]
+    {
+        let read = async |query: &str| -> Vec<Value> {
+            let answer = client.get(&format!("{APP}/{list}{query}")).await;
+            answer.body["response"].as_array().expect("a list").iter().map(|entry| entry[field].clone()).collect()
+        };
+        assert_eq!(client.call(Method::HEAD, &format!("{APP}/{list}"), "").await.status, 200);
+        assert_eq!(json!(read("?limit=2").await), json!(expected.as_array().expect("a list")[..2]), "{list}");
+        assert_eq!(json!(read("").await), json!(expected.as_array().expect("a list")[2..]), "{list}");
+        assert!(read("").await.is_empty(), "{list}");
+    }
+}
+
+fn disconnection() -> Disconnection {
+    Disconnection {
+        app: bad("").app,
         code: 8,
         internal_identifier: 7,
         offending_notification: Some(r#"{"type":"notification","identifier":"x"}"#.to_owned()),
@@ -402,8 +470,13 @@ async fn disconnections_carry_the_offending_notification_as_an_object() {
         status: Some(400),
         apns_id: None,
         affected: 1,
-    };
-    client.api.events.record(Vec::new(), vec![event]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn disconnections_carry_the_offending_notification_as_an_object() {
+    let client = Client::provisioned().await;
+    client.api.events.record(Vec::new(), vec![disconnection()]).await.unwrap();
     let path = format!("{APP}/disconnections");
     let listed = client.get(&path).await.body;
     let expected = json!({

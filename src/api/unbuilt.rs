@@ -10,7 +10,6 @@ pub const PATHS: [(&str, &str); 7] = [
         "/apps/{app_id}/{environment}/notifications/{id}",
         "looking a notification up is not built yet: keep the outcome that the POST answers with",
     ),
-    ("/apps/{app_id}/{environment}/feedback/held", "settling held feedback is not built yet"),
     ("/apps/{app_id}/{environment}/channels", "Apple's broadcast channels are not built yet"),
     ("/apps/{app_id}/{environment}/broadcasts", "broadcast push is not built yet"),
     ("/openapi.json", "the API description is not built yet"),

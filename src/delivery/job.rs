@@ -2,6 +2,7 @@
 
 use super::admission::Held;
 use super::intake::Sent;
+use crate::events::guard::{Guard, is_suspect};
 use crate::events::{disconnection, feedback};
 use crate::model::{Batch, Disconnection, Feedback, Notification, Outcome, OutcomeKind, Reason};
 use crate::registry::App;
@@ -56,6 +57,10 @@ pub struct Job {
     next: u32,
     outcomes: Vec<Option<Outcome>>,
     unsettled: usize,
+    /// Items that ended without an answer of Apple's.
+    unanswered: u32,
+    /// Items whose answer the guard wants to know of.
+    suspects: u32,
     /// Apple's last "not now" for items that wait to be sent again.
     said: HashMap<u32, (u16, Option<Reason>)>,
     /// Items sent again though Apple may have got them before.
@@ -83,6 +88,8 @@ impl Job {
             next: 0,
             outcomes: vec![None; count],
             unsettled: count,
+            unanswered: 0,
+            suspects: 0,
             said: HashMap::new(),
             risked: HashSet::new(),
             reply,
@@ -134,6 +141,8 @@ impl Job {
         if outcome.kind == OutcomeKind::Accepted {
             return true;
         }
+        self.unanswered += u32::from(outcome.status.is_none());
+        self.suspects += u32::from(is_suspect(outcome));
         let (app, batch, notification) = (&self.app.key, &self.batch, &self.batch.items()[item as usize]);
         if let Some(DeadSince(since)) = dead {
             let token = batch.text(notification.token);
@@ -143,6 +152,15 @@ impl Job {
         let failed = disconnection::of_notification(app, identifier, batch, notification, outcome);
         self.records.disconnections.extend(failed);
         true
+    }
+
+    /// Shows Apple's answers to the app's guard, in request order.
+    pub fn show(&self, guard: &mut Guard) {
+        if self.suspects == 0 {
+            return guard.answered(false, self.outcomes.len() as u32 - self.unanswered);
+        }
+        let answers = self.outcomes.iter().flatten().filter(|outcome| outcome.status.is_some());
+        answers.for_each(|outcome| guard.answered(is_suspect(outcome), 1));
     }
 
     pub fn is_finished(&self) -> bool {

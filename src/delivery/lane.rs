@@ -19,8 +19,9 @@ use super::job::{Job, Records};
 use super::metrics::{Metrics, Tally};
 use crate::clock::Clock;
 use crate::drain::Drain;
-use crate::events::Events;
-use crate::model::NodeReason;
+use crate::events::guard::Wave;
+use crate::events::{Events, Watch};
+use crate::model::{AppKey, NodeReason};
 use crate::registry::App;
 use pool::Pool;
 use std::pin::Pin;
@@ -53,6 +54,8 @@ pub struct Lane {
     closed: bool,
     work: Work,
     pool: Pool,
+    key: AppKey,
+    watch: Watch,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
     /// `None` once there is no time to finish things.
@@ -68,6 +71,8 @@ impl Lane {
             inbox,
             closed: false,
             work: Work::new(now, tally),
+            key: app.key.clone(),
+            watch: parts.events.watch(&app.key),
             pool: Pool::new(gateway, app, requests_max),
             hurried: Some(Box::pin(parts.drain.hurried())),
             parts,
@@ -140,23 +145,38 @@ impl Lane {
     fn finish_jobs(&mut self) {
         if !self.work.incidents.is_empty() {
             let disconnections = std::mem::take(&mut self.work.incidents);
-            self.record(Records { disconnections, ..Records::default() }, || ());
+            self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
         for mut job in self.work.take_finished() {
-            if job.records.is_empty() {
+            let wave = self.weigh(&job);
+            if job.records.is_empty() && wave.is_none() {
                 job.reply();
             } else {
-                self.record(std::mem::take(&mut job.records), || job.reply());
+                self.record(std::mem::take(&mut job.records), wave, || job.reply());
             }
         }
     }
 
-    /// Writes what happened, then goes on with `then`. What a caller is told is true whether it could be written or not, so
-    /// that a store that fails keeps no answer back: what it did not take is written later.
-    fn record(&self, records: Records, then: impl FnOnce() + Send + 'static) {
+    /// What the app's guard says to a job's answers.
+    fn weigh(&self, job: &Job) -> Option<Wave> {
+        let mut guard = self.watch.guard();
+        job.show(&mut guard);
+        guard.take_wave()
+    }
+
+    /// Writes what happened, after what it means for the app, then goes on with `then`. What a caller is told is true
+    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is written
+    /// later.
+    fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
+        let (app, now) = (self.key.clone(), self.work.now.unix);
         let Records { feedback, disconnections } = records;
         self.parts.drain.spawn("record", async move {
+            if let Some(wave) = wave
+                && let Err(error) = events.hold(&app, wave, now).await
+            {
+                tracing::error!(%app, %error, "a wave of bad tokens could not be held back");
+            }
             let written = events.record(feedback.clone(), disconnections.clone()).await;
             then();
             if let Err(error) = written {

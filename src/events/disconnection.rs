@@ -174,6 +174,8 @@ fn ours(reason: NodeReason) -> Entry {
         // Whatever was to be sent.
         NodeReason::GoneAway | NodeReason::ShuttingDown => Entry::Incident(SHUTDOWN),
         NodeReason::CannotConnect
+        | NodeReason::ConnectionSilent
+        | NodeReason::ProtocolError
         | NodeReason::CredentialError
         | NodeReason::BreakerOpen
         | NodeReason::AppRemoved

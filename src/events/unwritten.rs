@@ -62,7 +62,7 @@ impl Events {
         let entries = feedback.len() + disconnections.len();
         let Some(_room) = self.unwritten.take(entries) else {
             tracing::error!(%error, entries, "feedback and disconnections are lost: too many wait for the store already");
-            return;
+            return self.metrics.lost.inc_by(entries as u64);
         };
         tracing::error!(%error, entries, "feedback and disconnections wait in memory until the store can be written");
         let mut pause = FIRST_PAUSE;
@@ -75,7 +75,8 @@ impl Events {
             match self.record(feedback.clone(), disconnections.clone()).await {
                 Ok(()) => return tracing::info!(entries, "what waited for the store is written"),
                 Err(error) if last => {
-                    return tracing::error!(%error, entries, "feedback and disconnections are lost: the node ends");
+                    tracing::error!(%error, entries, "feedback and disconnections are lost: the node ends");
+                    return self.metrics.lost.inc_by(entries as u64);
                 }
                 Err(_) => pause = (2 * pause).min(LONGEST_PAUSE),
             }

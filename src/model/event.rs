@@ -14,6 +14,24 @@ pub struct Feedback {
     pub timestamp: f64,
 }
 
+/// That an app's entries for `BadDeviceToken` are held back, until somebody says what is to become of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    /// UNIX seconds.
+    pub since: f64,
+    /// A sentence.
+    pub why: String,
+}
+
+/// What becomes of feedback that was held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It is feedback like any other from now on.
+    Release,
+    /// It is forgotten.
+    Drop,
+}
+
 /// An entry of the disconnection log: a notification that failed for good, or a connection that ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disconnection {

@@ -11,7 +11,7 @@ macro_rules! reasons {
         impl $name {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
@@ -69,6 +69,8 @@ reasons! {
         DeadlinePassed = "deadline_passed",
         CannotConnect = "cannot_connect",
         ConnectionLost = "connection_lost",
+        ConnectionSilent = "connection_silent",
+        ProtocolError = "protocol_error",
         StreamReset = "stream_reset",
         StreamRefused = "stream_refused",
         GoneAway = "gone_away",

@@ -42,6 +42,11 @@ macro_rules! kept_by {
             a_position_is_never_given_twice,
             the_newest_five_thousand_disconnections_are_kept,
             a_disconnection_comes_back_whole,
+            what_is_held_is_no_feedback_until_it_is_released,
+            what_is_dropped_does_not_come_back,
+            a_hold_takes_what_waits_and_leaves_definite_entries_and_other_apps_alone,
+            what_is_released_is_new_to_readers_and_replaces_nothing_newer,
+            holds_are_listed_and_the_first_one_stands,
         }
     };
     ($opened:expr; $($sentence:ident,)*) => {
@@ -158,7 +163,7 @@ pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: 
     assert!(!store.delete(shop()).await.unwrap());
     assert_eq!(store.get(shop()).await.unwrap(), None);
     assert_eq!(store.counts(shop()).await.unwrap(), Counts::default());
-    assert_eq!(store.counts(other).await.unwrap(), Counts { feedback: 1, disconnections: 1 });
+    assert_eq!(store.counts(other).await.unwrap(), Counts { feedback: 1, held: 0, disconnections: 1 });
 }
 
 pub(super) async fn an_entry_outlives_what_happens_to_its_app(store: &dyn Store) {
@@ -238,8 +243,8 @@ pub(super) async fn an_acknowledgement_touches_one_list_of_one_app(store: &dyn S
     assert_eq!(store.acknowledge_disconnections(shop(), all).await.unwrap(), 1);
     assert_eq!(store.acknowledge_disconnections(shop(), all).await.unwrap(), 0);
     assert_eq!(store.acknowledge_feedback(chat(), all).await.unwrap(), 1);
-    assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 1, disconnections: 0 });
-    assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 0, disconnections: 1 });
+    assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 1, held: 0, disconnections: 0 });
+    assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 0, held: 0, disconnections: 1 });
 }
 
 pub(super) async fn a_position_is_never_given_twice(store: &dyn Store) {
@@ -278,4 +283,73 @@ pub(super) async fn a_disconnection_comes_back_whole(store: &dyn Store) {
     let entries = vec![failure(shop(), 7), bare];
     store.record(vec![], entries.clone()).await.unwrap();
     assert_eq!(store.disconnections(shop(), Cursor::START, 10).await.unwrap().entries, entries);
+}
+
+fn bad(app: AppKey, token: &str, timestamp: f64) -> Feedback {
+    Feedback { reason: "BadDeviceToken".to_owned(), ..dead(app, token, timestamp) }
+}
+
+fn hold(since: f64) -> Hold {
+    Hold { since, why: "a wave".to_owned() }
+}
+
+pub(super) async fn what_is_held_is_no_feedback_until_it_is_released(store: &dyn Store) {
+    assert_eq!(store.hold(shop(), hold(1.0)).await.unwrap(), 0);
+    let entries = vec![bad(shop(), "aa", 1.0), dead(shop(), "bb", 1.0), bad(shop(), "cc", 1.0)];
+    assert_eq!(store.record(entries, vec![failure(shop(), 1)]).await.unwrap(), 2);
+    assert_eq!(store.record(vec![bad(shop(), "aa", 2.0)], vec![]).await.unwrap(), 1);
+    assert_eq!(tokens(store, shop()).await, ["bb"]);
+    assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 1, held: 2, disconnections: 1 });
+
+    assert_eq!(store.settle(shop(), Settlement::Release).await.unwrap(), 2);
+    assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 3, held: 0, disconnections: 1 });
+    let page = store.feedback(shop(), Cursor::START, 10).await.unwrap();
+    assert!(page.entries.contains(&bad(shop(), "aa", 2.0)), "of a token the newest");
+    assert_eq!(store.record(vec![bad(shop(), "dd", 1.0)], vec![]).await.unwrap(), 0, "the hold has ended");
+    assert_eq!(store.settle(shop(), Settlement::Release).await.unwrap(), 0);
+}
+
+pub(super) async fn what_is_dropped_does_not_come_back(store: &dyn Store) {
+    store.hold(shop(), hold(1.0)).await.unwrap();
+    store.record(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    assert_eq!(store.settle(shop(), Settlement::Drop).await.unwrap(), 1);
+    assert_eq!(store.counts(shop()).await.unwrap(), Counts::default());
+    assert_eq!(store.holds().await.unwrap(), []);
+    store.record(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    assert_eq!(tokens(store, shop()).await, ["aa"]);
+}
+
+pub(super) async fn a_hold_takes_what_waits_and_leaves_definite_entries_and_other_apps_alone(store: &dyn Store) {
+    for key in [shop(), chat()] {
+        let entries = vec![bad(key.clone(), "aa", 1.0), dead(key.clone(), "bb", 1.0)];
+        store.record(entries, vec![]).await.unwrap();
+    }
+    assert_eq!(store.hold(shop(), hold(1.0)).await.unwrap(), 1);
+    assert_eq!(tokens(store, shop()).await, ["bb"]);
+    assert_eq!(tokens(store, chat()).await, ["aa", "bb"]);
+    assert_eq!(store.record(vec![bad(chat(), "cc", 1.0)], vec![]).await.unwrap(), 0);
+    assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 3, held: 0, disconnections: 0 });
+}
+
+pub(super) async fn what_is_released_is_new_to_readers_and_replaces_nothing_newer(store: &dyn Store) {
+    store.hold(shop(), hold(1.0)).await.unwrap();
+    store.record(vec![bad(shop(), "aa", 1.0), bad(shop(), "bb", 3.0)], vec![]).await.unwrap();
+    store.record(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 2.0)], vec![]).await.unwrap();
+    let read = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
+    assert_eq!(store.settle(shop(), Settlement::Release).await.unwrap(), 2);
+    let fresh = store.feedback(shop(), read, 10).await.unwrap().entries;
+    assert_eq!(fresh, [bad(shop(), "bb", 3.0)]);
+    let all = store.feedback(shop(), Cursor::START, 10).await.unwrap().entries;
+    assert_eq!(all, [dead(shop(), "aa", 2.0), bad(shop(), "bb", 3.0)]);
+}
+
+pub(super) async fn holds_are_listed_and_the_first_one_stands(store: &dyn Store) {
+    store.put(app(shop())).await.unwrap();
+    store.hold(shop(), hold(1.5)).await.unwrap();
+    store.hold(shop(), hold(2.0)).await.unwrap();
+    store.record(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    assert_eq!(store.holds().await.unwrap(), [(shop(), hold(1.5))]);
+    store.delete(shop()).await.unwrap();
+    assert_eq!(store.holds().await.unwrap(), []);
+    assert_eq!(store.counts(shop()).await.unwrap().held, 0);
 }

@@ -1,7 +1,7 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
-use super::{AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Page, Pending, StoreError};
-use crate::model::{AppKey, Disconnection, Feedback};
+use super::{AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Page, Pending, StoreError, is_doubtful};
+use crate::model::{AppKey, Disconnection, Feedback, Hold, Settlement};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,9 @@ struct State {
 struct AppEvents {
     feedback: BTreeMap<Cursor, Feedback>,
     position_of_token: HashMap<String, Cursor>,
+    hold: Option<Hold>,
+    /// By token.
+    held: BTreeMap<String, Feedback>,
     disconnections: BTreeMap<Cursor, Disconnection>,
 }
 
@@ -85,11 +88,18 @@ impl Apps for Memory {
 }
 
 impl Events for Memory {
-    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()> {
+    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64> {
         let mut state = self.state();
+        let mut held = 0;
         for entry in feedback {
             let position = state.next_position();
-            state.of(&entry.app).keep_newest(position, entry);
+            let events = state.of(&entry.app);
+            if events.hold.is_some() && is_doubtful(&entry) {
+                events.hold_back(entry);
+                held += 1;
+            } else {
+                events.keep_newest(position, entry);
+            }
         }
         for entry in disconnections {
             let position = state.next_position();
@@ -99,7 +109,40 @@ impl Events for Memory {
                 log.pop_first();
             }
         }
-        ready(())
+        ready(held)
+    }
+
+    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {
+        let mut state = self.state();
+        let events = state.of(&app);
+        events.hold.get_or_insert(hold);
+        let doubtful: Vec<_> = events.feedback.extract_if(.., |_, entry| is_doubtful(entry)).collect();
+        let held = doubtful.len() as u64;
+        for (_, entry) in doubtful {
+            events.position_of_token.remove(&entry.token);
+            events.hold_back(entry);
+        }
+        ready(held)
+    }
+
+    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>> {
+        let state = self.state();
+        let holds = state.events.iter().filter_map(|(app, events)| Some((app.clone(), events.hold.clone()?)));
+        ready(holds.collect())
+    }
+
+    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64> {
+        let mut state = self.state();
+        state.of(&app).hold = None;
+        let held = std::mem::take(&mut state.of(&app).held);
+        let count = held.len() as u64;
+        if settlement == Settlement::Release {
+            for entry in held.into_values() {
+                let position = state.next_position();
+                state.of(&app).keep_newest(position, entry);
+            }
+        }
+        ready(count)
     }
 
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
@@ -126,6 +169,7 @@ impl Events for Memory {
     fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
         let count = |events: &AppEvents| Counts {
             feedback: events.feedback.len() as u64,
+            held: events.held.len() as u64,
             disconnections: events.disconnections.len() as u64,
         };
         ready(self.state().events.get(&app).map(count).unwrap_or_default())
@@ -157,6 +201,13 @@ impl AppEvents {
         }
         self.position_of_token.insert(entry.token.clone(), position);
         self.feedback.insert(position, entry);
+    }
+
+    fn hold_back(&mut self, entry: Feedback) {
+        let known = self.held.get(&entry.token);
+        if known.is_none_or(|known| known.timestamp < entry.timestamp) {
+            self.held.insert(entry.token.clone(), entry);
+        }
     }
 }
 

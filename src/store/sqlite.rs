@@ -3,11 +3,12 @@
 mod apps;
 mod directory;
 mod events;
+mod holds;
 mod schema;
 mod threads;
 
 use super::{AppRecord, Apps, Counts, Cursor, Events, Page, Pending, StoreError};
-use crate::model::{AppKey, Disconnection, Feedback};
+use crate::model::{AppKey, Disconnection, Feedback, Hold, Settlement};
 use std::fmt;
 use std::path::Path;
 use threads::{Reader, Writer};
@@ -72,10 +73,22 @@ impl Apps for Sqlite {
 }
 
 impl Events for Sqlite {
-    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, ()> {
+    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64> {
         let mut grown: Vec<AppKey> = disconnections.iter().map(|entry| entry.app.clone()).collect();
         grown.dedup();
         Box::pin(self.writer.write(grown, move |connection| events::record(connection, &feedback, &disconnections)))
+    }
+
+    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| holds::hold(connection, &app, &hold)))
+    }
+
+    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>> {
+        Box::pin(self.reader.read(holds::list))
+    }
+
+    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| holds::settle(connection, &app, settlement)))
     }
 
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {

@@ -20,6 +20,7 @@ mod reaching_apple;
 mod readme;
 mod reloading;
 mod running;
+mod seeing;
 mod sending;
 mod supervised;
 mod support;

@@ -1,6 +1,7 @@
 //! An app as the API shows it: nothing secret, and the names that clients of v0.5 read.
 
 use crate::credentials::Summary;
+use crate::model::Hold;
 use crate::registry::App;
 use serde::Serialize;
 
@@ -21,6 +22,15 @@ pub struct AppObject<'a> {
     state: &'static str,
     /// Why the state is not `ok`.
     last_error: Option<String>,
+    /// That dead tokens are held back, if they are.
+    feedback_held: Option<HoldObject>,
+}
+
+#[derive(Serialize)]
+struct HoldObject {
+    /// UNIX seconds.
+    since: f64,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -37,7 +47,7 @@ struct CredentialObject {
 
 impl<'a> AppObject<'a> {
     /// `now` in UNIX seconds.
-    pub fn new(app: &'a App, now: u64) -> Self {
+    pub fn new(app: &'a App, hold: Option<Hold>, now: u64) -> Self {
         let last_error = app.credential_error(now);
         Self {
             r#type: "app",
@@ -51,6 +61,7 @@ impl<'a> AppObject<'a> {
             lanes: app.lanes,
             state: if last_error.is_some() { "credential_error" } else { "ok" },
             last_error,
+            feedback_held: hold.map(|Hold { since, why }| HoldObject { since, why }),
         }
     }
 }

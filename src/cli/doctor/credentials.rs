@@ -32,12 +32,12 @@ pub struct Prober {
 
 impl Prober {
     pub fn new(config: &Config, clock: Clock, connect: Arc<dyn Connect>, trust: Arc<Trust>) -> Self {
-        let drain = Drain::new();
+        let (drain, telemetry) = (Drain::new(), Metrics::new());
         let (sandbox, production) = (config.apple.sandbox.clone(), config.apple.production.clone());
         let parts = Parts {
             clock,
-            events: Events::new(Arc::new(Memory::new())),
-            metrics: metrics::Metrics::new(&Metrics::new()),
+            events: Events::new(Arc::new(Memory::new()), &telemetry),
+            metrics: metrics::Metrics::new(&telemetry),
             drain: drain.clone(),
         };
         let lanes = Lanes::new(Apple { connect, trust, sandbox, production }, parts);

@@ -115,10 +115,13 @@ impl Work {
         }
     }
 
-    /// The credential does not work: what waits is told at once, and only a rare probe goes out from now on.
-    pub fn credential_failed(&mut self, why: &dyn Display) {
-        if self.health.credential_failed(self.now.instant, fastrand::f64) {
+    /// The credential does not work: what waits is told at once, and only a rare probe goes out from now on. Whether
+    /// that is news.
+    pub fn credential_failed(&mut self, why: &dyn Display) -> bool {
+        let is_news = self.health.credential_failed(self.now.instant, fastrand::f64);
+        if is_news {
             tracing::error!(reason = %why, "Apple refuses the app's credential: re-provision it");
         }
+        is_news
     }
 }

@@ -190,7 +190,9 @@ impl Link {
         let otherwise = match over {
             over if over.refuses_certificate() => NodeReason::CredentialError,
             Over::Drained => NodeReason::GoneAway,
-            Over::Closed | Over::Broken(_) | Over::Silent | Over::Fault(_) => NodeReason::ConnectionLost,
+            Over::Closed | Over::Broken(_) => NodeReason::ConnectionLost,
+            Over::Silent => NodeReason::ConnectionSilent,
+            Over::Fault(_) => NodeReason::ProtocolError,
         };
         Epitaph { affected: books.lost, reason: books.goaway.unwrap_or(otherwise.into()) }
     }

@@ -10,6 +10,7 @@ use super::work::Work;
 use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
 use crate::events::disconnection;
+use crate::model::NodeReason;
 use crate::registry::App;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -235,7 +236,10 @@ impl Pool {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
         if error.is_credential() && !self.works() {
-            work.credential_failed(error);
+            let reason = NodeReason::CredentialError.into();
+            if work.credential_failed(error) {
+                work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, 0, work.now.unix));
+            }
         } else {
             self.count_failure(work);
         }

@@ -37,7 +37,7 @@ pub(super) fn get(connection: &Connection, key: &AppKey) -> Result<Option<AppRec
 pub(super) fn delete(connection: &Connection, key: &AppKey) -> Result<bool> {
     let key = [key.id.as_str(), key.environment.as_str()];
     let mut apps = 0;
-    for table in ["feedback", "disconnections", "apps"] {
+    for table in ["feedback", "held_feedback", "holds", "disconnections", "apps"] {
         apps = connection.execute(&format!("DELETE FROM {table} WHERE app_id = ?1 AND environment = ?2"), key)?;
     }
     Ok(apps > 0)
@@ -77,7 +77,7 @@ fn read(row: &Row<'_>) -> Result<AppRecord> {
     })
 }
 
-fn key(row: &Row<'_>) -> Result<AppKey> {
+pub(super) fn key(row: &Row<'_>) -> Result<AppKey> {
     let (id, environment) = (row.get_ref("app_id")?.as_str()?, row.get_ref("environment")?.as_str()?);
     let odd = |column: usize, what: String| Error::FromSqlConversionFailure(column, Type::Text, what.into());
     let environment = Environment::parse(environment).ok_or_else(|| odd(1, format!("environment {environment}")))?;

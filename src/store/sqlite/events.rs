@@ -1,7 +1,7 @@
 //! The statements behind feedback and the disconnection log.
 
-use super::super::DISCONNECTIONS_MAX;
-use super::{Counts, Cursor, Page};
+use super::super::{DISCONNECTIONS_MAX, is_doubtful};
+use super::{Counts, Cursor, Page, holds};
 use crate::model::{AppKey, Disconnection, Feedback};
 use rusqlite::{Connection, Result, Row, params};
 
@@ -18,9 +18,16 @@ const TRIM: &str = "DELETE FROM disconnections WHERE app_id = ?1 AND environment
     SELECT position FROM disconnections WHERE app_id = ?1 AND environment = ?2
     ORDER BY position DESC LIMIT 1 OFFSET ?3)";
 
-pub(super) fn record(connection: &Connection, feedback: &[Feedback], disconnections: &[Disconnection]) -> Result<()> {
+/// How many entries were held back.
+pub(super) fn record(connection: &Connection, feedback: &[Feedback], disconnections: &[Disconnection]) -> Result<u64> {
     let mut keep = connection.prepare_cached(KEEP_NEWEST)?;
+    let mut held = 0;
     for entry in feedback {
+        if is_doubtful(entry) && holds::holds(connection, &entry.app)? {
+            holds::hold_back(connection, entry)?;
+            held += 1;
+            continue;
+        }
         let (id, environment) = names(&entry.app);
         keep.execute(params![id, environment, entry.token, entry.reason, entry.timestamp])?;
     }
@@ -41,7 +48,7 @@ pub(super) fn record(connection: &Connection, feedback: &[Feedback], disconnecti
             entry.affected,
         ])?;
     }
-    Ok(())
+    Ok(held)
 }
 
 /// Deletes what is older than the newest [`DISCONNECTIONS_MAX`] of an app.
@@ -95,6 +102,7 @@ pub(super) fn forget_disconnections(connection: &Connection, app: &AppKey, throu
 pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
     Ok(Counts {
         feedback: count(connection, "feedback", app)?,
+        held: count(connection, "held_feedback", app)?,
         disconnections: count(connection, "disconnections", app)?,
     })
 }
@@ -131,6 +139,6 @@ fn count(connection: &Connection, table: &str, app: &AppKey) -> Result<u64> {
     Ok(count.unsigned_abs())
 }
 
-fn names(app: &AppKey) -> (&str, &'static str) {
+pub(super) fn names(app: &AppKey) -> (&str, &'static str) {
     (app.id.as_str(), app.environment.as_str())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -58,6 +58,24 @@ const STEPS: [&str; 2] = [
         fingerprint TEXT NOT NULL,
         PRIMARY KEY (app_id, environment)
     ) STRICT;
+",
+    "
+    -- Apps whose doubtful feedback is held back, and what is held.
+    CREATE TABLE holds (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        since       REAL NOT NULL,
+        why         TEXT NOT NULL,
+        PRIMARY KEY (app_id, environment)
+    ) STRICT;
+    CREATE TABLE held_feedback (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        token       TEXT NOT NULL,
+        reason      TEXT NOT NULL,
+        timestamp   REAL NOT NULL,
+        PRIMARY KEY (app_id, environment, token)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

@@ -63,7 +63,7 @@ impl Sender {
         let apple = Apple { connect: gateway.clone(), trust, sandbox: endpoint.clone(), production: endpoint };
         let parts = Parts {
             clock: Clock::manual(1_800_000_000.0),
-            events: Events::new(Arc::new(Memory::new())),
+            events: Events::new(Arc::new(Memory::new()), &telemetry),
             metrics: metrics::Metrics::new(&telemetry),
             drain: Drain::new(),
         };

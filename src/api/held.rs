@@ -1,0 +1,51 @@
+//! `…/feedback/held`: dead tokens that are held back because they may be good ones in the wrong place.
+
+use super::error::Failure;
+use super::object::{Object, ObjectFault};
+use super::path::AppPath;
+use super::query::Query;
+use super::{Api, envelope, json};
+use crate::model::Settlement;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde_json::json;
+use std::sync::Arc;
+
+/// `GET`: how many entries are held, since when and why.
+pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+    Query::read(uri.query(), &[])?;
+    api.app(&key)?;
+    let count = api.events.counts(&key).await?.held;
+    let hold = api.events.held(&key);
+    let (since, why) = hold.map(|hold| (hold.since, hold.why)).unzip();
+    Ok(envelope::success(StatusCode::OK, &json!({"type": "held_feedback", "count": count, "since": since, "why": why})))
+}
+
+/// `POST {"action": "release" | "drop"}`. Where nothing is held it changes nothing.
+pub async fn settle(
+    State(api): State<Arc<Api>>,
+    path: Result<AppPath, Failure>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let query = Query::read(request.uri().query(), &[]);
+    let body = api.bodies.collect(request).await?;
+    let (_, AppPath(key)) = (query?, path?);
+    api.app(&key)?;
+    let (action, settlement) = read(&body.bytes)?;
+    let count = api.events.settle(&key, settlement).await?;
+    let settled = json!({"type": "settlement", "action": action, "count": count});
+    Ok(envelope::success(StatusCode::OK, &settled))
+}
+
+fn read(body: &[u8]) -> Result<(&'static str, Settlement), ObjectFault> {
+    let mut object = Object::read(json::text(body)?)?;
+    let (name, expected) = ("action", "`release` or `drop`");
+    let action: Option<String> = object.take(name, expected)?;
+    object.finish()?;
+    match action.as_deref() {
+        Some("release") => Ok(("release", Settlement::Release)),
+        Some("drop") => Ok(("drop", Settlement::Drop)),
+        _ => Err(ObjectFault::WrongType { name, expected }),
+    }
+}

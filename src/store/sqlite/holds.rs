@@ -1,0 +1,64 @@
+//! The statements behind feedback that is held back.
+
+use super::super::DOUBTFUL;
+use super::apps;
+use super::events::names;
+use crate::model::{AppKey, Feedback, Hold, Settlement};
+use rusqlite::{Connection, Result, params};
+
+const BEGIN: &str = "INSERT OR IGNORE INTO holds (app_id, environment, since, why) VALUES (?1, ?2, ?3, ?4)";
+
+const HOLD_BACK: &str = "INSERT OR REPLACE INTO held_feedback (app_id, environment, token, reason, timestamp)
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (
+        SELECT 1 FROM held_feedback WHERE app_id = ?1 AND environment = ?2 AND token = ?3 AND timestamp >= ?5)";
+
+/// What is held already is older than what waits, or the same.
+const HOLD_WAITING: &str = "INSERT OR REPLACE INTO held_feedback (app_id, environment, token, reason, timestamp)
+    SELECT app_id, environment, token, reason, timestamp FROM feedback
+    WHERE app_id = ?1 AND environment = ?2 AND reason = ?3";
+
+const TAKE_AWAY: &str = "DELETE FROM feedback WHERE app_id = ?1 AND environment = ?2 AND reason = ?3";
+
+const RELEASE: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, token, reason, timestamp)
+    SELECT app_id, environment, token, reason, timestamp FROM held_feedback AS held
+    WHERE app_id = ?1 AND environment = ?2 AND NOT EXISTS (
+        SELECT 1 FROM feedback AS kept WHERE kept.app_id = held.app_id AND kept.environment = held.environment
+            AND kept.token = held.token AND kept.timestamp >= held.timestamp)";
+
+/// Whether the app's doubtful feedback is held back.
+pub(super) fn holds(connection: &Connection, app: &AppKey) -> Result<bool> {
+    let (id, environment) = names(app);
+    connection.prepare_cached("SELECT 1 FROM holds WHERE app_id = ?1 AND environment = ?2")?.exists([id, environment])
+}
+
+pub(super) fn hold_back(connection: &Connection, entry: &Feedback) -> Result<()> {
+    let (id, environment) = names(&entry.app);
+    let values = params![id, environment, entry.token, entry.reason, entry.timestamp];
+    connection.prepare_cached(HOLD_BACK)?.execute(values)?;
+    Ok(())
+}
+
+pub(super) fn hold(connection: &Connection, app: &AppKey, hold: &Hold) -> Result<u64> {
+    let (id, environment) = names(app);
+    connection.execute(BEGIN, params![id, environment, hold.since, hold.why])?;
+    connection.execute(HOLD_WAITING, [id, environment, DOUBTFUL])?;
+    Ok(connection.execute(TAKE_AWAY, [id, environment, DOUBTFUL])? as u64)
+}
+
+pub(super) fn list(connection: &Connection) -> Result<Vec<(AppKey, Hold)>> {
+    let mut select = connection.prepare_cached("SELECT * FROM holds")?;
+    let read =
+        select.query_map([], |row| Ok((apps::key(row)?, Hold { since: row.get("since")?, why: row.get("why")? })))?;
+    read.collect()
+}
+
+pub(super) fn settle(connection: &Connection, app: &AppKey, settlement: Settlement) -> Result<u64> {
+    let (id, environment) = names(app);
+    if settlement == Settlement::Release {
+        connection.execute(RELEASE, [id, environment])?;
+    }
+    let of_app = "WHERE app_id = ?1 AND environment = ?2";
+    let held = connection.execute(&format!("DELETE FROM held_feedback {of_app}"), [id, environment])?;
+    connection.execute(&format!("DELETE FROM holds {of_app}"), [id, environment])?;
+    Ok(held as u64)
+}
