@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
 pub mod address;
+mod farewell;
 mod lasting;
 mod listener;
 mod patient;
@@ -36,8 +37,8 @@ const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
-/// Answers on `listener` until the drain begins. Then it takes no more connections and returns; those it has finish the
-/// requests they carry, as tasks that the drain waits for.
+/// Answers on `listener` until the drain has begun and its notice is over. Then it takes no more connections and returns;
+/// those it has finish the requests they carry, as tasks that the drain waits for.
 pub async fn serve(
     listener: Listener,
     router: Router,
@@ -48,10 +49,11 @@ pub async fn serve(
 ) {
     let mut trouble = None;
     let mut follow = std::pin::pin!(listener.follow());
+    let mut over = std::pin::pin!(farewell::over(&drain, limits.drain_notice));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.cancelled() => return,
+            () = over.as_mut() => return,
             () = follow.as_mut() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -111,20 +113,21 @@ impl Connection {
         };
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity), &self.limits));
-        let router = self.router;
+        let (router, drain) = (self.router, self.drain.clone());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let busy = Activity::begin(&activity, request.version());
-            let router = router.clone();
+            let version = request.version();
+            let busy = Activity::begin(&activity, version);
+            let (router, drain) = (router.clone(), drain.clone());
             async move {
                 let response = router.oneshot(request.map(Body::new)).await;
-                response.map(|response| lasting::hold(response, busy))
+                response.map(|response| farewell::mark(lasting::hold(response, busy), version, &drain))
             }
         });
         let builder = builder(&self.limits);
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         let ended = tokio::select! {
             biased;
-            () = self.drain.cancelled() => {
+            () = farewell::over(&self.drain, self.limits.drain_notice) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
