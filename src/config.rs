@@ -166,6 +166,9 @@ impl Config {
                 read.fault(key, what);
             }
         }
+        if self.limits.drain_notice >= self.drain_budget {
+            read.fault("drain_notice_seconds", "it is not less than drain_seconds, of which it is a part");
+        }
         if self.limits.in_flight_bytes < self.limits.body_bytes {
             read.fault(
                 "limits.in_flight_bytes",
@@ -218,6 +221,7 @@ fn limits(read: &mut Reader<'_>) -> Limits {
         header_timeout: Duration::from_secs(number(read, "limits.header_seconds", seconds.clone())),
         idle_timeout: Duration::from_secs(number(read, "limits.idle_seconds", seconds.clone())),
         write_timeout: Duration::from_secs(number(read, "limits.write_seconds", seconds)),
+        drain_notice: Duration::from_secs(number(read, "drain_notice_seconds", 0..=600)),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// For each 64 KiB of an answer, or its rest: a client that takes less is gone.
     pub write_timeout: Duration,
+    /// After the signal to stop requests are still taken for so long, while callers are told to go.
+    pub drain_notice: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            drain_notice: Duration::from_secs(1),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod descriptors;
+mod farewell;
 mod frames;
 mod lasting;
 mod listener;
@@ -45,8 +46,8 @@ const ERRORS_MAX: usize = 256;
 const PING_AFTER: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// Answers on `listener` until the drain begins. Then it takes no more connections and returns; those it has finish the
-/// requests they carry, as tasks that the drain waits for.
+/// Answers on `listener` until the drain has begun and its notice is over. Then it takes no more connections and returns;
+/// those it has finish the requests they carry, as tasks that the drain waits for.
 pub async fn serve(
     listener: Listener,
     router: Router,
@@ -57,10 +58,11 @@ pub async fn serve(
 ) {
     let mut trouble = None;
     let mut follow = std::pin::pin!(listener.follow());
+    let mut over = std::pin::pin!(farewell::over(&drain, limits.drain_notice));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.cancelled() => return,
+            () = over.as_mut() => return,
             () = follow.as_mut() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -120,21 +122,21 @@ impl Connection {
         };
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity), &self.limits));
-        let router = self.router;
+        let (router, drain) = (self.router, self.drain.clone());
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (version, activity) = (request.version(), Arc::clone(&activity));
             let busy = Activity::begin(&activity, version);
-            let router = router.clone();
+            let (router, drain) = (router.clone(), drain.clone());
             async move {
                 let response = router.oneshot(request.map(Body::new)).await;
-                response.map(|response| lasting::hold(response, busy, version))
+                response.map(|response| farewell::mark(lasting::hold(response, busy, version), version, &drain))
             }
         });
         let builder = builder(&self.limits);
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         let ended = tokio::select! {
             biased;
-            () = self.drain.cancelled() => {
+            () = farewell::over(&self.drain, self.limits.drain_notice) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -20,7 +20,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let source = arguments.settings.source();
     match arguments.settings.origin().read_with_files() {
-        Ok(_) => {
+        Ok(config) => {
+            config.notices.iter().for_each(|notice| println!("{notice}"));
             println!("{source}: nothing is wrong");
             ExitCode::SUCCESS
         }

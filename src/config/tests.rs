@@ -286,6 +286,11 @@ fn an_address_that_others_can_reach_needs_a_word() {
 fn limits_have_to_fit_together() {
     let refused = faults("[limits]\nin_flight_bytes = 2048");
     assert!(refused[0].contains("less than limits.body_bytes"), "{refused:?}");
+    let refused = faults("drain_seconds = 5\ndrain_notice_seconds = 5");
+    assert!(
+        refused[0].starts_with("drain_notice_seconds in test.toml: it is not less than drain_seconds"),
+        "{refused:?}"
+    );
 }
 
 #[test]

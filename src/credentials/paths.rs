@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// Largest credential file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 
+const WRITABLE_BY_EVERYONE: u32 = 0o002;
+
 /// Why a credential file is not read. Callers of the API get the same answer whatever stands, or does not stand, at a
 /// path.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +18,7 @@ pub enum PathError {
     #[error("paths are not read, since no `credentials_dir` is configured: send the credential's text itself")]
     NotConfigured,
     #[error(
-        "no such credential: only regular files of at most {FILE_BYTES_MAX} bytes inside the configured `credentials_dir` are read"
+        "no such credential: only regular files of at most {FILE_BYTES_MAX} bytes inside the configured `credentials_dir`, which not everyone may write, are read"
     )]
     NotInside,
     #[error("the credential file {path} cannot be read: {source}")]
@@ -42,15 +44,28 @@ pub fn is_pem(text: &[u8]) -> bool {
 }
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
-/// symbolic link leads out. Blocks for as long as the disk does.
+/// symbolic link leads out, and what everyone may write is not read. The caller learns nothing of what stands where; the
+/// log does. Blocks for as long as the disk does.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
-    let root = root.canonicalize().map_err(|_| PathError::NotInside)?;
-    let real = root.join(path).canonicalize().map_err(|_| PathError::NotInside)?;
+    find_inside(root, path).map_err(|why| {
+        tracing::warn!(path, why, "a credential that was given as a path is not read");
+        PathError::NotInside
+    })
+}
+
+fn find_inside(root: &Path, path: &str) -> Result<Secret, String> {
+    let root = root.canonicalize().map_err(|error| format!("credentials_dir: {error}"))?;
+    let real = root.join(path).canonicalize().map_err(|error| error.to_string())?;
     if !real.starts_with(&root) {
-        return Err(PathError::NotInside);
+        return Err("it leads out of credentials_dir".to_owned());
     }
-    read_regular(&real).ok().flatten().ok_or(PathError::NotInside)
+    let mode = fs::metadata(&real).map_err(|error| error.to_string())?.mode();
+    if mode & WRITABLE_BY_EVERYONE != 0 {
+        return Err("everyone may write it".to_owned());
+    }
+    let read = read_regular(&real).map_err(|error| error.to_string())?;
+    read.ok_or_else(|| format!("it is no regular file of at most {FILE_BYTES_MAX} bytes"))
 }
 
 /// Reads a file named by the operator's own configuration, wherever it is. Blocks for as long as the disk does.
@@ -84,7 +99,7 @@ fn read_regular(path: &Path) -> io::Result<Option<Secret>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
     fn a_file_inside_is_read_by_its_relative_and_by_its_absolute_path() {
@@ -107,6 +122,8 @@ mod tests {
         fs::write(&outside, "pem").unwrap();
         fs::write(dir.path().join("credentials-old/app.pem"), "pem").unwrap();
         fs::write(root.join("large.pem"), vec![b'x'; FILE_BYTES_MAX as usize + 1]).unwrap();
+        fs::write(root.join("public.pem"), "pem").unwrap();
+        fs::set_permissions(root.join("public.pem"), fs::Permissions::from_mode(0o646)).unwrap();
         symlink(&outside, root.join("link.pem")).unwrap();
         symlink(dir.path(), root.join("up")).unwrap();
         let paths = [
@@ -117,6 +134,7 @@ mod tests {
             "up/outside.pem",
             "../credentials-old/app.pem",
             "missing.pem",
+            "public.pem",
             "large.pem",
             "folder",
             "/etc/passwd",

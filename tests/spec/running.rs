@@ -32,32 +32,40 @@ async fn connect(process: &Process) -> Option<Sender> {
     Some(sender)
 }
 
-/// The answer, `None` if the connection ended without any.
-async fn post(sender: &mut Sender, body: String) -> Option<(u16, Value)> {
-    let request = http::Request::post(format!("{SHOP}/notifications")).header("host", "localhost");
-    sender.ready().await.ok()?;
-    let answer = sender.send_request(request.body(body.into()).expect("a request")).await.ok()?;
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.expect("an answer that began is whole").to_bytes();
-    Some((status, serde_json::from_slice(&body).expect("JSON")))
+/// Why there is no answer.
+#[derive(Debug)]
+enum NoAnswer {
+    /// The connection had ended before anything was sent.
+    Closed,
+    /// It ended afterwards.
+    Cut,
 }
 
-/// What one caller saw until its connection ended: answered identifiers, and those it never heard of.
-async fn call_until_closed(mut sender: Sender, caller: usize) -> (Vec<String>, Vec<String>) {
+async fn post(sender: &mut Sender, body: String) -> Result<(u16, Value), NoAnswer> {
+    let request = http::Request::post(format!("{SHOP}/notifications")).header("host", "localhost");
+    sender.ready().await.map_err(|_| NoAnswer::Closed)?;
+    let answer = sender.send_request(request.body(body.into()).expect("a request")).await.map_err(|_| NoAnswer::Cut)?;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.expect("an answer that began is whole").to_bytes();
+    Ok((status, serde_json::from_slice(&body).expect("JSON")))
+}
+
+/// The identifiers that one caller sent and was answered until its connection ended.
+async fn call_until_closed(mut sender: Sender, caller: usize) -> Vec<String> {
     let mut answered = Vec::new();
     for number in 0_usize.. {
         let id = |item: usize| format!("00000000-0000-4000-8000-{caller:04x}{number:06x}{item:02x}");
         let one = |item| json!({"token": token(item), "identifier": id(item), "payload": {"aps": {}}});
         let batch = Value::Array((0..10).map(one).collect());
-        let ids = (0..10).map(id).collect::<Vec<_>>();
         match post(&mut sender, batch.to_string()).await {
-            Some((status, answer)) => {
+            Ok((status, answer)) => {
                 assert_eq!(status, 201, "{answer}");
                 let outcomes = answer["response"].as_array().expect("a list");
                 assert!(outcomes.iter().all(|outcome| outcome["outcome"] == "accepted"), "{answer}");
-                answered.extend(ids);
+                answered.extend((0..10).map(id));
             }
-            None => return (answered, ids),
+            Err(NoAnswer::Closed) => return answered,
+            Err(NoAnswer::Cut) => panic!("request {number} of caller {caller} was cut off"),
         }
     }
     unreachable!("numbers do not end")
@@ -79,32 +87,27 @@ async fn sigterm_under_load_answers_every_request_and_exits_with_zero() {
     let mut idle = connect(&process).await.expect("a connection");
     world.simulator.ledger().wait_until(|totals| totals.accepted >= 400).await;
     process.signal("TERM");
-    let (mut answered, mut unheard) = (Vec::new(), Vec::new());
+    let mut answered = Vec::new();
     while let Some(caller) = callers.join_next().await {
-        let (heard, not_heard) = caller.expect("no broken answer");
-        answered.extend(heard);
-        unheard.extend(not_heard);
+        answered.extend(caller.expect("every request is answered"));
     }
     let address = process.address;
     assert_eq!(process.ended().await, Some(0));
     let arrived = world.simulator.ledger().accepted_ids();
     assert!(answered.len() >= 400);
     assert!(answered.iter().all(|id| arrived.get(id) == Some(&1)), "what was told accepted is with Apple, once");
-    let lost: Vec<_> = unheard.iter().filter(|id| arrived.contains_key(*id)).collect();
-    assert!(lost.is_empty(), "sent for callers that never heard of it: {lost:?}");
+    assert_eq!(arrived.len(), answered.len(), "nothing else is");
     assert!(idle.ready().await.is_err(), "an idle connection is closed");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn an_answer_while_draining_asks_the_caller_to_close() {
+async fn while_draining_requests_are_taken_for_a_while_and_each_answer_asks_to_close() {
     let world = World::start().await;
-    world
-        .simulator
-        .set_script(Script { latency: Some(Latency::FixedMs(500.0)), ..Script::default() })
-        .expect("a script");
-    let mut process = start(&world, "close", "").await;
+    let slow = Script { latency: Some(Latency::FixedMs(500.0)), ..Script::default() };
+    world.simulator.set_script(slow).expect("a script");
+    let mut process = start(&world, "close", "drain_notice_seconds = 3").await;
     let mut socket = TcpStream::connect(process.address).await.expect("a connection");
     let body = to(&token(1)).to_string();
     let head = format!("POST {SHOP}/notifications HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -112,11 +115,16 @@ async fn an_answer_while_draining_asks_the_caller_to_close() {
     world.simulator.ledger().wait_until(|totals| totals.requests >= 1).await;
     process.signal("TERM");
     process.logs("draining", 1).await;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.expect("an answer, then the end");
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
-    assert!(answer.contains(r#""outcome":"accepted""#), "{answer}");
+    let mut late = TcpStream::connect(process.address).await.expect("the notice is not over");
+    late.write_all(b"GET /apps HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
+    let (mut first, mut second) = (String::new(), String::new());
+    socket.read_to_string(&mut first).await.expect("an answer, then the end");
+    late.read_to_string(&mut second).await.expect("an answer, then the end");
+    for (answer, status) in [(&first, "HTTP/1.1 201"), (&second, "HTTP/1.1 200")] {
+        assert!(answer.starts_with(status), "{answer}");
+        assert!(answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+    assert!(first.contains(r#""outcome":"accepted""#), "{first}");
     assert_eq!(process.ended().await, Some(0));
     world.stop().await;
 }
@@ -131,12 +139,18 @@ async fn what_apple_does_not_answer_is_told_before_the_drains_budget_is_over() {
     world.simulator.set_script(silent()).expect("a script");
     let process = start(&world, "budget", "drain_seconds = 2").await;
     let mut sender = connect(&process).await.expect("a connection");
-    let asked = tokio::spawn(async move { post(&mut sender, to(&token(1)).to_string()).await });
+    let batch = Value::Array((0..5_000).map(|number| to(&token(number))).collect()).to_string();
+    let asked = tokio::spawn(async move { post(&mut sender, batch).await });
     world.simulator.ledger().wait_until(|totals| totals.requests >= 1).await;
     let began = Instant::now();
     process.signal("TERM");
     let (status, answer) = asked.await.expect("no panic").expect("an answer");
-    assert_eq!((status, &answer["response"]["outcome"]), (201, &json!("unknown")), "{answer}");
+    assert_eq!(status, 201, "{answer}");
+    let outcomes = answer["response"].as_array().expect("a list");
+    let (unknown, not_sent): (Vec<_>, Vec<_>) = outcomes.iter().partition(|outcome| outcome["outcome"] == "unknown");
+    assert!(unknown.len() as u64 >= world.simulator.ledger().totals().requests, "Apple may have these");
+    let stopped = |outcome: &&Value| outcome["outcome"] == "not_sent" && outcome["reason"] == "shutting_down";
+    assert!(!not_sent.is_empty() && not_sent.iter().all(stopped), "{:?}", not_sent.first());
     assert_eq!(process.ended().await, Some(0));
     assert!(began.elapsed().as_secs() >= 1, "it had its time before");
     world.stop().await;
@@ -155,7 +169,7 @@ async fn a_second_signal_ends_it_at_once() {
     process.signal("INT");
     process.logs("told to stop a second time", 1).await;
     assert_eq!(process.ended().await, Some(1));
-    assert!(asked.await.expect("no panic").is_none());
+    assert!(matches!(asked.await.expect("no panic"), Err(NoAnswer::Cut)));
     world.stop().await;
 }
 
@@ -176,6 +190,32 @@ async fn a_data_directory_in_use_or_of_a_newer_pyapns_is_refused_with_a_sentence
     let (code, said) = home.refused().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("was written by a newer pyapns (schema 999, this one knows"), "{said}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_path_over_the_api_is_read_inside_credentials_dir_only_and_the_log_says_why_not() {
+    let world = World::start().await;
+    let home = Home::new(&world, "paths", "pyapns.toml");
+    std::fs::create_dir(home.folder.join("credentials")).expect("a folder");
+    let pem = &world.simulator.identity().client_pem;
+    home.put("credentials/shop.pem", pem);
+    home.put("outside.pem", pem);
+    home.configure(&format!("listen = '127.0.0.1:0'\ncredentials_dir = '{}'", home.path("credentials")));
+    let mut process = home.start().await;
+    let mut client = process.client().await;
+    let made = client.post(SHOP, json!({"certificate": "shop.pem"}).to_string()).await;
+    assert_eq!((made.status, &made.response()["certificate"]), (201, &json!("shop.pem")), "{made:?}");
+    let mut refusals = std::collections::HashSet::new();
+    for path in ["../outside.pem", &home.path("outside.pem"), "missing.pem", "/etc/passwd"] {
+        let refused = client.post(SHOP, json!({"certificate": path}).to_string()).await;
+        assert_eq!(refused.reason(), "credential_path_refused");
+        refusals.insert((refused.status, refused.body["error"].to_string()));
+    }
+    assert_eq!(refusals.len(), 1, "a caller learns nothing of what stands where: {refusals:?}");
+    process.logs("it leads out of credentials_dir", 3).await;
+    process.logs("No such file", 1).await;
+    process.stop().await;
     world.stop().await;
 }
 

@@ -50,6 +50,11 @@ impl Home {
         std::fs::rename(new, self.folder.join(name)).expect("a file in place");
     }
 
+    /// The configuration's way of naming a file of the folder, whatever it is relative to.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
     /// Writes the configuration in place.
     pub fn overwrite(&self, text: &str) {
         std::fs::write(&self.file, text).expect("a file");

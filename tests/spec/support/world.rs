@@ -52,7 +52,9 @@ impl Running {
     pub async fn through(directory: &Path, apple: &str, connect: Option<Arc<dyn Connect>>) -> Self {
         let ca_file = directory.join("simulator/ca.pem");
         let data = directory.join("data");
-        let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[apple]\nca_file = {ca_file:?}\n{apple}\n",);
+        let text = format!(
+            "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[apple]\nca_file = {ca_file:?}\n{apple}\n",
+        );
         let file = File { name: "test", text: &text };
         let config = Config::read(Some(file), &|_| None).expect("good settings");
         let mut outside = Outside::real(&config);

@@ -1,0 +1,21 @@
+//! How a node that stops parts with its callers: for a while it goes on as before, and each answer asks to close. So no
+//! connection is closed under a request that is on its way; what is idle then is closed.
+
+use crate::drain::Drain;
+use axum::response::Response;
+use http::{HeaderValue, Version, header};
+use std::time::Duration;
+
+/// Resolves once the drain has begun and `notice` has passed since then, or since now.
+pub async fn over(drain: &Drain, notice: Duration) {
+    drain.cancelled().await;
+    tokio::time::sleep(notice).await;
+}
+
+/// An answer that asks to close once the drain has begun. HTTP/2 says it with a frame.
+pub fn mark(mut answer: Response, version: Version, drain: &Drain) -> Response {
+    if version < Version::HTTP_2 && drain.has_begun() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
