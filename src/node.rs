@@ -20,6 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 /// How long requests, and then what they left to do, may take to finish after the signal to stop.
@@ -99,6 +100,15 @@ impl Node {
     /// The apps of this node.
     pub fn registry(&self) -> &Registry {
         &self.api.registry
+    }
+
+    /// Answers a client whose bytes do not come through the listener, until one of both leaves.
+    pub fn answer<Io>(&self, io: Io) -> impl Future<Output = ()> + Send + 'static
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let router = api::router(Arc::clone(&self.api), Arc::clone(&self.api_metrics));
+        api::server::answer(io, router, self.requests.clone(), self.api.limits.clone())
     }
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.

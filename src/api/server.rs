@@ -15,8 +15,9 @@ use patient::{Activity, Patient};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 /// How long to leave the listener alone when the machine is out of sockets or memory.
@@ -48,11 +49,14 @@ pub async fn serve(listener: TcpListener, router: Router, drain: Drain, limits: 
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
                 metrics.connections.inc();
-                let connection = Connection { router: router.clone(), drain: drain.clone(), limits: limits.clone() };
+                // Fails only for a connection that is gone, which the first read will tell.
+                let _ = stream.set_nodelay(true);
+                let answering = answer(stream, router.clone(), drain.clone(), limits.clone());
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
-                    connection.answer(stream, place).await;
+                    answering.await;
                     metrics.connections.dec();
+                    drop(place);
                 });
             }
             Err(_) => {
@@ -81,40 +85,33 @@ fn turn_away(stream: &TcpStream) {
         stream.try_write(format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{FULL}").as_bytes());
 }
 
-struct Connection {
-    router: Router,
-    drain: Drain,
-    limits: Limits,
-}
-
-impl Connection {
-    async fn answer(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        // Fails only for a connection that is gone, which the first read will tell.
-        let _ = stream.set_nodelay(true);
-        let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity), &self.limits));
-        let router = self.router;
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let busy = Activity::begin(&activity, request.version());
-            let router = router.clone();
-            async move {
-                let response = router.oneshot(request.map(Body::new)).await;
-                response.map(|response| lasting::hold(response, busy))
-            }
-        });
-        let builder = builder(&self.limits);
-        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-        let ended = tokio::select! {
-            biased;
-            () = self.drain.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            ended = connection.as_mut() => ended,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error, "a client's connection ended early");
+/// Answers a client on its byte stream until one of both leaves.
+pub async fn answer<Io>(io: Io, router: Router, drain: Drain, limits: Limits)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::new(Activity::default());
+    let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let busy = Activity::begin(&activity, request.version());
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request.map(Body::new)).await;
+            response.map(|response| lasting::hold(response, busy))
         }
+    });
+    let builder = builder(&limits);
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let ended = tokio::select! {
+        biased;
+        () = drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        ended = connection.as_mut() => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a client's connection ended early");
     }
 }
 
