@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Makes this program run one shape.
 pub const ARGUMENT: &str = "run";
 /// Counting is switched on and off at the beginning and the end of the functions that match.
-pub const SWITCHES: [&str; 2] = ["*::run::counted*", "*::uncounted_*"];
+pub const SWITCHES: [&str; 4] = ["*::run::counted", "*::uncounted_read", "*::uncounted_write", "*::uncounted_wait"];
 /// The app everything is sent to.
 pub const APP: &str = "/apps/com.example.app/production";
 
