@@ -12,9 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The client's preface, and the greeting: SETTINGS with 1,000 streams, its ACK, a connection window of 1 GiB.
 const PREFACE_BYTES: usize = 24;
-const GREETING: [u8; 37] = [
-    0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 232, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0, 64, 0, 0, 0,
-];
+const GREETING: [u8; 37] =
+    [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 232, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0, 64, 0, 0, 0];
 const DATA: u8 = 0;
 const END_STREAM: u8 = 1;
 /// `:status: 200`, then `apns-id` to be inserted: its name spelled out the first time, then that of the newest entry.
@@ -22,8 +21,33 @@ const FIRST: [u8; 10] = [0x88, 0x40, 7, b'a', b'p', b'n', b's', b'-', b'i', b'd'
 const LATER: [u8; 2] = [0x88, 0x7e];
 /// An id of 36 characters, Huffman coded.
 const APNS_ID: [u8; 27] = [
-    0x80 | 26, 0x79, 0xc9, 0x04, 0xf3, 0x4d, 0x89, 0x61, 0xc8, 0xfc, 0xab, 0x34, 0x36, 0xdf, 0x59, 0xf7, 0x46, 0xea,
-    0xd1, 0xc6, 0x22, 0x14, 0x32, 0x3e, 0xf0, 0x48, 0xf7,
+    0x80 | 26,
+    0x79,
+    0xc9,
+    0x04,
+    0xf3,
+    0x4d,
+    0x89,
+    0x61,
+    0xc8,
+    0xfc,
+    0xab,
+    0x34,
+    0x36,
+    0xdf,
+    0x59,
+    0xf7,
+    0x46,
+    0xea,
+    0xd1,
+    0xc6,
+    0x22,
+    0x14,
+    0x32,
+    0x3e,
+    0xf0,
+    0x48,
+    0xf7,
 ];
 
 /// See the module.

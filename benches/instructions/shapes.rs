@@ -21,10 +21,34 @@ const JSON: &str = "application/json";
 
 /// All of them; up to 500 notifications are in flight at a time.
 pub const ALL: [Shape; 5] = [
-    Shape { name: "batch_of_100", callers: 5, notifications: 100, warm_up: 3, counted: 8, body: list, content_type: JSON },
-    Shape { name: "batch_of_10", callers: 50, notifications: 10, warm_up: 3, counted: 8, body: list, content_type: JSON },
+    Shape {
+        name: "batch_of_100",
+        callers: 5,
+        notifications: 100,
+        warm_up: 3,
+        counted: 8,
+        body: list,
+        content_type: JSON,
+    },
+    Shape {
+        name: "batch_of_10",
+        callers: 50,
+        notifications: 10,
+        warm_up: 3,
+        counted: 8,
+        body: list,
+        content_type: JSON,
+    },
     Shape { name: "single", callers: 64, notifications: 1, warm_up: 3, counted: 16, body: one, content_type: JSON },
-    Shape { name: "fan_out", callers: 1, notifications: 1000, warm_up: 2, counted: 4, body: fan_out, content_type: JSON },
+    Shape {
+        name: "fan_out",
+        callers: 1,
+        notifications: 1000,
+        warm_up: 2,
+        counted: 4,
+        body: fan_out,
+        content_type: JSON,
+    },
     Shape {
         name: "stream",
         callers: 1,

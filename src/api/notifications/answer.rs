@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn neighbours_that_end_alike_are_written_as_alone() {
         let batch = batch(&[Some("1"), Some("2"), Some("3"), Some("4")]);
-        let (accepted, unknown) = (outcome(OutcomeKind::Accepted, Some(200), None), outcome(OutcomeKind::Unknown, None, None));
+        let (accepted, unknown) =
+            (outcome(OutcomeKind::Accepted, Some(200), None), outcome(OutcomeKind::Unknown, None, None));
         let later = Outcome { timestamp: 1_800_000_000.5, ..unknown.clone() };
         let outcomes = [accepted.clone(), accepted, unknown, later];
         let mut together = Vec::new();
