@@ -129,8 +129,8 @@ impl Node {
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let guard = self.doors.guard(Door::Whole, &self.api);
-        let router = api::router(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
-        api::server::answer(io, router, self.requests.clone(), self.api.limits.clone())
+        let entry = api::entry(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
+        api::server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
     }
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.

@@ -14,9 +14,9 @@ pub use listener::Listener;
 pub use places::{Network, Places};
 
 use super::Limits;
+use super::entry::Entry;
 use super::metrics::Metrics;
 use crate::drain::Drain;
-use axum::Router;
 use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -24,11 +24,11 @@ use hyper_util::server::conn::auto::Builder;
 use listener::Arrived;
 use patient::{Activity, Patient};
 use places::Place;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower::ServiceExt;
 
 /// How long to leave the listener alone when the machine is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -41,12 +41,13 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// requests they carry, as tasks that the drain waits for.
 pub async fn serve(
     listener: Listener,
-    router: Router,
+    entry: impl Into<Entry>,
     drain: Drain,
     limits: Limits,
     places: Arc<Places>,
     metrics: Arc<Metrics>,
 ) {
+    let entry = entry.into();
     let mut trouble = None;
     let mut follow = std::pin::pin!(listener.follow());
     loop {
@@ -67,7 +68,7 @@ pub async fn serve(
         match places.take(arrived.peer()) {
             Ok(place) => {
                 metrics.connections.inc();
-                let connection = Connection { router: router.clone(), drain: drain.clone(), limits: limits.clone() };
+                let connection = Connection { entry: entry.clone(), drain: drain.clone(), limits: limits.clone() };
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
                     connection.answer(arrived, place).await;
@@ -96,7 +97,7 @@ async fn rest_after(error: &io::Error, trouble: &mut Option<io::ErrorKind>) {
 }
 
 struct Connection {
-    router: Router,
+    entry: Entry,
     drain: Drain,
     limits: Limits,
 }
@@ -110,12 +111,12 @@ impl Connection {
                 return;
             }
         };
-        answer(stream, self.router, self.drain, self.limits).await;
+        answer(stream, self.entry, self.drain, self.limits).await;
     }
 }
 
 /// Answers a client on its byte stream until one of both leaves.
-pub async fn answer<Io>(io: Io, router: Router, drain: Drain, limits: Limits)
+pub async fn answer<Io>(io: Io, entry: Entry, drain: Drain, limits: Limits)
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -123,11 +124,8 @@ where
     let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let busy = Activity::begin(&activity, request.version());
-        let router = router.clone();
-        async move {
-            let response = router.oneshot(request.map(Body::new)).await;
-            response.map(|response| lasting::hold(response, busy))
-        }
+        let answer = entry.clone().answer(request.map(Body::new));
+        async move { Ok::<_, Infallible>(lasting::hold(answer.await, busy)) }
     });
     let builder = builder(&limits);
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));

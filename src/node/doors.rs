@@ -65,9 +65,9 @@ impl Doors {
         let admin = self.admin.map(|listener| (listener, Door::Whole, places()));
         for (listener, door, places) in [Some(public), admin].into_iter().flatten() {
             let guard = Guard { keys: self.keys.clone(), door, clock: api.clock.clone() };
-            let router = api::router(Arc::clone(api), Arc::clone(metrics), guard);
+            let entry = api::entry(Arc::clone(api), Arc::clone(metrics), guard);
             let (limits, metrics) = (limits.clone(), Arc::clone(metrics));
-            drain.spawn("accept", server::serve(listener, router, drain.clone(), limits, places, metrics));
+            drain.spawn("accept", server::serve(listener, entry, drain.clone(), limits, places, metrics));
         }
     }
 }
