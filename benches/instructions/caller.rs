@@ -1,4 +1,4 @@
-//! A caller on a pipe in memory: it sends its request again and again, and checks the answers. None of it is counted.
+//! A caller on a pipe in memory: it sends its request again and again, and keeps the answers. Hardly any of it is counted.
 
 use std::io;
 use std::pin::Pin;
@@ -20,6 +20,9 @@ struct State {
     answered: usize,
     allowed: usize,
     answer: Vec<u8>,
+    /// Bytes that the answer will have, once its head tells.
+    length: Option<usize>,
+    answers: Vec<Vec<u8>>,
     reader: Option<Waker>,
     waiter: Option<Waker>,
 }
@@ -33,7 +36,9 @@ impl Caller {
             begun: 0,
             answered: 0,
             allowed: 0,
-            answer: Vec::with_capacity(2 << 20),
+            answer: Vec::new(),
+            length: None,
+            answers: Vec::new(),
             reader: None,
             waiter: None,
         };
@@ -45,6 +50,17 @@ impl Caller {
         let mut state = self.state();
         state.allowed += requests;
         state.reader.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether all it sent was accepted.
+    pub fn check(&self) {
+        let state = self.state();
+        for answer in &state.answers {
+            let text = String::from_utf8_lossy(answer);
+            assert!(text.starts_with("HTTP/1.1 201 "), "{text}");
+            assert_eq!(text.matches(r#""outcome":"accepted""#).count(), state.accepted, "{text}");
+        }
+        assert_eq!((state.answers.len(), state.begun), (state.allowed, state.allowed));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -79,11 +95,10 @@ impl Caller {
     fn uncounted_write(&self, slices: &[io::IoSlice<'_>]) -> usize {
         let mut state = self.state();
         slices.iter().for_each(|slice| state.answer.extend_from_slice(slice));
-        if is_whole(&state.answer) {
-            let text = String::from_utf8_lossy(&state.answer);
-            assert!(text.starts_with("HTTP/1.1 201 "), "{text}");
-            assert_eq!(text.matches(r#""outcome":"accepted""#).count(), state.accepted, "{text}");
-            state.answer.clear();
+        if state.is_whole() {
+            let answer = std::mem::take(&mut state.answer);
+            state.answers.push(answer);
+            state.length = None;
             state.answered += 1;
             state.reader.take().into_iter().for_each(Waker::wake);
             if state.answered == state.allowed {
@@ -103,13 +118,16 @@ impl Future for &Caller {
     }
 }
 
-fn is_whole(answer: &[u8]) -> bool {
-    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return false };
-    let (head, body) = answer.split_at(end + 4);
-    let head = String::from_utf8_lossy(head);
-    match head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next()) {
-        Some(length) => body.len() == length.parse::<usize>().expect("a length"),
-        None => body.ends_with(b"\r\n0\r\n\r\n"),
+impl State {
+    fn is_whole(&mut self) -> bool {
+        let answer = &self.answer;
+        let length = *self.length.get_or_insert_with(|| {
+            let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("the head comes whole") + 4;
+            let head = String::from_utf8_lossy(&answer[..end]);
+            let body = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next());
+            body.map_or(usize::MAX, |body| end + body.parse::<usize>().expect("a length"))
+        });
+        if length == usize::MAX { answer.ends_with(b"\r\n0\r\n\r\n") } else { answer.len() == length }
     }
 }
 

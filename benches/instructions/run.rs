@@ -33,6 +33,7 @@ pub fn run(shape: &Shape) {
     runtime.block_on(all(&callers));
     callers.iter().for_each(|caller| caller.allow(shape.counted));
     counted(&runtime, &callers);
+    [provisioner].iter().chain(&callers).for_each(Caller::check);
 }
 
 #[inline(never)]

@@ -1,6 +1,7 @@
 //! Finds a byte in text eight bytes at a time: bodies are looked through for quotes and line ends, once a notification.
 
 const WORD: usize = size_of::<u64>();
+const CHUNK: usize = 32;
 const ONES: u64 = u64::from_ne_bytes([0x01; WORD]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; WORD]);
 
@@ -19,18 +20,20 @@ pub fn find_either(bytes: &[u8], one: u8, other: u8) -> usize {
 }
 
 /// Where a quote, a backslash or a control character first stands in `text`; its length if none does.
+#[inline]
 pub fn end_of_plain_text(text: &[u8]) -> usize {
-    const CHUNK: usize = 32;
-    let mut at = 0;
-    // Most strings end within a word or two; in long ones many bytes are judged at a time.
-    if let Some((word, rest)) = text.split_first_chunk() {
-        let ends = ends_plain_text(*word);
-        if ends != 0 {
-            return ends.trailing_zeros() as usize / 8;
-        }
-        at = WORD + rest.as_chunks::<CHUNK>().0.iter().take_while(|chunk| is_plain_text(&chunk[..])).count() * CHUNK;
+    // Most strings end within a word.
+    match text.first_chunk().map(|word| ends_plain_text(*word)) {
+        Some(ends) if ends != 0 => ends.trailing_zeros() as usize / 8,
+        _ => end_of_long_text(text),
     }
-    let (words, rest) = text[at..].as_chunks::<WORD>();
+}
+
+#[inline(never)]
+fn end_of_long_text(text: &[u8]) -> usize {
+    let chunks = text.as_chunks().0;
+    let mut at = chunks.iter().take_while(|chunk| is_plain_text(chunk)).count() * CHUNK;
+    let (words, rest) = text[at..].as_chunks();
     for word in words {
         let ends = ends_plain_text(*word);
         if ends != 0 {
@@ -38,12 +41,13 @@ pub fn end_of_plain_text(text: &[u8]) -> usize {
         }
         at += WORD;
     }
-    at + rest.iter().position(|byte| !is_plain_text(&[*byte])).unwrap_or(rest.len())
+    at + rest.iter().position(|byte| matches!(byte, ..b' ' | b'"' | b'\\')).unwrap_or(rest.len())
 }
 
 /// Without an early exit, so that many bytes are judged at once.
-fn is_plain_text(text: &[u8]) -> bool {
-    text.iter().fold(true, |plain, byte| plain & (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\'))
+fn is_plain_text(text: &[u8; CHUNK]) -> bool {
+    let ends = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    text.iter().fold(0, |found, byte| found | ends(*byte)) == 0
 }
 
 /// As [`holds`], for what ends plain text.
