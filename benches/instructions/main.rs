@@ -1,7 +1,7 @@
 //! How many instructions a notification costs, from the caller's bytes to the outcome's, as valgrind counts them.
 //!
-//! A whole node runs on one thread; its callers and Apple are pipes in memory whose own work is not counted, nor is TLS.
-//! So the count is the same on any machine, however busy. Without arguments each shape is compared with `counts.txt`:
+//! A whole node runs on one thread; its callers and Apple are pipes in memory of which hardly anything is counted; there is
+//! no TLS. So the count is the same on any machine, however busy. Without arguments each shape is compared with `counts.txt`:
 //! more than 3 % above is a failure. `-- --renew` writes what is measured now; `-- --profile SHAPE` leaves a profile.
 
 mod apple;
