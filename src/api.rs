@@ -57,6 +57,7 @@ pub struct Api {
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
+    pub readiness: node::Readiness,
     /// Begins when the node stops: open streams then come to an end.
     pub drain: Drain,
 }
@@ -81,6 +82,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
         (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
         (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
         ("/healthz".to_owned(), get(node::health)),
+        ("/readyz".to_owned(), get(node::ready)),
         ("/metrics".to_owned(), get(node::metrics)),
     ];
     let unbuilt =
@@ -90,7 +92,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
 
 /// The whole API, as one listener answers it.
 pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
-    let observer = Observer { metrics, header_list_bytes: api.limits.header_list_bytes };
+    let observer = Observer::new(metrics, &api.limits);
     // What stands before every route has to stand before the shortcut too.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     Entry::new(router(api, observer, guard), shortcut)
