@@ -80,7 +80,8 @@ impl Node {
         };
         let limits = config.limits;
         let bounds = intake::Limits { node_bytes: limits.in_flight_bytes, app_bytes: limits.in_flight_app_bytes };
-        let intake = Arc::new(Intake::new(Lanes::new(apple, parts), bounds));
+        let lanes_of_apps = Lanes::new(apple, parts).with_connections_max(config.apple.connections);
+        let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));

@@ -1,6 +1,7 @@
 //! What a configuration may say, and every way it is refused.
 
 use super::*;
+use crate::delivery::lane::Bounds;
 
 fn nothing(_: &str) -> Option<String> {
     None
@@ -23,6 +24,7 @@ fn the_documented_file_is_the_defaults() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8088");
     assert_eq!(config.apple.production, [Endpoint::apple(Environment::Production, 443)]);
     assert_eq!(config.apple.proxy, None);
+    assert_eq!(config.apple.connections, Bounds::default().connections);
     assert_eq!((config.credentials_dir, config.insecure), (None, false));
 }
 
@@ -74,6 +76,7 @@ fn every_fault_is_told_in_one_run() {
         items = [1]
         [apple]
         port = 80
+        connections = 0
         sandbox = 'http://localhost'
         [aple]
         port = 443";
@@ -84,6 +87,7 @@ fn every_fault_is_told_in_one_run() {
         "insecure in test.toml",
         "apple.port in test.toml",
         "apple.sandbox in test.toml",
+        "apple.connections in test.toml",
         "limits.body_bytes in test.toml",
         "limits.items in test.toml",
         "log.level in test.toml",
