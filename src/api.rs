@@ -1,7 +1,9 @@
 //! The REST API: every route is on this page.
 
 pub mod apps;
+pub mod auth;
 pub mod body;
+pub mod compat;
 pub mod disconnections;
 pub mod envelope;
 pub mod error;
@@ -19,6 +21,7 @@ pub mod query;
 pub mod server;
 pub mod unbuilt;
 
+pub use compat::Compat;
 pub use limits::Limits;
 
 use crate::clock::Clock;
@@ -28,6 +31,7 @@ use crate::events::Events;
 use crate::model::AppKey;
 use crate::registry::{App, Registry};
 use crate::telemetry;
+use auth::Guard;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
@@ -47,6 +51,7 @@ pub struct Api {
     pub clock: Clock,
     pub telemetry: telemetry::Metrics,
     pub limits: Limits,
+    pub compat: Compat,
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
@@ -61,10 +66,9 @@ impl Api {
     }
 }
 
-/// The whole API. A path means the same with a slash at its end.
-pub fn router(api: Arc<Api>, metrics: Arc<Metrics>) -> Router {
+/// Every route, built or not.
+fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
     let app = "/apps/{app_id}/{environment}";
-    let observer = Observer { metrics, header_list_bytes: api.limits.header_list_bytes };
     let built = [
         ("/apps".to_owned(), get(apps::list)),
         (app.to_owned(), get(apps::show).post(apps::provision).delete(apps::remove)),
@@ -76,14 +80,19 @@ pub fn router(api: Arc<Api>, metrics: Arc<Metrics>) -> Router {
     ];
     let unbuilt =
         unbuilt::PATHS.map(|(path, sentence)| (path.to_owned(), any(async move || Failure::NotBuilt(sentence))));
-    built
-        .into_iter()
-        .chain(unbuilt)
+    built.into_iter().chain(unbuilt)
+}
+
+/// The whole API, as one listener answers it. A path means the same with a slash at its end.
+pub fn router(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Router {
+    let observer = Observer { metrics, header_list_bytes: api.limits.header_list_bytes };
+    let router = routes()
         .fold(Router::new(), with_and_without_slash)
         .fallback(nothing_here)
-        .method_not_allowed_fallback(not_this_method)
-        .layer(from_fn_with_state(observer, observe))
-        .with_state(api)
+        .method_not_allowed_fallback(not_this_method);
+    // Where nobody is refused anything, nothing is asked.
+    let router = if guard.is_needed() { router.layer(from_fn_with_state(guard, auth::guard)) } else { router };
+    router.layer(from_fn_with_state(observer, observe)).with_state(api)
 }
 
 fn with_and_without_slash(router: Router<Arc<Api>>, route: (String, MethodRouter<Arc<Api>>)) -> Router<Arc<Api>> {

@@ -1,14 +1,25 @@
-//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+//! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start with.
 
+mod check_config;
+mod key;
 mod serve;
+mod settings;
 mod simulator;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+const EXAMPLES: &str = "\
+Try it without an Apple account, then with your own:
+  pyapns serve --simulator
+  pyapns serve --config /etc/pyapns/pyapns.toml
+
+Exit codes: 0 fine; 1 it did not work; 2 wrong usage, or a configuration that nothing can start with.
+`pyapns COMMAND --help` says more, with examples.";
+
 /// A universal Apple Push Notification service provider, driven over REST.
 #[derive(Debug, Parser)]
-#[command(name = "pyapns", version, arg_required_else_help = true)]
+#[command(name = "pyapns", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -17,12 +28,18 @@ pub struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a node: takes notifications over REST, delivers them to Apple.
+    #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Arguments),
+    /// Read the configuration as `serve` does and tell everything that is wrong with it.
+    #[command(after_help = check_config::EXAMPLES)]
+    CheckConfig(check_config::Arguments),
+    Key(key::Arguments),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
+    #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
 }
 
-/// Wrong usage or configuration.
+/// Wrong usage, or a configuration that nothing can start with.
 const USAGE: u8 = 2;
 
 impl Command {
@@ -32,6 +49,8 @@ impl Command {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments),
+            Verb::CheckConfig(arguments) => Ok(check_config::run(&arguments)),
+            Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
         };
         done.unwrap_or_else(|error| {

@@ -1,18 +1,29 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
+mod entries;
+mod files;
+mod keys;
+mod origin;
 mod reader;
 
+pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
-use crate::api::Limits;
+use crate::api::auth::key::ApiKey;
+use crate::api::server::Network;
+use crate::api::server::address::{Address, Mode};
+use crate::api::server::tls::Files as TlsFiles;
+use crate::api::{Compat, Limits};
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
+use crate::autoprovision::Entry;
 use crate::model::Environment;
 use crate::telemetry::logging;
 use reader::Reader;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Documented, and the one place of every default.
@@ -21,7 +32,15 @@ pub const DEFAULTS: &str = include_str!("config/default.toml");
 /// Everything a node can be told before it starts. Valid once read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    pub listen: SocketAddr,
+    pub listen: Address,
+    /// Answers provisioning, metrics and admin calls in place of `listen`.
+    pub admin_listen: Option<Address>,
+    /// Permissions of both, where they are Unix sockets.
+    pub socket_mode: Mode,
+    /// Of both, where they are TCP.
+    pub tls: Option<TlsFiles>,
+    /// Who may call; without any, everybody who reaches a listener.
+    pub api_keys: Vec<ApiKey>,
     /// The operator answers for who can reach a `listen` that is not loopback.
     pub insecure: bool,
     pub data_dir: PathBuf,
@@ -31,7 +50,34 @@ pub struct Config {
     pub key_files: Vec<PathBuf>,
     pub apple: Apple,
     pub limits: Limits,
+    pub compat: Compat,
+    pub autoprovision: Vec<Entry>,
+    /// How long everything that is to be finished after the signal to stop may take in all.
+    pub drain_budget: Duration,
     pub log: logging::Config,
+    /// What each setting says, to see what has changed.
+    pub settings: Settings,
+}
+
+/// Every setting with what it says, as a text. What they say is not printed: it may be a password.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// The settings that say something else in `other`.
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).copied().collect();
+        keys.retain(|key| self.0.get(key) != other.0.get(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
 }
 
 /// Where Apple is.
@@ -60,33 +106,77 @@ impl Config {
     /// Reads the settings; `variable` looks up an environment variable (a command line flag can be put before it).
     /// Every fault of the file and the variables is reported at once.
     pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, |_, _| ())
+    }
+
+    /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
+    pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, files::try_all)
+    }
+
+    fn read_and(
+        file: Option<File<'_>>,
+        variable: &dyn Fn(&str) -> Option<String>,
+        then: impl FnOnce(&Self, &mut Reader<'_>),
+    ) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
-        let config = Self {
+        let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
+        let config = Self::collect(&mut read, folder);
+        then(&config, &mut read);
+        read.finish(config)
+    }
+
+    fn collect(read: &mut Reader<'_>, folder: &Path) -> Self {
+        let mut config = Self {
             listen: read.setting("listen"),
+            admin_listen: read.optional("admin.listen"),
+            socket_mode: read.setting("socket_mode"),
+            tls: tls(read),
+            api_keys: keys::read(read),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
-            apple: apple(&mut read),
-            limits: limits(&mut read),
+            apple: apple(read),
+            limits: limits(read),
+            compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
+            autoprovision: entries::read(read, folder),
+            drain_budget: Duration::from_secs(number(read, "drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
+            settings: Settings::default(),
         };
-        config.check(&mut read);
-        read.finish(config)
+        config.settings = read.said();
+        config.check(read);
+        config
     }
 
     /// What no setting shows alone.
     fn check(&self, read: &mut Reader<'_>) {
-        if !self.listen.ip().is_loopback() && !self.insecure {
-            let what = "other machines can reach this address and there are no API keys yet: listen on 127.0.0.1, or set \
-                        insecure = true if something else guards it";
-            read.fault("listen", what);
+        let listeners = [("listen", Some(&self.listen)), ("admin.listen", self.admin_listen.as_ref())];
+        for (key, address) in listeners {
+            if address.is_some_and(|address| !address.is_local()) && self.api_keys.is_empty() && !self.insecure {
+                let what = "other machines can reach this address and there are no API keys: make one with `pyapns \
+                            key`, or listen on 127.0.0.1, or set insecure = true if something else guards it";
+                read.fault(key, what);
+            }
         }
         if self.limits.in_flight_bytes < self.limits.body_bytes {
             read.fault(
                 "limits.in_flight_bytes",
                 "it is less than limits.body_bytes, so that no large body could be read",
             );
+        }
+    }
+}
+
+fn tls(read: &mut Reader<'_>) -> Option<TlsFiles> {
+    match (read.optional("tls.certificate"), read.optional("tls.key")) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        (certificate, _) => {
+            let missing = if certificate.is_some() { "tls.key" } else { "tls.certificate" };
+            read.fault(missing, "TLS needs both, certificate and key: this one is missing");
+            None
         }
     }
 }
@@ -116,6 +206,8 @@ fn limits(read: &mut Reader<'_>) -> Limits {
         in_flight_app_bytes: number(read, "limits.in_flight_app_bytes", 1024..=MIB * MIB) as usize,
         header_list_bytes: number(read, "limits.header_list_bytes", 1024..=MIB) as usize,
         connections: number(read, "limits.connections", 1..=1_000_000) as usize,
+        connections_per_address: number(read, "limits.connections_per_address", 1..=1_000_000) as usize,
+        shared_addresses: read.list("limits.shared_addresses").unwrap_or_else(|| Network::LOOPBACK.into()),
         streams_per_connection: number(read, "limits.streams_per_connection", 1..=10_000) as u32,
         header_timeout: Duration::from_secs(number(read, "limits.header_seconds", seconds.clone())),
         idle_timeout: Duration::from_secs(number(read, "limits.idle_seconds", seconds.clone())),

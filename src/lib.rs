@@ -20,6 +20,7 @@ pub mod registry;
 pub mod delivery;
 
 pub mod api;
+pub mod autoprovision;
 
 pub mod config;
 

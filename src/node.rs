@@ -1,7 +1,12 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
+mod doors;
+
 use crate::api::metrics::Metrics as ApiMetrics;
-use crate::api::{self, Api, body::Bodies};
+use crate::api::server::Listener;
+use crate::api::server::address::Address;
+use crate::api::server::tls::TlsError;
+use crate::api::{Api, body::Bodies};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::clock::Clock;
@@ -16,14 +21,12 @@ use crate::events::Events;
 use crate::registry::Registry;
 use crate::store::{Sqlite, StoreError};
 use crate::telemetry;
+use doors::Doors;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-
-/// How long requests, and then what they left to do, may take to finish after the signal to stop.
-const DRAIN_BUDGET: Duration = Duration::from_secs(25);
+use tokio::time::Instant;
 
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +37,10 @@ pub enum StartError {
     KeyFile(#[from] KeyFileError),
     #[error(transparent)]
     Trust(#[from] TrustError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {cause}")]
-    Listen { address: SocketAddr, cause: io::Error },
+    Listen { address: Address, cause: io::Error },
 }
 
 /// What the world outside is to a node.
@@ -53,11 +58,12 @@ impl World {
 
 /// A node that is bound but not alive yet.
 pub struct Node {
-    listener: TcpListener,
+    doors: Doors,
     api: Arc<Api>,
     api_metrics: Arc<ApiMetrics>,
     requests: Drain,
     lanes: Drain,
+    drain_budget: Duration,
 }
 
 impl Node {
@@ -70,31 +76,45 @@ impl Node {
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
-        let apple =
-            Apple { connect: world.connect, trust, sandbox: config.apple.sandbox, production: config.apple.production };
+        let apple = Apple {
+            connect: world.connect,
+            trust,
+            sandbox: config.apple.sandbox.clone(),
+            production: config.apple.production.clone(),
+        };
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
             metrics: metrics::Metrics::new(&telemetry),
             drain: lanes.clone(),
         };
-        let limits = config.limits;
-        let bounds = intake::Limits { node_bytes: limits.in_flight_bytes, app_bytes: limits.in_flight_app_bytes };
+        let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
+        let bounds = intake::Limits { node_bytes, app_bytes };
         let lanes_of_apps = Lanes::new(apple, parts).with_connections_max(config.apple.connections);
         let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
-        let address = config.listen;
-        let listener = TcpListener::bind(address).await.map_err(|cause| StartError::Listen { address, cause })?;
+        let doors = Doors::open(&config).await?;
+        let (limits, compat) = (config.limits, config.compat);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let drain = requests.clone();
-        let api = Api { registry, intake, events, clock, telemetry, limits, bodies, credentials_dir, drain };
-        Ok(Self { listener, api: Arc::new(api), api_metrics, requests, lanes })
+        let api = Api { registry, intake, events, clock, telemetry, limits, compat, bodies, credentials_dir, drain };
+        Ok(Self { doors, api: Arc::new(api), api_metrics, requests, lanes, drain_budget: config.drain_budget })
     }
 
-    /// Where it listens; the port that was really bound.
+    /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.doors.public().address()
+    }
+
+    /// The same of the admin listener, if there is one.
+    pub fn admin_address(&self) -> Option<io::Result<SocketAddr>> {
+        self.doors.admin().map(Listener::address)
+    }
+
+    /// Where it listens, for people: `http://…`, `https://…` or `unix:…`.
+    pub fn url(&self) -> &str {
+        self.doors.public().url()
     }
 
     /// The apps of this node.
@@ -104,14 +124,12 @@ impl Node {
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let router = api::router(Arc::clone(&self.api), Arc::clone(&self.api_metrics));
-        let limits = self.api.limits.clone();
-        let serving = api::server::serve(self.listener, router, self.requests.clone(), limits, self.api_metrics);
-        self.requests.spawn("accept", serving);
+        self.doors.serve(&self.api, &self.api_metrics, &self.requests);
         stop.await;
         tracing::info!("draining");
-        let answered = self.requests.finish(DRAIN_BUDGET).await;
+        let until = Instant::now() + self.drain_budget;
+        let answered = self.requests.finish(self.drain_budget).await;
         self.api.intake.close();
-        self.lanes.finish(DRAIN_BUDGET).await && answered
+        self.lanes.finish(until.saturating_duration_since(Instant::now())).await && answered
     }
 }

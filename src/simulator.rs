@@ -23,19 +23,32 @@
 //!             "second_after_ms": 50, "times": 3},
 //!  "faults": [{"every": 10, "act": {"reset": {"code": 7, "processed": false}}},
 //!             {"percent": 1.5, "for_ms": 2000, "act": {"answer": {"status": 503, "reason": "ServiceUnavailable"}}},
-//!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}}],
-//!  "token_rate": {"limit": 3, "seconds": 60}}
+//!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}},
+//!             {"connection": 1, "stream": 9,
+//!              "act": {"poison": {"status": 403, "reason": "ExpiredProviderToken", "for_ms": 60000}}}],
+//!  "token_rate": {"limit": 3, "seconds": 60},
+//!  "settings": {"first": {"max_concurrent_streams": 500}, "delay": {"ms": 300}, "choke": true,
+//!               "changes": [{"at": {"requests": 100}, "set": {"max_concurrent_streams": 1}},
+//!                           {"at": {"ms": 2000}, "set": {"max_concurrent_streams": 500, "header_table_size": 0}}],
+//!               "violation": "goaway"},
+//!  "error_budget": {"errors": 100, "bad_device_tokens": 20, "kind": "single", "code": 11, "debug": {"text": "enough"}}}
 //! ```
 //!
 //! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}` or `{"log_normal_ms": {"median", "sigma", "max"}}`.
 //! - `goaway.when`: `"now"`, `"connect"`, `{"requests": n}` (every n-th over the whole simulator) or
 //!   `{"connection_requests": n}`; `kind`: `"graceful"`, `"single"`, `"abrupt"` or `"cut"`; `debug`: `{"reason"}`,
-//!   `{"text"}` or `{"base64"}`; `last_stream_id` and `unanswered` as in [`script::GoAway`].
-//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `times`, `for_ms`) all hold is
-//!   applied; none given holds always.
+//!   `{"text"}` or `{"base64"}`; `close`: `"drained"`, `{"after_ms": n}` or `"never"` (what comes later is refused);
+//!   `second_empty`, `last_stream_id` and `unanswered` as in [`script::GoAway`].
+//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `stream`, `times`, `for_ms`) all hold
+//!   is applied; none given holds always. `poison` answers so to all later requests of the connection, too.
+//! - `settings`: fields of the frames are `header_table_size`, `max_concurrent_streams`, `initial_window_size`,
+//!   `max_frame_size` and `max_header_list_size`; `delay`: `{"ms": n}` or `"never"`; `choke`: one stream after each
+//!   rejection until the next success; `connection`: this one only; `violation`: `"refuse"` or `"goaway"`.
+//! - `error_budget`: so many 4xx (410 apart) on a connection end it.
 //!
 //! `POST /tokens` takes a list of `{"token": "<hex>", "state": "dead"|"bad"|"wrong_topic"|"good"}`; a dead one also
-//! `"reason": "Unregistered"|"ExpiredToken"` and `"timestamp"` in milliseconds (absent: now; `null`: none is sent).
+//! `"reason": "Unregistered"|"ExpiredToken"`, `"timestamp"` in milliseconds (absent: now; `null`: none is sent) and
+//! `"after"`, how many sends it takes before.
 //!
 //! `POST /clock` takes `{"advance_ms": n}` and moves the clock that dates provider tokens.
 //!
@@ -61,7 +74,10 @@ pub use identity::{ClientSubject, Identity, generate_key};
 pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
 pub use rules::{Check, Environment, TokenRate, TokenState};
-pub use script::{Act, DebugData, Ending, Fault, GoAway, Latency, Script, When};
+pub use script::{
+    Act, At, Change, Close, DebugData, Delay, Ending, ErrorBudget, Fault, GoAway, Latency, Script, SettingsPlay,
+    Values, Violation, When,
+};
 pub use server::{Options, Simulator, SimulatorError};
 
 #[cfg(test)]

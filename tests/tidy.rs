@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("cluster", 4),
     ("delivery", 5),
     ("api", 6),
+    ("autoprovision", 6),
     ("config", 7),
     ("node", 8),
     ("cli", 9),

@@ -3,6 +3,7 @@
 pub mod object;
 pub mod provisioning;
 
+use super::auth::Caller;
 use super::error::Failure;
 use super::page::Asked;
 use super::path::AppPath;
@@ -11,6 +12,7 @@ use super::{Api, envelope};
 use crate::credentials::{Material, Secret, import, paths};
 use crate::model::{AppId, AppKey, Environment};
 use crate::registry::{Provision, ProvisionError};
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::Response;
@@ -22,10 +24,15 @@ use std::sync::Arc;
 /// Opens an encrypted credential that is the whole body. Never in the query, which proxies log.
 const X_PASSPHRASE: HeaderName = HeaderName::from_static("x-passphrase");
 
-/// `GET /apps`: sorted by id and environment.
-pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, Failure> {
+/// `GET /apps`: sorted by id and environment; those that the caller may use.
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Option<Extension<Caller>>,
+    uri: Uri,
+) -> Result<Response, Failure> {
     let page = Asked::read(uri.query(), parse_key)?;
     let mut apps = api.registry.list();
+    apps.retain(|app| caller.as_ref().is_none_or(|caller| caller.may_use(app.key.id.as_str())));
     apps.retain(|app| page.after.as_ref().is_none_or(|after| app.key > *after));
     apps.truncate(page.limit);
     let cursor = apps.last().map(|app| app.key.to_string()).or(page.after.map(|key| key.to_string()));

@@ -42,8 +42,13 @@ pub fn list<T: Serialize>(entries: &[T], cursor: impl Serialize) -> Response {
 }
 
 pub fn failure(status: StatusCode, reason: &str, sentence: &str, args: &Value) -> Response {
+    raw(status, failure_json(status, reason, sentence, args))
+}
+
+/// What a failure's answer says.
+pub fn failure_json(status: StatusCode, reason: &str, sentence: &str, args: &Value) -> Vec<u8> {
     let code = status.as_u16();
-    respond(status, &Failed { error: sentence, code, r#type: "error", message: sentence, reason, args })
+    body(&Failed { error: sentence, code, r#type: "error", message: sentence, reason, args })
 }
 
 /// A body that is JSON already.
@@ -53,7 +58,11 @@ pub fn raw(status: StatusCode, json: Vec<u8>) -> Response {
 }
 
 fn respond(status: StatusCode, envelope: &impl Serialize) -> Response {
+    raw(status, body(envelope))
+}
+
+fn body(envelope: &impl Serialize) -> Vec<u8> {
     let mut body = Vec::with_capacity(512);
     json::write(&mut body, envelope);
-    raw(status, body)
+    body
 }

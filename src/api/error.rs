@@ -1,6 +1,7 @@
 //! What can go wrong in a request, and the one table that gives each its status and its reason.
 
 use super::apps::provisioning::ProvisioningFault;
+use super::auth::AccessFault;
 use super::envelope;
 use super::notifications::fault::Fault;
 use super::object::ObjectFault;
@@ -9,7 +10,7 @@ use crate::delivery::Refused;
 use crate::model::AppKey;
 use crate::registry::ProvisionError;
 use crate::store::StoreError;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -24,6 +25,9 @@ pub enum Failure {
     NotBuilt(&'static str),
     #[error("the daemon failed while it answered: its log says why, under this request's id")]
     Panicked,
+
+    #[error(transparent)]
+    Access(#[from] AccessFault),
 
     #[error("the header list has more than {limit} bytes")]
     HeadersTooLarge { limit: usize },
@@ -76,6 +80,8 @@ impl Failure {
             Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not_built"),
             Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
+
+            Self::Access(fault) => fault.row(),
 
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -154,6 +160,7 @@ impl Failure {
             Self::HeadersTooLarge { limit } | Self::BodyTooLarge { limit } | Self::TooManyBytesInFlight { limit } => {
                 json!({"limit": limit})
             }
+            Self::Access(AccessFault::ScopeMissing { scope }) => json!({"scope": scope.as_str()}),
             Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
             Self::BadParameter { name, .. } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
@@ -216,6 +223,11 @@ impl IntoResponse for Failure {
             tracing::error!(%error, "the store failed a request");
         }
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
+        if status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pyapns\""));
+        }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }

@@ -1,5 +1,6 @@
 //! The limits of the door, each a setting.
 
+use super::server::Network;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub struct Limits {
     pub header_list_bytes: usize,
     /// Connections open at one time.
     pub connections: usize,
+    /// The same for one address.
+    pub connections_per_address: usize,
+    /// Addresses that many callers share, load balancers for example: they may take every connection.
+    pub shared_addresses: Vec<Network>,
     /// Requests in flight on one HTTP/2 connection.
     pub streams_per_connection: u32,
     /// From the first byte of a request to the last of its headers; and from accepting a connection to its first request.
@@ -35,6 +40,8 @@ impl Default for Limits {
             in_flight_app_bytes: 128 << 20,
             header_list_bytes: 16 << 10,
             connections: 10_000,
+            connections_per_address: 256,
+            shared_addresses: Network::LOOPBACK.into(),
             streams_per_connection: 100,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

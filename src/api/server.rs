@@ -1,7 +1,17 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
+pub mod address;
 mod lasting;
+mod listener;
 mod patient;
+mod places;
+mod socket;
+pub mod tls;
+mod unix;
+mod words;
+
+pub use listener::Listener;
+pub use places::{Network, Places};
 
 use super::Limits;
 use super::metrics::Metrics;
@@ -11,12 +21,12 @@ use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use listener::Arrived;
 use patient::{Activity, Patient};
+use places::Place;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
 /// How long to leave the listener alone when the machine is out of sockets or memory.
@@ -25,60 +35,63 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// To a client that comes when all connections are taken.
-const FULL: &str = r#"{"error":"all connections are taken: send it again soon","code":503,"type":"error","message":"all connections are taken: send it again soon","reason":"too_many_connections","args":{}}"#;
 
 /// Answers on `listener` until the drain begins. Then it takes no more connections and returns; those it has finish the
 /// requests they carry, as tasks that the drain waits for.
-pub async fn serve(listener: TcpListener, router: Router, drain: Drain, limits: Limits, metrics: Arc<Metrics>) {
-    let places = Arc::new(Semaphore::new(limits.connections));
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    drain: Drain,
+    limits: Limits,
+    places: Arc<Places>,
+    metrics: Arc<Metrics>,
+) {
+    let mut trouble = None;
+    let mut follow = std::pin::pin!(listener.follow());
     loop {
         let accepted = tokio::select! {
             biased;
             () = drain.cancelled() => return,
+            () = follow.as_mut() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let arrived = match accepted {
+            Ok(arrived) => arrived,
             Err(error) => {
-                rest_after(&error).await;
+                rest_after(&error, &mut trouble).await;
                 continue;
             }
         };
-        match Arc::clone(&places).try_acquire_owned() {
+        trouble = None;
+        match places.take(arrived.peer()) {
             Ok(place) => {
                 metrics.connections.inc();
                 let connection = Connection { router: router.clone(), drain: drain.clone(), limits: limits.clone() };
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
-                    connection.answer(stream, place).await;
+                    connection.answer(arrived, place).await;
                     metrics.connections.dec();
                 });
             }
-            Err(_) => {
+            Err(full) => {
                 metrics.connections_refused.inc();
-                turn_away(&stream);
+                tracing::debug!(peer = ?arrived.peer(), ?full, "a connection was turned away");
+                arrived.turn_away(words::full(full).as_bytes());
             }
         }
     }
 }
 
-/// A connection that died while it waited costs nothing; being out of sockets passes when others close.
-async fn rest_after(error: &io::Error) {
+/// A connection that died while it waited costs nothing; being out of sockets passes when others close. The log is told
+/// once until a connection could be accepted again.
+async fn rest_after(error: &io::Error, trouble: &mut Option<io::ErrorKind>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        tracing::warn!(%error, "no connection can be accepted");
+        if trouble.replace(error.kind()) != Some(error.kind()) {
+            tracing::warn!(%error, "no connection can be accepted");
+        }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-}
-
-/// Tells a client at once that it is one too many, in HTTP/1 whatever it speaks. A fresh socket has room for it, and a
-/// client that is gone already does not matter.
-fn turn_away(stream: &TcpStream) {
-    let length = FULL.len();
-    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1";
-    let _ =
-        stream.try_write(format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{FULL}").as_bytes());
 }
 
 struct Connection {
@@ -88,9 +101,14 @@ struct Connection {
 }
 
 impl Connection {
-    async fn answer(self, stream: TcpStream, _place: OwnedSemaphorePermit) {
-        // Fails only for a connection that is gone, which the first read will tell.
-        let _ = stream.set_nodelay(true);
+    async fn answer(self, arrived: Arrived, _place: Place) {
+        let stream = match arrived.open().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a client did not finish its TLS handshake");
+                return;
+            }
+        };
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity), &self.limits));
         let router = self.router;

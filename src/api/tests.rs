@@ -1,6 +1,9 @@
 //! The routes, called as a client calls them, over a registry and events in memory.
 
+mod access;
+
 use super::*;
+use crate::api::auth::Door;
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
@@ -41,7 +44,8 @@ impl Client {
         let telemetry = telemetry::Metrics::new();
         let metrics = Arc::new(Metrics::new(&telemetry));
         let api = Arc::new(api(limits, telemetry).await);
-        Self { router: router(Arc::clone(&api), metrics), api }
+        let guard = Guard { keys: None, door: Door::Whole, clock: api.clock.clone() };
+        Self { router: router(Arc::clone(&api), metrics, guard), api }
     }
 
     async fn provisioned() -> Self {
@@ -92,6 +96,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         telemetry,
         bodies: Bodies::new(&limits),
         limits,
+        compat: Compat::default(),
         credentials_dir: None,
         drain: Drain::new(),
     }

@@ -5,7 +5,7 @@ use super::query::Query;
 use axum::http::HeaderMap;
 
 /// Paths that are known, and what to do without them.
-pub const PATHS: [(&str, &str); 9] = [
+pub const PATHS: [(&str, &str); 8] = [
     (
         "/apps/{app_id}/{environment}/notifications/{id}",
         "looking a notification up is not built yet: keep the outcome that the POST answers with",
@@ -16,7 +16,6 @@ pub const PATHS: [(&str, &str); 9] = [
     ("/readyz", "/readyz is not built yet: ask /healthz"),
     ("/openapi.json", "the API description is not built yet"),
     ("/cluster", "clusters are not built yet: this node owns every app"),
-    ("/keys", "API keys are not built yet: listen on 127.0.0.1 only"),
     ("/", "the dashboard is not built yet: GET /apps lists the apps"),
 ];
 

@@ -1,36 +1,37 @@
 //! `pyapns serve`: a node, and with `--simulator` Apple's stand-in beside it.
 
+use super::settings::Settings;
 use super::simulator::Beside;
 use super::{USAGE, runtime, stop_signal};
-use crate::config::{Config, Faults, File};
+use crate::config::Config;
 use crate::node::{Node, World};
 use crate::telemetry::Logging;
-use anyhow::Context;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// How long the last log lines may take.
 const FLUSH: Duration = Duration::from_secs(1);
 
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns serve --simulator
+  pyapns serve --listen 127.0.0.1:8088 --data-dir /var/lib/pyapns
+  pyapns serve --config /etc/pyapns/pyapns.toml
+
+Every setting can be a variable too: PYAPNS_LISTEN, PYAPNS_LIMITS_BODY_BYTES. `pyapns check-config` tells what is wrong
+with a configuration, `pyapns doctor` what is wrong with the way to Apple. SIGTERM finishes what is in flight and exits 0.";
+
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// TOML file with the settings.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where the REST API listens; port 0 takes a free one [default: 127.0.0.1:8088].
-    #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<String>,
-    /// What has to outlive the process is kept here [default: ./pyapns-data].
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Start Apple's stand-in too and deliver to it, with a demo app provisioned: no Apple account is needed.
     #[arg(long)]
     simulator: bool,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config = match read(&arguments)? {
+    let config = match arguments.settings.origin().read_with_files() {
         Ok(config) => config,
         Err(faults) => {
             eprintln!("{faults}");
@@ -43,35 +44,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     done
 }
 
-/// Flags win over variables, variables over the file.
-fn read(arguments: &Arguments) -> anyhow::Result<Result<Config, Faults>> {
-    let named = arguments.config.as_deref();
-    let read = |path: &std::path::Path| {
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let text = named.map(read).transpose()?;
-    let name = named.map(|path| path.display().to_string()).unwrap_or_default();
-    let file = text.as_deref().map(|text| File { name: &name, text });
-    let data_dir = arguments.data_dir.as_deref().map(|path| path.to_string_lossy().into_owned());
-    Ok(Config::read(file, &|variable| {
-        let flag = match variable {
-            "PYAPNS_LISTEN" => arguments.listen.clone(),
-            "PYAPNS_DATA_DIR" => data_dir.clone(),
-            _ => None,
-        };
-        flag.or_else(|| std::env::var(variable).ok())
-    }))
-}
-
 async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitCode> {
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
     let world = World::real(&config);
     let node = Node::build(config, world).await?;
-    let address = node.address()?;
-    println!("pyapns listens on http://{address}");
+    println!("pyapns listens on {}", node.url());
     if let Some(beside) = &beside {
         beside.provision_demo(&node).await?;
-        beside.introduce(address);
+        beside.introduce(node.url());
     }
     let finished = node.run(async {
         if let Err(error) = stop_signal().await {

@@ -9,12 +9,18 @@ use crate::node::Node;
 use crate::registry::Provision;
 use crate::simulator::{LedgerMode, Options, Simulator};
 use anyhow::Context;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The app that `serve --simulator` provisions.
 const DEMO_APP: &str = "demo";
+
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns simulator
+  pyapns simulator --listen 127.0.0.1:0 --control 127.0.0.1:0 --dir /tmp/apple
+
+A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -86,12 +92,12 @@ impl Beside {
     }
 
     /// Says what can be tried.
-    pub fn introduce(&self, node: SocketAddr) {
+    pub fn introduce(&self, node: &str) {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         println!("Apple's stand-in listens on {}; its ledger: http://{control}/ledger", self.simulator.address());
         println!(
             "try: curl -d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
-             http://{node}/apps/{DEMO_APP}/sandbox/notifications"
+             {node}/apps/{DEMO_APP}/sandbox/notifications"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Takes settings one by one from variables, file and defaults, and keeps every fault it meets.
 
-use super::{DEFAULTS, File};
+use super::{DEFAULTS, File, Settings};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use toml::{Table, Value};
@@ -41,6 +41,8 @@ pub(super) struct Reader<'a> {
     defaults: Table,
     variable: &'a dyn Fn(&str) -> Option<String>,
     known: Vec<&'static str>,
+    /// What was asked for and is said somewhere.
+    said: Settings,
     faults: Vec<Fault>,
 }
 
@@ -57,7 +59,19 @@ impl<'a> Reader<'a> {
                 faults.push(Fault { place: file_name.to_owned(), what: describe(&error, text) });
             }
         }
-        Self { file_name, file: table, defaults, variable, known: Vec::new(), faults }
+        Self { file_name, file: table, defaults, variable, known: Vec::new(), said: Settings::default(), faults }
+    }
+
+    /// Of one table in a list, which no variable and no default reaches into.
+    fn of_entry(place: &'a str, entry: Table) -> Self {
+        let (defaults, said) = (Table::new(), Settings::default());
+        let variable = &no_variable;
+        Self { file_name: place, file: entry, defaults, variable, known: Vec::new(), said, faults: Vec::new() }
+    }
+
+    /// What is read: the file, or the entry in it.
+    pub fn file_name(&self) -> &str {
+        self.file_name
     }
 
     /// A setting that has a default.
@@ -85,15 +99,56 @@ impl<'a> Reader<'a> {
         values.into_iter().map(|value| self.parse(&place, value)).collect()
     }
 
+    /// A setting of an entry that has to be there.
+    pub fn required<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        if !self.file.contains_key(key) {
+            self.fault(key, "it is missing");
+        }
+        self.optional(key)
+    }
+
+    /// The tables of a list: `[[key]]` in the file; in its variable the same list on one line, `[{ name = "…" }, …]`.
+    /// `read` asks an entry for its settings as the whole file is asked for the others; what it did not ask for is a fault.
+    pub fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Reader<'_>) -> Option<T>) -> Vec<T> {
+        let Some((place, given)) = self.given(key) else { return Vec::new() };
+        let (whence, given) = match given {
+            Value::String(text) if place == variable_name(key) => (place.clone(), one_line(&text)),
+            other => (self.file_name.to_owned(), Some(other)),
+        };
+        let Some(Value::Array(entries)) = given else {
+            let what = format!("it has to be a list of tables, [[{key}]] in the file, [{{ … }}, {{ … }}] on one line");
+            self.faults.push(Fault { place, what });
+            return Vec::new();
+        };
+        let mut values = Vec::new();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let place = format!("[[{key}]] {} of {whence}", index + 1);
+            match entry {
+                Value::Table(entry) => {
+                    let mut entry = Reader::of_entry(&place, entry);
+                    values.extend(read(&mut entry));
+                    entry.refuse_the_rest();
+                    self.faults.append(&mut entry.faults);
+                }
+                _ => self.faults.push(Fault { place, what: "it has to be a table".to_owned() }),
+            }
+        }
+        values
+    }
+
     /// What was given, and where: the variable wins.
     fn given(&mut self, key: &'static str) -> Option<(String, Value)> {
         self.known.push(key);
         let from_file = take(&mut self.file, key);
         let name = variable_name(key);
-        match (self.variable)(&name) {
+        let given = match (self.variable)(&name) {
             Some(text) => Some((name, Value::from(text))),
-            None => Some((self.place(key), from_file?)),
-        }
+            None => from_file.map(|value| (self.place(key), value)),
+        };
+        let effective =
+            given.as_ref().map(|(_, value)| value.clone()).or_else(|| take(&mut self.defaults.clone(), key));
+        self.said.0.extend(effective.map(|value| (key, text(value.clone()).unwrap_or_else(|| value.to_string()))));
+        given
     }
 
     fn parse<T: FromStr<Err: Display>>(&mut self, place: &str, given: Value) -> Option<T> {
@@ -113,8 +168,18 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault { place, what: what.to_owned() });
     }
 
+    /// What every setting says, once all were asked for.
+    pub fn said(&mut self) -> Settings {
+        std::mem::take(&mut self.said)
+    }
+
     /// The value, if there is nothing to mend; what was never asked for is no setting.
     pub fn finish<T>(mut self, value: T) -> Result<T, Faults> {
+        self.refuse_the_rest();
+        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
+    }
+
+    fn refuse_the_rest(&mut self) {
         for (key, value) in std::mem::take(&mut self.file) {
             match value {
                 Value::Table(section) if self.sections().any(|known| known == key) => {
@@ -125,7 +190,6 @@ impl<'a> Reader<'a> {
                 _ => self.unknown(&key),
             }
         }
-        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }
 
     fn unknown(&mut self, key: &str) {
@@ -156,11 +220,22 @@ fn take(table: &mut Table, key: &str) -> Option<Value> {
     }
 }
 
+fn no_variable(_: &str) -> Option<String> {
+    None
+}
+
+/// A value as the file would have it, on one line.
+fn one_line(text: &str) -> Option<Value> {
+    let mut table: Table = format!("value = {text}").parse().ok()?;
+    table.remove("value").filter(|_| table.is_empty())
+}
+
 fn text(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         Value::Integer(number) => Some(number.to_string()),
         Value::Boolean(truth) => Some(truth.to_string()),
+        Value::Datetime(moment) => Some(moment.to_string()),
         _ => None,
     }
 }

@@ -1,7 +1,10 @@
 //! What a configuration may say, and every way it is refused.
 
 use super::*;
+use crate::autoprovision::{Named, Passphrase};
 use crate::delivery::lane::Bounds;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 fn nothing(_: &str) -> Option<String> {
     None
@@ -30,22 +33,22 @@ fn the_documented_file_is_the_defaults() {
 
 #[test]
 fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
-    let shown: Vec<_> = DEFAULTS.lines().filter_map(|line| line.strip_prefix("# ")).collect();
-    let commented = shown.iter().filter(|line| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
-    assert_eq!(commented.count(), 6);
-    let whole: Vec<_> = DEFAULTS
-        .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(setting) if setting.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => setting,
-            _ => line,
-        })
-        .collect();
+    let is_setting =
+        |line: &str| line.starts_with("[[") || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let shown = |line: &'static str| line.strip_prefix("# ").filter(|shown| is_setting(shown)).unwrap_or(line);
+    let whole: Vec<_> = DEFAULTS.lines().map(shown).collect();
     let config = read(&whole.join("\n")).unwrap();
+    let apps: Vec<_> = config.autoprovision.iter().map(|entry| entry.key.to_string()).collect();
+    assert_eq!(apps, ["com.example.app/production", "com.example.other/sandbox"]);
     assert_eq!(config.credentials_dir, Some("/etc/pyapns/credentials".into()));
     assert_eq!(config.key_files, [PathBuf::from("/etc/pyapns/credentials.key")]);
     assert_eq!(config.apple.sandbox, ["https://localhost:2197", "https://[::1]:2197"].map(|url| url.parse().unwrap()));
     assert!(config.apple.sandbox.iter().all(|endpoint| !endpoint.is_apple()));
     assert_eq!(config.apple.proxy.unwrap().to_string(), "proxy.example:3128");
+    assert_eq!(config.tls.unwrap().key, PathBuf::from("/etc/pyapns/server.key"));
+    assert_eq!(config.admin_listen.unwrap().to_string(), "127.0.0.1:8089");
+    assert_eq!(config.limits.shared_addresses.len(), 3);
+    assert_eq!((config.api_keys[0].id.as_str(), config.api_keys[0].expires_at), ("shop", Some(1_896_048_000)));
 }
 
 #[test]
@@ -112,6 +115,163 @@ fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     assert!(refused[1].starts_with("credentials.key in test.toml: there is no such setting"), "{refused:?}");
 }
 
+/// The names of all settings in the documented file, those that are commented out included.
+fn documented() -> BTreeSet<String> {
+    let mut section = String::new();
+    let mut names = BTreeSet::new();
+    for line in DEFAULTS.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some(list) = line.strip_prefix("[[") {
+            section = list.trim_end_matches(']').to_owned();
+            names.insert(section.clone());
+            section.push_str("[]");
+        } else if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
+            names.insert(if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") });
+        }
+    }
+    names.retain(|name| !name.contains("[]"));
+    names
+}
+
+#[test]
+fn every_documented_setting_has_its_variable_and_every_variable_its_documentation() {
+    let asked = RefCell::new(BTreeSet::new());
+    let variable = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    };
+    Config::read(None, &variable).unwrap();
+    let variables = |name: &String| format!("PYAPNS_{}", name.replace('.', "_").to_ascii_uppercase());
+    assert!(documented().len() > 20, "{:?}", documented());
+    assert_eq!(documented().iter().map(variables).collect::<BTreeSet<_>>(), *asked.borrow());
+}
+
+#[test]
+fn every_default_can_be_said_by_its_variable_too() {
+    let config = Config::read(None, &nothing).unwrap();
+    for (key, text) in &config.settings.0 {
+        let name = format!("PYAPNS_{}", key.replace('.', "_").to_ascii_uppercase());
+        let read = Config::read(None, &|asked| (asked == name).then(|| text.clone()));
+        assert_eq!(read.unwrap(), config, "{name}");
+        let nonsense = Config::read(None, &|asked| (asked == name).then(|| "\u{1}".to_owned()));
+        match nonsense {
+            Ok(read) => assert_eq!(read.settings.differing(&config.settings), [*key]),
+            Err(Faults(faults)) => assert!(faults.iter().all(|fault| fault.place == name), "{faults:?}"),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Entry {
+    name: String,
+    lanes: u16,
+}
+
+fn entries(file: Option<&str>, variable: Option<&str>) -> Result<Vec<Entry>, Faults> {
+    let file = file.map(|text| File { name: "test.toml", text });
+    let variable = |name: &str| variable.filter(|_| name == "PYAPNS_THINGS").map(str::to_owned);
+    let mut read = Reader::new(file, &variable);
+    let entries = read.tables("things", |entry| {
+        let (name, lanes) = (entry.required("name"), entry.optional("lanes").unwrap_or(1));
+        Some(Entry { name: name?, lanes })
+    });
+    read.finish(entries)
+}
+
+#[test]
+fn a_list_of_tables_is_read_entry_by_entry_and_its_variable_wins() {
+    let of = |name: &str, lanes| Entry { name: name.to_owned(), lanes };
+    let file = "[[things]]\nname = 'a'\nlanes = 2\n[[things]]\nname = 'b'";
+    assert_eq!(entries(Some(file), None).unwrap(), [of("a", 2), of("b", 1)]);
+    assert_eq!(entries(Some(file), Some("[{ name = 'c' }]")).unwrap(), [of("c", 1)]);
+    assert_eq!(entries(Some(file), Some("[]")).unwrap(), []);
+    assert_eq!(entries(None, None).unwrap(), []);
+}
+
+#[test]
+fn every_fault_of_a_list_of_tables_says_in_which_entry_it_is() {
+    let told = |file, variable| entries(file, variable).expect_err("a bad list").to_string();
+    let text = told(Some("[[things]]\nlanes = 'x'\n[[things]]\nname = 'b'\nnam = 'c'"), None);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert_eq!(lines[0], "name in [[things]] 1 of test.toml: it is missing");
+    assert!(lines[1].starts_with("lanes in [[things]] 1 of test.toml: "), "{text}");
+    assert_eq!(lines[2], "nam in [[things]] 2 of test.toml: there is no such setting; there are name, lanes");
+    assert_eq!(told(None, Some("[{}]")), "name in [[things]] 1 of PYAPNS_THINGS: it is missing");
+    for bad in ["things = 5", "things = 'a'", "[things]\nname = 'a'"] {
+        assert!(told(Some(bad), None).starts_with("things in test.toml: it has to be a list of tables"), "{bad}");
+    }
+    assert_eq!(told(Some("things = [1]"), None), "[[things]] 1 of test.toml: it has to be a table");
+    for bad in ["x", "1", "[{ name = 'a' }]\nother = 1"] {
+        assert!(told(None, Some(bad)).starts_with("PYAPNS_THINGS: it has to be a list of tables"), "{bad}");
+    }
+}
+
+#[test]
+fn an_entry_names_an_app_and_its_credential_beside_the_file() {
+    let text = "[[autoprovision]]
+        app_id = 'shop'
+        environment = 'sandbox'
+        certificate = 'shop.pem'
+        [[autoprovision]]
+        app_id = 'shop'
+        environment = 'production'
+        key = '/keys/shop.p8'
+        key_id = 'ABCDE12345'
+        team_id = 'FGHIJ67890'
+        passphrase = 'canary'
+        topic = 'com.example.shop'
+        timeout = 30
+        lanes = 2";
+    let config = Config::read(Some(File { name: "/etc/pyapns/pyapns.toml", text }), &nothing).unwrap();
+    let [first, second] = config.autoprovision.as_slice() else { panic!("{config:?}") };
+    assert_eq!(first.key.to_string(), "shop/sandbox");
+    assert_eq!(first.credential, Named::Certificate("/etc/pyapns/shop.pem".into()));
+    assert_eq!((first.timeout_seconds, first.lanes, first.topic.as_deref()), (15, 1, None));
+    let (file, key_id, team_id) = ("/keys/shop.p8".into(), "ABCDE12345".to_owned(), "FGHIJ67890".to_owned());
+    assert_eq!(second.credential, Named::Key { file, key_id, team_id });
+    assert_eq!(second.passphrase, Some(Passphrase::Text("canary".into())));
+    assert_eq!((second.timeout_seconds, second.lanes, second.topic.as_deref()), (30, 2, Some("com.example.shop")));
+    assert!(!format!("{config:?}").contains("canary"));
+}
+
+#[test]
+fn every_fault_of_an_entry_is_told() {
+    let entry = |text: &str| {
+        let text = format!("[[autoprovision]]\napp_id = 'a'\nenvironment = 'sandbox'\n{text}");
+        let told = faults(&text).concat();
+        told.replace(" in [[autoprovision]] 1 of test.toml", "")
+    };
+    for (text, told) in [
+        ("", "certificate: it is missing"),
+        ("certificate = 'a'\nkey = 'b'", "key: it is given and `certificate` too"),
+        ("certificate = 'a'\nkey_id = 'b'", "key_id: it belongs to a signing key"),
+        ("key = 'a'\nkey_id = 'b'", "team_id: it is missing"),
+        ("certificate = 'a'\ntimeout = 0", "timeout: it has to be from 1 to 300"),
+        ("certificate = 'a'\nlanes = 65", "lanes: it has to be from 1 to 64"),
+        ("certificate = 'a'\npassphrase = 'canary'\npassphrase_file = 'b'", "passphrase: it is given and"),
+        ("certificate = 'a'\ncert = 'b'", "cert: there is no such setting"),
+    ] {
+        assert!(entry(text).starts_with(told) && !entry(text).contains("canary"), "{}", entry(text));
+    }
+    let told = faults("[[autoprovision]]\napp_id = 'a b'\nenvironment = 'test'");
+    let places: Vec<_> = told.iter().map(|fault| fault.split(' ').next().unwrap()).collect();
+    assert_eq!(places, ["app_id", "environment", "certificate"]);
+    let one = "[[autoprovision]]\napp_id = 'a'\nenvironment = 'sandbox'\ncertificate = 'a'\n";
+    assert!(faults(&one.repeat(2))[0].contains("[[autoprovision]] 2 of test.toml: a/sandbox is in the list already"));
+}
+
+#[test]
+fn settings_that_differ_are_named_and_what_they_say_is_not_printed() {
+    let of = |text| read(text).unwrap().settings;
+    let (plain, other) = (of(""), of("insecure = true\n[apple]\nproxy = 'http://scott:tiger@h:1'"));
+    assert_eq!(plain.differing(&other), ["apple.proxy", "insecure"]);
+    assert_eq!(plain.differing(&of(DEFAULTS)), [""; 0]);
+    assert!(!format!("{other:?}").contains("tiger"), "{other:?}");
+}
+
 #[test]
 fn an_address_that_others_can_reach_needs_a_word() {
     let refused = faults("listen = '0.0.0.0:8088'");
@@ -119,6 +279,11 @@ fn an_address_that_others_can_reach_needs_a_word() {
     assert!(refused[0].starts_with("listen in test.toml: other machines can reach"), "{refused:?}");
     assert!(read("listen = '0.0.0.0:8088'\ninsecure = true").is_ok());
     assert!(read("listen = '[::1]:0'").is_ok());
+    assert!(read("listen = 'unix:/run/api.sock'\nsocket_mode = '0600'").is_ok());
+    let key = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = 'send'", "0".repeat(64));
+    assert!(read(&format!("listen = '0.0.0.0:8088'\n{key}")).is_ok());
+    assert!(faults("[admin]\nlisten = '0.0.0.0:1'")[0].starts_with("admin.listen in test.toml: other machines"));
+    assert!(faults("[tls]\nkey = 'x'")[0].starts_with("tls.certificate in test.toml: TLS needs both"));
 }
 
 #[test]
@@ -159,4 +324,31 @@ fn a_proxys_password_is_in_no_fault_and_no_debug_print() {
         let refused = faults(&format!("\n[apple]\nproxy = {bad}"));
         assert!(!refused.is_empty() && !refused.concat().contains("tiger"), "{refused:?}");
     }
+}
+
+#[test]
+fn an_api_key_says_all_that_is_wrong_with_it() {
+    let good = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = ['send', 'apps:read']", "0a".repeat(32));
+    let key = read(&good).unwrap().api_keys.remove(0);
+    assert_eq!((key.apps, key.expires_at), (None, None));
+    let key = read(&format!("{good}\napps = '*'\nexpires = '2030-01-31'")).unwrap().api_keys.remove(0);
+    assert_eq!((key.apps, key.expires_at), (None, Some(1_896_048_000)));
+    let key = read(&format!("{good}\napps = ['b', 'c']\nexpires = 2030-01-31T00:00:59Z")).unwrap().api_keys.remove(0);
+    assert_eq!((key.apps.unwrap().len(), key.expires_at), (2, Some(1_896_048_059)));
+
+    let told = faults(&format!(
+        "{good}\napps = ['*', 'no app']\nexpires = 'soon'\nscope = 1\n{good}\n[[api_keys]]\nid = 'x.y'"
+    ));
+    let places: Vec<_> =
+        told.iter().filter_map(|fault| fault.split_once(" of test.toml").map(|(place, _)| place)).collect();
+    let expected = [
+        "apps in [[api_keys]] 1",
+        "expires in [[api_keys]] 1",
+        "scope in [[api_keys]] 1",
+        "id in [[api_keys]] 2",
+        "id in [[api_keys]] 3",
+        "secret_sha256 in [[api_keys]] 3",
+        "scopes in [[api_keys]] 3",
+    ];
+    assert_eq!(places, expected, "{told:?}");
 }

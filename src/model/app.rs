@@ -1,6 +1,7 @@
 //! An app as every layer names it: an id given by its operator, and one of Apple's two environments.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Longest app id, in bytes.
@@ -26,6 +27,14 @@ impl AppId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for AppId {
+    type Err = BadAppId;
+
+    fn from_str(text: &str) -> Result<Self, BadAppId> {
+        Self::new(text)
     }
 }
 
@@ -61,6 +70,14 @@ impl Environment {
     /// The environment of that name, `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|environment| environment.as_str() == text)
+    }
+}
+
+impl FromStr for Environment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or("it is `sandbox` or `production`")
     }
 }
 

@@ -6,7 +6,9 @@
 mod answer;
 mod arrival;
 mod farewell;
+mod limits;
 mod record;
+mod settings;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
+use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
@@ -25,18 +28,16 @@ use super::certificate::ClientCertificate;
 use super::ledger::Batch;
 use super::pump::{self, Pump, PumpHandle};
 use super::rules::{self, Credential, Rejection};
-use super::script::{Act, Plan};
+use super::script::{Act, GoAway, Place, Plan, Spent, When};
 use super::server::Shared;
 use answer::Waiting;
 use arrival::Arrival;
 use farewell::Farewell;
+use limits::Limits;
+use settings::Changes;
 
-const MAX_CONCURRENT_STREAMS: u16 = 3;
-/// SETTINGS as Apple's gateway sends them; the second is replaced by 1 for token connections.
-const HEADER_TABLE_SIZE: (u16, u32) = (1, 4096);
-const STREAMS_MAX: u32 = 1000;
-const MAX_FRAME_SIZE: (u16, u32) = (5, 16_384);
-const MAX_HEADER_LIST_SIZE: (u16, u32) = (6, 8000);
+/// Resets by the peer that h2 remembers.
+const RESETS_MAX: usize = 1000;
 /// How long the peer may take to close after we did.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -50,22 +51,24 @@ pub async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let streams_max = if certificate.is_some() { STREAMS_MAX } else { 1 };
-    let first = [HEADER_TABLE_SIZE, (MAX_CONCURRENT_STREAMS, streams_max), MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE];
-    let (pumped, handle) = Pump::new(stream, &pump::settings(&first));
+    let script = Arc::clone(&plan.borrow().script);
+    let play = script.script.settings.as_ref().filter(|play| play.concerns(number));
+    settings::delay(play).await;
+    let (first, full) = settings::first(play, certificate.is_none());
+    let (pumped, handle) = Pump::new(stream, &pump::settings(&first.wire()));
     let handshake = h2::server::Builder::new()
         .initial_connection_window_size(shared.connection_window)
-        .max_header_list_size(MAX_HEADER_LIST_SIZE.1)
-        .max_frame_size(MAX_FRAME_SIZE.1)
+        .max_header_list_size(first.max_header_list_size.unwrap_or(u32::MAX))
+        .max_frame_size(first.max_frame_size.unwrap_or(16_384))
         .max_local_error_reset_streams(None)
-        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
-        .max_concurrent_reset_streams(STREAMS_MAX as usize)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_concurrent_reset_streams(RESETS_MAX)
         .data_frame_budget(usize::MAX)
         .handshake(pumped);
     let Ok(h2) = handshake.await else { return };
     let misplaced = certificate.as_ref().is_some_and(|shown| !shown.is_for(shared.rules.environment));
-    let mut session = Session::new(h2, handle, Credential::new(certificate), number, shared, plan.clone());
-    session.limit = streams_max;
+    let limits = Limits::new(first.max_concurrent_streams.unwrap_or(u32::MAX), full);
+    let mut session = Session::new(h2, handle, Credential::new(certificate), number, shared, plan.clone(), limits);
     session.greet(misplaced);
     loop {
         tokio::select! {
@@ -98,8 +101,12 @@ struct Session<S> {
     waiting: Waiting,
     /// Streams that get neither answer nor reset; dropping them would reset them.
     parked: Vec<Stream>,
-    /// MAX_CONCURRENT_STREAMS as advertised last.
-    limit: u32,
+    limits: Limits,
+    changes: Changes,
+    /// Of the script's error budget.
+    spent: Spent,
+    /// What every request gets until then.
+    poison: Option<(Option<Instant>, Rejection)>,
     /// Streams taken from h2 and not ended.
     open: u32,
     /// Answers given to h2.
@@ -118,6 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         number: u64,
         shared: Arc<Shared>,
         mut plan: watch::Receiver<Plan>,
+        limits: Limits,
     ) -> Self {
         let active = plan.borrow_and_update().clone();
         let random = fastrand::Rng::with_seed(active.script.script.seed.wrapping_add(number));
@@ -135,7 +143,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             complete: Vec::new(),
             waiting: Waiting::default(),
             parked: Vec::new(),
-            limit: STREAMS_MAX,
+            limits,
+            changes: Changes::default(),
+            spent: Spent::default(),
+            poison: None,
             open: 0,
             ended: 0,
             highest_seen: 0,
@@ -160,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.take(arrival, now_ms);
             }
             worked |= self.answer_due();
+            self.make_changes();
             worked |= self.part();
             self.enter();
             match self.poll_timer(cx) {
@@ -181,11 +193,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.open += 1;
                     let arrival = Arrival::new(request, respond);
                     self.highest_seen = self.highest_seen.max(arrival.stream);
-                    if self.open > self.limit {
+                    let stream = arrival.stream;
+                    if self.is_over_limit(stream) {
                         self.forget_reset_streams(cx);
                     }
-                    if self.open > self.limit && arrival.stream <= self.last_id() {
-                        self.refuse(arrival);
+                    if self.is_over_limit(stream) && stream <= self.last_id() {
+                        self.refuse_over_limit(arrival);
                     } else {
                         self.incomplete.push(arrival);
                     }
@@ -206,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.active = plan;
         if new_script {
             self.random = fastrand::Rng::with_seed(self.active.script.script.seed.wrapping_add(self.number));
+            (self.changes, self.spent, self.poison) = (Changes::default(), Spent::default(), None);
             self.script_arrived();
         }
     }
@@ -213,7 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// A request whose body has ended: parked, or processed; then the connection may have to end.
     fn take(&mut self, arrival: Arrival, now_ms: i64) {
         let signal = self.count();
-        if arrival.stream > self.last_id() {
+        if arrival.stream > self.last_id() && self.refuses_late() {
+            self.refuse(arrival, "refused after the GOAWAY");
+        } else if arrival.stream > self.last_id() {
             self.record(&arrival, &record::answer_id(&arrival), None, Some("not taken by the ending connection"));
             self.parked.push(arrival.into_stream());
         } else {
@@ -222,12 +238,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if signal.fires {
             self.end_scripted();
         }
+        self.count_for_changes();
     }
 
     fn process(&mut self, mut arrival: Arrival, withhold: bool, now_ms: i64) {
         self.highest_processed = self.highest_processed.max(arrival.stream);
         let id = record::answer_id(&arrival);
-        match self.active.script.fault(&arrival.push(), self.number, &mut self.random).cloned() {
+        if let Some(rejection) = self.poisoned() {
+            return self.answer_scripted(arrival, id, rejection, "poisoned connection");
+        }
+        let place = Place { connection: self.number, stream: arrival.stream };
+        match self.active.script.fault(&arrival.push(), place, &mut self.random).cloned() {
             None => {
                 let verdict = self.judge(&arrival, now_ms);
                 if withhold {
@@ -239,9 +260,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
             Some(Act::Answer { status, reason }) => {
-                let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
-                self.record(&arrival, &id, Some(&verdict), Some("scripted answer"));
-                self.answer(arrival, id, verdict);
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                self.answer_scripted(arrival, id, rejection, "scripted answer");
+            }
+            Some(Act::Poison { status, reason, for_ms }) => {
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                let until = for_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
+                self.poison = Some((until, rejection.clone()));
+                self.answer_scripted(arrival, id, rejection, "poisons the connection");
             }
             Some(Act::Reset { code, processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));
@@ -258,7 +284,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// The verdict of the rules. The first acceptance on a token connection raises its stream limit.
+    /// What a poisoned connection answers to everything.
+    fn poisoned(&mut self) -> Option<Rejection> {
+        self.poison.take_if(|(until, _)| until.is_some_and(|until| until <= Instant::now()));
+        self.poison.as_ref().map(|(_, rejection)| rejection.clone())
+    }
+
+    fn answer_scripted(&mut self, arrival: Arrival, id: HeaderValue, rejection: Rejection, fault: &str) {
+        let verdict = Err(rejection);
+        self.record(&arrival, &id, Some(&verdict), Some(fault));
+        self.decided(&verdict);
+        self.answer(arrival, id, verdict);
+    }
+
+    /// What a decision does to the connection: its stream limit, and its error budget.
+    fn decided(&mut self, verdict: &Result<(), Rejection>) {
+        self.choke_or_lift(verdict.as_ref().err().map_or(200, |rejection| rejection.status));
+        let Err(rejection) = verdict else { return };
+        let Some(budget) = &self.active.script.script.error_budget else { return };
+        if self.spent.count(rejection.status, &rejection.reason, budget) && self.is_staying() {
+            let (code, debug, kind) = (budget.code, budget.debug.clone(), budget.kind);
+            self.end(&GoAway { code, debug, ..GoAway::new(When::Now, kind) });
+        }
+    }
+
+    /// The verdict of the rules.
     fn judge(&mut self, arrival: &Arrival, now_ms: i64) -> Result<(), Rejection> {
         let context = rules::Context {
             settings: &self.shared.rules,
@@ -267,10 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             now_ms,
         };
         let verdict = rules::judge(&arrival.push(), &mut self.credential, &context);
-        if verdict.is_ok() && self.limit < STREAMS_MAX {
-            self.limit = STREAMS_MAX;
-            self.pump.inject(&pump::settings(&[(MAX_CONCURRENT_STREAMS, STREAMS_MAX)]));
-        }
+        self.decided(&verdict);
         verdict
     }
 
@@ -282,10 +329,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.open -= (held - self.parked.len() - self.waiting.len()) as u32;
     }
 
-    /// RFC 9113 5.1.2: the stream was not processed and may be sent again.
-    fn refuse(&mut self, mut arrival: Arrival) {
-        self.record(&arrival, &record::answer_id(&arrival), None, Some("over MAX_CONCURRENT_STREAMS"));
-        self.batch.totals.over_limit += 1;
+    /// Resets a stream that was not processed and may be sent again.
+    fn refuse(&mut self, mut arrival: Arrival, fault: &str) {
+        self.record(&arrival, &record::answer_id(&arrival), None, Some(fault));
         self.open -= 1;
         arrival.respond.send_reset(Reason::REFUSED_STREAM);
     }
@@ -293,7 +339,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Ready when the earliest deadline passed: `true` if it was the connection's last.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let last = self.farewell.linger_until();
-        let due = [self.waiting.next_due(), self.farewell.second_at(), last].into_iter().flatten().min();
+        let due =
+            [self.waiting.next_due(), self.farewell.step_at(), self.next_change_at(), last].into_iter().flatten().min();
         let Some(due) = due else { return Poll::Pending };
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);

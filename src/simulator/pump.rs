@@ -30,13 +30,23 @@ struct Orders {
     frames: Mutex<BytesMut>,
     /// There are frames: spares the lock where there is nothing to do.
     has_frames: AtomicBool,
+    /// For each SETTINGS frame the peer has acknowledged: the newest stream it had opened before.
+    acknowledged: Mutex<Vec<u32>>,
+    /// There are acknowledgements.
+    has_acknowledged: AtomicBool,
     /// Close once this many streams were ended by frames that have been written.
     close_after: AtomicU64,
 }
 
 impl Default for Orders {
     fn default() -> Self {
-        Self { frames: Mutex::default(), has_frames: AtomicBool::new(false), close_after: AtomicU64::new(NEVER) }
+        Self {
+            frames: Mutex::default(),
+            has_frames: AtomicBool::new(false),
+            acknowledged: Mutex::default(),
+            has_acknowledged: AtomicBool::new(false),
+            close_after: AtomicU64::new(NEVER),
+        }
     }
 }
 
@@ -53,6 +63,19 @@ impl PumpHandle {
     /// the peer closes too, so that no reset can overtake the last answers.
     pub fn close_after(&self, streams: u64) {
         self.orders.close_after.store(streams, Ordering::Release);
+    }
+
+    /// For each SETTINGS frame acknowledged since the last call, in order: the newest stream opened before.
+    pub fn acknowledgements(&self) -> Vec<u32> {
+        if self.orders.has_acknowledged.swap(false, Ordering::AcqRel) {
+            std::mem::take(&mut *self.acknowledged())
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn acknowledged(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.orders.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_frames(&self) -> BytesMut {
@@ -149,7 +172,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pump<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            if this.stage != Stage::Lingering && this.inbox.hand_on(out) {
+            let handed_on = this.stage != Stage::Lingering && this.inbox.hand_on(out);
+            if let Some(more) = this.inbox.take_acknowledged() {
+                this.handle.acknowledged().extend(more);
+                this.handle.orders.has_acknowledged.store(true, Ordering::Release);
+            }
+            if handed_on {
                 return Poll::Ready(Ok(()));
             }
             if ready!(this.inbox.poll_fill(&mut this.inner, cx))? == 0 {

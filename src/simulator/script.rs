@@ -1,12 +1,16 @@
 //! The script: which faults the simulator plays, as data that Rust or the control port hands in.
 
 mod active;
+mod budget;
 mod latency;
+mod settings;
 
 use serde::{Deserialize, Serialize};
 
-pub use active::{ActiveScript, Plan};
+pub use active::{ActiveScript, Place, Plan};
+pub use budget::{ErrorBudget, Spent};
 pub use latency::Latency;
+pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 
 use super::base64_bytes;
 use super::rules::TokenRate;
@@ -24,6 +28,10 @@ pub struct Script {
     pub faults: Vec<Fault>,
     /// 429 `TooManyRequests` for a device token pushed to more often.
     pub token_rate: Option<TokenRate>,
+    /// What connections are told they may do.
+    pub settings: Option<SettingsPlay>,
+    /// Ends connections that cause too many rejections.
+    pub error_budget: Option<ErrorBudget>,
 }
 
 /// When and how connections are ended.
@@ -52,6 +60,25 @@ pub struct GoAway {
     /// carry a request.
     #[serde(default)]
     pub times: Option<u64>,
+    /// A second GOAWAY, without debug data, follows the only one at once.
+    #[serde(default)]
+    pub second_empty: bool,
+    /// With `graceful` and `single`.
+    #[serde(default)]
+    pub close: Close,
+}
+
+/// When a connection that was told to go is closed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Close {
+    /// Once the streams up to the last id are answered.
+    #[default]
+    Drained,
+    /// Then, but so many milliseconds after the last GOAWAY at the earliest.
+    AfterMs(u64),
+    /// Never: streams above the last id are refused (REFUSED_STREAM) until the peer closes.
+    Never,
 }
 
 /// What ends a connection.
@@ -107,6 +134,12 @@ impl DebugData {
             Self::Base64(bytes) => bytes.clone(),
         }
     }
+
+    /// It must fit one frame beside the last stream id and the code.
+    pub fn check(&self) -> Result<(), ScriptError> {
+        const MOST: usize = 16_384 - 8;
+        if self.bytes().len() > MOST { Err(ScriptError::TooLong("debug", MOST)) } else { Ok(()) }
+    }
 }
 
 /// A fault of single requests: those that every given condition picks.
@@ -125,6 +158,9 @@ pub struct Fault {
     /// Only requests on this connection.
     #[serde(default)]
     pub connection: Option<u64>,
+    /// Only the request on this stream.
+    #[serde(default)]
+    pub stream: Option<u32>,
     /// How often the fault is applied in all; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
@@ -144,6 +180,9 @@ pub enum Act {
     Answer { status: u16, reason: String },
     /// No answer, ever.
     Silence { processed: bool },
+    /// This answer in place of processing, to this request and to all later ones of its connection, for so many
+    /// milliseconds (absent: until its end).
+    Poison { status: u16, reason: String, for_ms: Option<u64> },
 }
 
 /// Why a script was refused.
@@ -155,10 +194,18 @@ pub enum ScriptError {
     Percent,
     #[error("latency must be finite, not negative, and its lower bound not above the upper one")]
     Latency,
-    #[error("answer.status must lie between 400 and 599")]
+    #[error("the status of an answer must lie between 400 and 599")]
     Status,
     #[error("{0} needs \"when\": {{\"connection_requests\": n}}")]
     NeedsConnectionRequests(&'static str),
+    #[error("{0} must lie between {1}")]
+    Bounds(&'static str, &'static str),
+    #[error("{0} says nothing: give at least one value")]
+    Nothing(&'static str),
+    #[error("{0} must be at most {1} bytes long")]
+    TooLong(&'static str, usize),
+    #[error("{0} needs \"kind\": {1}")]
+    NeedsKind(&'static str, &'static str),
 }
 
 impl Script {
@@ -169,6 +216,8 @@ impl Script {
         }
         self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
         self.faults.iter().try_for_each(Fault::check)?;
+        self.settings.as_ref().map_or(Ok(()), SettingsPlay::check)?;
+        self.error_budget.as_ref().map_or(Ok(()), ErrorBudget::check)?;
         match self.token_rate {
             Some(rate) if rate.seconds == 0 => Err(ScriptError::Zero("token_rate.seconds")),
             _ => Ok(()),
@@ -188,6 +237,8 @@ impl GoAway {
             unanswered: one(),
             second_after_ms: grace(),
             times: None,
+            second_empty: false,
+            close: Close::Drained,
         }
     }
 
@@ -198,6 +249,13 @@ impl GoAway {
 
     fn check(&self) -> Result<(), ScriptError> {
         let per_connection = matches!(self.when, When::ConnectionRequests(_));
+        self.debug.check()?;
+        if self.drops_answers() && self.close != Close::Drained {
+            return Err(ScriptError::NeedsKind("goaway.close", r#""graceful" or "single""#));
+        }
+        if self.second_empty && !matches!(self.kind, Ending::Single | Ending::Abrupt) {
+            return Err(ScriptError::NeedsKind("goaway.second_empty", r#""single" or "abrupt""#));
+        }
         match self.when {
             When::Requests(0) | When::ConnectionRequests(0) => Err(ScriptError::Zero("goaway.when")),
             _ if self.last_stream_id.is_some() && !per_connection => {
@@ -214,7 +272,7 @@ impl GoAway {
 impl Fault {
     /// A fault that picks every request.
     pub fn new(act: Act) -> Self {
-        Self { every: None, percent: None, token: None, connection: None, times: None, for_ms: None, act }
+        Self { every: None, percent: None, token: None, connection: None, stream: None, times: None, for_ms: None, act }
     }
 
     fn check(&self) -> Result<(), ScriptError> {
@@ -225,7 +283,9 @@ impl Fault {
             return Err(ScriptError::Percent);
         }
         match &self.act {
-            Act::Answer { status, .. } if !(400..=599).contains(status) => Err(ScriptError::Status),
+            Act::Answer { status, .. } | Act::Poison { status, .. } if !(400..=599).contains(status) => {
+                Err(ScriptError::Status)
+            }
             _ => Ok(()),
         }
     }

@@ -5,5 +5,7 @@ mod endings;
 mod faults;
 mod identities;
 mod rules;
+mod scripted_settings;
 mod settings;
 mod support;
+mod wearing_out;

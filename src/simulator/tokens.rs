@@ -1,6 +1,8 @@
 //! The device tokens something is wrong with, as listed by a test or over the control port.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 
@@ -10,6 +12,8 @@ use super::rules::TokenState;
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     states: HashMap<String, TokenState>,
+    /// Sends that are left to dying tokens; shared by all copies.
+    left: HashMap<String, Arc<AtomicU64>>,
 }
 
 impl Tokens {
@@ -25,9 +29,19 @@ impl Tokens {
     pub fn set(&mut self, token: &str, state: Option<TokenState>) {
         let token = token.to_ascii_lowercase();
         match state {
+            Some(TokenState::Dying { after, .. }) => self.left.insert(token.clone(), Arc::new(AtomicU64::new(after))),
+            _ => self.left.remove(&token),
+        };
+        match state {
             Some(state) => self.states.insert(token, state),
             None => self.states.remove(&token),
         };
+    }
+
+    /// Counts a send to a dying token: whether it still lives.
+    pub fn lives(&self, token: &str) -> bool {
+        let Some(left) = self.left.get(&token.to_ascii_lowercase()) else { return true };
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     pub fn len(&self) -> usize {
@@ -49,6 +63,8 @@ pub struct TokenListing {
     /// Milliseconds since the epoch. Absent: now. `null`: the answer has none.
     #[serde(default, deserialize_with = "present")]
     timestamp: Option<Option<i64>>,
+    /// A dead one takes so many sends before.
+    after: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -66,15 +82,16 @@ enum DeadReason {
     ExpiredToken,
 }
 
-/// `reason` and `timestamp` belong to dead tokens only.
+/// `reason`, `timestamp` and `after` belong to dead tokens only.
 #[derive(Debug, thiserror::Error)]
-#[error("token {0} is not \"dead\", so it takes neither reason nor timestamp")]
+#[error("token {0} is not \"dead\", so it takes no reason, timestamp or after")]
 pub struct ListingError(String);
 
 impl TokenListing {
     /// The token and the state it asks for.
     pub fn into_state(self, now_ms: i64) -> Result<(String, Option<TokenState>), ListingError> {
-        if self.state != StateName::Dead && (self.reason.is_some() || self.timestamp.is_some()) {
+        if self.state != StateName::Dead && (self.reason.is_some() || self.timestamp.is_some() || self.after.is_some())
+        {
             return Err(ListingError(self.token));
         }
         let state = match self.state {
@@ -86,7 +103,11 @@ impl TokenListing {
                     Some(DeadReason::ExpiredToken) => "ExpiredToken",
                     Some(DeadReason::Unregistered) | None => "Unregistered",
                 };
-                Some(TokenState::Dead { reason, timestamp: self.timestamp.unwrap_or(Some(now_ms)) })
+                let timestamp = self.timestamp.unwrap_or(Some(now_ms));
+                Some(match self.after {
+                    Some(after) => TokenState::Dying { after, reason, timestamp },
+                    None => TokenState::Dead { reason, timestamp },
+                })
             }
         };
         Ok((self.token, state))

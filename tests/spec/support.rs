@@ -3,6 +3,7 @@
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
+pub mod door;
 pub mod foreign;
 pub mod forms;
 pub mod pipes;

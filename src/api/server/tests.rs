@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use http_body_util::BodyExt;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 struct Running {
@@ -18,10 +19,11 @@ struct Running {
 }
 
 async fn start(router: Router, limits: Limits) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), address::Mode(0o600), None).await.unwrap();
+    let address = listener.address().unwrap();
+    let places = Places::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone());
     let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new(&telemetry::Metrics::new())));
-    let loop_ended = drain.spawn("api", serve(listener, router, drain.clone(), limits, Arc::clone(&metrics)));
+    let loop_ended = drain.spawn("api", serve(listener, router, drain.clone(), limits, places, Arc::clone(&metrics)));
     Running { address, drain, metrics, loop_ended }
 }
 

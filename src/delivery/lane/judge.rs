@@ -31,8 +31,10 @@ impl Work {
             Fate::Done(_) if verdict.beyond == Beyond::DeadToken => self.settle_dead(ticket, response),
             Fate::Done(kind) => self.settle(ticket, kind, Some(response.status), response.reason),
             Fate::Resend => {
+                // What the credential may be to blame for is resent once at most: a worn-out token costs nobody's budget.
+                let is_free = response.status == 403;
                 self.heard(ticket, response);
-                if self.budget.spend() {
+                if is_free || self.budget.spend() {
                     self.resend(ticket, NodeReason::GoneAway);
                 } else {
                     self.give_up(ticket, NodeReason::GoneAway);

@@ -5,7 +5,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{LINGER, Session};
 use crate::simulator::pump;
-use crate::simulator::script::{DebugData, Ending, GoAway, When};
+use crate::simulator::script::{Close, DebugData, Ending, GoAway, When};
 
 const LAST_ID_MAX: u32 = (1 << 31) - 1;
 
@@ -27,9 +27,9 @@ enum Stage {
     #[default]
     Open,
     /// The first frame of a graceful end is out; everything is still served.
-    Announced { second_at: Instant, code: u32 },
+    Announced { second_at: Instant, code: u32, close: Close },
     /// The last stream id is fixed. Streams up to it finish, then the connection closes.
-    Draining { last: u32 },
+    Draining { last: u32, close: Close, since: Instant },
     /// The pump closes as soon as the answers have left. Nothing is processed any more, for it could not be answered.
     Closing { linger_until: Instant },
 }
@@ -44,9 +44,13 @@ pub struct Signal {
 }
 
 impl Farewell {
-    pub fn second_at(&self) -> Option<Instant> {
+    /// When the next step is due by time.
+    pub fn step_at(&self) -> Option<Instant> {
         match self.stage {
             Stage::Announced { second_at, .. } => Some(second_at),
+            Stage::Draining { close: Close::AfterMs(late), since, .. } => {
+                Some(since + Duration::from_millis(late)).filter(|at| *at > Instant::now())
+            }
             _ => None,
         }
     }
@@ -84,9 +88,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Stage::Open if self.farewell.granted => self.chosen_last_id().unwrap_or(LAST_ID_MAX),
             Stage::Open => LAST_ID_MAX,
             Stage::Announced { .. } => LAST_ID_MAX,
-            Stage::Draining { last } => last,
+            Stage::Draining { last, .. } => last,
             Stage::Closing { .. } => 0,
         }
+    }
+
+    /// Whether nothing has ended the connection yet.
+    pub fn is_staying(&self) -> bool {
+        matches!(self.farewell.stage, Stage::Open)
+    }
+
+    /// Whether streams above the last id are refused rather than left alone.
+    pub fn refuses_late(&self) -> bool {
+        matches!(self.farewell.stage, Stage::Draining { close: Close::Never, .. })
+    }
+
+    /// Writes a frame between two of h2's, in this turn.
+    pub fn order(&mut self, frame: &[u8]) {
+        self.pump.inject(frame);
+        self.farewell.ordered = true;
     }
 
     /// Counts a request that is about to be processed, or parked above a last stream id chosen beforehand.
@@ -129,33 +149,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn end(&mut self, goaway: &GoAway) {
+    /// Ends the connection so, whatever the script says of it.
+    pub fn end(&mut self, goaway: &GoAway) {
         let last = self.chosen_last_id().map_or(self.highest_processed, |last| last.max(self.highest_processed));
         if goaway.kind == Ending::Graceful {
             self.say(LAST_ID_MAX, goaway.code, &goaway.debug.bytes());
             let second_at = Instant::now() + Duration::from_millis(goaway.second_after_ms);
-            self.farewell.stage = Stage::Announced { second_at, code: goaway.code };
+            self.farewell.stage = Stage::Announced { second_at, code: goaway.code, close: goaway.close };
             return;
         }
         if goaway.kind != Ending::Cut {
             self.say(last, goaway.code, &goaway.debug.bytes());
         }
+        if goaway.second_empty {
+            self.say(last, goaway.code, b"");
+        }
         if goaway.drops_answers() {
             self.parked.extend(self.waiting.abandon());
             self.close();
         } else {
-            self.farewell.stage = Stage::Draining { last };
+            self.farewell.stage = Stage::Draining { last, close: goaway.close, since: Instant::now() };
         }
     }
 
     /// Moves an end that has begun one step on; `true` if h2 must be polled again for it.
     pub fn part(&mut self) -> bool {
         match self.farewell.stage {
-            Stage::Announced { second_at, code } if second_at <= Instant::now() => {
+            Stage::Announced { second_at, code, close } if second_at <= Instant::now() => {
                 self.say(self.highest_seen, code, b"");
-                self.farewell.stage = Stage::Draining { last: self.highest_seen };
+                self.farewell.stage = Stage::Draining { last: self.highest_seen, close, since: Instant::now() };
             }
-            Stage::Draining { last } if self.is_drained(last) => self.close(),
+            Stage::Draining { last, close, since } if self.is_drained(last) && may_close(close, since) => self.close(),
             _ => {}
         }
         std::mem::take(&mut self.farewell.ordered)
@@ -172,8 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn say(&mut self, last: u32, code: u32, debug: &[u8]) {
-        self.pump.inject(&pump::goaway(last, code, debug));
-        self.farewell.ordered = true;
+        self.order(&pump::goaway(last, code, debug));
         self.batch.totals.goaways += 1;
     }
 
@@ -183,5 +206,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn chosen_last_id(&self) -> Option<u32> {
         self.active.script.script.goaway.as_ref().and_then(|goaway| goaway.last_stream_id)
+    }
+}
+
+fn may_close(close: Close, since: Instant) -> bool {
+    match close {
+        Close::Drained => true,
+        Close::AfterMs(late) => since + Duration::from_millis(late) <= Instant::now(),
+        Close::Never => false,
     }
 }

@@ -4,7 +4,7 @@ pub const FRAME_HEADER: usize = 9;
 pub const SETTINGS: u8 = 4;
 pub const ACK: u8 = 1;
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 
@@ -12,6 +12,11 @@ const END_STREAM: u8 = 1;
 pub fn length(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..FRAME_HEADER)?;
     Some(usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]))
+}
+
+/// The stream of the frame header at the start of `bytes`, which is there whole.
+pub fn stream(bytes: &[u8]) -> u32 {
+    bytes.get(5..FRAME_HEADER).map_or(0, |id| id.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)) & !(1 << 31))
 }
 
 /// A SETTINGS frame with these identifiers and values, in order (RFC 9113 6.5).

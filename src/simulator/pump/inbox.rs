@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::frames::{self, ACK, FRAME_HEADER, SETTINGS};
+use super::frames::{self, ACK, FRAME_HEADER, HEADERS, SETTINGS};
 
 const CAPACITY: usize = 32 * 1024;
 /// The connection preface comes before any frame (RFC 9113 3.4).
@@ -22,6 +22,10 @@ pub struct Inbox {
     payload_left: usize,
     /// h2 writes SETTINGS once, so the first acknowledgement is h2's and the others are ours.
     first_ack_seen: bool,
+    /// The highest stream on which HEADERS came.
+    newest_stream: u32,
+    /// For each acknowledgement not asked about yet: the newest stream opened before it.
+    acknowledged: Vec<u32>,
 }
 
 impl Inbox {
@@ -33,7 +37,14 @@ impl Inbox {
             end: 0,
             payload_left: PREFACE,
             first_ack_seen: false,
+            newest_stream: 0,
+            acknowledged: Vec::new(),
         }
+    }
+
+    /// The acknowledgements seen since the last call.
+    pub fn take_acknowledged(&mut self) -> Option<Vec<u32>> {
+        (!self.acknowledged.is_empty()).then(|| std::mem::take(&mut self.acknowledged))
     }
 
     /// Copies what may pass into `out`; `false` if there is nothing.
@@ -82,6 +93,9 @@ impl Inbox {
                     self.start += FRAME_HEADER;
                 }
                 self.first_ack_seen = true;
+                self.acknowledged.push(self.newest_stream);
+            } else if unseen[3] == HEADERS {
+                self.newest_stream = self.newest_stream.max(frames::stream(unseen));
             }
             self.passed += FRAME_HEADER;
             self.payload_left = length;

@@ -28,6 +28,12 @@ pub enum TokenState {
         reason: &'static str,
         timestamp: Option<i64>,
     },
+    /// Good for so many sends, then dead.
+    Dying {
+        after: u64,
+        reason: &'static str,
+        timestamp: Option<i64>,
+    },
     Bad,
     WrongTopic,
 }
@@ -55,7 +61,8 @@ pub fn device_token(push: &Push<'_>, context: &Context<'_>) -> Result<(), Reject
         None => Ok(()),
         Some(TokenState::Bad) => Err(BAD_DEVICE_TOKEN),
         Some(TokenState::WrongTopic) => Err(NOT_FOR_TOPIC),
-        Some(TokenState::Dead { reason, timestamp }) => {
+        Some(TokenState::Dying { .. }) if context.tokens.lives(token) => Ok(()),
+        Some(TokenState::Dead { reason, timestamp } | TokenState::Dying { reason, timestamp, .. }) => {
             Err(Rejection { status: 410, reason: Cow::Borrowed(reason), timestamp: *timestamp })
         }
     }

@@ -25,6 +25,13 @@ pub struct ActiveScript {
     faults: Vec<FaultCount>,
 }
 
+/// Where a request came.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub connection: u64,
+    pub stream: u32,
+}
+
 #[derive(Default)]
 struct FaultCount {
     picked: AtomicU64,
@@ -54,27 +61,19 @@ impl ActiveScript {
     }
 
     /// The fault to apply to a request, if any. Each call counts as one request.
-    pub fn fault(&self, push: &Push<'_>, connection: u64, random: &mut fastrand::Rng) -> Option<&Act> {
+    pub fn fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
         if self.faults.is_empty() {
             return None;
         }
         let token = push.device_token().unwrap_or_default();
         let mut candidates = self.script.faults.iter().zip(&self.faults);
-        candidates
-            .find(|(fault, count)| self.picks(fault, count, token, connection, random))
-            .map(|(fault, _)| &fault.act)
+        candidates.find(|(fault, count)| self.picks(fault, count, token, place, random)).map(|(fault, _)| &fault.act)
     }
 
-    fn picks(
-        &self,
-        fault: &Fault,
-        count: &FaultCount,
-        token: &str,
-        connection: u64,
-        random: &mut fastrand::Rng,
-    ) -> bool {
+    fn picks(&self, fault: &Fault, count: &FaultCount, token: &str, place: Place, random: &mut fastrand::Rng) -> bool {
         fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
-            && fault.connection.is_none_or(|wanted| wanted == connection)
+            && fault.connection.is_none_or(|wanted| wanted == place.connection)
+            && fault.stream.is_none_or(|wanted| wanted == place.stream)
             && fault.for_ms.is_none_or(|window| self.since.elapsed() < Duration::from_millis(window))
             && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
             && fault.every.is_none_or(|every| (count.picked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every))

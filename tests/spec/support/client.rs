@@ -44,13 +44,19 @@ impl Client {
         let socket = TcpStream::connect(address).await.expect("the node listens");
         socket.set_nodelay(true).expect("a socket option");
         let (sender, connection) = handshake(TokioIo::new(socket)).await.expect("HTTP/1");
-        tokio::spawn(connection);
+        tokio::spawn(async { drop(connection.await) });
         Self { sender }
     }
 
     pub async fn call(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
         let (status, bytes) = self.exchange(method, path, None, body.into()).await;
         Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    /// The same where the node may die: `None` if it gave no whole answer.
+    pub async fn attempt(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Option<Answer> {
+        let (status, bytes) = self.try_exchange(method, path, None, body.into()).await?;
+        Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
     }
 
     /// What stands at `path`, as text.
@@ -60,15 +66,25 @@ impl Client {
     }
 
     async fn exchange(&mut self, method: &str, path: &str, header: Header<'_>, body: Bytes) -> (u16, Bytes) {
+        self.try_exchange(method, path, header, body).await.expect("a whole answer")
+    }
+
+    async fn try_exchange(
+        &mut self,
+        method: &str,
+        path: &str,
+        header: Header<'_>,
+        body: Bytes,
+    ) -> Option<(u16, Bytes)> {
         let mut request = http::Request::builder().method(method).uri(path).header("host", "localhost");
         if let Some((name, value)) = header {
             request = request.header(name, value.as_bytes());
         }
         let request = request.body(Full::new(body)).expect("a request");
-        self.sender.ready().await.expect("an open connection");
-        let answer = self.sender.send_request(request).await.expect("an answer");
+        self.sender.ready().await.ok()?;
+        let answer = self.sender.send_request(request).await.ok()?;
         let status = answer.status().as_u16();
-        (status, answer.into_body().collect().await.expect("a whole answer").to_bytes())
+        Some((status, answer.into_body().collect().await.ok()?.to_bytes()))
     }
 
     /// With one more header.

@@ -1,9 +1,10 @@
-//! A node as a process of its own, whose memory can be measured.
+//! A node as a process of its own, which can be measured, and killed.
 
 use super::client::Client;
 use super::world::{APP, World};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 pub struct Daemon {
@@ -14,23 +15,40 @@ pub struct Daemon {
 impl Daemon {
     /// One beside a world's node, on the same stand-in for Apple, with the world's app.
     pub async fn start(world: &World) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pyapns"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(world.directory.path().join("daemon"))
-            .env("PYAPNS_APPLE_SANDBOX", format!("https://{}", world.simulator.address()))
-            .env("PYAPNS_APPLE_CA_FILE", world.directory.path().join("simulator/ca.pem"))
-            .env("PYAPNS_LOG_LEVEL", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let daemon = Self::on(world, &world.directory.path().join("daemon"), &[]).await;
+        let pem = world.simulator.identity().client_pem.clone();
+        assert_eq!(Client::connect(daemon.address).await.post(APP, pem).await.status, 201);
+        daemon
+    }
+
+    /// One that delivers to a world's stand-in for Apple, over this data directory and with these variables.
+    pub async fn on(world: &World, data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::run(Self::command(world, data, variables)).await
+    }
+
+    /// What starts it.
+    pub fn command(world: &World, data: &Path, variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        let gateway = format!("https://{}", world.simulator.address());
+        command.env("PYAPNS_APPLE_SANDBOX", &gateway).env("PYAPNS_APPLE_PRODUCTION", gateway);
+        command.env("PYAPNS_APPLE_CA_FILE", world.directory.path().join("simulator/ca.pem"));
+        command.env("PYAPNS_LOG_LEVEL", "error").envs(variables.iter().copied());
+        command
+    }
+
+    /// Runs a command that ends up as a node, and waits until it listens.
+    pub async fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let said = tokio::task::spawn_blocking(|| stdout.lines().next().expect("a line").expect("text"));
         let said = said.await.expect("a first line");
         let address = said.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
-        let daemon = Self { address, child };
-        let pem = world.simulator.identity().client_pem.clone();
-        assert_eq!(Client::connect(address).await.post(APP, pem).await.status, 201);
-        daemon
+        Self { address, child }
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address).await
     }
 
     /// Bytes of memory that it holds.
@@ -38,6 +56,12 @@ impl Daemon {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
+    }
+
+    /// SIGKILL: it gets no chance to finish anything.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
     }
 }
 

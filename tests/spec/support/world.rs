@@ -82,6 +82,11 @@ impl World {
         Self::made(options, Credential::Certificate).await
     }
 
+    /// The same with either kind of credential.
+    pub async fn beside_with(options: Options, credential: Credential) -> Self {
+        Self::made(options, credential).await
+    }
+
     async fn made(options: Options, credential: Credential) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let options = Options { directory: Some(directory.path().join("simulator")), ..options };

@@ -1,0 +1,178 @@
+//! Who may call what: every route's scope is on this page, and a route without one is for `admin` alone.
+
+pub mod key;
+
+use super::body;
+use super::error::Failure;
+use crate::clock::Clock;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use key::{ApiKey, Keys, Scope};
+use std::sync::Arc;
+
+/// What a call needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    AnyKey,
+    Scope(Scope),
+}
+
+/// What a route needs for reading (GET, HEAD, OPTIONS) and for everything else.
+const NEEDS: [(&str, Need, Need); 14] = {
+    use Need::{AnyKey, Nothing};
+    const ADMIN: Need = Need::Scope(Scope::Admin);
+    const READ: Need = Need::Scope(Scope::AppsRead);
+    const WRITE: Need = Need::Scope(Scope::AppsWrite);
+    const SEND: Need = Need::Scope(Scope::Send);
+    const FEEDBACK: Need = Need::Scope(Scope::Feedback);
+    const METRICS: Need = Need::Scope(Scope::Metrics);
+    [
+        ("/apps/{app_id}/{environment}/notifications", SEND, SEND),
+        ("/apps/{app_id}/{environment}/notifications/{id}", SEND, SEND),
+        ("/apps/{app_id}/{environment}/broadcasts", SEND, SEND),
+        ("/apps/{app_id}/{environment}/channels", SEND, SEND),
+        ("/apps/{app_id}/{environment}/feedback", FEEDBACK, FEEDBACK),
+        ("/apps/{app_id}/{environment}/feedback/held", FEEDBACK, FEEDBACK),
+        ("/apps/{app_id}/{environment}/disconnections", FEEDBACK, FEEDBACK),
+        ("/apps/{app_id}/{environment}", READ, WRITE),
+        ("/apps", READ, WRITE),
+        ("/metrics", METRICS, METRICS),
+        ("/healthz", Nothing, Nothing),
+        ("/readyz", Nothing, Nothing),
+        ("/openapi.json", AnyKey, AnyKey),
+        ("/cluster", ADMIN, ADMIN),
+    ]
+};
+
+fn need(method: &Method, route: Option<&str>) -> Need {
+    // What is nowhere has nothing to guard but the knowledge that it is nowhere.
+    let Some(route) = route else { return Need::AnyKey };
+    match NEEDS.iter().find(|(path, ..)| *path == route) {
+        Some((_, reading, _)) if method.is_safe() => *reading,
+        Some((_, _, changing)) => *changing,
+        None => Need::Scope(Scope::Admin),
+    }
+}
+
+/// Which listener a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Everything is answered here.
+    Whole,
+    /// Provisioning, metrics and what is for `admin` are answered by the admin listener.
+    Public,
+}
+
+impl Door {
+    fn answers(self, need: Need) -> bool {
+        self == Self::Whole || !matches!(need, Need::Scope(Scope::AppsWrite | Scope::Metrics | Scope::Admin))
+    }
+}
+
+/// Why a call is not for this caller. The sentences are the same for an app that exists and one that does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AccessFault {
+    #[error("this call needs an API key: send the header `Authorization: Bearer ID.SECRET`")]
+    KeyMissing,
+    #[error("this API key is not known here: check id and secret, and that this node's configuration has it")]
+    KeyUnknown,
+    #[error("this API key has expired: ask for a new one")]
+    KeyExpired,
+    #[error("this API key lacks the scope `{scope}`, which this call needs")]
+    ScopeMissing { scope: Scope },
+    #[error("this API key may not work with this app")]
+    AppForbidden,
+    #[error("this call is only answered on the admin listener")]
+    AdminListenerOnly,
+}
+
+impl AccessFault {
+    pub fn row(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::KeyMissing => (StatusCode::UNAUTHORIZED, "api_key_missing"),
+            Self::KeyUnknown => (StatusCode::UNAUTHORIZED, "api_key_unknown"),
+            Self::KeyExpired => (StatusCode::UNAUTHORIZED, "api_key_expired"),
+            Self::ScopeMissing { .. } => (StatusCode::FORBIDDEN, "scope_missing"),
+            Self::AppForbidden => (StatusCode::FORBIDDEN, "app_forbidden"),
+            Self::AdminListenerOnly => (StatusCode::FORBIDDEN, "admin_listener_only"),
+        }
+    }
+}
+
+/// Stands before every route of a listener that does not answer everybody everything.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// Without keys nobody is asked for one.
+    pub keys: Option<Arc<Keys>>,
+    pub door: Door,
+    pub clock: Clock,
+}
+
+impl Guard {
+    /// Whether anything is ever refused.
+    pub fn is_needed(&self) -> bool {
+        self.keys.is_some() || self.door == Door::Public
+    }
+
+    async fn admit(&self, head: &mut Parts) -> Result<(), AccessFault> {
+        let route = head.extensions.get::<MatchedPath>().map(|path| match path.as_str() {
+            "/" => "/",
+            path => path.trim_end_matches('/'),
+        });
+        let need = need(&head.method, route);
+        let key = match &self.keys {
+            Some(keys) if need != Need::Nothing => Some(self.key(keys, head, need)?),
+            _ => None,
+        };
+        if !self.door.answers(need) {
+            return Err(AccessFault::AdminListenerOnly);
+        }
+        let Some(key) = key.filter(|key| key.apps.is_some()) else { return Ok(()) };
+        // Decoded as the handlers see it.
+        let params = RawPathParams::from_request_parts(head, &()).await.ok();
+        let app = params.as_ref().and_then(|params| params.iter().find(|(name, _)| *name == "app_id"));
+        if app.is_some_and(|(_, app)| !key.may_use(app)) {
+            return Err(AccessFault::AppForbidden);
+        }
+        head.extensions.insert(Caller(Arc::clone(key)));
+        Ok(())
+    }
+
+    fn key<'a>(&self, keys: &'a Keys, head: &Parts, need: Need) -> Result<&'a Arc<ApiKey>, AccessFault> {
+        let shown = head.headers.get(header::AUTHORIZATION).ok_or(AccessFault::KeyMissing)?;
+        let key = keys.find(shown.as_bytes()).ok_or(AccessFault::KeyUnknown)?;
+        if key.expires_at.is_some_and(|end| end <= self.clock.unix_seconds()) {
+            return Err(AccessFault::KeyExpired);
+        }
+        match need {
+            Need::Scope(scope) if !key.has(scope) => Err(AccessFault::ScopeMissing { scope }),
+            _ => Ok(key),
+        }
+    }
+}
+
+/// A caller whose key is for some apps only.
+#[derive(Debug, Clone)]
+pub struct Caller(Arc<ApiKey>);
+
+impl Caller {
+    pub fn may_use(&self, app: &str) -> bool {
+        self.0.may_use(app)
+    }
+}
+
+/// Lets a request pass, or refuses it before its body is looked at.
+pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    match guard.admit(&mut head).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(fault) => {
+            body::discard(&head.headers, body).await;
+            Failure::Access(fault).into_response()
+        }
+    }
+}

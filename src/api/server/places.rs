@@ -1,0 +1,171 @@
+//! How many connections there may be: of the node, and of one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// An address, or a network of them, as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    bits: u128,
+    prefix: u32,
+}
+
+impl Network {
+    /// What only this machine has: a caller that is a proxy speaks for many.
+    pub const LOOPBACK: [Self; 2] =
+        [Self { bits: 0xffff_7f00_0000, prefix: 104 }, Self { bits: Ipv6Addr::LOCALHOST.to_bits(), prefix: 128 }];
+
+    fn holds(self, address: IpAddr) -> bool {
+        let differing = self.bits ^ bits(address);
+        self.prefix == 0 || differing >> (128 - self.prefix) == 0
+    }
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "it has to be an IP address or a network, 10.1.2.3 or 10.0.0.0/8";
+        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let address: IpAddr = address.parse().map_err(|_| WHAT)?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let length = length.map_or(Ok(whole), str::parse).ok().filter(|length| *length <= whole).ok_or(WHAT)?;
+        Ok(Self { bits: bits(address), prefix: 128 - whole + length })
+    }
+}
+
+/// Both families in one: an IPv4 address is the IPv6 address that stands for it.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// What counts as one address: in IPv6, a network of 64 bits belongs to one subscriber.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+/// Why a connection has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Node,
+    Address,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    of_one_address: usize,
+    /// Many callers come from one of these: load balancers.
+    shared: Vec<Network>,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Places {
+    pub fn new(all: usize, of_one_address: usize, shared: Vec<Network>) -> Arc<Self> {
+        let free = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { free, of_one_address, shared, taken: Mutex::default() })
+    }
+
+    /// A place for a connection from `peer`; `None` is a Unix socket.
+    pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, Full> {
+        let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Node)?;
+        let counted = match peer.filter(|peer| !self.shared.iter().any(|network| network.holds(*peer))) {
+            Some(peer) => Some(self.count(subscriber(peer))?),
+            None => None,
+        };
+        Ok(Place { _free: free, _counted: counted })
+    }
+
+    fn count(self: &Arc<Self>, address: IpAddr) -> Result<Counted, Full> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.get(&address).copied().unwrap_or(0);
+        if count >= self.of_one_address {
+            return Err(Full::Address);
+        }
+        taken.insert(address, count + 1);
+        Ok(Counted { places: Arc::clone(self), address })
+    }
+}
+
+/// A connection's place; free again when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _free: OwnedSemaphorePermit,
+    _counted: Option<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn one_address_cannot_take_the_places_of_others_and_gives_its_own_back() {
+        let places = Places::new(5, 2, Vec::new());
+        let first = places.take(ip("192.0.2.1")).expect("a place");
+        let _second = places.take(ip("::ffff:192.0.2.1")).expect("a place");
+        assert_eq!(places.take(ip("192.0.2.1")).err(), Some(Full::Address));
+        let _other = places.take(ip("192.0.2.2")).expect("a place");
+        drop(first);
+        let _again = places.take(ip("192.0.2.1")).expect("a place that was given back");
+        let _unix = (places.take(None).expect("a place"), places.take(None).expect("the last place"));
+        assert_eq!(places.take(None).err(), Some(Full::Node));
+        assert_eq!(places.taken.lock().expect("no panic").len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_address() {
+        let places = Places::new(5, 1, Vec::new());
+        let _first = places.take(ip("2001:db8:1:2::1")).expect("a place");
+        assert_eq!(places.take(ip("2001:db8:1:2:ffff::9")).err(), Some(Full::Address));
+        assert!(places.take(ip("2001:db8:1:3::1")).is_ok());
+    }
+
+    #[test]
+    fn a_load_balancer_may_have_more() {
+        let shared = ["10.0.0.0/8", "192.0.2.7", "::1"].map(|text| text.parse().expect("a network"));
+        let places = Places::new(5, 0, shared.into());
+        for shared in ["10.255.0.1", "::ffff:10.0.0.1", "192.0.2.7", "::1"] {
+            assert!(places.take(ip(shared)).is_ok(), "{shared}");
+        }
+        for own in ["11.0.0.1", "192.0.2.6", "::2"] {
+            assert_eq!(places.take(ip(own)).err(), Some(Full::Address), "{own}");
+        }
+        assert_eq!(Network::LOOPBACK, ["127.0.0.0/8", "::1"].map(|text| text.parse().expect("a network")));
+        assert!("0.0.0.0/0".parse::<Network>().is_ok_and(|all| all.holds("8.8.8.8".parse().expect("an address"))));
+        for bad in ["", "10.0.0.0/33", "x/8", "10.0.0.0/"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! TLS on a listener: the certificate and key from two files, which may change while it listens.
+
+use crate::credentials::paths::{self, PathError};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Longest handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// HTTP/2 first: who speaks both shares one connection.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Two PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The server's certificate first, then those that lead to its authority.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Why a listener has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("{0}")]
+    Unreadable(#[from] PathError),
+    #[error("there is no PEM certificate in {}", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("there is no PEM key without a passphrase in {}", .0.display())]
+    NoKey(PathBuf),
+    #[error("certificate and key cannot be used together: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// What tells a changed file from the same one: inode, size, time of change in ns.
+type Stamp = (u64, u64, i64, i64);
+
+/// See the module.
+pub struct Tls {
+    files: Files,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Blocks on the two files.
+    pub fn load(files: Files) -> Result<Self, TlsError> {
+        let current = RwLock::new(Arc::new(read(&files)?));
+        Ok(Self { files, current })
+    }
+
+    /// A client's stream after the handshake.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        let handshake = TlsAcceptor::from(config).accept(stream);
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Takes the files anew whenever they change, for as long as it runs. New connections get the new certificate;
+    /// files that make no sense, half written ones for example, change nothing.
+    pub async fn follow(self: Arc<Self>) {
+        let mut seen = stamps(&self.files).await;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let found = stamps(&self.files).await;
+            if found == seen {
+                continue;
+            }
+            seen = found;
+            let files = self.files.clone();
+            match tokio::task::spawn_blocking(move || read(&files)).await {
+                Ok(Ok(config)) => {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                    tracing::info!(certificate = %self.files.certificate.display(), "the listener's certificate was changed");
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the listener keeps the certificate it had"),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn stamps(files: &Files) -> [Option<Stamp>; 2] {
+    [stamp(&files.certificate).await, stamp(&files.key).await]
+}
+
+async fn stamp(path: &Path) -> Option<Stamp> {
+    let file = tokio::fs::metadata(path).await.ok()?;
+    Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+}
+
+fn read(files: &Files) -> Result<ServerConfig, TlsError> {
+    let certificates = paths::read_trusted(&files.certificate)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.expose()).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain = chain.ok_or_else(|| TlsError::NoCertificate(files.certificate.clone()))?;
+    let key = paths::read_trusted(&files.key)?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose()).map_err(|_| TlsError::NoKey(files.key.clone()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = config.with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    Ok(config)
+}

@@ -1,0 +1,113 @@
+//! A Unix socket in the file system: its permissions stand before it is seen, a stale one is replaced, ours is removed.
+
+use super::address::Mode;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as Probe;
+use std::path::{Path, PathBuf};
+use tokio::net::UnixListener;
+
+const BACKLOG: i32 = 1024;
+
+/// A listening socket; its file goes when it is dropped, unless somebody has put another in its place.
+pub struct UnixSocket {
+    pub listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode.
+    own: (u64, u64),
+}
+
+impl UnixSocket {
+    /// Takes the place of a socket that nobody listens on any more, and of nothing else.
+    pub fn bind(path: &Path, mode: Mode) -> io::Result<Self> {
+        make_room(path)?;
+        // Made beside its place and moved there: nobody finds it with the wrong permissions, or none for a moment.
+        let beside = path.with_extension("new");
+        remove_socket(&beside)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(&beside)?)?;
+        fs::set_permissions(&beside, Permissions::from_mode(mode.0))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket))?;
+        let own = identity(&beside)?;
+        fs::rename(&beside, path)?;
+        Ok(Self { listener, path: path.to_owned(), own })
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.own) {
+            // What cannot be removed is stale then, and replaced at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn make_room(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket stands there"))
+        }
+        Ok(_) => match Probe::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+        },
+    }
+}
+
+fn remove_socket(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_or_another_file_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("api.sock");
+        // As a killed process leaves it.
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
+        let socket = UnixSocket::bind(&path, Mode(0o620)).expect("a stale socket is no hindrance");
+        assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o620);
+        let refused = UnixSocket::bind(&path, Mode(0o600)).err().expect("it is in use");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(Probe::connect(&path).is_ok());
+        drop(socket);
+        assert!(!path.exists());
+
+        fs::write(&path, "precious").expect("a file");
+        assert_eq!(
+            UnixSocket::bind(&path, Mode(0o600)).err().map(|error| error.kind()),
+            Some(io::ErrorKind::AlreadyExists)
+        );
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_another_process_has_put_there_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("api.sock");
+        let socket = UnixSocket::bind(&path, Mode(0o600)).expect("a socket");
+        fs::remove_file(&path).expect("it is there");
+        let _other = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+        drop(socket);
+        assert!(path.exists());
+    }
+}

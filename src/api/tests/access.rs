@@ -1,0 +1,166 @@
+//! Every route with every scope, and what a key may see of the apps that are not its own.
+
+use super::*;
+use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
+
+const SECRET: &str = "s3cret";
+/// Which scope each route asks for, reading and changing; `None` = none, `any` = a key of any scope.
+const EXPECTED: [(&str, &str, &str); 15] = [
+    ("/", "admin", "admin"),
+    ("/apps", "apps:read", "apps:write"),
+    ("/apps/{app_id}/{environment}", "apps:read", "apps:write"),
+    ("/apps/{app_id}/{environment}/notifications", "send", "send"),
+    ("/apps/{app_id}/{environment}/notifications/{id}", "send", "send"),
+    ("/apps/{app_id}/{environment}/broadcasts", "send", "send"),
+    ("/apps/{app_id}/{environment}/channels", "send", "send"),
+    ("/apps/{app_id}/{environment}/feedback", "feedback", "feedback"),
+    ("/apps/{app_id}/{environment}/feedback/held", "feedback", "feedback"),
+    ("/apps/{app_id}/{environment}/disconnections", "feedback", "feedback"),
+    ("/metrics", "metrics", "metrics"),
+    ("/healthz", "none", "none"),
+    ("/readyz", "none", "none"),
+    ("/openapi.json", "any", "any"),
+    ("/cluster", "admin", "admin"),
+];
+
+fn key(id: &str, scope: Scope) -> ApiKey {
+    let digest = Digest::of(SECRET.as_bytes());
+    ApiKey { id: id.parse().expect("an id"), digest, scopes: vec![scope], apps: None, expires_at: None }
+}
+
+fn name_of(scope: Scope) -> String {
+    scope.as_str().replace(':', "-")
+}
+
+impl Client {
+    /// The same node behind a guard.
+    fn guarded(&self, keys: Option<Vec<ApiKey>>, door: Door) -> Self {
+        let guard = Guard { keys: keys.map(|keys| Arc::new(Keys::new(keys))), door, clock: self.api.clock.clone() };
+        let metrics = Arc::new(Metrics::new(&telemetry::Metrics::new()));
+        Self { router: router(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
+    }
+
+    async fn call_as(&self, id: &str, method: Method, path: &str) -> Answer {
+        let shown = format!("Bearer {id}.{SECRET}");
+        let request = HttpRequest::builder().method(method).uri(path).header("authorization", shown);
+        self.send(request.body(Body::empty()).expect("a request")).await
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
+    let node = Client::provisioned().await;
+    let client = node.guarded(Some(Scope::ALL.map(|scope| key(&name_of(scope), scope)).into()), Door::Whole);
+    let mut seen = 0;
+    for (route, _) in routes() {
+        seen += 1;
+        let (_, reading, changing) = EXPECTED
+            .into_iter()
+            .find(|(path, ..)| *path == route)
+            .unwrap_or_else(|| panic!("{route} is not in the table"));
+        let path =
+            route.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox").replace("{id}", "1");
+        for slash in ["", "/"] {
+            let path = if path == "/" { path.clone() } else { format!("{path}{slash}") };
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE] {
+                let wanted = if method.is_safe() { reading } else { changing };
+                let without = client.call(method.clone(), &path, "").await;
+                assert_eq!(without.status == 401, wanted != "none", "{method} {path} without a key: {}", without.text);
+                for scope in Scope::ALL {
+                    // Removing the app would change what the others see.
+                    if method == Method::DELETE && wanted == "apps:write" && slash.is_empty() {
+                        continue;
+                    }
+                    let answer = client.call_as(&name_of(scope), method.clone(), &path).await;
+                    let allowed =
+                        scope == Scope::Admin || wanted == scope.as_str() || wanted == "any" || wanted == "none";
+                    let refused = answer.status == 401 || answer.status == 403;
+                    assert_eq!(refused, !allowed, "{method} {path} with {scope}: {} {}", answer.status, answer.text);
+                    if refused && method != Method::HEAD {
+                        assert_eq!(error(&answer), (403, "scope_missing"));
+                        assert_eq!(answer.body["args"], json!({"scope": wanted}));
+                    }
+                }
+                if method == Method::DELETE {
+                    node.post(APP, &pem()).await;
+                }
+            }
+        }
+    }
+    assert_eq!(seen, EXPECTED.len());
+}
+
+#[tokio::test]
+async fn a_caller_without_a_good_key_is_told_what_is_wrong_before_its_body_is_read() {
+    let node = Client::provisioned().await;
+    let expired = ApiKey { expires_at: Some(testing::NOW), ..key("old", Scope::Send) };
+    let client = node.guarded(Some(vec![key("shop", Scope::Send), expired]), Door::Whole);
+    let table = [
+        (None, "api_key_missing"),
+        (Some("Bearer shop.wrong"), "api_key_unknown"),
+        (Some("Bearer nobody.s3cret"), "api_key_unknown"),
+        (Some("Digest shop.s3cret"), "api_key_unknown"),
+        (Some("Bearer old.s3cret"), "api_key_expired"),
+        // An expired key is no oracle for its secret.
+        (Some("Bearer old.wrong"), "api_key_unknown"),
+    ];
+    for (header, reason) in table {
+        let mut request = HttpRequest::post(format!("{APP}/notifications"));
+        if let Some(header) = header {
+            request = request.header("authorization", header);
+        }
+        let answer = client.send(request.body(Body::from("not even JSON")).expect("a request")).await;
+        assert_eq!(error(&answer), (401, reason), "{header:?}");
+        assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"pyapns\"");
+        assert!(!answer.text.contains("s3cret") && !answer.text.contains("wrong"), "{}", answer.text);
+    }
+    assert_eq!(error(&client.get("/nowhere").await), (401, "api_key_missing"));
+    assert_eq!(error(&client.call_as("shop", Method::GET, "/nowhere").await), (404, "no_such_path"));
+}
+
+#[tokio::test]
+async fn a_key_for_some_apps_cannot_tell_a_foreign_app_from_an_absent_one() {
+    let node = Client::provisioned().await;
+    node.post("/apps/com.example.other/sandbox", &pem()).await;
+    let own = Some(vec![AppId::new("com.example.app").expect("an id")]);
+    let client = node.guarded(Some(vec![ApiKey { apps: own, ..key("shop", Scope::Admin) }]), Door::Whole);
+    assert_eq!(client.call_as("shop", Method::GET, APP).await.status, 200);
+    assert_eq!(error(&client.call_as("shop", Method::GET, "/apps/com.example.app/production").await).0, 404);
+
+    let listed = client.call_as("shop", Method::GET, "/apps").await;
+    let names: Vec<_> = listed.body["response"].as_array().expect("a list").iter().map(|app| &app["app_id"]).collect();
+    assert_eq!(names, ["com.example.app"]);
+
+    let mut told = Vec::new();
+    for app in ["com.example.other", "com.example.absent", "com%2Eexample%2Eother", "com.example.app2", "com.example"] {
+        for (method, below) in
+            [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "/notifications"), (Method::GET, "/feedback")]
+        {
+            let mut answer = client.call_as("shop", method, &format!("/apps/{app}/sandbox{below}")).await;
+            assert_eq!(error(&answer), (403, "app_forbidden"), "{app}{below}");
+            answer.headers.remove("x-request-id");
+            told.push((answer.text, answer.headers));
+        }
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metrics() {
+    let node = Client::provisioned().await;
+    let client = node.guarded(None, Door::Public);
+    for (method, path) in [
+        (Method::POST, APP),
+        (Method::DELETE, APP),
+        (Method::GET, "/metrics"),
+        (Method::GET, "/cluster"),
+        (Method::GET, "/"),
+    ] {
+        assert_eq!(error(&client.call(method, path, "").await), (403, "admin_listener_only"), "{path}");
+    }
+    for path in ["/healthz", "/apps", APP, "/apps/com.example.app/sandbox/feedback"] {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(client.post(&format!("{APP}/notifications"), "[]").await.status, 201);
+}

@@ -1,0 +1,33 @@
+//! `pyapns check-config`: what `serve` would say of its configuration, without starting anything.
+
+use super::settings::Settings;
+use std::process::ExitCode;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns check-config --config /etc/pyapns/pyapns.toml && systemctl reload pyapns
+  PYAPNS_LISTEN=127.0.0.1:8099 pyapns check-config
+
+All faults are told in one run, one a line on stderr: the settings, and the files that they name (authorities, keys,
+folders). Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage.";
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let source = arguments.settings.source();
+    match arguments.settings.origin().read_with_files() {
+        Ok(_) => {
+            println!("{source}: nothing is wrong");
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            let count = faults.0.len();
+            eprintln!("{faults}\n{source}: {count} fault{}", if count == 1 { "" } else { "s" });
+            ExitCode::FAILURE
+        }
+    }
+}

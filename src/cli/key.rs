@@ -1,0 +1,38 @@
+//! `pyapns key`: makes an API key.
+
+use crate::api::auth::key::{Digest, KeyId, Scope, new_secret};
+use crate::model::AppId;
+use anyhow::Context;
+use std::process::ExitCode;
+
+/// Make an API key. The key, which callers show, goes to standard error and is kept nowhere; its entry for the
+/// configuration file, which does not tell the key, goes to standard output: `pyapns key --id shop >> pyapns.toml`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Names the key in the configuration.
+    #[arg(long, value_name = "NAME")]
+    id: KeyId,
+    /// What it may do: send, feedback, apps:read, apps:write, metrics, admin.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', default_value = "send,feedback,apps:read")]
+    scopes: Vec<Scope>,
+    /// An app that it may work with; several are possible. All, if none is given.
+    #[arg(long = "app", value_name = "APP_ID", value_delimiter = ',', value_parser = app_id)]
+    apps: Vec<AppId>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let secret = new_secret().context("the system gives no random numbers")?;
+    let id = arguments.id.as_str();
+    eprintln!("the key, which is shown this once: {id}.{}", *secret);
+    let list = |texts: Vec<&str>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
+    println!("\n[[api_keys]]\nid = \"{id}\"\nsecret_sha256 = \"{}\"", Digest::of(secret.as_bytes()));
+    println!("scopes = [{}]", list(arguments.scopes.iter().map(|scope| scope.as_str()).collect()));
+    if !arguments.apps.is_empty() {
+        println!("apps = [{}]", list(arguments.apps.iter().map(AppId::as_str).collect()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn app_id(text: &str) -> Result<AppId, String> {
+    AppId::new(text).map_err(|error| error.to_string())
+}

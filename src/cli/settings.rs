@@ -1,0 +1,45 @@
+//! Where a command takes the node's settings from: flags win over variables, variables over the file.
+
+use crate::config::Origin;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// TOML file with the settings; without it, the defaults and the environment's PYAPNS_… variables.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the REST API listens; port 0 takes a free one [default: 127.0.0.1:8088].
+    #[arg(long, value_name = "HOST:PORT | unix:PATH")]
+    listen: Option<String>,
+    /// Listen where other machines can reach it, without API keys: something else guards it.
+    #[arg(long)]
+    insecure: bool,
+    /// What has to outlive the process is kept here [default: ./pyapns-data].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Where to read them.
+    pub fn origin(&self) -> Origin {
+        let (listen, insecure) = (self.listen.clone(), self.insecure);
+        let data_dir = self.data_dir.as_deref().map(|path| path.to_string_lossy().into_owned());
+        Origin::new(self.config.clone(), move |variable| {
+            let flag = match variable {
+                "PYAPNS_LISTEN" => listen.clone(),
+                "PYAPNS_INSECURE" if insecure => Some("true".to_owned()),
+                "PYAPNS_DATA_DIR" => data_dir.clone(),
+                _ => None,
+            };
+            flag.or_else(|| std::env::var(variable).ok())
+        })
+    }
+
+    /// What was read, for a person.
+    pub fn source(&self) -> String {
+        match &self.config {
+            Some(path) => path.display().to_string(),
+            None => "the defaults and the environment".to_owned(),
+        }
+    }
+}

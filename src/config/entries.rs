@@ -1,0 +1,82 @@
+//! `[[autoprovision]]`: the apps of the operator's own.
+
+use super::reader::Reader;
+use crate::autoprovision::{Entry, Named, Passphrase};
+use crate::credentials::Secret;
+use crate::model::AppKey;
+use crate::registry::{LANES_DEFAULT, LANES_MAX, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX};
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::str::FromStr;
+
+/// All entries. `folder`: what their paths are relative to.
+pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
+    let mut seen = HashSet::new();
+    read.tables("autoprovision", |entry| {
+        let read = one(entry, folder)?;
+        if !seen.insert(read.key.clone()) {
+            entry.fault("app_id", &format!("{} is in the list already", read.key));
+        }
+        Some(read)
+    })
+}
+
+/// Asks for everything before it gives up, so that every fault is told.
+fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
+    let (id, environment) = (entry.required("app_id"), entry.required("environment"));
+    let credential = credential(entry, folder);
+    let text = entry.optional::<String>("passphrase").map(|text| Passphrase::Text(Secret::from(text)));
+    let file = entry.optional::<String>("passphrase_file").map(|path| Passphrase::File(folder.join(path)));
+    if text.is_some() && file.is_some() {
+        entry.fault("passphrase", "it is given and `passphrase_file` too: give one of them");
+    }
+    let topic = entry.optional("topic");
+    let timeout_seconds = number(entry, "timeout", TIMEOUT_SECONDS_DEFAULT, 1..=TIMEOUT_SECONDS_MAX);
+    let lanes = number(entry, "lanes", LANES_DEFAULT, 1..=LANES_MAX);
+    let key = AppKey::new(id?, environment?);
+    let (place, passphrase) = (entry.file_name().to_owned(), text.or(file));
+    Some(Entry { place, key, credential: credential?, passphrase, topic, timeout_seconds, lanes })
+}
+
+fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {
+    let [certificate, key] = ["certificate", "key"].map(|name| entry.optional::<String>(name));
+    let [key_id, team_id] = ["key_id", "team_id"].map(|name| entry.optional::<String>(name));
+    match (certificate, key) {
+        (Some(certificate), None) => {
+            for (name, _) in [("key_id", key_id), ("team_id", team_id)].into_iter().filter(|(_, given)| given.is_some())
+            {
+                entry.fault(name, "it belongs to a signing key, and a certificate is given: leave it out");
+            }
+            Some(Named::Certificate(folder.join(certificate)))
+        }
+        (None, Some(key)) => {
+            for (name, _) in [("key_id", &key_id), ("team_id", &team_id)].iter().filter(|(_, given)| given.is_none()) {
+                entry.fault(name, "it is missing: a signing key needs `key_id` and `team_id`");
+            }
+            Some(Named::Key { file: folder.join(key), key_id: key_id?, team_id: team_id? })
+        }
+        (Some(_), Some(_)) => {
+            entry.fault("key", "it is given and `certificate` too: an app has one credential");
+            None
+        }
+        (None, None) => {
+            entry.fault("certificate", "it is missing: the path of a PEM or PKCS#12 file, or `key` with that of a .p8");
+            None
+        }
+    }
+}
+
+fn number<T: FromStr<Err: Display> + PartialOrd + Display>(
+    entry: &mut Reader<'_>,
+    key: &'static str,
+    default: T,
+    range: RangeInclusive<T>,
+) -> T {
+    let number = entry.optional(key).unwrap_or(default);
+    if !range.contains(&number) {
+        entry.fault(key, &format!("it has to be from {} to {}", range.start(), range.end()));
+    }
+    number
+}

@@ -1,0 +1,68 @@
+//! The listeners of a node, and what each of them answers.
+
+use super::StartError;
+use crate::api::auth::key::Keys;
+use crate::api::auth::{Door, Guard};
+use crate::api::metrics::Metrics;
+use crate::api::server::address::Address;
+use crate::api::server::tls::Tls;
+use crate::api::server::{self, Listener, Places};
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::drain::Drain;
+use std::sync::Arc;
+
+/// Connections of the admin listener, which others cannot take.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Bound, but not answering yet.
+pub struct Doors {
+    public: Listener,
+    admin: Option<Listener>,
+    keys: Option<Arc<Keys>>,
+}
+
+impl Doors {
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+        let bind = async |address: &Address| {
+            let bound = Listener::bind(address, config.socket_mode, tls.clone()).await;
+            if !address.is_local() && tls.is_none() && !config.api_keys.is_empty() {
+                tracing::warn!(%address, "API keys come in clear text here: set [tls], or let a proxy on this machine do it");
+            }
+            bound.map_err(|cause| StartError::Listen { address: address.clone(), cause })
+        };
+        let public = bind(&config.listen).await?;
+        let admin = match &config.admin_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let keys = (!config.api_keys.is_empty()).then(|| Arc::new(Keys::new(config.api_keys.iter().cloned())));
+        Ok(Self { public, admin, keys })
+    }
+
+    pub fn public(&self) -> &Listener {
+        &self.public
+    }
+
+    pub fn admin(&self) -> Option<&Listener> {
+        self.admin.as_ref()
+    }
+
+    /// Starts to answer on every listener, until the drain begins.
+    pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
+        let limits = &api.limits;
+        let (one, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
+        let places = Places::new(limits.connections, one, shared);
+        let door = if self.admin.is_some() { Door::Public } else { Door::Whole };
+        let public = (self.public, door, places);
+        let places = || Places::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS, Vec::new());
+        let admin = self.admin.map(|listener| (listener, Door::Whole, places()));
+        for (listener, door, places) in [Some(public), admin].into_iter().flatten() {
+            let guard = Guard { keys: self.keys.clone(), door, clock: api.clock.clone() };
+            let router = api::router(Arc::clone(api), Arc::clone(metrics), guard);
+            let (limits, metrics) = (limits.clone(), Arc::clone(metrics));
+            drain.spawn("accept", server::serve(listener, router, drain.clone(), limits, places, metrics));
+        }
+    }
+}

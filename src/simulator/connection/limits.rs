@@ -1,0 +1,76 @@
+//! MAX_CONCURRENT_STREAMS as the peer knows it: a limit binds from the acknowledgement of its SETTINGS on.
+
+use std::collections::VecDeque;
+
+pub struct Limits {
+    /// What the connection has once it has proved itself, and while it is not choked.
+    pub full: u32,
+    /// As advertised last.
+    pub advertised: u32,
+    /// Binds the newest streams.
+    binding: u32,
+    /// One for each SETTINGS frame on its way, oldest first.
+    sent: VecDeque<u32>,
+    /// Acknowledged before any stream above this one was opened.
+    acknowledged: VecDeque<(u32, u32)>,
+}
+
+impl Limits {
+    /// `first` binds at once: what is sent before it is read cannot count on more.
+    pub fn new(first: u32, full: u32) -> Self {
+        Self { full, advertised: first, binding: first, sent: VecDeque::from([first]), acknowledged: VecDeque::new() }
+    }
+
+    /// A SETTINGS frame goes out, with this limit or without any.
+    pub fn send(&mut self, limit: Option<u32>) {
+        self.advertised = limit.unwrap_or(self.advertised);
+        self.sent.push_back(self.advertised);
+    }
+
+    /// The oldest SETTINGS on their way were acknowledged; the newest stream opened before was `after`.
+    pub fn acknowledge(&mut self, after: u32) {
+        if let Some(limit) = self.sent.pop_front() {
+            self.acknowledged.push_back((after, limit));
+        }
+    }
+
+    /// How many streams may be open with this one, the newest. A higher limit counts as soon as it is on its way.
+    pub fn for_stream(&mut self, stream: u32) -> u32 {
+        while let Some((_, limit)) = self.acknowledged.pop_front_if(|(after, _)| *after < stream) {
+            self.binding = limit;
+        }
+        let later = self.acknowledged.iter().map(|(_, limit)| *limit).chain(self.sent.iter().copied());
+        later.fold(self.binding, u32::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lower_limit_binds_what_is_opened_after_its_acknowledgement() {
+        let mut limits = Limits::new(1000, 1000);
+        limits.acknowledge(0);
+        assert_eq!(limits.for_stream(1), 1000);
+        limits.send(Some(1));
+        assert_eq!(limits.for_stream(3), 1000, "it has not arrived");
+        limits.acknowledge(7);
+        assert_eq!((limits.for_stream(5), limits.for_stream(7)), (1000, 1000), "opened before");
+        assert_eq!(limits.for_stream(9), 1);
+        limits.send(Some(1000));
+        assert_eq!(limits.for_stream(11), 1000, "more may be used at once");
+    }
+
+    #[test]
+    fn a_frame_without_the_limit_keeps_its_place_among_the_acknowledgements() {
+        let mut limits = Limits::new(1, 1000);
+        limits.send(None);
+        limits.send(Some(5));
+        limits.acknowledge(0);
+        limits.acknowledge(0);
+        assert_eq!((limits.for_stream(1), limits.advertised), (5, 5));
+        limits.acknowledge(1);
+        assert_eq!(limits.for_stream(3), 5);
+    }
+}
