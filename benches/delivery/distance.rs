@@ -16,6 +16,7 @@ const BATCH: usize = 100;
 const SHAPES: [(usize, Shape); 3] = [(1, far(1)), (2, far(2)), (4, far(4))];
 /// Connections open one after the other, each after the one before has proved itself.
 const WARM_UP: Duration = Duration::from_secs(2);
+const WARM_UP_QUICK: Duration = Duration::from_millis(500);
 const ROUNDS_MAX: usize = 3;
 
 const fn far(connections: usize) -> Shape {
@@ -54,9 +55,10 @@ fn measure(options: &Options, daemon: &Program, load: &Load, connections: usize,
     let latency = Duration::from_millis(latency_ms.into());
     // Answers come in waves: a whole number of them is counted.
     let lasts = latency * if options.quick { 5 } else { 4000 / latency_ms };
+    let warm_up = if options.quick { WARM_UP_QUICK } else { WARM_UP };
     let (mut per_second, mut cpu_us) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds().min(ROUNDS_MAX) {
-        let (sent, cpu) = load.steady(WARM_UP, lasts, || daemon.cpu());
+        let (sent, cpu) = load.steady(warm_up, lasts, || daemon.cpu());
         per_second.push(sent.notifications as f64 / sent.wall.as_secs_f64());
         cpu_us.push(cpu.as_secs_f64() * 1e6 / sent.notifications as f64);
     }
