@@ -29,6 +29,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use work::{Now, Work};
 
 /// A lane without traffic ends after this, and its connections with it.
@@ -54,6 +55,8 @@ pub struct Lane {
     pool: Pool,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
+    /// `None` once there is no time to finish things.
+    hurried: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Lane {
@@ -65,6 +68,7 @@ impl Lane {
             closed: false,
             work: Work::new(now, tally),
             pool: Pool::new(gateway, app, bounds),
+            hurried: Some(Box::pin(parts.drain.hurried())),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
         }
@@ -81,7 +85,7 @@ impl Lane {
             if self.closed && self.work.is_empty() && self.pool.is_empty() {
                 return Poll::Ready(());
             }
-            if !moved {
+            if !moved && !self.poll_hurry(cx) {
                 ready!(self.poll_timer(cx));
             }
         }
@@ -92,6 +96,9 @@ impl Lane {
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
         self.work.now = Now { instant: Instant::now(), unix: self.parts.clock.unix_time() };
         let mut moved = self.take_jobs(cx);
+        if self.hurried.is_none() {
+            self.work.hurry();
+        }
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
         }
@@ -143,15 +150,27 @@ impl Lane {
         }
     }
 
-    /// Writes what happened, then goes on with `then`.
+    /// Writes what happened, then goes on with `then`. What a caller is told is true whether it could be written or not, so
+    /// that a store that fails keeps no answer back: what it did not take is written later.
     fn record(&self, records: Records, then: impl FnOnce() + Send + 'static) {
-        let events = self.parts.events.clone();
+        let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
+        let Records { feedback, disconnections } = records;
         self.parts.drain.spawn("record", async move {
-            if let Err(error) = events.record(records.feedback, records.disconnections).await {
-                tracing::error!(%error, "feedback and disconnections could not be written");
-            }
+            let written = events.record(feedback.clone(), disconnections.clone()).await;
             then();
+            if let Err(error) = written {
+                events.write_later(feedback, disconnections, error, &drain).await;
+            }
         });
+    }
+
+    /// Whether the time to finish things is over, just now.
+    fn poll_hurry(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready());
+        if over {
+            self.hurried = None;
+        }
+        over
     }
 
     /// Sleeps until something is due. `Ready` means that it is.

@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use frames::{FRAME_HEADER, FrameWalk};
+use frames::FRAME_HEADER;
+pub use frames::FrameWalk;
 pub use frames::{goaway, settings};
 use inbox::Inbox;
 

@@ -32,6 +32,8 @@ macro_rules! kept_by {
             many_apps_are_replaced_at_once,
             apps_are_listed_in_the_order_of_their_keys,
             a_deleted_app_takes_its_events_with_it_and_no_others,
+            an_entry_outlives_what_happens_to_its_app,
+            with_an_entry_goes_only_the_app_that_it_made,
             of_a_token_only_the_newest_feedback_is_kept,
             feedback_of_one_token_is_kept_per_app,
             an_acknowledgement_through_an_old_cursor_does_not_lose_newer_feedback,
@@ -72,6 +74,7 @@ pub(super) fn app(key: AppKey) -> AppRecord {
         topic: None,
         timeout_seconds: 15,
         lanes: 4,
+        entry: None,
     }
 }
 
@@ -114,7 +117,7 @@ pub(super) async fn a_second_put_replaces_the_first(store: &dyn Store) {
     store.put(app(shop())).await.unwrap();
     let changed = AppRecord { topic: Some("topic".to_owned()), certificate_path: None, lanes: 1, ..app(shop()) };
     store.put(changed.clone()).await.unwrap();
-    assert_eq!(store.list().await.unwrap(), [changed]);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [changed]);
 }
 
 pub(super) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
@@ -122,7 +125,7 @@ pub(super) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
     store.record(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
     let changed = [chat(), shop()].map(|key| AppRecord { lanes: 9, ..app(key) });
     store.put_all(changed.to_vec()).await.unwrap();
-    assert_eq!(store.list().await.unwrap(), changed);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), changed);
     assert_eq!(store.counts(shop()).await.unwrap().feedback, 1);
 }
 
@@ -135,8 +138,14 @@ pub(super) async fn apps_are_listed_in_the_order_of_their_keys(store: &dyn Store
         }
     }
     keys.sort();
-    let listed: Vec<AppKey> = store.list().await.unwrap().into_iter().map(|app| app.key).collect();
+    let listed: Vec<AppKey> = store.list(None, 1_000).await.unwrap().into_iter().map(|app| app.key).collect();
     assert_eq!(listed, keys);
+    let mut paged = Vec::new();
+    while let [.., last] = store.list(paged.last().cloned(), 3).await.unwrap().as_slice() {
+        assert!(paged.last().is_none_or(|before| *before < last.key));
+        paged.extend(store.list(paged.last().cloned(), 3).await.unwrap().into_iter().map(|app| app.key));
+    }
+    assert_eq!(paged, keys, "page by page they are the same");
 }
 
 pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: &dyn Store) {
@@ -150,6 +159,36 @@ pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: 
     assert_eq!(store.get(shop()).await.unwrap(), None);
     assert_eq!(store.counts(shop()).await.unwrap(), Counts::default());
     assert_eq!(store.counts(other).await.unwrap(), Counts { feedback: 1, disconnections: 1 });
+}
+
+pub(super) async fn an_entry_outlives_what_happens_to_its_app(store: &dyn Store) {
+    let made = |entry: &str| AppRecord { entry: Some(entry.to_owned()), ..app(shop()) };
+    let entries = async || store.entries().await.unwrap();
+    store.put(made("one")).await.unwrap();
+    assert_eq!(store.get(shop()).await.unwrap(), Some(made("one")));
+    assert_eq!(entries().await, [(shop(), "one".to_owned())]);
+    store.put(app(shop())).await.unwrap();
+    store.put(app(chat())).await.unwrap();
+    assert!(store.delete(shop()).await.unwrap());
+    assert_eq!(entries().await, [(shop(), "one".to_owned())]);
+    store.put(made("two")).await.unwrap();
+    assert_eq!(entries().await, [(shop(), "two".to_owned())]);
+}
+
+pub(super) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Store) {
+    let made = |key: AppKey| AppRecord { entry: Some("made".to_owned()), ..app(key) };
+    for key in [shop(), chat()] {
+        store.put(made(key.clone())).await.unwrap();
+        store.record(vec![dead(key, "aa", 1.0)], vec![]).await.unwrap();
+    }
+    store.put(app(chat())).await.unwrap();
+    assert!(store.delete_entry(shop()).await.unwrap());
+    assert!(!store.delete_entry(chat()).await.unwrap(), "another was put in its place");
+    assert!(!store.delete_entry(shop()).await.unwrap());
+    assert_eq!(store.entries().await.unwrap(), []);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [app(chat())]);
+    let left = [store.counts(shop()).await.unwrap().feedback, store.counts(chat()).await.unwrap().feedback];
+    assert_eq!(left, [0, 1]);
 }
 
 pub(super) async fn of_a_token_only_the_newest_feedback_is_kept(store: &dyn Store) {

@@ -38,7 +38,7 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Where a stream of frames stands, however it is cut.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct FrameWalk {
     header: [u8; FRAME_HEADER],
     header_filled: usize,

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
         environment      TEXT NOT NULL,
@@ -45,16 +46,35 @@ const STEPS: [&str; 1] = ["
         affected              INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX disconnections_of_app ON disconnections (app_id, environment, position);
-"];
+",
+    "
+    -- Who made an app: the fingerprint of an entry of the configuration; NULL = a caller of the API.
+    ALTER TABLE apps ADD COLUMN entry TEXT;
+
+    -- The entries that were carried out, whatever became of their apps since.
+    CREATE TABLE entries (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        PRIMARY KEY (app_id, environment)
+    ) STRICT;
+",
+];
 
 /// How long to wait for an operator who has the file open in another tool.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the database to write, and brings its schema up to date. WAL with synchronous=FULL: a commit is on disk.
+/// A damaged file is refused: what is missing in it could not be told from what never was.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let connection = Connection::open(path).map_err(|error| StoreError::at(error, path))?;
     refuse_newer(&connection, path)?;
+    refuse_damaged(&connection, path)?;
+    prepare(connection).map_err(|error| StoreError::at(error, path))
+}
+
+fn prepare(mut connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted may be a private key.
@@ -77,11 +97,20 @@ pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let (found, known) = (version(connection)?, STEPS.len() as i64);
+    let found = version(connection).map_err(|error| StoreError::at(error, path))?;
+    let known = STEPS.len() as i64;
     if found > known {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
     }
     Ok(())
+}
+
+/// Finds what does not hang together; a changed value inside a row does not show.
+fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| StoreError::at(error, path))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), what: found }) }
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
