@@ -94,6 +94,8 @@ pub struct Apple {
     pub production: Vec<Endpoint>,
     /// What every connection goes through.
     pub proxy: Option<Proxy>,
+    /// Most connections of one app.
+    pub connections: usize,
     /// PEM. Added to the trust for Apple's hosts, and the only trust for any other.
     pub ca_file: Option<PathBuf>,
 }
@@ -200,6 +202,7 @@ fn apple(read: &mut Reader<'_>) -> Apple {
         sandbox: read.list("apple.sandbox").unwrap_or_else(|| apples_own(Environment::Sandbox)),
         production: read.list("apple.production").unwrap_or_else(|| apples_own(Environment::Production)),
         proxy: read.optional("apple.proxy"),
+        connections: number(read, "apple.connections", 1..=1000) as usize,
         ca_file: read.optional("apple.ca_file"),
     }
 }

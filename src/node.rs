@@ -107,7 +107,8 @@ impl Node {
         };
         let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
         let bounds = intake::Limits { node_bytes, app_bytes };
-        let intake = Arc::new(Intake::new(Lanes::new(apple, parts), bounds));
+        let lanes_of_apps = Lanes::new(apple, parts).with_connections_max(config.apple.connections);
+        let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
         let autoprovision = Autoprovision::new(registry.clone(), Arc::clone(&intake), world.clock.clone());
         let faults = autoprovision.apply(&config.autoprovision).await?;
         if !faults.is_empty() {

@@ -1,91 +1,165 @@
-//! The callers: a few keep-alive connections that each send one batch after another.
+//! The callers. They share this program's one thread, so that little of the machine is theirs.
 
-use crate::IN_FLIGHT;
+pub mod connection;
+pub mod message;
+mod stream;
+
+use crate::latency::{self, Percentiles};
 use crate::process::Program;
+use crate::shape::{APPS, Form, Shape};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::fmt::Write as _;
-use tokio::net::TcpStream;
+use connection::{CREATED, Connection};
+use message::{SIGNING_KEY_APP, app_path, post};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
-const PATH: &str = "/apps/com.example.app/sandbox";
+/// Connections of an open loop: enough that a request rarely has to wait for one.
+const PACED_CALLERS: usize = 64;
 
-/// A payload of 160 bytes.
-pub fn payload() -> String {
-    let (start, end) = (r#"{"aps":{"alert":{"title":"Bench","body":""#, r#""},"sound":"default"}}"#);
-    let payload = format!("{start}{}{end}", "x".repeat(160 - start.len() - end.len()));
-    assert_eq!(payload.len(), 160);
-    payload
-}
-
-/// A device token of 64 hex digits.
-pub fn token(number: usize) -> String {
-    format!("{:064x}", (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
-}
-
-fn body(batch: usize, from: usize) -> Bytes {
-    let payload = payload();
-    let mut body = String::from("[");
-    for number in from..from + batch {
-        let comma = if number > from { "," } else { "" };
-        let _ = write!(body, r#"{comma}{{"token":"{}","payload":{payload},"identifier":"{number}"}}"#, token(number));
-    }
-    body.push(']');
-    Bytes::from(body)
-}
-
-/// One app, with the simulator's certificate.
+/// Gives the daemon its apps: [`APPS`] with the simulator's certificate and one with its signing key.
 pub fn provision(daemon: &Program, simulator: &Program) {
-    let pem = std::fs::read(simulator.json()["certificate_file"].as_str().expect("a path")).expect("the certificate");
+    let said = simulator.json();
+    let read = |key: &str| std::fs::read_to_string(said[key].as_str().expect("a path")).expect("a credential");
+    let (certificate, key) = (read("certificate_file"), read("key_file"));
+    let key = serde_json::json!({
+        "key": key, "key_id": said["key_id"], "team_id": said["team_id"], "topic": said["topic"],
+    });
     runtime().block_on(async {
-        let mut client = connect(daemon.address()).await;
-        let (status, body) = post(&mut client, PATH, Bytes::from(pem)).await;
-        assert_eq!(status, 201, "{}", String::from_utf8_lossy(&body));
+        let mut connection = Connection::open(daemon.address()).await;
+        for app in 0..APPS {
+            connection.ask(&post(&app_path(app), &certificate), CREATED).await;
+        }
+        connection.ask(&post(&app_path(SIGNING_KEY_APP), &key.to_string()), CREATED).await;
     });
 }
 
-/// Sends `notifications` in batches, with [`IN_FLIGHT`] of them at a time, and checks that each was accepted.
-pub fn run(daemon: &Program, batch: usize, notifications: usize) {
-    let callers = (IN_FLIGHT / batch).max(1);
-    let each = notifications / batch / callers;
+/// Replaces the simulator's script.
+pub fn script(simulator: &Program, script: &str) {
+    let said = simulator.json();
+    let control = said["control"].as_str().expect("a control port");
     runtime().block_on(async {
-        let mut tasks = tokio::task::JoinSet::new();
-        for caller in 0..callers {
-            let mut client = connect(daemon.address()).await;
-            let bodies: Vec<Bytes> = (0..16).map(|at| body(batch, (caller * 16 + at) * batch)).collect();
-            tasks.spawn(async move {
-                for at in 0..each {
-                    let (status, answer) =
-                        post(&mut client, &format!("{PATH}/notifications"), bodies[at % bodies.len()].clone()).await;
-                    assert_eq!(status, 201);
-                    let accepted = answer.windows(10).filter(|word| word == b"\"accepted\"").count();
-                    assert_eq!(accepted, batch, "{}", String::from_utf8_lossy(&answer));
+        Connection::open(control).await.ask(&post("/script", script), b"HTTP/1.1 200 ").await;
+    });
+}
+
+/// A shape's load on a daemon, ready to run.
+pub struct Load {
+    shape: &'static Shape,
+    address: String,
+    runtime: Runtime,
+    messages: Vec<Vec<Bytes>>,
+}
+
+/// What was sent, and in which time.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    pub notifications: usize,
+    pub wall: Duration,
+}
+
+impl Load {
+    pub fn new(daemon: &Program, shape: &'static Shape) -> Self {
+        let messages = (0..shape.callers).map(|caller| message::of_caller(shape, caller)).collect();
+        Self { shape, address: daemon.address().to_owned(), runtime: runtime(), messages }
+    }
+
+    /// Closed loop: every caller sends its next request when it has the answer to the last, about `notifications` in all.
+    /// Panics unless each of them is accepted.
+    pub fn run(&self, notifications: usize) -> Sent {
+        let each = self.shape.requests_per_caller(notifications);
+        let wall = match self.shape.form {
+            Form::Lines(count) => {
+                self.runtime.block_on(stream::run(&self.address, self.messages[0].clone(), each, count))
+            }
+            _ => self.runtime.block_on(self.requests(each)),
+        };
+        Sent { notifications: each * self.shape.callers * self.shape.form.notifications(), wall }
+    }
+
+    async fn requests(&self, each: usize) -> Duration {
+        let mut callers = JoinSet::new();
+        let mut connections = Vec::new();
+        for _ in 0..self.shape.callers {
+            connections.push(Connection::open(&self.address).await);
+        }
+        let began = Instant::now();
+        for (mut connection, messages) in connections.into_iter().zip(&self.messages) {
+            let (messages, count) = (messages.clone(), self.shape.form.notifications());
+            callers.spawn(async move {
+                for request in messages.iter().cycle().take(each) {
+                    connection.send(request, count).await;
                 }
             });
         }
-        while let Some(done) = tasks.join_next().await {
+        while let Some(done) = callers.join_next().await {
             done.expect("a caller without a fault");
         }
-    });
+        began.elapsed()
+    }
+
+    /// Open loop: requests leave when they are meant to, on as many connections as it takes. Their latencies.
+    pub fn paced(&self, requests: usize, per_second: f64) -> Percentiles {
+        self.runtime.block_on(async {
+            let mut callers = JoinSet::new();
+            let mut connections = Vec::new();
+            for _ in 0..PACED_CALLERS {
+                connections.push(Connection::open(&self.address).await);
+            }
+            let due = Arc::new(Mutex::new(latency::pace(requests, per_second)));
+            for (caller, mut connection) in connections.into_iter().enumerate() {
+                let messages = self.messages[caller % self.messages.len()].clone();
+                let (due, count) = (Arc::clone(&due), self.shape.form.notifications());
+                callers.spawn(async move {
+                    let mut latencies = Vec::new();
+                    for request in messages.iter().cycle() {
+                        let Some(due) = due.lock().await.recv().await else { break };
+                        connection.send(request, count).await;
+                        latencies.push(due.elapsed());
+                    }
+                    latencies
+                });
+            }
+            Percentiles::of(callers.join_all().await.concat())
+        })
+    }
+
+    /// Closed loop without an end: notifications a second, and what `meter` counts meanwhile, once it runs evenly.
+    pub fn steady<M: std::ops::Sub<Output = M>>(
+        &self,
+        warm_up: Duration,
+        measured: Duration,
+        meter: impl Fn() -> M,
+    ) -> (Sent, M) {
+        let (done, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        self.runtime.block_on(async {
+            let mut callers = JoinSet::new();
+            for messages in self.messages.clone() {
+                let mut connection = Connection::open(&self.address).await;
+                let (done, stop, count) = (Arc::clone(&done), Arc::clone(&stop), self.shape.form.notifications());
+                callers.spawn(async move {
+                    for request in messages.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                        connection.send(request, count).await;
+                        done.fetch_add(count, Ordering::Relaxed);
+                    }
+                });
+            }
+            tokio::time::sleep(warm_up).await;
+            let (began, before, meter_before) = (Instant::now(), done.load(Ordering::Relaxed), meter());
+            tokio::time::sleep(measured).await;
+            let sent = Sent { notifications: done.load(Ordering::Relaxed) - before, wall: began.elapsed() };
+            let metered = meter() - meter_before;
+            stop.store(true, Ordering::Relaxed);
+            callers.join_all().await;
+            (sent, metered)
+        })
+    }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// One thread.
+pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
-}
-
-async fn connect(address: &str) -> SendRequest<Full<Bytes>> {
-    let socket = TcpStream::connect(address).await.expect("the daemon listens");
-    socket.set_nodelay(true).expect("a socket option");
-    let (client, connection) = http1::handshake(TokioIo::new(socket)).await.expect("HTTP/1");
-    tokio::spawn(connection);
-    client
-}
-
-async fn post(client: &mut SendRequest<Full<Bytes>>, path: &str, body: Bytes) -> (u16, Bytes) {
-    let request = http::Request::post(path).header("host", "localhost").body(Full::new(body)).expect("a request");
-    client.ready().await.expect("a free connection");
-    let answer = client.send_request(request).await.expect("an answer");
-    let status = answer.status().as_u16();
-    (status, answer.into_body().collect().await.expect("a whole answer").to_bytes())
 }

@@ -1,65 +1,69 @@
 //! What a notification costs: the daemon against its floor, a bare loop over the h2 crate, in one run.
 //!
-//! Starts the simulator, then for a number of rounds the floor and the daemon in turn, each as a process of its own on
-//! loopback TLS with the same headers, bodies and number in flight, and prints medians. `cargo bench --bench delivery`;
-//! `PYAPNS_BENCH_ROUNDS` and `PYAPNS_BENCH_NOTIFICATIONS` change how much is measured.
+//! Starts the simulator and the daemon, each a process of its own, and measures in turn, round by round, on loopback TLS
+//! with the same headers, bodies and number in flight. `cargo bench --bench delivery`; `-- --help` tells the options.
 
+mod chart;
+mod distance;
+mod figures;
 mod floor;
+mod latency;
 mod load;
+mod machine;
+mod open_loop;
+mod options;
+mod peer;
 mod process;
+mod report;
+mod rounds;
+mod sender;
+mod shape;
+mod sink;
+mod table;
 
-use process::{Program, Usage};
-use std::time::{Duration, Instant};
+use clap::Parser;
+use figures::{Figures, Memory};
+use machine::Machine;
+use options::Options;
+use peer::Peer;
+use process::Program;
 
-/// Notifications without an answer at any time.
-pub const IN_FLIGHT: usize = 500;
-/// Notifications in one request to the daemon.
-const BATCH: usize = 100;
+/// Connections that the daemon may have to the simulator, as by default.
+const CONNECTIONS_MAX: usize = 16;
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some(floor::ARGUMENT) {
-        return floor::main();
+    match std::env::args().nth(1).as_deref() {
+        Some(floor::ARGUMENT) => return floor::main(),
+        Some(sink::ARGUMENT) => return sink::main(),
+        _ => {}
     }
-    let rounds = number("PYAPNS_BENCH_ROUNDS", 5);
-    let notifications = number("PYAPNS_BENCH_NOTIFICATIONS", 200_000);
+    let options = Options::parse();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let simulator = Program::simulator(dir.path());
-    let daemon = Program::daemon(dir.path(), &simulator);
-    load::provision(&daemon, &simulator);
-    load::run(&daemon, BATCH, notifications / 10);
-
-    let mut floor_us = Vec::new();
-    let mut daemon_us = Vec::new();
-    for round in 1..=rounds {
-        let floor = floor::run(&simulator, notifications);
-        report(round, "floor: bare h2 loop", &floor, notifications);
-        floor_us.push(floor.cpu_us(notifications));
-        let before = daemon.cpu();
-        let began = Instant::now();
-        load::run(&daemon, BATCH, notifications);
-        let usage = Usage { cpu: daemon.cpu() - before, wall: began.elapsed() };
-        report(round, "daemon: batches of 100", &usage, notifications);
-        daemon_us.push(usage.cpu_us(notifications));
+    if options.simulator {
+        return sink::compare(&options, dir.path(), &simulator);
     }
-    let (floor, daemon_median) = (median(&mut floor_us), median(&mut daemon_us));
-    println!(
-        "median of {rounds} rounds, {notifications} notifications each, {IN_FLIGHT} in flight, certificate, loopback TLS"
-    );
-    println!("  floor   {floor:6.2} µs CPU a notification");
-    println!("  daemon  {daemon_median:6.2} µs CPU a notification = {:.2} × floor", daemon_median / floor);
-    println!("  daemon  {:6.1} MB resident", daemon.resident_bytes() as f64 / 1e6);
-}
-
-fn report(round: usize, what: &str, usage: &Usage, notifications: usize) {
-    let rate = notifications as f64 / usage.wall.max(Duration::from_millis(1)).as_secs_f64();
-    println!("round {round}  {what:24} {:6.2} µs CPU  {rate:9.0}/s", usage.cpu_us(notifications));
-}
-
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn median(figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    let peer = options
+        .wants(options::PEER)
+        .then(Peer::build)
+        .and_then(|built| built.inspect_err(|error| eprintln!("the peer is left out: {error}")).ok());
+    let daemon = Program::daemon(&dir.path().join("daemon"), &simulator, CONNECTIONS_MAX);
+    let (idle, _) = daemon.resident_bytes();
+    load::provision(&daemon, &simulator);
+    let senders = rounds::run(&options, &simulator, &daemon, peer.as_ref());
+    let latency = open_loop::run(&options, &simulator, &daemon, &senders);
+    let (after, most) = daemon.resident_bytes();
+    drop(daemon);
+    let apple =
+        if options.wants(options::APPLE) { distance::run(&options, dir.path(), &simulator) } else { Vec::new() };
+    let figures = Figures {
+        machine: Machine::this(),
+        rounds: options.rounds(),
+        in_flight: shape::IN_FLIGHT,
+        senders,
+        memory: Memory { idle, after, most },
+        apple,
+        latency,
+    };
+    report::publish(&figures, options.is_whole()).expect("files that can be written");
 }

@@ -1,24 +1,11 @@
 //! The programs under measurement, and what the operating system says they used.
 
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// Linux counts CPU time in hundredths of a second for everyone.
-const TICKS_PER_SECOND: u32 = 100;
-
-/// CPU (user and system) and wall time of a measured stretch.
-pub struct Usage {
-    pub cpu: Duration,
-    pub wall: Duration,
-}
-
-impl Usage {
-    pub fn cpu_us(&self, notifications: usize) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / notifications as f64
-    }
-}
 
 /// A running program and the line with which it said that it is ready.
 pub struct Program {
@@ -35,6 +22,7 @@ impl Program {
         Self { child, said }
     }
 
+    /// Apple's stand-in, which counts and forgets.
     pub fn simulator(dir: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
         command.args([
@@ -50,18 +38,18 @@ impl Program {
         Self::start(command.arg(dir.join("simulator")))
     }
 
-    pub fn daemon(dir: &Path, simulator: &Self) -> Self {
+    /// A daemon on the simulator, without apps, with everything on. `dir` is its own.
+    pub fn daemon(dir: &Path, simulator: &Self, connections: usize) -> Self {
         let said = simulator.json();
-        let config = dir.join("pyapns.toml");
-        let listen = said["listen"].as_str().expect("an address");
-        let ca_file = said["ca_file"].as_str().expect("a path");
-        let text = format!(
-            "[apple]\nsandbox = \"https://{listen}\"\nproduction = \"https://{listen}\"\nca_file = \"{ca_file}\"\n[log]\nlevel = \"error\"\n"
-        );
-        std::fs::write(&config, text).expect("a configuration file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
-        command.args(["serve", "--listen", "127.0.0.1:0"]).arg("--config").arg(&config);
-        Self::start(command.arg("--data-dir").arg(dir.join("data")))
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir)
+            .env("PYAPNS_APPLE_SANDBOX", format!("https://{}", said["listen"].as_str().expect("an address")))
+            .env("PYAPNS_APPLE_CA_FILE", said["ca_file"].as_str().expect("a path"))
+            .env("PYAPNS_APPLE_CONNECTIONS", connections.to_string())
+            .env("PYAPNS_LOG_LEVEL", "error");
+        Self::start(&mut command)
     }
 
     /// The first line as JSON.
@@ -74,14 +62,19 @@ impl Program {
         self.said.trim().rsplit("http://").next().expect("an address")
     }
 
+    /// User and system time so far.
     pub fn cpu(&self) -> Duration {
-        cpu_of(&self.child.id().to_string())
+        cpu_of(Pid::from_raw(self.child.id().cast_signed()))
     }
 
-    pub fn resident_bytes(&self) -> u64 {
+    /// Resident now, and at the most so far.
+    pub fn resident_bytes(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a VmRSS line");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        let read = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of sizes");
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+        };
+        (read("VmRSS:"), read("VmHWM:"))
     }
 }
 
@@ -92,11 +85,12 @@ impl Drop for Program {
     }
 }
 
-/// User and system time of a process so far; `process` is a number or `self`.
-pub fn cpu_of(process: &str) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("a running process");
-    let after_name = stat.rsplit(')').next().expect("fields");
-    let ticks: u32 =
-        after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u32>().expect("ticks")).sum();
-    Duration::from_secs(1) * ticks / TICKS_PER_SECOND
+/// User and system time of a process so far, all its threads, to the nanosecond.
+fn cpu_of(process: Pid) -> Duration {
+    clock_getcpuclockid(process).and_then(ClockId::now).expect("a running process").into()
+}
+
+/// The same of this process.
+pub fn own_cpu() -> Duration {
+    ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock").into()
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::autoprovision::{Named, Passphrase};
+use crate::delivery::lane::Bounds;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -26,6 +27,7 @@ fn the_documented_file_is_the_defaults() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8088");
     assert_eq!(config.apple.production, [Endpoint::apple(Environment::Production, 443)]);
     assert_eq!(config.apple.proxy, None);
+    assert_eq!(config.apple.connections, Bounds::default().connections);
     assert_eq!((config.credentials_dir, config.insecure), (None, false));
 }
 
@@ -77,6 +79,7 @@ fn every_fault_is_told_in_one_run() {
         items = [1]
         [apple]
         port = 80
+        connections = 0
         sandbox = 'http://localhost'
         [aple]
         port = 443";
@@ -87,6 +90,7 @@ fn every_fault_is_told_in_one_run() {
         "insecure in test.toml",
         "apple.port in test.toml",
         "apple.sandbox in test.toml",
+        "apple.connections in test.toml",
         "limits.body_bytes in test.toml",
         "limits.items in test.toml",
         "log.level in test.toml",

@@ -13,7 +13,7 @@ mod work;
 
 pub use dialer::Gateway;
 pub use health::Trouble;
-pub use pool::REQUESTS_PER_CONNECTION_MAX;
+pub use pool::Bounds;
 
 use super::job::{Job, Records};
 use super::metrics::{Metrics, Tally};
@@ -63,8 +63,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// `requests_max`: after so many a connection is replaced.
-    pub fn new(inbox: mpsc::Receiver<Job>, app: Arc<App>, gateway: Gateway, requests_max: u32, parts: Parts) -> Self {
+    pub fn new(inbox: mpsc::Receiver<Job>, app: Arc<App>, gateway: Gateway, bounds: Bounds, parts: Parts) -> Self {
         let now = Now { instant: Instant::now(), unix: parts.clock.unix_time() };
         let tally = Tally::new(parts.metrics.clone());
         Self {
@@ -73,7 +72,7 @@ impl Lane {
             work: Work::new(now, tally),
             key: app.key.clone(),
             watch: parts.events.watch(&app.key),
-            pool: Pool::new(gateway, app, requests_max),
+            pool: Pool::new(gateway, app, bounds),
             hurried: Some(Box::pin(parts.drain.hurried())),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),

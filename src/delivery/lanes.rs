@@ -1,7 +1,7 @@
 //! The lanes of this node: one for each app with traffic, started on first use.
 
 use super::job::Job;
-use super::lane::{Gateway, Lane, Parts, REQUESTS_PER_CONNECTION_MAX};
+use super::lane::{Bounds, Gateway, Lane, Parts};
 use crate::apns::connect::Connect;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
@@ -45,7 +45,7 @@ pub enum NotTaken {
 pub struct Lanes {
     apple: Apple,
     parts: Parts,
-    requests_max: u32,
+    bounds: Bounds,
     /// `None` once the node drains.
     inboxes: RwLock<Option<HashMap<AppKey, mpsc::Sender<Job>>>>,
 }
@@ -53,12 +53,17 @@ pub struct Lanes {
 impl Lanes {
     pub fn new(apple: Apple, parts: Parts) -> Self {
         let inboxes = RwLock::new(Some(HashMap::new()));
-        Self { apple, parts, requests_max: REQUESTS_PER_CONNECTION_MAX, inboxes }
+        Self { apple, parts, bounds: Bounds::default(), inboxes }
     }
 
     /// Replaces each connection after so many requests, for tests of that.
     pub fn with_requests_max(self, requests_max: u32) -> Self {
-        Self { requests_max, ..self }
+        Self { bounds: Bounds { requests: requests_max, ..self.bounds }, ..self }
+    }
+
+    /// An app has at most so many connections to Apple; one at least.
+    pub fn with_connections_max(self, connections_max: usize) -> Self {
+        Self { bounds: Bounds { connections: connections_max, ..self.bounds }, ..self }
     }
 
     /// Hands a job to its app's lane.
@@ -107,7 +112,7 @@ impl Lanes {
                 let sent = inbox.try_send(job);
                 inboxes.insert(app.key.clone(), inbox);
                 let gateway = self.apple.gateway(app.key.environment);
-                let lane = Lane::new(jobs, app, gateway, self.requests_max, self.parts.clone());
+                let lane = Lane::new(jobs, app, gateway, self.bounds, self.parts.clone());
                 self.parts.drain.spawn("lane", lane.run());
                 sent.map_err(|error| NotTaken::Full(Box::new(error.into_inner())))
             }

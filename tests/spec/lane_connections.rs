@@ -46,6 +46,17 @@ async fn connections_open_one_after_the_other_while_all_are_full_and_close_when_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_gets_no_more_connections_than_the_setting_allows() {
+    for connections in [1, 3] {
+        let gateway = Gateway::new(|peer| talk(peer.serve(10, SECOND)));
+        let sender = Sender::with(&gateway, |lanes| lanes.with_connections_max(connections));
+        let outcomes = sender.begin(&app("hot"), each(200), DEADLINE).await.expect("no panic");
+        assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+        assert_eq!(gateway.ledger().dials.len(), connections);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_never_accepted_anything_gets_no_company() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {

@@ -18,18 +18,30 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Connections of one app, those that are leaving included.
-const CONNECTIONS_MAX: usize = 16;
 /// All connections must be full for this long before another is opened.
 const FULL_FOR: Duration = Duration::from_millis(100);
 /// Within this time of the last batch a connection is replaced even if nothing waits.
 const LATELY: Duration = Duration::from_secs(60);
 /// A connection beyond the first is closed when it was not needed for this long.
 const SURPLUS_FOR: Duration = Duration::from_secs(3600);
-/// A connection is replaced this many requests (2^20) before its stream ids, 2^30, are used up.
-pub const REQUESTS_PER_CONNECTION_MAX: u32 = (1 << 30) - (1 << 20);
 /// Read at once; as much as a TLS record holds.
 const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// How many connections, and how much each may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections of one app, those that are leaving included.
+    pub connections: usize,
+    /// A connection is replaced after so many requests.
+    pub requests: u32,
+}
+
+impl Default for Bounds {
+    /// A connection is replaced 2^20 requests before its stream ids, 2^30, are used up.
+    fn default() -> Self {
+        Self { connections: 16, requests: (1 << 30) - (1 << 20) }
+    }
+}
 
 /// See the module.
 pub struct Pool {
@@ -38,7 +50,7 @@ pub struct Pool {
     /// In the order in which they were opened.
     links: Vec<Link>,
     next_link: LinkId,
-    requests_max: u32,
+    bounds: Bounds,
     /// Since when all connections have been full.
     full_since: Option<Instant>,
     /// No more work will come.
@@ -47,13 +59,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub fn new(gateway: Gateway, app: Arc<App>, requests_max: u32) -> Self {
+    pub fn new(gateway: Gateway, app: Arc<App>, bounds: Bounds) -> Self {
         Self {
             app,
             dialer: Dialer::new(gateway),
             links: Vec::new(),
             next_link: 0,
-            requests_max,
+            bounds,
             full_since: None,
             finishing: false,
             scratch: Vec::new(),
@@ -138,7 +150,7 @@ impl Pool {
     /// Lets go of connections that are of no more use: those of a credential that does not work, those whose stream ids
     /// come to an end and whose replacement is there, those not needed for long.
     fn dismiss(&mut self, work: &mut Work) {
-        let (now, requests_max) = (work.now.instant, self.requests_max);
+        let (now, requests_max) = (work.now.instant, self.bounds.requests);
         if work.health.must_reconnect(now) {
             self.retire();
         }
@@ -262,9 +274,9 @@ impl Pool {
     /// When the next connection is to be begun; `None` while none is needed or one is being opened.
     fn open_at(&self, work: &Work) -> Option<Instant> {
         let now = work.now.instant;
-        let is_young = |link: &Link| link.is_serving() && link.requests() < self.requests_max;
+        let is_young = |link: &Link| link.is_serving() && link.requests() < self.bounds.requests;
         let needed = if self.links.iter().any(is_young) {
-            self.full_since.filter(|_| self.links.len() < CONNECTIONS_MAX)? + FULL_FOR
+            self.full_since.filter(|_| self.links.len() < self.bounds.connections)? + FULL_FOR
         } else {
             let lately = !self.finishing && now < work.last_job + LATELY;
             (lately || work.is_waiting()).then_some(now)?
