@@ -1,5 +1,6 @@
 //! What several specs need.
 
+pub mod attack;
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
