@@ -5,7 +5,7 @@ use super::query::Query;
 use axum::http::HeaderMap;
 
 /// Paths that are known, and what to do without them.
-pub const PATHS: [(&str, &str); 7] = [
+pub const PATHS: [(&str, &str); 6] = [
     (
         "/apps/{app_id}/{environment}/notifications/{id}",
         "looking a notification up is not built yet: keep the outcome that the POST answers with",
