@@ -25,13 +25,15 @@
 //!             {"percent": 1.5, "for_ms": 2000, "act": {"answer": {"status": 503, "reason": "ServiceUnavailable"}}},
 //!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}},
 //!             {"connection": 1, "stream": 9,
-//!              "act": {"poison": {"status": 403, "reason": "ExpiredProviderToken", "for_ms": 60000}}}],
+//!              "act": {"poison": {"status": 403, "reason": "ExpiredProviderToken", "for_ms": 60000}}},
+//!             {"act": {"odd": {"apns_id": false, "headers": [["x-new", "1"]], "continuation": true}}}],
 //!  "token_rate": {"limit": 3, "seconds": 60},
 //!  "settings": {"first": {"max_concurrent_streams": 500}, "delay": {"ms": 300}, "choke": true,
 //!               "changes": [{"at": {"requests": 100}, "set": {"max_concurrent_streams": 1}},
 //!                           {"at": {"ms": 2000}, "set": {"max_concurrent_streams": 500, "header_table_size": 0}}],
 //!               "violation": "goaway"},
-//!  "error_budget": {"errors": 100, "bad_device_tokens": 20, "kind": "single", "code": 11, "debug": {"text": "enough"}}}
+//!  "error_budget": {"errors": 100, "bad_device_tokens": 20, "kind": "single", "code": 11, "debug": {"text": "enough"}},
+//!  "record_headers": true}
 //! ```
 //!
 //! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}` or `{"log_normal_ms": {"median", "sigma", "max"}}`.
@@ -44,6 +46,10 @@
 //! - `settings`: fields of the frames are `header_table_size`, `max_concurrent_streams`, `initial_window_size`,
 //!   `max_frame_size` and `max_header_list_size`; `delay`: `{"ms": n}` or `"never"`; `choke`: one stream after each
 //!   rejection until the next success; `connection`: this one only; `violation`: `"refuse"` or `"goaway"`.
+//! - `odd` answers: `status` (absent: what the rules decide), `apns_id`, `headers`, `body` (like `debug`; an empty text is
+//!   none), `trailers`, `continuation`, `table_size`, `informational` (a list of 1xx) and `reset`, as in [`script::Odd`].
+//! - `record_headers`: entries of connections to come carry `headers`, each field with its `form`: `"indexed"`,
+//!   `"incremental"`, `"literal"` or `"never"`.
 //! - `error_budget`: so many 4xx (410 apart) on a connection end it.
 //!
 //! `POST /tokens` takes a list of `{"token": "<hex>", "state": "dead"|"bad"|"wrong_topic"|"good"}`; a dead one also
@@ -73,9 +79,10 @@ pub use clock::Clock;
 pub use identity::{ClientSubject, Identity, generate_key};
 pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
+pub use pump::{Field, Form};
 pub use rules::{Check, Environment, TokenRate, TokenState};
 pub use script::{
-    Act, At, Change, Close, DebugData, Delay, Ending, ErrorBudget, Fault, GoAway, Latency, Script, SettingsPlay,
+    Act, At, Change, Close, DebugData, Delay, Ending, ErrorBudget, Fault, GoAway, Latency, Odd, Script, SettingsPlay,
     Values, Violation, When,
 };
 pub use server::{Options, Simulator, SimulatorError};

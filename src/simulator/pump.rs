@@ -4,6 +4,8 @@
 //! It only follows frame headers; payloads pass through. A connection that is left alone pays for counting bytes.
 
 mod frames;
+mod heads;
+mod huffman;
 mod inbox;
 
 use std::io::{self, IoSlice};
@@ -15,9 +17,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub use frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, goaway, settings};
 use frames::{FRAME_HEADER, FrameWalk};
-pub use frames::{goaway, settings};
-use inbox::Inbox;
+pub use heads::{Field, Form};
+use inbox::{Inbox, Seen};
 
 /// Orders to the pump, from the task that drives h2 over it.
 #[derive(Clone, Default)]
@@ -30,10 +33,9 @@ struct Orders {
     frames: Mutex<BytesMut>,
     /// There are frames: spares the lock where there is nothing to do.
     has_frames: AtomicBool,
-    /// For each SETTINGS frame the peer has acknowledged: the newest stream it had opened before.
-    acknowledged: Mutex<Vec<u32>>,
-    /// There are acknowledgements.
-    has_acknowledged: AtomicBool,
+    seen: Mutex<Seen>,
+    /// Something was seen.
+    has_seen: AtomicBool,
     /// Close once this many streams were ended by frames that have been written.
     close_after: AtomicU64,
 }
@@ -43,8 +45,8 @@ impl Default for Orders {
         Self {
             frames: Mutex::default(),
             has_frames: AtomicBool::new(false),
-            acknowledged: Mutex::default(),
-            has_acknowledged: AtomicBool::new(false),
+            seen: Mutex::default(),
+            has_seen: AtomicBool::new(false),
             close_after: AtomicU64::new(NEVER),
         }
     }
@@ -65,17 +67,13 @@ impl PumpHandle {
         self.orders.close_after.store(streams, Ordering::Release);
     }
 
-    /// For each SETTINGS frame acknowledged since the last call, in order: the newest stream opened before.
-    pub fn acknowledgements(&self) -> Vec<u32> {
-        if self.orders.has_acknowledged.swap(false, Ordering::AcqRel) {
-            std::mem::take(&mut *self.acknowledged())
-        } else {
-            Vec::new()
-        }
+    /// What the peer sent since the last call that h2 does not tell of.
+    pub fn take_seen(&self) -> Option<Seen> {
+        self.orders.has_seen.swap(false, Ordering::AcqRel).then(|| std::mem::take(&mut *self.seen()))
     }
 
-    fn acknowledged(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.orders.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.orders.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_frames(&self) -> BytesMut {
@@ -112,13 +110,13 @@ enum Stage {
 }
 
 impl<S> Pump<S> {
-    /// `first` is the SETTINGS frame that goes out in place of h2's.
-    pub fn new(inner: S, first: &[u8]) -> (Self, PumpHandle) {
+    /// `first` is the SETTINGS frame that goes out in place of h2's. `records`: header blocks are looked at.
+    pub fn new(inner: S, first: &[u8], records: bool) -> (Self, PumpHandle) {
         let handle = PumpHandle::default();
         let pump = Self {
             inner,
             handle: handle.clone(),
-            inbox: Inbox::new(),
+            inbox: Inbox::new(records),
             outgoing: FrameWalk::default(),
             injecting: BytesMut::from(first),
             stage: Stage::First(None),
@@ -173,9 +171,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pump<S> {
         let this = self.get_mut();
         loop {
             let handed_on = this.stage != Stage::Lingering && this.inbox.hand_on(out);
-            if let Some(more) = this.inbox.take_acknowledged() {
-                this.handle.acknowledged().extend(more);
-                this.handle.orders.has_acknowledged.store(true, Ordering::Release);
+            if let Some(more) = this.inbox.take_seen() {
+                this.handle.seen().extend(more);
+                this.handle.orders.has_seen.store(true, Ordering::Release);
             }
             if handed_on {
                 return Poll::Ready(Ok(()));

@@ -3,6 +3,7 @@
 mod active;
 mod budget;
 mod latency;
+mod odd;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use active::{ActiveScript, Place, Plan};
 pub use budget::{ErrorBudget, Spent};
 pub use latency::Latency;
+pub use odd::Odd;
 pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 
 use super::base64_bytes;
@@ -32,6 +34,8 @@ pub struct Script {
     pub settings: Option<SettingsPlay>,
     /// Ends connections that cause too many rejections.
     pub error_budget: Option<ErrorBudget>,
+    /// Connections to come note in which representation each header field arrived.
+    pub record_headers: bool,
 }
 
 /// When and how connections are ended.
@@ -178,6 +182,8 @@ pub enum Act {
     Reset { code: u32, processed: bool },
     /// This answer in place of processing.
     Answer { status: u16, reason: String },
+    /// An answer that is not like Apple's.
+    Odd(Box<Odd>),
     /// No answer, ever.
     Silence { processed: bool },
     /// This answer in place of processing, to this request and to all later ones of its connection, for so many
@@ -286,6 +292,7 @@ impl Fault {
             Act::Answer { status, .. } | Act::Poison { status, .. } if !(400..=599).contains(status) => {
                 Err(ScriptError::Status)
             }
+            Act::Odd(odd) => odd.check(),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,9 @@
 mod books;
 mod error_budget;
 mod goaway;
+mod odd;
 mod resets;
 mod settings;
 mod throttling;
 mod tokens;
+mod wire;

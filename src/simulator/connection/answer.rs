@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::arrival::Arrival;
 use super::{Session, Stream};
 use crate::simulator::rules::{Environment, Rejection};
+use crate::simulator::script::Odd;
 
 static APNS_ID: HeaderName = HeaderName::from_static("apns-id");
 static APNS_UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
@@ -93,6 +94,9 @@ impl Waiting {
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers now or when the script says. The entry of the request is the last in the batch.
     pub fn answer(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
+        if self.without_table {
+            return self.answer_past_h2(arrival, &id, &verdict, &Odd::default());
+        }
         let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
         let response = self.response(id, &verdict);
         let latency = self.active.script.script.latency;
