@@ -31,6 +31,8 @@ pub struct PumpHandle {
 struct Orders {
     /// Whole frames to write at the next boundary of h2's own.
     frames: Mutex<BytesMut>,
+    /// Those to write only when h2 has written all of its own.
+    last: Mutex<BytesMut>,
     /// There are frames: spares the lock where there is nothing to do.
     has_frames: AtomicBool,
     seen: Mutex<Seen>,
@@ -44,6 +46,7 @@ impl Default for Orders {
     fn default() -> Self {
         Self {
             frames: Mutex::default(),
+            last: Mutex::default(),
             has_frames: AtomicBool::new(false),
             seen: Mutex::default(),
             has_seen: AtomicBool::new(false),
@@ -59,6 +62,19 @@ impl PumpHandle {
     pub fn inject(&self, frame: &[u8]) {
         self.frames().extend_from_slice(frame);
         self.orders.has_frames.store(true, Ordering::Release);
+    }
+
+    /// Writes these whole frames after all that h2 has by now.
+    pub fn inject_last(&self, frames: &[u8]) {
+        self.orders.last.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(frames);
+    }
+
+    /// h2 has written everything.
+    fn release_last(&self) {
+        let last = std::mem::take(&mut *self.orders.last.lock().unwrap_or_else(PoisonError::into_inner));
+        if !last.is_empty() {
+            self.inject(&last);
+        }
     }
 
     /// Ends the connection when `streams` answers have left whole: close_notify and FIN, then input is discarded until
@@ -225,6 +241,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Pump<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.writes_nothing() {
+            if this.outgoing.at_boundary() {
+                this.handle.release_last();
+            }
             ready!(this.poll_inject(cx))?;
             ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
             if this.must_close() {

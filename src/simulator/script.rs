@@ -204,6 +204,8 @@ pub enum ScriptError {
     Status,
     #[error("{0} needs \"when\": {{\"connection_requests\": n}}")]
     NeedsConnectionRequests(&'static str),
+    #[error("odd.table_size cannot go with latency: answers that are late would still use the table")]
+    Latecomers,
     #[error("{0} must lie between {1}")]
     Bounds(&'static str, &'static str),
     #[error("{0} says nothing: give at least one value")]
@@ -223,6 +225,10 @@ impl Script {
         self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
         self.faults.iter().try_for_each(Fault::check)?;
         self.settings.as_ref().map_or(Ok(()), SettingsPlay::check)?;
+        let takes_table = |fault: &Fault| matches!(&fault.act, Act::Odd(odd) if odd.table_size.is_some());
+        if self.latency.is_some() && self.faults.iter().any(takes_table) {
+            return Err(ScriptError::Latecomers);
+        }
         self.error_budget.as_ref().map_or(Ok(()), ErrorBudget::check)?;
         match self.token_rate {
             Some(rate) if rate.seconds == 0 => Err(ScriptError::Zero("token_rate.seconds")),

@@ -35,7 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Writes the answer. The entry of the request is the last in the batch.
     pub fn answer_past_h2(&mut self, arrival: Arrival, id: &HeaderValue, verdict: &Result<(), Rejection>, odd: &Odd) {
-        self.order(&wire(arrival.stream, id, verdict, odd));
+        self.order_last(&wire(arrival.stream, id, verdict, odd));
         self.open -= 1;
         self.batch.totals.answered += 1;
         if let Some(entry) = self.batch.entries.last_mut() {

@@ -172,6 +172,11 @@ async fn what_the_control_port_does_not_know_is_refused_by_name() {
         ("/script", json!({"faults": [{"act": {"odd": {"status": 200}}}]}), "odd.status"),
         ("/script", json!({"faults": [{"act": {"odd": {"informational": [200]}}}]}), "odd.informational"),
         ("/script", json!({"faults": [{"act": {"odd": {"table_size": 5000}}}]}), "odd.table_size"),
+        (
+            "/script",
+            json!({"latency": {"fixed_ms": 1}, "faults": [{"act": {"odd": {"table_size": 0}}}]}),
+            "odd.table_size",
+        ),
         ("/script", json!({"faults": [{"act": {"odd": {"colour": 1}}}]}), "colour"),
         ("/tokens", json!([{"token": "00", "state": "bad", "after": 3}]), "after"),
         ("/tokens", json!([{"token": "00", "state": "undead"}]), "undead"),

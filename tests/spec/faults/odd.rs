@@ -85,7 +85,8 @@ async fn a_dynamic_table_of_nothing_is_kept_in_step() {
         let mut books = Books::new();
         assert!(only(&books.send(&world, 100).await, "accepted"));
         world.simulator.set_script(play(Odd { table_size: Some(table_size), ..Odd::default() })).expect("a script");
-        assert!(only(&books.send(&world, 300).await, "accepted"));
+        let told = books.send(&world, 300).await;
+        assert!(only(&told, "accepted"), "{told:?}");
         world.simulator.set_script(Script::default()).expect("a script");
         books.recover(&world, "11 table size", Instant::now(), SECOND).await;
         books.check(&world);
