@@ -3,6 +3,7 @@
 mod entries;
 mod files;
 mod keys;
+mod old;
 mod origin;
 mod reader;
 
@@ -52,11 +53,15 @@ pub struct Config {
     pub limits: Limits,
     pub compat: Compat,
     pub autoprovision: Vec<Entry>,
+    /// How often is looked whether the configuration is another; `None` = only on SIGHUP.
+    pub reload_every: Option<Duration>,
     /// How long everything that is to be finished after the signal to stop may take in all.
     pub drain_budget: Duration,
     pub log: logging::Config,
     /// What each setting says, to see what has changed.
     pub settings: Settings,
+    /// What the operator should know though it is no fault.
+    pub notices: Vec<String>,
 }
 
 /// Every setting with what it says, as a text. What they say is not printed: it may be a password.
@@ -139,9 +144,12 @@ impl Config {
             limits: limits(read),
             compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
             autoprovision: entries::read(read, folder),
+            reload_every: Some(Duration::from_secs(number(read, "reload_seconds", 0..=3600)))
+                .filter(|every| !every.is_zero()),
             drain_budget: Duration::from_secs(number(read, "drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
             settings: Settings::default(),
+            notices: read.notices(),
         };
         config.settings = read.said();
         config.check(read);

@@ -30,6 +30,13 @@ pub enum Material {
     Key { p8: Secret, key_id: String, team_id: String },
 }
 
+impl Material {
+    /// SHA-256 in hex of all of it, its secret part included.
+    pub fn digest(&self) -> String {
+        sha256_hex(&fields::write(self))
+    }
+}
+
 /// A credential ready for use, or what is left of one that was stored.
 #[derive(Debug)]
 pub enum Credential {
@@ -114,7 +121,7 @@ impl Credential {
 }
 
 /// SHA-256 in lower-case hex.
-fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -10,6 +10,7 @@ use tracing::Instrument;
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
     signal: CancellationToken,
+    hurry: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -41,6 +42,16 @@ impl Drain {
     /// Tells every task to finish what it has and end. Tasks may still be started, to finish things.
     pub fn begin(&self) {
         self.signal.cancel();
+    }
+
+    /// Tells tasks that finishing what they have would take too long: they end it.
+    pub fn hurry(&self) {
+        self.hurry.cancel();
+    }
+
+    /// Resolves once there is no time to finish things any more.
+    pub fn hurried(&self) -> WaitForCancellationFutureOwned {
+        self.hurry.clone().cancelled_owned()
     }
 
     /// Begins the drain if nobody has, and waits for all tasks, at most `budget`: whether all ended in time.

@@ -1,6 +1,7 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
 mod doors;
+mod reload;
 
 use crate::api::metrics::Metrics as ApiMetrics;
 use crate::api::server::Listener;
@@ -9,8 +10,9 @@ use crate::api::server::tls::TlsError;
 use crate::api::{Api, body::Bodies};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
+use crate::autoprovision::{Autoprovision, Fault};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config, Origin};
 use crate::credentials::Keyring;
 use crate::credentials::keyring::KeyFileError;
 use crate::delivery::lane::Parts;
@@ -20,13 +22,17 @@ use crate::drain::Drain;
 use crate::events::Events;
 use crate::registry::Registry;
 use crate::store::{Sqlite, StoreError};
-use crate::telemetry;
+use crate::telemetry::{self, Logging};
 use doors::Doors;
+use reload::Reload;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The last part of the drain's budget, a tenth, is for answering: what is in flight then is ended.
+const LAST_WORDS: u32 = 10;
 
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,8 @@ pub enum StartError {
     Trust(#[from] TrustError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("apps of the configuration cannot be provisioned:\n{0}")]
+    Autoprovision(config::Faults),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: Address, cause: io::Error },
 }
@@ -64,11 +72,16 @@ pub struct Node {
     requests: Drain,
     lanes: Drain,
     drain_budget: Duration,
+    autoprovision: Autoprovision,
+    reload: Option<Reload>,
 }
 
 impl Node {
-    /// Opens the store, loads the apps, binds the listener.
+    /// Opens the store, loads the apps, makes those of the configuration, binds the listener.
     pub async fn build(config: Config, world: World) -> Result<Self, StartError> {
+        for notice in &config.notices {
+            tracing::warn!("{notice}");
+        }
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
         let store = Arc::new(Sqlite::open(&config.data_dir)?);
@@ -91,6 +104,12 @@ impl Node {
         let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
         let bounds = intake::Limits { node_bytes, app_bytes };
         let intake = Arc::new(Intake::new(Lanes::new(apple, parts), bounds));
+        let autoprovision = Autoprovision::new(registry.clone(), Arc::clone(&intake), world.clock.clone());
+        let faults = autoprovision.apply(&config.autoprovision).await?;
+        if !faults.is_empty() {
+            let fault = |Fault { place, what }| config::Fault { place, what };
+            return Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())));
+        }
         let doors = Doors::open(&config).await?;
         let (limits, compat) = (config.limits, config.compat);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
@@ -98,7 +117,14 @@ impl Node {
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let drain = requests.clone();
         let api = Api { registry, intake, events, clock, telemetry, limits, compat, bodies, credentials_dir, drain };
-        Ok(Self { doors, api: Arc::new(api), api_metrics, requests, lanes, drain_budget: config.drain_budget })
+        let (api, drain_budget) = (Arc::new(api), config.drain_budget);
+        Ok(Self { doors, api, api_metrics, requests, lanes, drain_budget, autoprovision, reload: None })
+    }
+
+    /// Follows the configuration from where it came, on SIGHUP and when it changes. `config` is what the node was built
+    /// with, `logging` what its level is for.
+    pub fn following(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
+        Ok(Self { reload: Some(Reload::new(origin, config, logging)?), ..self })
     }
 
     /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
@@ -124,11 +150,27 @@ impl Node {
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.doors.serve(&self.api, &self.api_metrics, &self.requests);
+        if let Some(reload) = self.reload {
+            self.requests.spawn("reload", reload.run(self.autoprovision, self.requests.clone()));
+        }
         stop.await;
         tracing::info!("draining");
         let until = Instant::now() + self.drain_budget;
-        let answered = self.requests.finish(self.drain_budget).await;
+        let enough = until - self.drain_budget / LAST_WORDS;
+        let answered = finish(&self.requests, &self.lanes, enough, until).await;
         self.api.intake.close();
-        self.lanes.finish(until.saturating_duration_since(Instant::now())).await && answered
+        finish(&self.lanes, &self.lanes, enough, until).await && answered
     }
+}
+
+/// Waits for tasks to finish what they have; from `enough` on the lanes end what they have instead, so that callers have
+/// an answer before it is too late. Whether all ended in time.
+async fn finish(tasks: &Drain, lanes: &Drain, enough: Instant, until: Instant) -> bool {
+    let left = |end: Instant| end.saturating_duration_since(Instant::now());
+    if tasks.finish(left(enough)).await {
+        return true;
+    }
+    tracing::warn!("there is not much time left: what is still in flight is ended");
+    lanes.hurry();
+    tasks.finish(left(until)).await
 }

@@ -37,6 +37,14 @@ pub struct App {
     pub generation: u64,
 }
 
+impl App {
+    /// Why nothing can be sent for it at this time (UNIX seconds), if so.
+    pub fn credential_error(&self, now: u64) -> Option<String> {
+        let unusable = self.credential.unusable().map(str::to_owned);
+        unusable.or_else(|| self.credential.check(self.key.environment, now).err().map(|error| error.to_string()))
+    }
+}
+
 /// What is asked for when an app is provisioned.
 #[derive(Debug, Clone)]
 pub struct Provision {
@@ -47,6 +55,10 @@ pub struct Provision {
     pub topic: Option<String>,
     pub timeout_seconds: u32,
     pub lanes: u16,
+    /// The fingerprint of the configuration's entry that asks for it; `None` = a caller of the API does.
+    pub entry: Option<String>,
+    /// An expired certificate is taken, too: the app is there and says so.
+    pub even_expired: bool,
 }
 
 impl Provision {
@@ -59,6 +71,8 @@ impl Provision {
             topic: None,
             timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
             lanes: LANES_DEFAULT,
+            entry: None,
+            even_expired: false,
         }
     }
 }
@@ -166,6 +180,7 @@ impl Registry {
             topic: wanted.topic,
             timeout_seconds: wanted.timeout_seconds,
             lanes: wanted.lanes,
+            entry: wanted.entry,
         };
         let inner = self.inner.clone();
         let change = self.drain.spawn("provision", async move {
@@ -187,6 +202,26 @@ impl Registry {
         }))
         .await
     }
+
+    /// The configuration's entries that were carried out, each with its fingerprint.
+    pub async fn entries(&self) -> Result<HashMap<AppKey, String>, StoreError> {
+        Ok(self.inner.store.entries().await?.into_iter().collect())
+    }
+
+    /// An entry has left the configuration: removes the app, and its events, if nobody has changed it since the entry
+    /// made it. Whether it was removed.
+    pub async fn remove_entry(&self, key: &AppKey) -> Result<bool, StoreError> {
+        let (inner, key) = (self.inner.clone(), key.clone());
+        finished(self.drain.spawn("remove", async move {
+            let _one_at_a_time = inner.change.lock().await;
+            let removed = inner.store.delete_entry(key.clone()).await?;
+            if removed {
+                inner.apps.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            }
+            Ok(removed)
+        }))
+        .await
+    }
 }
 
 /// A change that panicked, or that the runtime's end cut off, reads like a closed store.
@@ -197,7 +232,10 @@ async fn finished<T>(change: JoinHandle<Result<T, StoreError>>) -> Result<T, Sto
 impl Inner {
     fn check(&self, wanted: &Provision) -> Result<Credential, ProvisionError> {
         let credential = Credential::parse(&wanted.material)?;
-        credential.check(wanted.key.environment, self.clock.unix_seconds())?;
+        match credential.check(wanted.key.environment, self.clock.unix_seconds()) {
+            Err(CredentialError::Expired { .. }) if wanted.even_expired => {}
+            checked => checked?,
+        }
         if wanted.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
             return Err(ProvisionError::BadTopic);
         }
@@ -251,7 +289,8 @@ enum Unusable {
     Refused(#[from] CredentialError),
 }
 
-fn is_topic(text: &str) -> bool {
+/// Whether Apple could know such a topic.
+pub fn is_topic(text: &str) -> bool {
     (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -29,7 +29,7 @@ impl<S: Apps + Events> Store for S {}
 
 /// The provisioned apps.
 pub trait Apps: Send + Sync {
-    /// Keeps an app, in place of what was kept under its key.
+    /// Keeps an app, in place of what was kept under its key, and the entry that made it.
     fn put(&self, app: AppRecord) -> Pending<'_, ()>;
 
     /// Keeps all of these apps or none of them. What they replace is gone from the disk, too, once it resolves.
@@ -42,6 +42,13 @@ pub trait Apps: Send + Sync {
 
     /// All apps, sorted by key.
     fn list(&self) -> Pending<'_, Vec<AppRecord>>;
+
+    /// The configuration's entries that apps were made by: of each app the newest, with its fingerprint. An entry stays
+    /// when its app is changed or deleted.
+    fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>>;
+
+    /// Forgets an entry, and the app with its events if it is still the one the entry made: whether it was.
+    fn delete_entry(&self, key: AppKey) -> Pending<'_, bool>;
 }
 
 /// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
@@ -78,6 +85,8 @@ pub struct AppRecord {
     pub topic: Option<String>,
     pub timeout_seconds: u32,
     pub lanes: u16,
+    /// The fingerprint of the configuration's entry that made it; `None` = made over the API.
+    pub entry: Option<String>,
 }
 
 impl fmt::Debug for AppRecord {

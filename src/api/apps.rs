@@ -67,6 +67,8 @@ pub async fn provision(
         topic: asked.topic,
         timeout_seconds: asked.timeout_seconds,
         lanes: asked.lanes,
+        entry: None,
+        even_expired: false,
     };
     let app = api.registry.provision(wanted).await?;
     Ok(envelope::success(StatusCode::CREATED, &AppObject::new(&app, api.clock.unix_seconds())))

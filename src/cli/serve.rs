@@ -2,12 +2,14 @@
 
 use super::settings::Settings;
 use super::simulator::Beside;
-use super::{USAGE, runtime, stop_signal};
-use crate::config::Config;
-use crate::node::{Node, World};
+use super::{StopSignals, USAGE, runtime};
+use crate::config::{Config, Origin};
+use crate::node::{Node, StartError, World};
 use crate::telemetry::Logging;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How long the last log lines may take.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -31,7 +33,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config = match arguments.settings.origin().read_with_files() {
+    let origin = arguments.settings.origin();
+    let config = match origin.read_with_files() {
         Ok(config) => config,
         Err(faults) => {
             eprintln!("{faults}");
@@ -39,24 +42,47 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     let logging = Logging::install(config.log)?;
-    let done = runtime()?.block_on(serve(config, arguments.simulator));
+    let runtime = runtime()?;
+    let done = runtime.block_on(serve(config, origin, logging.clone(), arguments.simulator));
+    runtime.shutdown_timeout(FLUSH);
     logging.flush(FLUSH);
     done
 }
 
-async fn serve(mut config: Config, with_simulator: bool) -> anyhow::Result<ExitCode> {
+async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simulator: bool) -> anyhow::Result<ExitCode> {
+    let mut stop = StopSignals::new()?;
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
     let world = World::real(&config);
-    let node = Node::build(config, world).await?;
+    let node = match Node::build(config.clone(), world).await {
+        Err(StartError::Autoprovision(faults)) => {
+            eprintln!("{faults}");
+            return Ok(ExitCode::from(USAGE));
+        }
+        built => built?.following(origin, &config, Some(logging))?,
+    };
     println!("pyapns listens on {}", node.url());
     if let Some(beside) = &beside {
         beside.provision_demo(&node).await?;
         beside.introduce(node.url());
     }
-    let finished = node.run(async {
-        if let Err(error) = stop_signal().await {
-            tracing::error!(%error, "signals cannot be waited for: stopping");
+    let (tell, told) = oneshot::channel::<()>();
+    let mut running = pin!(node.run(async {
+        let _ = told.await;
+    }));
+    let finished = tokio::select! {
+        biased;
+        finished = running.as_mut() => finished,
+        () = stop.next() => {
+            drop(tell);
+            tokio::select! {
+                biased;
+                finished = running => finished,
+                () = stop.next() => {
+                    tracing::warn!("told to stop a second time: what is in flight is cut off");
+                    false
+                }
+            }
         }
-    });
-    Ok(if finished.await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    };
+    Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,6 @@
 //! `pyapns simulator`: Apple's stand-in, alone or beside a node.
 
-use super::{runtime, stop_signal};
+use super::{StopSignals, runtime};
 use crate::apns::endpoint::Endpoint;
 use crate::config::Config;
 use crate::credentials::{Material, Secret};
@@ -52,9 +52,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         };
         let (control, directory) = (Some(arguments.control), Some(arguments.dir));
         let options = Options { listen: arguments.listen, control, directory, ledger, ..Options::default() };
+        let mut stop = StopSignals::new()?;
         let simulator = Simulator::start(options).await?;
         println!("{}", simulator.announcement());
-        stop_signal().await?;
+        stop.next().await;
         simulator.stop().await;
         Ok(ExitCode::SUCCESS)
     })

@@ -4,7 +4,9 @@ use super::reader::Reader;
 use crate::autoprovision::{Entry, Named, Passphrase};
 use crate::credentials::Secret;
 use crate::model::AppKey;
-use crate::registry::{LANES_DEFAULT, LANES_MAX, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX};
+use crate::registry::{
+    LANES_DEFAULT, LANES_MAX, ProvisionError, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX, is_topic,
+};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -32,7 +34,10 @@ fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
     if text.is_some() && file.is_some() {
         entry.fault("passphrase", "it is given and `passphrase_file` too: give one of them");
     }
-    let topic = entry.optional("topic");
+    let topic = entry.optional::<String>("topic");
+    if topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
+        entry.fault("topic", &ProvisionError::BadTopic.to_string());
+    }
     let timeout_seconds = number(entry, "timeout", TIMEOUT_SECONDS_DEFAULT, 1..=TIMEOUT_SECONDS_MAX);
     let lanes = number(entry, "lanes", LANES_DEFAULT, 1..=LANES_MAX);
     let key = AppKey::new(id?, environment?);

@@ -4,6 +4,7 @@ use super::Config;
 use super::reader::Reader;
 use crate::api::server::tls::Tls;
 use crate::apns::trust::Trust;
+use crate::clock::Clock;
 use crate::credentials::Keyring;
 use std::path::Path;
 
@@ -18,6 +19,12 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
         // With a file given, the node's own key is not asked for.
         if let Err(error) = Keyring::load(std::slice::from_ref(file), Path::new("")) {
             read.fault("credentials.key_files", &error.to_string());
+        }
+    }
+    let clock = Clock::system();
+    for entry in &config.autoprovision {
+        if let Err(fault) = entry.check(&clock) {
+            read.fault_at(fault.place, fault.what);
         }
     }
     if let Err(error) = Trust::load(config.apple.ca_file.as_deref()) {

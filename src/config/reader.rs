@@ -1,6 +1,6 @@
 //! Takes settings one by one from variables, file and defaults, and keeps every fault it meets.
 
-use super::{DEFAULTS, File, Settings};
+use super::{DEFAULTS, File, Settings, old};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use toml::{Table, Value};
@@ -43,30 +43,41 @@ pub(super) struct Reader<'a> {
     known: Vec<&'static str>,
     /// What was asked for and is said somewhere.
     said: Settings,
+    notices: Vec<String>,
     faults: Vec<Fault>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(file: Option<File<'a>>, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        let defaults = DEFAULTS.parse().expect("the compiled-in defaults are TOML, as a test shows");
-        let file_name = file.map_or("configuration", |file| file.name);
-        let (mut faults, mut table) = (Vec::new(), Table::new());
-        match file.map(|file| file.text.parse()) {
-            None => {}
-            Some(Ok(read)) => table = read,
-            Some(Err::<Table, _>(error)) => {
-                let text = file.map_or("", |file| file.text);
-                faults.push(Fault { place: file_name.to_owned(), what: describe(&error, text) });
-            }
+        let mut reader = Self::of(file.map_or("configuration", |file| file.name), Table::new(), variable);
+        reader.defaults = DEFAULTS.parse().expect("the compiled-in defaults are TOML, as a test shows");
+        let text = file.map_or("", |file| file.text);
+        let read = if old::is_old(text) {
+            old::translate(text).map(|old| {
+                reader.notices = old.notices;
+                old.settings
+            })
+        } else {
+            text.parse().map_err(|error| describe(&error, text))
+        };
+        match read {
+            Ok(table) => reader.file = table,
+            Err(what) => reader.faults.push(Fault { place: reader.file_name.to_owned(), what }),
         }
-        Self { file_name, file: table, defaults, variable, known: Vec::new(), said: Settings::default(), faults }
+        reader
     }
 
-    /// Of one table in a list, which no variable and no default reaches into.
-    fn of_entry(place: &'a str, entry: Table) -> Self {
-        let (defaults, said) = (Table::new(), Settings::default());
-        let variable = &no_variable;
-        Self { file_name: place, file: entry, defaults, variable, known: Vec::new(), said, faults: Vec::new() }
+    fn of(file_name: &'a str, file: Table, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            file_name,
+            file,
+            defaults: Table::new(),
+            variable,
+            known: Vec::new(),
+            said: Settings::default(),
+            notices: Vec::new(),
+            faults: Vec::new(),
+        }
     }
 
     /// What is read: the file, or the entry in it.
@@ -125,7 +136,7 @@ impl<'a> Reader<'a> {
             let place = format!("[[{key}]] {} of {whence}", index + 1);
             match entry {
                 Value::Table(entry) => {
-                    let mut entry = Reader::of_entry(&place, entry);
+                    let mut entry = Reader::of(&place, entry, &no_variable);
                     values.extend(read(&mut entry));
                     entry.refuse_the_rest();
                     self.faults.append(&mut entry.faults);
@@ -166,6 +177,16 @@ impl<'a> Reader<'a> {
         let name = variable_name(key);
         let place = if (self.variable)(&name).is_some() { name } else { self.place(key) };
         self.faults.push(Fault { place, what: what.to_owned() });
+    }
+
+    /// Adds a fault of something that a setting leads to.
+    pub fn fault_at(&mut self, place: String, what: String) {
+        self.faults.push(Fault { place, what });
+    }
+
+    /// What the operator should know though it is no fault.
+    pub fn notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// What every setting says, once all were asked for.
@@ -220,6 +241,7 @@ fn take(table: &mut Table, key: &str) -> Option<Value> {
     }
 }
 
+/// No variable reaches into an entry of a list.
 fn no_variable(_: &str) -> Option<String> {
     None
 }

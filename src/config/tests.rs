@@ -323,6 +323,58 @@ fn a_proxys_password_is_in_no_fault_and_no_debug_print() {
 }
 
 #[test]
+fn the_file_of_0_5_is_read_as_it_is() {
+    let text = r#"
+        {"host": "127.0.0.1", "port": 7077, "rest_port": 8089, "log_file_name": "x", "log_file_dir": "y", "timeout": 3,
+         "autoprovision": [{"app_id": "shop", "cert": "/c/shop.pem", "environment": "production", "timeout": 20},
+                           {"app_id": "chat", "cert": "chat.pem", "environment": "sandbox", "timeout": null, "x": 1}]}"#;
+    let config = Config::read(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8089");
+    assert!(config.compat.clear_on_read);
+    let apps = config
+        .autoprovision
+        .iter()
+        .map(|entry| (entry.key.to_string(), entry.credential.file(), entry.timeout_seconds));
+    let expected = [("shop/production", "/c/shop.pem", 20), ("chat/sandbox", "/etc/chat.pem", 15)];
+    assert_eq!(
+        apps.collect::<Vec<_>>(),
+        expected.map(|(app, file, timeout)| (app.to_owned(), Path::new(file), timeout))
+    );
+    let named: Vec<_> = config.notices.iter().map(|notice| notice.split(' ').next().unwrap()).collect();
+    assert_eq!(named, ["`x`", "`log_file_dir`", "`log_file_name`", "`port`", "`timeout`"]);
+
+    let off = |name: &str| (name == "PYAPNS_COMPAT_CLEAR_ON_READ").then(|| "false".to_owned());
+    assert!(!Config::read(Some(File { name: "a", text }), &off).unwrap().compat.clear_on_read, "a variable wins");
+    let config = Config::read(Some(File { name: "a", text: "\u{feff} {}" }), &nothing).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8088");
+    assert!(read("").unwrap().notices.is_empty());
+}
+
+#[test]
+fn hosts_of_the_file_of_0_5_become_addresses() {
+    for (text, listen) in [
+        (r#"{"host": "localhost"}"#, "127.0.0.1:8088"),
+        (r#"{"host": "::1", "rest_port": "9"}"#, "[::1]:9"),
+        (r#"{"rest_port": 7}"#, "127.0.0.1:7"),
+    ] {
+        assert_eq!(read(text).unwrap().listen.to_string(), listen);
+    }
+    for everywhere in ["", "*", "0.0.0.0"] {
+        let refused = faults(&format!(r#"{{"host": "{everywhere}"}}"#));
+        assert!(refused[0].contains("other machines can reach this address"), "{refused:?}");
+    }
+    for (bad, told) in [
+        (r#"{"host": "pyapns.example"}"#, "listen in test.toml: "),
+        ("{", "test.toml: EOF while parsing"),
+        (r#"{"autoprovision": 5}"#, "autoprovision in test.toml: it has to be a list"),
+        (r#"{"autoprovision": [5]}"#, "[[autoprovision]] 1 of test.toml: it has to be a table"),
+        (r#"{"autoprovision": [{"app_id": "a"}]}"#, "environment in [[autoprovision]] 1 of test.toml: it is missing"),
+    ] {
+        assert!(faults(bad)[0].starts_with(told), "{:?}", faults(bad));
+    }
+}
+
+#[test]
 fn an_api_key_says_all_that_is_wrong_with_it() {
     let good = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = ['send', 'apps:read']", "0a".repeat(32));
     let key = read(&good).unwrap().api_keys.remove(0);

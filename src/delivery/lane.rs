@@ -29,6 +29,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use work::{Now, Work};
 
 /// A lane without traffic ends after this, and its connections with it.
@@ -54,6 +55,8 @@ pub struct Lane {
     pool: Pool,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
+    /// `None` once there is no time to finish things.
+    hurried: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Lane {
@@ -66,6 +69,7 @@ impl Lane {
             closed: false,
             work: Work::new(now, tally),
             pool: Pool::new(gateway, app, requests_max),
+            hurried: Some(Box::pin(parts.drain.hurried())),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
         }
@@ -82,7 +86,7 @@ impl Lane {
             if self.closed && self.work.is_empty() && self.pool.is_empty() {
                 return Poll::Ready(());
             }
-            if !moved {
+            if !moved && !self.poll_hurry(cx) {
                 ready!(self.poll_timer(cx));
             }
         }
@@ -93,6 +97,9 @@ impl Lane {
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
         self.work.now = Now { instant: Instant::now(), unix: self.parts.clock.unix_time() };
         let mut moved = self.take_jobs(cx);
+        if self.hurried.is_none() {
+            self.work.hurry();
+        }
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
         }
@@ -153,6 +160,15 @@ impl Lane {
             }
             then();
         });
+    }
+
+    /// Whether the time to finish things is over, just now.
+    fn poll_hurry(&mut self, cx: &mut Context<'_>) -> bool {
+        let over = self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready());
+        if over {
+            self.hurried = None;
+        }
+        over
     }
 
     /// Sleeps until something is due. `Ready` means that it is.

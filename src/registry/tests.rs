@@ -199,6 +199,7 @@ async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_th
             topic: None,
             timeout_seconds: 15,
             lanes: 1,
+            entry: None,
         };
         store.put(record).await.unwrap();
     }

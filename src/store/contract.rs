@@ -32,6 +32,8 @@ macro_rules! kept_by {
             many_apps_are_replaced_at_once,
             apps_are_listed_in_the_order_of_their_keys,
             a_deleted_app_takes_its_events_with_it_and_no_others,
+            an_entry_outlives_what_happens_to_its_app,
+            with_an_entry_goes_only_the_app_that_it_made,
             of_a_token_only_the_newest_feedback_is_kept,
             feedback_of_one_token_is_kept_per_app,
             an_acknowledgement_through_an_old_cursor_does_not_lose_newer_feedback,
@@ -72,6 +74,7 @@ pub(super) fn app(key: AppKey) -> AppRecord {
         topic: None,
         timeout_seconds: 15,
         lanes: 4,
+        entry: None,
     }
 }
 
@@ -150,6 +153,36 @@ pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: 
     assert_eq!(store.get(shop()).await.unwrap(), None);
     assert_eq!(store.counts(shop()).await.unwrap(), Counts::default());
     assert_eq!(store.counts(other).await.unwrap(), Counts { feedback: 1, disconnections: 1 });
+}
+
+pub(super) async fn an_entry_outlives_what_happens_to_its_app(store: &dyn Store) {
+    let made = |entry: &str| AppRecord { entry: Some(entry.to_owned()), ..app(shop()) };
+    let entries = async || store.entries().await.unwrap();
+    store.put(made("one")).await.unwrap();
+    assert_eq!(store.get(shop()).await.unwrap(), Some(made("one")));
+    assert_eq!(entries().await, [(shop(), "one".to_owned())]);
+    store.put(app(shop())).await.unwrap();
+    store.put(app(chat())).await.unwrap();
+    assert!(store.delete(shop()).await.unwrap());
+    assert_eq!(entries().await, [(shop(), "one".to_owned())]);
+    store.put(made("two")).await.unwrap();
+    assert_eq!(entries().await, [(shop(), "two".to_owned())]);
+}
+
+pub(super) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Store) {
+    let made = |key: AppKey| AppRecord { entry: Some("made".to_owned()), ..app(key) };
+    for key in [shop(), chat()] {
+        store.put(made(key.clone())).await.unwrap();
+        store.record(vec![dead(key, "aa", 1.0)], vec![]).await.unwrap();
+    }
+    store.put(app(chat())).await.unwrap();
+    assert!(store.delete_entry(shop()).await.unwrap());
+    assert!(!store.delete_entry(chat()).await.unwrap(), "another was put in its place");
+    assert!(!store.delete_entry(shop()).await.unwrap());
+    assert_eq!(store.entries().await.unwrap(), []);
+    assert_eq!(store.list().await.unwrap(), [app(chat())]);
+    let left = [store.counts(shop()).await.unwrap().feedback, store.counts(chat()).await.unwrap().feedback];
+    assert_eq!(left, [0, 1]);
 }
 
 pub(super) async fn of_a_token_only_the_newest_feedback_is_kept(store: &dyn Store) {

@@ -14,6 +14,7 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct State {
     apps: BTreeMap<AppKey, AppRecord>,
+    entries: BTreeMap<AppKey, String>,
     events: HashMap<AppKey, AppEvents>,
     last_position: i64,
 }
@@ -41,12 +42,15 @@ fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
 
 impl Apps for Memory {
     fn put(&self, app: AppRecord) -> Pending<'_, ()> {
-        self.state().apps.insert(app.key.clone(), app);
-        ready(())
+        self.put_all(vec![app])
     }
 
     fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()> {
-        self.state().apps.extend(apps.into_iter().map(|app| (app.key.clone(), app)));
+        let mut state = self.state();
+        for app in apps {
+            state.entries.extend(app.entry.clone().map(|entry| (app.key.clone(), entry)));
+            state.apps.insert(app.key.clone(), app);
+        }
         ready(())
     }
 
@@ -62,6 +66,20 @@ impl Apps for Memory {
 
     fn list(&self) -> Pending<'_, Vec<AppRecord>> {
         ready(self.state().apps.values().cloned().collect())
+    }
+
+    fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>> {
+        ready(self.state().entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect())
+    }
+
+    fn delete_entry(&self, key: AppKey) -> Pending<'_, bool> {
+        let mut state = self.state();
+        state.entries.remove(&key);
+        if state.apps.get(&key).is_none_or(|app| app.entry.is_none()) {
+            return ready(false);
+        }
+        state.events.remove(&key);
+        ready(state.apps.remove(&key).is_some())
     }
 }
 

@@ -61,6 +61,14 @@ impl Apps for Sqlite {
     fn list(&self) -> Pending<'_, Vec<AppRecord>> {
         Box::pin(self.reader.read(apps::list))
     }
+
+    fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>> {
+        Box::pin(self.reader.read(apps::entries))
+    }
+
+    fn delete_entry(&self, key: AppKey) -> Pending<'_, bool> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| apps::delete_entry(connection, &key)))
+    }
 }
 
 impl Events for Sqlite {

@@ -12,6 +12,7 @@ use tracing::subscriber::SetGlobalDefaultError;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, reload};
 
 /// Most lines that wait to be written; what comes on top is dropped and counted.
 const LINES_WAITING_MAX: usize = 4096;
@@ -82,6 +83,7 @@ impl From<Level> for LevelFilter {
 #[derive(Debug, Clone)]
 pub struct Logging {
     lines: Lines,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Logging {
@@ -89,9 +91,16 @@ impl Logging {
     pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
         let stderr = io::stderr();
         let colours = config.format == Format::Human && stderr.is_terminal();
-        let logging = Self { lines: Lines::start(stderr, LINES_WAITING_MAX) };
-        tracing::subscriber::set_global_default(subscriber(config, colours, logging.lines.clone()))?;
-        Ok(logging)
+        let lines = Lines::start(stderr, LINES_WAITING_MAX);
+        let (subscriber, filter) = subscriber(config, colours, lines.clone());
+        tracing::subscriber::set_global_default(subscriber)?;
+        Ok(Self { lines, filter })
+    }
+
+    /// Writes lines of this level from now on, and of those above it.
+    pub fn set_level(&self, level: Level) {
+        // Fails only once the subscriber is gone, and then there is no log.
+        let _ = self.filter.reload(targets(level));
     }
 
     /// Counts the lines that found the queue full; to be added to the node's metrics.
@@ -108,16 +117,23 @@ impl Logging {
     }
 }
 
-fn subscriber(config: Config, colours: bool, lines: Lines) -> Box<dyn Subscriber + Send + Sync> {
-    let level = LevelFilter::from(config.level);
-    let ours = env!("CARGO_CRATE_NAME");
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(ours, level);
+type Filtered = (Box<dyn Subscriber + Send + Sync>, reload::Handle<Targets, Registry>);
+
+fn subscriber(config: Config, colours: bool, lines: Lines) -> Filtered {
+    let (filter, handle) = reload::Layer::new(targets(config.level));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(lines);
-    match config.format {
+    let subscriber: Box<dyn Subscriber + Send + Sync> = match config.format {
         Format::Human => Box::new(registry.with(layer)),
         Format::Json => Box::new(registry.with(layer.json().flatten_event(true).with_span_list(false))),
-    }
+    };
+    (subscriber, handle)
+}
+
+fn targets(level: Level) -> Targets {
+    let level = LevelFilter::from(level);
+    let ours = env!("CARGO_CRATE_NAME");
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(ours, level)
 }
 
 enum Message {
@@ -211,9 +227,15 @@ mod tests {
     }
 
     fn logged(config: Config, what: impl FnOnce()) -> String {
+        logged_with(config, |_| what())
+    }
+
+    fn logged_with(config: Config, what: impl FnOnce(&Logging)) -> String {
         let sink = Sink::default();
-        let logging = Logging { lines: Lines::start(sink.clone(), 16) };
-        tracing::subscriber::with_default(subscriber(config, false, logging.lines.clone()), what);
+        let lines = Lines::start(sink.clone(), 16);
+        let (subscriber, filter) = subscriber(config, false, lines.clone());
+        let logging = Logging { lines, filter };
+        tracing::subscriber::with_default(subscriber, || what(&logging));
         logging.flush(Duration::from_secs(10));
         sink.text()
     }
@@ -242,6 +264,19 @@ mod tests {
             tracing::warn!(target: "hyper", "trouble");
         });
         assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_level_can_change_while_the_log_runs() {
+        let text = logged_with(Config { format: Format::Human, level: Level::Error }, |logging| {
+            let say = |what: &str| tracing::info!("{what}");
+            say("before");
+            logging.set_level(Level::Info);
+            say("between");
+            logging.set_level(Level::Error);
+            say("after");
+        });
+        assert!(text.contains("between") && !text.contains("before") && !text.contains("after"), "{text}");
     }
 
     #[test]

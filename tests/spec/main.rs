@@ -13,4 +13,6 @@ mod ledger;
 mod listeners;
 mod main_path;
 mod reaching_apple;
+mod reloading;
+mod running;
 mod support;

@@ -7,6 +7,7 @@ pub mod door;
 pub mod foreign;
 pub mod forms;
 pub mod pipes;
+pub mod process;
 pub mod sender;
 pub mod stream;
 pub mod tls_server;

@@ -20,7 +20,7 @@ pub struct AppObject<'a> {
     lanes: u16,
     state: &'static str,
     /// Why the state is not `ok`.
-    last_error: Option<&'a str>,
+    last_error: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +38,7 @@ struct CredentialObject {
 impl<'a> AppObject<'a> {
     /// `now` in UNIX seconds.
     pub fn new(app: &'a App, now: u64) -> Self {
+        let last_error = app.credential_error(now);
         Self {
             r#type: "app",
             app_id: app.key.id.as_str(),
@@ -48,8 +49,8 @@ impl<'a> AppObject<'a> {
             credential: CredentialObject::new(app.credential.summary(), now),
             topic: &app.topic,
             lanes: app.lanes,
-            state: if app.credential.unusable().is_some() { "credential_error" } else { "ok" },
-            last_error: app.credential.unusable(),
+            state: if last_error.is_some() { "credential_error" } else { "ok" },
+            last_error,
         }
     }
 }

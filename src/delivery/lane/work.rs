@@ -49,6 +49,8 @@ pub struct Work {
     pub incidents: Vec<Disconnection>,
     pub last_job: Instant,
     identifiers: u32,
+    /// The node stops: why a job's time is over.
+    hurried: bool,
     jobs: slab::Slab<Job>,
     /// Jobs with items that no attempt was made for, in order of arrival.
     fresh: VecDeque<u32>,
@@ -71,6 +73,7 @@ impl Work {
             incidents: Vec::new(),
             last_job: now.instant,
             identifiers: 1,
+            hurried: false,
             jobs: slab::Slab::new(),
             fresh: VecDeque::new(),
             again: VecDeque::new(),
@@ -297,6 +300,15 @@ impl Work {
         tickets.into_iter().rev().for_each(|ticket| self.again.push_front(ticket));
     }
 
+    /// The time of every job is over.
+    pub fn hurry(&mut self) {
+        self.hurried = true;
+        for (_, id) in std::mem::take(&mut self.deadlines) {
+            self.jobs[id as usize].deadline = self.now.instant;
+            self.deadlines.insert((self.now.instant, id));
+        }
+    }
+
     /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
     /// the rest is for the connections to cancel.
     pub fn on_time(&mut self) -> Vec<u32> {
@@ -362,7 +374,8 @@ impl Work {
         self.later.retain(|Reverse((_, ticket))| stays(ticket));
         self.fresh.retain(|id| *id != job);
         self.drain_fresh(job, &mut waiting);
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, NodeReason::DeadlinePassed));
+        let why = if self.hurried { NodeReason::ShuttingDown } else { NodeReason::DeadlinePassed };
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
     }
 
     fn drain_fresh(&mut self, id: u32, into: &mut Vec<Ticket>) {

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 pub(super) fn put(connection: &Connection, app: &AppRecord) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO apps
-        (app_id, environment, credential, certificate_path, topic, timeout_seconds, lanes)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        (app_id, environment, credential, certificate_path, topic, timeout_seconds, lanes, entry)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     connection.prepare_cached(sql)?.execute(params![
         app.key.id.as_str(),
         app.key.environment.as_str(),
@@ -18,7 +18,13 @@ pub(super) fn put(connection: &Connection, app: &AppRecord) -> Result<()> {
         app.topic,
         app.timeout_seconds,
         app.lanes,
+        app.entry,
     ])?;
+    if let Some(entry) = &app.entry {
+        let sql = "INSERT OR REPLACE INTO entries (app_id, environment, fingerprint) VALUES (?1, ?2, ?3)";
+        let key = (app.key.id.as_str(), app.key.environment.as_str(), entry);
+        connection.prepare_cached(sql)?.execute(key)?;
+    }
     Ok(())
 }
 
@@ -37,6 +43,18 @@ pub(super) fn delete(connection: &Connection, key: &AppKey) -> Result<bool> {
     Ok(apps > 0)
 }
 
+pub(super) fn entries(connection: &Connection) -> Result<Vec<(AppKey, String)>> {
+    let mut entries = connection.prepare_cached("SELECT * FROM entries")?;
+    entries.query_map([], |row| Ok((key(row)?, row.get("fingerprint")?)))?.collect()
+}
+
+pub(super) fn delete_entry(connection: &Connection, key: &AppKey) -> Result<bool> {
+    let named = [key.id.as_str(), key.environment.as_str()];
+    connection.execute("DELETE FROM entries WHERE app_id = ?1 AND environment = ?2", named)?;
+    let made = get(connection, key)?.is_some_and(|app| app.entry.is_some());
+    if made { delete(connection, key) } else { Ok(false) }
+}
+
 pub(super) fn list(connection: &Connection) -> Result<Vec<AppRecord>> {
     let mut apps = connection.prepare_cached("SELECT * FROM apps")?.query_map([], read)?.collect::<Result<Vec<_>>>()?;
     apps.sort_by(|one, other| one.key.cmp(&other.key));
@@ -51,6 +69,7 @@ fn read(row: &Row<'_>) -> Result<AppRecord> {
         topic: row.get("topic")?,
         timeout_seconds: row.get("timeout_seconds")?,
         lanes: row.get("lanes")?,
+        entry: row.get("entry")?,
     })
 }
 

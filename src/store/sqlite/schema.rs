@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
         environment      TEXT NOT NULL,
@@ -45,7 +46,20 @@ const STEPS: [&str; 1] = ["
         affected              INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX disconnections_of_app ON disconnections (app_id, environment, position);
-"];
+",
+    "
+    -- Who made an app: the fingerprint of an entry of the configuration; NULL = a caller of the API.
+    ALTER TABLE apps ADD COLUMN entry TEXT;
+
+    -- The entries that were carried out, whatever became of their apps since.
+    CREATE TABLE entries (
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        PRIMARY KEY (app_id, environment)
+    ) STRICT;
+",
+];
 
 /// How long to wait for an operator who has the file open in another tool.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

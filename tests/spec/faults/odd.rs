@@ -57,7 +57,7 @@ async fn an_odd_answer_is_understood_as_far_as_it_goes() {
             Odd { status: Some(302), body: text(""), headers: pairs("location", "https://elsewhere.example"), ..odd() },
         ),
         ("unknown", Odd { status: Some(777), body: text(""), ..odd() }),
-        ("unknown malformed_answer", Odd { headers: pairs("x", "1").repeat(200), ..odd() }),
+        ("unknown malformed_answer", Odd { headers: vec![pairs("x", "1"); 200].concat(), ..odd() }),
         ("unknown malformed_answer", Odd { headers: pairs(":path", "/"), ..odd() }),
         ("unknown malformed_answer", Odd { headers: pairs("connection", "close"), ..odd() }),
     ];

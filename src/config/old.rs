@@ -1,0 +1,81 @@
+//! The JSON file of pyapns 0.5, as the settings of today.
+
+use serde_json::{Map, Value};
+use toml::Table;
+
+/// A translated file.
+pub struct Old {
+    pub settings: Table,
+    /// What of it has no meaning any more.
+    pub notices: Vec<String>,
+}
+
+/// The port of the REST API where the file says none.
+const REST_PORT: u16 = 8088;
+
+/// Whether a text is such a file: no TOML begins with a brace.
+pub fn is_old(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
+}
+
+/// Reads the file, or says in which line it is no JSON. Reading feedback and disconnections clears them, as it did.
+pub fn translate(text: &str) -> Result<Old, String> {
+    let mut file: Map<String, Value> =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
+    let mut settings = Table::new();
+    let mut notices = Vec::new();
+    settings.insert("compat".to_owned(), Table::from_iter([("clear_on_read".to_owned(), true.into())]).into());
+    if let Some(listen) = listen(file.remove("host"), file.remove("rest_port")) {
+        settings.insert("listen".to_owned(), listen.into());
+    }
+    if let Some(apps) = file.remove("autoprovision") {
+        settings.insert("autoprovision".to_owned(), autoprovision(apps, &mut notices));
+    }
+    for key in file.keys() {
+        let instead = match key.as_str() {
+            "port" => "XML-RPC is no more, and REST listens on `rest_port`",
+            "log_file_name" => "the log goes to standard error, where a supervisor or `2>> FILE` takes it",
+            "log_level" | "debug" | "verbose" => "PYAPNS_LOG_LEVEL says how much is logged",
+            name if name.starts_with("log") => "the log goes to standard error",
+            name if name.starts_with("ssl") || name.starts_with("tls") => "a proxy in front can speak TLS",
+            _ => "settings of today are for a TOML file, or a variable PYAPNS_…",
+        };
+        notices.push(format!("`{key}` has no meaning any more: {instead}"));
+    }
+    Ok(Old { settings, notices })
+}
+
+/// The old daemon took a name, too, and an empty one for all addresses.
+fn listen(host: Option<Value>, port: Option<Value>) -> Option<String> {
+    if host.is_none() && port.is_none() {
+        return None;
+    }
+    let word = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let host = match host.map(word).as_deref() {
+        None | Some("localhost") => "127.0.0.1".to_owned(),
+        Some("" | "*") => "0.0.0.0".to_owned(),
+        Some(six) if six.contains(':') && !six.starts_with('[') => format!("[{six}]"),
+        Some(other) => other.to_owned(),
+    };
+    Some(format!("{host}:{}", port.map_or_else(|| REST_PORT.to_string(), word)))
+}
+
+/// What is no list of objects is left to be told as a fault like any other.
+fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
+    let Value::Array(apps) = apps else { return toml::Value::String(apps.to_string()) };
+    let entries = apps.into_iter().enumerate().map(|(index, app)| {
+        let Value::Object(mut app) = app else { return toml::Value::String(app.to_string()) };
+        let mut entry = Table::new();
+        for (old, new) in
+            [("app_id", "app_id"), ("cert", "certificate"), ("environment", "environment"), ("timeout", "timeout")]
+        {
+            let said = app.remove(old).filter(|said| !said.is_null());
+            let said = said.and_then(|said| toml::Value::try_from(said).ok());
+            entry.extend(said.map(|said| (new.to_owned(), said)));
+        }
+        let unused = |key: &String| format!("`{key}` of autoprovision {} has no meaning any more", index + 1);
+        notices.extend(app.keys().map(unused));
+        entry.into()
+    });
+    toml::Value::Array(entries.collect())
+}

@@ -1,0 +1,177 @@
+//! Follows the configuration while the node runs: on SIGHUP, and when its file, or one that its entries name, is another.
+
+use crate::autoprovision::{Autoprovision, Entry};
+use crate::config::{Config, Fault, Faults, Origin, Settings};
+use crate::drain::Drain;
+use crate::telemetry::Logging;
+use crate::telemetry::logging::Level;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+/// For so long nothing may change before it is read: who writes a file should be done by then.
+const SETTLED: Duration = Duration::from_millis(200);
+/// Looks at files that keep changing before they are left for later.
+const LOOKS_MAX: usize = 25;
+/// Settings that take effect while the node runs.
+const LIVE: [&str; 2] = ["autoprovision", "log.level"];
+
+/// What shows that a file is another: device, inode, size, and when its content and its inode changed.
+type Stamp = Option<(u64, u64, u64, [i64; 4])>;
+
+/// See the module.
+pub struct Reload {
+    origin: Origin,
+    hangup: Signal,
+    logging: Option<Logging>,
+    /// What the process was started with.
+    started: Settings,
+    level: Level,
+    every: Option<Duration>,
+    entries: Vec<Entry>,
+    seen: Vec<Stamp>,
+    /// What was said to need a restart.
+    told: Vec<&'static str>,
+}
+
+impl Reload {
+    /// From now on SIGHUP is ours, and what changes is seen.
+    pub fn new(origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
+        let reload = Self {
+            hangup: signal(SignalKind::hangup())?,
+            logging,
+            started: config.settings.clone(),
+            level: config.log.level,
+            every: config.reload_every,
+            entries: config.autoprovision.clone(),
+            seen: Vec::new(),
+            told: Vec::new(),
+            origin,
+        };
+        Ok(Self { seen: stamps(reload.files()), ..reload })
+    }
+
+    /// Runs until the drain begins.
+    pub async fn run(mut self, autoprovision: Autoprovision, drain: Drain) {
+        loop {
+            let asked = tokio::select! {
+                biased;
+                () = drain.cancelled() => return,
+                _ = self.hangup.recv() => true,
+                () = tick(self.every) => false,
+            };
+            let found = self.look().await;
+            if !asked && found == self.seen {
+                continue;
+            }
+            match self.settled(found).await {
+                Some(found) => {
+                    self.seen = found;
+                    self.read(&autoprovision).await;
+                }
+                None => tracing::warn!("the configuration's files keep changing: they are read when they stand still"),
+            }
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let named = self.entries.iter().flat_map(Entry::files);
+        self.origin.file().into_iter().chain(named).map(ToOwned::to_owned).collect()
+    }
+
+    async fn look(&self) -> Vec<Stamp> {
+        let files = self.files();
+        spawn_blocking(move || stamps(files)).await.unwrap_or_default()
+    }
+
+    async fn settled(&self, mut found: Vec<Stamp>) -> Option<Vec<Stamp>> {
+        for _ in 0..LOOKS_MAX {
+            sleep(SETTLED).await;
+            let now = self.look().await;
+            if now == found {
+                return Some(found);
+            }
+            found = now;
+        }
+        None
+    }
+
+    async fn read(&mut self, autoprovision: &Autoprovision) {
+        let origin = self.origin.clone();
+        match spawn_blocking(move || origin.read()).await {
+            Ok(Ok(config)) if self.is_emptied(&config) => {
+                tracing::error!("the configuration file is empty: what was read before stays in force");
+            }
+            Ok(Ok(config)) => self.take(config, autoprovision).await,
+            Ok(Err(Faults(faults))) => {
+                for fault in faults {
+                    tracing::error!("not taken from the configuration, what was read before stays in force: {fault}");
+                }
+            }
+            Err(panic) => tracing::error!(%panic, "reading the configuration failed"),
+        }
+    }
+
+    /// A file that is about to be written is empty for a moment; that is no wish to remove all apps.
+    fn is_emptied(&self, config: &Config) -> bool {
+        let length = self.seen.first().copied().flatten().map(|(_, _, length, _)| length);
+        config.autoprovision.is_empty() && !self.entries.is_empty() && length == Some(0)
+    }
+
+    async fn take(&mut self, config: Config, autoprovision: &Autoprovision) {
+        if config.log.level != self.level {
+            self.level = config.log.level;
+            self.logging.iter().for_each(|logging| logging.set_level(self.level));
+        }
+        self.tell_what_needs_a_restart(&config);
+        self.entries = config.autoprovision;
+        // Looked at before they are read, so that nothing is missed; of the configuration's file that was done already.
+        let own = self.seen.first().copied().filter(|_| self.origin.file().is_some());
+        self.seen = self.look().await;
+        if let Some(own) = own {
+            self.seen[0] = own;
+        }
+        match autoprovision.apply(&self.entries).await {
+            Ok(faults) => {
+                for fault in &faults {
+                    let fault = Fault { place: fault.place.clone(), what: fault.what.clone() };
+                    tracing::error!("the app stays as it was: {fault}");
+                }
+                tracing::info!(entries = self.entries.len(), faults = faults.len(), "read the configuration again");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration's apps could not be stored: tried again soon");
+                self.seen.clear();
+            }
+        }
+    }
+
+    fn tell_what_needs_a_restart(&mut self, config: &Config) {
+        let mut changed = self.started.differing(&config.settings);
+        changed.retain(|key| !LIVE.contains(key));
+        if changed != self.told && !changed.is_empty() {
+            tracing::warn!("changed, and in force only after a restart: {}", changed.join(", "));
+        }
+        self.told = changed;
+    }
+}
+
+async fn tick(every: Option<Duration>) {
+    match every {
+        Some(every) => sleep(every).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stamps(files: Vec<PathBuf>) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let data = std::fs::metadata(file).ok()?;
+        let times = [data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()];
+        Some((data.dev(), data.ino(), data.size(), times))
+    };
+    files.iter().map(stamp).collect()
+}

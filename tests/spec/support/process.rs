@@ -1,0 +1,147 @@
+//! `pyapns serve` as operators run it: a process with a configuration file, told by signals, heard by its log.
+
+use super::client::Client;
+use super::world::World;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Longer than anything here should take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder for one node: its configuration file, what that names, its data.
+pub struct Home {
+    pub folder: PathBuf,
+    file: PathBuf,
+    gateway: String,
+    ca_file: PathBuf,
+}
+
+pub struct Process {
+    pub address: SocketAddr,
+    child: Child,
+    log: watch::Receiver<Vec<String>>,
+}
+
+impl Home {
+    /// Beside a world's own node, on the same stand-in for Apple. The configuration is `file` in a folder `name`.
+    pub fn new(world: &World, name: &str, file: &str) -> Self {
+        let folder = world.directory.path().join(name);
+        std::fs::create_dir(&folder).expect("a new folder");
+        let gateway = format!("https://{}", world.simulator.address());
+        let ca_file = world.directory.path().join("simulator/ca.pem");
+        Self { file: folder.join(file), folder, gateway, ca_file }
+    }
+
+    /// Writes the configuration as it should be done: whole, and then put in place.
+    pub fn configure(&self, text: &str) {
+        self.put(self.file.file_name().and_then(|name| name.to_str()).expect("a name"), text);
+    }
+
+    /// The same for another file of the folder.
+    pub fn put(&self, name: &str, text: &str) {
+        let new = self.folder.join("new");
+        std::fs::write(&new, text).expect("a file");
+        std::fs::rename(new, self.folder.join(name)).expect("a file in place");
+    }
+
+    /// Writes the configuration in place.
+    pub fn overwrite(&self, text: &str) {
+        std::fs::write(&self.file, text).expect("a file");
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        command.arg("serve").arg("--config").arg(&self.file).arg("--data-dir").arg(self.data());
+        command.env("PYAPNS_APPLE_SANDBOX", &self.gateway).env("PYAPNS_APPLE_PRODUCTION", &self.gateway);
+        command.env("PYAPNS_APPLE_CA_FILE", &self.ca_file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    pub async fn start(&self) -> Process {
+        let mut child = self.command().spawn().expect("the program starts");
+        let log = listen(child.stderr.take().expect("piped"));
+        let mut out = listen(child.stdout.take().expect("piped"));
+        let said = timeout(PATIENCE, out.wait_for(|lines| !lines.is_empty())).await.expect("it starts soon");
+        let said = said.map(|lines| lines[0].clone());
+        let said = said.unwrap_or_else(|_| panic!("it did not start: {:?}", *log.borrow()));
+        let address = said.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
+        Process { address, child, log }
+    }
+
+    /// Starts what must refuse to: its exit code, and what it said.
+    pub async fn refused(&self) -> (Option<i32>, String) {
+        let ended = timeout(PATIENCE, self.command().output()).await.expect("it ends soon");
+        let Output { status, stderr, .. } = ended.expect("the program starts");
+        (status.code(), String::from_utf8(stderr).expect("text"))
+    }
+}
+
+fn listen(from: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<Vec<String>> {
+    let (tell, told) = watch::channel(Vec::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(from).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            tell.send_modify(|lines| lines.push(line));
+        }
+    });
+    told
+}
+
+impl Process {
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().expect("a running process");
+        let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// How many lines of its log hold this text so far.
+    pub fn lines_with(&self, text: &str) -> usize {
+        self.log.borrow().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until so many lines of its log hold this text.
+    pub async fn logs(&mut self, text: &str, times: usize) {
+        let enough = |lines: &Vec<String>| lines.iter().filter(|line| line.contains(text)).count() >= times;
+        let found = timeout(PATIENCE, self.log.wait_for(enough)).await.is_ok_and(|found| found.is_ok());
+        assert!(found, "{times} times {text:?} in {:#?}", *self.log.borrow());
+    }
+
+    /// Sends SIGHUP and waits until the configuration was read.
+    pub async fn reload(&mut self) {
+        let done = "read the configuration again";
+        let before = self.lines_with(done);
+        self.signal("HUP");
+        self.logs(done, before + 1).await;
+    }
+
+    /// Waits for its end: its exit code.
+    pub async fn ended(mut self) -> Option<i32> {
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends soon").expect("a status").code()
+    }
+
+    pub async fn stop(self) {
+        self.signal("TERM");
+        assert_eq!(self.ended().await, Some(0));
+    }
+}
+
+/// An entry of the configuration for an app with this credential file, and more settings of it.
+pub fn entry(app_id: &str, file: impl AsRef<Path>, more: &str) -> String {
+    let file = file.as_ref().display();
+    format!("[[autoprovision]]\napp_id = '{app_id}'\nenvironment = 'sandbox'\ncertificate = '{file}'\n{more}\n")
+}
