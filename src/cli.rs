@@ -1,12 +1,15 @@
 //! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start with.
 
+mod caller;
 mod check_config;
+mod doctor;
 mod key;
+mod send;
 mod serve;
 mod settings;
 mod simulator;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -17,6 +20,12 @@ Try it without an Apple account, then with your own:
 
 Exit codes: 0 fine; 1 it did not work; 2 wrong usage, or a configuration that nothing can start with.
 `pyapns COMMAND --help` says more, with examples.";
+
+const COMPLETIONS: &str = "\
+Examples:
+  pyapns completions bash > /etc/bash_completion.d/pyapns
+  pyapns completions zsh > ~/.zfunc/_pyapns
+  pyapns completions fish > ~/.config/fish/completions/pyapns.fish";
 
 /// A universal Apple Push Notification service provider, driven over REST.
 #[derive(Debug, Parser)]
@@ -34,10 +43,23 @@ enum Verb {
     /// Read the configuration as `serve` does and tell everything that is wrong with it.
     #[command(after_help = check_config::EXAMPLES)]
     CheckConfig(check_config::Arguments),
+    /// Look at everything between this machine and Apple, and say what to do.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Arguments),
+    /// Send one push, or a file of many, through a running node.
+    #[command(after_help = send::EXAMPLES)]
+    Send(Box<send::Arguments>),
+    #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
+    /// Print a script that completes this command line in a shell.
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Wrong usage, or a configuration that nothing can start with.
@@ -51,8 +73,14 @@ impl Command {
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments),
             Verb::CheckConfig(arguments) => Ok(check_config::run(&arguments)),
+            Verb::Doctor(arguments) => doctor::run(&arguments),
+            Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
+            Verb::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "pyapns", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
         };
         done.unwrap_or_else(|error| {
             eprintln!("pyapns: {error:#}");

@@ -2,9 +2,10 @@
 
 use super::endpoint::Endpoint;
 use crate::credentials::Credential;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,12 +56,8 @@ impl Trust {
 
     /// TLS 1.2 or later, ALPN `h2`, and the client certificate if the credential is one.
     pub fn client_config(&self, endpoint: &Endpoint, credential: &Credential) -> Result<ClientConfig, rustls::Error> {
-        let roots = if endpoint.is_apple() { &self.apple } else { &self.other };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(Arc::clone(roots));
-        let mut config = match credential {
+        let builder = self.builder(endpoint)?;
+        let config = match credential {
             Credential::Certificate(certificate) => {
                 let (chain, key) = certificate.client_auth();
                 builder.with_client_auth_cert(chain, key)?
@@ -68,9 +65,25 @@ impl Trust {
             Credential::Token(_) => builder.with_no_client_auth(),
             Credential::Unusable { why } => return Err(rustls::Error::General(why.clone())),
         };
-        config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(config)
+        Ok(for_http2(config))
     }
+
+    /// The same for somebody who shows no certificate.
+    pub fn anonymous(&self, endpoint: &Endpoint) -> Result<ClientConfig, rustls::Error> {
+        Ok(for_http2(self.builder(endpoint)?.with_no_client_auth()))
+    }
+
+    fn builder(&self, endpoint: &Endpoint) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+        let roots = if endpoint.is_apple() { &self.apple } else { &self.other };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(builder.with_root_certificates(Arc::clone(roots)))
+    }
+}
+
+fn for_http2(mut config: ClientConfig) -> ClientConfig {
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config
 }
 
 /// What is compiled in is a good certificate, as a test shows.

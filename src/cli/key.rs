@@ -5,6 +5,11 @@ use crate::model::AppId;
 use anyhow::Context;
 use std::process::ExitCode;
 
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns key --id shop --app com.example.app >> /etc/pyapns/pyapns.toml
+  pyapns key --id ops --scope apps:read,apps:write,metrics >> /etc/pyapns/pyapns.toml";
+
 /// Make an API key. The key, which callers show, goes to standard error and is kept nowhere; its entry for the
 /// configuration file, which does not tell the key, goes to standard output: `pyapns key --id shop >> pyapns.toml`.
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,84 @@
+//! `pyapns doctor`: everything between this machine and Apple, looked at piece by piece.
+
+mod credentials;
+mod gateway;
+mod machine;
+mod report;
+mod store;
+
+use super::runtime;
+use super::settings::Settings;
+use crate::apns::endpoint::Endpoint;
+use crate::apns::trust::Trust;
+use crate::config::Config;
+use crate::node::World;
+use credentials::Prober;
+use report::Report;
+use std::process::ExitCode;
+use std::sync::Arc;
+use store::Found;
+
+/// Apps that Apple is asked about; of more, the first.
+const PROBES_MAX: usize = 100;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns doctor --config /etc/pyapns/pyapns.toml
+  sudo -u pyapns pyapns doctor --data-dir /var/lib/pyapns --no-push
+
+Looks at the configuration, clock, disk, open files; name, TCP, TLS and HTTP/2 of Apple's gateways; the store; and each
+app's credential, about which Apple is asked with a push to a device that does not exist. A running node keeps its store
+to itself: it is asked what it knows (with the API key in PYAPNS_API_KEY, if it wants one). Each line is ok, warn or fail,
+with what to do. Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Do not ask Apple about each credential with a push to a device that does not exist.
+    #[arg(long)]
+    no_push: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut report = Report::default();
+    match arguments.settings.origin().read_with_files() {
+        Err(faults) => faults.0.iter().for_each(|fault| report.fail("configuration", fault)),
+        Ok(config) => {
+            report.ok("configuration", arguments.settings.source());
+            runtime()?.block_on(examine(&mut report, &config, !arguments.no_push));
+        }
+    }
+    Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn examine(report: &mut Report, config: &Config, push: bool) {
+    let World { clock, connect } = World::real(config);
+    machine::examine(report, config, &clock);
+    let trust = match Trust::load(config.apple.ca_file.as_deref()) {
+        Ok(trust) => Arc::new(trust),
+        Err(error) => return report.fail("configuration", error),
+    };
+    let mut endpoints: Vec<&Endpoint> = Vec::new();
+    for endpoint in config.apple.sandbox.iter().chain(&config.apple.production) {
+        if !endpoints.contains(&endpoint) {
+            endpoints.push(endpoint);
+        }
+    }
+    let mut reached = false;
+    for endpoint in endpoints {
+        reached |= gateway::examine(report, &*connect, &trust, endpoint).await;
+    }
+    let Found::Apps(apps) = store::examine(report, config, &clock).await else { return };
+    let prober = (push && reached).then(|| Prober::new(config, clock.clone(), connect, trust));
+    for (index, app) in apps.iter().enumerate() {
+        let prober = prober.as_ref().filter(|_| index < PROBES_MAX);
+        credentials::examine(report, app, clock.unix_seconds(), prober).await;
+    }
+    if push && apps.len() > PROBES_MAX {
+        report.ok("apple", format!("only asked about the first {PROBES_MAX} of {} apps", apps.len()));
+    }
+    if let Some(prober) = prober {
+        prober.finish().await;
+    }
+}

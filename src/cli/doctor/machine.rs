@@ -1,0 +1,100 @@
+//! What the machine gives: time, space, open files.
+
+use super::Report;
+use crate::clock::Clock;
+use crate::config::Config;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+use x509_parser::prelude::ASN1Time;
+
+/// This program is younger than any time before it: 2026-01-01.
+const EARLIEST: u64 = 1_767_225_600;
+/// Files may be this much newer than the clock, in seconds.
+const CLOCK_SLACK: u64 = 60;
+const SPACE_LITTLE: u64 = 256 << 20;
+const SPACE_TOO_LITTLE: u64 = 16 << 20;
+/// Open files besides the callers' connections: Apple's connections, the store, the log.
+const FILES_BESIDES: u64 = 256;
+const TIMESYNC: &str = "/run/systemd/timesync";
+/// Where the others that keep a clock right leave a trace.
+const TIME_KEEPERS: [&str; 4] = ["/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid", "/run/openntpd.sock"];
+
+pub fn examine(report: &mut Report, config: &Config, clock: &Clock) {
+    time(report, &config.data_dir, clock.unix_seconds());
+    space(report, &config.data_dir);
+    files(report, config.limits.connections as u64);
+}
+
+fn time(report: &mut Report, data_dir: &Path, now: u64) {
+    let said = i64::try_from(now).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
+    let said = said.map_or_else(|| "an impossible time".to_owned(), |time| time.to_string());
+    let newest = newest_file(data_dir).unwrap_or_default();
+    if now < EARLIEST {
+        report
+            .fail("clock", format!("it says {said}, which has long passed: set it, or nothing at Apple will be valid"));
+    } else if newest > now + CLOCK_SLACK {
+        let ahead = newest - now;
+        report.fail("clock", format!("it says {said}, and files in the data directory are {ahead} s newer: set it"));
+    } else if Path::new(TIMESYNC).exists() && !Path::new(TIMESYNC).join("synchronized").exists() {
+        let what = "systemd-timesyncd has not reached a time server yet: Apple refuses tokens that are an hour off";
+        report.warn("clock", format!("{said}; {what}"));
+    } else {
+        let kept = Path::new(TIMESYNC).exists() || TIME_KEEPERS.iter().any(|trace| Path::new(trace).exists());
+        let note =
+            if kept { "kept right" } else { "nothing shows that it is kept right, which need not mean anything" };
+        report.ok("clock", format!("{said}; {note}"));
+    }
+}
+
+/// When the newest file in a folder was written, in UNIX seconds.
+fn newest_file(folder: &Path) -> Option<u64> {
+    let times = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok());
+    times.filter_map(|time| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())).max()
+}
+
+fn space(report: &mut Report, data_dir: &Path) {
+    let place = existing(data_dir);
+    let about = match rustix::fs::statvfs(&place) {
+        Ok(about) => about,
+        Err(error) => return report.fail("disk", format!("{} cannot be looked at: {error}", place.display())),
+    };
+    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    let told = format!("{} MiB free for {}", free >> 20, data_dir.display());
+    if free < SPACE_TOO_LITTLE {
+        report.fail("disk", format!("{told}: make room, the store cannot write"));
+    } else if free < SPACE_LITTLE {
+        report.warn("disk", format!("{told}: make room before the store cannot write"));
+    } else {
+        report.ok("disk", told);
+    }
+}
+
+/// The folder, or the nearest above it that is there.
+pub fn existing(folder: &Path) -> PathBuf {
+    let found = folder.ancestors().find(|folder| folder.exists());
+    found.filter(|found| !found.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+fn files(report: &mut Report, connections: u64) {
+    let Some(limit) = open_files_max() else { return report.ok("open files", "no limit shows here") };
+    let wanted = connections + FILES_BESIDES;
+    let told = format!("{limit} allowed to this shell");
+    let what = format!(
+        "{told}, {wanted} wanted for limits.connections = {connections}: raise LimitNOFILE (systemd) or `ulimit -n`, or \
+         lower the setting"
+    );
+    if limit < FILES_BESIDES {
+        report.fail("open files", what);
+    } else if limit < wanted {
+        report.warn("open files", what);
+    } else {
+        report.ok("open files", told);
+    }
+}
+
+fn open_files_max() -> Option<u64> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,217 @@
+//! `pyapns send`: one push, or a file of many, through a running node.
+
+mod stream;
+mod tally;
+
+use super::caller::{Callee, Caller, NodeUrl, refusal};
+use super::runtime;
+use crate::credentials::{Secret, paths};
+use crate::drain::Drain;
+use crate::model::{AppId, Environment};
+use anyhow::{Context, bail};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use stream::{Done, Source};
+use tally::Tally;
+
+/// Holds the API key, `ID.SECRET`.
+const API_KEY: &str = "PYAPNS_API_KEY";
+
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns send --app com.example.app --environment sandbox --token 00fc13ad… --alert 'Hello'
+  pyapns send --app com.example.app --environment production --token 00fc13ad… --payload @payload.json --priority 5
+  pyapns send --app com.example.app --environment production --file million.ndjson --output outcomes.ndjson
+  generate | pyapns send --app com.example.app --environment production --file - > outcomes.ndjson
+
+Prints one outcome a line, as JSON, and says on stderr how many of each kind there were. A file has one notification a
+line, as POST …/notifications takes it. A node that wants an API key gets it from the variable PYAPNS_API_KEY (ID.SECRET)
+or from --api-key-file. Exit codes: 0 everything was accepted; 1 something was not; 2 wrong usage.";
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The app's id, as it was provisioned.
+    #[arg(long, value_name = "ID")]
+    app: AppId,
+    /// sandbox or production.
+    #[arg(long, value_name = "NAME")]
+    environment: Environment,
+    #[command(flatten)]
+    push: Push,
+    /// Notifications to stream, one JSON object a line; `-` reads stdin.
+    #[arg(long, value_name = "FILE", required_unless_present = "token", conflicts_with = "push")]
+    file: Option<PathBuf>,
+    /// Where the outcomes go, one a line [default: stdout].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Longest wait for the verdicts; of a file, for those of each block of its lines.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// Send again what Apple may have got already: rather twice than not at all.
+    #[arg(long)]
+    retry_unknown: bool,
+    /// No progress while a file is sent.
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten)]
+    node: Node,
+}
+
+/// One notification.
+#[derive(Debug, clap::Args)]
+#[group(id = "push", multiple = true)]
+struct Push {
+    /// The device token in hex; several times for several devices.
+    #[arg(long, value_name = "HEX")]
+    token: Vec<String>,
+    /// What Apple gets, as JSON; @FILE reads it from a file.
+    #[arg(long, value_name = "JSON", conflicts_with = "alert")]
+    payload: Option<String>,
+    /// A text to show: the payload is then {"aps":{"alert":TEXT}}.
+    #[arg(long, value_name = "TEXT")]
+    alert: Option<String>,
+    /// 10 at once, 5 when it suits the device's battery, 1 not to wake it.
+    #[arg(long, value_name = "NUMBER")]
+    priority: Option<u64>,
+    /// alert, background, voip, …; follows from the payload if left out.
+    #[arg(long, value_name = "TYPE")]
+    push_type: Option<String>,
+    /// Another topic than the app's.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Notifications with the same id show as one.
+    #[arg(long, value_name = "ID")]
+    collapse_id: Option<String>,
+    /// UNIX seconds until when Apple keeps trying; 0 tries once.
+    #[arg(long, value_name = "SECONDS")]
+    expiry: Option<u64>,
+    /// Comes back with the outcome; a UUID becomes the apns-id.
+    #[arg(long, value_name = "TEXT")]
+    identifier: Option<String>,
+}
+
+/// Whom to call.
+#[derive(Debug, clap::Args)]
+struct Node {
+    /// The node: http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock.
+    #[arg(long, value_name = "URL", env = "PYAPNS_NODE", default_value = "http://127.0.0.1:8088")]
+    node: NodeUrl,
+    /// A file with the API key, ID.SECRET; wins over the variable PYAPNS_API_KEY.
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// Authorities (PEM) to trust with https, in place of the public ones.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(send(arguments));
+    // A thread may wait for stdin for ever.
+    runtime.shutdown_background();
+    done
+}
+
+async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let callee = Callee {
+        api_key: api_key(arguments.node.api_key_file.as_deref())?,
+        node: arguments.node.node.clone(),
+        ca_file: arguments.node.ca_file.clone(),
+    };
+    let body = if arguments.file.is_none() { Some(notification(&arguments.push)?) } else { None };
+    let mut output: Box<dyn Write> = match &arguments.output {
+        None => Box::new(io::stdout()),
+        Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
+    };
+    let drain = Drain::new();
+    let path = path(&arguments);
+    let Some(body) = body else {
+        let source = Source::open(arguments.file.as_deref().unwrap_or(Path::new("-"))).await?;
+        let mut caller = Caller::connect(&callee, &drain).await?;
+        let done = stream::send(&mut caller, &path, source, &mut *output, arguments.quiet, &drain).await?;
+        return Ok(report(&done));
+    };
+    let mut caller = Caller::connect(&callee, &drain).await?;
+    let (status, answer) = caller.exchange(http::Method::POST, &path, body.into()).await?;
+    if status != 201 {
+        bail!("{}", refusal(status, &answer));
+    }
+    let outcomes = match &answer["response"] {
+        Value::Array(outcomes) => outcomes.iter().collect(),
+        outcome => vec![outcome],
+    };
+    let mut tally = Tally::default();
+    for outcome in outcomes.into_iter().map(Value::to_string) {
+        writeln!(output, "{outcome}")?;
+        tally.count(outcome.as_bytes());
+    }
+    eprintln!("{}", tally.summary());
+    Ok(code(tally.all_accepted()))
+}
+
+/// Says what became of a file.
+fn report(done: &Done) -> ExitCode {
+    let answered = done.tally.total();
+    eprintln!("{answered} notifications: {}", done.tally.summary());
+    if let Some(why) = &done.broken {
+        eprintln!("pyapns: {why}");
+    }
+    if answered < done.sent {
+        let (first, last) = (answered + 1, done.sent);
+        eprintln!("not answered: notifications {first} to {last} were sent, and Apple may have them");
+    }
+    if done.stopped {
+        eprintln!("not sent: notification {} and all behind it (blank lines do not count)", done.sent + 1);
+    }
+    code(done.tally.all_accepted() && done.broken.is_none() && !done.stopped && answered == done.sent)
+}
+
+fn code(fine: bool) -> ExitCode {
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn path(arguments: &Arguments) -> String {
+    let mut query = Vec::new();
+    query.extend(arguments.timeout.map(|seconds| format!("timeout={seconds}")));
+    query.extend(arguments.retry_unknown.then(|| "retry_unknown=true".to_owned()));
+    let question = if query.is_empty() { "" } else { "?" };
+    let (app, environment) = (arguments.app.as_str(), arguments.environment.as_str());
+    format!("/apps/{app}/{environment}/notifications{question}{}", query.join("&"))
+}
+
+/// The body of a single push; the payload goes out byte for byte.
+fn notification(push: &Push) -> anyhow::Result<String> {
+    let payload = match (&push.payload, &push.alert) {
+        (None, None) => bail!("give --alert TEXT or --payload JSON"),
+        (None, Some(alert)) => json!({"aps": {"alert": alert}}).to_string(),
+        (Some(payload), _) => match payload.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?,
+            None => payload.clone(),
+        },
+    };
+    let payload: Box<RawValue> = serde_json::from_str(&payload).context("the payload is not JSON")?;
+    let mut options = Map::new();
+    let mut give = |name: &str, value: Option<Value>| options.extend(value.map(|value| (name.to_owned(), value)));
+    match push.token.as_slice() {
+        [token] => give("token", Some(json!(token))),
+        tokens => give("tokens", Some(json!(tokens))),
+    }
+    give("priority", push.priority.map(Value::from));
+    give("push_type", push.push_type.clone().map(Value::from));
+    give("topic", push.topic.clone().map(Value::from));
+    give("collapse_id", push.collapse_id.clone().map(Value::from));
+    give("expiry", push.expiry.map(Value::from));
+    give("identifier", push.identifier.clone().map(Value::from));
+    let options = Value::Object(options).to_string();
+    Ok(format!("{},\"payload\":{payload}}}", options.trim_end_matches('}')))
+}
+
+fn api_key(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
+    let Some(path) = file else { return Ok(std::env::var(API_KEY).ok().map(Secret::from)) };
+    let read = paths::read_trusted(path)?;
+    Ok(Some(Secret::from(read.expose().trim_ascii().to_vec())))
+}

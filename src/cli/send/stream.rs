@@ -1,0 +1,219 @@
+//! A file of many: its lines go to the node as they are read, and outcomes come back meanwhile, in flat memory.
+
+use super::tally::Tally;
+use crate::cli::caller::{Caller, Lines, refusal};
+use crate::drain::Drain;
+use anyhow::{Context, bail};
+use bytes::{Buf, Bytes, BytesMut};
+use http::Request;
+use http_body_util::{BodyExt, Either};
+use hyper::body::Incoming;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+const CHUNK_BYTES: usize = 64 << 10;
+/// Chunks that are read ahead of the connection.
+const CHUNKS_AHEAD: usize = 2;
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Where the lines come from.
+pub struct Source {
+    input: File,
+    /// Bytes in all, of a file.
+    size: Option<u64>,
+}
+
+impl Source {
+    /// A file, or `-` for stdin.
+    pub async fn open(path: &Path) -> anyhow::Result<Self> {
+        if path == Path::new("-") {
+            let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+            return Ok(Self { input: File::from_std(stdin.into()), size: None });
+        }
+        let opened = File::open(path).await;
+        let file = opened.with_context(|| format!("cannot read {}", path.display()))?;
+        let about = file.metadata().await?;
+        Ok(Self { input: file, size: about.is_file().then_some(about.len()) })
+    }
+}
+
+/// How far the lines have got.
+#[derive(Default)]
+struct Sent {
+    /// Lines with something in them: each has an outcome.
+    lines: AtomicU64,
+    bytes: AtomicU64,
+    /// The source could not be read to its end.
+    broken: AtomicBool,
+}
+
+/// Reads whole lines and hands them on, until the end of the source or `stop`.
+struct Feeder {
+    input: File,
+    lines: mpsc::Sender<Bytes>,
+    sent: Arc<Sent>,
+    stop: CancellationToken,
+}
+
+impl Feeder {
+    async fn run(mut self) {
+        let mut rest = BytesMut::with_capacity(2 * CHUNK_BYTES);
+        loop {
+            rest.reserve(CHUNK_BYTES);
+            let read = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                read = self.input.read_buf(&mut rest) => read,
+            };
+            let whole = match read {
+                Ok(0) => rest.len(),
+                Ok(_) => rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1),
+                Err(error) => {
+                    eprintln!("pyapns: the input cannot be read any further: {error}");
+                    self.sent.broken.store(true, Ordering::Relaxed);
+                    return;
+                }
+            };
+            if whole > 0 && !self.hand(rest.split_to(whole).freeze()).await {
+                return;
+            }
+            if matches!(read, Ok(0)) {
+                return;
+            }
+        }
+    }
+
+    async fn hand(&self, chunk: Bytes) -> bool {
+        let (bytes, lines) = (chunk.len(), chunk.split(|byte| *byte == b'\n'));
+        let lines = lines.filter(|line| !line.trim_ascii().is_empty()).count();
+        let place = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return false,
+            place = self.lines.reserve() => place,
+        };
+        // No place: the node takes no more, which the answer tells.
+        let Ok(place) = place else { return false };
+        self.sent.lines.fetch_add(lines as u64, Ordering::Relaxed);
+        self.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        place.send(chunk);
+        true
+    }
+}
+
+/// What became of a file.
+pub struct Done {
+    pub tally: Tally,
+    /// Lines that were handed to the node, and lines that it answered.
+    pub sent: u64,
+    /// The source was not read to its end.
+    pub stopped: bool,
+    /// The answer ended early, with this.
+    pub broken: Option<String>,
+}
+
+/// Sends it all. `interrupted` resolves on each Ctrl-C: the first stops reading, the second leaves at once.
+pub async fn send(
+    caller: &mut Caller,
+    path: &str,
+    source: Source,
+    output: &mut dyn Write,
+    quiet: bool,
+    drain: &Drain,
+) -> anyhow::Result<Done> {
+    let (lines, body) = mpsc::channel(CHUNKS_AHEAD);
+    let (sent, stop) = (Arc::<Sent>::default(), CancellationToken::new());
+    let size = source.size;
+    let feeder = Feeder { input: source.input, lines, sent: Arc::clone(&sent), stop: stop.clone() };
+    let request = Request::post(path).header("content-type", "application/x-ndjson");
+    drain.spawn("feeder", feeder.run());
+    let answer = caller.call(request.body(Either::Right(Lines(body)))?).await?;
+    let status = answer.status().as_u16();
+    if status != 201 {
+        let body = answer.into_body().collect().await?.to_bytes();
+        bail!("{}", refusal(status, &serde_json::from_slice(&body).unwrap_or_default()));
+    }
+    let shown = !quiet && io::stderr().is_terminal();
+    let mut receiver = Receiver { sent: &sent, size, output, tally: Tally::default(), began: Instant::now(), shown };
+    let broken = receiver.run(answer.into_body(), &stop).await?;
+    receiver.clear();
+    let stopped = stop.is_cancelled() || sent.broken.load(Ordering::Relaxed);
+    let tally = receiver.tally;
+    Ok(Done { tally, sent: sent.lines.load(Ordering::Relaxed), stopped, broken })
+}
+
+struct Receiver<'a> {
+    sent: &'a Sent,
+    size: Option<u64>,
+    output: &'a mut dyn Write,
+    tally: Tally,
+    began: Instant,
+    /// Whether somebody watches.
+    shown: bool,
+}
+
+impl Receiver<'_> {
+    /// Writes outcomes as they come; why they ended early, if they did.
+    async fn run(&mut self, mut answer: Incoming, stop: &CancellationToken) -> anyhow::Result<Option<String>> {
+        let mut rest = BytesMut::new();
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        let mut interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        loop {
+            let frame = tokio::select! {
+                biased;
+                _ = interrupts.recv() => {
+                    if stop.is_cancelled() {
+                        return Ok(Some("left at once".to_owned()));
+                    }
+                    stop.cancel();
+                    self.clear();
+                    eprintln!("stopping: waiting for the outcomes of what was sent (Ctrl-C again leaves at once)");
+                    continue;
+                }
+                _ = ticks.tick(), if self.shown => {
+                    self.show();
+                    continue;
+                }
+                frame = answer.frame() => frame,
+            };
+            match frame {
+                None if rest.is_empty() => return Ok(None),
+                None => return Ok(Some("the answer ends within a line".to_owned())),
+                Some(Err(error)) => return Ok(Some(format!("the answer broke off: {error}"))),
+                Some(Ok(frame)) => {
+                    rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+                    self.take_lines(&mut rest)?;
+                }
+            }
+        }
+    }
+
+    fn take_lines(&mut self, rest: &mut BytesMut) -> anyhow::Result<()> {
+        let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let written = self.output.write_all(&rest[..=end]).and_then(|()| self.output.flush());
+        written.context("the outcomes cannot be written")?;
+        rest[..end].split(|byte| *byte == b'\n').for_each(|line| self.tally.count(line));
+        rest.advance(end + 1);
+        Ok(())
+    }
+
+    fn show(&self) {
+        let line = self.tally.progress(self.sent.bytes.load(Ordering::Relaxed), self.size, self.began.elapsed());
+        eprint!("\r\x1b[K{line}");
+    }
+
+    /// Takes the progress line away.
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
