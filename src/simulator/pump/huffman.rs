@@ -32,15 +32,15 @@ const LENGTHS: [(usize, &str); 21] = [
 
 /// By length: the first code word, and the symbols of that length.
 static CODE: LazyLock<[(u32, Vec<u16>); BITS_MAX + 1]> = LazyLock::new(|| {
-    let mut code = std::array::from_fn(|_| (0, Vec::new()));
+    let mut code: [(u32, Vec<u16>); BITS_MAX + 1] = std::array::from_fn(|_| (0, Vec::new()));
     let mut next = 0;
-    for bits in 1..=BITS_MAX {
+    for (bits, words) in code.iter_mut().enumerate().skip(1) {
         next <<= 1;
         let listed = LENGTHS.iter().find(|(length, _)| *length == bits).map_or("", |(_, symbols)| symbols);
         let symbols: Vec<u16> = listed.split(' ').filter_map(range).flatten().collect();
         let first = next;
         next += symbols.len() as u32;
-        code[bits] = (first, symbols);
+        *words = (first, symbols);
     }
     code
 });
