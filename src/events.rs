@@ -2,20 +2,23 @@
 
 pub mod disconnection;
 pub mod feedback;
+pub mod unwritten;
 
 use crate::model::{AppKey, Disconnection, Feedback};
 use crate::store::{self, Counts, Cursor, Page, StoreError};
 use std::sync::Arc;
+use unwritten::Unwritten;
 
 /// Records events and gives them back. Clones are handles to the same lists.
 #[derive(Clone)]
 pub struct Events {
     store: Arc<dyn store::Events>,
+    unwritten: Unwritten,
 }
 
 impl Events {
     pub fn new(store: Arc<dyn store::Events>) -> Self {
-        Self { store }
+        Self { store, unwritten: Unwritten::default() }
     }
 
     /// Resolves once all of it is durable; to be awaited before a caller is told the outcomes it stems from.
@@ -25,6 +28,11 @@ impl Events {
             return Ok(());
         }
         self.store.record(feedback, disconnection::fold_incidents(disconnections)).await
+    }
+
+    /// What waits until the store can be written, see [`Self::write_later`].
+    pub fn unwritten(&self) -> &Unwritten {
+        &self.unwritten
     }
 
     /// At most `limit` dead tokens behind the cursor.

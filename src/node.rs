@@ -88,6 +88,7 @@ impl Node {
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store);
+        telemetry.add(events.unwritten().gauge().clone());
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple = Apple {
             connect: world.connect,

@@ -6,7 +6,9 @@ use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopene
 use crate::drain::Drain;
 use crate::model::AppKey;
 use crate::store::{AppRecord, Apps, StoreError};
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
@@ -18,6 +20,8 @@ pub const TIMEOUT_SECONDS_MAX: u32 = 300;
 pub const LANES_DEFAULT: u16 = 1;
 pub const LANES_MAX: u16 = 64;
 const TOPIC_BYTES_MAX: usize = 255;
+/// Apps that are read from the store at once.
+const LOADED_AT_ONCE: usize = 256;
 
 /// A provisioned app. It never changes: a change makes another one with a higher `generation`, and whoever still
 /// holds this one finishes what is in flight under the old credential. What serves an app (a lane, a pool) compares
@@ -116,7 +120,8 @@ struct Inner {
     store: Arc<dyn Apps>,
     keyring: Keyring,
     clock: Clock,
-    apps: RwLock<HashMap<AppKey, Arc<App>>>,
+    /// Sorted, so that a page of them is found at once.
+    apps: RwLock<BTreeMap<AppKey, Arc<App>>>,
     /// One change at a time, so that store and memory see the same order.
     change: Mutex<()>,
     last_generation: AtomicU64,
@@ -127,7 +132,6 @@ impl Registry {
     /// the log: the others must work. An expired one is there: Apple's answers say so to those who use it. What is
     /// not sealed under the keyring's first key is sealed anew.
     pub async fn load(store: Arc<dyn Apps>, keyring: Keyring, clock: Clock, drain: Drain) -> Result<Self, StoreError> {
-        let records = store.list().await?;
         let inner = Inner {
             store,
             keyring,
@@ -136,16 +140,16 @@ impl Registry {
             change: Mutex::default(),
             last_generation: AtomicU64::default(),
         };
-        let mut anew = Vec::new();
-        for mut record in records {
-            let Read { credential, sealed_anew } = inner.read(&record).unwrap_or_else(|why| {
-                tracing::error!(app = %record.key, "nothing can be sent for this app: {why}");
-                Read { credential: Credential::Unusable { why: why.to_string() }, sealed_anew: None }
-            });
-            inner.enter(&record, credential);
-            if let Some(sealed) = sealed_anew {
-                record.credential = sealed;
-                anew.push(record);
+        let (mut anew, mut parsed, mut after) = (Vec::new(), Parsed::default(), None);
+        loop {
+            let records = inner.store.list(after, LOADED_AT_ONCE).await?;
+            let Some(last) = records.last() else { break };
+            after = Some(last.key.clone());
+            for mut record in records {
+                if let Some(sealed) = inner.load(&record, &mut parsed) {
+                    record.credential = sealed;
+                    anew.push(record);
+                }
             }
         }
         if !anew.is_empty() {
@@ -163,10 +167,15 @@ impl Registry {
 
     /// All apps, sorted by key.
     pub fn list(&self) -> Vec<Arc<App>> {
-        let mut apps: Vec<_> =
-            self.inner.apps.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        apps.sort_by(|one, other| one.key.cmp(&other.key));
-        apps
+        self.page(None, usize::MAX, |_| true)
+    }
+
+    /// At most `limit` of the wanted apps behind a key, sorted by key.
+    pub fn page(&self, after: Option<&AppKey>, limit: usize, wanted: impl Fn(&AppKey) -> bool) -> Vec<Arc<App>> {
+        let apps = self.inner.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let from = after.map_or(Unbounded, Excluded);
+        let apps = apps.range::<AppKey, _>((from, Unbounded)).filter(|(key, _)| wanted(key)).take(limit);
+        apps.map(|(_, app)| Arc::clone(app)).collect()
     }
 
     /// Checks, stores, and only then puts an app in place of the one under its key. A caller that hangs up does not
@@ -186,7 +195,7 @@ impl Registry {
         let change = self.drain.spawn("provision", async move {
             let _one_at_a_time = inner.change.lock().await;
             inner.store.put(record.clone()).await?;
-            Ok::<_, StoreError>(inner.enter(&record, credential))
+            Ok::<_, StoreError>(inner.enter(&record, Arc::new(credential)))
         });
         Ok(finished(change).await?)
     }
@@ -248,20 +257,33 @@ impl Inner {
         Ok(credential)
     }
 
-    fn read(&self, record: &AppRecord) -> Result<Read, Unusable> {
+    /// Puts a stored app into memory; its blob sealed anew, if that is due.
+    fn load(&self, record: &AppRecord, parsed: &mut Parsed) -> Option<Zeroizing<Vec<u8>>> {
+        let Read { credential, sealed_anew } = self.read(record, parsed).unwrap_or_else(|why| {
+            tracing::error!(app = %record.key, "nothing can be sent for this app: {why}");
+            Read { credential: Arc::new(Credential::Unusable { why: why.to_string() }), sealed_anew: None }
+        });
+        self.enter(record, credential);
+        sealed_anew
+    }
+
+    fn read(&self, record: &AppRecord, parsed: &mut Parsed) -> Result<Read, Unusable> {
         let Opened { material, stale } = sealed::open(&self.keyring, &record.key, &record.credential)?;
-        let credential = Credential::parse(&material)?;
+        let credential = match parsed.entry(material.digest()) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(Credential::parse(&material)?))),
+        };
         let sealed_anew = stale.then(|| sealed::seal(&self.keyring, &record.key, &material));
         Ok(Read { credential, sealed_anew })
     }
 
     /// Puts the app into memory.
-    fn enter(&self, record: &AppRecord, credential: Credential) -> Arc<App> {
+    fn enter(&self, record: &AppRecord, credential: Arc<Credential>) -> Arc<App> {
         let topic = record.topic.as_deref().or(credential.base_topic()).unwrap_or(record.key.id.as_str()).to_owned();
         let echo = record.certificate_path.clone().unwrap_or_else(|| credential.summary().fingerprint);
         let app = Arc::new(App {
             key: record.key.clone(),
-            credential: Arc::new(credential),
+            credential,
             topic,
             timeout_seconds: record.timeout_seconds,
             lanes: record.lanes,
@@ -274,9 +296,13 @@ impl Inner {
     }
 }
 
+/// What was read already, by its digest: one signing key often serves all apps of a team, and reading it costs most of a
+/// millisecond.
+type Parsed = HashMap<String, Arc<Credential>>;
+
 /// A stored credential, and its blob under the first key if it is under another or none.
 struct Read {
-    credential: Credential,
+    credential: Arc<Credential>,
     sealed_anew: Option<Zeroizing<Vec<u8>>>,
 }
 

@@ -40,8 +40,8 @@ pub trait Apps: Send + Sync {
     /// Forgets an app and its events: whether there was one.
     fn delete(&self, key: AppKey) -> Pending<'_, bool>;
 
-    /// All apps, sorted by key.
-    fn list(&self) -> Pending<'_, Vec<AppRecord>>;
+    /// At most `limit` apps behind a key, sorted by key.
+    fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>>;
 
     /// The configuration's entries that apps were made by: of each app the newest, with its fingerprint. An entry stays
     /// when its app is changed or deleted.

@@ -31,10 +31,8 @@ pub async fn list(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let page = Asked::read(uri.query(), parse_key)?;
-    let mut apps = api.registry.list();
-    apps.retain(|app| caller.as_ref().is_none_or(|caller| caller.may_use(app.key.id.as_str())));
-    apps.retain(|app| page.after.as_ref().is_none_or(|after| app.key > *after));
-    apps.truncate(page.limit);
+    let shown = |key: &AppKey| caller.as_ref().is_none_or(|caller| caller.may_use(key.id.as_str()));
+    let apps = api.registry.page(page.after.as_ref(), page.limit, shown);
     let cursor = apps.last().map(|app| app.key.to_string()).or(page.after.map(|key| key.to_string()));
     let now = api.clock.unix_seconds();
     let entries: Vec<_> = apps.iter().map(|app| AppObject::new(app, now)).collect();

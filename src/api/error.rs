@@ -67,7 +67,7 @@ pub enum Failure {
     Path(#[from] PathError),
     #[error(transparent)]
     NotProvisioned(ProvisionError),
-    #[error("the node's store failed: its log says why, at this time")]
+    #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
 }
 
@@ -106,6 +106,7 @@ impl Failure {
             Self::Provisioning(fault) => Self::provisioning_row(fault),
             Self::Path(error) => (S::BAD_REQUEST, error.reason()),
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
+            Self::Store(error @ StoreError::Full) => (S::INSUFFICIENT_STORAGE, error.reason()),
             Self::Store(error) => (S::SERVICE_UNAVAILABLE, error.reason()),
         }
     }
@@ -206,6 +207,16 @@ impl Failure {
     }
 }
 
+/// What a caller has to know of it; the rest is for the log.
+fn of_store(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full => {
+            "the node's disk is full: nothing was changed; send it again when there is room (sending goes on)"
+        }
+        _ => "the node's store failed: its log says why, at this time",
+    }
+}
+
 impl From<ProvisionError> for Failure {
     /// What the caller can mend, and what only the operator can.
     fn from(error: ProvisionError) -> Self {
@@ -258,5 +269,8 @@ mod tests {
         let failure = Failure::from(StoreError::from(rusqlite::Error::InvalidPath("/secret/path".into())));
         assert_eq!((failure.status().as_u16(), failure.reason()), (503, "store_failed"));
         assert!(!failure.to_string().contains("secret"));
+        let full = Failure::from(StoreError::Full);
+        assert_eq!((full.status().as_u16(), full.reason()), (507, "disk_full"));
+        assert!(full.to_string().contains("disk is full"));
     }
 }

@@ -151,14 +151,17 @@ impl Lane {
         }
     }
 
-    /// Writes what happened, then goes on with `then`.
+    /// Writes what happened, then goes on with `then`. What a caller is told is true whether it could be written or not, so
+    /// that a store that fails keeps no answer back: what it did not take is written later.
     fn record(&self, records: Records, then: impl FnOnce() + Send + 'static) {
-        let events = self.parts.events.clone();
+        let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
+        let Records { feedback, disconnections } = records;
         self.parts.drain.spawn("record", async move {
-            if let Err(error) = events.record(records.feedback, records.disconnections).await {
-                tracing::error!(%error, "feedback and disconnections could not be written");
-            }
+            let written = events.record(feedback.clone(), disconnections.clone()).await;
             then();
+            if let Err(error) = written {
+                events.write_later(feedback, disconnections, error, &drain).await;
+            }
         });
     }
 

@@ -117,7 +117,7 @@ pub(super) async fn a_second_put_replaces_the_first(store: &dyn Store) {
     store.put(app(shop())).await.unwrap();
     let changed = AppRecord { topic: Some("topic".to_owned()), certificate_path: None, lanes: 1, ..app(shop()) };
     store.put(changed.clone()).await.unwrap();
-    assert_eq!(store.list().await.unwrap(), [changed]);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [changed]);
 }
 
 pub(super) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
@@ -125,7 +125,7 @@ pub(super) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
     store.record(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
     let changed = [chat(), shop()].map(|key| AppRecord { lanes: 9, ..app(key) });
     store.put_all(changed.to_vec()).await.unwrap();
-    assert_eq!(store.list().await.unwrap(), changed);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), changed);
     assert_eq!(store.counts(shop()).await.unwrap().feedback, 1);
 }
 
@@ -138,8 +138,14 @@ pub(super) async fn apps_are_listed_in_the_order_of_their_keys(store: &dyn Store
         }
     }
     keys.sort();
-    let listed: Vec<AppKey> = store.list().await.unwrap().into_iter().map(|app| app.key).collect();
+    let listed: Vec<AppKey> = store.list(None, 1_000).await.unwrap().into_iter().map(|app| app.key).collect();
     assert_eq!(listed, keys);
+    let mut paged = Vec::new();
+    while let [.., last] = store.list(paged.last().cloned(), 3).await.unwrap().as_slice() {
+        assert!(paged.last().is_none_or(|before| *before < last.key));
+        paged.extend(store.list(paged.last().cloned(), 3).await.unwrap().into_iter().map(|app| app.key));
+    }
+    assert_eq!(paged, keys, "page by page they are the same");
 }
 
 pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: &dyn Store) {
@@ -180,7 +186,7 @@ pub(super) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Sto
     assert!(!store.delete_entry(chat()).await.unwrap(), "another was put in its place");
     assert!(!store.delete_entry(shop()).await.unwrap());
     assert_eq!(store.entries().await.unwrap(), []);
-    assert_eq!(store.list().await.unwrap(), [app(chat())]);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [app(chat())]);
     let left = [store.counts(shop()).await.unwrap().feedback, store.counts(chat()).await.unwrap().feedback];
     assert_eq!(left, [0, 1]);
 }

@@ -1,6 +1,7 @@
 //! What can go wrong in a store.
 
-use std::path::PathBuf;
+use rusqlite::ErrorCode;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A store that could not be opened, or could not do what it was asked. Cheap to clone: one failed commit has many
@@ -17,6 +18,14 @@ pub enum StoreError {
         "{path} was written by a newer pyapns (schema {found}, this one knows {known}): run that version, or restore an older copy"
     )]
     NewerSchema { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "the disk with the data directory is full: nothing was changed; make room, and send it again (what is sent to Apple goes on)"
+    )]
+    Full,
+    #[error(
+        "the store is damaged: {what}; stop pyapns, keep a copy of the data directory, and bring {path} back from a backup, or save what can be read with `sqlite3 {path} .recover`"
+    )]
+    Damaged { path: PathBuf, what: String },
     #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
     Database(Arc<rusqlite::Error>),
     #[error("the store is closed")]
@@ -24,12 +33,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same; `path` is the database, where it turns out to be damaged.
+    pub(super) fn at(error: rusqlite::Error, path: &Path) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged { path: path.to_owned(), what: error.to_string() }
+            }
+            _ => error.into(),
+        }
+    }
+
     /// The stable word for it in an answer.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Directory { .. } => "data_directory_unusable",
             Self::Locked { .. } => "data_directory_locked",
             Self::NewerSchema { .. } => "schema_too_new",
+            Self::Full => "disk_full",
+            Self::Damaged { .. } => "store_damaged",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
         }
@@ -38,6 +59,9 @@ impl StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Database(Arc::new(error))
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Database(Arc::new(error)),
+        }
     }
 }

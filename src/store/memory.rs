@@ -64,8 +64,9 @@ impl Apps for Memory {
         ready(state.apps.remove(&key).is_some())
     }
 
-    fn list(&self) -> Pending<'_, Vec<AppRecord>> {
-        ready(self.state().apps.values().cloned().collect())
+    fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>> {
+        let from = after.map_or(Unbounded, Excluded);
+        ready(self.state().apps.range((from, Unbounded)).take(limit).map(|(_, app)| app.clone()).collect())
     }
 
     fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>> {

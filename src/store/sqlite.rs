@@ -58,8 +58,8 @@ impl Apps for Sqlite {
         Box::pin(self.writer.write(Vec::new(), move |connection| apps::delete(connection, &key)))
     }
 
-    fn list(&self) -> Pending<'_, Vec<AppRecord>> {
-        Box::pin(self.reader.read(apps::list))
+    fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>> {
+        Box::pin(self.reader.read(move |connection| apps::list(connection, after.as_ref(), limit)))
     }
 
     fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>> {

@@ -55,10 +55,14 @@ pub(super) fn delete_entry(connection: &Connection, key: &AppKey) -> Result<bool
     if made { delete(connection, key) } else { Ok(false) }
 }
 
-pub(super) fn list(connection: &Connection) -> Result<Vec<AppRecord>> {
-    let mut apps = connection.prepare_cached("SELECT * FROM apps")?.query_map([], read)?.collect::<Result<Vec<_>>>()?;
-    apps.sort_by(|one, other| one.key.cmp(&other.key));
-    Ok(apps)
+/// Of one id, `sandbox` comes before `production`, as keys are sorted.
+pub(super) fn list(connection: &Connection, after: Option<&AppKey>, limit: usize) -> Result<Vec<AppRecord>> {
+    let sql = "SELECT * FROM apps WHERE app_id >= ?1 AND (app_id > ?1 OR environment < ?2)
+        ORDER BY app_id, environment DESC LIMIT ?3";
+    // No id is empty.
+    let (id, environment) = after.map_or(("", ""), |key| (key.id.as_str(), key.environment.as_str()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection.prepare_cached(sql)?.query_map(params![id, environment, limit], read)?.collect()
 }
 
 fn read(row: &Row<'_>) -> Result<AppRecord> {

@@ -65,10 +65,16 @@ const STEPS: [&str; 2] = [
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the database to write, and brings its schema up to date. WAL with synchronous=FULL: a commit is on disk.
+/// A damaged file is refused: what is missing in it could not be told from what never was.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let connection = Connection::open(path).map_err(|error| StoreError::at(error, path))?;
     refuse_newer(&connection, path)?;
+    refuse_damaged(&connection, path)?;
+    prepare(connection).map_err(|error| StoreError::at(error, path))
+}
+
+fn prepare(mut connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is deleted may be a private key.
@@ -91,11 +97,20 @@ pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let (found, known) = (version(connection)?, STEPS.len() as i64);
+    let found = version(connection).map_err(|error| StoreError::at(error, path))?;
+    let known = STEPS.len() as i64;
     if found > known {
         return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
     }
     Ok(())
+}
+
+/// Finds what does not hang together; a changed value inside a row does not show.
+fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| StoreError::at(error, path))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), what: found }) }
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {

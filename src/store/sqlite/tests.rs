@@ -2,6 +2,7 @@
 
 use super::super::contract::{self, app, dead, failure, shop};
 use super::*;
+use crate::model::{AppId, Environment};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -20,7 +21,7 @@ async fn what_was_stored_is_there_after_a_restart() {
     drop(store);
 
     let store = Sqlite::open(directory.path()).unwrap();
-    assert_eq!(store.list().await.unwrap(), [app(shop())]);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [app(shop())]);
     assert_eq!(store.feedback(shop(), Cursor::START, 10).await.unwrap(), read);
     assert_eq!(store.disconnections(shop(), Cursor::START, 10).await.unwrap().entries, [failure(shop(), 7)]);
 }
@@ -135,5 +136,85 @@ fn pages_are_read_along_the_index() {
             connection.prepare(&sql).unwrap().query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
         let along = format!("SEARCH {table} USING INDEX {table}_of_app (app_id=? AND environment=? AND position>?)");
         assert_eq!(plan, [along]);
+    }
+}
+
+/// A small store that was in use, as its files.
+async fn used(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let store = Sqlite::open(directory).unwrap();
+    for number in 0..40 {
+        let id = AppId::new(&format!("app-{number}")).unwrap();
+        store.put(app(AppKey::new(id, Environment::Sandbox))).await.unwrap();
+        store.record(vec![dead(shop(), &format!("{number:064}"), 1.0)], vec![failure(shop(), number)]).await.unwrap();
+    }
+    drop(store);
+    let store = Sqlite::open(directory).unwrap();
+    store.record(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    // Its log of writes is not moved into the database, as if it had been killed.
+    let files = ["pyapns.db", "pyapns.db-wal"].map(|name| (name.into(), std::fs::read(directory.join(name)).unwrap()));
+    files.into()
+}
+
+/// Everything that can be read of a store with these files, or why not.
+async fn read_all(files: &[(std::path::PathBuf, Vec<u8>)]) -> Result<usize, StoreError> {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(directory.path().join(name), bytes).unwrap();
+    }
+    let store = Sqlite::open(directory.path())?;
+    let apps = store.list(None, 1_000).await?.len();
+    let feedback = store.feedback(shop(), Cursor::START, 1_000).await?.entries.len();
+    Ok(apps + feedback + store.disconnections(shop(), Cursor::START, 1_000).await?.entries.len())
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_refused_with_a_sentence_or_read_and_never_a_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = used(directory.path()).await;
+    let whole = read_all(&files).await.unwrap();
+    assert_eq!(whole, 40 + 41 + 40);
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut refused, mut shorter) = (0, 0);
+    for round in 0..42 {
+        let mut files = files.clone();
+        let (_, bytes) = &mut files[round % 2];
+        match round % 3 {
+            0 => bytes.truncate(random.usize(..bytes.len())),
+            1 => {
+                let at = random.usize(..bytes.len());
+                bytes[at] ^= 1 << random.u8(..8);
+            }
+            _ => {
+                let at = random.usize(..bytes.len() / 512) * 512;
+                bytes[at..at + 512].fill(random.u8(..));
+            }
+        }
+        match read_all(&files).await {
+            Ok(read) => shorter += usize::from(read < whole),
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains("pyapns") || error.to_string().contains("store"), "{error}");
+            }
+        }
+    }
+    assert!(refused > 3, "{refused} were refused, {shorter} had lost something");
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused_with_what_to_do_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = used(directory.path()).await;
+    let mut cut = files[0].1.clone();
+    cut.truncate(cut.len() / 2);
+    for bytes in [vec![7; 4096], cut] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pyapns.db");
+        std::fs::write(&file, &bytes).unwrap();
+        let refused = Sqlite::open(directory.path()).unwrap_err();
+        assert_eq!(refused.reason(), "store_damaged", "{refused}");
+        assert!(refused.to_string().contains("bring") && refused.to_string().contains("pyapns.db"), "{refused}");
+        assert_eq!(std::fs::read(&file).unwrap(), bytes);
     }
 }

@@ -28,7 +28,8 @@ impl Daemon {
 
     /// What starts it.
     pub fn command(world: &World, data: &Path, variables: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        let program = std::env::var_os("PYAPNS_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_pyapns").into());
+        let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
         let gateway = format!("https://{}", world.simulator.address());
         command.env("PYAPNS_APPLE_SANDBOX", &gateway).env("PYAPNS_APPLE_PRODUCTION", gateway);
@@ -49,6 +50,10 @@ impl Daemon {
 
     pub async fn client(&self) -> Client {
         Client::connect(self.address).await
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Bytes of memory that it holds.

@@ -1,0 +1,102 @@
+//! What the store could not take waits in memory, and is written once it can be: a full disk must not cost a dead token.
+
+use super::Events;
+use crate::drain::Drain;
+use crate::model::{Disconnection, Feedback};
+use crate::store::StoreError;
+use prometheus::IntGauge;
+use std::time::Duration;
+
+/// Entries of a node that wait; what comes beyond is lost, and the log says so.
+const UNWRITTEN_MAX: i64 = 10_000;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Counts the entries that wait.
+#[derive(Debug, Clone)]
+pub struct Unwritten(IntGauge);
+
+impl Default for Unwritten {
+    fn default() -> Self {
+        let help = "Feedback and disconnections that wait in memory until the store can be written.";
+        Self(IntGauge::new("pyapns_events_unwritten", help).expect("a good name"))
+    }
+}
+
+impl Unwritten {
+    /// How many there are, as a metric.
+    pub fn gauge(&self) -> &IntGauge {
+        &self.0
+    }
+
+    /// Room for so many more, until it is dropped.
+    fn take(&self, entries: usize) -> Option<Room> {
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        let room = Room { gauge: self.0.clone(), entries };
+        self.0.add(entries);
+        (self.0.get() <= UNWRITTEN_MAX).then_some(room)
+    }
+}
+
+struct Room {
+    gauge: IntGauge,
+    entries: i64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.gauge.sub(self.entries);
+    }
+}
+
+impl Events {
+    /// Goes on with what [`Events::record`] failed to write because of `error`: tries again, ever more rarely, until it is
+    /// written, or once more when the node stops.
+    pub async fn write_later(
+        &self,
+        feedback: Vec<Feedback>,
+        disconnections: Vec<Disconnection>,
+        error: StoreError,
+        drain: &Drain,
+    ) {
+        let entries = feedback.len() + disconnections.len();
+        let Some(_room) = self.unwritten.take(entries) else {
+            tracing::error!(%error, entries, "feedback and disconnections are lost: too many wait for the store already");
+            return;
+        };
+        tracing::error!(%error, entries, "feedback and disconnections wait in memory until the store can be written");
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let last = tokio::select! {
+                biased;
+                () = drain.cancelled() => true,
+                () = tokio::time::sleep(pause) => false,
+            };
+            match self.record(feedback.clone(), disconnections.clone()).await {
+                Ok(()) => return tracing::info!(entries, "what waited for the store is written"),
+                Err(error) if last => {
+                    return tracing::error!(%error, entries, "feedback and disconnections are lost: the node ends");
+                }
+                Err(_) => pause = (2 * pause).min(LONGEST_PAUSE),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_and_counted_until_it_is_written() {
+        let unwritten = Unwritten::default();
+        let first = unwritten.take(UNWRITTEN_MAX as usize - 1).expect("room");
+        assert!(unwritten.take(2).is_none());
+        assert_eq!(unwritten.gauge().get(), UNWRITTEN_MAX - 1);
+        let second = unwritten.take(1).expect("room for one");
+        drop(first);
+        assert_eq!(unwritten.gauge().get(), 1);
+        drop(second);
+        assert_eq!(unwritten.gauge().get(), 0);
+    }
+}
