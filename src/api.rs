@@ -55,6 +55,7 @@ pub struct Api {
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
+    pub readiness: node::Readiness,
     /// Begins when the node stops: open streams then come to an end.
     pub drain: Drain,
 }
@@ -76,6 +77,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
         (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
         (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
         ("/healthz".to_owned(), get(node::health)),
+        ("/readyz".to_owned(), get(node::ready)),
         ("/metrics".to_owned(), get(node::metrics)),
     ];
     let unbuilt =
@@ -85,7 +87,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
 
 /// The whole API, as one listener answers it. A path means the same with a slash at its end.
 pub fn router(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Router {
-    let observer = Observer { metrics, header_list_bytes: api.limits.header_list_bytes };
+    let observer = Observer::new(metrics, &api.limits);
     let router = routes()
         .fold(Router::new(), with_and_without_slash)
         .fallback(nothing_here)

@@ -8,6 +8,7 @@ mod send;
 mod serve;
 mod settings;
 mod simulator;
+mod supervisor;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;

@@ -213,6 +213,7 @@ fn limits(read: &mut Reader<'_>) -> Limits {
         connections: number(read, "limits.connections", 1..=1_000_000) as usize,
         connections_per_address: number(read, "limits.connections_per_address", 1..=1_000_000) as usize,
         shared_addresses: read.list("limits.shared_addresses").unwrap_or_else(|| Network::LOOPBACK.into()),
+        requests: number(read, "limits.requests", 1..=1_000_000) as usize,
         streams_per_connection: number(read, "limits.streams_per_connection", 1..=10_000) as u32,
         header_timeout: Duration::from_secs(number(read, "limits.header_seconds", seconds.clone())),
         idle_timeout: Duration::from_secs(number(read, "limits.idle_seconds", seconds.clone())),

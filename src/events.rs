@@ -60,6 +60,11 @@ impl Events {
         self.store.acknowledge_disconnections(app.clone(), through).await
     }
 
+    /// Whether what is recorded would be kept.
+    pub async fn can_record(&self) -> Result<(), StoreError> {
+        self.store.try_writing().await
+    }
+
     /// How many entries wait to be acknowledged.
     pub async fn counts(&self, app: &AppKey) -> Result<Counts, StoreError> {
         self.store.counts(app.clone()).await

@@ -4,6 +4,7 @@ mod doors;
 mod reload;
 
 use crate::api::metrics::Metrics as ApiMetrics;
+use crate::api::node::Readiness;
 use crate::api::server::Listener;
 use crate::api::server::address::Address;
 use crate::api::server::tls::TlsError;
@@ -116,8 +117,20 @@ impl Node {
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
-        let drain = requests.clone();
-        let api = Api { registry, intake, events, clock, telemetry, limits, compat, bodies, credentials_dir, drain };
+        let (drain, readiness) = (requests.clone(), Readiness::default());
+        let api = Api {
+            registry,
+            intake,
+            events,
+            clock,
+            telemetry,
+            limits,
+            compat,
+            bodies,
+            credentials_dir,
+            readiness,
+            drain,
+        };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
         Ok(Self { doors, api, api_metrics, requests, lanes, drain_budget, autoprovision, reload: None })
     }

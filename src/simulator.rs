@@ -33,16 +33,23 @@
 //!                           {"at": {"ms": 2000}, "set": {"max_concurrent_streams": 500, "header_table_size": 0}}],
 //!               "violation": "goaway"},
 //!  "error_budget": {"errors": 100, "bad_device_tokens": 20, "kind": "single", "code": 11, "debug": {"text": "enough"}},
+//!  "connections": [{"times": 1, "act": {"break": {"at": {"answers": 5}, "how": "silence"}}},
+//!                  {"percent": 20.0, "act": {"alert": {"code": 44, "to": "certificate"}}},
+//!                  {"listener": 0, "every": 2, "act": {"certificate": "expired"}}],
+//!  "listeners": [{"listener": 0, "state": "stalled", "for_ms": 5000}],
+//!  "connect_rate": {"limit": 10, "seconds": 1, "block_ms": 5000, "how": "close"},
 //!  "record_headers": true}
 //! ```
 //!
-//! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}` or `{"log_normal_ms": {"median", "sigma", "max"}}`.
+//! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}`, `{"log_normal_ms": {"median", "sigma", "max"}}` or
+//!   `{"empirical_ms": [measured]}`.
 //! - `goaway.when`: `"now"`, `"connect"`, `{"requests": n}` (every n-th over the whole simulator) or
 //!   `{"connection_requests": n}`; `kind`: `"graceful"`, `"single"`, `"abrupt"` or `"cut"`; `debug`: `{"reason"}`,
 //!   `{"text"}` or `{"base64"}`; `close`: `"drained"`, `{"after_ms": n}` or `"never"` (what comes later is refused);
 //!   `second_empty`, `last_stream_id` and `unanswered` as in [`script::GoAway`].
-//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `stream`, `times`, `for_ms`) all hold
-//!   is applied; none given holds always. `poison` answers so to all later requests of the connection, too.
+//! - `faults`: the first whose conditions (`every`, `percent`, `token`, `connection`, `stream`, `times`, `after_ms`,
+//!   `for_ms`) all hold is applied; none given holds always. `poison` answers so to all later requests of the connection,
+//!   too. Every `act` is one of [`script::Act`].
 //! - `settings`: fields of the frames are `header_table_size`, `max_concurrent_streams`, `initial_window_size`,
 //!   `max_frame_size` and `max_header_list_size`; `delay`: `{"ms": n}` or `"never"`; `choke`: one stream after each
 //!   rejection until the next success; `connection`: this one only; `violation`: `"refuse"` or `"goaway"`.
@@ -51,6 +58,14 @@
 //! - `record_headers`: entries of connections to come carry `headers`, each field with its `form`: `"indexed"`,
 //!   `"incremental"`, `"literal"` or `"never"`.
 //! - `error_budget`: so many 4xx (410 apart) on a connection end it.
+//! - `connections`: the first whose conditions (`listener`, `every`, `percent`, `times`, `for_ms`) all hold is applied to
+//!   a connection, as it is accepted. `act`: `{"break": {"at", "how"}}` with `at`: `"accept"`, `"tls"`, `"settings"`,
+//!   `{"answers": n}`, `{"bytes_in": n}`, `{"bytes_out": n}` or `{"idle_ms": n}`, and `how`: `"silence"`, `"deaf"`,
+//!   `"half_close"`, `"close"` or `"reset"`; `{"alert": {"code", "to": "hello"|"certificate"}}`; `{"certificate":
+//!   "untrusted"|"expired"|"wrong_name"}`; `{"alpn": [names]}`; `{"window": {"stream": bytes, "updates": bool}}`.
+//! - `listeners`: `state` is `"closed"` (connections are refused) or `"stalled"` (a full backlog: SYNs are dropped). The
+//!   call is answered once the listeners are so.
+//! - `connect_rate`: a source that makes more than `limit` connections within `seconds` is blocked for `block_ms`.
 //!
 //! `POST /tokens` takes a list of `{"token": "<hex>", "state": "dead"|"bad"|"wrong_topic"|"good"}`; a dead one also
 //! `"reason": "Unregistered"|"ExpiredToken"`, `"timestamp"` in milliseconds (absent: now; `null`: none is sent) and
@@ -74,6 +89,7 @@ pub mod rules;
 pub mod script;
 mod server;
 mod tokens;
+mod valve;
 
 pub use clock::Clock;
 pub use identity::{ClientSubject, Identity, generate_key};
@@ -82,8 +98,9 @@ pub use ledger::{Entry, Ledger, LedgerMode, Totals};
 pub use pump::{Field, Form};
 pub use rules::{Check, Environment, TokenRate, TokenState};
 pub use script::{
-    Act, At, Change, Close, DebugData, Delay, Ending, ErrorBudget, Fault, GoAway, Latency, Odd, Script, SettingsPlay,
-    Values, Violation, When,
+    Act, AlertTo, At, Breakage, Change, Close, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Delay, Ending,
+    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Odd, Point, Script, SettingsPlay, Shut, Values,
+    Violation, When,
 };
 pub use server::{Options, Simulator, SimulatorError};
 

@@ -72,6 +72,9 @@ pub trait Events: Send + Sync {
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts>;
+
+    /// Writes as everything else is written, but changes nothing: whether it can be done.
+    fn try_writing(&self) -> Pending<'_, ()>;
 }
 
 /// An app as it is kept. The credential is a blob that only `credentials` can read.

@@ -13,9 +13,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long a body may stand still; on top, it has a second for every KiB.
-const STALL: Duration = Duration::from_secs(5);
-const BYTES_PER_SECOND_MIN: usize = 1024;
+/// In each stretch of this length, the least that has to come of a body: 1 KiB a second.
+const STRETCH: Duration = Duration::from_secs(5);
+const STRETCH_BYTES_MIN: usize = 5 << 10;
+/// A body gets its room in steps, as it comes: what it says of its length takes none from others.
+const STEP: usize = 64 << 10;
+/// Bodies that take longer than a stretch share this part of all room: they cannot hold it against quick ones.
+const SLOW_SHARE: usize = 4;
 /// How long the rest of a refused body is read, so that its sender gets to read our answer.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -28,6 +32,8 @@ pub struct Bodies {
     body_bytes: usize,
     in_flight_bytes: usize,
     free: Arc<Semaphore>,
+    /// What slow bodies may hold of it.
+    slow: Arc<Semaphore>,
     /// How many streams there may be.
     streams: Arc<Semaphore>,
 }
@@ -43,7 +49,30 @@ pub struct StreamPlace {
 #[derive(Debug)]
 pub struct Collected {
     pub bytes: Bytes,
-    _place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// Room for a body, or for its answer afterwards.
+#[derive(Debug)]
+pub struct Place(OwnedSemaphorePermit);
+
+impl Collected {
+    /// The place, for the answer.
+    pub fn into_place(self) -> Place {
+        self.place
+    }
+}
+
+/// An answer that holds its place until its last byte is written, so that callers who do not read are counted.
+struct Held {
+    answer: Vec<u8>,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
+    }
 }
 
 impl Bodies {
@@ -52,7 +81,18 @@ impl Bodies {
         let free = Arc::new(Semaphore::new(in_flight_bytes));
         // Streams last: they get half of the memory, so that plain requests always find some.
         let streams = Arc::new(Semaphore::new((in_flight_bytes / 2 / STREAM_BYTES).max(1)));
-        Self { body_bytes: limits.body_bytes, in_flight_bytes, free, streams }
+        let slow = Arc::new(Semaphore::new(in_flight_bytes / SLOW_SHARE));
+        Self { body_bytes: limits.body_bytes, in_flight_bytes, free, slow, streams }
+    }
+
+    /// `answer` as a body that holds `place` for as long as it is in memory, and as much room as it takes. What came of
+    /// a request has to be told, so it is held even where there is no such room.
+    pub fn hold(&self, answer: Vec<u8>, mut place: Place) -> Bytes {
+        let more = u32::try_from(answer.len().saturating_sub(place.0.num_permits())).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(more) {
+            place.0.merge(more);
+        }
+        Bytes::from_owner(Held { answer, _place: place })
     }
 
     /// A place for a stream, which holds at most [`STREAM_BYTES`] at a time.
@@ -81,12 +121,15 @@ impl Bodies {
 
     async fn read(&self, body: &mut Body) -> Result<Collected, Failure> {
         let declared = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-        let mut place = self.place(0, declared)?;
-        let began = Instant::now();
+        if declared > self.body_bytes {
+            return Err(Failure::BodyTooLarge { limit: self.body_bytes });
+        }
+        let mut place = self.place(0, declared.min(STEP))?;
+        let mut slow: Option<OwnedSemaphorePermit> = None;
+        let mut pace = Pace { began: Instant::now(), marked: Instant::now(), due: STRETCH_BYTES_MIN };
         let (mut received, mut first, mut whole) = (0, Bytes::new(), BytesMut::new());
         loop {
-            let patience = STALL + Duration::from_secs((received / BYTES_PER_SECOND_MIN) as u64);
-            let frame = match timeout_at(began + patience, body.frame()).await {
+            let frame = match timeout_at(pace.marked + STRETCH, body.frame()).await {
                 Ok(Some(frame)) => frame.map_err(|_| Failure::BodyBrokeOff)?,
                 Ok(None) => break,
                 Err(_) => return Err(Failure::BodyTooSlow),
@@ -94,7 +137,10 @@ impl Bodies {
             let Ok(data) = frame.into_data() else { continue };
             let total = received + data.len();
             if total > place.num_permits() {
-                place.merge(self.place(place.num_permits(), total)?);
+                place.merge(self.more(place.num_permits(), total, declared)?);
+            }
+            if pace.is_slow(total) {
+                self.take_slow(&mut slow, place.num_permits())?;
             }
             if received == 0 {
                 first = data;
@@ -108,7 +154,25 @@ impl Bodies {
             received = total;
         }
         let bytes = if whole.is_empty() { first } else { whole.freeze() };
-        Ok(Collected { bytes, _place: place })
+        Ok(Collected { bytes, place: Place(place) })
+    }
+
+    /// Room to go on: twice as much as before where there is that much, so that it is asked for rarely.
+    fn more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let bound = if declared > 0 { declared } else { self.body_bytes };
+        let wanted = (2 * held).min(bound).max(total);
+        self.place(held, wanted).or_else(|_| self.place(held, total))
+    }
+
+    fn take_slow(&self, slow: &mut Option<OwnedSemaphorePermit>, held: usize) -> Result<(), Failure> {
+        let more = held - slow.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.slow).try_acquire_many_owned(more).ok());
+        let more = more.ok_or(Failure::TooManySlowBodies { limit: self.in_flight_bytes / SLOW_SHARE })?;
+        match slow {
+            Some(slow) => slow.merge(more),
+            None => *slow = Some(more),
+        }
+        Ok(())
     }
 
     /// Room for a body of `total` bytes that has room for `held` already.
@@ -119,6 +183,27 @@ impl Bodies {
         let more = u32::try_from(total - held).ok();
         let place = more.and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
         place.ok_or(Failure::TooManyBytesInFlight { limit: self.in_flight_bytes })
+    }
+}
+
+/// How a body comes along.
+struct Pace {
+    began: Instant,
+    /// When the current stretch began.
+    marked: Instant,
+    /// What has to have come by its end.
+    due: usize,
+}
+
+impl Pace {
+    /// Whether a body of which `received` has come by now takes longer than others.
+    fn is_slow(&mut self, received: usize) -> bool {
+        let now = Instant::now();
+        if received >= self.due {
+            self.marked = now;
+            self.due = received + STRETCH_BYTES_MIN;
+        }
+        now - self.began > STRETCH
     }
 }
 
@@ -218,6 +303,97 @@ mod tests {
         let request = Request::new(Body::new(Pieces { pieces: vec![b"{"], stalls: true }));
         assert!(matches!(bodies(10, 10).collect(request).await, Err(Failure::BodyTooSlow)));
         assert_eq!(began.elapsed().as_secs(), 5);
+    }
+
+    /// A piece every `every`.
+    struct Trickle {
+        piece: &'static [u8],
+        every: Duration,
+        next: Pin<Box<tokio::time::Sleep>>,
+    }
+
+    impl HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            std::task::ready!(self.next.as_mut().poll(cx));
+            let next = Instant::now() + self.every;
+            self.next.as_mut().reset(next);
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.piece)))))
+        }
+    }
+
+    fn trickle(piece: &'static [u8], seconds: u64) -> Request<Body> {
+        let every = Duration::from_secs(seconds);
+        Request::new(Body::new(Trickle { piece, every, next: Box::pin(tokio::time::sleep(every)) }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_to_keep_up_a_kibibyte_a_second_whatever_came_before() {
+        let began = Instant::now();
+        let slow = bodies(1 << 20, 1 << 20).collect(trickle(&[b'x'; 4000], 4)).await;
+        assert!(matches!(slow, Err(Failure::BodyTooSlow)));
+        assert_eq!(began.elapsed().as_secs(), 5);
+
+        // A burst buys no time.
+        let began = Instant::now();
+        static BURST: [u8; 1 << 20] = [b'x'; 1 << 20];
+        let request = Request::new(Body::new(Pieces { pieces: vec![&BURST], stalls: true }));
+        assert!(matches!(bodies(2 << 20, 2 << 20).collect(request).await, Err(Failure::BodyTooSlow)));
+        assert_eq!(began.elapsed().as_secs(), 5);
+
+        let steady = bodies(20_000, 1 << 20).collect(trickle(&[b'x'; 6000], 4)).await;
+        assert!(matches!(steady, Err(Failure::BodyTooLarge { limit: 20_000 })), "it lives for as long as it comes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_bodies_leave_room_for_quick_ones() {
+        let bodies = bodies(100_000, 80_000);
+        let slow = || bodies.collect(trickle(&[b'x'; 8000], 4));
+        let (one, two, three) = tokio::join!(slow(), slow(), slow());
+        for ended in [one, two, three] {
+            assert!(matches!(ended, Err(Failure::TooManySlowBodies { limit: 20_000 })), "{ended:?}");
+        }
+        assert_eq!((bodies.free.available_permits(), bodies.slow.available_permits()), (80_000, 20_000));
+    }
+
+    #[tokio::test]
+    async fn what_a_body_says_of_its_length_takes_no_room() {
+        struct Declared;
+        impl HttpBody for Declared {
+            type Data = Bytes;
+            type Error = Infallible;
+            fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+                Poll::Pending
+            }
+            fn size_hint(&self) -> hyper::body::SizeHint {
+                hyper::body::SizeHint::with_exact(4 << 20)
+            }
+        }
+        let bodies = bodies(4 << 20, 4 << 20);
+        let mut reading = std::pin::pin!(bodies.collect(Request::new(Body::new(Declared))));
+        assert!(futures_poll(reading.as_mut()).await.is_pending());
+        assert_eq!(bodies.free.available_permits(), (4 << 20) - STEP);
+    }
+
+    async fn futures_poll<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+        std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_room_until_its_bytes_are_gone() {
+        let bodies = bodies(100, 1_000);
+        let place = bodies.collect(declared(b"0123456789")).await.unwrap().into_place();
+        let answer = bodies.hold(vec![b'x'; 400], place);
+        let rest = answer.slice(399..);
+        drop(answer);
+        assert_eq!(bodies.free.available_permits(), 600);
+        drop(rest);
+        assert_eq!(bodies.free.available_permits(), 1_000);
     }
 
     #[tokio::test]

@@ -52,9 +52,9 @@ pub fn failure_json(status: StatusCode, reason: &str, sentence: &str, args: &Val
 }
 
 /// A body that is JSON already.
-pub fn raw(status: StatusCode, json: Vec<u8>) -> Response {
+pub fn raw(status: StatusCode, json: impl Into<Body>) -> Response {
     let kind = HeaderValue::from_static("application/json");
-    (status, [(header::CONTENT_TYPE, kind)], Body::from(json)).into_response()
+    (status, [(header::CONTENT_TYPE, kind)], json.into()).into_response()
 }
 
 fn respond(status: StatusCode, envelope: &impl Serialize) -> Response {

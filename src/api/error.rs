@@ -3,6 +3,7 @@
 use super::apps::provisioning::ProvisioningFault;
 use super::auth::AccessFault;
 use super::envelope;
+use super::node::NotReady;
 use super::notifications::fault::Fault;
 use super::object::ObjectFault;
 use crate::credentials::paths::PathError;
@@ -26,6 +27,8 @@ pub enum Failure {
     #[error("the daemon failed while it answered: its log says why, under this request's id")]
     Panicked,
 
+    #[error("the node is not ready: {0}")]
+    NotReady(NotReady),
     #[error(transparent)]
     Access(#[from] AccessFault),
 
@@ -41,6 +44,11 @@ pub enum Failure {
     ContentEncoding { encoding: String },
     #[error("the requests being read hold {limit} bytes, which is all they may: send it again soon")]
     TooManyBytesInFlight { limit: usize },
+
+    #[error("bodies that come slowly hold {limit} bytes, which is all they may: send it faster, or again later")]
+    TooManySlowBodies { limit: usize },
+    #[error("{limit} requests are being answered, which is all there may be at a time: send it again soon")]
+    TooManyRequests { limit: usize },
 
     #[error("`{name}` is no parameter of this call")]
     UnknownParameter { name: String },
@@ -81,6 +89,7 @@ impl Failure {
             Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not_built"),
             Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
 
+            Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.reason()),
             Self::Access(fault) => fault.row(),
 
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -89,6 +98,8 @@ impl Failure {
             Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
             Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
             Self::TooManyBytesInFlight { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::TooManySlowBodies { .. } => (S::SERVICE_UNAVAILABLE, "too_many_slow_bodies"),
+            Self::TooManyRequests { .. } => (S::SERVICE_UNAVAILABLE, "too_many_requests"),
 
             Self::UnknownParameter { .. } => (S::BAD_REQUEST, "unknown_parameter"),
             Self::RepeatedParameter { .. } => (S::BAD_REQUEST, "repeated_parameter"),
@@ -158,9 +169,11 @@ impl Failure {
         match self {
             Self::NoSuchPath { path } => json!({"path": path}),
             Self::MethodNotAllowed { method } => json!({"method": method}),
-            Self::HeadersTooLarge { limit } | Self::BodyTooLarge { limit } | Self::TooManyBytesInFlight { limit } => {
-                json!({"limit": limit})
-            }
+            Self::HeadersTooLarge { limit }
+            | Self::BodyTooLarge { limit }
+            | Self::TooManyBytesInFlight { limit }
+            | Self::TooManySlowBodies { limit }
+            | Self::TooManyRequests { limit } => json!({"limit": limit}),
             Self::Access(AccessFault::ScopeMissing { scope }) => json!({"scope": scope.as_str()}),
             Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
             Self::BadParameter { name, .. } => json!({"parameter": name}),
@@ -198,7 +211,10 @@ impl Failure {
     /// Seconds after which the same request may do better.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            Self::TooManyBytesInFlight { .. } | Self::Refused(Refused::ShuttingDown) => Some(1),
+            Self::TooManyBytesInFlight { .. }
+            | Self::TooManySlowBodies { .. }
+            | Self::TooManyRequests { .. }
+            | Self::Refused(Refused::ShuttingDown) => Some(1),
             Self::Refused(
                 Refused::AppOverloaded { retry_after_seconds } | Refused::NodeOverloaded { retry_after_seconds },
             ) => Some(*retry_after_seconds),

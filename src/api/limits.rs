@@ -21,13 +21,15 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Addresses that many callers share, load balancers for example: they may take every connection.
     pub shared_addresses: Vec<Network>,
+    /// Requests being answered at one time.
+    pub requests: usize,
     /// Requests in flight on one HTTP/2 connection.
     pub streams_per_connection: u32,
     /// From the first byte of a request to the last of its headers; and from accepting a connection to its first request.
     pub header_timeout: Duration,
     /// A connection without a request is closed after this; longer than a load balancer keeps one (60 s is common).
     pub idle_timeout: Duration,
-    /// A client that takes nothing of its answer for this long is gone.
+    /// For each 64 KiB of an answer, or its rest: a client that takes less is gone.
     pub write_timeout: Duration,
 }
 
@@ -42,6 +44,7 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: 256,
             shared_addresses: Network::LOOPBACK.into(),
+            requests: 10_000,
             streams_per_connection: 100,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

@@ -63,5 +63,6 @@ pub async fn send(
     }
     let sending = Sending { deadline: Instant::now() + asked.timeout, retry_unknown: asked.retry_unknown };
     let sent = api.intake.send(app, batch, sending).await?;
-    Ok(envelope::raw(StatusCode::CREATED, answer::write(&sent.batch, &sent.outcomes, list)))
+    let answer = answer::write(&sent.batch, &sent.outcomes, list);
+    Ok(envelope::raw(StatusCode::CREATED, api.bodies.hold(answer, body.into_place())))
 }

@@ -1,5 +1,6 @@
 //! Around every request: its id, its limits on headers, its count and time, its log line, and what remains of a panic.
 
+use super::Limits;
 use super::error::Failure;
 use super::metrics::Metrics;
 use axum::extract::{MatchedPath, Request, State};
@@ -11,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,6 +24,21 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub struct Observer {
     pub metrics: Arc<Metrics>,
     pub header_list_bytes: usize,
+    /// Requests that may be answered at a time.
+    pub requests: usize,
+    places: Arc<Semaphore>,
+}
+
+impl Observer {
+    pub fn new(metrics: Arc<Metrics>, limits: &Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
+        Self { metrics, header_list_bytes: limits.header_list_bytes, requests: limits.requests, places }
+    }
+}
+
+/// What is asked about the node itself is answered when all places are taken, too.
+fn is_about_the_node(route: &str) -> bool {
+    matches!(route, "/healthz" | "/readyz" | "/metrics")
 }
 
 /// Answers a request, and sees to it that it is answered.
@@ -30,13 +47,17 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
     let id = request_id(request.headers());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
+    let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
     let limit = observer.header_list_bytes;
+    let place = observer.places.try_acquire();
     let mut response = if header_bytes(request.headers()) > limit {
         Failure::HeadersTooLarge { limit }.into_response()
+    } else if place.is_err() && !is_about_the_node(route) {
+        Failure::TooManyRequests { limit: observer.requests }.into_response()
     } else {
         unless_it_panics(next.run(request)).await
     };
-    let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
+    drop(place);
     let seconds = began.elapsed().as_secs_f64();
     let status = response.status();
     let labels = [route, known_method(&method), status.as_str()];

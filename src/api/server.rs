@@ -1,6 +1,8 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
 pub mod address;
+pub mod descriptors;
+mod frames;
 mod lasting;
 mod listener;
 mod patient;
@@ -19,7 +21,7 @@ use crate::drain::Drain;
 use axum::Router;
 use axum::body::Body;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use listener::Arrived;
 use patient::{Activity, Patient};
@@ -35,6 +37,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// Streams that a client took back before we saw them.
+const UNSEEN_RESETS_MAX: usize = 20;
+/// Streams that we had to take back because of what the client sent on them, over a connection's life.
+const ERRORS_MAX: usize = 256;
+/// A client that is silent for so long is asked whether it is there, and has so long to answer.
+const PING_AFTER: Duration = Duration::from_secs(20);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers on `listener` until the drain begins. Then it takes no more connections and returns; those it has finish the
 /// requests they carry, as tasks that the drain waits for.
@@ -113,11 +122,12 @@ impl Connection {
         let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity), &self.limits));
         let router = self.router;
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let busy = Activity::begin(&activity, request.version());
+            let (version, activity) = (request.version(), Arc::clone(&activity));
+            let busy = Activity::begin(&activity, version);
             let router = router.clone();
             async move {
                 let response = router.oneshot(request.map(Body::new)).await;
-                response.map(|response| lasting::hold(response, busy))
+                response.map(|response| lasting::hold(response, busy, version))
             }
         });
         let builder = builder(&self.limits);
@@ -145,7 +155,12 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(u32::try_from(limits.header_list_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
+        .max_local_error_reset_streams(ERRORS_MAX)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PONG_WITHIN);
     builder
 }
 

@@ -98,6 +98,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         limits,
         compat: Compat::default(),
         credentials_dir: None,
+        readiness: node::Readiness::default(),
         drain: Drain::new(),
     }
 }
@@ -277,11 +278,11 @@ async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
 #[tokio::test]
 async fn a_slash_at_the_end_changes_nothing() {
     let client = Client::provisioned().await;
-    for path in ["/apps", APP, "/apps/com.example.app/sandbox/feedback", "/healthz", "/metrics"] {
+    for path in ["/apps", APP, "/apps/com.example.app/sandbox/feedback", "/healthz", "/readyz", "/metrics"] {
         assert_eq!(client.get(&format!("{path}/")).await.status, 200, "{path}");
     }
     assert_eq!(client.post(&format!("{APP}/notifications/"), "[]").await.status, 201);
-    assert_eq!(error(&client.get("/readyz/").await), (501, "not_built"));
+    assert_eq!(error(&client.get("/cluster/").await), (501, "not_built"));
 }
 
 #[tokio::test]
@@ -432,4 +433,15 @@ async fn health_and_metrics_answer_machines() {
     ] {
         assert!(answer.text.contains(line), "{line} in {}", answer.text);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_ready_until_it_drains_and_healthy_ever_after() {
+    let client = Client::new().await;
+    let answer = client.get("/readyz").await;
+    assert_eq!((answer.status, &answer.body["response"]), (200, &json!({"type": "readiness", "status": "ready"})));
+    client.api.drain.begin();
+    let answer = client.get("/readyz").await;
+    assert_eq!(error(&answer), (503, "shutting_down"));
+    assert_eq!(client.get("/healthz").await.status, 200);
 }

@@ -5,7 +5,7 @@ use super::query::Query;
 use axum::http::HeaderMap;
 
 /// Paths that are known, and what to do without them.
-pub const PATHS: [(&str, &str); 8] = [
+pub const PATHS: [(&str, &str); 7] = [
     (
         "/apps/{app_id}/{environment}/notifications/{id}",
         "looking a notification up is not built yet: keep the outcome that the POST answers with",
@@ -13,7 +13,6 @@ pub const PATHS: [(&str, &str); 8] = [
     ("/apps/{app_id}/{environment}/feedback/held", "settling held feedback is not built yet"),
     ("/apps/{app_id}/{environment}/channels", "Apple's broadcast channels are not built yet"),
     ("/apps/{app_id}/{environment}/broadcasts", "broadcast push is not built yet"),
-    ("/readyz", "/readyz is not built yet: ask /healthz"),
     ("/openapi.json", "the API description is not built yet"),
     ("/cluster", "clusters are not built yet: this node owns every app"),
     ("/", "the dashboard is not built yet: GET /apps lists the apps"),

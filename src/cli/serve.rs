@@ -2,8 +2,10 @@
 
 use super::settings::Settings;
 use super::simulator::Beside;
+use super::supervisor::Supervisor;
 use super::{StopSignals, USAGE, runtime};
 use crate::config::{Config, Origin};
+use crate::drain::Drain;
 use crate::node::{Node, StartError, World};
 use crate::telemetry::Logging;
 use std::pin::pin;
@@ -65,9 +67,12 @@ async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simula
         beside.provision_demo(&node).await?;
         beside.introduce(node.url());
     }
+    let supervisor = Supervisor::of_environment().watched(&Drain::new());
+    supervisor.tell(&format!("READY=1\nSTATUS=listening on {}", node.url()));
     let (tell, told) = oneshot::channel::<()>();
     let mut running = pin!(node.run(async {
         let _ = told.await;
+        supervisor.tell("STOPPING=1\nSTATUS=finishing what is in flight");
     }));
     let finished = tokio::select! {
         biased;

@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Apple's side: HTTP/2 over TLS; port 0 takes a free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2197")]
     listen: String,
+    /// A further listener, such as 127.0.0.2:0; port 0 takes that of the first. May be given several times.
+    #[arg(long, value_name = "HOST:PORT")]
+    beside: Vec<String>,
     /// The control port: JSON over HTTP.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2198")]
     control: String,
@@ -51,7 +54,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ledger::Counts => LedgerMode::Counts,
         };
         let (control, directory) = (Some(arguments.control), Some(arguments.dir));
-        let options = Options { listen: arguments.listen, control, directory, ledger, ..Options::default() };
+        let options = Options {
+            listen: arguments.listen,
+            beside: arguments.beside,
+            control,
+            directory,
+            ledger,
+            ..Options::default()
+        };
         let mut stop = StopSignals::new()?;
         let simulator = Simulator::start(options).await?;
         println!("{}", simulator.announcement());

@@ -125,5 +125,16 @@ pub fn unanswered(end: &End, retry_unknown: bool) -> (Verdict, NodeReason) {
     (verdict(fate, Beyond::Nothing), reason)
 }
 
+/// Judges the reason of a GOAWAY (`apns-protocol` 10), where it gives one: whether it blames more than its connection. Only
+/// the certificate is the connection's own; all else that may be wrong has been, or will be, said of a notification.
+pub fn gone_away(reason: Option<&Reason>) -> Beyond {
+    match reason {
+        Some(Reason::Apple(AppleReason::BadCertificate | AppleReason::BadCertificateEnvironment)) => {
+            Beyond::CredentialBroken
+        }
+        _ => Beyond::LeaveConnection,
+    }
+}
+
 #[cfg(test)]
 mod tests;

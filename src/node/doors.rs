@@ -6,7 +6,7 @@ use crate::api::auth::{Door, Guard};
 use crate::api::metrics::Metrics;
 use crate::api::server::address::Address;
 use crate::api::server::tls::Tls;
-use crate::api::server::{self, Listener, Places};
+use crate::api::server::{self, Listener, Places, descriptors};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::drain::Drain;
@@ -53,7 +53,7 @@ impl Doors {
     pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
         let limits = &api.limits;
         let (one, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
-        let places = Places::new(limits.connections, one, shared);
+        let places = Places::new(descriptors::connections(limits.connections), one, shared);
         let door = if self.admin.is_some() { Door::Public } else { Door::Whole };
         let public = (self.public, door, places);
         let places = || Places::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS, Vec::new());

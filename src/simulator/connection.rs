@@ -10,6 +10,7 @@ mod limits;
 mod odd;
 mod record;
 mod settings;
+mod slow;
 mod wear;
 
 use std::collections::HashMap;
@@ -38,29 +39,49 @@ use arrival::Arrival;
 use farewell::Farewell;
 use limits::Limits;
 use settings::Changes;
+use slow::LateBody;
 
 /// Resets by the peer that h2 remembers.
 const RESETS_MAX: usize = 1000;
+/// What every window holds at first (RFC 9113 6.9.2).
+const WINDOW: u32 = 65_535;
 /// How long the peer may take to close after we did.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Serves one connection until it ends. `certificate` is what TLS verified, `plan` what to obey.
-pub async fn serve<S>(
-    stream: S,
-    certificate: Option<ClientCertificate>,
-    number: u64,
-    shared: Arc<Shared>,
-    mut plan: watch::Receiver<Plan>,
-) where
+/// The flow control of a connection that a script has put its hand on.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Bytes that each stream may send at first.
+    pub stream: u32,
+    /// Whether more may follow, on the stream and on the connection.
+    pub updates: bool,
+}
+
+/// What a connection is before it speaks HTTP/2.
+pub struct Opening {
+    /// Counts from 1.
+    pub number: u64,
+    /// What TLS verified.
+    pub certificate: Option<ClientCertificate>,
+    /// `None` is wide open.
+    pub window: Option<Window>,
+}
+
+/// Serves one connection until it ends. `plan` is what to obey.
+pub async fn serve<S>(stream: S, opening: Opening, shared: Arc<Shared>, mut plan: watch::Receiver<Plan>)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Opening { number, certificate, window } = opening;
     let script = Arc::clone(&plan.borrow().script);
     let play = script.script.settings.as_ref().filter(|play| play.concerns(number));
     settings::delay(play).await;
-    let (first, full) = settings::first(play, certificate.is_none());
+    let (mut first, full) = settings::first(play, certificate.is_none());
+    first.initial_window_size = window.map(|window| window.stream).or(first.initial_window_size);
     let (pumped, handle) = Pump::new(stream, &pump::settings(&first.wire()), script.script.record_headers);
     let handshake = h2::server::Builder::new()
-        .initial_connection_window_size(shared.connection_window)
+        .initial_connection_window_size(window.map_or(shared.connection_window, |_| WINDOW))
+        .initial_window_size(window.map_or(WINDOW, |window| window.stream))
         .max_header_list_size(first.max_header_list_size.unwrap_or(u32::MAX))
         .max_frame_size(first.max_frame_size.unwrap_or(16_384))
         .max_local_error_reset_streams(None)
@@ -72,6 +93,7 @@ pub async fn serve<S>(
     let misplaced = certificate.as_ref().is_some_and(|shown| !shown.is_for(shared.rules.environment));
     let limits = Limits::new(first.max_concurrent_streams.unwrap_or(u32::MAX), full);
     let mut session = Session::new(h2, handle, Credential::new(certificate), number, shared, plan.clone(), limits);
+    session.withholds = window.is_some_and(|window| !window.updates);
     session.greet(misplaced);
     loop {
         tokio::select! {
@@ -112,6 +134,11 @@ struct Session<S> {
     heads: HashMap<u32, Vec<Field>>,
     /// The provider token seen last, and its name in the ledger.
     jwt: Option<(HeaderValue, Arc<str>)>,
+    late_bodies: Vec<LateBody>,
+    /// No window is ever opened again.
+    withholds: bool,
+    /// Bodies of answered requests: dropping them would open windows.
+    withheld: Vec<RecvStream>,
     limits: Limits,
     changes: Changes,
     /// Of the script's error budget.
@@ -158,6 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             without_table: false,
             heads: HashMap::new(),
             jwt: None,
+            late_bodies: Vec::new(),
+            withholds: false,
+            withheld: Vec::new(),
             limits,
             changes: Changes::default(),
             spent: Spent::default(),
@@ -187,6 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.take(arrival, now_ms);
             }
             worked |= self.answer_due();
+            worked |= self.send_late_bodies();
             self.make_changes();
             worked |= self.part();
             self.enter();
@@ -209,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.open += 1;
                     let highest = &mut self.batch.totals.streams_highest;
                     *highest = u64::from(self.open).max(*highest);
-                    let arrival = Arrival::new(request, respond);
+                    let arrival = Arrival::new(request, respond, self.withholds);
                     self.highest_seen = self.highest_seen.max(arrival.stream);
                     let stream = arrival.stream;
                     if self.is_over_limit(stream) {
@@ -217,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                     if self.is_over_limit(stream) && stream <= self.last_id() {
                         self.refuse_over_limit(arrival);
-                    } else {
+                    } else if let Some(arrival) = self.answer_early(arrival) {
                         self.incomplete.push(arrival);
                     }
                 }
@@ -300,6 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.record(&arrival, &id, verdict.as_ref(), Some("silence"));
                 self.parked.push(arrival.into_stream());
             }
+            Some(act) => self.process_oddly(act, arrival, id, now_ms),
         }
     }
 
@@ -334,8 +366,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Ready when the earliest deadline passed: `true` if it was the connection's last.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let last = self.farewell.linger_until();
-        let due =
-            [self.waiting.next_due(), self.farewell.step_at(), self.next_change_at(), last].into_iter().flatten().min();
+        let steps = [self.farewell.step_at(), self.next_change_at(), last];
+        let answers = [self.waiting.next_due(), self.next_late_body()];
+        let due = steps.into_iter().chain(answers).flatten().min();
         let Some(due) = due else { return Poll::Pending };
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);

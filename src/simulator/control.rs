@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +28,14 @@ const PAGE_DEFAULT: usize = 1000;
 const PAGE_MAX: usize = 10_000;
 
 /// Serves the control port until `stopping`.
-pub async fn run(listener: TcpListener, shared: Arc<Shared>, stopping: CancellationToken, tasks: TaskTracker) {
+pub async fn run(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    obeyed: Vec<watch::Receiver<u64>>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let obeyed: Arc<[_]> = obeyed.into();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -38,21 +46,25 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, stopping: Cancellat
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
+        let (shared, obeyed, stopping) = (Arc::clone(&shared), Arc::clone(&obeyed), stopping.clone());
         tasks.spawn(async move {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => {}
-                () = connection(socket, shared) => {}
+                () = connection(socket, shared, obeyed) => {}
             }
         });
     }
 }
 
-async fn connection(socket: TcpStream, shared: Arc<Shared>) {
+async fn connection(socket: TcpStream, shared: Arc<Shared>, obeyed: Arc<[watch::Receiver<u64>]>) {
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(request, &shared).await) }
+        let (shared, obeyed) = (Arc::clone(&shared), Arc::clone(&obeyed));
+        async move {
+            let answer = answer(request, &shared).await;
+            shared.obeyed(&obeyed).await;
+            Ok::<_, Infallible>(answer)
+        }
     });
     let served = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(socket), service).await;
     if let Err(error) = served {

@@ -1,59 +1,83 @@
-//! The front door of Apple's side: accepts, does the TLS handshake, hands over to the connection.
+//! The front of Apple's side: accepts, does the TLS handshake, hands over to the connection, or breaks it as scripted.
 
+mod door;
+mod tls;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use door::Door;
+pub use tls::Tls;
+
 use super::certificate::ClientCertificate;
-use super::connection;
-use super::identity::{Identity, IdentityError};
+use super::connection::{self, Opening, Window};
+use super::identity::Identity;
 use super::ledger::Totals;
-use super::server::{Shared, SimulatorError};
+use super::script::{AlertTo, Breakage, ConnectionAct, Plan, Point};
+use super::server::Shared;
+use super::valve::{Carrier, Valve, shatter};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Rest after a failed accept: out of descriptors, it would spin otherwise.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the peer may take to close after a failed handshake.
+const LINGER: Duration = Duration::from_secs(5);
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// Accepts Apple's side.
 #[derive(Clone)]
 pub struct Front {
     shared: Arc<Shared>,
-    acceptor: TlsAcceptor,
+    tls: Arc<Tls>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Front {
-    pub fn new(shared: Arc<Shared>, acceptor: TlsAcceptor, stopping: CancellationToken, tasks: TaskTracker) -> Self {
-        Self { shared, acceptor, stopping, tasks }
+    pub fn new(shared: Arc<Shared>, tls: Arc<Tls>, stopping: CancellationToken, tasks: TaskTracker) -> Self {
+        Self { shared, tls, stopping, tasks }
     }
 
-    /// Accepts until told to stop; each connection is a task.
-    pub async fn run(self, listener: TcpListener) {
+    /// Accepts at this door until told to stop; each connection is a task. Tells the number of the script it obeys.
+    pub fn serve(&self, listener: usize, door: Door) -> watch::Receiver<u64> {
+        let (obeys, obeyed) = watch::channel(0);
+        self.tasks.spawn(self.clone().run(listener, door, obeys));
+        obeyed
+    }
+
+    async fn run(self, listener: usize, mut door: Door, obeys: watch::Sender<u64>) {
+        let mut plan = self.shared.plan();
         loop {
+            let Plan { script, number, .. } = plan.borrow_and_update().clone();
+            let shut = script.shut(listener);
+            if let Err(error) = door.set(shut.map(|(shut, _)| shut)).await {
+                tracing::warn!(%error, listener, "the simulator cannot shut or open its port as scripted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            obeys.send_replace(number);
+            let until = shut.and_then(|(_, until)| until);
             let accepted = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                changed = plan.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => continue,
+                accepted = door.accept() => accepted,
             };
             match accepted {
-                Ok((socket, _)) => {
-                    let front = self.clone();
-                    self.tasks.spawn(async move {
-                        let stopping = front.stopping.clone();
-                        tokio::select! {
-                            biased;
-                            () = stopping.cancelled() => {}
-                            () = front.connection(socket) => {}
-                        }
-                    });
-                }
+                Ok((socket, source)) => self.admit(self.clone().connection(listener, socket, source)),
                 Err(error) => {
                     tracing::warn!(%error, "the simulator cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -62,38 +86,90 @@ impl Front {
         }
     }
 
-    async fn connection(self, socket: TcpStream) {
+    fn admit(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = connection => {}
+            }
+        });
+    }
+
+    async fn connection(self, listener: usize, mut socket: TcpStream, source: SocketAddr) {
         // Without it, Nagle's algorithm and delayed acknowledgements would hold answers back.
         let _ = socket.set_nodelay(true);
-        let handshake = tokio::time::timeout(HANDSHAKE_MAX, self.acceptor.accept(socket)).await;
-        let Ok(Ok(stream)) = handshake else {
-            return self.shared.ledger.add(&Totals { failed_handshakes: 1, ..Totals::default() });
+        let plan = self.shared.plan();
+        let (act, blocked) = plan.borrow().script.clone().connection_fault(listener, source.ip());
+        self.shared.ledger.add(&Totals { sockets: 1, blocked: blocked.into(), ..Totals::default() });
+        match act {
+            Some(ConnectionAct::Break { at: Point::Accept, how }) => return shatter(socket, how).await,
+            Some(ConnectionAct::Alert { code, to: AlertTo::Hello }) => {
+                let mut hello = [0; 4096];
+                if socket.read(&mut hello).await.is_ok() {
+                    let _ = socket.write_all(&tls::alert(code)).await;
+                }
+                self.handshake_failed();
+                return part(socket).await;
+            }
+            _ => {}
+        }
+        let acceptor = match self.tls.acceptor(act.as_ref()) {
+            Ok(acceptor) => acceptor,
+            Err(error) => return tracing::warn!(%error, "the simulator cannot do TLS as scripted"),
         };
-        self.shared.ledger.add(&Totals { connections: 1, ..Totals::default() });
+        let handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket).into_fallible()).await;
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((_, socket))) => {
+                self.handshake_failed();
+                return part(socket).await;
+            }
+            Err(_) => return self.handshake_failed(),
+        };
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.and_then(ClientCertificate::read);
+        self.speak(stream, certificate, act).await;
+    }
+
+    fn handshake_failed(&self) {
+        self.shared.ledger.add(&Totals { failed_handshakes: 1, ..Totals::default() });
+    }
+
+    /// From TLS on.
+    async fn speak(self, stream: impl Carrier, certificate: Option<ClientCertificate>, act: Option<ConnectionAct>) {
+        self.shared.ledger.add(&Totals { connections: 1, ..Totals::default() });
         let (number, plan) = self.shared.admit();
-        connection::serve(stream, certificate, number, self.shared, plan).await;
+        let opening = Opening { number, certificate, window: None };
+        match act {
+            Some(ConnectionAct::Break { at: Point::Accept | Point::Tls, how }) => shatter(stream, how).await,
+            Some(ConnectionAct::Break { at, how }) => {
+                connection::serve(Valve::new(stream, at, how), opening, self.shared, plan).await;
+            }
+            Some(ConnectionAct::Window { stream: bytes, updates }) => {
+                let opening = Opening { window: Some(Window { stream: bytes, updates }), ..opening };
+                connection::serve(stream, opening, self.shared, plan).await;
+            }
+            _ => connection::serve(stream, opening, self.shared, plan).await,
+        }
+    }
+
+    /// The client's end of a connection without socket and TLS.
+    pub fn pipe(&self, identity: &Identity) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(PIPE_BYTES);
+        let certificate = CertificateDer::from_pem_slice(identity.client_pem.as_bytes()).ok();
+        let certificate = certificate.as_ref().and_then(ClientCertificate::read);
+        let source = std::net::Ipv4Addr::LOCALHOST.into();
+        let (act, blocked) = self.shared.plan().borrow().script.clone().connection_fault(0, source);
+        self.shared.ledger.add(&Totals { sockets: 1, blocked: blocked.into(), ..Totals::default() });
+        self.admit(self.clone().speak(server, certificate, act));
+        client
     }
 }
 
-/// TLS as Apple's: a client certificate is asked for and not required, ALPN `h2`.
-pub fn acceptor(identity: &Identity, host: &str) -> Result<TlsAcceptor, SimulatorError> {
-    let tls = |error: &dyn std::fmt::Display| SimulatorError::Tls(error.to_string());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(identity.authority.certificate().clone()).map_err(|error| tls(&error))?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(|error| tls(&error))?;
-    let (certificate, key) = identity.authority.server_certificate(host).map_err(IdentityError::from)?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| tls(&error))?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)
-        .map_err(|error| tls(&error))?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// Closes a socket so that no RST overtakes the alert just written: what the peer has sent meanwhile is read.
+async fn part(mut socket: TcpStream) {
+    let _ = socket.shutdown().await;
+    let _ = tokio::time::timeout(LINGER, shatter(socket, Breakage::Silence)).await;
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::base64_bytes;
 use super::pump::Field;
@@ -68,6 +69,11 @@ pub struct Entry {
 /// Sums over all that happened since the start or the last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
+    /// TCP connections accepted, whatever became of them.
+    pub sockets: u64,
+    /// Of these, those broken because their source connected too often.
+    pub blocked: u64,
+    /// TLS connections.
     pub connections: u64,
     pub failed_handshakes: u64,
     pub requests: u64,
@@ -245,6 +251,8 @@ impl Inner {
 
 impl Totals {
     fn add(&mut self, more: &Totals) {
+        self.sockets += more.sockets;
+        self.blocked += more.blocked;
         self.connections += more.connections;
         self.failed_handshakes += more.failed_handshakes;
         self.requests += more.requests;

@@ -17,8 +17,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use frames::FRAME_HEADER;
+pub use frames::FrameWalk;
 pub use frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, goaway, settings};
-use frames::{FRAME_HEADER, FrameWalk};
 pub use heads::{Field, Form};
 use inbox::{Inbox, Seen};
 

@@ -2,6 +2,8 @@
 
 mod active;
 mod budget;
+mod connects;
+mod guard;
 mod latency;
 mod odd;
 mod settings;
@@ -10,6 +12,10 @@ use serde::{Deserialize, Serialize};
 
 pub use active::{ActiveScript, Place, Plan};
 pub use budget::{ErrorBudget, Spent};
+pub use connects::{
+    AlertTo, Breakage, CERTIFICATE_ALERTS, ConnectRate, ConnectionAct, ConnectionFault, Flaw, ListenerFault, Point,
+    Shut,
+};
 pub use latency::Latency;
 pub use odd::Odd;
 pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
@@ -36,6 +42,12 @@ pub struct Script {
     pub error_budget: Option<ErrorBudget>,
     /// Connections to come note in which representation each header field arrived.
     pub record_headers: bool,
+    /// The first fault that picks a connection is applied to it.
+    pub connections: Vec<ConnectionFault>,
+    /// The first that names a listener is applied to it.
+    pub listeners: Vec<ListenerFault>,
+    /// Blocks sources that connect too often.
+    pub connect_rate: Option<ConnectRate>,
 }
 
 /// When and how connections are ended.
@@ -168,6 +180,9 @@ pub struct Fault {
     /// How often the fault is applied in all; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
+    /// Only from this many milliseconds after the script arrived.
+    #[serde(default)]
+    pub after_ms: Option<u64>,
     /// Only within this many milliseconds after the script arrived.
     #[serde(default)]
     pub for_ms: Option<u64>,
@@ -189,6 +204,15 @@ pub enum Act {
     /// This answer in place of processing, to this request and to all later ones of its connection, for so many
     /// milliseconds (absent: until its end).
     Poison { status: u16, reason: String, for_ms: Option<u64> },
+    /// This answer in place of processing, then a GOAWAY with the same reason, and the connection ends.
+    AnswerAndGoaway { status: u16, reason: String },
+    /// Processed as usual, and answered after so long, whatever `latency` is.
+    Delay { ms: u64 },
+    /// This answer in place of processing: its headers at once, its body after so long.
+    SlowBody { after_ms: u64, status: u16, reason: String },
+    /// This answer to the request's headers, without waiting for its body; what is missing of that is refused with
+    /// RST_STREAM (NO_ERROR).
+    EarlyAnswer { status: u16, reason: String },
 }
 
 /// Why a script was refused.
@@ -198,7 +222,9 @@ pub enum ScriptError {
     Zero(&'static str),
     #[error("percent must lie between 0 and 100")]
     Percent,
-    #[error("latency must be finite, not negative, and its lower bound not above the upper one")]
+    #[error(
+        "latency must be finite and not negative, its lower bound not above the upper one, and its measurements one at least"
+    )]
     Latency,
     #[error("the status of an answer must lie between 400 and 599")]
     Status,
@@ -214,6 +240,20 @@ pub enum ScriptError {
     TooLong(&'static str, usize),
     #[error("{0} needs \"kind\": {1}")]
     NeedsKind(&'static str, &'static str),
+    #[error("after_ms must lie below for_ms: both count from the script's arrival")]
+    NeverNow,
+    #[error(
+        "an alert to the client's certificate must be one of 42, 43, 44, 45, 46, 48 and 49; any other goes to \"hello\""
+    )]
+    Alert,
+    #[error("alpn lists what is offered in place of h2, so it must not hold h2")]
+    AlpnH2,
+    #[error("a protocol of alpn must have 1 to 255 bytes")]
+    AlpnLength,
+    #[error("window.stream must lie below 2^31")]
+    Window,
+    #[error("half_close needs a point at which HTTP/2 is spoken: settings, or one after it")]
+    HalfClose,
 }
 
 impl Script {
@@ -230,6 +270,8 @@ impl Script {
             return Err(ScriptError::Latecomers);
         }
         self.error_budget.as_ref().map_or(Ok(()), ErrorBudget::check)?;
+        self.connections.iter().try_for_each(ConnectionFault::check)?;
+        self.connect_rate.as_ref().map_or(Ok(()), ConnectRate::check)?;
         match self.token_rate {
             Some(rate) if rate.seconds == 0 => Err(ScriptError::Zero("token_rate.seconds")),
             _ => Ok(()),
@@ -284,7 +326,17 @@ impl GoAway {
 impl Fault {
     /// A fault that picks every request.
     pub fn new(act: Act) -> Self {
-        Self { every: None, percent: None, token: None, connection: None, stream: None, times: None, for_ms: None, act }
+        Self {
+            every: None,
+            percent: None,
+            token: None,
+            connection: None,
+            stream: None,
+            times: None,
+            after_ms: None,
+            for_ms: None,
+            act,
+        }
     }
 
     fn check(&self) -> Result<(), ScriptError> {
@@ -294,8 +346,17 @@ impl Fault {
         if self.percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
             return Err(ScriptError::Percent);
         }
+        if self.after_ms.zip(self.for_ms).is_some_and(|(after, until)| after >= until) {
+            return Err(ScriptError::NeverNow);
+        }
         match &self.act {
-            Act::Answer { status, .. } | Act::Poison { status, .. } if !(400..=599).contains(status) => {
+            Act::Answer { status, .. }
+            | Act::Poison { status, .. }
+            | Act::AnswerAndGoaway { status, .. }
+            | Act::SlowBody { status, .. }
+            | Act::EarlyAnswer { status, .. }
+                if !(400..=599).contains(status) =>
+            {
                 Err(ScriptError::Status)
             }
             Act::Odd(odd) => odd.check(),

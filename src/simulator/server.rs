@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
 use super::control;
-use super::front::{self, Front};
+use super::front::{Door, Front, Tls};
 use super::identity::{Identity, IdentityError};
 use super::jwt::Key;
 use super::ledger::{Ledger, LedgerMode};
@@ -26,6 +26,9 @@ use super::tokens::Tokens;
 pub struct Options {
     /// `HOST:PORT` of Apple's side; port 0 picks a free one.
     pub listen: String,
+    /// Further listeners of Apple's side, such as `127.0.0.2:0`; port 0 takes that of the first, so that one name can stand
+    /// for all.
+    pub beside: Vec<String>,
     /// `HOST:PORT` of the control port; `None` for none.
     pub control: Option<String>,
     /// Where certificates and keys are kept and found again.
@@ -50,6 +53,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:0".to_owned(),
+            beside: Vec::new(),
             control: None,
             directory: None,
             environment: Environment::Both,
@@ -81,7 +85,10 @@ pub enum SimulatorError {
 pub struct Simulator {
     shared: Arc<Shared>,
     identity: Identity,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    /// The script that each listener obeys, by its number.
+    obeyed: Vec<watch::Receiver<u64>>,
+    front: Front,
     control: Option<SocketAddr>,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -105,15 +112,18 @@ impl Simulator {
             Some(directory) => Identity::open(directory)?,
             None => Identity::generate()?,
         };
-        let listener = bind(&options.listen).await?;
+        let mut doors = vec![door(&options.listen, 0).await?];
+        for place in &options.beside {
+            doors.push(door(place, doors[0].address().port()).await?);
+        }
         let control = match &options.control {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let acceptor = front::acceptor(&identity, host_of(&options.listen))?;
+        let tls = Arc::new(Tls::new(&identity, host_of(&options.listen))?);
         let mut keys: Vec<Arc<Key>> = options.keys.into_iter().map(Arc::new).collect();
         keys.push(Arc::new(identity.key()?));
-        let plan = Plan { script: Arc::new(ActiveScript::new(options.script)), tokens: Arc::default() };
+        let plan = Plan { script: Arc::new(ActiveScript::new(options.script)), tokens: Arc::default(), number: 0 };
         let shared = Arc::new(Shared {
             ledger: Ledger::new(options.ledger),
             clock: Clock::default(),
@@ -128,30 +138,33 @@ impl Simulator {
             plan: watch::Sender::new(plan),
             connections: AtomicU64::new(0),
         });
-        let simulator = Self {
-            address: local(&listener, &options.listen)?,
-            control: control.as_ref().map(|listener| local(listener, "control")).transpose()?,
-            shared,
-            identity,
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
-        simulator.serve(listener, acceptor, control);
-        Ok(simulator)
-    }
-
-    fn serve(&self, listener: TcpListener, acceptor: TlsAcceptor, control: Option<TcpListener>) {
-        let front = Front::new(Arc::clone(&self.shared), acceptor, self.stopping.clone(), self.tasks.clone());
-        self.tasks.spawn(front.run(listener));
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let front = Front::new(Arc::clone(&shared), tls, stopping.clone(), tasks.clone());
+        let addresses = doors.iter().map(Door::address).collect();
+        let obeyed: Vec<_> = doors.into_iter().enumerate().map(|(at, door)| front.serve(at, door)).collect();
+        let control_address = control.as_ref().map(|listener| local(listener, "control")).transpose()?;
         if let Some(listener) = control {
-            let shared = Arc::clone(&self.shared);
-            self.tasks.spawn(control::run(listener, shared, self.stopping.clone(), self.tasks.clone()));
+            let (shared, obeyed) = (Arc::clone(&shared), obeyed.clone());
+            tasks.spawn(control::run(listener, shared, obeyed, stopping.clone(), tasks.clone()));
         }
+        Ok(Self { shared, identity, addresses, obeyed, front, control: control_address, stopping, tasks })
     }
 
-    /// Where Apple's side listens.
+    /// Where Apple's side listens; the first of several.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Where Apple's side listens, in the order of the options.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A connection without socket and TLS, for tests in virtual time. The client on it is taken for one with the
+    /// identity's certificate. The script's faults of connections apply, but for those of TLS; a connection that breaks on
+    /// `accept` breaks on `tls` here.
+    pub fn pipe(&self) -> DuplexStream {
+        self.front.pipe(&self.identity)
     }
 
     pub fn control_address(&self) -> Option<SocketAddr> {
@@ -171,9 +184,20 @@ impl Simulator {
         &self.shared.clock
     }
 
-    /// Replaces the script; counters start anew. Requests sent after this returns find it in force.
+    /// Replaces the script; counters start anew. Requests sent after this returns find it in force; connections begun then
+    /// need not find the listeners as it wants them: see [`Self::obeyed`].
     pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
         self.shared.set_script(script)
+    }
+
+    /// The script in force.
+    pub fn script(&self) -> Script {
+        self.shared.summary().0
+    }
+
+    /// Waits until the listeners are as the script in force wants them.
+    pub async fn obeyed(&self) {
+        self.shared.obeyed(&self.obeyed).await;
     }
 
     /// Sets what is wrong with one device token; `None` makes it good again.
@@ -189,7 +213,8 @@ impl Simulator {
     /// What `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
     pub fn announcement(&self) -> serde_json::Value {
         serde_json::json!({
-            "listen": self.address.to_string(),
+            "listen": self.address().to_string(),
+            "listeners": self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
             "control": self.control.map(|address| address.to_string()),
             "ca_file": self.identity.file("ca.pem"),
             "key_file": self.identity.file("key.p8"),
@@ -218,8 +243,22 @@ impl Shared {
     pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
         script.check()?;
         let script = Arc::new(ActiveScript::new(script));
-        self.plan.send_modify(|plan| plan.script = script);
+        self.plan.send_modify(|plan| (plan.script, plan.number) = (script, plan.number + 1));
         Ok(())
+    }
+
+    /// Waits until all these listeners obey the script now in force.
+    pub async fn obeyed(&self, listeners: &[watch::Receiver<u64>]) {
+        let wanted = self.plan.borrow().number;
+        for listener in listeners {
+            // It has stopped if this fails.
+            let _ = listener.clone().wait_for(|number| *number >= wanted).await;
+        }
+    }
+
+    /// What to obey.
+    pub fn plan(&self) -> watch::Receiver<Plan> {
+        self.plan.subscribe()
     }
 
     pub fn set_tokens(&self, changes: impl IntoIterator<Item = (String, Option<TokenState>)>) {
@@ -233,7 +272,9 @@ impl Shared {
 
     pub fn reset(&self) {
         let script = Arc::new(ActiveScript::new(Script::default()));
-        self.plan.send_replace(Plan { script, tokens: Arc::new(Tokens::default()) });
+        self.plan.send_modify(|plan| {
+            *plan = Plan { script, tokens: Arc::new(Tokens::default()), number: plan.number + 1 };
+        });
         self.clock.reset();
         self.ledger.reset();
     }
@@ -248,6 +289,10 @@ impl Shared {
         let plan = self.plan.borrow();
         (plan.script.script.clone(), plan.tokens.len())
     }
+}
+
+async fn door(place: &str, port: u16) -> Result<Door, SimulatorError> {
+    Door::bind(place, port).await.map_err(|source| SimulatorError::Listen { address: place.to_owned(), source })
 }
 
 async fn bind(address: &str) -> Result<TcpListener, SimulatorError> {

@@ -1,5 +1,6 @@
 //! The simulator seen from a client: the h2 crate over rustls, with every received frame recorded.
 
+mod connects;
 mod control;
 mod endings;
 mod faults;
@@ -8,5 +9,6 @@ mod odd;
 mod rules;
 mod scripted_settings;
 mod settings;
+mod slow;
 mod support;
 mod wearing_out;

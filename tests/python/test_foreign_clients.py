@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import time
 
 import pytest
@@ -323,3 +324,37 @@ def test_nghttp_reads_goaway_frames_and_the_answer_after_them(nghttp, control, g
     agree(nghttp.read(frames), entry)
     last = LAST_ID_MAX if goaway["kind"] == "graceful" else entry["stream"]
     assert nghttp.goaways(frames)[0] == (last, code, debug)
+
+
+@pytest.mark.parametrize("code, to", [(44, "certificate"), (45, "certificate"), (40, "hello")])
+def test_curl_reads_the_alerts_that_the_simulator_sends(code, to, simulator, control, tmp_path):
+    control.post("/script", {"connections": [{"times": 1, "act": {"alert": {"code": code, "to": to}}}]})
+    curl, push = Curl(simulator, Certificate(simulator), tmp_path), Push()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        curl.send(push)
+    # OpenSSL numbers the reasons of alerts from 1000 on, and prints their names.
+    name = {40: "handshake failure", 44: "certificate revoked", 45: "certificate expired"}[code]
+    assert name in failed.value.stderr.decode()
+    assert control.ledger(push.token) == []
+    assert curl.send(push).status == 200
+
+
+@pytest.mark.parametrize("flaw, exit_code", [("untrusted", 60), ("expired", 60), ("wrong_name", 60)])
+def test_curl_refuses_the_certificates_that_are_wrong(flaw, exit_code, simulator, control, tmp_path):
+    control.post("/script", {"connections": [{"times": 1, "act": {"certificate": flaw}}]})
+    curl, push = Curl(simulator, Certificate(simulator), tmp_path), Push()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        curl.send(push)
+    assert failed.value.returncode == exit_code
+    assert curl.send(push).status == 200
+
+
+def test_nghttp_reads_the_goaway_that_follows_a_503_of_shutdown(nghttp, control):
+    act = {"answer_and_goaway": {"status": 503, "reason": "Shutdown"}}
+    control.post("/script", {"faults": [{"times": 1, "act": act}]})
+    push = Push()
+    frames = nghttp.frames(push)
+    answer, entry = nghttp.read(frames), only_entry(control, push)
+    assert (answer.status, answer.reason) == (503, "Shutdown")
+    agree(answer, entry)
+    assert nghttp.goaways(frames)[0] == (entry["stream"], 0, SHUTDOWN)

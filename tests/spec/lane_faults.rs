@@ -104,15 +104,18 @@ async fn outage(reason: &'static str) {
     let outcomes = all(begun).await;
     let attempts = gateway.ledger().pushes.len();
     assert!(outcomes.iter().all(|outcome| outcome.kind == OutcomeKind::NotSent), "{:?}", tally(&outcomes));
+    println!("5 minutes of 503 {reason}: {attempts} attempts for {} sent", outcomes.len());
     assert!(attempts * 10 <= outcomes.len() * 11, "{reason}: {attempts} attempts for {}", outcomes.len());
     let gaps = gateway.dial_gaps();
     assert!(gaps.iter().skip(2).all(|gap| *gap >= 1.0), "{gaps:?}");
+    println!("connections begun meanwhile: {}", gaps.len() + 1);
 
     broken.store(false, Ordering::Relaxed);
     let healed = Instant::now();
     while !is_accepted(&sender.one(&app, 1, 1).await) {
         sleep(SECOND / 10).await;
     }
+    println!("and accepted again {:.1} s after it was over", healed.elapsed().as_secs_f64());
     assert!(healed.elapsed() <= 6 * SECOND, "{:?}", healed.elapsed());
     sleep(SECOND).await;
     let after = sender.begin(&app, (0..50).map(|at| (at, at)).collect(), DEADLINE).await.expect("no panic");

@@ -1,16 +1,19 @@
 //! What several specs need.
 
+pub mod attack;
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
 pub mod door;
 pub mod foreign;
 pub mod forms;
+pub mod hosts;
 pub mod pipes;
 pub mod process;
 pub mod sender;
 pub mod stream;
 pub mod tls_server;
+pub mod trial;
 pub mod world;
 
 /// Whether the long forms were asked for (`tests/run --full`).

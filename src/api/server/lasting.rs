@@ -1,24 +1,33 @@
-//! A request lasts as long as its answer: one that is streamed holds its guard until the last byte.
+//! A request lasts as long as its answer, and an answer until its bytes are gone.
 
-use super::patient::Busy;
+use super::patient::{Busy, Unsent};
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
+use http::Version;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Keeps `busy` with an answer whose length is not known yet; any other is there already, and only has to be written.
-pub fn hold(answer: Response, busy: Busy) -> Response {
-    match answer.body().size_hint().exact() {
-        Some(_) => answer,
-        None => answer.map(|body| Body::new(Lasting { body, _busy: busy })),
+/// Keeps `busy` with an answer whose length is not known yet. In HTTP/1 any other is there already, and only has to be
+/// written; in HTTP/2 the client may let it wait, and so every answer is watched.
+pub fn hold(answer: Response, busy: Busy, version: Version) -> Response {
+    let http2 = version == Version::HTTP_2;
+    if !http2 && answer.body().size_hint().exact().is_some() {
+        return answer;
     }
+    answer.map(|body| {
+        let unsent = http2.then(|| busy.unsent());
+        Body::new(Lasting { body, http2, unsent, busy })
+    })
 }
 
 struct Lasting {
     body: Body,
-    _busy: Busy,
+    http2: bool,
+    /// While it is the client's turn: we have something for it.
+    unsent: Option<Unsent>,
+    busy: Busy,
 }
 
 impl HttpBody for Lasting {
@@ -26,7 +35,22 @@ impl HttpBody for Lasting {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Self { body, http2, unsent, busy } = &mut *self;
+        let polled = Pin::new(body).poll_frame(cx);
+        if !*http2 {
+            return polled;
+        }
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let watched = frame.map_data(|data| Bytes::from_owner(Leaving { data, _unsent: busy.unsent() }));
+                unsent.get_or_insert_with(|| busy.unsent());
+                Poll::Ready(Some(Ok(watched)))
+            }
+            other => {
+                *unsent = None;
+                other
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -35,5 +59,17 @@ impl HttpBody for Lasting {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Bytes on their way out.
+struct Leaving {
+    data: Bytes,
+    _unsent: Unsent,
+}
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
     }
 }

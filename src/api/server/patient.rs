@@ -1,6 +1,8 @@
 //! A client's socket with limits to our patience: for its first request, for headers, between requests, and for taking
 //! an answer.
 
+use super::frames::Frames;
+use super::words::{self, Instead};
 use crate::api::Limits;
 use http::Version;
 use std::io::{self, IoSlice};
@@ -12,12 +14,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// What a client has to take of an answer in the time that it has for taking something.
+const TAKEN_BYTES_MIN: usize = 64 << 10;
+
 /// What a connection's socket has to know of its requests.
 #[derive(Debug, Default)]
 pub struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
     http2: AtomicBool,
+    /// Parts of answers that HTTP/2 has not let out yet.
+    unsent: AtomicU64,
 }
 
 impl Activity {
@@ -31,9 +38,26 @@ impl Activity {
 
 pub struct Busy(Arc<Activity>);
 
+impl Busy {
+    /// There is something for the client to take.
+    pub fn unsent(&self) -> Unsent {
+        self.0.unsent.fetch_add(1, Relaxed);
+        Unsent(Arc::clone(&self.0))
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Relaxed);
+    }
+}
+
+/// Something that the client has not taken yet; dropped when it has.
+pub struct Unsent(Arc<Activity>);
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.0.unsent.fetch_sub(1, Relaxed);
     }
 }
 
@@ -46,7 +70,8 @@ enum Waiting {
     NextRequest,
 }
 
-/// A socket whose reads and writes fail with `TimedOut` when the other side keeps us waiting too long.
+/// A socket whose reads and writes fail with `TimedOut` when the other side keeps us waiting too long, and whose reads
+/// fail when it floods us.
 pub struct Patient<Io> {
     io: Io,
     activity: Arc<Activity>,
@@ -59,10 +84,16 @@ pub struct Patient<Io> {
     /// Bytes came while no request was being answered.
     partial: bool,
     reading: Timer,
-    writing: Option<Timer>,
+    /// While the socket takes nothing more.
+    blocked: Option<Taking>,
+    /// While HTTP/2 holds something back that its client has not asked for.
+    withheld: Option<Taking>,
+    frames: Frames,
+    /// Goes out in place of what the protocol wanted to say.
+    instead: Option<Instead>,
 }
 
-impl<Io> Patient<Io> {
+impl<Io: AsyncWrite + Unpin> Patient<Io> {
     pub fn new(io: Io, activity: Arc<Activity>, limits: &Limits) -> Self {
         Self {
             io,
@@ -74,12 +105,21 @@ impl<Io> Patient<Io> {
             begun: 0,
             partial: false,
             reading: Timer::new(limits.header_timeout),
-            writing: None,
+            blocked: None,
+            withheld: None,
+            frames: Frames::new(Instant::now()),
+            instead: None,
         }
     }
 
     /// Whether a read that found nothing has waited too long.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.activity.unsent.load(Relaxed) == 0 {
+            self.withheld = None;
+        } else if let Poll::Ready(error) = self.withheld.get_or_insert_with(|| Taking::new(self.write_timeout)).poll(cx)
+        {
+            return Poll::Ready(error);
+        }
         let begun = self.activity.begun.load(Relaxed);
         if begun != self.begun {
             (self.begun, self.partial, self.waiting) = (begun, false, None);
@@ -98,31 +138,74 @@ impl<Io> Patient<Io> {
             self.waiting = Some(waiting);
             self.reading.restart(if waiting == Waiting::NextRequest { self.idle_timeout } else { self.header_timeout });
         }
-        self.reading.poll(cx)
+        let error = ready!(self.reading.poll(cx));
+        if waiting != Waiting::NextRequest && self.partial && self.frames.is_http1() {
+            // Nothing else waits to be written, and a socket that has no room for it belongs to nobody who reads.
+            let _ = Pin::new(&mut self.io).poll_write(cx, words::headers_too_slow().as_bytes());
+            let _ = Pin::new(&mut self.io).poll_flush(cx);
+        }
+        Poll::Ready(error)
     }
 
-    fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.writing = None;
-            // Being idle begins after the last byte of an answer.
-            if self.waiting == Some(Waiting::NextRequest) {
-                self.waiting = None;
+    /// The end of each write: `wanted` bytes were there to be written.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                self.frames.wrote(bytes);
+                for taking in [&mut self.blocked, &mut self.withheld].into_iter().flatten() {
+                    taking.took(bytes);
+                }
+                if bytes == wanted {
+                    self.blocked = None;
+                }
+                // Being idle begins after the last byte of an answer; in HTTP/2, what is written between answers is none.
+                if bytes > 0 && self.waiting == Some(Waiting::NextRequest) && !self.activity.http2.load(Relaxed) {
+                    self.waiting = None;
+                }
+                written
             }
-            return written;
+            Poll::Ready(Err(_)) => written,
+            Poll::Pending => self.blocked.get_or_insert_with(|| Taking::new(self.write_timeout)).poll(cx).map(Err),
         }
-        let timer = self.writing.get_or_insert_with(|| Timer::new(self.write_timeout));
-        timer.poll(cx).map(Err)
+    }
+
+    /// Writes what goes out instead; then what it replaces counts as written.
+    fn poll_instead(&mut self, cx: &mut Context<'_>, written: usize) -> Poll<io::Result<usize>> {
+        while let Some(instead) = &mut self.instead {
+            let rest = instead.rest();
+            let (wanted, io) = (rest.len(), Pin::new(&mut self.io));
+            let polled = io.poll_write(cx, rest);
+            if let Poll::Ready(Ok(bytes)) = polled {
+                instead.wrote(bytes);
+                if bytes == wanted || bytes == 0 {
+                    self.instead = None;
+                }
+            }
+            ready!(self.written(cx, wanted, polled))?;
+        }
+        Poll::Ready(Ok(written))
     }
 }
 
-impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = into.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, into) {
-            Poll::Ready(read) => {
+            Poll::Ready(Ok(())) => {
                 this.partial = true;
-                Poll::Ready(read)
+                let seen = this.frames.read(&into.filled()[before..], Instant::now);
+                if seen.is_err() {
+                    into.set_filled(before);
+                }
+                Poll::Ready(seen.map_err(io::Error::other))
             }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => this.poll_patience(cx).map(Err),
         }
     }
@@ -131,18 +214,29 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Patient<Io> {
 impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.instead.is_none() && this.frames.is_http1() {
+            this.instead = Instead::of(bytes);
+        }
+        if this.instead.is_some() {
+            return this.poll_instead(cx, bytes.len());
+        }
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.written(cx, written)
+        this.written(cx, bytes.len(), written)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // What the protocol says by itself comes alone.
+        let mut some = slices.iter().filter(|slice| !slice.is_empty());
+        if let (Some(only), None) = (some.next(), some.next()) {
+            return self.as_mut().poll_write(cx, only);
+        }
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
-        this.written(cx, written)
+        this.written(cx, slices.iter().map(|slice| slice.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -150,11 +244,39 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx).map_ok(|()| 0);
+        // TLS keeps what the socket does not take yet.
+        this.written(cx, 0, flushed).map_ok(drop)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+/// A client that is to take something.
+struct Taking {
+    timer: Timer,
+    patience: Duration,
+    taken: usize,
+}
+
+impl Taking {
+    fn new(patience: Duration) -> Self {
+        Self { timer: Timer::new(patience), patience, taken: 0 }
+    }
+
+    fn took(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken >= TAKEN_BYTES_MIN {
+            self.taken = 0;
+            self.timer.restart(self.patience);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.timer.poll(cx)
     }
 }
 
@@ -273,20 +395,88 @@ mod tests {
         assert_eq!(seconds_until_timeout(&mut patient).await, 75);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_taken_fails_after_30_seconds_and_every_byte_taken_buys_time() {
-        let (mut patient, mut client, _activity) = pair();
-        let began = Instant::now();
+    /// Whether `bytes` are written to a client that takes `every` each ten seconds, and the seconds that takes.
+    async fn write_slowly(bytes: usize, every: usize) -> (bool, u64) {
+        let (ours, mut client) = duplex(1024);
+        let mut patient = Patient::new(ours, Arc::new(Activity::default()), &limits());
+        let (began, answer) = (Instant::now(), vec![b'x'; bytes]);
         let take = async {
-            tokio::time::sleep(Duration::from_secs(20)).await;
-            client.read_u8().await.unwrap();
-            std::future::pending::<()>().await;
+            loop {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                client.read_exact(&mut vec![0; every]).await.unwrap();
+            }
         };
-        let error = tokio::select! {
+        let written = tokio::select! {
             biased;
-            error = patient.write_all(&[0; 64]) => error.expect_err("nobody reads"),
+            written = patient.write_all(&answer) => written,
             () = take => unreachable!("it never ends"),
         };
-        assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 50));
+        assert!(written.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::TimedOut));
+        (written.is_ok(), began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_hardly_taken_fails_after_30_seconds_and_64_kibibytes_buy_time() {
+        for (bytes, every) in [(1 << 20, 0), (1 << 20, 100), (2048, 1), (1 << 20, 20 << 10)] {
+            assert_eq!(write_slowly(bytes, every).await, (false, 30), "{bytes} bytes, {every} at a time");
+        }
+        assert_eq!(write_slowly(10 * (32 << 10) + 1024, 32 << 10).await, (true, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_http2_withholds_for_lack_of_a_window_is_withheld_for_30_seconds() {
+        let (mut patient, mut client, activity) = pair();
+        let busy = Activity::begin(&activity, Version::HTTP_2);
+        let unsent = busy.unsent();
+        assert_eq!(seconds_until_timeout(&mut patient).await, 30);
+        drop(unsent);
+        // Frames that are no answers do not make an idle connection busy.
+        drop(busy);
+        let ping = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                client.read_exact(&mut [0; 4]).await.unwrap();
+            }
+        };
+        let idle = async {
+            let began = Instant::now();
+            loop {
+                let read = tokio::time::timeout(Duration::from_secs(20), patient.read_u8()).await;
+                if read.is_ok() {
+                    return began.elapsed().as_secs();
+                }
+                patient.write_all(b"ping").await.unwrap();
+            }
+        };
+        let seconds = tokio::select! { biased; () = ping => 0, seconds = idle => seconds };
+        assert_eq!(seconds, 75);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_frames_ends_the_connection() {
+        let (ours, mut client) = duplex(1 << 20);
+        let mut patient = Patient::new(ours, Arc::new(Activity::default()), &limits());
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        for _ in 0..3_000 {
+            client.write_all(&[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).await.unwrap();
+        }
+        let error = patient.read_to_end(&mut Vec::new()).await.expect_err("a flood");
+        assert!(error.to_string().contains("frame after frame"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_the_protocol_says_by_itself_goes_out_as_an_envelope() {
+        let (ours, mut client) = duplex(1 << 10);
+        let mut patient = Patient::new(ours, Arc::new(Activity::default()), &limits());
+        client.write_all(b"nonsense").await.unwrap();
+        patient.read_exact(&mut [0; 8]).await.unwrap();
+        let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        patient.write_all(bare).await.unwrap();
+        patient.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        drop(patient);
+        let mut said = String::new();
+        client.read_to_string(&mut said).await.unwrap();
+        assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n") && said.contains("\"malformed_http\""), "{said}");
+        assert!(said.ends_with("HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}"), "{said}");
     }
 }

@@ -3,6 +3,8 @@
 use super::places::Full;
 use crate::api::envelope;
 use axum::http::StatusCode;
+use std::borrow::Cow;
+use uuid::Uuid;
 
 /// To a client that comes when all connections are taken.
 pub fn full(full: Full) -> String {
@@ -17,12 +19,55 @@ pub fn full(full: Full) -> String {
     answer(StatusCode::SERVICE_UNAVAILABLE, reason, sentence, "retry-after: 1\r\n")
 }
 
+/// To a client that has begun a request and does not go on.
+pub fn headers_too_slow() -> String {
+    let sentence = "the request line and headers came too slowly: send them in one go";
+    answer(StatusCode::REQUEST_TIMEOUT, "headers_too_slow", sentence, "")
+}
+
+/// Goes out in place of an answer that the protocol gives by itself, which has a status and nothing else.
+pub struct Instead {
+    text: String,
+    written: usize,
+}
+
+impl Instead {
+    /// What to say in place of `bytes`, if they are such an answer.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3).filter(|status| status[0] == b'4')?;
+        // Our own always have a body.
+        let head = bytes.strip_suffix(b"\r\n\r\n")?;
+        head.split(|byte| *byte == b'\n').find(|line| line.trim_ascii() == b"content-length: 0")?;
+        let (status, reason, sentence) = match status {
+            b"400" => (
+                StatusCode::BAD_REQUEST,
+                "malformed_http",
+                "this is no HTTP request: look at its request line and headers, and at the length it gives for its body",
+            ),
+            b"414" => (StatusCode::URI_TOO_LONG, "uri_too_long", "the path and query are too long"),
+            b"431" => {
+                let sentence = "the header list is too long, or has more than 100 headers";
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", sentence)
+            }
+            _ => return None,
+        };
+        Some(Self { text: answer(status, reason, sentence, ""), written: 0 })
+    }
+
+    pub fn rest(&self) -> &[u8] {
+        &self.text.as_bytes()[self.written..]
+    }
+
+    pub fn wrote(&mut self, bytes: usize) {
+        self.written += bytes;
+    }
+}
+
 /// An answer that ends its connection.
-pub fn answer(status: StatusCode, reason: &str, sentence: &str, more: &str) -> String {
+fn answer(status: StatusCode, reason: &str, sentence: &str, more: &str) -> String {
     let body = envelope::failure_json(status, reason, sentence, &serde_json::json!({}));
-    let body = String::from_utf8_lossy(&body);
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n{more}content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    let (body, length, id) = (String::from_utf8_lossy(&body) as Cow<'_, str>, body.len(), Uuid::new_v4().simple());
+    tracing::debug!(request_id = %id, reason, "a client was turned away");
+    let kind = "content-type: application/json\r\nconnection: close";
+    format!("HTTP/1.1 {status}\r\n{kind}\r\nx-request-id: {id}\r\n{more}content-length: {length}\r\n\r\n{body}")
 }

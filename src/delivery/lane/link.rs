@@ -9,7 +9,8 @@ use crate::apns::request::Heads;
 use crate::apns::response;
 use crate::credentials::Credential;
 use crate::delivery::job::Ticket;
-use crate::model::{AppleReason, NodeReason, Reason};
+use crate::delivery::verdict::{self, Beyond};
+use crate::model::{NodeReason, Reason};
 use crate::registry::App;
 use std::io;
 use std::net::SocketAddr;
@@ -275,9 +276,8 @@ fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) -> Option<Reas
     let reason = response::named(debug);
     tracing::info!(last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());
-    let credential = [AppleReason::BadCertificate, AppleReason::BadCertificateEnvironment];
-    if let Some(bad) = credential.into_iter().find(|bad| reason == Some(Reason::Apple(*bad))) {
-        work.credential_failed(&bad.as_str());
+    if verdict::gone_away(reason.as_ref()) == Beyond::CredentialBroken {
+        work.credential_failed(&reason.as_ref().map_or("no reason given", Reason::as_str));
     }
     reason
 }

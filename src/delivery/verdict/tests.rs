@@ -114,3 +114,29 @@ fn every_way_a_stream_can_end_has_its_verdict() {
         assert_eq!(asked.fate, Fate::Resend, "a caller who prefers a duplicate gets a resend");
     }
 }
+
+#[test]
+fn every_reason_of_a_goaway_has_its_verdict() {
+    let blaming = [AppleReason::BadCertificate, AppleReason::BadCertificateEnvironment];
+    for reason in AppleReason::ALL {
+        let expected = if blaming.contains(reason) { Beyond::CredentialBroken } else { Beyond::LeaveConnection };
+        assert_eq!(gone_away(Some(&(*reason).into())), expected, "{}", reason.as_str());
+    }
+    assert_eq!(gone_away(Some(&Reason::Unlisted("Novelty".into()))), Beyond::LeaveConnection);
+    assert_eq!(gone_away(None), Beyond::LeaveConnection, "without debug data, or with what is no JSON");
+}
+
+/// Does not compile until a new way to end has its place here, and so its row above.
+#[test]
+fn no_way_to_end_is_forgotten() {
+    let is_known = |cause: Cause| match cause {
+        Cause::Refused | Cause::AboveLastId | Cause::Cancelled | Cause::Closed => true,
+        Cause::Reset(_) | Cause::Malformed | Cause::HeadersTooLarge | Cause::WindowTooSmall => true,
+    };
+    // All codes of RFC 9113 7 but the one that is a proof, and one that nobody has defined.
+    for code in (0..=13).filter(|code| *code != 7).chain([0xffff]) {
+        assert!(is_known(Cause::Reset(code)));
+        let (verdict, reason) = unanswered(&End { processed: Processed::Maybe, cause: Cause::Reset(code) }, false);
+        assert_eq!((verdict.fate, reason), (Fate::Done(OutcomeKind::Unknown), NodeReason::StreamReset), "{code}");
+    }
+}

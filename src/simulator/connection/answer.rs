@@ -94,28 +94,34 @@ impl Waiting {
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers now or when the script says. The entry of the request is the last in the batch.
     pub fn answer(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
+        match &self.active.script.script.latency {
+            Some(latency) if !self.without_table => {
+                let due = Instant::now() + latency.draw(&mut self.random);
+                let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
+                let response = self.response(id, &verdict);
+                self.wait(due, arrival, response, body);
+            }
+            _ => self.answer_now(arrival, id, verdict),
+        }
+    }
+
+    pub fn answer_now(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
         if self.without_table {
             return self.answer_past_h2(arrival, &id, &verdict, &Odd::default());
         }
         let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
         let response = self.response(id, &verdict);
-        let latency = self.active.script.script.latency;
-        match latency {
-            None => {
-                let (_, mut respond) = arrival.into_stream();
-                let sent = self.send(&mut respond, response, body);
-                if let Some(entry) = self.batch.entries.last_mut() {
-                    entry.answered = sent;
-                }
-            }
-            Some(latency) => self.waiting.fresh.push(Delayed {
-                due: Instant::now() + latency.draw(&mut self.random),
-                sequence: self.batch.entries.len().saturating_sub(1) as u64,
-                stream: arrival.into_stream(),
-                response,
-                body,
-            }),
+        let (body_read, mut respond) = arrival.into_stream();
+        self.withheld.extend(self.withholds.then_some(body_read));
+        let sent = self.send(&mut respond, response, body);
+        if let Some(entry) = self.batch.entries.last_mut() {
+            entry.answered = sent;
         }
+    }
+
+    pub fn wait(&mut self, due: Instant, arrival: Arrival, response: Response<()>, body: Option<Bytes>) {
+        let sequence = self.batch.entries.len().saturating_sub(1) as u64;
+        self.waiting.fresh.push(Delayed { due, sequence, stream: arrival.into_stream(), response, body });
     }
 
     /// Sends every answer whose time has come; `true` if there was one.
@@ -126,9 +132,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return false;
         }
         while self.waiting.next_due().is_some_and(|due| due <= now)
-            && let Some(Reverse(mut delayed)) = self.waiting.queue.pop()
+            && let Some(Reverse(delayed)) = self.waiting.queue.pop()
         {
-            if self.send(&mut delayed.stream.1, delayed.response, delayed.body) {
+            let (body_read, mut respond) = delayed.stream;
+            self.withheld.extend(self.withholds.then_some(body_read));
+            if self.send(&mut respond, delayed.response, delayed.body) {
                 self.batch.answered.push(delayed.sequence);
             }
         }
@@ -147,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         sent
     }
 
-    fn response(&self, id: HeaderValue, verdict: &Result<(), Rejection>) -> Response<()> {
+    pub fn response(&self, id: HeaderValue, verdict: &Result<(), Rejection>) -> Response<()> {
         let mut response = Response::new(());
         let headers = response.headers_mut();
         match verdict {

@@ -18,6 +18,8 @@ pub struct Arrival {
     pub kept: Bytes,
     /// Bytes of the whole body.
     length: usize,
+    /// Its bytes open no window.
+    withholds: bool,
     body: RecvStream,
 }
 
@@ -29,9 +31,10 @@ enum Progress {
 }
 
 impl Arrival {
-    pub fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+    pub fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, withholds: bool) -> Self {
         let (head, body) = request.into_parts();
-        Self { stream: respond.stream_id().as_u32(), head, respond, kept: Bytes::new(), length: 0, body }
+        let stream = respond.stream_id().as_u32();
+        Self { stream, head, respond, kept: Bytes::new(), length: 0, withholds, body }
     }
 
     /// The request as the rules see it.
@@ -56,8 +59,10 @@ impl Arrival {
     }
 
     fn add(&mut self, data: Bytes) {
-        // Fails only for more than was received; and the window is wide enough without.
-        let _ = self.body.flow_control().release_capacity(data.len());
+        if !self.withholds {
+            // Fails only for more than was received; and the window is wide enough without.
+            let _ = self.body.flow_control().release_capacity(data.len());
+        }
         self.length += data.len();
         if self.kept.is_empty() {
             self.kept = data;

@@ -192,7 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn is_drained(&self, last: u32) -> bool {
-        self.waiting.is_empty() && self.incomplete.iter().all(|arrival| arrival.stream > last)
+        self.waiting.is_empty()
+            && self.late_bodies.is_empty()
+            && self.incomplete.iter().all(|arrival| arrival.stream > last)
     }
 
     fn close(&mut self) {

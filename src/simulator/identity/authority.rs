@@ -34,11 +34,15 @@ pub struct Authority {
 
 impl Authority {
     pub fn generate() -> Result<Self, rcgen::Error> {
+        Self::named("pyapns simulator CA")
+    }
+
+    pub fn named(name: &str) -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "pyapns simulator CA");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = new_key()?;
         let certificate = params.self_signed(&key)?;
         Ok(Self {
@@ -79,7 +83,26 @@ impl Authority {
         if !extra_name.is_empty() && !names.iter().any(|name| name == extra_name) {
             names.push(extra_name.to_owned());
         }
+        self.server(CertificateParams::new(names)?)
+    }
+
+    /// One for these names, valid from 2020 to the first day of `not_after_year`.
+    pub fn flawed_server_certificate(
+        &self,
+        names: &[&str],
+        not_after_year: i32,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(not_after_year, 1, 1);
+        self.server(params)
+    }
+
+    fn server(
+        &self,
+        mut params: CertificateParams,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "pyapns simulator");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -42,7 +42,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Where a stream of frames stands, however it is cut.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct FrameWalk {
     header: [u8; FRAME_HEADER],
     header_filled: usize,

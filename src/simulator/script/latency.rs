@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds between processing a request and answering it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Latency {
     FixedMs(f64),
@@ -16,6 +16,8 @@ pub enum Latency {
         sigma: f64,
         max: f64,
     },
+    /// One of these, each as likely as another: what was measured somewhere.
+    EmpiricalMs(Vec<f64>),
 }
 
 /// No answer waits longer than this.
@@ -24,18 +26,20 @@ const LATENCY_MAX_MS: f64 = 3_600_000.0;
 impl Latency {
     pub fn is_valid(&self) -> bool {
         let usable = |value: f64| value.is_finite() && value >= 0.0;
-        match *self {
-            Self::FixedMs(fixed) => usable(fixed),
-            Self::UniformMs(low, high) => usable(low) && usable(high) && low <= high,
-            Self::LogNormalMs { median, sigma, max } => usable(median) && usable(sigma) && usable(max),
+        match self {
+            Self::FixedMs(fixed) => usable(*fixed),
+            Self::UniformMs(low, high) => usable(*low) && usable(*high) && low <= high,
+            Self::LogNormalMs { median, sigma, max } => usable(*median) && usable(*sigma) && usable(*max),
+            Self::EmpiricalMs(measured) => !measured.is_empty() && measured.iter().all(|one| usable(*one)),
         }
     }
 
     pub fn draw(&self, random: &mut fastrand::Rng) -> Duration {
-        let ms = match *self {
-            Self::FixedMs(fixed) => fixed,
+        let ms = match self {
+            Self::FixedMs(fixed) => *fixed,
             Self::UniformMs(low, high) => low + (high - low) * random.f64(),
-            Self::LogNormalMs { median, sigma, max } => (median * (sigma * normal(random)).exp()).min(max),
+            Self::LogNormalMs { median, sigma, max } => (median * (sigma * normal(random)).exp()).min(*max),
+            Self::EmpiricalMs(measured) => measured[random.usize(..measured.len())],
         };
         Duration::from_secs_f64(ms.clamp(0.0, LATENCY_MAX_MS) / 1000.0)
     }
@@ -59,6 +63,16 @@ mod tests {
         drawn.sort_by(f64::total_cmp);
         assert!((25.0..36.0).contains(&drawn[1000]), "median {}", drawn[1000]);
         assert!(drawn[2000] <= 200.001);
+    }
+
+    #[test]
+    fn an_empirical_latency_is_what_was_measured_as_often_as_it_was() {
+        let latency = Latency::EmpiricalMs(vec![10.0, 10.0, 10.0, 900.0]);
+        let mut random = fastrand::Rng::with_seed(7);
+        let drawn: Vec<u128> = (0..1000).map(|_| latency.draw(&mut random).as_millis()).collect();
+        let slow = drawn.iter().filter(|ms| **ms == 900).count();
+        assert!((200..300).contains(&slow) && drawn.iter().all(|ms| [10, 900].contains(ms)), "{slow}");
+        assert!(!Latency::EmpiricalMs(Vec::new()).is_valid());
     }
 
     #[test]

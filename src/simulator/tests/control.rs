@@ -145,6 +145,14 @@ async fn the_clock_posted_ages_provider_tokens() {
     assert_eq!(client.push(Push::new()).await.unwrap().reason(), "ExpiredProviderToken");
 }
 
+fn connection(act: Value) -> Value {
+    json!({"connections": [{"act": act}]})
+}
+
+fn broken(at: Value, how: &str) -> Value {
+    connection(json!({"break": {"at": at, "how": how}}))
+}
+
 #[tokio::test]
 async fn what_the_control_port_does_not_know_is_refused_by_name() {
     let simulator = start_controlled().await;
@@ -160,6 +168,25 @@ async fn what_the_control_port_does_not_know_is_refused_by_name() {
         ("/script", json!({"faults": [{"percent": 101.0, "act": {"silence": {"processed": true}}}]}), "percent"),
         ("/script", json!({"faults": [{"act": {"answer": {"status": 200, "reason": "x"}}}]}), "status"),
         ("/script", json!({"latency": {"uniform_ms": [5.0, 1.0]}}), "latency"),
+        ("/script", json!({"latency": {"empirical_ms": []}}), "latency"),
+        ("/script", json!({"faults": [{"act": {"early_answer": {"status": 200, "reason": "x"}}}]}), "status"),
+        ("/script", json!({"faults": [{"after_ms": 5, "for_ms": 5, "act": {"delay": {"ms": 1}}}]}), "after_ms"),
+        ("/script", broken(json!({"answers": 0}), "silence"), "break.at"),
+        ("/script", broken(json!("tls"), "half_close"), "half_close"),
+        ("/script", broken(json!("never"), "silence"), "never"),
+        ("/script", connection(json!({"alert": {"code": 40, "to": "certificate"}})), "42"),
+        ("/script", connection(json!({"alpn": ["h2", "http/1.1"]})), "h2"),
+        ("/script", connection(json!({"alpn": [""]})), "alpn"),
+        ("/script", connection(json!({"window": {"stream": 1_u32 << 31, "updates": true}})), "window.stream"),
+        ("/script", connection(json!({"certificate": "ugly"})), "ugly"),
+        ("/script", json!({"connections": [{"every": 0, "act": {"certificate": "expired"}}]}), "connections.every"),
+        ("/script", json!({"listeners": [{"state": "ajar"}]}), "ajar"),
+        ("/script", json!({"connect_rate": {"limit": 1, "seconds": 0, "block_ms": 1, "how": "close"}}), "seconds"),
+        (
+            "/script",
+            json!({"connect_rate": {"limit": 1, "seconds": 1, "block_ms": 1, "how": "half_close"}}),
+            "half_close",
+        ),
         ("/script", json!({"settings": {"first": {"max_streams": 1}}}), "max_streams"),
         ("/script", json!({"settings": {"first": {"max_frame_size": 10}}}), "max_frame_size"),
         ("/script", json!({"settings": {"changes": [{"at": {"requests": 0}, "set": {}}]}}), "settings.changes.at"),

@@ -63,6 +63,13 @@ impl Daemon {
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") << 10
     }
 
+    /// SIGTERM: whether it ended well. Blocks.
+    pub fn stop(mut self) -> bool {
+        let pid = self.child.id().try_into().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends").success()
+    }
+
     /// SIGKILL: it gets no chance to finish anything.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -1,6 +1,6 @@
 //! Delivery as the node builds it, over a gateway of the test's own: apps, batches, outcomes.
 
-use super::pipes::Gateway;
+use pyapns::apns::connect::Connect;
 use pyapns::apns::trust::Trust;
 use pyapns::clock::Clock;
 use pyapns::credentials::{Credential, Material, Secret};
@@ -48,15 +48,15 @@ pub fn app(name: &str) -> Arc<App> {
 }
 
 impl Sender {
-    pub fn new(gateway: &Arc<Gateway>) -> Self {
+    pub fn new(gateway: &Arc<impl Connect + 'static>) -> Self {
         Self::with(gateway, |lanes| lanes)
     }
 
-    pub fn with(gateway: &Arc<Gateway>, change: impl FnOnce(Lanes) -> Lanes) -> Self {
+    pub fn with(gateway: &Arc<impl Connect + 'static>, change: impl FnOnce(Lanes) -> Lanes) -> Self {
         Self::bounded(gateway, Limits { node_bytes: 1 << 28, app_bytes: 1 << 28 }, change)
     }
 
-    pub fn bounded(gateway: &Arc<Gateway>, limits: Limits, change: impl FnOnce(Lanes) -> Lanes) -> Self {
+    pub fn bounded(gateway: &Arc<impl Connect + 'static>, limits: Limits, change: impl FnOnce(Lanes) -> Lanes) -> Self {
         let telemetry = Metrics::new();
         let endpoint = vec!["https://gateway.test".parse().expect("a URL")];
         let trust = Arc::new(Trust::load(None).expect("no file to read"));

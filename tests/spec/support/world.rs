@@ -1,12 +1,14 @@
 //! A whole world in one process: a node as production builds it, Apple's stand-in, and a provisioned app.
 
 use super::client::{Answer, Client};
+use pyapns::apns::connect::Connect;
 use pyapns::config::{Config, File};
 use pyapns::node::{Node, World as Outside};
 use pyapns::simulator::{Options, Simulator};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -43,12 +45,18 @@ impl Running {
 
     /// A node with these settings of the way to Apple, which trusts the simulator in the same directory.
     pub async fn with(directory: &Path, apple: &str) -> Self {
+        Self::through(directory, apple, None).await
+    }
+
+    /// The same with another way to open streams than production's.
+    pub async fn through(directory: &Path, apple: &str, connect: Option<Arc<dyn Connect>>) -> Self {
         let ca_file = directory.join("simulator/ca.pem");
         let data = directory.join("data");
         let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[apple]\nca_file = {ca_file:?}\n{apple}\n",);
         let file = File { name: "test", text: &text };
         let config = Config::read(Some(file), &|_| None).expect("good settings");
-        let outside = Outside::real(&config);
+        let mut outside = Outside::real(&config);
+        outside.connect = connect.unwrap_or(outside.connect);
         let node = Node::build(config, outside).await.expect("a node");
         let address = node.address().expect("an address");
         let (stop, stopped) = oneshot::channel();
@@ -80,6 +88,19 @@ impl World {
     /// Beside such a stand-in.
     pub async fn beside(options: Options) -> Self {
         Self::made(options, Credential::Certificate).await
+    }
+
+    /// Beside such a stand-in, whose addresses all stand for one name; `connect` makes the way to them.
+    pub async fn through(options: Options, connect: impl FnOnce(&[SocketAddr]) -> Arc<dyn Connect>) -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        let options = Options { directory: Some(directory.path().join("simulator")), ..options };
+        let simulator = Simulator::start(options).await.expect("a simulator");
+        let gateway = format!("sandbox = 'https://localhost:{}'", simulator.address().port());
+        let connect = connect(simulator.addresses());
+        let node = Running::through(directory.path(), &gateway, Some(connect)).await;
+        let world = Self { simulator, node, directory };
+        assert_eq!(world.provision(APP, Credential::Certificate).await.status, 201);
+        world
     }
 
     /// The same with either kind of credential.

@@ -1,0 +1,243 @@
+//! Watches what an HTTP/2 client sends, frame head by frame head, for frames that cost us work and bring no request on.
+//!
+//! The protocol's own implementation answers each of them, however many there are.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEAD_BYTES: usize = 9;
+
+/// Streams that a client may take back in one go, and per second on end. One that times out behind a slow Apple takes
+/// back all it has, a hundred at a time.
+const RESETS: Rate = Rate { burst: 500, per_second: 50 };
+/// The same for frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, unknown ones.
+const IDLE_FRAMES: Rate = Rate { burst: 2_000, per_second: 100 };
+/// What a request may bring with it on top, and what we write: clients acknowledge it with WINDOW_UPDATE.
+const IDLE_FRAMES_PER_REQUEST: u64 = 4;
+const BYTES_WRITTEN_PER_IDLE_FRAME: u64 = 128;
+
+mod kind {
+    pub const DATA: u8 = 0;
+    pub const HEADERS: u8 = 1;
+    pub const RST_STREAM: u8 = 3;
+    pub const END_STREAM: u8 = 1;
+}
+
+/// A client floods its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Flood {
+    #[error("the client takes back one stream after another")]
+    Resets,
+    #[error("the client sends frame after frame that carries nothing")]
+    IdleFrames,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Frames {
+    state: State,
+    resets: Bucket,
+    idle: Bucket,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// So many bytes of the preface have come.
+    Preface(usize),
+    Http1,
+    /// So many bytes of a frame's head have come.
+    Head([u8; HEAD_BYTES], usize),
+    /// So much of a frame is still to come.
+    Payload(usize),
+}
+
+impl Frames {
+    pub fn new(now: Instant) -> Self {
+        Self { state: State::Preface(0), resets: Bucket::new(RESETS, now), idle: Bucket::new(IDLE_FRAMES, now) }
+    }
+
+    /// Whether an answer in HTTP/1 would be understood: something came, and it does not begin as HTTP/2 does.
+    pub fn is_http1(&self) -> bool {
+        matches!(self.state, State::Http1 | State::Preface(1..=3))
+    }
+
+    /// Bytes have come, at the time `now` gives.
+    pub fn read(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Flood> {
+        while let Some(first) = bytes.first() {
+            match &mut self.state {
+                State::Http1 => return Ok(()),
+                State::Preface(matched) if PREFACE[*matched] == *first => {
+                    *matched += 1;
+                    if *matched == PREFACE.len() {
+                        self.state = State::Head([0; HEAD_BYTES], 0);
+                    }
+                    bytes = &bytes[1..];
+                }
+                State::Preface(_) => self.state = State::Http1,
+                State::Head(head, have) => {
+                    let taken = bytes.len().min(HEAD_BYTES - *have);
+                    head[*have..*have + taken].copy_from_slice(&bytes[..taken]);
+                    *have += taken;
+                    bytes = &bytes[taken..];
+                    if *have == HEAD_BYTES {
+                        let head = *head;
+                        self.judge(head, &now)?;
+                        self.state = next(length(head));
+                    }
+                }
+                State::Payload(left) => {
+                    let taken = bytes.len().min(*left);
+                    bytes = &bytes[taken..];
+                    self.state = next(*left - taken);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// We have written so many bytes.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.idle.give(bytes as u64 * Bucket::UNIT / BYTES_WRITTEN_PER_IDLE_FRAME);
+    }
+
+    fn judge(&mut self, head: [u8; HEAD_BYTES], now: &impl Fn() -> Instant) -> Result<(), Flood> {
+        let (kind, flags) = (head[3], head[4]);
+        match kind {
+            kind::HEADERS => self.idle.give(IDLE_FRAMES_PER_REQUEST * Bucket::UNIT),
+            kind::RST_STREAM if !self.resets.take(now()) => return Err(Flood::Resets),
+            kind::RST_STREAM => {}
+            kind::DATA if length(head) > 0 || flags & kind::END_STREAM != 0 => {}
+            _ if !self.idle.take(now()) => return Err(Flood::IdleFrames),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn length(head: [u8; HEAD_BYTES]) -> usize {
+    usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])
+}
+
+fn next(left: usize) -> State {
+    if left == 0 { State::Head([0; HEAD_BYTES], 0) } else { State::Payload(left) }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: u64,
+    per_second: u64,
+}
+
+/// Fills by itself up to its rim.
+#[derive(Debug)]
+struct Bucket {
+    rate: Rate,
+    /// In thousandths.
+    level: u64,
+    filled: Instant,
+}
+
+impl Bucket {
+    const UNIT: u64 = 1_000;
+
+    fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, level: rate.burst * Self::UNIT, filled: now }
+    }
+
+    fn give(&mut self, thousandths: u64) {
+        self.level = (self.level + thousandths).min(self.rate.burst * Self::UNIT);
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled).min(Duration::from_secs(3_600)).as_millis() as u64;
+        if elapsed > 0 {
+            self.filled = now;
+            self.give(elapsed * self.rate.per_second);
+        }
+        let left = self.level.checked_sub(Self::UNIT);
+        self.level = left.unwrap_or(self.level);
+        left.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    const RESET: [u8; 13] = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8];
+    const HEADERS: [u8; 10] = [0, 0, 1, 1, 5, 0, 0, 0, 1, 0x82];
+    const EMPTY_DATA: [u8; 9] = [0, 0, 0, 0, 0, 0, 0, 0, 1];
+    const LAST_DATA: [u8; 9] = [0, 0, 0, 0, 1, 0, 0, 0, 1];
+
+    fn http2(now: Instant) -> Frames {
+        let mut frames = Frames::new(now);
+        assert_eq!(frames.read(PREFACE, || now), Ok(()));
+        frames
+    }
+
+    /// How many times `bytes` may come at one moment.
+    fn most(frames: &mut Frames, bytes: &[u8], now: Instant) -> usize {
+        (0..100_000).take_while(|_| frames.read(bytes, || now).is_ok()).count()
+    }
+
+    #[test]
+    fn what_brings_no_request_on_is_bounded_and_requests_are_not() {
+        let now = Instant::now();
+        assert_eq!(most(&mut http2(now), &PING, now), 2_000);
+        assert_eq!(most(&mut http2(now), &EMPTY_DATA, now), 2_000);
+        assert_eq!(most(&mut http2(now), &LAST_DATA, now), 100_000);
+        assert_eq!(most(&mut http2(now), &[&HEADERS[..], &RESET].concat(), now), 500);
+        // A client that acknowledges each answer twice, on the stream and on the connection.
+        let window_update = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 9];
+        assert_eq!(most(&mut http2(now), &[&HEADERS[..], &window_update, &window_update].concat(), now), 100_000);
+    }
+
+    #[test]
+    fn time_and_what_we_write_give_new_room() {
+        let now = Instant::now();
+        let mut frames = http2(now);
+        let pings = |frames: &mut Frames, now| {
+            let head = PING[..HEAD_BYTES].try_into().expect("nine bytes");
+            (0..100_000).take_while(|_| frames.judge(head, &|| now).is_ok()).count()
+        };
+        assert_eq!(pings(&mut frames, now), 2_000);
+        frames.wrote(1_280);
+        assert_eq!(pings(&mut frames, now), 10);
+        assert_eq!(pings(&mut frames, now + Duration::from_millis(500)), 50);
+        assert_eq!(pings(&mut frames, now + Duration::from_secs(86_400)), 2_000);
+        assert_eq!(http2(now).read(&RESET.repeat(501), || now), Err(Flood::Resets));
+    }
+
+    #[test]
+    fn frames_are_seen_however_they_are_cut() {
+        let now = Instant::now();
+        let large = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 1][..], &[6; 0x4000], &PING].concat();
+        for size in [1, 2, 7, 100, 16_000] {
+            let mut frames = http2(now);
+            for part in large.chunks(size) {
+                assert_eq!(frames.read(part, || now), Ok(()));
+            }
+            assert_eq!(frames.idle.level, 1_999 * Bucket::UNIT, "{size}");
+            assert_eq!(frames.state, State::Head([0; HEAD_BYTES], 0));
+        }
+    }
+
+    #[test]
+    fn http1_is_told_from_http2_by_its_first_bytes() {
+        let now = Instant::now();
+        for (bytes, is_http1) in [
+            (&b""[..], false),
+            (b"P", true),
+            (b"POST /", true),
+            (b"PRI *", false),
+            (b"PRI * HTTP/1.1\r\n", true),
+            (PREFACE, false),
+        ] {
+            let mut frames = Frames::new(now);
+            assert_eq!(frames.read(bytes, || now), Ok(()));
+            assert_eq!(frames.is_http1(), is_http1, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Tells systemd, or whoever started us so, what we do: sd_notify.
+
+use crate::drain::Drain;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The other end of `$NOTIFY_SOCKET`, if there is one.
+pub struct Supervisor(Option<(UnixDatagram, SocketAddr)>);
+
+impl Supervisor {
+    /// As the environment says.
+    pub fn of_environment() -> Self {
+        let found = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
+            let address = match name.as_bytes() {
+                [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+                path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path)),
+            };
+            let socket = UnixDatagram::unbound().ok()?;
+            // Nothing that we tell is worth waiting for.
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, address.ok()?))
+        });
+        Self(found)
+    }
+
+    /// Says `state`, lines of `NAME=value`. A supervisor that does not listen is not waited for.
+    pub fn tell(&self, state: &str) {
+        if let Some((socket, address)) = &self.0
+            && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
+        {
+            tracing::warn!(%error, "the supervisor behind NOTIFY_SOCKET was not told");
+        }
+    }
+
+    /// Feeds the watchdog, twice as often as it asks for, for as long as tasks get their turn. Gives this back to tell
+    /// the rest with.
+    pub fn watched(self, drain: &Drain) -> Arc<Self> {
+        let supervisor = Arc::new(self);
+        if let Some(period) = watchdog_period() {
+            let feeder = Arc::clone(&supervisor);
+            drain.spawn("watchdog", async move {
+                loop {
+                    feeder.tell("WATCHDOG=1");
+                    tokio::time::sleep(period / 2).await;
+                }
+            });
+        }
+        supervisor
+    }
+}
+
+/// How often the supervisor wants to hear from this process, if it does.
+fn watchdog_period() -> Option<Duration> {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    if std::env::var_os("WATCHDOG_PID").is_some() && number("WATCHDOG_PID") != Some(std::process::id().into()) {
+        return None;
+    }
+    number("WATCHDOG_USEC").filter(|period| *period > 0).map(Duration::from_micros)
+}

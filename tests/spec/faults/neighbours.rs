@@ -1,0 +1,186 @@
+//! What a broken app and a flooding one cost a healthy one: figures, to be taken on a quiet machine.
+
+use crate::support::client::Client;
+use crate::support::full;
+use crate::support::hosts::Hosts;
+use crate::support::world::{APP, Running, World, token};
+use pyapns::simulator::{AlertTo, ConnectionAct, ConnectionFault, LedgerMode, Options, Script, Simulator, TokenState};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// Apple refuses this app's certificate: it is of the other environment, whose listener sends alert 45.
+const EXPIRED: &str = "/apps/com.example.app/production";
+const FLOOD: &str = "/apps/com.example.flood/sandbox";
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(6);
+/// The healthy app sends 1,000 a second: ten every ten milliseconds.
+const BATCH: usize = 10;
+const EVERY: Duration = Duration::from_millis(10);
+/// Connections of a caller; more than ever wait at once.
+const CALLERS: usize = 16;
+const FLOOD_BATCH: usize = 50;
+const BAD_TOKENS: usize = 1000;
+
+fn batch(count: usize, token: impl Fn(usize) -> String) -> String {
+    let one = |number| json!({"token": token(number), "payload": {"aps": {"alert": "Hello"}}});
+    Value::Array((0..count).map(one).collect()).to_string()
+}
+
+async fn world() -> World {
+    let directory = tempfile::tempdir().expect("a folder");
+    let options = Options {
+        directory: Some(directory.path().join("simulator")),
+        beside: vec!["127.0.0.2:0".to_owned()],
+        ledger: LedgerMode::Counts,
+        ..Options::default()
+    };
+    let simulator = Simulator::start(options).await.expect("a simulator");
+    let [sandbox, production] = *simulator.addresses() else { panic!("two listeners") };
+    let apple = format!("sandbox = 'https://{sandbox}'\nproduction = 'https://localhost:{}'", production.port());
+    // The name, for which the certificate is, leads to the second listener here.
+    let hosts = Hosts::named(&[("localhost", production), ("127.0.0.1", sandbox)]);
+    let node = Running::through(directory.path(), &apple, Some(Arc::new(hosts))).await;
+    let world = World { simulator, node, directory };
+    let pem = world.simulator.identity().client_pem.clone();
+    for app in [APP, EXPIRED, FLOOD] {
+        let body = json!({"certificate": pem, "topic": "com.example.app"}).to_string();
+        assert_eq!(world.client().await.post(app, body).await.status, 201);
+    }
+    for number in 0..BAD_TOKENS {
+        world.simulator.set_token(&bad(number), Some(TokenState::Bad));
+    }
+    let alert = ConnectionAct::Alert { code: 45, to: AlertTo::Certificate };
+    let fault = ConnectionFault { listener: Some(1), ..ConnectionFault::new(alert) };
+    world.simulator.set_script(Script { connections: vec![fault], ..Script::default() }).expect("a script");
+    world
+}
+
+fn bad(number: usize) -> String {
+    token(10_000_000 + number % BAD_TOKENS)
+}
+
+/// Sends as fast as answers come: notifications a second.
+async fn capacity(node: SocketAddr) -> f64 {
+    let (began, sent, mut callers) = (Instant::now(), Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    for _ in 0..8 {
+        let sent = Arc::clone(&sent);
+        callers.spawn(async move {
+            let mut client = Client::connect(node).await;
+            while began.elapsed() < Duration::from_secs(3) {
+                let answer = client.post(&format!("{APP}/notifications"), batch(200, token)).await;
+                assert!(answer.outcomes().iter().all(|outcome| *outcome == "accepted"), "{answer:?}");
+                sent.fetch_add(200, Ordering::Relaxed);
+            }
+        });
+    }
+    while callers.join_next().await.is_some() {}
+    sent.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Sends open loop for a round: each request's time from when it was to be sent, in milliseconds.
+async fn healthy(node: SocketAddr) -> Vec<f64> {
+    let (start, mut callers) = (Instant::now() + EVERY, JoinSet::new());
+    for caller in 0..CALLERS {
+        callers.spawn(async move {
+            let mut client = Client::connect(node).await;
+            let mut took = Vec::new();
+            for number in (caller..).step_by(CALLERS) {
+                let due = start + EVERY * number as u32;
+                if due >= start + ROUND {
+                    return took;
+                }
+                sleep_until(due).await;
+                let body = batch(BATCH, |at| token(number * BATCH + at));
+                let answer = client.post(&format!("{APP}/notifications"), body).await;
+                assert!(answer.outcomes().iter().all(|outcome| *outcome == "accepted"), "{answer:?}");
+                took.push(due.elapsed().as_secs_f64() * 1000.0);
+            }
+            took
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(took) = callers.join_next().await {
+        all.extend(took.expect("a caller without a fault"));
+    }
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+/// Sends to `app` at this pace, whatever becomes of it, until told to stop.
+fn pester(
+    node: SocketAddr,
+    app: &'static str,
+    a_second: f64,
+    stop: &Arc<AtomicBool>,
+) -> tokio::task::JoinHandle<usize> {
+    let (start, stop) = (Instant::now(), Arc::clone(stop));
+    tokio::spawn(async move {
+        let (mut sent, mut callers) = (0, JoinSet::new());
+        while !stop.load(Ordering::Relaxed) {
+            sleep_until(start + Duration::from_secs_f64(sent as f64 / a_second)).await;
+            sent += FLOOD_BATCH;
+            callers.spawn(async move {
+                let mut client = Client::connect(node).await;
+                client.post(&format!("{app}/notifications"), batch(FLOOD_BATCH, bad)).await;
+            });
+            while callers.try_join_next().is_some() {}
+        }
+        while callers.join_next().await.is_some() {}
+        sent
+    })
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize]
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Prints, and asserts nothing about speed: that is for the reader. Takes a little more than a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_app_and_a_flooding_one_leave_a_healthy_one_its_latency() {
+    if !full() {
+        return println!("SKIPPED: takes a minute; set PYAPNS_TEST_FULL=1");
+    }
+    let world = world().await;
+    let node = world.node.address;
+    let capacity = capacity(node).await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let quiet = healthy(node).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let others = [pester(node, FLOOD, 0.2 * capacity, &stop), pester(node, EXPIRED, 100.0, &stop)];
+        let loud = healthy(node).await;
+        stop.store(true, Ordering::Relaxed);
+        let [flooded, refused] = others.map(|other| async { other.await.expect("no panic") });
+        let (flooded, refused) = (flooded.await, refused.await);
+        println!(
+            "round {round}: p50 {:.2} -> {:.2} ms, p99 {:.2} -> {:.2} ms beside {flooded} bad tokens and {refused} refused",
+            percentile(&quiet, 0.5),
+            percentile(&loud, 0.5),
+            percentile(&quiet, 0.99),
+            percentile(&loud, 0.99)
+        );
+        alone.push(percentile(&quiet, 0.99));
+        beside.push(percentile(&loud, 0.99));
+    }
+    let (alone, beside) = (median(alone), median(beside));
+    println!(
+        "capacity {capacity:.0}/s; p99 at 1,000/s, median of {ROUNDS} rounds: {alone:.2} ms alone, {beside:.2} ms beside one \
+         app with an expired certificate and one flooding with bad tokens at 20 % of capacity ({:+.0} %)",
+        100.0 * (beside / alone - 1.0)
+    );
+    let expired = world.client().await.get(EXPIRED).await;
+    let statuses = world.simulator.ledger().totals().statuses;
+    assert!(statuses[&400] > 0, "the flood was refused: {statuses:?}");
+    assert_eq!(world.simulator.ledger().totals().connections, 2, "one for each app that may: {expired:?}");
+    world.stop().await;
+}

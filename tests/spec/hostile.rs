@@ -1,0 +1,353 @@
+//! Callers that are clumsy or mean harm: each is told what is wrong, or cut off, and no other caller notices.
+
+use crate::support::attack::{Flood, Honest, ask_and_read_nothing, endless_body, linger, withhold_the_window};
+use crate::support::client::Client;
+use crate::support::daemon::Daemon;
+use crate::support::door::curl;
+use crate::support::full;
+use crate::support::world::{APP, World, to, token};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A node of its own with these variables, and the world's app.
+async fn node(world: &World, variables: &[(&str, &str)]) -> Daemon {
+    let daemon = Daemon::on(world, &world.directory.path().join("hostile"), variables).await;
+    provision(world, &daemon).await;
+    daemon
+}
+
+async fn provision(world: &World, daemon: &Daemon) {
+    let pem = world.simulator.identity().client_pem.clone();
+    assert_eq!(daemon.client().await.post(APP, pem).await.status, 201);
+}
+
+/// What a node says to these bytes until it hangs up, or until its answer is whole. `cut`: no more bytes will come.
+async fn said(address: SocketAddr, bytes: &[u8], cut: bool) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("the node listens");
+    let (mut read, mut write) = stream.split();
+    let send = async {
+        let _ = write.write_all(bytes).await;
+        if cut {
+            let _ = write.shutdown().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut answer = Vec::new();
+    let receive = async {
+        let mut part = [0; 16 << 10];
+        while let Ok(read @ 1..) = read.read(&mut part).await {
+            answer.extend_from_slice(&part[..read]);
+            if is_whole(&answer) {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = receive => {}
+        () = send => {}
+    }
+    String::from_utf8(answer).expect("text")
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
+}
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+/// Whether a new connection finds a place.
+async fn is_answered(address: SocketAddr) -> bool {
+    said(address, HEALTH, false).await.starts_with("HTTP/1.1 200 ")
+}
+
+/// Status and reason of an answer that is a whole envelope.
+fn envelope(answer: &str) -> (u16, String) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("no envelope: {answer:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    assert!(head.contains("x-request-id: ") && head.contains("content-type: application/json"), "{head}");
+    assert_eq!((&body["code"], &body["type"], &body["message"]), (&json!(status), &json!("error"), &body["error"]));
+    assert!(body["args"].is_object(), "{body}");
+    (status, body["reason"].as_str().expect("a reason").to_owned())
+}
+
+fn post(headers: &str, body: &str) -> Vec<u8> {
+    format!("POST {APP}/notifications HTTP/1.1\r\nhost: x\r\n{headers}\r\n{body}").into_bytes()
+}
+
+fn json_post(body: &str) -> Vec<u8> {
+    post(&format!("content-length: {}\r\n", body.len()), body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
+    let world = World::start().await;
+    let daemon = node(&world, &[("PYAPNS_LIMITS_HEADER_SECONDS", "1")]).await;
+    let honest = Honest::start(daemon.address, 2).await;
+    let get = |headers: &str| format!("GET /apps HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes();
+    let good = to(&token(1)).to_string();
+    let many = format!("[{}]", vec![r#"{"token":"00","payload":{}}"#; 10_001].join(","));
+    let deep = format!(r#"{{"token":"00","payload":{}{}}}"#, r#"{"a":"#.repeat(40), "1".to_owned() + &"}".repeat(40));
+    let table: Vec<(&str, Vec<u8>, bool, u16, &str)> = vec![
+        ("no HTTP", b"nonsense\r\n\r\n".to_vec(), false, 400, "malformed_http"),
+        ("a version of the future", b"GET / HTTP/9.9\r\n\r\n".to_vec(), false, 400, "malformed_http"),
+        ("a header without a colon", get("nonsense\r\n"), false, 400, "malformed_http"),
+        ("a space in a header's name", get("a b: c\r\n"), false, 400, "malformed_http"),
+        ("a length that is none", post("content-length: many\r\n", ""), false, 400, "malformed_http"),
+        ("a negative length", post("content-length: -1\r\n", ""), false, 400, "malformed_http"),
+        ("two lengths", post("content-length: 1\r\ncontent-length: 2\r\n", ""), false, 400, "malformed_http"),
+        ("a coding that is not chunked", post("transfer-encoding: gzip\r\n", ""), false, 400, "malformed_http"),
+        ("long headers", get(&format!("a: {}\r\n", "x".repeat(20 << 10))), false, 431, "headers_too_large"),
+        ("headers over all buffers", get(&format!("a: {}\r\n", "x".repeat(90 << 10))), false, 431, "headers_too_large"),
+        ("too many headers", get(&"a: b\r\n".repeat(101)), false, 431, "headers_too_large"),
+        ("half a request line", b"GET /ap".to_vec(), false, 408, "headers_too_slow"),
+        ("half the headers", b"GET /apps HTTP/1.1\r\nhost:".to_vec(), false, 408, "headers_too_slow"),
+        ("a method of its own", b"BREW /apps HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), false, 405, "method_not_allowed"),
+        ("nothing there", b"GET /pot HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), false, 404, "no_such_path"),
+        ("a body cut short", post("content-length: 100\r\n", "{"), true, 400, "body_broke_off"),
+        ("a body that stands still", post("content-length: 100\r\n", "{"), false, 408, "body_too_slow"),
+        ("a chunk without a size", post("transfer-encoding: chunked\r\n", "size\r\n"), false, 400, "body_broke_off"),
+        (
+            "a chunk that is longer than it says",
+            post("transfer-encoding: chunked\r\n", "1\r\nabc\r\n"),
+            false,
+            400,
+            "body_broke_off",
+        ),
+        ("a body that says it is too long", post("content-length: 1073741824\r\n", ""), true, 413, "body_too_large"),
+        (
+            "and asks first",
+            post("content-length: 1073741824\r\nexpect: 100-continue\r\n", ""),
+            false,
+            413,
+            "body_too_large",
+        ),
+        (
+            "a compressed body",
+            post("content-encoding: gzip\r\ncontent-length: 2\r\n", "\x1f\x0b"),
+            false,
+            415,
+            "content_encoding",
+        ),
+        ("an empty body", json_post(""), false, 400, "malformed_json"),
+        ("half an object", json_post("{\"token\":"), false, 400, "malformed_json"),
+        (
+            "bad UTF-8",
+            [post("content-length: 3\r\n", ""), vec![b'"', 0xff, b'"']].concat(),
+            false,
+            400,
+            "malformed_json",
+        ),
+        ("a number", json_post("7"), false, 400, "not_notifications"),
+        ("a field that is none", json_post(r#"{"token":"00","payload":{},"prio":1}"#), false, 400, "unknown_field"),
+        ("a token that is none", json_post(r#"{"token":"xy","payload":{}}"#), false, 400, "token_not_hex"),
+        ("one bad item of two", json_post(&format!("[{good},{{}}]")), false, 400, "token_missing"),
+        ("too many items", json_post(&many), false, 413, "too_many_items"),
+        ("a payload too deep", json_post(&deep), false, 400, "payload_too_deep"),
+        (
+            "a payload too long",
+            json_post(&json!({"token": "00", "payload": {"a": "x".repeat(4096)}}).to_string()),
+            false,
+            400,
+            "payload_too_large",
+        ),
+    ];
+    let asked = table.into_iter().map(|(what, bytes, cut, status, reason)| {
+        let address = daemon.address;
+        tokio::spawn(async move { (what, envelope(&said(address, &bytes, cut).await), (status, reason.to_owned())) })
+    });
+    let mut wrong = Vec::new();
+    for asked in asked.collect::<Vec<_>>() {
+        let (what, told, expected) = asked.await.expect("an envelope");
+        if told != expected {
+            wrong.push((what, told, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // Who has said nothing is told nothing: a pool that connects early would take it for an answer.
+    assert_eq!(said(daemon.address, b"", false).await, "");
+    assert!(honest.end().await.len() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn curl_asks_before_a_large_body_and_is_let_send_it() {
+    let world = World::start().await;
+    let payload = json!({"aps": {"alert": "x".repeat(3_900)}});
+    let batch: Vec<Value> = (0..900).map(|at| json!({"token": token(at), "payload": payload})).collect();
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(Value::Array(batch).to_string().as_bytes()).expect("a written file");
+    let url = format!("http://{}{APP}/notifications", world.node.address);
+    let body = format!("@{}", file.path().display());
+    let answer =
+        tokio::task::spawn_blocking(move || curl(&["-H", "Expect: 100-continue", "--data-binary", &body, &url]));
+    let answer = answer.await.expect("no panic");
+    let outcomes = answer.body["response"].as_array().expect("a list");
+    assert!(
+        outcomes.len() == 900 && outcomes.iter().all(|outcome| outcome["outcome"] == "accepted"),
+        "{}",
+        answer.status
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_frames_end_their_own_connection_and_nothing_else() {
+    let world = World::start().await;
+    let daemon = node(&world, &[]).await;
+    let honest = Honest::start(daemon.address, 2).await;
+    for flood in Flood::ALL {
+        let turns = flood.run(daemon.address).await;
+        assert!(turns < 100_000, "{flood:?} went on for {turns} turns");
+    }
+    assert!(honest.end().await.len() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_answer_is_cut_off() {
+    let world = World::start().await;
+    let daemon = node(&world, &[("PYAPNS_LIMITS_WRITE_SECONDS", "1")]).await;
+    let honest = Honest::start(daemon.address, 2).await;
+    withhold_the_window(daemon.address).await;
+    let _unread = ask_and_read_nothing(daemon.address).await;
+    endless_body(daemon.address).await;
+    assert!(honest.end().await.len() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_its_share_of_connections_and_hears_how_to_get_more() {
+    let world = World::start().await;
+    let variables =
+        [("PYAPNS_LIMITS_CONNECTIONS_PER_ADDRESS", "3"), ("PYAPNS_LIMITS_SHARED_ADDRESSES", "192.0.2.1,10.0.0.0/8")];
+    let daemon = node(&world, &variables).await;
+    let mut honest = daemon.client().await;
+    let mut held: Vec<TcpStream> = Vec::new();
+    let refused = loop {
+        let answer = said(daemon.address, HEALTH, false).await;
+        if !answer.starts_with("HTTP/1.1 200") {
+            break answer;
+        }
+        held.push(linger(daemon.address, b"").await.expect("the node listens"));
+    };
+    assert!(held.len() <= 3, "{}", held.len());
+    let (head, body) = refused.split_once("\r\n\r\n").expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("retry-after: 1"), "{head}");
+    assert!(body.contains("too_many_connections_of_address") && body.contains("limits.shared_addresses"), "{body}");
+    assert_eq!(honest.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await.outcomes(), ["accepted"]);
+    drop(held);
+    while !is_answered(daemon.address).await {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_may_open_few_files_keeps_some_for_its_work() {
+    let world = World::start().await;
+    let node = Daemon::command(&world, &world.directory.path().join("few"), &[]);
+    let mut command = Command::new("prlimit");
+    command.arg("--nofile=96:96").arg(node.get_program()).args(node.get_args());
+    for (name, value) in node.get_envs() {
+        command.env(name, value.expect("it is set"));
+    }
+    let daemon = Daemon::run(command).await;
+    provision(&world, &daemon).await;
+    // It has no connection to Apple yet, and needs one when all callers' places are taken.
+    let mut honest = Client::connect(daemon.address).await;
+    assert_eq!(honest.get("/healthz").await.status, 200);
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(linger(daemon.address, b"").await);
+    }
+    assert_eq!(honest.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await.outcomes(), ["accepted"]);
+    drop(crowd);
+    while !is_answered(daemon.address).await {}
+}
+
+/// The 99th percentile.
+fn p99(mut took: Vec<Duration>) -> f64 {
+    took.sort_unstable();
+    took[took.len() * 99 / 100].as_secs_f64() * 1e3
+}
+
+/// Honest callers for a while.
+async fn calm(daemon: &Daemon, seconds: u64) -> f64 {
+    let honest = Honest::start(daemon.address, 4).await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    p99(honest.end().await)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Attack {
+    Slowloris,
+    SlowBodies,
+    SlowReaders,
+    EndlessBodies,
+    Flood(Flood),
+}
+
+impl Attack {
+    /// Attacks until it is dropped.
+    async fn go_on(self, address: SocketAddr) {
+        let mut held = Vec::new();
+        loop {
+            match self {
+                Self::Slowloris | Self::SlowBodies if held.len() >= 3_000 => std::future::pending().await,
+                Self::Slowloris => held.push(linger(address, b"GET /apps HTTP/1.1\r\nhost:").await),
+                Self::SlowBodies => held.push(linger(address, &post("content-length: 100000\r\n", "[")).await),
+                Self::SlowReaders if held.len() >= 200 => std::future::pending().await,
+                Self::SlowReaders => {
+                    held.push(linger(address, &b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(50)).await);
+                }
+                Self::EndlessBodies => endless_body(address).await,
+                Self::Flood(flood) => {
+                    flood.run(address).await;
+                }
+            }
+            // The attacker shares two cores with those it attacks: it is to take their patience, not their machine.
+            tokio::time::sleep(Duration::from_millis(if held.is_empty() { 20 } else { 0 })).await;
+        }
+    }
+}
+
+/// Prints what each attack does to the others, as a ratio of their p99 with and without it in turn, and to memory. Nothing
+/// is asserted of speed. Only in the long form, of a release build on a quiet machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_attacks_cost_the_others_is_measured() {
+    if !full() {
+        return;
+    }
+    let world = World::start().await;
+    let daemon = node(&world, &[]).await;
+    calm(&daemon, 2).await;
+    let attacks = [Attack::Slowloris, Attack::SlowBodies, Attack::SlowReaders, Attack::EndlessBodies];
+    for attack in attacks.into_iter().chain(Flood::ALL.map(Attack::Flood)) {
+        let (mut without, mut with, before, began) = (Vec::new(), Vec::new(), daemon.resident(), Instant::now());
+        let mut most = before;
+        for _ in 0..3 {
+            without.push(calm(&daemon, 1).await);
+            let attacker = tokio::spawn(attack.go_on(daemon.address));
+            with.push(calm(&daemon, 2).await);
+            most = most.max(daemon.resident());
+            attacker.abort();
+            let _ = attacker.await;
+        }
+        for list in [&mut without, &mut with] {
+            list.sort_by(f64::total_cmp);
+        }
+        println!(
+            "{attack:?}: p99 without {:.2} ms, with {:.2} ms, ratio {:.2}; resident {} KiB more; {:.0} s",
+            without[1],
+            with[1],
+            with[1] / without[1],
+            most.saturating_sub(before) >> 10,
+            began.elapsed().as_secs_f64()
+        );
+    }
+    world.stop().await;
+}

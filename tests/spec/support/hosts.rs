@@ -1,0 +1,104 @@
+//! A name that stands for several addresses, and the simulator behind a pipe: two ways to put something in the place of
+//! the network.
+
+use pyapns::apns::connect::{Connect, ConnectError, Connecting, Resolving, TlsConnect};
+use pyapns::apns::endpoint::Endpoint;
+use pyapns::simulator::{ConnectionAct, Point, Script, Simulator};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Names stand for these addresses; the rest is as in production.
+pub struct Hosts {
+    /// An empty name is every name.
+    addresses: Vec<(String, SocketAddr)>,
+    inner: TlsConnect,
+}
+
+impl Hosts {
+    /// Every name stands for all of these.
+    pub fn new(addresses: &[SocketAddr]) -> Self {
+        Self::named(&addresses.iter().map(|address| ("", *address)).collect::<Vec<_>>())
+    }
+
+    pub fn named(addresses: &[(&str, SocketAddr)]) -> Self {
+        let addresses = addresses.iter().map(|(name, address)| ((*name).to_owned(), *address)).collect();
+        Self { addresses, inner: TlsConnect::new(None) }
+    }
+}
+
+impl Connect for Hosts {
+    fn resolve(&self, endpoint: &Endpoint) -> Resolving {
+        let means = |name: &str| name.is_empty() || name == endpoint.host();
+        let found = self.addresses.iter().filter(|(name, _)| means(name)).map(|(_, address)| *address).collect();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        tls: Arc<rustls::ClientConfig>,
+        timeout: Duration,
+    ) -> Connecting {
+        self.inner.connect(endpoint, address, tls, timeout)
+    }
+}
+
+/// Every connection leads into the simulator, without socket and TLS, so that time can be virtual.
+pub struct Piped {
+    pub simulator: Simulator,
+    dials: Mutex<Vec<Instant>>,
+}
+
+impl Piped {
+    pub async fn start() -> Arc<Self> {
+        let simulator = Simulator::start(Default::default()).await.expect("a simulator");
+        Arc::new(Self { simulator, dials: Mutex::default() })
+    }
+
+    pub fn script(&self, script: Script) {
+        self.simulator.set_script(script).expect("a good script");
+    }
+
+    /// When connections were begun.
+    pub fn dials(&self) -> Vec<Instant> {
+        self.dials.lock().expect("no panic").clone()
+    }
+}
+
+impl Connect for Piped {
+    fn resolve(&self, _: &Endpoint) -> Resolving {
+        Box::pin(std::future::ready(Ok(vec![SocketAddr::from(([17, 0, 0, 1], 443))])))
+    }
+
+    fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        _: Arc<rustls::ClientConfig>,
+        within: Duration,
+    ) -> Connecting {
+        let number = {
+            let mut dials = self.dials.lock().expect("no panic");
+            dials.push(Instant::now());
+            dials.len()
+        };
+        let script = self.simulator.script();
+        let is_hole = |act: &ConnectionAct| matches!(act, ConnectionAct::Break { at: Point::Accept, .. });
+        let stream = self.simulator.pipe();
+        // A pipe has no handshake that could hang: what breaks on accept never gets as far as a stream.
+        if number == 1 && script.connections.iter().any(|fault| is_hole(&fault.act)) {
+            let cause = io::ErrorKind::TimedOut.into();
+            let error = ConnectError::Tcp { endpoint: endpoint.clone(), address, cause };
+            return Box::pin(async move {
+                tokio::time::sleep(within).await;
+                drop(stream);
+                Err(error)
+            });
+        }
+        Box::pin(std::future::ready(Ok(Box::new(stream) as _)))
+    }
+}
