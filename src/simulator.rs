@@ -25,7 +25,8 @@
 //!             {"percent": 1.5, "for_ms": 2000, "act": {"answer": {"status": 503, "reason": "ServiceUnavailable"}}},
 //!             {"token": "00ff", "times": 1, "act": {"silence": {"processed": true}}},
 //!             {"connection": 1, "stream": 9,
-//!              "act": {"poison": {"status": 403, "reason": "ExpiredProviderToken", "for_ms": 60000}}}],
+//!              "act": {"poison": {"status": 403, "reason": "ExpiredProviderToken", "for_ms": 60000}}},
+//!             {"act": {"odd": {"apns_id": false, "headers": [["x-new", "1"]], "continuation": true}}}],
 //!  "token_rate": {"limit": 3, "seconds": 60},
 //!  "settings": {"first": {"max_concurrent_streams": 500}, "delay": {"ms": 300}, "choke": true,
 //!               "changes": [{"at": {"requests": 100}, "set": {"max_concurrent_streams": 1}},
@@ -36,7 +37,8 @@
 //!                  {"percent": 20.0, "act": {"alert": {"code": 44, "to": "certificate"}}},
 //!                  {"listener": 0, "every": 2, "act": {"certificate": "expired"}}],
 //!  "listeners": [{"listener": 0, "state": "stalled", "for_ms": 5000}],
-//!  "connect_rate": {"limit": 10, "seconds": 1, "block_ms": 5000, "how": "close"}}
+//!  "connect_rate": {"limit": 10, "seconds": 1, "block_ms": 5000, "how": "close"},
+//!  "record_headers": true}
 //! ```
 //!
 //! - `latency`: `{"fixed_ms": n}`, `{"uniform_ms": [low, high]}`, `{"log_normal_ms": {"median", "sigma", "max"}}` or
@@ -51,6 +53,10 @@
 //! - `settings`: fields of the frames are `header_table_size`, `max_concurrent_streams`, `initial_window_size`,
 //!   `max_frame_size` and `max_header_list_size`; `delay`: `{"ms": n}` or `"never"`; `choke`: one stream after each
 //!   rejection until the next success; `connection`: this one only; `violation`: `"refuse"` or `"goaway"`.
+//! - `odd` answers: `status` (absent: what the rules decide), `apns_id`, `headers`, `body` (like `debug`; an empty text is
+//!   none), `trailers`, `continuation`, `table_size`, `informational` (a list of 1xx) and `reset`, as in [`script::Odd`].
+//! - `record_headers`: entries of connections to come carry `headers`, each field with its `form`: `"indexed"`,
+//!   `"incremental"`, `"literal"` or `"never"`.
 //! - `error_budget`: so many 4xx (410 apart) on a connection end it.
 //! - `connections`: the first whose conditions (`listener`, `every`, `percent`, `times`, `for_ms`) all hold is applied to
 //!   a connection, as it is accepted. `act`: `{"break": {"at", "how"}}` with `at`: `"accept"`, `"tls"`, `"settings"`,
@@ -89,11 +95,12 @@ pub use clock::Clock;
 pub use identity::{ClientSubject, Identity, generate_key};
 pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
+pub use pump::{Field, Form};
 pub use rules::{Check, Environment, TokenRate, TokenState};
 pub use script::{
     Act, AlertTo, At, Breakage, Change, Close, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Delay, Ending,
-    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Point, Script, SettingsPlay, Shut, Values, Violation,
-    When,
+    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Odd, Point, Script, SettingsPlay, Shut, Values,
+    Violation, When,
 };
 pub use server::{Options, Simulator, SimulatorError};
 

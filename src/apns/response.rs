@@ -34,13 +34,24 @@ pub fn read(answer: &Answer<'_>) -> Response {
     if answer.status == 200 {
         return response;
     }
-    if let Ok(body) = serde_json::from_slice::<Body<'_>>(answer.body) {
+    if let Some(body) = parse(answer.body) {
         response.reason = body.reason.as_deref().map(reason);
         response.dead_since = body.timestamp.as_u64();
     }
     let seconds = answer.retry_after.and_then(|text| std::str::from_utf8(text).ok());
     response.retry_after_seconds = seconds.and_then(|text| text.parse().ok());
     response
+}
+
+/// The reason that the debug data of a GOAWAY names, where it has the shape of a body.
+pub fn named(debug: &[u8]) -> Option<Reason> {
+    parse(debug)?.reason.as_deref().map(reason)
+}
+
+/// An object; serde would take a list for one, too.
+fn parse(json: &[u8]) -> Option<Body<'_>> {
+    let is_object = json.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
 /// The reason of that name, as listed or as it came.
@@ -80,9 +91,10 @@ mod tests {
 
     #[test]
     fn a_body_that_is_odd_costs_only_the_reason() {
-        for body in [&b""[..], b"{\"reason\":", b"[]", b"{\"reason\":7}", b"\xff\xff"] {
-            assert_eq!(read(&answer(400, body)).reason, None, "{body:?}");
+        for body in [&b""[..], b"{\"reason\":", b"[]", b"[\"Unregistered\",7]", b"{\"reason\":7}", b"\xff\xff"] {
+            assert_eq!((read(&answer(400, body)).reason, named(body)), (None, None), "{body:?}");
         }
+        assert_eq!(named(br#" {"reason":"Shutdown"}"#), Some(AppleReason::Shutdown.into()));
         let body = r#"{"reason":"Novelty","extra":{},"timestamp":"soon"}"#;
         assert_eq!(read(&answer(400, body.as_bytes())).reason, Some(Reason::Unlisted("Novelty".into())));
     }

@@ -7,10 +7,13 @@ mod answer;
 mod arrival;
 mod farewell;
 mod limits;
+mod odd;
 mod record;
 mod settings;
 mod slow;
+mod wear;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,9 +30,9 @@ use tokio::time::{Instant, Sleep};
 
 use super::certificate::ClientCertificate;
 use super::ledger::Batch;
-use super::pump::{self, Pump, PumpHandle};
+use super::pump::{self, Field, Pump, PumpHandle};
 use super::rules::{self, Credential, Rejection};
-use super::script::{Act, GoAway, Place, Plan, Spent, When};
+use super::script::{Act, Place, Plan, Spent};
 use super::server::Shared;
 use answer::Waiting;
 use arrival::Arrival;
@@ -75,7 +78,7 @@ where
     settings::delay(play).await;
     let (mut first, full) = settings::first(play, certificate.is_none());
     first.initial_window_size = window.map(|window| window.stream).or(first.initial_window_size);
-    let (pumped, handle) = Pump::new(stream, &pump::settings(&first.wire()));
+    let (pumped, handle) = Pump::new(stream, &pump::settings(&first.wire()), script.script.record_headers);
     let handshake = h2::server::Builder::new()
         .initial_connection_window_size(window.map_or(shared.connection_window, |_| WINDOW))
         .initial_window_size(window.map_or(WINDOW, |window| window.stream))
@@ -123,6 +126,14 @@ struct Session<S> {
     waiting: Waiting,
     /// Streams that get neither answer nor reset; dropping them would reset them.
     parked: Vec<Stream>,
+    /// Streams that were answered past h2.
+    passed: Vec<Stream>,
+    /// The peer was told to have no dynamic table, and h2 does not know.
+    without_table: bool,
+    /// Header blocks of requests to come, by stream, where they are recorded.
+    heads: HashMap<u32, Vec<Field>>,
+    /// The provider token seen last, and its name in the ledger.
+    jwt: Option<(HeaderValue, Arc<str>)>,
     late_bodies: Vec<LateBody>,
     /// No window is ever opened again.
     withholds: bool,
@@ -170,6 +181,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             complete: Vec::new(),
             waiting: Waiting::default(),
             parked: Vec::new(),
+            passed: Vec::new(),
+            without_table: false,
+            heads: HashMap::new(),
+            jwt: None,
             late_bodies: Vec::new(),
             withholds: false,
             withheld: Vec::new(),
@@ -193,6 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.enter();
                 return Poll::Ready(());
             }
+            self.take_seen();
             self.adopt_plan();
             arrival::poll_bodies(&mut self.incomplete, &mut self.complete, &mut self.open, cx);
             let now_ms = self.shared.clock.now_ms();
@@ -222,6 +238,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             match self.h2.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.open += 1;
+                    let highest = &mut self.batch.totals.streams_highest;
+                    *highest = u64::from(self.open).max(*highest);
                     let arrival = Arrival::new(request, respond, self.withholds);
                     self.highest_seen = self.highest_seen.max(arrival.stream);
                     let stream = arrival.stream;
@@ -300,6 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.poison = Some((until, rejection.clone()));
                 self.answer_scripted(arrival, id, rejection, "poisons the connection");
             }
+            Some(Act::Odd(odd)) => self.answer_oddly(arrival, &id, &odd, now_ms),
             Some(Act::Reset { code, processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));
                 self.record(&arrival, &id, verdict.as_ref(), Some(&format!("reset with code {code}")));
@@ -313,30 +332,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.parked.push(arrival.into_stream());
             }
             Some(act) => self.process_oddly(act, arrival, id, now_ms),
-        }
-    }
-
-    /// What a poisoned connection answers to everything.
-    fn poisoned(&mut self) -> Option<Rejection> {
-        self.poison.take_if(|(until, _)| until.is_some_and(|until| until <= Instant::now()));
-        self.poison.as_ref().map(|(_, rejection)| rejection.clone())
-    }
-
-    fn answer_scripted(&mut self, arrival: Arrival, id: HeaderValue, rejection: Rejection, fault: &str) {
-        let verdict = Err(rejection);
-        self.record(&arrival, &id, Some(&verdict), Some(fault));
-        self.decided(&verdict);
-        self.answer(arrival, id, verdict);
-    }
-
-    /// What a decision does to the connection: its stream limit, and its error budget.
-    fn decided(&mut self, verdict: &Result<(), Rejection>) {
-        self.choke_or_lift(verdict.as_ref().err().map_or(200, |rejection| rejection.status));
-        let Err(rejection) = verdict else { return };
-        let Some(budget) = &self.active.script.script.error_budget else { return };
-        if self.spent.count(rejection.status, &rejection.reason, budget) && self.is_staying() {
-            let (code, debug, kind) = (budget.code, budget.debug.clone(), budget.kind);
-            self.end(&GoAway { code, debug, ..GoAway::new(When::Now, kind) });
         }
     }
 

@@ -10,7 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::base64_bytes;
+use super::pump::Field;
 use super::rules::Caller;
+
+const TWENTY_MINUTES_MS: i64 = 20 * 60 * 1000;
 
 /// How much the ledger keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,11 @@ pub struct Entry {
     pub answered: bool,
     /// The fault that was applied, in words.
     pub fault: Option<String>,
+    /// Stands for the provider token that came with it: the same for the same token.
+    #[serde(serialize_with = "behind_arc")]
+    pub jwt: Option<Arc<str>>,
+    /// The header fields in order, each with its representation, on connections that record them.
+    pub headers: Option<Vec<Field>>,
 }
 
 /// Sums over all that happened since the start or the last reset.
@@ -80,6 +88,14 @@ pub struct Totals {
     pub over_limit: u64,
     /// GOAWAY frames.
     pub goaways: u64,
+    /// Most streams that were open on one connection at a time.
+    pub streams_highest: u64,
+    /// PRIORITY frames that came.
+    pub priority_frames: u64,
+    /// Distinct provider tokens. Always 0 in `counts` mode.
+    pub jwts: u64,
+    /// Most of them that were new within 20 minutes, by the simulator's clock.
+    pub jwts_in_20_minutes: u64,
     /// Decided statuses, whether they were sent or not.
     pub statuses: BTreeMap<u16, u64>,
 }
@@ -115,6 +131,8 @@ struct Inner {
     /// Sequence number of the first entry still here.
     base: u64,
     accepted: HashMap<String, u64>,
+    /// Provider tokens, and when each was first seen.
+    jwts: Vec<(Arc<str>, i64)>,
 }
 
 impl Ledger {
@@ -173,8 +191,9 @@ impl Ledger {
     }
 
     /// Adds a batch, emptying it, and returns the sequence number of its first entry.
-    pub fn append(&self, batch: &mut Batch) -> u64 {
+    pub fn append(&self, batch: &mut Batch, now_ms: i64) -> u64 {
         let mut inner = self.lock();
+        inner.note_jwts(&batch.entries, now_ms);
         let first = inner.base + inner.entries.len() as u64;
         for (sequence, mut entry) in (first..).zip(batch.entries.drain(..)) {
             entry.sequence = sequence;
@@ -215,6 +234,21 @@ impl Ledger {
     }
 }
 
+impl Inner {
+    fn note_jwts(&mut self, entries: &[Entry], now_ms: i64) {
+        for jwt in entries.iter().filter_map(|entry| entry.jwt.as_ref()) {
+            // The newest is the usual one.
+            if self.jwts.iter().rev().any(|(known, _)| known == jwt) {
+                continue;
+            }
+            self.jwts.push((Arc::clone(jwt), now_ms));
+            let recent = self.jwts.iter().filter(|(_, first)| now_ms - first < TWENTY_MINUTES_MS).count() as u64;
+            self.totals.jwts = self.jwts.len() as u64;
+            self.totals.jwts_in_20_minutes = self.totals.jwts_in_20_minutes.max(recent);
+        }
+    }
+}
+
 impl Totals {
     fn add(&mut self, more: &Totals) {
         self.sockets += more.sockets;
@@ -228,6 +262,8 @@ impl Totals {
         self.resets += more.resets;
         self.over_limit += more.over_limit;
         self.goaways += more.goaways;
+        self.streams_highest = self.streams_highest.max(more.streams_highest);
+        self.priority_frames += more.priority_frames;
         if more.accepted > 0 {
             *self.statuses.entry(200).or_default() += more.accepted;
         }
@@ -237,8 +273,8 @@ impl Totals {
     }
 }
 
-fn behind_arc<S: serde::Serializer>(caller: &Option<Arc<Caller>>, out: S) -> Result<S::Ok, S::Error> {
-    caller.as_deref().serialize(out)
+fn behind_arc<T: Serialize + ?Sized, S: serde::Serializer>(value: &Option<Arc<T>>, out: S) -> Result<S::Ok, S::Error> {
+    value.as_deref().serialize(out)
 }
 
 fn microseconds<S: serde::Serializer>(time: &Duration, out: S) -> Result<S::Ok, S::Error> {

@@ -4,6 +4,8 @@
 //! It only follows frame headers; payloads pass through. A connection that is left alone pays for counting bytes.
 
 mod frames;
+mod heads;
+mod huffman;
 mod inbox;
 
 use std::io::{self, IoSlice};
@@ -17,8 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use frames::FRAME_HEADER;
 pub use frames::FrameWalk;
-pub use frames::{goaway, settings};
-use inbox::Inbox;
+pub use frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, goaway, settings};
+pub use heads::{Field, Form};
+use inbox::{Inbox, Seen};
 
 /// Orders to the pump, from the task that drives h2 over it.
 #[derive(Clone, Default)]
@@ -29,12 +32,13 @@ pub struct PumpHandle {
 struct Orders {
     /// Whole frames to write at the next boundary of h2's own.
     frames: Mutex<BytesMut>,
+    /// Those to write only when h2 has written all of its own.
+    last: Mutex<BytesMut>,
     /// There are frames: spares the lock where there is nothing to do.
     has_frames: AtomicBool,
-    /// For each SETTINGS frame the peer has acknowledged: the newest stream it had opened before.
-    acknowledged: Mutex<Vec<u32>>,
-    /// There are acknowledgements.
-    has_acknowledged: AtomicBool,
+    seen: Mutex<Seen>,
+    /// Something was seen.
+    has_seen: AtomicBool,
     /// Close once this many streams were ended by frames that have been written.
     close_after: AtomicU64,
 }
@@ -43,9 +47,10 @@ impl Default for Orders {
     fn default() -> Self {
         Self {
             frames: Mutex::default(),
+            last: Mutex::default(),
             has_frames: AtomicBool::new(false),
-            acknowledged: Mutex::default(),
-            has_acknowledged: AtomicBool::new(false),
+            seen: Mutex::default(),
+            has_seen: AtomicBool::new(false),
             close_after: AtomicU64::new(NEVER),
         }
     }
@@ -60,23 +65,32 @@ impl PumpHandle {
         self.orders.has_frames.store(true, Ordering::Release);
     }
 
+    /// Writes these whole frames after all that h2 has by now.
+    pub fn inject_last(&self, frames: &[u8]) {
+        self.orders.last.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(frames);
+    }
+
+    /// h2 has written everything.
+    fn release_last(&self) {
+        let last = std::mem::take(&mut *self.orders.last.lock().unwrap_or_else(PoisonError::into_inner));
+        if !last.is_empty() {
+            self.inject(&last);
+        }
+    }
+
     /// Ends the connection when `streams` answers have left whole: close_notify and FIN, then input is discarded until
     /// the peer closes too, so that no reset can overtake the last answers.
     pub fn close_after(&self, streams: u64) {
         self.orders.close_after.store(streams, Ordering::Release);
     }
 
-    /// For each SETTINGS frame acknowledged since the last call, in order: the newest stream opened before.
-    pub fn acknowledgements(&self) -> Vec<u32> {
-        if self.orders.has_acknowledged.swap(false, Ordering::AcqRel) {
-            std::mem::take(&mut *self.acknowledged())
-        } else {
-            Vec::new()
-        }
+    /// What the peer sent since the last call that h2 does not tell of.
+    pub fn take_seen(&self) -> Option<Seen> {
+        self.orders.has_seen.swap(false, Ordering::AcqRel).then(|| std::mem::take(&mut *self.seen()))
     }
 
-    fn acknowledged(&self) -> MutexGuard<'_, Vec<u32>> {
-        self.orders.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.orders.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_frames(&self) -> BytesMut {
@@ -113,13 +127,13 @@ enum Stage {
 }
 
 impl<S> Pump<S> {
-    /// `first` is the SETTINGS frame that goes out in place of h2's.
-    pub fn new(inner: S, first: &[u8]) -> (Self, PumpHandle) {
+    /// `first` is the SETTINGS frame that goes out in place of h2's. `records`: header blocks are looked at.
+    pub fn new(inner: S, first: &[u8], records: bool) -> (Self, PumpHandle) {
         let handle = PumpHandle::default();
         let pump = Self {
             inner,
             handle: handle.clone(),
-            inbox: Inbox::new(),
+            inbox: Inbox::new(records),
             outgoing: FrameWalk::default(),
             injecting: BytesMut::from(first),
             stage: Stage::First(None),
@@ -174,9 +188,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pump<S> {
         let this = self.get_mut();
         loop {
             let handed_on = this.stage != Stage::Lingering && this.inbox.hand_on(out);
-            if let Some(more) = this.inbox.take_acknowledged() {
-                this.handle.acknowledged().extend(more);
-                this.handle.orders.has_acknowledged.store(true, Ordering::Release);
+            if let Some(more) = this.inbox.take_seen() {
+                this.handle.seen().extend(more);
+                this.handle.orders.has_seen.store(true, Ordering::Release);
             }
             if handed_on {
                 return Poll::Ready(Ok(()));
@@ -228,6 +242,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Pump<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.writes_nothing() {
+            if this.outgoing.at_boundary() {
+                this.handle.release_last();
+            }
             ready!(this.poll_inject(cx))?;
             ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
             if this.must_close() {

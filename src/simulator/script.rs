@@ -5,6 +5,7 @@ mod budget;
 mod connects;
 mod guard;
 mod latency;
+mod odd;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use connects::{
     Shut,
 };
 pub use latency::Latency;
+pub use odd::Odd;
 pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 
 use super::base64_bytes;
@@ -38,6 +40,8 @@ pub struct Script {
     pub settings: Option<SettingsPlay>,
     /// Ends connections that cause too many rejections.
     pub error_budget: Option<ErrorBudget>,
+    /// Connections to come note in which representation each header field arrived.
+    pub record_headers: bool,
     /// The first fault that picks a connection is applied to it.
     pub connections: Vec<ConnectionFault>,
     /// The first that names a listener is applied to it.
@@ -193,6 +197,8 @@ pub enum Act {
     Reset { code: u32, processed: bool },
     /// This answer in place of processing.
     Answer { status: u16, reason: String },
+    /// An answer that is not like Apple's.
+    Odd(Box<Odd>),
     /// No answer, ever.
     Silence { processed: bool },
     /// This answer in place of processing, to this request and to all later ones of its connection, for so many
@@ -224,6 +230,8 @@ pub enum ScriptError {
     Status,
     #[error("{0} needs \"when\": {{\"connection_requests\": n}}")]
     NeedsConnectionRequests(&'static str),
+    #[error("odd.table_size cannot go with latency: answers that are late would still use the table")]
+    Latecomers,
     #[error("{0} must lie between {1}")]
     Bounds(&'static str, &'static str),
     #[error("{0} says nothing: give at least one value")]
@@ -257,6 +265,10 @@ impl Script {
         self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
         self.faults.iter().try_for_each(Fault::check)?;
         self.settings.as_ref().map_or(Ok(()), SettingsPlay::check)?;
+        let takes_table = |fault: &Fault| matches!(&fault.act, Act::Odd(odd) if odd.table_size.is_some());
+        if self.latency.is_some() && self.faults.iter().any(takes_table) {
+            return Err(ScriptError::Latecomers);
+        }
         self.error_budget.as_ref().map_or(Ok(()), ErrorBudget::check)?;
         self.connections.iter().try_for_each(ConnectionFault::check)?;
         self.connect_rate.as_ref().map_or(Ok(()), ConnectRate::check)?;
@@ -347,6 +359,7 @@ impl Fault {
             {
                 Err(ScriptError::Status)
             }
+            Act::Odd(odd) => odd.check(),
             _ => Ok(()),
         }
     }

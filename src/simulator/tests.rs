@@ -5,6 +5,7 @@ mod control;
 mod endings;
 mod faults;
 mod identities;
+mod odd;
 mod rules;
 mod scripted_settings;
 mod settings;

@@ -275,12 +275,7 @@ impl Books {
 
 /// Apple closes the connection. The session keeps the books; here is read why.
 fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) -> Option<Reason> {
-    #[derive(serde::Deserialize)]
-    struct Debug<'a> {
-        #[serde(borrow)]
-        reason: std::borrow::Cow<'a, str>,
-    }
-    let reason = serde_json::from_slice::<Debug<'_>>(debug).ok().map(|debug| response::reason(&debug.reason));
+    let reason = response::named(debug);
     tracing::info!(last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());
     if verdict::gone_away(reason.as_ref()) == Beyond::CredentialBroken {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::arrival::Arrival;
 use super::{Session, Stream};
 use crate::simulator::rules::{Environment, Rejection};
+use crate::simulator::script::Odd;
 
 static APNS_ID: HeaderName = HeaderName::from_static("apns-id");
 static APNS_UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
@@ -94,17 +95,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers now or when the script says. The entry of the request is the last in the batch.
     pub fn answer(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
         match &self.active.script.script.latency {
-            None => self.answer_now(arrival, id, verdict),
-            Some(latency) => {
+            Some(latency) if !self.without_table => {
                 let due = Instant::now() + latency.draw(&mut self.random);
                 let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
                 let response = self.response(id, &verdict);
                 self.wait(due, arrival, response, body);
             }
+            _ => self.answer_now(arrival, id, verdict),
         }
     }
 
     pub fn answer_now(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
+        if self.without_table {
+            return self.answer_past_h2(arrival, &id, &verdict, &Odd::default());
+        }
         let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
         let response = self.response(id, &verdict);
         let (body_read, mut respond) = arrival.into_stream();

@@ -109,6 +109,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.farewell.ordered = true;
     }
 
+    /// Writes frames after all that h2 has by now, in this turn: h2's header blocks come in their order.
+    pub fn order_last(&mut self, frames: &[u8]) {
+        self.pump.inject_last(frames);
+        self.farewell.ordered = true;
+    }
+
     /// Counts a request that is about to be processed, or parked above a last stream id chosen beforehand.
     pub fn count(&mut self) -> Signal {
         let Some(goaway) = &self.active.script.script.goaway else { return Signal::default() };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,10 +31,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 *totals.statuses.entry(status).or_default() += 1;
             }
         }
+        let push = arrival.push();
+        let jwt = push.authorization.map(|header| self.provider_token(header));
+        let headers = self.heads.remove(&arrival.stream);
         if self.shared.ledger.mode() == LedgerMode::Counts {
             return;
         }
-        let push = arrival.push();
         let text = |value: Option<&HeaderValue>| value.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
         self.batch.entries.push(Entry {
             sequence: 0,
@@ -56,13 +59,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             reason: verdict.and_then(|verdict| verdict.as_ref().err()).map(|rejection| rejection.reason.to_string()),
             answered: false,
             fault: fault.map(str::to_owned),
+            jwt,
+            headers,
         });
+    }
+
+    /// The ledger's name of the provider token in this header: the same for the same token.
+    fn provider_token(&mut self, header: &HeaderValue) -> Arc<str> {
+        if let Some((known, name)) = &self.jwt
+            && known == header
+        {
+            return Arc::clone(name);
+        }
+        let hash = digest::digest(&digest::SHA256, header.as_bytes());
+        let name: Arc<str> = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        self.jwt = Some((header.clone(), Arc::clone(&name)));
+        name
+    }
+
+    /// Takes over what the pump saw.
+    pub fn take_seen(&mut self) {
+        let Some(seen) = self.pump.take_seen() else { return };
+        seen.acknowledged.into_iter().for_each(|after| self.limits.acknowledge(after));
+        self.heads.extend(seen.heads);
+        self.batch.totals.priority_frames += seen.priorities;
     }
 
     /// Enters the batch, in one go.
     pub fn enter(&mut self) {
         if !self.batch.is_empty() {
-            let first = self.shared.ledger.append(&mut self.batch);
+            let first = self.shared.ledger.append(&mut self.batch, self.shared.clock.now_ms());
             self.waiting.entered(first);
         }
     }

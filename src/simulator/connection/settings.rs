@@ -103,9 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Whether this stream, the newest, is one too many.
     pub fn is_over_limit(&mut self, stream: u32) -> bool {
-        for after in self.pump.acknowledgements() {
-            self.limits.acknowledge(after);
-        }
+        self.take_seen();
         self.open > self.limits.for_stream(stream)
     }
 

@@ -47,7 +47,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             | Act::Answer { .. }
             | Act::Poison { .. }
             | Act::Reset { .. }
-            | Act::Silence { .. } => {}
+            | Act::Silence { .. }
+            | Act::Odd(_) => {}
         }
     }
 

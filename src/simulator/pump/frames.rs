@@ -3,10 +3,14 @@
 pub const FRAME_HEADER: usize = 9;
 pub const SETTINGS: u8 = 4;
 pub const ACK: u8 = 1;
-const DATA: u8 = 0;
+pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
+pub const CONTINUATION: u8 = 9;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
 /// Payload length announced by the frame header at the start of `bytes`; `None` if it is not there whole.
 pub fn length(bytes: &[u8]) -> Option<usize> {
@@ -23,18 +27,18 @@ pub fn stream(bytes: &[u8]) -> u32 {
 pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     let payload: Vec<u8> =
         values.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
-    frame(SETTINGS, &payload)
+    frame(SETTINGS, 0, 0, &payload)
 }
 
 /// A GOAWAY frame (RFC 9113 6.8).
 pub fn goaway(last_stream_id: u32, code: u32, debug: &[u8]) -> Vec<u8> {
-    frame(GOAWAY, &[&last_stream_id.to_be_bytes()[..], &code.to_be_bytes(), debug].concat())
+    frame(GOAWAY, 0, 0, &[&last_stream_id.to_be_bytes()[..], &code.to_be_bytes(), debug].concat())
 }
 
-/// A frame on stream 0 without flags.
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+/// Any frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
-    [&length[1..], &[kind, 0, 0, 0, 0, 0], payload].concat()
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Where a stream of frames stands, however it is cut.

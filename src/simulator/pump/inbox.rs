@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::frames::{self, ACK, FRAME_HEADER, HEADERS, SETTINGS};
+use super::frames::{self, ACK, FRAME_HEADER, HEADERS, PRIORITY, SETTINGS};
+use super::heads::{Field, Heads};
 
 const CAPACITY: usize = 32 * 1024;
 /// The connection preface comes before any frame (RFC 9113 3.4).
@@ -24,12 +25,38 @@ pub struct Inbox {
     first_ack_seen: bool,
     /// The highest stream on which HEADERS came.
     newest_stream: u32,
-    /// For each acknowledgement not asked about yet: the newest stream opened before it.
-    acknowledged: Vec<u32>,
+    seen: Seen,
+    /// Where header blocks are recorded.
+    heads: Option<Heads>,
+}
+
+/// What came since it was asked last.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// For each acknowledgement of SETTINGS: the newest stream opened before it.
+    pub acknowledged: Vec<u32>,
+    /// Header blocks, where they are recorded, by stream.
+    pub heads: Vec<(u32, Vec<Field>)>,
+    /// PRIORITY frames.
+    pub priorities: u64,
+}
+
+impl Seen {
+    fn is_empty(&self) -> bool {
+        self.acknowledged.is_empty() && self.heads.is_empty() && self.priorities == 0
+    }
+
+    /// Adds what came later.
+    pub fn extend(&mut self, later: Self) {
+        self.acknowledged.extend(later.acknowledged);
+        self.heads.extend(later.heads);
+        self.priorities += later.priorities;
+    }
 }
 
 impl Inbox {
-    pub fn new() -> Self {
+    /// `records`: header blocks are looked at.
+    pub fn new(records: bool) -> Self {
         Self {
             bytes: vec![0; CAPACITY].into_boxed_slice(),
             start: 0,
@@ -38,13 +65,14 @@ impl Inbox {
             payload_left: PREFACE,
             first_ack_seen: false,
             newest_stream: 0,
-            acknowledged: Vec::new(),
+            seen: Seen::default(),
+            heads: records.then(Heads::new),
         }
     }
 
-    /// The acknowledgements seen since the last call.
-    pub fn take_acknowledged(&mut self) -> Option<Vec<u32>> {
-        (!self.acknowledged.is_empty()).then(|| std::mem::take(&mut self.acknowledged))
+    /// What was seen since the last call.
+    pub fn take_seen(&mut self) -> Option<Seen> {
+        (!self.seen.is_empty()).then(|| std::mem::take(&mut self.seen))
     }
 
     /// Copies what may pass into `out`; `false` if there is nothing.
@@ -79,6 +107,7 @@ impl Inbox {
         while self.passed < self.end {
             if self.payload_left > 0 {
                 let skipped = self.payload_left.min(self.end - self.passed);
+                self.look(self.passed..self.passed + skipped);
                 self.passed += skipped;
                 self.payload_left -= skipped;
                 continue;
@@ -93,12 +122,27 @@ impl Inbox {
                     self.start += FRAME_HEADER;
                 }
                 self.first_ack_seen = true;
-                self.acknowledged.push(self.newest_stream);
+                self.seen.acknowledged.push(self.newest_stream);
             } else if unseen[3] == HEADERS {
                 self.newest_stream = self.newest_stream.max(frames::stream(unseen));
+            } else if unseen[3] == PRIORITY {
+                self.seen.priorities += 1;
+            }
+            if let Some(heads) = &mut self.heads {
+                heads.begin(&self.bytes[self.passed..self.passed + FRAME_HEADER]);
             }
             self.passed += FRAME_HEADER;
             self.payload_left = length;
+            if length == 0 {
+                self.look(0..0);
+            }
+        }
+    }
+
+    /// Has these bytes of a frame's payload recorded, where that is asked for.
+    fn look(&mut self, range: std::ops::Range<usize>) {
+        if let Some(heads) = &mut self.heads {
+            self.seen.heads.extend(heads.feed(&self.bytes[range]));
         }
     }
 }
@@ -111,7 +155,7 @@ mod tests {
     const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 
     fn read_through(wire: &[u8], step: usize, room: usize) -> Vec<u8> {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(true);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut seen = Vec::new();
         for mut piece in wire.chunks(step) {

@@ -1,0 +1,135 @@
+//! Group 11, malformed answers: what is odd costs at most its reason, what is broken at most its own notification.
+
+use super::books::{Books, Tally, only};
+use crate::support::world::{Credential, World};
+use pyapns::simulator::{Act, DebugData, Fault, Odd, Script};
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Sent under each oddity, and how many of them get it.
+const SENT: usize = 200;
+const ODD: usize = 10;
+
+fn play(odd: Odd) -> Script {
+    let fault = Fault { every: Some(20), times: Some(ODD as u64), ..Fault::new(Act::Odd(Box::new(odd))) };
+    Script { faults: vec![fault], ..Script::default() }
+}
+
+fn pairs(name: &str, value: &str) -> Vec<(String, String)> {
+    vec![(name.to_owned(), value.to_owned())]
+}
+
+fn text(text: &str) -> Option<DebugData> {
+    Some(DebugData::Text(text.to_owned()))
+}
+
+/// The told outcomes where so many were odd and told so.
+fn expected(odd: &str) -> Tally {
+    match odd {
+        "accepted" => Tally::from([("accepted".to_owned(), SENT)]),
+        odd => Tally::from([("accepted".to_owned(), SENT - ODD), (odd.to_owned(), ODD)]),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_odd_answer_is_understood_as_far_as_it_goes() {
+    let odd = Odd::default;
+    let kinds = [
+        ("accepted", Odd { apns_id: false, ..odd() }),
+        ("accepted", Odd { headers: pairs("x-news", &"n".repeat(3000)), ..odd() }),
+        ("accepted", Odd { trailers: pairs("x-late", "1"), ..odd() }),
+        ("accepted", Odd { continuation: true, informational: vec![100, 103, 199], ..odd() }),
+        ("accepted", Odd { body: text("a body on 200"), ..odd() }),
+        ("accepted", Odd { reset: Some(2), ..odd() }),
+        ("rejected", Odd { status: Some(400), body: text(""), ..odd() }),
+        ("rejected", Odd { status: Some(400), body: text("{\"reason\":"), apns_id: false, ..odd() }),
+        ("rejected", Odd { status: Some(400), body: text("[\"BadDeviceToken\"]"), ..odd() }),
+        ("rejected", Odd { status: Some(404), body: Some(DebugData::Base64(vec![0xff; 16_000])), ..odd() }),
+        ("rejected Novelty", Odd { status: Some(400), body: Some(DebugData::Reason("Novelty".into())), ..odd() }),
+        ("rejected", Odd { status: Some(418), body: text(""), trailers: pairs("x", "y"), ..odd() }),
+        (
+            "rejected PayloadTooLarge",
+            Odd { status: Some(413), body: Some(DebugData::Reason("PayloadTooLarge".into())), reset: Some(0), ..odd() },
+        ),
+        ("unknown", Odd { status: Some(204), body: text(""), ..odd() }),
+        (
+            "unknown",
+            Odd { status: Some(302), body: text(""), headers: pairs("location", "https://elsewhere.example"), ..odd() },
+        ),
+        ("unknown", Odd { status: Some(777), body: text(""), ..odd() }),
+        ("unknown malformed_answer", Odd { headers: vec![pairs("x", "1"); 200].concat(), ..odd() }),
+        ("unknown malformed_answer", Odd { headers: pairs(":path", "/"), ..odd() }),
+        ("unknown malformed_answer", Odd { headers: pairs("connection", "close"), ..odd() }),
+    ];
+    let world = World::start().await;
+    let mut books = Books::new();
+    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut wrong = Vec::new();
+    for (how, odd) in kinds {
+        world.simulator.set_script(play(odd.clone())).expect("a script");
+        let told = books.send(&world, SENT).await;
+        if told != expected(how) {
+            wrong.push(format!("{odd:?}: {told:?}"));
+        }
+        world.simulator.set_script(Script::default()).expect("a script");
+        books.recover(&world, &format!("11 {how}"), Instant::now(), SECOND).await;
+        books.check(&world);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(world.simulator.ledger().totals().connections, 1, "none of it ended the connection");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dynamic_table_of_nothing_is_kept_in_step() {
+    for table_size in [0, 64] {
+        let world = World::with(Credential::Token).await;
+        let mut books = Books::new();
+        assert!(only(&books.send(&world, 100).await, "accepted"));
+        world.simulator.set_script(play(Odd { table_size: Some(table_size), ..Odd::default() })).expect("a script");
+        let told = books.send(&world, 300).await;
+        assert!(only(&told, "accepted"), "{told:?}");
+        world.simulator.set_script(Script::default()).expect("a script");
+        books.recover(&world, "11 table size", Instant::now(), SECOND).await;
+        books.check(&world);
+        assert_eq!(world.simulator.ledger().totals().connections, 1);
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() {
+    for reason in ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken"] {
+        let world = World::with(Credential::Token).await;
+        let mut books = Books::new();
+        let odd = Odd { status: Some(403), body: Some(DebugData::Reason(reason.into())), ..Odd::default() };
+        let script = Script { faults: vec![Fault::new(Act::Odd(Box::new(odd)))], ..Script::default() };
+        world.simulator.set_script(script).expect("a script");
+        let told = books.send(&world, 200).await;
+        assert_eq!(told.values().sum::<usize>(), 200);
+        assert!(told.keys().all(|how| how.starts_with("not_sent")), "{told:?}");
+        assert_eq!(told[&format!("not_sent {reason}")], 1, "asked once: {told:?}");
+        world.simulator.set_script(Script::default()).expect("a script");
+        assert_eq!(world.provision(crate::support::world::APP, Credential::Token).await.status, 201);
+        books.recover(&world, &format!("11 {reason}, provisioned anew"), Instant::now(), 2 * SECOND).await;
+        books.check(&world);
+        world.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_block_without_measure_costs_its_connection_and_no_more() {
+    let world = World::start().await;
+    let mut books = Books::new();
+    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let huge = Odd { headers: pairs("x-huge", &"n".repeat(17_000)), continuation: true, ..Odd::default() };
+    let fault = Fault { every: Some(100), times: Some(1), ..Fault::new(Act::Odd(Box::new(huge))) };
+    world.simulator.set_script(Script { faults: vec![fault], ..Script::default() }).expect("a script");
+    let began = Instant::now();
+    let told = books.send(&world, 300).await;
+    assert_eq!(told["accepted"] + told["unknown connection_lost"], 300, "{told:?}");
+    books.recover(&world, "11 endless header block", began, 5 * SECOND).await;
+    books.check(&world);
+    assert_eq!(world.simulator.ledger().totals().connections, 2);
+    world.stop().await;
+}
