@@ -22,7 +22,38 @@ const LENGTHS: [u8; SYMBOLS] = [
     27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
 ];
 
+/// Two code words of six bits, which hex digits have at most, are found in one step.
+const STEP_BITS: usize = 12;
+
 static CODE: Code = Code::build();
+static STEPS: [Step; 1 << STEP_BITS] = Step::build();
+
+/// What the next [`STEP_BITS`] bits hold: one or two symbols of at most 8 bits each, or none.
+#[derive(Clone, Copy)]
+struct Step {
+    symbols: [u8; 2],
+    count: u8,
+    bits: u8,
+}
+
+impl Step {
+    const fn build() -> [Self; 1 << STEP_BITS] {
+        let mut steps = [Self { symbols: [0; 2], count: 0, bits: 0 }; 1 << STEP_BITS];
+        let mut window = 0;
+        while window < steps.len() {
+            let (first, bits) = CODE.short[window >> (STEP_BITS - 8)];
+            let left = STEP_BITS - bits as usize;
+            let (second, more) = CODE.short[(window << bits & (steps.len() - 1)) >> (STEP_BITS - 8)];
+            if bits > 0 {
+                let both = more > 0 && more as usize <= left;
+                let (count, bits) = if both { (2, bits + more) } else { (1, bits) };
+                steps[window] = Self { symbols: [first, second], count, bits };
+            }
+            window += 1;
+        }
+        steps
+    }
+}
 
 struct Code {
     /// By the next 8 bits: the symbol and the length of a code word that fits them, else length 0.
@@ -86,10 +117,29 @@ impl Code {
 
 /// Appends the decoded text to `out`: at most 8/5 of the input's length.
 pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
-    out.reserve(input.len() / 5 * 8 + 8);
+    let mut end = out.len();
+    // A step writes two symbols even where it has found one.
+    out.resize(end + input.len() * 8 / 5 + 2, 0);
     // The undecoded bits, left-aligned, zeros behind them.
     let mut window = 0_u64;
     let mut bits = 0;
+    while input.len() >= 4 {
+        refill(&mut input, &mut window, &mut bits);
+        while bits >= STEP_BITS as u32 {
+            let step = STEPS[(window >> (64 - STEP_BITS)) as usize];
+            if step.count == 0 {
+                break;
+            }
+            out[end..end + 2].copy_from_slice(&step.symbols);
+            end += usize::from(step.count);
+            window <<= step.bits;
+            bits -= u32::from(step.bits);
+        }
+        if bits >= 32 {
+            break;
+        }
+    }
+    out.truncate(end);
     loop {
         if bits < 32 {
             refill(&mut input, &mut window, &mut bits);
