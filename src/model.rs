@@ -3,6 +3,7 @@
 pub mod app;
 pub mod device_token;
 pub mod event;
+pub mod json;
 pub mod notification;
 pub mod outcome;
 pub mod payload;

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod fault;
 pub mod field;
 pub mod parse;
+mod plain;
 pub mod stream;
 
 use super::error::Failure;

@@ -75,6 +75,8 @@ pub struct Draft<'a> {
     pub token: &'a str,
     /// Well-formed JSON, byte for byte as it shall go out.
     pub payload: &'a str,
+    /// The push type that the payload asks for, where its reader has checked and derived that already.
+    pub derived: Option<PushType>,
     /// JSON of the identifier as written: a string with its quotes, or an integer.
     pub identifier: Option<&'a str>,
     /// UNIX seconds; 0 = try once, do not store.
@@ -201,7 +203,10 @@ impl Batch {
 
     /// Checks all of a draft but its token.
     fn read(&mut self, draft: &Draft<'_>, token: Span, apns_id: Uuid) -> Result<Notification, Invalid> {
-        let derived = payload::inspect(draft.payload.as_bytes())?;
+        let derived = match draft.derived {
+            Some(derived) => derived,
+            None => payload::inspect(draft.payload.as_bytes())?,
+        };
         let push_type = match draft.push_type {
             Some(name) => PushType::parse(name).ok_or(Invalid::BadPushType)?,
             None => derived,
@@ -280,7 +285,8 @@ impl Batch {
 
 fn check_options(draft: &Draft<'_>) -> Result<(), Invalid> {
     if let Some(identifier) = draft.identifier {
-        let bytes = identifier.trim_matches('"').len();
+        let quotes = if identifier.starts_with('"') { 2 } else { 0 };
+        let bytes = identifier.len() - quotes;
         if bytes > IDENTIFIER_BYTES_MAX {
             return Err(Invalid::IdentifierTooLong { bytes });
         }

@@ -1,5 +1,6 @@
 //! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
 
+use super::json::Cursor;
 use super::push_type::PushType;
 use super::scan::find_either;
 
@@ -86,6 +87,57 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
     Ok(keys.push_type())
 }
 
+/// Takes a payload from text that need not be JSON, in one pass, and derives its push type as [`inspect`] does; `None` if
+/// it is not a good one.
+pub fn take<'a>(json: &mut Cursor<'a>) -> Option<(&'a str, PushType)> {
+    let mut keys = Keys::default();
+    let text = json.written(|json| take_object(json, &mut keys, 1, false))?;
+    Some((text, keys.push_type()))
+}
+
+fn take_object(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize, in_aps: bool) -> Option<()> {
+    json.take(b'{')?;
+    if json.take_if(b'}') {
+        return Some(());
+    }
+    loop {
+        let key = json.string()?.as_bytes();
+        if depth <= 2 {
+            keys.see(key, depth, in_aps);
+        }
+        json.take(b':')?;
+        take_value(json, keys, depth + 1, depth == 1 && key == b"aps")?;
+        if json.comma_or(b'}')? {
+            return Some(());
+        }
+    }
+}
+
+/// A value that is at `depth` if it is an object or an array.
+fn take_value(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize, in_aps: bool) -> Option<()> {
+    match json.peek()? {
+        b'"' => json.string().map(|_| ()),
+        b'{' | b'[' if depth > PAYLOAD_DEPTH_MAX => None,
+        b'{' => take_object(json, keys, depth, in_aps),
+        b'[' => take_array(json, keys, depth),
+        b'-' | b'0'..=b'9' => json.number(),
+        _ => json.word(),
+    }
+}
+
+fn take_array(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize) -> Option<()> {
+    json.take(b'[')?;
+    if json.take_if(b']') {
+        return Some(());
+    }
+    loop {
+        take_value(json, keys, depth + 1, false)?;
+        if json.comma_or(b']')? {
+            return Some(());
+        }
+    }
+}
+
 /// The inside of the string whose opening quote stands before `start`.
 fn string(json: &[u8], start: usize) -> &[u8] {
     let mut end = start;
@@ -109,7 +161,10 @@ mod tests {
     use super::*;
 
     fn derived(json: &str) -> PushType {
-        inspect(json.as_bytes()).expect("a good payload")
+        let derived = inspect(json.as_bytes()).expect("a good payload");
+        let (text, taken) = take(&mut Cursor::over(json)).expect("a good payload");
+        assert_eq!((text, taken), (json, derived));
+        derived
     }
 
     #[test]
@@ -144,6 +199,7 @@ mod tests {
         let nested = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert!(inspect(nested(32).as_bytes()).is_ok());
         assert_eq!(inspect(nested(33).as_bytes()), Err(BadPayload::TooDeep));
+        assert!(take(&mut Cursor::over(&nested(32))).is_some() && take(&mut Cursor::over(&nested(33))).is_none());
     }
 
     #[test]

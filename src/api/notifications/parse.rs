@@ -1,7 +1,9 @@
-//! Reads a request's notifications straight into a [`Batch`]: one pass, payloads and tokens stay slices of the body.
+//! Reads a request's notifications straight into a [`Batch`]: payloads and tokens stay slices of the body. What is plain is
+//! read by `plain`; the rest, and all that is wrong, by serde.
 
 use super::fault::{Fault, ItemFault};
 use super::field::{Field, FieldName};
+use super::plain;
 use crate::api::json::{self, Malformed};
 use crate::model::notification::IDENTIFIER_BYTES_MAX;
 use crate::model::{Batch, Draft};
@@ -24,6 +26,14 @@ pub struct Parsed {
 /// Reads one notification object, or a list of at most `items_max`. The whole body is good, or none of it is.
 pub fn parse(body: &Bytes, items_max: usize) -> Result<Parsed, Fault> {
     let text = json::text(body)?;
+    match plain::read(body, text, items_max) {
+        Some(parsed) => Ok(parsed),
+        None => parse_any(body, text, items_max),
+    }
+}
+
+/// The same for a body of any form; `text` is the body's.
+pub(super) fn parse_any(body: &Bytes, text: &str, items_max: usize) -> Result<Parsed, Fault> {
     let list = match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => true,
         Some(b'{') => false,
@@ -49,6 +59,9 @@ impl OneByOne {
 
     /// Reads one notification object.
     pub fn read(&mut self, text: &str) -> Result<(), Fault> {
+        if plain::read_line(&mut self.0.batch, text).is_some() {
+            return Ok(());
+        }
         let before = self.0.batch.len();
         let mut json = serde_json::Deserializer::from_str(text);
         let read = Item(&mut self.0).deserialize(&mut json).and_then(|()| json.end());
@@ -310,6 +323,7 @@ impl<'de> Parts<'de> {
                 (None, None) => return Err(ItemFault::Missing(Field::Token)),
             },
             payload: self.payload.ok_or(ItemFault::Missing(Field::Payload))?.get(),
+            derived: None,
             identifier: self.identifier.map(identifier).transpose()?.flatten(),
             expiry: self.expiry,
             push_type: text(&self.push_type),

@@ -1,0 +1,106 @@
+//! Reads notifications as nearly all callers write them: good ones, in one pass. Of any other it knows only that it is not
+//! for it: `parse` reads those anew, and says what is wrong.
+
+use super::field::Field;
+use super::parse::Parsed;
+use crate::model::json::Cursor;
+use crate::model::{Batch, Draft, payload};
+use bytes::Bytes;
+
+/// Reads one notification object, or a list of at most `items_max`; `text` is the body's.
+pub fn read(body: &Bytes, text: &str, items_max: usize) -> Option<Parsed> {
+    let mut json = Cursor::over(text);
+    let mut batch = Batch::over(body.clone());
+    let list = json.take_if(b'[');
+    let mut many = list;
+    if list && !json.take_if(b']') {
+        loop {
+            item(&mut json, &mut batch, items_max)?;
+            if json.comma_or(b']')? {
+                break;
+            }
+        }
+    } else if !list {
+        many = item(&mut json, &mut batch, items_max)?;
+    }
+    json.is_at_end().then_some(Parsed { batch, list: many })
+}
+
+/// Reads one notification, without `tokens`.
+pub fn read_line(batch: &mut Batch, text: &str) -> Option<()> {
+    let mut json = Cursor::over(text);
+    let (draft, tokens) = draft(&mut json, 0)?;
+    (tokens.is_none() && json.is_at_end()).then(|| batch.push(draft).ok())?
+}
+
+/// Appends an object's notifications: whether they may be many.
+fn item(json: &mut Cursor<'_>, batch: &mut Batch, items_max: usize) -> Option<bool> {
+    let room = items_max.checked_sub(batch.len())?;
+    let (draft, tokens) = draft(json, room)?;
+    match &tokens {
+        Some(tokens) => batch.push_to_many(draft, tokens).ok()?,
+        None => batch.push(draft).ok()?,
+    }
+    (batch.len() <= items_max).then_some(tokens.is_some())
+}
+
+/// An object with either a token or some tokens, at most `tokens_max`.
+fn draft<'a>(json: &mut Cursor<'a>, tokens_max: usize) -> Option<(Draft<'a>, Option<Vec<&'a str>>)> {
+    let (mut draft, mut tokens, mut seen) = (Draft::default(), None, 0_u16);
+    json.take(b'{')?;
+    loop {
+        let field = Field::named(json.plain_string()?).ok()?;
+        if seen & bit(field) != 0 {
+            return None;
+        }
+        seen |= bit(field);
+        json.take(b':')?;
+        match field {
+            Field::Token => draft.token = json.plain_string()?,
+            Field::Tokens => tokens = Some(list(json, tokens_max)?),
+            Field::Payload => {
+                let (text, derived) = payload::take(json)?;
+                (draft.payload, draft.derived) = (text, Some(derived));
+            }
+            Field::Identifier => draft.identifier = Some(json.written(identifier)?),
+            Field::Expiry => draft.expiry = Some(json.integer()?),
+            Field::Priority => draft.priority = Some(json.integer()?),
+            Field::PushType => draft.push_type = Some(json.plain_string()?),
+            Field::CollapseId => draft.collapse_id = Some(json.plain_string()?),
+            Field::Topic => draft.topic = Some(json.plain_string()?),
+        }
+        if json.comma_or(b'}')? {
+            break;
+        }
+    }
+    let (one, many) = (bit(Field::Token), bit(Field::Tokens));
+    let is_whole = seen & bit(Field::Payload) != 0 && (seen & (one | many) == one || seen & (one | many) == many);
+    is_whole.then_some((draft, tokens))
+}
+
+fn bit(field: Field) -> u16 {
+    1 << field as u16
+}
+
+fn identifier(json: &mut Cursor<'_>) -> Option<()> {
+    if json.peek()? == b'"' { json.string().map(|_| ()) } else { json.integer().map(|_| ()) }
+}
+
+/// Some strings, one at least.
+fn list<'a>(json: &mut Cursor<'a>, most: usize) -> Option<Vec<&'a str>> {
+    json.take(b'[')?;
+    let mut texts = Vec::new();
+    loop {
+        texts.push(json.plain_string()?);
+        let ends = json.comma_or(b']')?;
+        if texts.len() > most {
+            return None;
+        }
+        if ends {
+            return Some(texts);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
