@@ -2,6 +2,7 @@
 
 use crate::api::json;
 use crate::model::{Batch, Notification, Outcome};
+use std::ops::Range;
 use uuid::fmt::Hyphenated;
 
 /// About what an outcome takes, its token included.
@@ -14,11 +15,12 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     if list {
         out.push(b'[');
     }
+    let mut writer = Writer::default();
     for (index, (item, outcome)) in batch.items().iter().zip(outcomes).enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        write_outcome(&mut out, batch, item, outcome);
+        writer.write(&mut out, batch, item, outcome);
     }
     if list {
         out.push(b']');
@@ -27,15 +29,34 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     out
 }
 
-/// Appends the outcome object of one notification.
-pub fn write_outcome(out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &Outcome) {
-    out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
-    out.extend_from_slice(item.identifier.map_or(b"null", |json| batch.bytes(json)));
-    out.extend_from_slice(br#","token":""#);
-    out.extend_from_slice(batch.bytes(item.token));
-    out.extend_from_slice(br#"","apns_id":""#);
-    let mut apns_id = [0; Hyphenated::LENGTH];
-    out.extend_from_slice(item.apns_id.hyphenated().encode_lower(&mut apns_id).as_bytes());
+/// Appends outcome objects to one buffer. Neighbours mostly end alike: then the end is copied.
+#[derive(Default)]
+pub struct Writer<'o> {
+    last: Option<(&'o Outcome, Range<usize>)>,
+}
+
+impl<'o> Writer<'o> {
+    /// Appends the outcome object of one notification.
+    pub fn write(&mut self, out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &'o Outcome) {
+        out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
+        out.extend_from_slice(item.identifier.map_or(b"null", |json| batch.bytes(json)));
+        out.extend_from_slice(br#","token":""#);
+        out.extend_from_slice(batch.bytes(item.token));
+        out.extend_from_slice(br#"","apns_id":""#);
+        let mut apns_id = [0; Hyphenated::LENGTH];
+        out.extend_from_slice(item.apns_id.hyphenated().encode_lower(&mut apns_id).as_bytes());
+        match &self.last {
+            Some((last, end)) if *last == outcome => out.extend_from_within(end.clone()),
+            _ => {
+                let start = out.len();
+                write_end(out, outcome);
+                self.last = Some((outcome, start..out.len()));
+            }
+        }
+    }
+}
+
+fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.extend_from_slice(br#"","outcome":""#);
     out.extend_from_slice(outcome.kind.as_str().as_bytes());
     out.extend_from_slice(br#"","status":"#);
@@ -121,6 +142,23 @@ mod tests {
         assert_eq!(list[0]["reason"], "BadDeviceToken");
         assert_eq!(list[1]["status"], Value::Null);
         assert_eq!(list[2]["reason"], "New\"Reason\n");
+    }
+
+    #[test]
+    fn neighbours_that_end_alike_are_written_as_alone() {
+        let batch = batch(&[Some("1"), Some("2"), Some("3"), Some("4")]);
+        let (accepted, unknown) =
+            (outcome(OutcomeKind::Accepted, Some(200), None), outcome(OutcomeKind::Unknown, None, None));
+        let later = Outcome { timestamp: 1_800_000_000.5, ..unknown.clone() };
+        let outcomes = [accepted.clone(), accepted, unknown, later];
+        let mut together = Vec::new();
+        let mut writer = Writer::default();
+        let mut alone = Vec::new();
+        for (item, outcome) in batch.items().iter().zip(&outcomes) {
+            writer.write(&mut together, &batch, item, outcome);
+            Writer::default().write(&mut alone, &batch, item, outcome);
+        }
+        assert_eq!(String::from_utf8(together).unwrap(), String::from_utf8(alone).unwrap());
     }
 
     #[test]

@@ -57,11 +57,12 @@ impl Block {
     pub fn write(&self, outcomes: &[Outcome], timestamp: f64) -> Vec<u8> {
         let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * answer::OUTCOME_BYTES);
         let mut refused = self.refused.iter().peekable();
+        let mut writer = answer::Writer::default();
         for (index, (item, outcome)) in self.batch.items().iter().zip(outcomes).enumerate() {
             while let Some(line) = refused.next_if(|line| line.before == index) {
                 line.write(&mut out, timestamp);
             }
-            answer::write_outcome(&mut out, &self.batch, item, outcome);
+            writer.write(&mut out, &self.batch, item, outcome);
             out.push(b'\n');
         }
         refused.for_each(|line| line.write(&mut out, timestamp));

@@ -158,12 +158,12 @@ impl Input {
 
 /// Where the first `most` of some whole lines end.
 fn end_of_lines(lines: &[u8], most: usize) -> usize {
-    let ends = || lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
     // Counting goes many bytes at a time, and few blocks have more.
-    if ends().count() <= most {
+    if lines.iter().filter(|byte| **byte == b'\n').count() <= most {
         return lines.len();
     }
-    ends().nth(most - 1).map_or(lines.len(), |(at, _)| at + 1)
+    let mut ends = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    ends.nth(most - 1).map_or(lines.len(), |(at, _)| at + 1)
 }
 
 #[cfg(test)]
