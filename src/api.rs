@@ -5,6 +5,7 @@ pub mod auth;
 pub mod body;
 pub mod compat;
 pub mod disconnections;
+pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod feedback;
@@ -37,6 +38,7 @@ use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use body::Bodies;
+use entry::{Entry, Shortcut};
 use error::Failure;
 use metrics::Metrics;
 use observe::{Observer, observe};
@@ -67,13 +69,16 @@ impl Api {
     }
 }
 
+/// The route of a send, as metrics name it.
+const NOTIFICATIONS: &str = "/apps/{app_id}/{environment}/notifications";
+
 /// Every route, built or not.
 fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
     let app = "/apps/{app_id}/{environment}";
     let built = [
         ("/apps".to_owned(), get(apps::list)),
         (app.to_owned(), get(apps::show).post(apps::provision).delete(apps::remove)),
-        (format!("{app}/notifications"), post(notifications::send)),
+        (NOTIFICATIONS.to_owned(), post(notifications::send)),
         (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
         (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
         ("/healthz".to_owned(), get(node::health)),
@@ -85,9 +90,16 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
     built.into_iter().chain(unbuilt)
 }
 
-/// The whole API, as one listener answers it. A path means the same with a slash at its end.
-pub fn router(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Router {
+/// The whole API, as one listener answers it.
+pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
     let observer = Observer::new(metrics, &api.limits);
+    // What stands before every route has to stand before the shortcut too.
+    let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
+    Entry::new(router(api, observer, guard), shortcut)
+}
+
+/// A path means the same with a slash at its end.
+fn router(api: Arc<Api>, observer: Observer, guard: Guard) -> Router {
     let router = routes()
         .fold(Router::new(), with_and_without_slash)
         .fallback(nothing_here)

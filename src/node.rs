@@ -3,12 +3,13 @@
 mod doors;
 mod reload;
 
+use crate::api::auth::Door;
 use crate::api::metrics::Metrics as ApiMetrics;
 use crate::api::node::Readiness;
 use crate::api::server::Listener;
 use crate::api::server::address::Address;
 use crate::api::server::tls::TlsError;
-use crate::api::{Api, body::Bodies};
+use crate::api::{self, Api, body::Bodies};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::autoprovision::{Autoprovision, Fault};
@@ -30,6 +31,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 /// The last part of the drain's budget, a tenth, is for answering: what is in flight then is ended.
@@ -159,6 +161,16 @@ impl Node {
     /// The apps of this node.
     pub fn registry(&self) -> &Registry {
         &self.api.registry
+    }
+
+    /// Answers a client whose bytes come through no listener, as the admin listener would, until one of both leaves.
+    pub fn answer<Io>(&self, io: Io) -> impl Future<Output = ()> + Send + 'static
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let guard = self.doors.guard(Door::Whole, &self.api);
+        let entry = api::entry(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
+        api::server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
     }
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.

@@ -1,7 +1,9 @@
 //! What the door counts.
 
+use super::NOTIFICATIONS;
 use crate::telemetry;
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use axum::http::StatusCode;
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 /// Seconds. From a parse error to the longest `?timeout=`.
 const BUCKETS: [f64; 16] =
@@ -9,25 +11,39 @@ const BUCKETS: [f64; 16] =
 
 #[derive(Debug)]
 pub struct Metrics {
-    pub requests: IntCounterVec,
-    pub seconds: HistogramVec,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    /// Of the two above, those that count nearly always: found once.
+    sent: IntCounter,
+    sent_seconds: Histogram,
     pub connections: IntGauge,
     pub connections_refused: IntCounter,
 }
 
 impl Metrics {
     pub fn new(metrics: &telemetry::Metrics) -> Self {
+        let requests = metrics.counters("api_requests_total", "Requests answered.", &["route", "method", "status"]);
+        let help = "From a request's headers to its answer.";
+        let seconds = metrics.histograms("api_request_seconds", help, &BUCKETS, &["route"]);
         Self {
-            requests: metrics.counters("api_requests_total", "Requests answered.", &["route", "method", "status"]),
-            seconds: metrics.histograms(
-                "api_request_seconds",
-                "From a request's headers to its answer.",
-                &BUCKETS,
-                &["route"],
-            ),
+            sent: requests.with_label_values(&[NOTIFICATIONS, "POST", "201"]),
+            sent_seconds: seconds.with_label_values(&[NOTIFICATIONS]),
+            requests,
+            seconds,
             connections: metrics.gauge("api_connections", "Connections of clients that are open."),
             connections_refused: metrics
                 .counter("api_connections_refused_total", "Connections turned away because all places were taken."),
+        }
+    }
+
+    /// Counts a request that was answered after so many seconds.
+    pub fn answered(&self, route: &str, method: &str, status: StatusCode, seconds: f64) {
+        if (route, method, status) == (NOTIFICATIONS, "POST", StatusCode::CREATED) {
+            self.sent.inc();
+            self.sent_seconds.observe(seconds);
+        } else {
+            self.requests.with_label_values(&[route, method, status.as_str()]).inc();
+            self.seconds.with_label_values(&[route]).observe(seconds);
         }
     }
 }
@@ -40,9 +56,11 @@ mod tests {
     fn every_name_and_help_is_in_order() {
         let all = telemetry::Metrics::new();
         let metrics = Metrics::new(&all);
-        metrics.requests.with_label_values(&["/apps", "GET", "200"]).inc();
-        metrics.seconds.with_label_values(&["/apps"]).observe(0.1);
+        metrics.answered("/apps", "GET", StatusCode::OK, 0.1);
+        metrics.answered(NOTIFICATIONS, "POST", StatusCode::CREATED, 0.1);
         assert_eq!(all.faults(), Vec::<String>::new());
         assert!(all.render().contains("pyapns_api_requests_total{method=\"GET\",route=\"/apps\",status=\"200\"} 1"));
+        let sent = format!("pyapns_api_requests_total{{method=\"POST\",route=\"{NOTIFICATIONS}\",status=\"201\"}} 1");
+        assert!(all.render().contains(&sent));
     }
 }

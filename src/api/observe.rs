@@ -43,38 +43,45 @@ fn is_about_the_node(route: &str) -> bool {
 
 /// Answers a request, and sees to it that it is answered.
 pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let id = request_id(request.headers());
-    let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
-    let limit = observer.header_list_bytes;
-    let place = observer.places.try_acquire();
-    let mut response = if header_bytes(request.headers()) > limit {
-        Failure::HeadersTooLarge { limit }.into_response()
-    } else if place.is_err() && !is_about_the_node(route) {
-        Failure::TooManyRequests { limit: observer.requests }.into_response()
-    } else {
-        unless_it_panics(next.run(request)).await
-    };
-    drop(place);
-    let seconds = began.elapsed().as_secs_f64();
-    let status = response.status();
-    let labels = [route, known_method(&method), status.as_str()];
-    observer.metrics.requests.with_label_values(&labels).inc();
-    observer.metrics.seconds.with_label_values(&[route]).observe(seconds);
+    observer.watch(route, request, |request| next.run(request)).await
+}
 
-    let (status, request_id) = (status.as_u16(), id.to_str().unwrap_or_default());
-    let changes = !method.is_safe() && !route.ends_with("/notifications");
-    if status >= 500 && status != 501 {
-        tracing::warn!(request_id, route, %method, status, seconds, "a request failed");
-    } else if changes {
-        tracing::info!(request_id, route, %method, status, seconds, "a request was answered");
-    } else {
-        tracing::debug!(request_id, route, %method, status, seconds, "a request was answered");
+impl Observer {
+    /// Watches over how `answer` answers a request to this route.
+    pub async fn watch<F>(&self, route: &str, request: Request, answer: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let began = Instant::now();
+        let id = request_id(request.headers());
+        let method = request.method().clone();
+        let limit = self.header_list_bytes;
+        let place = self.places.try_acquire();
+        let mut response = if header_bytes(request.headers()) > limit {
+            Failure::HeadersTooLarge { limit }.into_response()
+        } else if place.is_err() && !is_about_the_node(route) {
+            Failure::TooManyRequests { limit: self.requests }.into_response()
+        } else {
+            unless_it_panics(answer(request)).await
+        };
+        drop(place);
+        let seconds = began.elapsed().as_secs_f64();
+        self.metrics.answered(route, known_method(&method), response.status(), seconds);
+
+        let (status, request_id) = (response.status().as_u16(), id.to_str().unwrap_or_default());
+        let changes = !method.is_safe() && !route.ends_with("/notifications");
+        if status >= 500 && status != 501 {
+            tracing::warn!(request_id, route, %method, status, seconds, "a request failed");
+        } else if changes {
+            tracing::info!(request_id, route, %method, status, seconds, "a request was answered");
+        } else {
+            tracing::debug!(request_id, route, %method, status, seconds, "a request was answered");
+        }
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        response
     }
-    response.headers_mut().insert(X_REQUEST_ID, id);
-    response
 }
 
 /// The caller's id if it can stand in a log line as it is, else one of ours.

@@ -16,9 +16,9 @@ pub use listener::Listener;
 pub use places::{Network, Places};
 
 use super::Limits;
+use super::entry::Entry;
 use super::metrics::Metrics;
 use crate::drain::Drain;
-use axum::Router;
 use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,10 +26,11 @@ use hyper_util::server::conn::auto::Builder;
 use listener::Arrived;
 use patient::{Activity, Patient};
 use places::Place;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long to leave the listener alone when the machine is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -49,12 +50,13 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 /// requests they carry, as tasks that the drain waits for.
 pub async fn serve(
     listener: Listener,
-    router: Router,
+    entry: impl Into<Entry>,
     drain: Drain,
     limits: Limits,
     places: Arc<Places>,
     metrics: Arc<Metrics>,
 ) {
+    let entry = entry.into();
     let mut trouble = None;
     let mut follow = std::pin::pin!(listener.follow());
     loop {
@@ -75,7 +77,7 @@ pub async fn serve(
         match places.take(arrived.peer()) {
             Ok(place) => {
                 metrics.connections.inc();
-                let connection = Connection { router: router.clone(), drain: drain.clone(), limits: limits.clone() };
+                let connection = Connection { entry: entry.clone(), drain: drain.clone(), limits: limits.clone() };
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
                     connection.answer(arrived, place).await;
@@ -104,7 +106,7 @@ async fn rest_after(error: &io::Error, trouble: &mut Option<io::ErrorKind>) {
 }
 
 struct Connection {
-    router: Router,
+    entry: Entry,
     drain: Drain,
     limits: Limits,
 }
@@ -118,31 +120,35 @@ impl Connection {
                 return;
             }
         };
-        let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity), &self.limits));
-        let router = self.router;
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let (version, activity) = (request.version(), Arc::clone(&activity));
-            let busy = Activity::begin(&activity, version);
-            let router = router.clone();
-            async move {
-                let response = router.oneshot(request.map(Body::new)).await;
-                response.map(|response| lasting::hold(response, busy, version))
-            }
-        });
-        let builder = builder(&self.limits);
-        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-        let ended = tokio::select! {
-            biased;
-            () = self.drain.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            ended = connection.as_mut() => ended,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(error, "a client's connection ended early");
+        answer(stream, self.entry, self.drain, self.limits).await;
+    }
+}
+
+/// Answers a client on its byte stream until one of both leaves.
+pub async fn answer<Io>(io: Io, entry: Entry, drain: Drain, limits: Limits)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::new(Activity::default());
+    let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        let version = request.version();
+        let busy = Activity::begin(&activity, version);
+        let answer = entry.clone().answer(request.map(Body::new));
+        async move { Ok::<_, Infallible>(lasting::hold(answer.await, busy, version)) }
+    });
+    let builder = builder(&limits);
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let ended = tokio::select! {
+        biased;
+        () = drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
+        ended = connection.as_mut() => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a client's connection ended early");
     }
 }
 

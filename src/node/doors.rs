@@ -49,6 +49,11 @@ impl Doors {
         self.admin.as_ref()
     }
 
+    /// What stands before every route of a listener.
+    pub fn guard(&self, door: Door, api: &Api) -> Guard {
+        Guard { keys: self.keys.clone(), door, clock: api.clock.clone() }
+    }
+
     /// Starts to answer on every listener, until the drain begins.
     pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
         let limits = &api.limits;
@@ -60,9 +65,9 @@ impl Doors {
         let admin = self.admin.map(|listener| (listener, Door::Whole, places()));
         for (listener, door, places) in [Some(public), admin].into_iter().flatten() {
             let guard = Guard { keys: self.keys.clone(), door, clock: api.clock.clone() };
-            let router = api::router(Arc::clone(api), Arc::clone(metrics), guard);
+            let entry = api::entry(Arc::clone(api), Arc::clone(metrics), guard);
             let (limits, metrics) = (limits.clone(), Arc::clone(metrics));
-            drain.spawn("accept", server::serve(listener, router, drain.clone(), limits, places, metrics));
+            drain.spawn("accept", server::serve(listener, entry, drain.clone(), limits, places, metrics));
         }
     }
 }

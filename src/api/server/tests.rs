@@ -3,6 +3,7 @@
 use super::*;
 use crate::api::body::Bodies;
 use crate::telemetry;
+use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
 use http_body_util::BodyExt;

@@ -37,7 +37,7 @@ impl Client {
     fn guarded(&self, keys: Option<Vec<ApiKey>>, door: Door) -> Self {
         let guard = Guard { keys: keys.map(|keys| Arc::new(Keys::new(keys))), door, clock: self.api.clock.clone() };
         let metrics = Arc::new(Metrics::new(&telemetry::Metrics::new()));
-        Self { router: router(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
+        Self { entry: entry(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
     }
 
     async fn call_as(&self, id: &str, method: Method, path: &str) -> Answer {

@@ -1,0 +1,89 @@
+//! Where requests come in. The one that comes most, a send, is led straight to its handler; the router finds all others, and
+//! this one too where it is written otherwise or a guard stands before it.
+
+use super::observe::Observer;
+use super::path::AppPath;
+use super::{Api, NOTIFICATIONS, notifications};
+use crate::model::{AppId, AppKey, Environment};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use tower::ServiceExt;
+
+/// Answers requests. Clones share everything.
+#[derive(Clone)]
+pub struct Entry {
+    router: Router,
+    shortcut: Option<Arc<Shortcut>>,
+}
+
+/// What a send needs of what the router holds.
+pub struct Shortcut {
+    pub api: Arc<Api>,
+    pub observer: Observer,
+}
+
+impl Entry {
+    pub fn new(router: Router, shortcut: Option<Shortcut>) -> Self {
+        Self { router, shortcut: shortcut.map(Arc::new) }
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn answer(self, request: Request) -> Response {
+        let key = self.shortcut.as_ref().and_then(|shortcut| Some((shortcut, sends_to(&request)?)));
+        let Some((shortcut, key)) = key else {
+            return self.router.oneshot(request).await.unwrap_or_else(|never| match never {});
+        };
+        let api = State(Arc::clone(&shortcut.api));
+        let send = |request| async { notifications::send(api, Ok(AppPath(key)), request).await.into_response() };
+        shortcut.observer.watch(NOTIFICATIONS, request, send).await
+    }
+}
+
+impl From<Router> for Entry {
+    fn from(router: Router) -> Self {
+        Self::new(router, None)
+    }
+}
+
+/// The app of a send whose path is written plainly.
+fn sends_to(request: &Request) -> Option<AppKey> {
+    if request.method() != Method::POST {
+        return None;
+    }
+    let app = request.uri().path().strip_prefix("/apps/")?.strip_suffix("/notifications")?;
+    let (id, environment) = app.split_once('/')?;
+    Some(AppKey::new(AppId::new(id).ok()?, Environment::parse(environment)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn key(method: Method, path: &str) -> Option<String> {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        sends_to(&request).map(|key| key.to_string())
+    }
+
+    #[test]
+    fn only_a_send_that_is_written_plainly_is_led_past_the_router() {
+        let plain = "/apps/com.example.app/sandbox/notifications";
+        assert_eq!(key(Method::POST, plain).as_deref(), Some("com.example.app/sandbox"));
+        assert_eq!(key(Method::POST, &format!("{plain}?timeout=2")).as_deref(), Some("com.example.app/sandbox"));
+        assert_eq!(key(Method::GET, plain), None);
+        for other in [
+            "/apps/com.example.app/sandbox/notifications/",
+            "/apps/com.example.app/sandbox/feedback",
+            "/apps/com%2Eexample.app/sandbox/notifications",
+            "/apps/com.example.app/staging/notifications",
+            "/apps//sandbox/notifications",
+            "/apps/a/b/sandbox/notifications",
+            "/notifications",
+        ] {
+            assert_eq!(key(Method::POST, other), None, "{other}");
+        }
+    }
+}
