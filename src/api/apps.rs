@@ -11,7 +11,7 @@ use super::query::Query;
 use super::{Api, envelope};
 use crate::credentials::{Material, Secret, import, paths};
 use crate::model::{AppId, AppKey, Environment};
-use crate::registry::{Provision, ProvisionError};
+use crate::registry::{App, Provision, ProvisionError};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
@@ -34,8 +34,7 @@ pub async fn list(
     let shown = |key: &AppKey| caller.as_ref().is_none_or(|caller| caller.may_use(key.id.as_str()));
     let apps = api.registry.page(page.after.as_ref(), page.limit, shown);
     let cursor = apps.last().map(|app| app.key.to_string()).or(page.after.map(|key| key.to_string()));
-    let now = api.clock.unix_seconds();
-    let entries: Vec<_> = apps.iter().map(|app| AppObject::new(app, now)).collect();
+    let entries: Vec<_> = apps.iter().map(|app| object(&api, app)).collect();
     Ok(envelope::list(&entries, cursor))
 }
 
@@ -43,7 +42,7 @@ pub async fn list(
 pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
     Query::read(uri.query(), &[])?;
     let app = api.app(&key)?;
-    Ok(envelope::success(StatusCode::OK, &AppObject::new(&app, api.clock.unix_seconds())))
+    Ok(envelope::success(StatusCode::OK, &object(&api, &app)))
 }
 
 /// `POST /apps/:app_id/:environment`: the same for a new app and one that changes.
@@ -69,7 +68,7 @@ pub async fn provision(
         even_expired: false,
     };
     let app = api.registry.provision(wanted).await?;
-    Ok(envelope::success(StatusCode::CREATED, &AppObject::new(&app, api.clock.unix_seconds())))
+    Ok(envelope::success(StatusCode::CREATED, &object(&api, &app)))
 }
 
 /// `DELETE /apps/:app_id/:environment`.
@@ -81,6 +80,10 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
     api.intake.remove(&key);
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
     Ok(envelope::success(StatusCode::OK, &removed))
+}
+
+fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
+    AppObject::new(app, api.intake.seen(app), api.clock.unix_seconds())
 }
 
 /// The credential in plain PEM, and the path it was given as.
