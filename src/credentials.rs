@@ -104,6 +104,14 @@ impl Credential {
         }
     }
 
+    /// UNIX seconds; signing keys do not expire.
+    pub fn expires_at(&self) -> Option<i64> {
+        match self {
+            Self::Certificate(certificate) => Some(certificate.expires_at()),
+            Self::Token(_) | Self::Unusable { .. } => None,
+        }
+    }
+
     pub fn summary(&self) -> Summary {
         match self {
             Self::Certificate(certificate) => certificate.summary(),

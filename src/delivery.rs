@@ -2,11 +2,13 @@
 
 pub mod admission;
 pub mod backoff;
+pub mod bound;
 pub mod intake;
 pub mod job;
 pub mod lane;
 pub mod lanes;
 pub mod metrics;
+pub mod status;
 pub mod verdict;
 
 pub use intake::{Answer, Intake, Refused, Sending, Sent};

@@ -92,6 +92,7 @@ impl Node {
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store, &telemetry);
         events.load().await?;
+        registry.watch(&telemetry);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple = Apple {
             connect: world.connect,

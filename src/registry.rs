@@ -1,5 +1,7 @@
 //! The apps of this node, as every request finds them: kept in the store, read from memory.
 
+mod expiry;
+
 use crate::clock::Clock;
 use crate::credentials::sealed::{self, Opened};
 use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};

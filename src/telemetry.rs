@@ -1,7 +1,9 @@
 //! What a node tells about itself: log lines and metrics.
 
+pub mod latency;
 pub mod logging;
 pub mod metrics;
+pub mod probe;
 
 pub use logging::Logging;
 pub use metrics::Metrics;

@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "apns/request.rs",
     "apns/response.rs",
     "delivery/backoff.rs",
+    "delivery/bound.rs",
     "delivery/job.rs",
     "delivery/lane/health.rs",
     "delivery/lane/routes.rs",

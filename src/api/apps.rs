@@ -84,7 +84,8 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
 }
 
 fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
-    AppObject::new(app, api.events.held(&app.key), api.clock.unix_seconds())
+    let (seen, hold) = (api.intake.seen(app), api.events.held(&app.key));
+    AppObject::new(app, seen, hold, api.clock.unix_seconds())
 }
 
 /// The credential in plain PEM, and the path it was given as.

@@ -40,6 +40,17 @@ pub enum Over {
 }
 
 impl Over {
+    /// One word for it, for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Broken(_) => "broken",
+            Self::Silent => "silent",
+            Self::Fault(_) => "fault",
+            Self::Drained => "drained",
+        }
+    }
+
     /// Whether the peer ended it because it does not take our certificate: under TLS 1.3 that alert comes only once the
     /// handshake looks finished.
     pub fn refuses_certificate(&self) -> bool {
@@ -62,6 +73,8 @@ pub struct Connection<T> {
     /// Set by a write error: reading goes on until here.
     linger: Option<(Instant, io::Error)>,
     retired: bool,
+    /// PINGs sent since they were last asked for.
+    pings: u32,
 }
 
 impl<T> Connection<T> {
@@ -70,7 +83,8 @@ impl<T> Connection<T> {
         let pulse = Pulse::new(now);
         let marks = VecDeque::new();
         let (answered, refilled) = (now, now);
-        Self { io, session, heads, pulse, marks, next_id: 1, answered, refilled, linger: None, retired: false }
+        let (next_id, linger, retired, pings) = (1, None, false, 0);
+        Self { io, session, heads, pulse, marks, next_id, answered, refilled, linger, retired, pings }
     }
 
     /// Requests that can start now, as far as streams go. None while it is in doubt whether the peer lives.
@@ -81,6 +95,26 @@ impl<T> Connection<T> {
     /// Whether the peer has long been silent, and was asked whether it lives.
     pub fn is_in_doubt(&self) -> bool {
         self.pulse.is_asking()
+    }
+
+    /// Requests that the peer allows at once; none once new work must go elsewhere.
+    pub fn streams_granted(&self) -> usize {
+        if self.is_ready() && !self.is_leaving() { self.session.stream_limit() as usize } else { 0 }
+    }
+
+    /// Whether the socket did not take all that was to be written.
+    pub fn is_writing(&self) -> bool {
+        !self.session.output().is_empty()
+    }
+
+    /// Whether bodies wait for their stream's flow-control window.
+    pub fn waits_for_window(&self) -> bool {
+        self.session.bodies_wait()
+    }
+
+    /// PINGs sent since this was last asked.
+    pub fn take_pings(&mut self) -> u32 {
+        std::mem::take(&mut self.pings)
     }
 
     /// Requests begun so far.
@@ -213,7 +247,7 @@ impl<T> Connection<T> {
             Beat::Fine => Ok(()),
             Beat::Dead => Err(Over::Silent),
             Beat::Ping => {
-                self.session.ping(u64::from(self.next_id));
+                self.ping();
                 Ok(())
             }
         }
@@ -228,6 +262,11 @@ impl<T> Connection<T> {
         }
     }
 
+    fn ping(&mut self) {
+        self.session.ping(u64::from(self.next_id));
+        self.pings += 1;
+    }
+
     fn cancel_all(&mut self, ids: &[StreamId], on_event: &mut impl FnMut(Event<'_, T>)) {
         for id in ids {
             if let Some(event) = self.session.cancel(*id) {
@@ -236,7 +275,7 @@ impl<T> Connection<T> {
         }
         // The slots count as taken until the peer is heard, which may owe us nothing else now.
         if !ids.is_empty() {
-            self.session.ping(u64::from(self.next_id));
+            self.ping();
         }
         // Slots of streams that could not be reset any more are lost to this connection.
         if self.session.resets_left() == 0 {

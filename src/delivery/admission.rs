@@ -1,5 +1,6 @@
 //! Bounds the bytes that requests hold while they are in flight, for the node and for each app.
 
+use prometheus::IntGauge;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,11 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Pool {
     held: AtomicUsize,
     max: usize,
+    /// Shows what is held.
+    gauge: Option<IntGauge>,
 }
 
 impl Pool {
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), max })
+        Arc::new(Self { held: AtomicUsize::new(0), max, gauge: None })
+    }
+
+    /// The same, with a gauge that shows the bytes held.
+    pub fn shown_by(max: usize, gauge: IntGauge) -> Arc<Self> {
+        Arc::new(Self { held: AtomicUsize::new(0), max, gauge: Some(gauge) })
     }
 
     /// Takes `bytes` unless the pool would overflow. One that is empty takes anything, so that no legal request is
@@ -20,6 +28,7 @@ impl Pool {
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Held> {
         let fits = |held: usize| (held == 0 || held.saturating_add(bytes) <= self.max).then_some(held + bytes);
         self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
+        self.gauge.iter().for_each(|gauge| gauge.add(bytes as i64));
         Some(Held { pool: Arc::clone(self), bytes })
     }
 
@@ -39,6 +48,7 @@ pub struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.pool.held.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.pool.gauge.iter().for_each(|gauge| gauge.sub(self.bytes as i64));
     }
 }
 

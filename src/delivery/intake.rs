@@ -3,6 +3,7 @@
 use super::admission::Pool;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
+use super::status::Seen;
 use crate::model::{AppKey, Batch, NodeReason, Outcome, OutcomeKind};
 use crate::registry::App;
 use std::collections::HashMap;
@@ -60,7 +61,8 @@ pub struct Intake {
 
 impl Intake {
     pub fn new(lanes: Lanes, limits: Limits) -> Self {
-        Self { lanes, limits, node: Pool::new(limits.node_bytes), apps: Mutex::default() }
+        let node = Pool::shown_by(limits.node_bytes, lanes.metrics().queue_bytes.clone());
+        Self { lanes, limits, node, apps: Mutex::default() }
     }
 
     /// Sends a batch and waits for all its outcomes. A caller that stops waiting stops nothing.
@@ -76,12 +78,23 @@ impl Intake {
         let of_app = self.pool(&app.key).take(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
         let (reply, answer) = oneshot::channel();
         let kept = Arc::clone(&batch);
-        let job = Job::new(app, batch, (sending.deadline, sending.retry_unknown), reply, [of_node, of_app]);
-        self.lanes.submit(job).map_err(|refusal| match refusal {
-            NotTaken::Full(_) => Refused::AppOverloaded { retry_after_seconds },
-            NotTaken::Closed(_) => Refused::ShuttingDown,
-        })?;
+        let job = Job::new(app, batch, Instant::now(), sending, reply, [of_node, of_app]);
+        let (metrics, count) = (self.lanes.metrics(), kept.len());
+        metrics.queued.add(count as i64);
+        if let Err(refusal) = self.lanes.submit(job) {
+            metrics.queued.sub(count as i64);
+            return Err(match refusal {
+                NotTaken::Full(_) => Refused::AppOverloaded { retry_after_seconds },
+                NotTaken::Closed(_) => Refused::ShuttingDown,
+            });
+        }
+        metrics.taken.inc_by(count as u64);
         Ok(Answer { answer, batch: kept })
+    }
+
+    /// How the app's sending is.
+    pub fn seen(&self, app: &App) -> Seen {
+        self.lanes.metrics().board.seen(app)
     }
 
     /// The app is gone: what is in flight finishes, its connections close.

@@ -1,7 +1,7 @@
 //! A batch on its way: what of it has ended, and how.
 
 use super::admission::Held;
-use super::intake::Sent;
+use super::intake::{Sending, Sent};
 use crate::events::guard::{Guard, is_suspect};
 use crate::events::{disconnection, feedback};
 use crate::model::{Batch, Disconnection, Feedback, Notification, Outcome, OutcomeKind, Reason};
@@ -20,10 +20,17 @@ pub struct Ticket {
     pub attempts: u16,
     /// Its token's bucket, once routes need it; else [`Self::NO_BUCKET`].
     pub bucket: u16,
+    /// The lane's millisecond in which the last attempt began.
+    pub begun: u32,
 }
 
 impl Ticket {
     pub const NO_BUCKET: u16 = u16::MAX;
+
+    /// Of an item that no attempt was made for.
+    pub fn fresh(job: u32, item: u32) -> Self {
+        Self { job, item, attempts: 0, bucket: Self::NO_BUCKET, begun: 0 }
+    }
 }
 
 /// The token is dead, and since when: Apple's milliseconds since the epoch, where it says so.
@@ -47,6 +54,9 @@ impl Records {
 pub struct Job {
     pub app: Arc<App>,
     pub batch: Arc<Batch>,
+    /// When it came in, and the lane's millisecond of that.
+    pub taken: Instant,
+    pub taken_ms: u32,
     /// Nothing is written after it, and the caller is answered by then.
     pub deadline: Instant,
     pub retry_unknown: bool,
@@ -73,7 +83,8 @@ impl Job {
     pub fn new(
         app: Arc<App>,
         batch: Arc<Batch>,
-        (deadline, retry_unknown): (Instant, bool),
+        taken: Instant,
+        Sending { deadline, retry_unknown }: Sending,
         reply: oneshot::Sender<Sent>,
         held: [Held; 2],
     ) -> Self {
@@ -81,6 +92,8 @@ impl Job {
         Self {
             app,
             batch,
+            taken,
+            taken_ms: 0,
             deadline,
             retry_unknown,
             records: Records::default(),

@@ -15,8 +15,10 @@ pub use dialer::Gateway;
 pub use health::Trouble;
 pub use pool::Bounds;
 
+use super::bound::Bound;
 use super::job::{Job, Records};
 use super::metrics::{Metrics, Tally};
+use super::status::Reporter;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::events::guard::Wave;
@@ -56,6 +58,7 @@ pub struct Lane {
     pool: Pool,
     key: AppKey,
     watch: Watch,
+    reporter: Reporter,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
     /// `None` once there is no time to finish things.
@@ -72,6 +75,7 @@ impl Lane {
             work: Work::new(now, tally),
             key: app.key.clone(),
             watch: parts.events.watch(&app.key),
+            reporter: parts.metrics.board.begin(&app, now.instant),
             pool: Pool::new(gateway, app, bounds),
             hurried: Some(Box::pin(parts.drain.hurried())),
             parts,
@@ -99,7 +103,7 @@ impl Lane {
     }
 
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
-        self.work.now = Now { instant: Instant::now(), unix: self.parts.clock.unix_time() };
+        self.work.tick(Now { instant: Instant::now(), unix: self.parts.clock.unix_time() });
         let mut moved = self.take_jobs(cx);
         if self.hurried.is_none() {
             self.work.hurry();
@@ -114,8 +118,29 @@ impl Lane {
         }
         moved |= self.pool.turn(cx, &mut self.work);
         self.finish_jobs();
-        self.work.tally.flush(self.pool.in_flight(), self.work.health.trouble());
+        self.show(moved);
         moved
+    }
+
+    /// Shows how the lane is, and what bounds it until the next round.
+    fn show(&mut self, moved: bool) {
+        let Self { work, pool, reporter, .. } = self;
+        let shown = &mut reporter.shown;
+        pool.show(shown, work);
+        shown.trouble = work.health.trouble();
+        shown.in_flight = pool.in_flight();
+        shown.queued = work.unsettled().saturating_sub(shown.in_flight);
+        if work.tally.flush(shown.in_flight, shown.queued, shown.trouble) {
+            shown.last_success = Some(work.now.unix);
+        }
+        shown.account.pass(work.now.instant);
+        shown.account.find(match pool.bound(work) {
+            Bound::Caller => Bound::Caller,
+            // The next round follows at once.
+            _ if moved => Bound::Cpu,
+            bound => bound,
+        });
+        reporter.show(work.last_error.take());
     }
 
     fn take_jobs(&mut self, cx: &mut Context<'_>) -> bool {

@@ -2,6 +2,7 @@
 
 use super::job::Job;
 use super::lane::{Bounds, Gateway, Lane, Parts};
+use super::metrics::Metrics;
 use crate::apns::connect::Connect;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
@@ -84,6 +85,11 @@ impl Lanes {
     pub fn remove(&self, key: &AppKey) {
         let mut inboxes = self.inboxes.write().unwrap_or_else(PoisonError::into_inner);
         inboxes.as_mut().and_then(|inboxes| inboxes.remove(key));
+        self.metrics().board.forget(key);
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
     }
 
     /// Takes no more jobs; all lanes finish what they have and end.

@@ -1,20 +1,35 @@
 //! What delivery counts, in the field's terms. Lanes count in a [`Tally`] of their own and hand it over once a turn.
 
+use super::bound::Bound;
 use super::lane::Trouble;
+use super::status::Board;
 use crate::model::{OutcomeKind, Reason};
 use crate::telemetry;
+use crate::telemetry::latency::{Latency, Measured};
+use crate::telemetry::probe::Kind;
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The node's delivery metrics.
 #[derive(Clone)]
 pub struct Metrics {
+    /// What each lane shows of itself.
+    pub board: Arc<Board>,
+    pub taken: IntCounter,
+    pub queued: IntGauge,
+    pub queue_bytes: IntGauge,
     outcomes: [IntCounter; OutcomeKind::ALL.len()],
     reasons: IntCounterVec,
     attempts: IntCounter,
+    retries: IntCounter,
+    answer_times: Latency,
+    outcome_times: Latency,
     pub connections: IntGauge,
     pub connects: IntCounter,
     pub connect_failures: IntCounter,
+    lost: IntCounterVec,
+    pub pings: IntCounter,
     goaways: IntCounterVec,
     pub in_flight: IntGauge,
     stopped: [IntGauge; 2],
@@ -25,6 +40,10 @@ impl Metrics {
     pub fn new(node: &telemetry::Metrics) -> Self {
         let outcomes = node.counters("notifications_total", "Notifications that ended, by outcome.", &["outcome"]);
         Self {
+            board: watched(node),
+            taken: node.counter("taken_notifications_total", "Notifications taken to be sent; each of them ends."),
+            queued: node.gauge("queued_notifications", "Notifications taken that are neither in flight nor ended."),
+            queue_bytes: node.gauge("queue_bytes", "Bytes held by notifications taken whose batch has not ended."),
             outcomes: OutcomeKind::ALL.map(|kind| outcomes.with_label_values(&[kind.as_str()])),
             reasons: node.counters(
                 "failed_notifications_total",
@@ -32,9 +51,18 @@ impl Metrics {
                 &["outcome", "reason"],
             ),
             attempts: node.counter("attempts_total", "Requests begun on a connection to Apple, resends included."),
+            retries: node.counter("retries_total", "Requests begun for a notification that had one before."),
+            answer_times: node.latency("apple_seconds", "From a request's beginning to Apple's answer."),
+            outcome_times: node.latency("notification_seconds", "From taking a notification to its outcome."),
             connections: node.gauge("connections", "Connections to Apple that are open now."),
             connects: node.counter("connects_total", "Connections to Apple that were opened."),
             connect_failures: node.counter("connect_failures_total", "Connections to Apple that failed to open."),
+            lost: node.counters(
+                "connections_lost_total",
+                "Connections to Apple that ended without being drained; silent ones had become black holes.",
+                &["why"],
+            ),
+            pings: node.counter("pings_total", "PINGs sent to ask whether Apple is there."),
             goaways: node.counters("goaways_total", "GOAWAY frames from Apple, by the reason they gave.", &["reason"]),
             in_flight: node.gauge("in_flight_requests", "Requests to Apple without an answer yet."),
             stopped: [
@@ -48,6 +76,32 @@ impl Metrics {
     pub fn goaway(&self, reason: Option<&Reason>) {
         self.goaways.with_label_values(&[reason.map_or("none", Reason::label)]).inc();
     }
+
+    /// A connection ended without being drained.
+    pub fn lost(&self, why: &'static str) {
+        self.lost.with_label_values(&[why]).inc();
+    }
+}
+
+/// A board that the node's metrics look at.
+fn watched(node: &telemetry::Metrics) -> Arc<Board> {
+    let board = Arc::new(Board::default());
+    let by = |bound: Bound, value: f64| (vec![bound.as_str().to_owned()], value);
+    let lanes = Arc::clone(&board);
+    node.probe(Kind::Gauge, "bound_by", "Apps by what bounds their throughput now.", &["by"], move || {
+        let (lanes, _) = lanes.bounds();
+        Bound::ALL.into_iter().zip(lanes).map(|(bound, count)| by(bound, count as f64)).collect()
+    });
+    let lanes = Arc::clone(&board);
+    let help = "Time of all apps with traffic, by what bounded their throughput.";
+    node.probe(Kind::Counter, "bound_by_seconds_total", help, &["by"], move || {
+        let (_, times) = lanes.bounds();
+        Bound::ALL.into_iter().zip(times).map(|(bound, time)| by(bound, time.as_secs_f64())).collect()
+    });
+    let lanes = Arc::clone(&board);
+    let help = "Requests that Apple allows at once on the connections that take work.";
+    node.probe(Kind::Gauge, "streams_granted", help, &[], move || vec![(Vec::new(), lanes.streams() as f64)]);
+    board
 }
 
 /// A lane's own counts since the last hand-over: plain numbers, no shared cache line.
@@ -56,58 +110,117 @@ pub struct Tally {
     outcomes: [u64; OutcomeKind::ALL.len()],
     reasons: HashMap<(OutcomeKind, &'static str), u64>,
     attempts: u64,
+    retries: u64,
+    answer_times: Measured,
+    outcome_times: Measured,
+    /// Taken from the inbox since the last hand-over.
+    taken: i64,
+    queued: i64,
     in_flight: i64,
     stopped: Option<Trouble>,
 }
 
 impl Tally {
     pub fn new(metrics: Metrics) -> Self {
-        let outcomes = [0; OutcomeKind::ALL.len()];
-        Self { metrics, outcomes, reasons: HashMap::new(), attempts: 0, in_flight: 0, stopped: None }
+        Self {
+            metrics,
+            outcomes: [0; OutcomeKind::ALL.len()],
+            reasons: HashMap::new(),
+            attempts: 0,
+            retries: 0,
+            answer_times: Measured::default(),
+            outcome_times: Measured::default(),
+            taken: 0,
+            queued: 0,
+            in_flight: 0,
+            stopped: None,
+        }
     }
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
+    /// So many are the lane's now; the gauge of what is queued holds them already.
+    pub fn took(&mut self, notifications: usize) {
+        self.taken += notifications as i64;
+    }
+
     pub fn attempt(&mut self) {
         self.attempts += 1;
     }
 
-    pub fn outcome(&mut self, kind: OutcomeKind, reason: Option<&Reason>) {
+    /// The attempt is not the notification's first.
+    pub fn retry(&mut self) {
+        self.retries += 1;
+    }
+
+    /// Apple answered so many milliseconds after the request began.
+    pub fn answered(&mut self, milliseconds: u32) {
+        self.answer_times.add(milliseconds);
+    }
+
+    /// A notification ended so many milliseconds after it was taken.
+    pub fn outcome(&mut self, kind: OutcomeKind, reason: Option<&Reason>, milliseconds: u32) {
         self.outcomes[kind as usize] += 1;
+        self.outcome_times.add(milliseconds);
         if kind != OutcomeKind::Accepted {
             *self.reasons.entry((kind, reason.map_or("none", Reason::label))).or_default() += 1;
         }
     }
 
-    /// Hands the counts over; `in_flight` is what this lane has without an answer now, `stopped` what stops its app.
-    pub fn flush(&mut self, in_flight: usize, stopped: Option<Trouble>) {
+    /// Hands the counts over; `in_flight` is what this lane has without an answer now, `queued` what waits in it,
+    /// `stopped` what stops its app. Whether Apple accepted anything.
+    pub fn flush(&mut self, in_flight: usize, queued: usize, stopped: Option<Trouble>) -> bool {
+        let accepted = self.outcomes[OutcomeKind::Accepted as usize] > 0;
+        for (metric, measured) in [
+            (&self.metrics.answer_times, &mut self.answer_times),
+            (&self.metrics.outcome_times, &mut self.outcome_times),
+        ] {
+            if !measured.is_empty() {
+                metric.take(measured);
+            }
+        }
         for (kind, count) in self.outcomes.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             self.metrics.outcomes[kind].inc_by(std::mem::take(count));
         }
         for ((kind, reason), count) in self.reasons.drain() {
             self.metrics.reasons.with_label_values(&[kind.as_str(), reason]).inc_by(count);
         }
-        if self.attempts > 0 {
-            self.metrics.attempts.inc_by(std::mem::take(&mut self.attempts));
+        for (metric, count) in
+            [(&self.metrics.attempts, &mut self.attempts), (&self.metrics.retries, &mut self.retries)]
+        {
+            if *count > 0 {
+                metric.inc_by(std::mem::take(count));
+            }
         }
-        let in_flight = i64::try_from(in_flight).unwrap_or(i64::MAX);
-        if in_flight != self.in_flight {
-            self.metrics.in_flight.add(in_flight - self.in_flight);
-            self.in_flight = in_flight;
+        let (in_flight, queued) = (as_gauge(in_flight), as_gauge(queued));
+        let taken = std::mem::take(&mut self.taken);
+        for (gauge, change) in [
+            (&self.metrics.in_flight, in_flight - self.in_flight),
+            (&self.metrics.queued, queued - self.queued - taken),
+        ] {
+            if change != 0 {
+                gauge.add(change);
+            }
         }
+        (self.in_flight, self.queued) = (in_flight, queued);
         if stopped != self.stopped {
             let gauge = |trouble: Trouble| &self.metrics.stopped[trouble as usize];
             self.stopped.into_iter().for_each(|trouble| gauge(trouble).dec());
             stopped.into_iter().for_each(|trouble| gauge(trouble).inc());
             self.stopped = stopped;
         }
+        accepted
     }
+}
+
+fn as_gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.flush(0, None);
+        self.flush(0, 0, None);
     }
 }

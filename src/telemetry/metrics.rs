@@ -1,5 +1,7 @@
 //! The metrics of one node: a registry of its own, so that two nodes can live in one process.
 
+use super::latency::Latency;
+use super::probe::{Kind, Probe, Sample};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -68,6 +70,25 @@ impl Metrics {
     /// At most 20 buckets: they are searched one by one.
     pub fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
         self.made(HistogramVec::new(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec()), labels))
+    }
+
+    /// Milliseconds up to half a minute, counted elsewhere and handed over.
+    pub fn latency(&self, name: &str, help: &str) -> Latency {
+        self.made(Latency::new(ours(name), help))
+    }
+
+    /// What `read` finds whenever the metrics are read: it is to be quick, and to return few samples.
+    pub fn probe(
+        &self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        read: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
+    ) {
+        self.add(
+            Probe::new(kind, ours(name), help, labels, read).expect("names and labels are constants of the program"),
+        );
     }
 
     /// Everything, in Prometheus's text format.

@@ -1,6 +1,7 @@
 //! An app as the API shows it: nothing secret, and the names that clients of v0.5 read.
 
 use crate::credentials::Summary;
+use crate::delivery::status::Seen;
 use crate::model::Hold;
 use crate::registry::App;
 use serde::Serialize;
@@ -19,9 +20,21 @@ pub struct AppObject<'a> {
     credential: CredentialObject,
     topic: &'a str,
     lanes: u16,
+    /// `ok`, `connecting`, `credential_error` or `breaker_open`.
     state: &'static str,
-    /// Why the state is not `ok`.
+    /// Why the state is not `ok`, or what went wrong last since the app was provisioned.
     last_error: Option<String>,
+    /// UNIX seconds; `null` for what is wrong with the credential in itself.
+    last_error_at: Option<f64>,
+    /// When Apple accepted something last, in UNIX seconds.
+    last_success_at: Option<f64>,
+    connections: usize,
+    /// Requests that Apple allows at once on all of them.
+    streams: usize,
+    in_flight: usize,
+    queued: usize,
+    /// What bounds the app's throughput now.
+    bound_by: &'static str,
     /// That dead tokens are held back, if they are.
     feedback_held: Option<HoldObject>,
 }
@@ -46,9 +59,13 @@ struct CredentialObject {
 }
 
 impl<'a> AppObject<'a> {
-    /// `now` in UNIX seconds.
-    pub fn new(app: &'a App, hold: Option<Hold>, now: u64) -> Self {
-        let last_error = app.credential_error(now);
+    /// `seen` is how its sending is, `hold` why its feedback is held back, `now` in UNIX seconds.
+    pub fn new(app: &'a App, seen: Seen, hold: Option<Hold>, now: u64) -> Self {
+        let (state, last_error, last_error_at) = match (app.credential_error(now), seen.last_error) {
+            (Some(why), _) => ("credential_error", Some(why), None),
+            (None, Some(last)) => (seen.state, Some(last.what), Some(last.at)),
+            (None, None) => (seen.state, None, None),
+        };
         Self {
             r#type: "app",
             app_id: app.key.id.as_str(),
@@ -59,8 +76,15 @@ impl<'a> AppObject<'a> {
             credential: CredentialObject::new(app.credential.summary(), now),
             topic: &app.topic,
             lanes: app.lanes,
-            state: if last_error.is_some() { "credential_error" } else { "ok" },
+            state,
             last_error,
+            last_error_at,
+            last_success_at: seen.last_success,
+            connections: seen.connections,
+            streams: seen.streams,
+            in_flight: seen.in_flight,
+            queued: seen.queued,
+            bound_by: seen.bound_by.as_str(),
             feedback_held: hold.map(|Hold { since, why }| HoldObject { since, why }),
         }
     }

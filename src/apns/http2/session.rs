@@ -213,6 +213,11 @@ impl<T> Session<T> {
         self.peer.stream_limit
     }
 
+    /// Bodies wait for their stream's window, or for what is in `output` to be handed over.
+    pub fn bodies_wait(&self) -> bool {
+        self.bodies.bytes > 0
+    }
+
     /// The peer began a field block and did not end it: a timer's business if that lasts.
     pub fn block_open(&self) -> bool {
         self.block.stream().is_some()

@@ -120,10 +120,15 @@ fn told(report: &mut Report, app: &Value) {
     let key = format!("{}/{}", name("app_id"), name("environment"));
     let days = app["credential"]["days_left"].as_i64();
     match (app["state"].as_str(), days) {
-        (Some("ok"), Some(..0)) => report.fail("credential", format!("{key}: the certificate has expired: renew it")),
-        (Some("ok"), Some(days @ ..30)) => report.warn("credential", format!("{key}: {days} days left: renew it")),
-        (Some("ok"), Some(days)) => report.ok("credential", format!("{key}: {days} days left")),
-        (Some("ok"), None) => report.ok("credential", format!("{key}: signing key")),
+        (Some("ok" | "connecting"), Some(..0)) => {
+            report.fail("credential", format!("{key}: the certificate has expired: renew it"))
+        }
+        (Some("ok" | "connecting"), Some(days @ ..30)) => {
+            report.warn("credential", format!("{key}: {days} days left: renew it"))
+        }
+        (Some("ok" | "connecting"), Some(days)) => report.ok("credential", format!("{key}: {days} days left")),
+        (Some("ok" | "connecting"), None) => report.ok("credential", format!("{key}: signing key")),
+        (Some("breaker_open"), _) => report.fail("apple", format!("{key}: {}", name("last_error"))),
         (state, _) => {
             report.fail("credential", format!("{key}: {}: {}", state.unwrap_or("no state"), name("last_error")));
         }

@@ -195,7 +195,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn ticket(item: u32) -> Ticket {
-        Ticket { job: 0, item, attempts: 1, bucket: Ticket::NO_BUCKET }
+        Ticket { attempts: 1, ..Ticket::fresh(0, item) }
     }
 
     fn stopped_by_5xx(now: Instant) -> Health {

@@ -15,6 +15,7 @@ impl Work {
     /// Apple answered: whether its connection must be left.
     #[must_use]
     pub fn answered(&mut self, ticket: Ticket, answer: &Answer<'_>) -> bool {
+        self.tally.answered(self.ms().wrapping_sub(ticket.begun));
         if answer.status == 200 {
             self.health.answered();
             self.judged(ticket);
@@ -51,10 +52,9 @@ impl Work {
             self.credential_failed(&response.reason.as_ref().map_or("no reason given", Reason::as_str));
         } else if response.status >= 500 {
             if self.health.service_failed(self.now.instant) {
-                tracing::error!(
-                    status = response.status,
-                    "most of Apple's answers are 5xx: stopped until a probe is judged"
-                );
+                let what = "most of Apple's answers are 5xx: stopped until a probe is judged";
+                tracing::error!(status = response.status, "{what}");
+                self.complain(what.to_owned());
             }
             return;
         }
@@ -121,6 +121,7 @@ impl Work {
         let is_news = self.health.credential_failed(self.now.instant, fastrand::f64);
         if is_news {
             tracing::error!(reason = %why, "Apple refuses the app's credential: re-provision it");
+            self.complain(format!("Apple refuses the app's credential ({why}): provision the app again"));
         }
         is_news
     }

@@ -8,6 +8,7 @@ use crate::apns::http2::{Blocked, Event, Processed};
 use crate::apns::request::Heads;
 use crate::apns::response;
 use crate::credentials::Credential;
+use crate::delivery::bound::Bound;
 use crate::delivery::job::Ticket;
 use crate::delivery::verdict::{self, Beyond};
 use crate::model::{NodeReason, Reason};
@@ -33,6 +34,8 @@ pub struct Link {
     connection: Connection<Ticket>,
     /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
     full: bool,
+    /// What then was in the way, if the connection takes work at all.
+    stuck: Option<Bound>,
     last_used: Instant,
     /// The provider token's 30-minute bucket, and since when it is used here.
     token: Option<(u64, Instant)>,
@@ -82,7 +85,8 @@ impl Link {
         };
         let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
         let connection = Connection::new(transport, heads, now.instant);
-        Self { id, address, connection, full: false, last_used: now.instant, token, books: Books::default() }
+        let (full, stuck, last_used, books) = (false, None, now.instant, Books::default());
+        Self { id, address, connection, full, stuck, last_used, token, books }
     }
 
     /// What is in flight here.
@@ -113,6 +117,16 @@ impl Link {
     /// Whether more waits than this connection can take now.
     pub fn is_full(&self) -> bool {
         self.full
+    }
+
+    /// What keeps it from taking what waits.
+    pub fn stuck(&self) -> Option<Bound> {
+        self.stuck
+    }
+
+    /// Requests that Apple allows on it at once.
+    pub fn streams(&self) -> usize {
+        self.connection.streams_granted()
     }
 
     /// Requests begun so far.
@@ -166,14 +180,21 @@ impl Link {
             Poll::Ready(Err(error)) => return (true, Some(Over::Broken(error))),
             Poll::Pending => false,
         };
-        self.full = false;
+        (self.full, self.stuck) = (false, None);
         if !self.is_leaving() && work.is_waiting_for(self.id) {
             self.renew_token(app, work.now);
             moved |= self.fill(work);
         }
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
+        if !self.is_leaving() && work.is_waiting_for(self.id) {
+            self.stuck = Some(self.in_the_way());
+        }
         let Self { connection, books, .. } = self;
         let timers = connection.on_time(work.now.instant, |event| books.note(event, work, Then::Retry));
+        let pings = connection.take_pings();
+        if pings > 0 {
+            work.tally.metrics().pings.inc_by(pings.into());
+        }
         (moved, timers.err().or_else(|| self.connection.over()))
     }
 
@@ -206,13 +227,23 @@ impl Link {
         read
     }
 
+    fn in_the_way(&self) -> Bound {
+        if !self.is_ready() || self.connection.is_in_doubt() || self.connection.is_writing() {
+            Bound::Socket
+        } else if self.connection.waits_for_window() {
+            Bound::Window
+        } else {
+            self.stuck.unwrap_or(Bound::Streams)
+        }
+    }
+
     /// Starts as many requests as fit.
     fn fill(&mut self, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
-            let now = work.now.instant;
+            let (now, begun) = (work.now.instant, work.ms());
             let Some((pick, job)) = work.pick(self.id) else { return sent };
-            let ticket = Ticket { attempts: pick.ticket.attempts.saturating_add(1), ..pick.ticket };
+            let ticket = Ticket { attempts: pick.ticket.attempts.saturating_add(1), begun, ..pick.ticket };
             match self.connection.send(&job.batch, job.item(ticket.item), ticket, now) {
                 Ok(()) => {
                     work.begun(pick, self.id);
@@ -223,7 +254,10 @@ impl Link {
                     self.retire();
                     return sent;
                 }
-                Err((_, Blocked::ConnectionWindow | Blocked::StreamWindow)) => break,
+                Err((_, Blocked::ConnectionWindow | Blocked::StreamWindow)) => {
+                    self.stuck = Some(Bound::Window);
+                    break;
+                }
                 Err(_) => return sent,
             }
         }

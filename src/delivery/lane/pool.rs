@@ -9,6 +9,8 @@ use super::routes::LinkId;
 use super::work::Work;
 use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
+use crate::delivery::bound::Bound;
+use crate::delivery::status::Shown;
 use crate::events::disconnection;
 use crate::model::NodeReason;
 use crate::registry::App;
@@ -105,6 +107,23 @@ impl Pool {
 
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
+    }
+
+    /// Shows how it stands with the connections.
+    pub fn show(&self, shown: &mut Shown, work: &Work) {
+        let is_ready = self.links.iter().any(|link| link.is_serving() && link.is_ready());
+        let is_opening = || self.links.iter().any(|link| !link.is_leaving() && !link.is_ready());
+        shown.generation = self.app.generation;
+        shown.is_connecting = !is_ready && (self.dialer.is_busy() || is_opening() || self.open_at(work).is_some());
+        shown.connections = self.links.len();
+        shown.streams = self.links.iter().map(Link::streams).sum();
+    }
+
+    /// What keeps what waits from being sent; [`Bound::Caller`] if nothing waits.
+    pub fn bound(&self, work: &Work) -> Bound {
+        let waited_for = self.links.iter().filter(|link| work.is_waiting_for(link.id));
+        let without = if work.is_waiting() { Bound::Socket } else { Bound::Caller };
+        waited_for.filter_map(Link::stuck).max().unwrap_or(without)
     }
 
     /// Ends the attempts of a job whose time is over.
@@ -205,6 +224,10 @@ impl Pool {
             self.left(at, work);
         }
         let link = self.links.remove(at);
+        if !matches!(over, Over::Drained) {
+            work.complain(format!("a connection to Apple ended: {over}"));
+            work.tally.metrics().lost(over.label());
+        }
         if over.refuses_certificate() && !self.works() {
             work.credential_failed(over);
         }
@@ -247,6 +270,7 @@ impl Pool {
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
+        work.complain(format!("cannot connect to Apple: {error}"));
         if error.is_credential() && !self.works() {
             let reason = NodeReason::CredentialError.into();
             if work.credential_failed(error) {

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     fn ticket(item: u32, bucket: u16) -> Ticket {
-        Ticket { job: 0, item, attempts: 0, bucket }
+        Ticket { bucket, ..Ticket::fresh(0, item) }
     }
 
     #[test]

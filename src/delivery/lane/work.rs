@@ -1,5 +1,7 @@
 //! What a lane has to do: its jobs, what waits to be sent in which order, and how each item is settled. No I/O.
 
+mod ending;
+
 use super::health::Health;
 use super::routes::{LinkId, Routes, bucket};
 use super::throttle::{Throttle, fingerprint};
@@ -7,6 +9,7 @@ use crate::apns::response::Response;
 use crate::delivery::backoff::{self, Budget};
 use crate::delivery::job::{DeadSince, Job, Ticket};
 use crate::delivery::metrics::Tally;
+use crate::delivery::status::LastError;
 use crate::model::{AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -48,10 +51,17 @@ pub struct Work {
     /// Ends of connections, to be written to the log.
     pub incidents: Vec<Disconnection>,
     pub last_job: Instant,
+    /// What went wrong lately and was not shown yet.
+    pub last_error: Option<LastError>,
+    /// When the lane began, and its milliseconds since then, which may wrap.
+    began: Instant,
+    ms: u32,
     identifiers: u32,
     /// The node stops: why a job's time is over.
     hurried: bool,
     jobs: slab::Slab<Job>,
+    /// Items that have not ended.
+    unsettled: usize,
     /// Jobs with items that no attempt was made for, in order of arrival.
     fresh: VecDeque<u32>,
     /// Items to be sent again as soon as possible, before anything fresh.
@@ -72,9 +82,13 @@ impl Work {
             routes: Routes::default(),
             incidents: Vec::new(),
             last_job: now.instant,
+            last_error: None,
+            began: now.instant,
+            ms: 0,
             identifiers: 1,
             hurried: false,
             jobs: slab::Slab::new(),
+            unsettled: 0,
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             later: BinaryHeap::new(),
@@ -83,11 +97,35 @@ impl Work {
         }
     }
 
+    /// The time of a new round.
+    pub fn tick(&mut self, now: Now) {
+        self.now = now;
+        self.ms = now.instant.duration_since(self.began).as_millis() as u32;
+    }
+
+    /// The lane's millisecond now.
+    pub fn ms(&self) -> u32 {
+        self.ms
+    }
+
+    /// Remembers what went wrong, to be shown; `what` is a sentence.
+    pub fn complain(&mut self, what: String) {
+        self.last_error = Some(LastError { at: self.now.unix, what });
+    }
+
+    /// Items that have not ended, in flight or not.
+    pub fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
     /// Takes a job in.
     pub fn accept(&mut self, mut job: Job) {
         self.last_job = self.now.instant;
         job.first_identifier = self.identifiers;
         self.identifiers = self.identifiers.wrapping_add(job.batch.len() as u32);
+        job.taken_ms = self.ms.wrapping_sub(self.now.instant.saturating_duration_since(job.taken).as_millis() as u32);
+        self.unsettled += job.batch.len();
+        self.tally.took(job.batch.len());
         if job.is_finished() {
             return self.finished.push(job);
         }
@@ -161,8 +199,7 @@ impl Work {
         }
         let job = *self.fresh.front()?;
         let item = self.jobs[job as usize].fresh()?;
-        let ticket = Ticket { job, item, attempts: 0, bucket: Ticket::NO_BUCKET };
-        Some(Pick { ticket, place: Place::Fresh })
+        Some(Pick { ticket: Ticket::fresh(job, item), place: Place::Fresh })
     }
 
     /// What [`Self::pick`] gave is on its way over `link`.
@@ -174,6 +211,8 @@ impl Work {
         }
         if pick.ticket.attempts == 0 {
             self.budget.earn(1);
+        } else {
+            self.tally.retry();
         }
         if !self.throttle.is_empty() {
             self.throttle.begun(fingerprint(self.token(pick.ticket)), self.now.instant);
@@ -247,10 +286,11 @@ impl Work {
         reason: Option<Reason>,
         dead: Option<DeadSince>,
     ) {
-        let kind = self.jobs[ticket.job as usize].end_of(ticket.item, kind);
-        self.tally.outcome(kind, reason.as_ref());
-        let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: ticket.attempts };
         let job = &mut self.jobs[ticket.job as usize];
+        let kind = job.end_of(ticket.item, kind);
+        self.tally.outcome(kind, reason.as_ref(), self.ms.wrapping_sub(job.taken_ms));
+        self.unsettled -= 1;
+        let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: ticket.attempts };
         let settled = job.settle(ticket.item, outcome, dead);
         debug_assert!(settled, "an item ends once");
         if job.is_finished() {
@@ -298,92 +338,6 @@ impl Work {
     /// These wait for no certain connection any more: they go out before what came after them.
     pub fn put_back(&mut self, tickets: Vec<Ticket>) {
         tickets.into_iter().rev().for_each(|ticket| self.again.push_front(ticket));
-    }
-
-    /// The time of every job is over.
-    pub fn hurry(&mut self) {
-        self.hurried = true;
-        for (_, id) in std::mem::take(&mut self.deadlines) {
-            self.jobs[id as usize].deadline = self.now.instant;
-            self.deadlines.insert((self.now.instant, id));
-        }
-    }
-
-    /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
-    /// the rest is for the connections to cancel.
-    pub fn on_time(&mut self) -> Vec<u32> {
-        self.health.on_time(self.now.instant);
-        while let Some(Reverse((due, ticket))) = self.later.peek().copied() {
-            if due > self.now.instant {
-                break;
-            }
-            self.later.pop();
-            self.again.push_back(ticket);
-        }
-        let mut over = Vec::new();
-        while let Some(&(deadline, job)) = self.deadlines.first() {
-            if deadline > self.now.instant {
-                break;
-            }
-            self.deadlines.pop_first();
-            self.end_waiting(job);
-            if self.jobs.contains(job as usize) {
-                over.push(job);
-            }
-        }
-        over
-    }
-
-    /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
-    pub fn end_what_is_stopped(&mut self) {
-        let Some(why) = self.health.reason() else { return };
-        let mut waiting = self.withdraw();
-        if self.health.is_shut(self.now.instant) {
-            waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
-        } else if !waiting.is_empty() {
-            self.again.push_back(waiting.remove(0));
-        }
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
-    }
-
-    /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
-    pub fn end_all(&mut self, why: NodeReason) {
-        let mut waiting = self.withdraw();
-        waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
-    }
-
-    /// Takes back what could be sent now.
-    fn withdraw(&mut self) -> Vec<Ticket> {
-        let mut waiting = self.routes.withdraw(|_| true);
-        waiting.extend(self.again.drain(..));
-        for job in std::mem::take(&mut self.fresh) {
-            self.drain_fresh(job, &mut waiting);
-        }
-        waiting
-    }
-
-    /// Ends what of a job is not on a connection now: its time is over.
-    fn end_waiting(&mut self, job: u32) {
-        let mut waiting = self.routes.withdraw(|ticket| ticket.job == job);
-        let mut stays = |ticket: &Ticket| {
-            waiting.extend((ticket.job == job).then_some(*ticket));
-            ticket.job != job
-        };
-        self.again.retain(&mut stays);
-        self.later.retain(|Reverse((_, ticket))| stays(ticket));
-        self.fresh.retain(|id| *id != job);
-        self.drain_fresh(job, &mut waiting);
-        let why = if self.hurried { NodeReason::ShuttingDown } else { NodeReason::DeadlinePassed };
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
-    }
-
-    fn drain_fresh(&mut self, id: u32, into: &mut Vec<Ticket>) {
-        let job = &mut self.jobs[id as usize];
-        while let Some(item) = job.fresh() {
-            job.begin();
-            into.push(Ticket { job: id, item, attempts: 0, bucket: Ticket::NO_BUCKET });
-        }
     }
 
     /// When [`Self::on_time`] has something to do.

@@ -7,6 +7,7 @@ use pyapns::credentials::{Credential, Material, Secret};
 use pyapns::delivery::intake::Limits;
 use pyapns::delivery::lane::Parts;
 use pyapns::delivery::lanes::{Apple, Lanes};
+use pyapns::delivery::status::Seen;
 use pyapns::delivery::{Intake, Refused, Sending, metrics};
 use pyapns::drain::Drain;
 use pyapns::events::Events;
@@ -115,12 +116,22 @@ impl Sender {
         outcomes.expect("no panic").pop().expect("an outcome")
     }
 
-    /// The value of one of the node's metrics.
+    /// The value of one of the node's metrics, with its labels or as the sum of all its series.
     pub fn metric(&self, name: &str) -> f64 {
-        let text = self.telemetry.render();
-        let line = text.lines().find(|line| line.starts_with(&format!("pyapns_{name} ")));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0)
+        sum(&self.telemetry.render(), name)
     }
+
+    /// How the app's sending is.
+    pub fn seen(&self, app: &App) -> Seen {
+        self.intake.seen(app)
+    }
+}
+
+/// A metric's value in Prometheus's text, with its labels or as the sum of all its series.
+pub fn sum(text: &str, name: &str) -> f64 {
+    let (only, first) = (format!("pyapns_{name} "), format!("pyapns_{name}{{"));
+    let lines = text.lines().filter(|line| line.starts_with(&only) || line.starts_with(&first));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 /// The payload that carries a token's number and the notification's own.

@@ -1,0 +1,142 @@
+//! What bounds an app's throughput, and for how long. Pure: time is an argument.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What keeps a lane from sending more, now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bound {
+    /// Nothing waits: more could be sent than comes.
+    #[default]
+    Caller,
+    /// As many requests are open as Apple allows.
+    Streams,
+    /// Apple's flow-control windows.
+    Window,
+    /// Bytes wait for a socket, or everything for a connection to be there.
+    Socket,
+    /// The lane goes from one round into the next.
+    Cpu,
+}
+
+impl Bound {
+    pub const ALL: [Self; 5] = [Self::Caller, Self::Streams, Self::Window, Self::Socket, Self::Cpu];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Streams => "streams",
+            Self::Window => "window",
+            Self::Socket => "socket",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// Time by bound, in the order of [`Bound::ALL`].
+pub type Times = [Duration; Bound::ALL.len()];
+
+/// What bounds "now" is looked up over the current one of these and the one before.
+const HALF: Duration = Duration::from_millis(500);
+
+/// Books a lane's time.
+#[derive(Debug, Clone, Copy)]
+pub struct Account {
+    now: Bound,
+    since: Instant,
+    total: Times,
+    /// The totals when the current half second began, and the one before it.
+    halves: [Times; 2],
+    half_began: Instant,
+}
+
+impl Account {
+    pub fn new(now: Instant) -> Self {
+        let none = Times::default();
+        Self { now: Bound::Caller, since: now, total: none, halves: [none; 2], half_began: now }
+    }
+
+    /// Books the time up to now to what was found last.
+    pub fn pass(&mut self, now: Instant) {
+        self.total[self.now as usize] += now.saturating_duration_since(self.since);
+        self.since = now;
+        let past = now.saturating_duration_since(self.half_began);
+        if past >= HALF {
+            let before = if past < 2 * HALF { self.halves[0] } else { self.total };
+            (self.halves, self.half_began) = ([self.total, before], now);
+        }
+    }
+
+    /// From the time of the last [`Self::pass`] on this is what bounds.
+    pub fn find(&mut self, bound: Bound) {
+        self.now = bound;
+    }
+
+    /// What took most of the last half to whole second.
+    pub fn most(&self) -> Bound {
+        let lately = |bound: Bound| self.total[bound as usize] - self.halves[1][bound as usize];
+        let most = Bound::ALL.into_iter().max_by_key(|bound| lately(*bound));
+        most.filter(|most| !lately(*most).is_zero()).unwrap_or(self.now)
+    }
+
+    /// All time so far.
+    pub fn total(&self) -> Times {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn time_goes_to_what_was_found_at_the_end_of_the_round_before() {
+        let start = Instant::now();
+        let mut account = Account::new(start);
+        account.pass(start + 10 * MILLISECOND);
+        account.find(Bound::Streams);
+        account.pass(start + 40 * MILLISECOND);
+        account.find(Bound::Cpu);
+        account.pass(start + 41 * MILLISECOND);
+        let expected = [10 * MILLISECOND, 30 * MILLISECOND, Duration::ZERO, Duration::ZERO, MILLISECOND];
+        assert_eq!(account.total(), expected);
+        assert_eq!(account.most(), Bound::Streams);
+    }
+
+    #[test]
+    fn only_about_the_last_second_counts_for_what_bounds_now() {
+        let start = Instant::now();
+        let mut account = Account::new(start);
+        account.find(Bound::Window);
+        for round in 1..=100 {
+            account.pass(start + round * 10 * MILLISECOND);
+        }
+        account.find(Bound::Socket);
+        for round in 101..=140 {
+            account.pass(start + round * 10 * MILLISECOND);
+        }
+        assert_eq!(account.most(), Bound::Window);
+        for round in 141..=200 {
+            account.pass(start + round * 10 * MILLISECOND);
+        }
+        assert_eq!(account.most(), Bound::Socket);
+    }
+
+    #[test]
+    fn a_long_wait_shows_what_is_waited_for() {
+        let start = Instant::now();
+        let mut account = Account::new(start);
+        assert_eq!(account.most(), Bound::Caller);
+        account.find(Bound::Cpu);
+        account.pass(start + 900 * MILLISECOND);
+        account.find(Bound::Streams);
+        account.pass(start + 9000 * MILLISECOND);
+        assert_eq!(account.most(), Bound::Streams);
+        account.find(Bound::Caller);
+        account.pass(start + 9001 * MILLISECOND);
+        account.pass(start + 3600 * 1000 * MILLISECOND);
+        assert_eq!(account.most(), Bound::Caller);
+    }
+}

@@ -1,0 +1,94 @@
+//! What a lane gives up without sending it: what is late, what a stopped app cannot send, what the node's end cuts off.
+
+use super::Work;
+use crate::delivery::job::Ticket;
+use crate::model::NodeReason;
+use std::cmp::Reverse;
+
+impl Work {
+    /// The time of every job is over.
+    pub fn hurry(&mut self) {
+        self.hurried = true;
+        for (_, id) in std::mem::take(&mut self.deadlines) {
+            self.jobs[id as usize].deadline = self.now.instant;
+            self.deadlines.insert((self.now.instant, id));
+        }
+    }
+
+    /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
+    /// the rest is for the connections to cancel.
+    pub fn on_time(&mut self) -> Vec<u32> {
+        self.health.on_time(self.now.instant);
+        while let Some(Reverse((due, ticket))) = self.later.peek().copied() {
+            if due > self.now.instant {
+                break;
+            }
+            self.later.pop();
+            self.again.push_back(ticket);
+        }
+        let mut over = Vec::new();
+        while let Some(&(deadline, job)) = self.deadlines.first() {
+            if deadline > self.now.instant {
+                break;
+            }
+            self.deadlines.pop_first();
+            self.end_waiting(job);
+            if self.jobs.contains(job as usize) {
+                over.push(job);
+            }
+        }
+        over
+    }
+
+    /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
+    pub fn end_what_is_stopped(&mut self) {
+        let Some(why) = self.health.reason() else { return };
+        let mut waiting = self.withdraw();
+        if self.health.is_shut(self.now.instant) {
+            waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
+        } else if !waiting.is_empty() {
+            self.again.push_back(waiting.remove(0));
+        }
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+    }
+
+    /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
+    pub fn end_all(&mut self, why: NodeReason) {
+        let mut waiting = self.withdraw();
+        waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+    }
+
+    /// Takes back what could be sent now.
+    fn withdraw(&mut self) -> Vec<Ticket> {
+        let mut waiting = self.routes.withdraw(|_| true);
+        waiting.extend(self.again.drain(..));
+        for job in std::mem::take(&mut self.fresh) {
+            self.drain_fresh(job, &mut waiting);
+        }
+        waiting
+    }
+
+    /// Ends what of a job is not on a connection now: its time is over.
+    fn end_waiting(&mut self, job: u32) {
+        let mut waiting = self.routes.withdraw(|ticket| ticket.job == job);
+        let mut stays = |ticket: &Ticket| {
+            waiting.extend((ticket.job == job).then_some(*ticket));
+            ticket.job != job
+        };
+        self.again.retain(&mut stays);
+        self.later.retain(|Reverse((_, ticket))| stays(ticket));
+        self.fresh.retain(|id| *id != job);
+        self.drain_fresh(job, &mut waiting);
+        let why = if self.hurried { NodeReason::ShuttingDown } else { NodeReason::DeadlinePassed };
+        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+    }
+
+    fn drain_fresh(&mut self, id: u32, into: &mut Vec<Ticket>) {
+        let job = &mut self.jobs[id as usize];
+        while let Some(item) = job.fresh() {
+            job.begin();
+            into.push(Ticket::fresh(id, item));
+        }
+    }
+}

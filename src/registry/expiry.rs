@@ -1,0 +1,32 @@
+//! When the apps' credentials expire, as a metric.
+
+use super::Registry;
+use crate::telemetry::Metrics;
+use crate::telemetry::probe::Kind;
+
+/// Apps that get a series of their own: those whose credential expires first.
+const APPS_MAX: usize = 100;
+
+impl Registry {
+    /// Shows in the node's metrics when credentials expire.
+    pub fn watch(&self, metrics: &Metrics) {
+        let registry = self.clone();
+        metrics.probe(
+            Kind::Gauge,
+            "credential_expires_timestamp_seconds",
+            "When an app's certificate expires, in UNIX seconds; of the 100 that expire first.",
+            &["app_id", "environment"],
+            move || {
+                let apps = registry.list();
+                let mut ends: Vec<_> =
+                    apps.iter().filter_map(|app| Some((app.credential.expires_at()?, &app.key))).collect();
+                ends.sort();
+                ends.truncate(APPS_MAX);
+                let sample = |(end, key): (i64, &crate::model::AppKey)| {
+                    (vec![key.id.as_str().to_owned(), key.environment.as_str().to_owned()], end as f64)
+                };
+                ends.into_iter().map(sample).collect()
+            },
+        );
+    }
+}
