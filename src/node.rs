@@ -185,6 +185,7 @@ impl Node {
             self.requests.spawn("reload", reload.run(self.autoprovision, self.requests.clone()));
         }
         stop.await;
+        self.requests.begin();
         tracing::info!("draining");
         let until = Instant::now() + self.drain_budget;
         let enough = until - self.drain_budget / LAST_WORDS;

@@ -45,11 +45,11 @@ pub fn is_pem(text: &[u8]) -> bool {
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
 /// symbolic link leads out, and what everyone may write is not read. The caller learns nothing of what stands where; the
-/// log does. Blocks for as long as the disk does.
+/// log does, but not what was given: people send keys where a path belongs. Blocks for as long as the disk does.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
     find_inside(root, path).map_err(|why| {
-        tracing::warn!(path, why, "a credential that was given as a path is not read");
+        tracing::warn!(why, "a credential that was given as a path is not read");
         PathError::NotInside
     })
 }
