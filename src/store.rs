@@ -56,7 +56,7 @@ pub trait Apps: Send + Sync {
 pub trait Events: Send + Sync {
     /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
-    /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that [`is_doubtful`] is held back while its app has a
+    /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
     /// hold; how many entries that were is returned.
     fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64>;
 
