@@ -15,7 +15,7 @@ fn script(goaway: GoAway) -> Script {
 /// Plays it to a connection in use, once, and expects that every notification is accepted, once.
 async fn costs_nothing(credential: Credential, goaway: GoAway) {
     let what = format!("5 {credential:?} {:?} code {} {:?}", goaway.kind, goaway.code, goaway.close);
-    let world = World::with(credential).await;
+    let world = World::with_one_connection(Options::default(), credential).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
     world.simulator.set_script(script(GoAway { times: Some(1), ..goaway })).expect("a script");

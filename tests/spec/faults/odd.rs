@@ -2,7 +2,7 @@
 
 use super::books::{Books, Tally, only};
 use crate::support::world::{Credential, World};
-use pyapns::simulator::{Act, DebugData, Fault, Odd, Script};
+use pyapns::simulator::{Act, DebugData, Fault, Odd, Options, Script};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ async fn an_odd_answer_is_understood_as_far_as_it_goes() {
         ("unknown malformed_answer", Odd { headers: pairs(":path", "/"), ..odd() }),
         ("unknown malformed_answer", Odd { headers: pairs("connection", "close"), ..odd() }),
     ];
-    let world = World::start().await;
+    let world = World::with_one_connection(Options::default(), Credential::Certificate).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
     let mut wrong = Vec::new();
@@ -83,7 +83,7 @@ async fn an_odd_answer_is_understood_as_far_as_it_goes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dynamic_table_of_nothing_is_kept_in_step() {
     for table_size in [0, 64] {
-        let world = World::with(Credential::Token).await;
+        let world = World::with_one_connection(Options::default(), Credential::Token).await;
         let mut books = Books::new();
         assert!(only(&books.send(&world, 100).await, "accepted"));
         world.simulator.set_script(play(Odd { table_size: Some(table_size), ..Odd::default() })).expect("a script");
@@ -119,7 +119,7 @@ async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_block_without_measure_costs_its_connection_and_no_more() {
-    let world = World::start().await;
+    let world = World::with_one_connection(Options::default(), Credential::Certificate).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
     let huge = Odd { headers: pairs("x-huge", &"n".repeat(17_000)), continuation: true, ..Odd::default() };

@@ -2,7 +2,7 @@
 
 use super::books::{Books, only};
 use crate::support::world::{Credential, World, token};
-use pyapns::simulator::{Act, Fault, Script, TokenRate};
+use pyapns::simulator::{Act, Fault, Options, Script, TokenRate};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ fn poison(status: u16, reason: &str, for_ms: Option<u64>) -> Script {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wedged_connection_is_left_and_every_notification_resent_once_elsewhere() {
-    let world = World::with(Credential::Token).await;
+    let world = World::with_one_connection(Options::default(), Credential::Token).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
     world.simulator.set_script(poison(403, "ExpiredProviderToken", None)).expect("a script");
@@ -34,7 +34,7 @@ async fn a_wedged_connection_is_left_and_every_notification_resent_once_elsewher
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_poisoned_by_token_updates_is_left() {
-    let world = World::with(Credential::Token).await;
+    let world = World::with_one_connection(Options::default(), Credential::Token).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
     world.simulator.set_script(poison(429, "TooManyProviderTokenUpdates", Some(60_000))).expect("a script");

@@ -38,7 +38,7 @@ fn check_forms(entries: &[Entry]) {
 async fn requests_are_written_as_apple_asks() {
     for credential in [Credential::Certificate, Credential::Token] {
         let script = Script { record_headers: true, latency: Some(Latency::FixedMs(5.0)), ..Script::default() };
-        let world = World::beside_with(Options { script, ..Options::default() }, credential).await;
+        let world = World::with_one_connection(Options { script, ..Options::default() }, credential).await;
         let mut books = Books::new();
         assert!(only(&books.send(&world, 500).await, "accepted"));
         let one = |at| json!({"token": token(at), "payload": {"aps": {}}, "collapse_id": format!("c{at}")});

@@ -36,11 +36,15 @@ pub struct Running {
     done: JoinHandle<bool>,
 }
 
+/// The settings that take `gateway` for both of Apple's environments.
+fn both(gateway: SocketAddr) -> String {
+    format!("sandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"")
+}
+
 impl Running {
     /// A node that takes `gateway` for both of Apple's environments.
     pub async fn start(directory: &Path, gateway: SocketAddr) -> Self {
-        let gateways = format!("sandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"");
-        Self::with(directory, &gateways).await
+        Self::with(directory, &both(gateway)).await
     }
 
     /// A node with these settings of the way to Apple, which trusts the simulator in the same directory.
@@ -110,11 +114,21 @@ impl World {
         Self::made(options, credential).await
     }
 
+    /// Its apps have one connection each, however full that is: any other replaces one that ended.
+    pub async fn with_one_connection(options: Options, credential: Credential) -> Self {
+        Self::set(options, "connections = 1", credential).await
+    }
+
     async fn made(options: Options, credential: Credential) -> Self {
+        Self::set(options, "", credential).await
+    }
+
+    async fn set(options: Options, apple: &str, credential: Credential) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let options = Options { directory: Some(directory.path().join("simulator")), ..options };
         let simulator = Simulator::start(options).await.expect("a simulator");
-        let node = Running::start(directory.path(), simulator.address()).await;
+        let apple = format!("{}\n{apple}", both(simulator.address()));
+        let node = Running::with(directory.path(), &apple).await;
         let world = Self { simulator, node, directory };
         let answer = world.provision(APP, credential).await;
         assert_eq!(answer.status, 201, "{answer:?}");
