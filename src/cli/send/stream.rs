@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are read ahead of the connection.
 const CHUNKS_AHEAD: usize = 2;
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+const LEFT: &str = "left at once";
 
 /// Where the lines come from.
 pub struct Source {
@@ -120,7 +122,7 @@ pub struct Done {
     pub broken: Option<String>,
 }
 
-/// Sends it all. `interrupted` resolves on each Ctrl-C: the first stops reading, the second leaves at once.
+/// Sends it all. The first Ctrl-C stops the reading, the second leaves at once.
 pub async fn send(
     caller: &mut Caller,
     path: &str,
@@ -134,8 +136,21 @@ pub async fn send(
     let size = source.size;
     let feeder = Feeder { input: source.input, lines, sent: Arc::clone(&sent), stop: stop.clone() };
     let request = Request::post(path).header("content-type", "application/x-ndjson");
+    let mut interrupts = signal(SignalKind::interrupt())?;
     drain.spawn("feeder", feeder.run());
-    let answer = caller.call(request.body(Either::Right(Lines(body)))?).await?;
+    let mut call = std::pin::pin!(caller.call(request.body(Either::Right(Lines(body)))?));
+    let answer = loop {
+        tokio::select! {
+            biased;
+            _ = interrupts.recv() => {
+                if is_second(&stop) {
+                    let (tally, sent) = (Tally::default(), sent.lines.load(Ordering::Relaxed));
+                    return Ok(Done { tally, sent, stopped: true, broken: Some(LEFT.to_owned()) });
+                }
+            }
+            answer = call.as_mut() => break answer?,
+        }
+    };
     let status = answer.status().as_u16();
     if status != 201 {
         let body = answer.into_body().collect().await?.to_bytes();
@@ -143,11 +158,21 @@ pub async fn send(
     }
     let shown = !quiet && io::stderr().is_terminal();
     let mut receiver = Receiver { sent: &sent, size, output, tally: Tally::default(), began: Instant::now(), shown };
-    let broken = receiver.run(answer.into_body(), &stop).await?;
+    let broken = receiver.run(answer.into_body(), &stop, &mut interrupts).await?;
     receiver.clear();
     let stopped = stop.is_cancelled() || sent.broken.load(Ordering::Relaxed);
     let tally = receiver.tally;
     Ok(Done { tally, sent: sent.lines.load(Ordering::Relaxed), stopped, broken })
+}
+
+/// Of two interrupts the first stops the reading; whether it was the second, which leaves at once.
+fn is_second(stop: &CancellationToken) -> bool {
+    if stop.is_cancelled() {
+        return true;
+    }
+    stop.cancel();
+    eprintln!("stopping: waiting for the outcomes of what was sent (Ctrl-C again leaves at once)");
+    false
 }
 
 struct Receiver<'a> {
@@ -162,20 +187,22 @@ struct Receiver<'a> {
 
 impl Receiver<'_> {
     /// Writes outcomes as they come; why they ended early, if they did.
-    async fn run(&mut self, mut answer: Incoming, stop: &CancellationToken) -> anyhow::Result<Option<String>> {
+    async fn run(
+        &mut self,
+        mut answer: Incoming,
+        stop: &CancellationToken,
+        interrupts: &mut Signal,
+    ) -> anyhow::Result<Option<String>> {
         let mut rest = BytesMut::new();
         let mut ticks = tokio::time::interval(PROGRESS_EVERY);
-        let mut interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
         loop {
             let frame = tokio::select! {
                 biased;
                 _ = interrupts.recv() => {
-                    if stop.is_cancelled() {
-                        return Ok(Some("left at once".to_owned()));
-                    }
-                    stop.cancel();
                     self.clear();
-                    eprintln!("stopping: waiting for the outcomes of what was sent (Ctrl-C again leaves at once)");
+                    if is_second(stop) {
+                        return Ok(Some(LEFT.to_owned()));
+                    }
                     continue;
                 }
                 _ = ticks.tick(), if self.shown => {
