@@ -1,13 +1,16 @@
 //! Collects a request's body once, into one piece of memory, within the limits.
 
+mod pieces;
+
 use super::Limits;
 use super::error::Failure;
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, EXPECT};
 use axum::http::{HeaderMap, Request};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
+use pieces::Pieces;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +25,8 @@ const STEP: usize = 64 << 10;
 const SLOW_SHARE: usize = 4;
 /// How long the rest of a refused body is read, so that its sender gets to read our answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// Most that is read of it.
+const LINGER_BYTES: usize = 16 << 20;
 
 /// What a stream of lines may hold: its blocks in flight with their outcomes, and what is being read and written.
 pub const STREAM_BYTES: usize = 4 << 20;
@@ -127,7 +132,7 @@ impl Bodies {
         let mut place = self.place(0, declared.min(STEP))?;
         let mut slow: Option<OwnedSemaphorePermit> = None;
         let mut pace = Pace { began: Instant::now(), marked: Instant::now(), due: STRETCH_BYTES_MIN };
-        let (mut received, mut first, mut whole) = (0, Bytes::new(), BytesMut::new());
+        let mut pieces = Pieces::expecting(declared);
         loop {
             let frame = match timeout_at(pace.marked + STRETCH, body.frame()).await {
                 Ok(Some(frame)) => frame.map_err(|_| Failure::BodyBrokeOff)?,
@@ -135,25 +140,16 @@ impl Bodies {
                 Err(_) => return Err(Failure::BodyTooSlow),
             };
             let Ok(data) = frame.into_data() else { continue };
-            let total = received + data.len();
+            let total = pieces.len() + data.len();
             if total > place.num_permits() {
                 place.merge(self.more(place.num_permits(), total, declared)?);
             }
             if pace.is_slow(total) {
                 self.take_slow(&mut slow, place.num_permits())?;
             }
-            if received == 0 {
-                first = data;
-            } else {
-                if whole.is_empty() {
-                    whole.reserve(declared.max(2 * total));
-                    whole.extend_from_slice(&first);
-                }
-                whole.extend_from_slice(&data);
-            }
-            received = total;
+            pieces.add(data).await;
         }
-        let bytes = if whole.is_empty() { first } else { whole.freeze() };
+        let bytes = pieces.join().await;
         Ok(Collected { bytes, place: Place(place) })
     }
 
@@ -210,9 +206,19 @@ impl Pace {
 /// Reads what is left of a refused request's body for a while: closing the socket on unread bytes would reset it, and
 /// its sender would never read our answer. A sender that waits for our consent sends nothing.
 pub async fn discard(headers: &HeaderMap, mut body: Body) {
-    if !headers.contains_key(EXPECT) {
-        let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
+    if headers.contains_key(EXPECT) {
+        return;
     }
+    let rest = async {
+        let (mut read, mut rested) = (0, 0);
+        while let Some(Ok(frame)) = body.frame().await
+            && read < LINGER_BYTES
+        {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            pieces::rest(&mut rested, read).await;
+        }
+    };
+    let _ = timeout(LINGER, rest).await;
 }
 
 /// Refuses a body that is encoded.

@@ -1,0 +1,138 @@
+//! A body's pieces as they come. What is there is not moved again until all is: a body without end costs each of its bytes
+//! once, and whoever else is served by this thread waits for none of it.
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::yield_now;
+
+/// Room for pieces is taken in steps of at most this, and after as much others get their turn.
+const SEGMENT: usize = 256 << 10;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// The only one so far: most bodies have no other.
+    first: Bytes,
+    segments: Vec<BytesMut>,
+    length: usize,
+    rested: usize,
+    declared: usize,
+}
+
+impl Pieces {
+    /// Of a body that says it has so many bytes; 0 if it does not say.
+    pub fn expecting(declared: usize) -> Self {
+        Self { declared, ..Self::default() }
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    pub async fn add(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        if self.length == piece.len() {
+            self.first = piece;
+            return;
+        }
+        if self.segments.is_empty() {
+            let room = if self.declared > 0 { self.declared } else { self.step() };
+            self.segments.push(BytesMut::with_capacity(room));
+            let first = std::mem::take(&mut self.first);
+            self.copy(&first);
+        }
+        self.copy(&piece);
+        rest(&mut self.rested, self.length).await;
+    }
+
+    /// All of them as one.
+    pub async fn join(mut self) -> Bytes {
+        match self.segments.len() {
+            0 => return self.first,
+            1 => return self.segments.remove(0).freeze(),
+            _ => {}
+        }
+        let mut whole = BytesMut::with_capacity(self.length);
+        for segment in self.segments {
+            whole.extend_from_slice(&segment);
+            drop(segment);
+            yield_now().await;
+        }
+        whole.freeze()
+    }
+
+    fn copy(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            match self.segments.last_mut() {
+                Some(last) if last.len() < last.capacity() => {
+                    let (now, later) = piece.split_at(piece.len().min(last.capacity() - last.len()));
+                    last.extend_from_slice(now);
+                    piece = later;
+                }
+                _ => self.segments.push(BytesMut::with_capacity(self.step())),
+            }
+        }
+    }
+
+    /// Room for as much as came before.
+    fn step(&self) -> usize {
+        (2 * self.length).min(SEGMENT)
+    }
+}
+
+/// Lets others have their turn after each [`SEGMENT`] bytes; `rested` is how many had come at the last time.
+pub async fn rest(rested: &mut usize, received: usize) {
+    if received - *rested >= SEGMENT {
+        *rested = received;
+        yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn joined(declared: usize, sizes: &[usize]) -> (Bytes, Vec<u8>) {
+        let (mut pieces, mut expected) = (Pieces::expecting(declared), Vec::new());
+        for size in sizes {
+            let piece: Vec<u8> = (0..*size).map(|at| (expected.len() + at) as u8).collect();
+            expected.extend_from_slice(&piece);
+            pieces.add(piece.into()).await;
+            assert_eq!(pieces.len(), expected.len());
+        }
+        (pieces.join().await, expected)
+    }
+
+    #[tokio::test]
+    async fn pieces_of_any_size_become_one_in_their_order() {
+        for sizes in [&[][..], &[0], &[5], &[0, 5], &[1; 300], &[SEGMENT, 1], &[7, 3 * SEGMENT, 9], &[SEGMENT - 1; 4]] {
+            for declared in [0, sizes.iter().sum()] {
+                let (joined, expected) = joined(declared, sizes).await;
+                assert!(joined == expected, "{sizes:?}, declared as {declared}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_thread_is_left_to_others_while_a_long_body_comes() {
+        let others = std::cell::Cell::new(0);
+        let mut pieces = Pieces::expecting(0);
+        let body = async {
+            for _ in 0..64 {
+                pieces.add(vec![0; SEGMENT / 4].into()).await;
+            }
+        };
+        let other = async {
+            loop {
+                others.set(others.get() + 1);
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = body => {}
+            () = other => {}
+        }
+        assert!(others.get() >= 15, "{} turns", others.get());
+    }
+}
