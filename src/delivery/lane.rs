@@ -28,7 +28,7 @@ use crate::registry::App;
 use pool::Pool;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
@@ -54,6 +54,8 @@ pub struct Lane {
     inbox: mpsc::Receiver<Job>,
     /// No more jobs will come.
     closed: bool,
+    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same write.
+    gave_way: bool,
     work: Work,
     pool: Pool,
     key: AppKey,
@@ -72,6 +74,7 @@ impl Lane {
         Self {
             inbox,
             closed: false,
+            gave_way: false,
             work: Work::new(now, tally),
             key: app.key.clone(),
             watch: parts.events.watch(&app.key),
@@ -89,13 +92,16 @@ impl Lane {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..ROUNDS_MAX {
-            let moved = self.round(cx);
-            if self.closed && self.work.is_empty() && self.pool.is_empty() {
-                return Poll::Ready(());
-            }
-            if !moved && !self.poll_hurry(cx) {
-                ready!(self.poll_timer(cx));
+        if std::mem::replace(&mut self.gave_way, true) {
+            for _ in 0..ROUNDS_MAX {
+                let moved = self.round(cx);
+                if self.closed && self.work.is_empty() && self.pool.is_empty() {
+                    return Poll::Ready(());
+                }
+                if !moved && !self.poll_hurry(cx) && self.poll_timer(cx).is_pending() {
+                    self.gave_way = false;
+                    return Poll::Pending;
+                }
             }
         }
         cx.waker().wake_by_ref();
