@@ -34,10 +34,12 @@ impl Entry {
     pub async fn answer(self, request: Request) -> Response {
         let key = self.shortcut.as_ref().and_then(|shortcut| Some((shortcut, sends_to(&request)?)));
         let Some((shortcut, key)) = key else {
-            return self.router.oneshot(request).await.unwrap_or_else(|never| match never {});
+            return Box::pin(self.router.oneshot(request)).await.unwrap_or_else(|never| match never {});
         };
         let api = State(Arc::clone(&shortcut.api));
-        let send = |request| async { notifications::send(api, Ok(AppPath(key)), request).await.into_response() };
+        // What hyper is given is moved several times: it is to be small.
+        let send =
+            |request| Box::pin(async { notifications::send(api, Ok(AppPath(key)), request).await.into_response() });
         shortcut.observer.watch(NOTIFICATIONS, request, send).await
     }
 }

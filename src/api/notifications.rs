@@ -52,7 +52,7 @@ pub async fn send(
     let asked = Asked::read(&request);
     if stream::is_wanted(request.headers()) {
         let wanted = asked.and_then(|asked| path.map(|AppPath(key)| (asked, key)));
-        return stream::send(api, wanted, request).await;
+        return Box::pin(stream::send(api, wanted, request)).await;
     }
     // The body is read before anything is refused: see `body::discard`.
     let body = api.bodies.collect(request).await?;
