@@ -4,6 +4,7 @@ use crate::support::attack::{Flood, Honest, ask_and_read_nothing, endless_body, 
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::door::curl;
+use crate::support::elsewhere::elsewhere;
 use crate::support::full;
 use crate::support::world::{APP, World, to, token};
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 /// A node of its own with these variables, and the world's app.
 async fn node(world: &World, variables: &[(&str, &str)]) -> Daemon {
@@ -331,11 +333,18 @@ async fn what_attacks_cost_the_others_is_measured() {
         let mut most = before;
         for _ in 0..3 {
             without.push(calm(&daemon, 1).await);
-            let attacker = tokio::spawn(attack.go_on(daemon.address));
+            let (stop, stopped) = oneshot::channel::<()>();
+            let address = daemon.address;
+            let attacker = elsewhere(async move || {
+                tokio::select! {
+                    () = attack.go_on(address) => {}
+                    _ = stopped => {}
+                }
+            });
             with.push(calm(&daemon, 2).await);
             most = most.max(daemon.resident());
-            attacker.abort();
-            let _ = attacker.await;
+            drop(stop);
+            attacker.await.expect("no panic");
         }
         for list in [&mut without, &mut with] {
             list.sort_by(f64::total_cmp);

@@ -5,6 +5,7 @@ pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
 pub mod door;
+pub mod elsewhere;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;

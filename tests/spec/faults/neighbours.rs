@@ -1,15 +1,18 @@
 //! What a broken app and a flooding one cost a healthy one: figures, to be taken on a quiet machine.
 
 use crate::support::client::Client;
+use crate::support::daemon::Daemon;
+use crate::support::elsewhere::elsewhere;
 use crate::support::full;
-use crate::support::hosts::Hosts;
-use crate::support::world::{APP, Running, World, token};
+use crate::support::world::{APP, token};
+use bytes::Bytes;
 use pyapns::simulator::{AlertTo, ConnectionAct, ConnectionFault, LedgerMode, Options, Script, Simulator, TokenState};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -31,33 +34,31 @@ fn batch(count: usize, token: impl Fn(usize) -> String) -> String {
     Value::Array((0..count).map(one).collect()).to_string()
 }
 
-async fn world() -> World {
+/// A node as a process of its own beside its stand-in for Apple.
+async fn start() -> (Simulator, Daemon, TempDir) {
     let directory = tempfile::tempdir().expect("a folder");
     let options = Options {
         directory: Some(directory.path().join("simulator")),
-        beside: vec!["127.0.0.2:0".to_owned()],
+        beside: vec!["[::1]:0".to_owned()],
         ledger: LedgerMode::Counts,
         ..Options::default()
     };
     let simulator = Simulator::start(options).await.expect("a simulator");
     let [sandbox, production] = *simulator.addresses() else { panic!("two listeners") };
-    let apple = format!("sandbox = 'https://{sandbox}'\nproduction = 'https://localhost:{}'", production.port());
-    // The name, for which the certificate is, leads to the second listener here.
-    let hosts = Hosts::named(&[("localhost", production), ("127.0.0.1", sandbox)]);
-    let node = Running::through(directory.path(), &apple, Some(Arc::new(hosts))).await;
-    let world = World { simulator, node, directory };
-    let pem = world.simulator.identity().client_pem.clone();
+    let gateways = [sandbox, production].map(|gateway| format!("https://{gateway}"));
+    let daemon = Daemon::run(Daemon::between(directory.path(), &gateways, &directory.path().join("data"), &[])).await;
+    let pem = simulator.identity().client_pem.clone();
     for app in [APP, EXPIRED, FLOOD] {
         let body = json!({"certificate": pem, "topic": "com.example.app"}).to_string();
-        assert_eq!(world.client().await.post(app, body).await.status, 201);
+        assert_eq!(daemon.client().await.post(app, body).await.status, 201);
     }
     for number in 0..BAD_TOKENS {
-        world.simulator.set_token(&bad(number), Some(TokenState::Bad));
+        simulator.set_token(&bad(number), Some(TokenState::Bad));
     }
     let alert = ConnectionAct::Alert { code: 45, to: AlertTo::Certificate };
     let fault = ConnectionFault { listener: Some(1), ..ConnectionFault::new(alert) };
-    world.simulator.set_script(Script { connections: vec![fault], ..Script::default() }).expect("a script");
-    world
+    simulator.set_script(Script { connections: vec![fault], ..Script::default() }).expect("a script");
+    (simulator, daemon, directory)
 }
 
 fn bad(number: usize) -> String {
@@ -111,28 +112,30 @@ async fn healthy(node: SocketAddr) -> Vec<f64> {
     all
 }
 
-/// Sends to `app` at this pace, whatever becomes of it, until told to stop.
-fn pester(
-    node: SocketAddr,
-    app: &'static str,
-    a_second: f64,
-    stop: &Arc<AtomicBool>,
-) -> tokio::task::JoinHandle<usize> {
-    let (start, stop) = (Instant::now(), Arc::clone(stop));
-    tokio::spawn(async move {
-        let (mut sent, mut callers) = (0, JoinSet::new());
-        while !stop.load(Ordering::Relaxed) {
-            sleep_until(start + Duration::from_secs_f64(sent as f64 / a_second)).await;
-            sent += FLOOD_BATCH;
-            callers.spawn(async move {
-                let mut client = Client::connect(node).await;
-                client.post(&format!("{app}/notifications"), batch(FLOOD_BATCH, bad)).await;
-            });
-            while callers.try_join_next().is_some() {}
+/// Sends to `app` at this pace, whatever becomes of it, until told to stop: how many. A request that is due finds a
+/// connection that waits for no answer, or opens one.
+async fn pester(node: SocketAddr, app: &'static str, a_second: f64, stop: Arc<AtomicBool>) -> usize {
+    let (start, mut sent, mut callers) = (Instant::now(), 0, JoinSet::new());
+    let body = Bytes::from(batch(FLOOD_BATCH, bad));
+    let mut idle: Vec<Client> = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        sleep_until(start + Duration::from_secs_f64(sent as f64 / a_second)).await;
+        sent += FLOOD_BATCH;
+        while let Some(client) = callers.try_join_next() {
+            idle.extend(client);
         }
-        while callers.join_next().await.is_some() {}
-        sent
-    })
+        let (client, body) = (idle.pop(), body.clone());
+        callers.spawn(async move {
+            let mut client = match client {
+                Some(client) => client,
+                None => Client::connect(node).await,
+            };
+            client.call("POST", &format!("{app}/notifications"), body).await;
+            client
+        });
+    }
+    while callers.join_next().await.is_some() {}
+    sent
 }
 
 fn percentile(sorted: &[f64], share: f64) -> f64 {
@@ -150,14 +153,17 @@ async fn a_broken_app_and_a_flooding_one_leave_a_healthy_one_its_latency() {
     if !full() {
         return println!("SKIPPED: takes a minute; set PYAPNS_TEST_FULL=1");
     }
-    let world = world().await;
-    let node = world.node.address;
+    let (simulator, daemon, _directory) = start().await;
+    let node = daemon.address;
     let capacity = capacity(node).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let quiet = healthy(node).await;
         let stop = Arc::new(AtomicBool::new(false));
-        let others = [pester(node, FLOOD, 0.2 * capacity, &stop), pester(node, EXPIRED, 100.0, &stop)];
+        let others = [(FLOOD, 0.2 * capacity), (EXPIRED, 100.0)].map(|(app, a_second)| {
+            let stop = Arc::clone(&stop);
+            elsewhere(move || pester(node, app, a_second, stop))
+        });
         let loud = healthy(node).await;
         stop.store(true, Ordering::Relaxed);
         let [flooded, refused] = others.map(|other| async { other.await.expect("no panic") });
@@ -178,9 +184,10 @@ async fn a_broken_app_and_a_flooding_one_leave_a_healthy_one_its_latency() {
          app with an expired certificate and one flooding with bad tokens at 20 % of capacity ({:+.0} %)",
         100.0 * (beside / alone - 1.0)
     );
-    let statuses = world.simulator.ledger().totals().statuses;
+    let statuses = simulator.ledger().totals().statuses;
     assert!(statuses[&400] > 0, "the flood was refused: {statuses:?}");
-    let expired = world.client().await.post(&format!("{EXPIRED}/notifications"), batch(1, token)).await;
+    let expired = daemon.client().await.post(&format!("{EXPIRED}/notifications"), batch(1, token)).await;
     assert_eq!(expired.outcomes(), ["not_sent"], "{expired:?}");
-    world.stop().await;
+    drop(daemon);
+    simulator.stop().await;
 }

@@ -28,12 +28,17 @@ impl Daemon {
 
     /// What starts it.
     pub fn command(world: &World, data: &Path, variables: &[(&str, &str)]) -> Command {
+        let gateway = format!("https://{}", world.simulator.address());
+        Self::between(world.directory.path(), &[gateway.clone(), gateway], data, variables)
+    }
+
+    /// The same with the stand-in's folder in `directory` and these gateways: the sandbox, production.
+    pub fn between(directory: &Path, gateways: &[String; 2], data: &Path, variables: &[(&str, &str)]) -> Command {
         let program = std::env::var_os("PYAPNS_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_pyapns").into());
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
-        let gateway = format!("https://{}", world.simulator.address());
-        command.env("PYAPNS_APPLE_SANDBOX", &gateway).env("PYAPNS_APPLE_PRODUCTION", gateway);
-        command.env("PYAPNS_APPLE_CA_FILE", world.directory.path().join("simulator/ca.pem"));
+        command.env("PYAPNS_APPLE_SANDBOX", &gateways[0]).env("PYAPNS_APPLE_PRODUCTION", &gateways[1]);
+        command.env("PYAPNS_APPLE_CA_FILE", directory.join("simulator/ca.pem"));
         command.env("PYAPNS_LOG_LEVEL", "error").envs(variables.iter().copied());
         command
     }
