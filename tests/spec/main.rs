@@ -4,6 +4,7 @@ mod bound;
 mod bulk;
 mod canaries;
 mod command_line;
+mod completions;
 mod credentials;
 mod disk_full;
 mod doctor;
