@@ -3,6 +3,7 @@
 mod bound;
 mod bulk;
 mod canaries;
+mod canary_keys;
 mod command_line;
 mod completions;
 mod credentials;
