@@ -9,6 +9,7 @@ mod completions;
 mod credentials;
 mod disk_full;
 mod doctor;
+mod draining;
 mod faults;
 mod hostile;
 mod http2_foreign;
