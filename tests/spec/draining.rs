@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pyapns::simulator::{Latency, Script};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -136,5 +137,26 @@ async fn an_http2_caller_gets_a_goaway_after_the_notice_and_answers_on_all_strea
     drop(sender);
     connection.await.expect("no panic").expect("a good end");
     assert_eq!(process.ended().await, Some(0));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_http2_caller_that_hears_nothing_any_more_does_not_keep_a_node_from_stopping() {
+    let world = World::start().await;
+    let process = start(&world, "deaf", "drain_notice_seconds = 0").await;
+    let socket = TcpStream::connect(process.address).await.expect("the node listens");
+    let (sender, mut connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+    let answered = tokio::select! {
+        biased;
+        answered = ask(&sender, "GET", "/healthz", String::new()) => answered,
+        ended = &mut connection => panic!("{ended:?}"),
+    };
+    assert_eq!(answered.expect("an answer").0, 200);
+    // From here on nobody looks at the connection, which stays open.
+    let began = Instant::now();
+    process.signal("TERM");
+    assert_eq!(process.ended().await, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop((sender, connection));
     world.stop().await;
 }
