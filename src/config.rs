@@ -116,7 +116,15 @@ impl Config {
 
     /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
     pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        Self::read_and(file, variable, files::try_all)
+        let mut config = Self::read_and(file, variable, files::try_all)?;
+        config.notices.extend(config.exposed());
+        Ok(config)
+    }
+
+    /// Files with secrets in them that everyone on the machine may read, and what to do: a sentence each. Blocks for as
+    /// long as the disk does.
+    pub fn exposed(&self) -> Vec<String> {
+        files::exposed(self)
     }
 
     fn read_and(

@@ -4,9 +4,11 @@ use super::Config;
 use super::reader::Reader;
 use crate::api::server::tls::Tls;
 use crate::apns::trust::Trust;
+use crate::autoprovision::Entry;
 use crate::clock::Clock;
-use crate::credentials::Keyring;
-use std::path::Path;
+use crate::credentials::keyring::OWN_KEY;
+use crate::credentials::{Keyring, paths};
+use std::path::{Path, PathBuf};
 
 /// Adds a fault for each that is of no use.
 pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
@@ -33,4 +35,17 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
     if let Some(Err(error)) = config.tls.clone().map(Tls::load) {
         read.fault("tls.certificate", &error.to_string());
     }
+}
+
+/// What the operator should know of those with secrets in them. Blocks for as long as the disk does.
+pub(super) fn exposed(config: &Config) -> Vec<String> {
+    let own = config.data_dir.join(OWN_KEY);
+    let keys = if config.key_files.is_empty() { std::slice::from_ref(&own) } else { &config.key_files };
+    let keys = keys.iter().map(PathBuf::as_path);
+    let tls = config.tls.iter().map(|files| files.key.as_path());
+    let apps = config.autoprovision.iter().flat_map(Entry::files);
+    let mut told: Vec<String> = keys.chain(tls).chain(apps).filter_map(paths::exposed).collect();
+    told.sort();
+    told.dedup();
+    told
 }

@@ -36,6 +36,8 @@ pub struct Reload {
     seen: Vec<Stamp>,
     /// What was said to need a restart.
     told: Vec<&'static str>,
+    /// What was said of files that everyone may read.
+    exposed: Vec<String>,
 }
 
 impl Reload {
@@ -50,6 +52,7 @@ impl Reload {
             entries: config.autoprovision.clone(),
             seen: Vec::new(),
             told: Vec::new(),
+            exposed: config.notices.clone(),
             origin,
         };
         Ok(Self { seen: stamps(reload.files()), ..reload })
@@ -102,11 +105,18 @@ impl Reload {
 
     async fn read(&mut self, autoprovision: &Autoprovision) {
         let origin = self.origin.clone();
-        match spawn_blocking(move || origin.read()).await {
-            Ok(Ok(config)) if self.is_emptied(&config) => {
+        let read = move || origin.read().map(|config| (config.exposed(), config));
+        match spawn_blocking(read).await {
+            Ok(Ok((_, config))) if self.is_emptied(&config) => {
                 tracing::error!("the configuration file is empty: what was read before stays in force");
             }
-            Ok(Ok(config)) => self.take(config, autoprovision).await,
+            Ok(Ok((exposed, config))) => {
+                for told in exposed.iter().filter(|told| !self.exposed.contains(told)) {
+                    tracing::warn!("{told}");
+                }
+                self.exposed = exposed;
+                self.take(config, autoprovision).await;
+            }
             Ok(Err(Faults(faults))) => {
                 for fault in faults {
                     tracing::error!("not taken from the configuration, what was read before stays in force: {fault}");

@@ -20,6 +20,7 @@ mod ledger;
 mod listeners;
 mod main_path;
 mod many_apps;
+mod permissions;
 mod reaching_apple;
 mod readme;
 mod reloading;
