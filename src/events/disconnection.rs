@@ -27,10 +27,26 @@ enum Entry {
     Incident(Status),
 }
 
+/// What v0.5 counted: the notifications of an app, from 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Identifiers {
+    /// Of the notification that ended.
+    pub own: u32,
+    /// Of the one that Apple accepted last; 0 before the first.
+    pub last_accepted: u32,
+}
+
+impl Identifiers {
+    /// Which of them an entry carries: Apple's old protocol said at a shutdown how far it had come.
+    fn shown_with(self, status: Status) -> u32 {
+        if status == SHUTDOWN { self.last_accepted } else { self.own }
+    }
+}
+
 /// The entry for a notification that failed for good. `None` if it did not, or if its end shows elsewhere.
 pub fn of_notification(
     app: &AppKey,
-    internal_identifier: u32,
+    identifiers: Identifiers,
     batch: &Batch,
     notification: &Notification,
     outcome: &Outcome,
@@ -46,7 +62,7 @@ pub fn of_notification(
     Some(Disconnection {
         app: app.clone(),
         code: status.0,
-        internal_identifier,
+        internal_identifier: identifiers.shown_with(status),
         offending_notification: blamed.then(|| offending(batch, notification)),
         timestamp: outcome.timestamp,
         verbose_message: status.1.to_owned(),
@@ -57,9 +73,16 @@ pub fn of_notification(
     })
 }
 
-/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered.
-/// `None` for an end in good order that affected none: that is for the log file only.
-pub fn of_connection(app: &AppKey, reason: &Reason, affected: u32, timestamp: f64) -> Option<Disconnection> {
+/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered, when
+/// `last_accepted` was the last one that Apple had accepted. `None` for an end in good order that affected none: that is
+/// for the log file only.
+pub fn of_connection(
+    app: &AppKey,
+    reason: &Reason,
+    last_accepted: u32,
+    affected: u32,
+    timestamp: f64,
+) -> Option<Disconnection> {
     use AppleReason::{IdleTimeout, Shutdown};
     use NodeReason::{GoneAway, ShuttingDown};
     let orderly = matches!(reason, Reason::Apple(IdleTimeout | Shutdown) | Reason::Node(GoneAway | ShuttingDown));
@@ -73,7 +96,7 @@ pub fn of_connection(app: &AppKey, reason: &Reason, affected: u32, timestamp: f6
     Some(Disconnection {
         app: app.clone(),
         code: status.0,
-        internal_identifier: 0,
+        internal_identifier: Identifiers { own: 0, last_accepted }.shown_with(status),
         offending_notification: None,
         timestamp,
         verbose_message: status.1.to_owned(),
