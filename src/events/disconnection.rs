@@ -10,6 +10,7 @@ const PROCESSING_ERROR: Status = Status(1, "Processing error");
 const MISSING_DEVICE_TOKEN: Status = Status(2, "Missing device token");
 const MISSING_TOPIC: Status = Status(3, "Missing topic");
 const MISSING_PAYLOAD: Status = Status(4, "Missing payload");
+const INVALID_TOKEN_SIZE: Status = Status(5, "Invalid token size");
 const INVALID_TOPIC_SIZE: Status = Status(6, "Invalid topic size");
 const INVALID_PAYLOAD_SIZE: Status = Status(7, "Invalid payload size");
 const INVALID_TOKEN: Status = Status(8, "Invalid token");
@@ -71,6 +72,38 @@ pub fn of_notification(
         apns_id: blamed.then(|| notification.apns_id.to_string()),
         affected: u32::from(!blamed),
     })
+}
+
+/// Whether what we refused ourselves for this reason has its place in the log.
+pub fn is_of_refused(reason: &str) -> bool {
+    refused(reason).is_some()
+}
+
+/// The entry for what we refused ourselves for this reason, so that it never had a number: `offending` is what came, as
+/// v0.5 showed notifications. `None` if the log has no place for it.
+pub fn of_refused(app: &AppKey, reason: &str, offending: String, timestamp: f64) -> Option<Disconnection> {
+    let status = refused(reason)?;
+    Some(Disconnection {
+        app: app.clone(),
+        code: status.0,
+        internal_identifier: 0,
+        offending_notification: Some(offending),
+        timestamp,
+        verbose_message: status.1.to_owned(),
+        reason: reason.to_owned(),
+        status: None,
+        apns_id: None,
+        affected: 0,
+    })
+}
+
+/// What Apple's old protocol called what we find wrong before Apple can.
+fn refused(reason: &str) -> Option<Status> {
+    match reason {
+        "token_not_hex" | "token_odd_length" | "token_too_long" => Some(INVALID_TOKEN_SIZE),
+        "payload_too_large" => Some(INVALID_PAYLOAD_SIZE),
+        _ => None,
+    }
 }
 
 /// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered, when
