@@ -23,6 +23,11 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
             read.fault("credentials.key_files", &error.to_string());
         }
     }
+    for key in &config.api_keys {
+        if let Err(error) = key.open() {
+            read.fault_at(key.place.clone(), error.to_string());
+        }
+    }
     let clock = Clock::system();
     for entry in &config.autoprovision {
         if let Err(fault) = entry.check(&clock) {
@@ -44,7 +49,8 @@ pub(super) fn exposed(config: &Config) -> Vec<String> {
     let keys = keys.iter().map(PathBuf::as_path);
     let tls = config.tls.iter().map(|files| files.key.as_path());
     let apps = config.autoprovision.iter().flat_map(Entry::files);
-    let mut told: Vec<String> = keys.chain(tls).chain(apps).filter_map(paths::exposed).collect();
+    let callers = config.api_keys.iter().filter_map(|key| key.file());
+    let mut told: Vec<String> = keys.chain(tls).chain(apps).chain(callers).filter_map(paths::exposed).collect();
     told.sort();
     told.dedup();
     told

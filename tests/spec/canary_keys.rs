@@ -124,7 +124,7 @@ fn run(folder: &Path, data: &Path, url: &str) -> String {
 
 /// What is said of a configuration with a key where something else belongs.
 fn misconfigured(folder: &Path) -> String {
-    let lines = ["id", "secret_sha256", "scopes", "apps", "expires", "secret"];
+    let lines = ["id", "secret_sha256", "scopes", "apps", "expires", "secret", "secret_file"];
     let mut told = String::new();
     for line in lines {
         for value in [format!("'shop.{SECRET}'"), format!("['shop.{SECRET}']"), SECRET.to_owned(), format!("'{SECRET}")]

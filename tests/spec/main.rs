@@ -13,6 +13,7 @@ mod draining;
 mod faults;
 mod hostile;
 mod http2_foreign;
+mod key_reloading;
 mod killed;
 mod lane_connections;
 mod lane_faults;

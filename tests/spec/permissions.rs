@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Each kind of file with a secret in it, and the configuration that names them all.
-const FILES: [&str; 5] = ["shop.pem", "signing.p8", "word", "credentials.hex", "server.key"];
+const FILES: [&str; 6] = ["shop.pem", "signing.p8", "word", "credentials.hex", "server.key", "caller.key"];
 
 fn chmod(home: &Home, file: &str, mode: u32) {
     std::fs::set_permissions(home.folder.join(file), Permissions::from_mode(mode)).expect("permissions");
@@ -22,6 +22,7 @@ fn furnish(world: &World, home: &Home) {
     home.put("signing.p8", &identity.key_pem);
     home.put("word", "not needed");
     home.put("credentials.hex", &"0a".repeat(32));
+    home.put("caller.key", "caller.0123456789abcdef");
     Pair::make(&home.folder);
     let signing = format!(
         "[[autoprovision]]\napp_id = 'chat'\nenvironment = 'sandbox'\nkey = 'signing.p8'\nkey_id = '{}'\nteam_id = '{}'\n\
@@ -31,7 +32,8 @@ fn furnish(world: &World, home: &Home) {
     let (keys, certificate) = (home.path("credentials.hex"), home.path("server.pem"));
     home.configure(&format!(
         "listen = '127.0.0.1:0'\n[credentials]\nkey_files = ['{keys}']\n[tls]\ncertificate = '{certificate}'\n\
-         key = '{}'\n{}{signing}",
+         key = '{}'\n{}{signing}\
+         [[api_keys]]\nid = 'caller'\nsecret_file = 'caller.key'\nscopes = 'send'\n",
         home.path("server.key"),
         entry("shop", "shop.pem", "passphrase_file = 'word'"),
     ));
