@@ -10,7 +10,7 @@ mod reader;
 pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
-use crate::api::auth::key::ApiKey;
+use crate::api::auth::entry::Entry as KeyEntry;
 use crate::api::server::Network;
 use crate::api::server::address::{Address, Mode};
 use crate::api::server::tls::Files as TlsFiles;
@@ -41,7 +41,7 @@ pub struct Config {
     /// Of both, where they are TCP.
     pub tls: Option<TlsFiles>,
     /// Who may call; without any, everybody who reaches a listener.
-    pub api_keys: Vec<ApiKey>,
+    pub api_keys: Vec<KeyEntry>,
     /// The operator answers for who can reach a `listen` that is not loopback.
     pub insecure: bool,
     pub data_dir: PathBuf,
@@ -116,7 +116,15 @@ impl Config {
 
     /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
     pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        Self::read_and(file, variable, files::try_all)
+        let mut config = Self::read_and(file, variable, files::try_all)?;
+        config.notices.extend(config.exposed());
+        Ok(config)
+    }
+
+    /// Files with secrets in them that everyone on the machine may read, and what to do: a sentence each. Blocks for as
+    /// long as the disk does.
+    pub fn exposed(&self) -> Vec<String> {
+        files::exposed(self)
     }
 
     fn read_and(
@@ -137,7 +145,7 @@ impl Config {
             admin_listen: read.optional("admin.listen"),
             socket_mode: read.setting("socket_mode"),
             tls: tls(read),
-            api_keys: keys::read(read),
+            api_keys: keys::read(read, folder),
             insecure: read.setting("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),

@@ -171,7 +171,7 @@ mod tests {
         let app = AppKey::new(AppId::new("shop").unwrap(), Environment::Production);
         let reason = "Unregistered".to_owned();
         let dead = Feedback { app: app.clone(), token: "00fc".to_owned(), reason, timestamp: 1.0 };
-        let ended = disconnection::of_connection(&app, &AppleReason::Shutdown.into(), 2, 1.0).unwrap();
+        let ended = disconnection::of_connection(&app, &AppleReason::Shutdown.into(), 0, 2, 1.0).unwrap();
         events.record(vec![dead.clone()], vec![ended.clone(), ended.clone()]).await.unwrap();
         events.record(vec![], vec![]).await.unwrap();
 

@@ -4,6 +4,7 @@ mod doors;
 mod reload;
 
 use crate::api::auth::Door;
+use crate::api::auth::entry::SecretFileError;
 use crate::api::metrics::Metrics as ApiMetrics;
 use crate::api::node::Readiness;
 use crate::api::server::Listener;
@@ -48,6 +49,8 @@ pub enum StartError {
     Trust(#[from] TrustError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{place}: {cause}")]
+    ApiKey { place: String, cause: SecretFileError },
     #[error("apps of the configuration cannot be provisioned:\n{0}")]
     Autoprovision(config::Faults),
     #[error("cannot listen on {address}: {cause}")]
@@ -145,7 +148,8 @@ impl Node {
         if let Some(logging) = &logging {
             self.api.telemetry.add(logging.dropped().clone());
         }
-        Ok(Self { reload: Some(Reload::new(origin, config, logging)?), ..self })
+        let keys = self.doors.keys().cloned();
+        Ok(Self { reload: Some(Reload::new(origin, config, keys, logging)?), ..self })
     }
 
     /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.

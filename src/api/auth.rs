@@ -1,5 +1,6 @@
 //! Who may call what: every route's scope is on this page, and a route without one is for `admin` alone.
 
+pub mod entry;
 pub mod key;
 
 use super::body;
@@ -106,7 +107,7 @@ impl AccessFault {
 /// Stands before every route of a listener that does not answer everybody everything.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// Without keys nobody is asked for one.
+    /// Without it nobody is asked for a key. What is in it may change meanwhile; when it is empty, nobody is let in.
     pub keys: Option<Arc<Keys>>,
     pub door: Door,
     pub clock: Clock,
@@ -138,11 +139,11 @@ impl Guard {
         if app.is_some_and(|(_, app)| !key.may_use(app)) {
             return Err(AccessFault::AppForbidden);
         }
-        head.extensions.insert(Caller(Arc::clone(key)));
+        head.extensions.insert(Caller(key));
         Ok(())
     }
 
-    fn key<'a>(&self, keys: &'a Keys, head: &Parts, need: Need) -> Result<&'a Arc<ApiKey>, AccessFault> {
+    fn key(&self, keys: &Keys, head: &Parts, need: Need) -> Result<Arc<ApiKey>, AccessFault> {
         let shown = head.headers.get(header::AUTHORIZATION).ok_or(AccessFault::KeyMissing)?;
         let key = keys.find(shown.as_bytes()).ok_or(AccessFault::KeyUnknown)?;
         if key.expires_at.is_some_and(|end| end <= self.clock.unix_seconds()) {

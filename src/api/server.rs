@@ -133,7 +133,7 @@ where
 {
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
-    let leaving = drain.clone();
+    let (leaving, requests) = (drain.clone(), Arc::clone(&activity));
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let version = request.version();
         let busy = Activity::begin(&activity, version);
@@ -150,7 +150,11 @@ where
         biased;
         () = farewell::over(&drain, limits.drain_notice) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = farewell::unheard(&requests) => Ok(()),
+            }
         }
         ended = connection.as_mut() => ended,
     };

@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(faults) => faults.0.iter().for_each(|fault| report.fail("configuration", fault)),
         Ok(config) => {
             report.ok("configuration", arguments.settings.source());
+            config.notices.iter().for_each(|notice| report.warn("configuration", notice));
             runtime()?.block_on(examine(&mut report, &config, !arguments.no_push));
         }
     }

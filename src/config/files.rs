@@ -4,9 +4,11 @@ use super::Config;
 use super::reader::Reader;
 use crate::api::server::tls::Tls;
 use crate::apns::trust::Trust;
+use crate::autoprovision::Entry;
 use crate::clock::Clock;
-use crate::credentials::Keyring;
-use std::path::Path;
+use crate::credentials::keyring::OWN_KEY;
+use crate::credentials::{Keyring, paths};
+use std::path::{Path, PathBuf};
 
 /// Adds a fault for each that is of no use.
 pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
@@ -21,6 +23,11 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
             read.fault("credentials.key_files", &error.to_string());
         }
     }
+    for key in &config.api_keys {
+        if let Err(error) = key.open() {
+            read.fault_at(key.place.clone(), error.to_string());
+        }
+    }
     let clock = Clock::system();
     for entry in &config.autoprovision {
         if let Err(fault) = entry.check(&clock) {
@@ -33,4 +40,18 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
     if let Some(Err(error)) = config.tls.clone().map(Tls::load) {
         read.fault("tls.certificate", &error.to_string());
     }
+}
+
+/// What the operator should know of those with secrets in them. Blocks for as long as the disk does.
+pub(super) fn exposed(config: &Config) -> Vec<String> {
+    let own = config.data_dir.join(OWN_KEY);
+    let keys = if config.key_files.is_empty() { std::slice::from_ref(&own) } else { &config.key_files };
+    let keys = keys.iter().map(PathBuf::as_path);
+    let tls = config.tls.iter().map(|files| files.key.as_path());
+    let apps = config.autoprovision.iter().flat_map(Entry::files);
+    let callers = config.api_keys.iter().filter_map(|key| key.file());
+    let mut told: Vec<String> = keys.chain(tls).chain(apps).chain(callers).filter_map(paths::exposed).collect();
+    told.sort();
+    told.dedup();
+    told
 }

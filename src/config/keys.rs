@@ -1,14 +1,17 @@
 //! `[[api_keys]]`: who may call.
 
 use super::reader::Reader;
-use crate::api::auth::key::{ApiKey, Moment};
+use crate::api::auth::entry::{Entry, Named};
+use crate::api::auth::key::Moment;
 use crate::model::AppId;
 use std::collections::HashSet;
+use std::path::Path;
 
-pub fn read(read: &mut Reader<'_>) -> Vec<ApiKey> {
+/// All entries. `folder`: what their paths are relative to.
+pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
     let mut seen = HashSet::new();
     read.tables("api_keys", |entry| {
-        let read = one(entry)?;
+        let read = one(entry, folder)?;
         if !seen.insert(read.id.clone()) {
             entry.fault("id", "another key has it already");
         }
@@ -17,8 +20,8 @@ pub fn read(read: &mut Reader<'_>) -> Vec<ApiKey> {
 }
 
 /// Asks for everything before it gives up, so that every fault is told.
-fn one(entry: &mut Reader<'_>) -> Option<ApiKey> {
-    let (id, digest) = (entry.required("id"), entry.required("secret_sha256"));
+fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
+    let (id, secret) = (entry.required("id"), secret(entry, folder));
     let apps = entry.list::<String>("apps").and_then(|apps| some_apps(entry, &apps));
     let expires_at = entry.optional::<Moment>("expires").map(|moment| moment.unix_seconds());
     let scopes = match entry.list("scopes") {
@@ -28,7 +31,29 @@ fn one(entry: &mut Reader<'_>) -> Option<ApiKey> {
         }
         scopes => scopes,
     };
-    Some(ApiKey { id: id?, digest: digest?, scopes: scopes?, apps, expires_at })
+    let place = entry.file_name().to_owned();
+    Some(Entry { place, id: id?, secret: secret?, scopes: scopes?, apps, expires_at })
+}
+
+fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {
+    let digests = entry.is_given("secret_sha256");
+    let digest = entry.optional("secret_sha256").map(Named::Sha256);
+    let file = entry.optional::<String>("secret_file").map(|path| Named::File(folder.join(path)));
+    match (digests, file) {
+        (true, Some(_)) => {
+            entry.fault("secret_file", "it is given and `secret_sha256` too: give one of them");
+            None
+        }
+        (true, None) => digest,
+        (false, None) => {
+            entry.fault(
+                "secret_sha256",
+                "it is missing: `pyapns key` makes it; or `secret_file`, with the secret in it",
+            );
+            None
+        }
+        (false, file) => file,
+    }
 }
 
 /// `*` alone is all apps.

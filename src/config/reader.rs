@@ -110,9 +110,14 @@ impl<'a> Reader<'a> {
         values.into_iter().map(|value| self.parse(&place, value)).collect()
     }
 
+    /// Whether an entry says anything of it, good or bad; before it is asked for.
+    pub fn is_given(&self, key: &str) -> bool {
+        self.file.contains_key(key)
+    }
+
     /// A setting of an entry that has to be there.
     pub fn required<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
-        if !self.file.contains_key(key) {
+        if !self.is_given(key) {
             self.fault(key, "it is missing");
         }
         self.optional(key)

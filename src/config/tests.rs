@@ -1,6 +1,7 @@
 //! What a configuration may say, and every way it is refused.
 
 use super::*;
+use crate::api::auth::entry::Named as KeySecret;
 use crate::autoprovision::{Named, Passphrase};
 use crate::delivery::lane::Bounds;
 use std::cell::RefCell;
@@ -49,6 +50,7 @@ fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
     assert_eq!(config.admin_listen.unwrap().to_string(), "127.0.0.1:8089");
     assert_eq!(config.limits.shared_addresses.len(), 3);
     assert_eq!((config.api_keys[0].id.as_str(), config.api_keys[0].expires_at), ("shop", Some(1_896_048_000)));
+    assert_eq!(config.api_keys[1].secret, KeySecret::File("blog.key".into()));
 }
 
 #[test]
@@ -394,7 +396,8 @@ fn an_api_key_says_all_that_is_wrong_with_it() {
     assert_eq!((key.apps.unwrap().len(), key.expires_at), (2, Some(1_896_048_059)));
 
     let told = faults(&format!(
-        "{good}\napps = ['*', 'no app']\nexpires = 'soon'\nscope = 1\n{good}\n[[api_keys]]\nid = 'x.y'"
+        "{good}\napps = ['*', 'no app']\nexpires = 'soon'\nscope = 1\n{good}\n[[api_keys]]\nid = 'x.y'\n\
+         [[api_keys]]\nid = 'b'\nsecret_sha256 = 'short'\nsecret_file = 'b.key'\nscopes = 'send'"
     ));
     let places: Vec<_> =
         told.iter().filter_map(|fault| fault.split_once(" of test.toml").map(|(place, _)| place)).collect();
@@ -406,6 +409,8 @@ fn an_api_key_says_all_that_is_wrong_with_it() {
         "id in [[api_keys]] 3",
         "secret_sha256 in [[api_keys]] 3",
         "scopes in [[api_keys]] 3",
+        "secret_sha256 in [[api_keys]] 4",
+        "secret_file in [[api_keys]] 4",
     ];
     assert_eq!(places, expected, "{told:?}");
 }

@@ -2,7 +2,7 @@
 
 mod file;
 
-pub use file::KeyFileError;
+pub use file::{KeyFileError, OWN_KEY};
 
 use super::Secret;
 use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 /// Largest credential file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-const WRITABLE_BY_EVERYONE: u32 = 0o002;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// A group is how a service gets at what root owns, and a volume of secrets may be open to all: that works.
+const READABLE_BY_EVERYONE: u32 = 0o004;
 
 /// Why a credential file is not read. Callers of the API get the same answer whatever stands, or does not stand, at a
 /// path.
@@ -18,13 +20,15 @@ pub enum PathError {
     #[error("paths are not read, since no `credentials_dir` is configured: send the credential's text itself")]
     NotConfigured,
     #[error(
-        "no such credential: only regular files of at most {FILE_BYTES_MAX} bytes inside the configured `credentials_dir`, which not everyone may write, are read"
+        "no such credential: only regular files of at most {FILE_BYTES_MAX} bytes inside the configured `credentials_dir`, which only their owner may write, are read"
     )]
     NotInside,
     #[error("the credential file {path} cannot be read: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the credential file {path} is no regular file of at most {FILE_BYTES_MAX} bytes")]
     Unsuitable { path: PathBuf },
+    #[error("the credential file {path} is not read, since others than its owner may write it: chmod go-w {path}")]
+    Writable { path: PathBuf },
 }
 
 impl PathError {
@@ -32,7 +36,9 @@ impl PathError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotConfigured => "credential_paths_off",
-            Self::NotInside | Self::Unreadable { .. } | Self::Unsuitable { .. } => "credential_path_refused",
+            Self::NotInside | Self::Unreadable { .. } | Self::Unsuitable { .. } | Self::Writable { .. } => {
+                "credential_path_refused"
+            }
         }
     }
 }
@@ -44,7 +50,7 @@ pub fn is_pem(text: &[u8]) -> bool {
 }
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
-/// symbolic link leads out, and what everyone may write is not read. The caller learns nothing of what stands where; the
+/// symbolic link leads out, and what others than its owner may write is not read. The caller learns nothing of what stands where; the
 /// log does, but not what was given: people send keys where a path belongs. Blocks for as long as the disk does.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
@@ -60,25 +66,35 @@ fn find_inside(root: &Path, path: &str) -> Result<Secret, String> {
     if !real.starts_with(&root) {
         return Err("it leads out of credentials_dir".to_owned());
     }
-    let mode = fs::metadata(&real).map_err(|error| error.to_string())?.mode();
-    if mode & WRITABLE_BY_EVERYONE != 0 {
-        return Err("everyone may write it".to_owned());
+    let read = read_trusted(&real).map_err(|error| error.to_string())?;
+    if let Some(exposed) = exposed(&real) {
+        tracing::warn!("{exposed}");
     }
-    let read = read_regular(&real).map_err(|error| error.to_string())?;
-    read.ok_or_else(|| format!("it is no regular file of at most {FILE_BYTES_MAX} bytes"))
+    Ok(read)
 }
 
-/// Reads a file named by the operator's own configuration, wherever it is. Blocks for as long as the disk does.
+/// Reads a file named by the operator's own configuration, wherever it is, unless others than its owner may write it.
+/// Blocks for as long as the disk does.
 pub fn read_trusted(path: &Path) -> Result<Secret, PathError> {
-    match read_regular(path) {
-        Ok(Some(secret)) => Ok(secret),
-        Ok(None) => Err(PathError::Unsuitable { path: path.to_owned() }),
-        Err(source) => Err(PathError::Unreadable { path: path.to_owned(), source }),
+    let unreadable = |source| PathError::Unreadable { path: path.to_owned(), source };
+    let file = open_regular(path).map_err(unreadable)?;
+    let file = file.ok_or_else(|| PathError::Unsuitable { path: path.to_owned() })?;
+    if file.metadata().map_err(unreadable)?.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(PathError::Writable { path: path.to_owned() });
     }
+    let secret = read_whole(file).map_err(unreadable)?;
+    secret.ok_or_else(|| PathError::Unsuitable { path: path.to_owned() })
 }
 
-/// `None` for what is not a regular file, is too large, or was swapped for another between the look and the opening.
-fn read_regular(path: &Path) -> io::Result<Option<Secret>> {
+/// What an operator should know of a file with a secret in it that everyone on the machine may read.
+pub fn exposed(path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.mode();
+    let path = path.display();
+    (mode & READABLE_BY_EVERYONE != 0).then(|| format!("every user of this machine may read {path}: chmod o-r {path}"))
+}
+
+/// `None` for what is not a regular file, or was swapped for another between the look and the opening.
+fn open_regular(path: &Path) -> io::Result<Option<File>> {
     let seen = fs::metadata(path)?;
     // Looked at first, since opening a pipe would wait for its writer.
     if !seen.is_file() {
@@ -86,9 +102,11 @@ fn read_regular(path: &Path) -> io::Result<Option<Secret>> {
     }
     let file = File::open(path)?;
     let opened = file.metadata()?;
-    if (opened.dev(), opened.ino()) != (seen.dev(), seen.ino()) {
-        return Ok(None);
-    }
+    Ok(((opened.dev(), opened.ino()) == (seen.dev(), seen.ino())).then_some(file))
+}
+
+/// `None` for what is too large.
+fn read_whole(file: File) -> io::Result<Option<Secret>> {
     // Reserved at once: a growing vector would leave copies of the key behind.
     let mut bytes = Vec::with_capacity(FILE_BYTES_MAX as usize + 1);
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -146,6 +164,33 @@ mod tests {
             let refused = read_inside(Some(&root), path).expect_err(path);
             assert!(matches!(refused, PathError::NotInside), "{path}: {refused}");
         }
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_read_and_what_all_may_read_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("tls.key"), dir.path().join("link"));
+        fs::write(&file, "pem").unwrap();
+        symlink(&file, &link).unwrap();
+        for (mode, read, told) in [
+            (0o600, true, false),
+            (0o640, true, false),
+            (0o644, true, true),
+            (0o444, true, true),
+            (0o660, false, false),
+            (0o602, false, false),
+            (0o666, false, true),
+        ] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            for path in [&file, &link] {
+                assert_eq!(read_trusted(path).is_ok(), read, "{mode:o}");
+                assert_eq!(exposed(path).is_some(), told, "{mode:o}");
+            }
+        }
+        let said = format!("{}; {}", read_trusted(&file).unwrap_err(), exposed(&file).unwrap());
+        let path = file.display();
+        assert!(said.contains(&format!("chmod go-w {path}")) && said.contains(&format!("chmod o-r {path}")), "{said}");
+        assert_eq!(exposed(&dir.path().join("missing")), None);
     }
 
     #[test]

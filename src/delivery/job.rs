@@ -2,8 +2,9 @@
 
 use super::admission::Held;
 use super::intake::{Sending, Sent};
+use crate::events::disconnection::{self, Identifiers};
+use crate::events::feedback;
 use crate::events::guard::{Guard, is_suspect};
-use crate::events::{disconnection, feedback};
 use crate::model::{Batch, Disconnection, Feedback, Notification, Outcome, OutcomeKind, Reason};
 use crate::registry::App;
 use std::collections::{HashMap, HashSet};
@@ -147,7 +148,7 @@ impl Job {
 
     /// Gives an item its one outcome, and notes what operators must be able to read of it. The first outcome stands;
     /// whether it was this one is returned.
-    pub fn settle(&mut self, item: u32, outcome: Outcome, dead: Option<DeadSince>) -> bool {
+    pub fn settle(&mut self, item: u32, outcome: Outcome, dead: Option<DeadSince>, last_accepted: u32) -> bool {
         let Some(slot @ None) = self.outcomes.get_mut(item as usize) else { return false };
         let outcome = slot.insert(outcome);
         self.unsettled -= 1;
@@ -161,8 +162,8 @@ impl Job {
             let token = batch.text(notification.token);
             self.records.feedback.push(feedback::of_dead_token(app, token, outcome, since));
         }
-        let identifier = self.first_identifier.wrapping_add(item);
-        let failed = disconnection::of_notification(app, identifier, batch, notification, outcome);
+        let identifiers = Identifiers { own: self.first_identifier.wrapping_add(item), last_accepted };
+        let failed = disconnection::of_notification(app, identifiers, batch, notification, outcome);
         self.records.disconnections.extend(failed);
         true
     }

@@ -10,6 +10,7 @@ const PROCESSING_ERROR: Status = Status(1, "Processing error");
 const MISSING_DEVICE_TOKEN: Status = Status(2, "Missing device token");
 const MISSING_TOPIC: Status = Status(3, "Missing topic");
 const MISSING_PAYLOAD: Status = Status(4, "Missing payload");
+const INVALID_TOKEN_SIZE: Status = Status(5, "Invalid token size");
 const INVALID_TOPIC_SIZE: Status = Status(6, "Invalid topic size");
 const INVALID_PAYLOAD_SIZE: Status = Status(7, "Invalid payload size");
 const INVALID_TOKEN: Status = Status(8, "Invalid token");
@@ -27,10 +28,26 @@ enum Entry {
     Incident(Status),
 }
 
+/// What v0.5 counted: the notifications of an app, from 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Identifiers {
+    /// Of the notification that ended.
+    pub own: u32,
+    /// Of the one that Apple accepted last; 0 before the first.
+    pub last_accepted: u32,
+}
+
+impl Identifiers {
+    /// Which of them an entry carries: Apple's old protocol said at a shutdown how far it had come.
+    fn shown_with(self, status: Status) -> u32 {
+        if status == SHUTDOWN { self.last_accepted } else { self.own }
+    }
+}
+
 /// The entry for a notification that failed for good. `None` if it did not, or if its end shows elsewhere.
 pub fn of_notification(
     app: &AppKey,
-    internal_identifier: u32,
+    identifiers: Identifiers,
     batch: &Batch,
     notification: &Notification,
     outcome: &Outcome,
@@ -46,7 +63,7 @@ pub fn of_notification(
     Some(Disconnection {
         app: app.clone(),
         code: status.0,
-        internal_identifier,
+        internal_identifier: identifiers.shown_with(status),
         offending_notification: blamed.then(|| offending(batch, notification)),
         timestamp: outcome.timestamp,
         verbose_message: status.1.to_owned(),
@@ -57,9 +74,48 @@ pub fn of_notification(
     })
 }
 
-/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered.
-/// `None` for an end in good order that affected none: that is for the log file only.
-pub fn of_connection(app: &AppKey, reason: &Reason, affected: u32, timestamp: f64) -> Option<Disconnection> {
+/// Whether what we refused ourselves for this reason has its place in the log.
+pub fn is_of_refused(reason: &str) -> bool {
+    refused(reason).is_some()
+}
+
+/// The entry for what we refused ourselves for this reason, so that it never had a number: `offending` is what came, as
+/// v0.5 showed notifications. `None` if the log has no place for it.
+pub fn of_refused(app: &AppKey, reason: &str, offending: String, timestamp: f64) -> Option<Disconnection> {
+    let status = refused(reason)?;
+    Some(Disconnection {
+        app: app.clone(),
+        code: status.0,
+        internal_identifier: 0,
+        offending_notification: Some(offending),
+        timestamp,
+        verbose_message: status.1.to_owned(),
+        reason: reason.to_owned(),
+        status: None,
+        apns_id: None,
+        affected: 0,
+    })
+}
+
+/// What Apple's old protocol called what we find wrong before Apple can.
+fn refused(reason: &str) -> Option<Status> {
+    match reason {
+        "token_not_hex" | "token_odd_length" | "token_too_long" => Some(INVALID_TOKEN_SIZE),
+        "payload_too_large" => Some(INVALID_PAYLOAD_SIZE),
+        _ => None,
+    }
+}
+
+/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered, when
+/// `last_accepted` was the last one that Apple had accepted. `None` for an end in good order that affected none: that is
+/// for the log file only.
+pub fn of_connection(
+    app: &AppKey,
+    reason: &Reason,
+    last_accepted: u32,
+    affected: u32,
+    timestamp: f64,
+) -> Option<Disconnection> {
     use AppleReason::{IdleTimeout, Shutdown};
     use NodeReason::{GoneAway, ShuttingDown};
     let orderly = matches!(reason, Reason::Apple(IdleTimeout | Shutdown) | Reason::Node(GoneAway | ShuttingDown));
@@ -73,7 +129,7 @@ pub fn of_connection(app: &AppKey, reason: &Reason, affected: u32, timestamp: f6
     Some(Disconnection {
         app: app.clone(),
         code: status.0,
-        internal_identifier: 0,
+        internal_identifier: Identifiers { own: 0, last_accepted }.shown_with(status),
         offending_notification: None,
         timestamp,
         verbose_message: status.1.to_owned(),

@@ -1,6 +1,7 @@
 //! The listeners of a node, and what each of them answers.
 
 use super::StartError;
+use crate::api::auth::entry::Entry;
 use crate::api::auth::key::Keys;
 use crate::api::auth::{Door, Guard};
 use crate::api::metrics::Metrics;
@@ -37,7 +38,10 @@ impl Doors {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let keys = (!config.api_keys.is_empty()).then(|| Arc::new(Keys::new(config.api_keys.iter().cloned())));
+        let open =
+            |entry: &Entry| entry.open().map_err(|cause| StartError::ApiKey { place: entry.place.clone(), cause });
+        let keys: Vec<_> = config.api_keys.iter().map(open).collect::<Result<_, _>>()?;
+        let keys = (!keys.is_empty()).then(|| Arc::new(Keys::new(keys)));
         Ok(Self { public, admin, keys })
     }
 
@@ -47,6 +51,11 @@ impl Doors {
 
     pub fn admin(&self) -> Option<&Listener> {
         self.admin.as_ref()
+    }
+
+    /// Who may call; `None` if everybody may.
+    pub fn keys(&self) -> Option<&Arc<Keys>> {
+        self.keys.as_ref()
     }
 
     /// What stands before every route of a listener.

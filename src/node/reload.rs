@@ -1,5 +1,7 @@
 //! Follows the configuration while the node runs: on SIGHUP, and when its file, or one that its entries name, is another.
 
+use crate::api::auth::entry::Entry as KeyEntry;
+use crate::api::auth::key::Keys;
 use crate::autoprovision::{Autoprovision, Entry};
 use crate::config::{Config, Fault, Faults, Origin, Settings};
 use crate::drain::Drain;
@@ -8,6 +10,7 @@ use crate::telemetry::logging::Level;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
@@ -19,6 +22,8 @@ const SETTLED: Duration = Duration::from_millis(200);
 const LOOKS_MAX: usize = 25;
 /// Settings that take effect while the node runs.
 const LIVE: [&str; 2] = ["autoprovision", "log.level"];
+/// One more, if the node asks for keys at all.
+const LIVE_WITH_KEYS: &str = "api_keys";
 
 /// What shows that a file is another: device, inode, size, and when its content and its inode changed.
 type Stamp = Option<(u64, u64, u64, [i64; 4])>;
@@ -33,14 +38,19 @@ pub struct Reload {
     level: Level,
     every: Option<Duration>,
     entries: Vec<Entry>,
+    /// Those that callers are asked for; `None` if the node was started without any.
+    keys: Option<Arc<Keys>>,
+    key_entries: Vec<KeyEntry>,
     seen: Vec<Stamp>,
     /// What was said to need a restart.
     told: Vec<&'static str>,
+    /// What was said of files that everyone may read.
+    exposed: Vec<String>,
 }
 
 impl Reload {
     /// From now on SIGHUP is ours, and what changes is seen.
-    pub fn new(origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
+    pub fn new(origin: Origin, config: &Config, keys: Option<Arc<Keys>>, logging: Option<Logging>) -> io::Result<Self> {
         let reload = Self {
             hangup: signal(SignalKind::hangup())?,
             logging,
@@ -48,8 +58,11 @@ impl Reload {
             level: config.log.level,
             every: config.reload_every,
             entries: config.autoprovision.clone(),
+            keys,
+            key_entries: config.api_keys.clone(),
             seen: Vec::new(),
             told: Vec::new(),
+            exposed: config.notices.clone(),
             origin,
         };
         Ok(Self { seen: stamps(reload.files()), ..reload })
@@ -80,7 +93,8 @@ impl Reload {
 
     fn files(&self) -> Vec<PathBuf> {
         let named = self.entries.iter().flat_map(Entry::files);
-        self.origin.file().into_iter().chain(named).map(ToOwned::to_owned).collect()
+        let secrets = self.key_entries.iter().filter_map(KeyEntry::file);
+        self.origin.file().into_iter().chain(named).chain(secrets).map(ToOwned::to_owned).collect()
     }
 
     async fn look(&self) -> Vec<Stamp> {
@@ -102,11 +116,18 @@ impl Reload {
 
     async fn read(&mut self, autoprovision: &Autoprovision) {
         let origin = self.origin.clone();
-        match spawn_blocking(move || origin.read()).await {
-            Ok(Ok(config)) if self.is_emptied(&config) => {
+        let read = move || origin.read().map(|config| (config.exposed(), config));
+        match spawn_blocking(read).await {
+            Ok(Ok((_, config))) if self.is_emptied(&config) => {
                 tracing::error!("the configuration file is empty: what was read before stays in force");
             }
-            Ok(Ok(config)) => self.take(config, autoprovision).await,
+            Ok(Ok((exposed, config))) => {
+                for told in exposed.iter().filter(|told| !self.exposed.contains(told)) {
+                    tracing::warn!("{told}");
+                }
+                self.exposed = exposed;
+                self.take(config, autoprovision).await;
+            }
             Ok(Err(Faults(faults))) => {
                 for fault in faults {
                     tracing::error!("not taken from the configuration, what was read before stays in force: {fault}");
@@ -116,10 +137,12 @@ impl Reload {
         }
     }
 
-    /// A file that is about to be written is empty for a moment; that is no wish to remove all apps.
+    /// A file that is about to be written is empty for a moment; that is no wish to remove all apps, or all keys.
     fn is_emptied(&self, config: &Config) -> bool {
         let length = self.seen.first().copied().flatten().map(|(_, _, length, _)| length);
-        config.autoprovision.is_empty() && !self.entries.is_empty() && length == Some(0)
+        let apps_left = config.autoprovision.is_empty() && !self.entries.is_empty();
+        let keys_left = config.api_keys.is_empty() && !self.key_entries.is_empty();
+        (apps_left || keys_left) && length == Some(0)
     }
 
     async fn take(&mut self, config: Config, autoprovision: &Autoprovision) {
@@ -129,12 +152,14 @@ impl Reload {
         }
         self.tell_what_needs_a_restart(&config);
         self.entries = config.autoprovision;
+        self.key_entries = config.api_keys;
         // Looked at before they are read, so that nothing is missed; of the configuration's file that was done already.
         let own = self.seen.first().copied().filter(|_| self.origin.file().is_some());
         self.seen = self.look().await;
         if let Some(own) = own {
             self.seen[0] = own;
         }
+        self.take_keys().await;
         match autoprovision.apply(&self.entries).await {
             Ok(faults) => {
                 for fault in &faults {
@@ -150,9 +175,24 @@ impl Reload {
         }
     }
 
+    /// Callers with a key that has left are refused from now on; the doors do not open because the last one has.
+    async fn take_keys(&self) {
+        let Some(keys) = self.keys.clone() else { return };
+        let entries = self.key_entries.clone();
+        if entries.is_empty() {
+            tracing::warn!(
+                "no API key is left: every call is refused, until there is one; after a restart nobody is asked"
+            );
+        }
+        for (place, error) in spawn_blocking(move || keys.follow(&entries)).await.unwrap_or_default() {
+            tracing::error!("the API key keeps the secret it had: {place}: {error}");
+        }
+    }
+
     fn tell_what_needs_a_restart(&mut self, config: &Config) {
         let mut changed = self.started.differing(&config.settings);
-        changed.retain(|key| !LIVE.contains(key));
+        let is_live = |key: &&str| LIVE.contains(key) || *key == LIVE_WITH_KEYS && self.keys.is_some();
+        changed.retain(|key| !is_live(key));
         if changed != self.told && !changed.is_empty() {
             tracing::warn!("changed, and in force only after a restart: {}", changed.join(", "));
         }

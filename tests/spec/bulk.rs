@@ -44,6 +44,48 @@ async fn one_payload_goes_to_many_with_an_outcome_for_each_in_order() {
     world.stop().await;
 }
 
+#[tokio::test]
+async fn lines_whose_token_or_payload_has_no_good_size_are_in_the_disconnection_log_before_they_are_told() {
+    let world = World::start().await;
+    let large = json!({"aps": {}, "text": "x".repeat(5000)});
+    let lines = [
+        json!({"token": "xyz", "payload": {"aps": {}}, "identifier": "a", "expiry": 7}),
+        json!({"token": "abc", "payload": {}, "identifier": 2}),
+        to(&token(1)),
+        json!({"token": token(2), "payload": large, "identifier": "large"}),
+        json!({"token": "", "payload": {}}),
+        json!({"token": token(3), "payload": {}, "colour": 1}),
+    ];
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut client = world.client().await;
+    let kind = ("content-type", "application/x-ndjson");
+    assert_eq!(client.post_with(&format!("{APP}/notifications"), kind, lines).await.status, 201);
+    let log = client.get(&format!("{APP}/disconnections")).await;
+    let shown = |event: &Value| {
+        let of = |field: &str| event[field].clone();
+        json!([of("code"), of("verbose_message"), of("reason"), of("offending_notification")])
+    };
+    let shown: Vec<_> = log.response().as_array().expect("a list").iter().map(shown).collect();
+    let notification = |expiry: Value, identifier: Value, payload: Value, token: &str| json!({"type": "notification", "expiry": expiry, "identifier": identifier, "payload": payload, "token": token});
+    let size = "Invalid token size";
+    let expected = [
+        json!([5, size, "token_not_hex", notification(json!(7), json!("a"), json!({"aps": {}}), "xyz")]),
+        json!([5, size, "token_odd_length", notification(Value::Null, json!(2), json!({}), "abc")]),
+        json!([
+            7,
+            "Invalid payload size",
+            "payload_too_large",
+            notification(Value::Null, json!("large"), large, &token(2))
+        ]),
+    ];
+    assert_eq!(shown, expected);
+    let refused = world.send(&json!([{"token": "xyz", "payload": {}}])).await;
+    assert_eq!((refused.status, refused.reason()), (400, "token_not_hex"));
+    let log = client.get(&format!("{APP}/disconnections")).await;
+    assert_eq!(log.response().as_array().map(Vec::len), Some(3), "of a request that is refused whole nothing happened");
+    world.stop().await;
+}
+
 /// The lines `from..to`; each hundredth is bad, some are blank.
 fn lines(from: usize, to: usize) -> Bytes {
     let mut text = String::new();

@@ -125,14 +125,14 @@ async fn send(client: &mut Client, seen: &mut Seen, world: &World) {
     }
 }
 
-fn holds(bytes: &[u8], canary: &[u8]) -> bool {
+pub fn holds(bytes: &[u8], canary: &[u8]) -> bool {
     let (first, rest) = canary.split_first().expect("a canary is not empty");
     let starts = bytes.iter().enumerate().filter(|(_, byte)| *byte == first);
     starts.into_iter().any(|(at, _)| bytes[at + 1..].starts_with(rest))
 }
 
 /// Every file of a folder, and of those in it.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

@@ -102,6 +102,25 @@ async fn what_apple_refuses_for_good_is_in_the_disconnection_log() {
 }
 
 #[tokio::test]
+async fn a_shutdown_in_the_disconnection_log_names_the_last_notification_that_apple_accepted() {
+    let world = World::start().await;
+    assert_eq!(world.send(&json!([to(&token(1)), to(&token(2))])).await.outcomes(), ["accepted", "accepted"]);
+    let shutdown = Act::Answer { status: 503, reason: "Shutdown".to_owned() };
+    world.simulator.set_script(act(shutdown)).expect("a good script");
+    let answer = world.send_with("?timeout=1", &to(&token(3))).await;
+    assert_eq!((answer.outcomes(), &answer.response()["reason"]), (vec!["not_sent"], &json!("Shutdown")), "{answer:?}");
+    let log = world.client().await.get(&format!("{APP}/disconnections")).await;
+    let shutdowns: Vec<_> =
+        log.response().as_array().expect("a list").iter().filter(|event| event["code"] == 10).collect();
+    assert!(!shutdowns.is_empty(), "{log:?}");
+    for event in shutdowns {
+        let told = (&event["verbose_message"], &event["internal_identifier"], &event["offending_notification"]);
+        assert_eq!(told, (&json!("Shutdown"), &json!(2), &Value::Null), "{event}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_expiry_that_has_passed_is_expired_and_nothing_is_written() {
     let world = World::start().await;
     let answer = world.send(&json!({"token": token(1), "payload": {}, "expiry": 1_000_000_000})).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use pyapns::simulator::{Act, Fault, Latency, Script};
+use pyapns::simulator::{Act, Fault, Latency, Script, TokenState};
 use serde_json::{Value, json};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -238,6 +238,46 @@ async fn the_configuration_of_pyapns_0_5_works_unchanged() {
     assert_eq!((&shop.response()["certificate"], &shop.response()["timeout"]), (&json!(cert), &json!(15)), "{shop:?}");
     let sent = process.client().await.post(&format!("{SHOP}/notifications"), to(&token(1)).to_string()).await;
     assert_eq!(sent.outcomes(), ["accepted"], "{sent:?}");
+    process.stop().await;
+    world.stop().await;
+}
+
+/// How many entries two reads of each list show, one after the other: of feedback, then of disconnections.
+async fn read_twice(world: &World, process: &Process) -> [[usize; 2]; 2] {
+    let states = [TokenState::Dead { reason: "Unregistered", timestamp: None }, TokenState::Bad];
+    for (number, state) in states.into_iter().enumerate() {
+        world.simulator.set_token(&token(number), Some(state));
+    }
+    let mut client = process.client().await;
+    let bad = json!([to(&token(0)), to(&token(1))]).to_string();
+    let sent = client.post(&format!("{SHOP}/notifications"), bad).await;
+    assert_eq!(sent.outcomes(), ["rejected", "rejected"], "{sent:?}");
+    let mut seen = [[0; 2]; 2];
+    for (list, seen) in ["feedback", "disconnections"].into_iter().zip(&mut seen) {
+        for seen in seen {
+            let read = client.get(&format!("{SHOP}/{list}")).await;
+            *seen = read.response().as_array().expect("a list").len();
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn reading_clears_under_the_configuration_of_0_5_and_not_under_that_of_today() {
+    let world = World::start().await;
+    let old = Home::new(&world, "clears", "config.json");
+    old.put("shop.pem", &world.simulator.identity().client_pem);
+    let app = json!({"app_id": "shop", "cert": old.path("shop.pem"), "environment": "sandbox", "timeout": 15});
+    old.configure(&json!({"host": "localhost", "rest_port": 0, "autoprovision": [app]}).to_string());
+    let process = old.start().await;
+    assert_eq!(read_twice(&world, &process).await, [[2, 0], [1, 0]]);
+    process.stop().await;
+
+    let process = start(&world, "keeps", "").await;
+    assert_eq!(read_twice(&world, &process).await, [[2, 2], [1, 1]]);
+    process.stop().await;
+    let process = start(&world, "asks", "compat.clear_on_read = true").await;
+    assert_eq!(read_twice(&world, &process).await, [[2, 0], [1, 0]]);
     process.stop().await;
     world.stop().await;
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
 /// Longest id of a key.
@@ -85,6 +85,12 @@ impl FromStr for KeyId {
 /// SHA-256 of a secret; written in hex.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Digest")
+    }
+}
 
 impl Digest {
     pub fn of(secret: &[u8]) -> Self {
@@ -176,23 +182,40 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// All keys of a node.
+/// All keys of a node. They can be replaced while it runs.
 #[derive(Debug, Default)]
-pub struct Keys(HashMap<String, Arc<ApiKey>>);
+pub struct Keys(RwLock<HashMap<String, Arc<ApiKey>>>);
 
 impl Keys {
     pub fn new(keys: impl IntoIterator<Item = ApiKey>) -> Self {
-        Self(keys.into_iter().map(|key| (key.id.0.clone(), Arc::new(key))).collect())
+        let all = Self::default();
+        all.replace(keys);
+        all
+    }
+
+    /// From now on there are these and no others.
+    pub fn replace(&self, keys: impl IntoIterator<Item = ApiKey>) {
+        let keys = keys.into_iter().map(|key| (key.id.0.clone(), Arc::new(key))).collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// The key with this name.
+    pub fn get(&self, id: &KeyId) -> Option<Arc<ApiKey>> {
+        self.named(id.as_str())
+    }
+
+    fn named(&self, id: &str) -> Option<Arc<ApiKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// The key that an `Authorization` header shows: `Bearer id.secret`, or `Basic` with id and secret as name and
     /// password. Takes the same time for an unknown id and a wrong secret.
-    pub fn find(&self, authorization: &[u8]) -> Option<&Arc<ApiKey>> {
+    pub fn find(&self, authorization: &[u8]) -> Option<Arc<ApiKey>> {
         let shown = Shown::read(authorization)?;
         let (id, secret) = shown.parts()?;
-        let key = self.0.get(id);
+        let key = self.named(id);
         let shown = Digest::of(secret.as_bytes());
-        let kept = key.map_or([0; 32], |key| key.digest.0);
+        let kept = key.as_ref().map_or([0; 32], |key| key.digest.0);
         verify_slices_are_equal(&shown.0, &kept).ok().and(key)
     }
 }
@@ -241,10 +264,10 @@ mod tests {
     #[test]
     fn a_key_is_found_by_either_scheme_and_only_with_its_own_secret() {
         let keys = Keys::new([key("shop", "a.b:c"), key("blog", "other")]);
-        let found = |header: &str| keys.find(header.as_bytes()).map(|key| key.id.as_str());
-        assert_eq!(found("Bearer shop.a.b:c"), Some("shop"));
-        assert_eq!(found("bearer  shop.a.b:c"), Some("shop"));
-        assert_eq!(found(&format!("Basic {}", STANDARD.encode("shop:a.b:c"))), Some("shop"));
+        let found = |header: &str| keys.find(header.as_bytes()).map(|key| key.id.as_str().to_owned());
+        assert_eq!(found("Bearer shop.a.b:c"), Some("shop".to_owned()));
+        assert_eq!(found("bearer  shop.a.b:c"), Some("shop".to_owned()));
+        assert_eq!(found(&format!("Basic {}", STANDARD.encode("shop:a.b:c"))), Some("shop".to_owned()));
         let wrong = [
             "",
             "Bearer",

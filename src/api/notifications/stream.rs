@@ -4,6 +4,7 @@
 
 mod block;
 mod input;
+mod offending;
 
 use super::Asked;
 use crate::api::body::{self, StreamPlace};
@@ -24,6 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -96,8 +98,16 @@ struct Outcomes {
     /// Until it may be tried again.
     rest: Pin<Box<Sleep>>,
     /// In the order of their lines.
-    in_flight: VecDeque<(Block, Fate)>,
+    in_flight: VecDeque<InFlight>,
     _place: StreamPlace,
+}
+
+/// A block that is not answered yet.
+struct InFlight {
+    block: Block,
+    fate: Fate,
+    /// Resolves once the disconnection log shows the lines that were refused; `None` if there is nothing to show.
+    logged: Option<oneshot::Receiver<()>>,
 }
 
 /// What becomes of a block.
@@ -113,12 +123,17 @@ impl HttpBody for Outcomes {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         this.advance(cx);
-        let Some((block, fate)) = this.in_flight.front_mut() else {
+        let Some(InFlight { block, fate, logged }) = this.in_flight.front_mut() else {
             return match this.input.end() {
                 Some(end) if this.turned_away.is_none() => Poll::Ready(end.err().map(Err)),
                 _ => Poll::Pending,
             };
         };
+        if let Some(wait) = logged {
+            // It is dropped without a word if the task that writes dies.
+            let _ = ready!(Pin::new(wait).poll(cx));
+            *logged = None;
+        }
         let now = this.api.clock.unix_time();
         let outcomes = match fate {
             Fate::Sent(answer) => ready!(Pin::new(answer).poll(cx)).outcomes,
@@ -175,7 +190,26 @@ impl Outcomes {
                 }
             },
         };
-        self.in_flight.push_back((block, fate));
+        let logged = self.log(&block);
+        self.in_flight.push_back(InFlight { block, fate, logged });
+    }
+
+    /// Has the lines that were refused written to the disconnection log, of an app that is still there.
+    fn log(&self, block: &Block) -> Option<oneshot::Receiver<()>> {
+        let failed = block.disconnections(&self.key, self.api.clock.unix_time());
+        if failed.is_empty() || self.api.registry.get(&self.key).is_none() {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        let (events, drain) = (self.api.events.clone(), self.api.drain.clone());
+        self.api.drain.spawn("record", async move {
+            let written = events.record(Vec::new(), failed.clone()).await;
+            let _ = tell.send(());
+            if let Err(error) = written {
+                events.write_later(Vec::new(), failed, error, &drain).await;
+            }
+        });
+        Some(told)
     }
 }
 

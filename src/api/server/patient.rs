@@ -34,6 +34,12 @@ impl Activity {
         activity.begun.fetch_add(1, Relaxed);
         Busy(Arc::clone(activity))
     }
+
+    /// Whether an HTTP/2 connection carries neither a request nor any of an answer.
+    pub fn is_idle_http2(&self) -> bool {
+        let idle = self.begun.load(Relaxed) == self.ended.load(Relaxed) && self.unsent.load(Relaxed) == 0;
+        idle && self.http2.load(Relaxed)
+    }
 }
 
 pub struct Busy(Arc<Activity>);

@@ -9,12 +9,12 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The key that a node makes for itself, in its data directory.
-const OWN_KEY: &str = "credentials.key";
+pub const OWN_KEY: &str = "credentials.key";
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -39,10 +39,6 @@ pub enum KeyFileError {
 /// Reads a key file of the operator's.
 pub fn read(path: &Path) -> Result<Secret, KeyFileError> {
     let text = paths::read_trusted(path)?;
-    let open_to_others = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
-    if open_to_others {
-        tracing::warn!(path = %path.display(), "others may read this key file: chmod 600 it");
-    }
     parse(&text).ok_or_else(|| KeyFileError::NotAKey { path: path.to_owned() })
 }
 
@@ -97,6 +93,7 @@ fn bytes_of_hex(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn key(text: &str) -> Option<Vec<u8>> {
         parse(&text.into()).map(|key| key.expose().to_vec())

@@ -11,7 +11,6 @@ use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
 use crate::delivery::bound::Bound;
 use crate::delivery::status::Shown;
-use crate::events::disconnection;
 use crate::model::NodeReason;
 use crate::registry::App;
 use std::net::SocketAddr;
@@ -232,7 +231,7 @@ impl Pool {
             work.credential_failed(over);
         }
         let Epitaph { affected, reason } = link.close(over, work);
-        work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, affected, work.now.unix));
+        work.connection_ended(&self.app.key, &reason, affected);
         work.tally.metrics().connections.dec();
         match over {
             Over::Drained => tracing::debug!(app = %self.app.key, "connection to Apple drained"),
@@ -274,7 +273,7 @@ impl Pool {
         if error.is_credential() && !self.works() {
             let reason = NodeReason::CredentialError.into();
             if work.credential_failed(error) {
-                work.incidents.extend(disconnection::of_connection(&self.app.key, &reason, 0, work.now.unix));
+                work.connection_ended(&self.app.key, &reason, 0);
             }
         } else {
             self.count_failure(work);

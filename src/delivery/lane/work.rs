@@ -10,7 +10,8 @@ use crate::delivery::backoff::{self, Budget};
 use crate::delivery::job::{DeadSince, Job, Ticket};
 use crate::delivery::metrics::Tally;
 use crate::delivery::status::LastError;
-use crate::model::{AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
+use crate::events::disconnection;
+use crate::model::{AppKey, AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -57,6 +58,8 @@ pub struct Work {
     began: Instant,
     ms: u32,
     identifiers: u32,
+    /// The number of the notification that Apple accepted last.
+    last_accepted: u32,
     /// The node stops: why a job's time is over.
     hurried: bool,
     jobs: slab::Slab<Job>,
@@ -86,6 +89,7 @@ impl Work {
             began: now.instant,
             ms: 0,
             identifiers: 1,
+            last_accepted: 0,
             hurried: false,
             jobs: slab::Slab::new(),
             unsettled: 0,
@@ -111,6 +115,11 @@ impl Work {
     /// Remembers what went wrong, to be shown; `what` is a sentence.
     pub fn complain(&mut self, what: String) {
         self.last_error = Some(LastError { at: self.now.unix, what });
+    }
+
+    /// Puts the end of a connection, with `affected` notifications unanswered, on the way into the log.
+    pub fn connection_ended(&mut self, app: &AppKey, reason: &Reason, affected: u32) {
+        self.incidents.extend(disconnection::of_connection(app, reason, self.last_accepted, affected, self.now.unix));
     }
 
     /// Items that have not ended, in flight or not.
@@ -291,7 +300,10 @@ impl Work {
         self.tally.outcome(kind, reason.as_ref(), self.ms.wrapping_sub(job.taken_ms));
         self.unsettled -= 1;
         let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: ticket.attempts };
-        let settled = job.settle(ticket.item, outcome, dead);
+        if kind == OutcomeKind::Accepted {
+            self.last_accepted = job.first_identifier.wrapping_add(ticket.item);
+        }
+        let settled = job.settle(ticket.item, outcome, dead, self.last_accepted);
         debug_assert!(settled, "an item ends once");
         if job.is_finished() {
             let job = self.jobs.remove(ticket.job as usize);

@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::{AppId, Draft, Environment};
 
+const IDENTIFIERS: Identifiers = Identifiers { own: 7, last_accepted: 5 };
+
 fn app(id: &str) -> AppKey {
     AppKey::new(AppId::new(id).unwrap(), Environment::Sandbox)
 }
@@ -18,7 +20,7 @@ fn batch() -> Batch {
 fn ended(kind: OutcomeKind, reason: Option<Reason>) -> Option<Disconnection> {
     let batch = batch();
     let outcome = Outcome { kind, status: Some(400), reason, timestamp: 1_800_000_000.5, attempts: 1 };
-    of_notification(&app("shop"), 7, &batch, &batch.items()[0], &outcome)
+    of_notification(&app("shop"), IDENTIFIERS, &batch, &batch.items()[0], &outcome)
 }
 
 fn failed(reason: impl Into<Reason>) -> Option<Disconnection> {
@@ -112,10 +114,22 @@ fn incidents_of_one_batch_become_one_entry_per_app_reason_and_status() {
 #[test]
 fn a_connection_that_ends_in_good_order_and_harms_nobody_makes_no_entry() {
     let shop = app("shop");
-    assert_eq!(of_connection(&shop, &AppleReason::IdleTimeout.into(), 0, 1.0), None);
-    assert_eq!(of_connection(&shop, &AppleReason::Shutdown.into(), 0, 1.0), None);
-    let harmed = of_connection(&shop, &AppleReason::Shutdown.into(), 3, 1.0).unwrap();
+    assert_eq!(of_connection(&shop, &AppleReason::IdleTimeout.into(), 5, 0, 1.0), None);
+    assert_eq!(of_connection(&shop, &AppleReason::Shutdown.into(), 5, 0, 1.0), None);
+    let harmed = of_connection(&shop, &AppleReason::Shutdown.into(), 5, 3, 1.0).unwrap();
     assert_eq!((harmed.code, harmed.affected, harmed.offending_notification), (10, 3, None));
-    let lost = of_connection(&shop, &NodeReason::ConnectionLost.into(), 0, 1.0).unwrap();
+    let lost = of_connection(&shop, &NodeReason::ConnectionLost.into(), 5, 0, 1.0).unwrap();
     assert_eq!((lost.code, lost.reason.as_str()), (255, "connection_lost"));
+}
+
+#[test]
+fn a_shutdown_says_how_far_apple_had_come_and_all_else_who_is_meant() {
+    let shop = app("shop");
+    let identifier = |entry: Option<Disconnection>| entry.map(|entry| entry.internal_identifier);
+    assert_eq!(identifier(failed(AppleReason::Shutdown)), Some(5));
+    assert_eq!(identifier(failed(NodeReason::GoneAway)), Some(5));
+    assert_eq!(identifier(failed(AppleReason::BadDeviceToken)), Some(7));
+    assert_eq!(identifier(failed(AppleReason::Forbidden)), Some(7));
+    assert_eq!(identifier(of_connection(&shop, &AppleReason::Shutdown.into(), 5, 3, 1.0)), Some(5));
+    assert_eq!(identifier(of_connection(&shop, &NodeReason::ConnectionLost.into(), 5, 3, 1.0)), Some(0));
 }

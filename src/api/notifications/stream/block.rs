@@ -1,12 +1,14 @@
 //! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
 
+use super::offending::offending;
 use crate::api::error::Failure;
 use crate::api::json;
 use crate::api::notifications::answer;
 use crate::api::notifications::fault::Fault;
 use crate::api::notifications::parse::{self, OneByOne};
+use crate::events::disconnection;
 use crate::model::scan::find_either;
-use crate::model::{Batch, Outcome};
+use crate::model::{AppKey, Batch, Disconnection, Outcome};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -26,6 +28,8 @@ struct RefusedLine {
     /// As JSON, where it could be read.
     identifier: Option<Box<str>>,
     reason: &'static str,
+    /// As it came, if the disconnection log has a place for it.
+    logged: Option<Bytes>,
 }
 
 impl Block {
@@ -38,7 +42,9 @@ impl Block {
             let (line, after) = rest.split_at(find_either(rest, b'\n', b'\n'));
             rest = after.get(1..).unwrap_or_default();
             if let Err((reason, identifier)) = read_line(&mut reader, line) {
-                refused.push(RefusedLine { before: reader.good(), identifier: identifier.map(Box::from), reason });
+                let logged = disconnection::is_of_refused(reason).then(|| lines.slice_ref(line));
+                let (before, identifier) = (reader.good(), identifier.map(Box::from));
+                refused.push(RefusedLine { before, identifier, reason, logged });
             }
         }
         Self { batch: Arc::new(reader.into_batch()), refused }
@@ -51,6 +57,15 @@ impl Block {
     /// Whether all its lines were blank.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.refused.is_empty()
+    }
+
+    /// What the app's disconnection log has to show of the lines that were refused, at `timestamp` (UNIX seconds).
+    pub fn disconnections(&self, app: &AppKey, timestamp: f64) -> Vec<Disconnection> {
+        let entry = |line: &RefusedLine| {
+            let offending = offending(line.logged.as_deref()?, line.identifier.as_deref());
+            disconnection::of_refused(app, line.reason, offending, timestamp)
+        };
+        self.refused.iter().filter_map(entry).collect()
     }
 
     /// An outcome for each line, in order; `timestamp` (UNIX seconds) is for those that were refused.

@@ -1,0 +1,173 @@
+//! What the configuration says of an API key, whose secret may stand in a file of its own.
+
+use super::key::{ApiKey, Digest, KeyId, Keys, Scope};
+use crate::credentials::Secret;
+use crate::credentials::paths::{self, PathError};
+use crate::model::AppId;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Shortest secret that a file may hold: one that is shorter can be guessed, or was not written to its end.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// Where the secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// Nowhere here: this is its SHA-256.
+    Sha256(Digest),
+    /// In this file: the secret, or `ID.SECRET` as callers show it.
+    File(PathBuf),
+}
+
+/// An entry of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands, for faults.
+    pub place: String,
+    pub id: KeyId,
+    pub secret: Named,
+    pub scopes: Vec<Scope>,
+    /// The apps it may work with; `None` = all.
+    pub apps: Option<Vec<AppId>>,
+    /// UNIX seconds.
+    pub expires_at: Option<u64>,
+}
+
+/// Why a file gives no secret. A file that may not be there is not named: who takes the setting for the secret itself must
+/// not read it in a log.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    #[error("its `secret_file` cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("its `secret_file` is no regular file of at most {} bytes", paths::FILE_BYTES_MAX)]
+    Unsuitable,
+    #[error("its `secret_file` is not read, since others than its owner may write it: chmod go-w {}", .0.display())]
+    Writable(PathBuf),
+    #[error(
+        "its `secret_file` holds no secret: it has to be one line of at least {SECRET_BYTES_MIN} characters without spaces, \
+         the secret or ID.SECRET, as `pyapns key` makes it"
+    )]
+    NoSecret,
+}
+
+impl From<PathError> for SecretFileError {
+    fn from(error: PathError) -> Self {
+        match error {
+            PathError::Unreadable { source, .. } => Self::Unreadable(source),
+            PathError::Writable { path } => Self::Writable(path),
+            PathError::Unsuitable { .. } | PathError::NotConfigured | PathError::NotInside => Self::Unsuitable,
+        }
+    }
+}
+
+impl Entry {
+    /// What has to be read for it.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.secret {
+            Named::Sha256(_) => None,
+            Named::File(file) => Some(file),
+        }
+    }
+
+    /// The key, its file read. Blocks for as long as the disk does.
+    pub fn open(&self) -> Result<ApiKey, SecretFileError> {
+        let digest = match &self.secret {
+            Named::Sha256(digest) => digest.clone(),
+            Named::File(file) => self.digest_of(&paths::read_trusted(file)?)?,
+        };
+        Ok(self.with(digest))
+    }
+
+    fn with(&self, digest: Digest) -> ApiKey {
+        let (id, scopes, apps) = (self.id.clone(), self.scopes.clone(), self.apps.clone());
+        ApiKey { id, digest, scopes, apps, expires_at: self.expires_at }
+    }
+
+    fn digest_of(&self, text: &Secret) -> Result<Digest, SecretFileError> {
+        let text = text.expose().trim_ascii();
+        let after_id = text.strip_prefix(self.id.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"."));
+        let secret = after_id.unwrap_or(text);
+        let good = secret.len() >= SECRET_BYTES_MIN && secret.iter().all(u8::is_ascii_graphic);
+        good.then(|| Digest::of(secret)).ok_or(SecretFileError::NoSecret)
+    }
+}
+
+impl Keys {
+    /// Makes the keys what the entries say, and gives the places of those whose file stands in the way, and why: such a key
+    /// keeps the secret it had, and is none if it had none. Blocks for as long as the disk does.
+    pub fn follow(&self, entries: &[Entry]) -> Vec<(String, SecretFileError)> {
+        let mut faults = Vec::new();
+        let mut keys = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match entry.open() {
+                Ok(key) => keys.push(key),
+                Err(error) => {
+                    keys.extend(self.get(&entry.id).map(|had| entry.with(had.digest.clone())));
+                    faults.push((entry.place.clone(), error));
+                }
+            }
+        }
+        self.replace(keys);
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef";
+
+    fn entry(file: &Path) -> Entry {
+        Entry {
+            place: "here".to_owned(),
+            id: "shop".parse().unwrap(),
+            secret: Named::File(file.to_owned()),
+            scopes: vec![Scope::Send],
+            apps: None,
+            expires_at: None,
+        }
+    }
+
+    #[test]
+    fn a_file_holds_the_secret_or_the_key_as_callers_show_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        for text in [SECRET.to_owned(), format!("{SECRET}\r\n"), format!("shop.{SECRET}\n")] {
+            std::fs::write(&file, &text).unwrap();
+            assert!(entry(&file).open().unwrap().digest == Digest::of(SECRET.as_bytes()), "{text}");
+        }
+        let long = "x".repeat(paths::FILE_BYTES_MAX as usize + 1);
+        for text in [
+            "",
+            "\n",
+            "shop.",
+            "shop.0123",
+            "0123456789abcde",
+            "the key: shop.0123456789abcdef",
+            "é0123456789abcdef",
+            &long,
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let refused = entry(&file).open().expect_err("no secret").to_string();
+            assert!(refused.starts_with("its `secret_file` ") && !refused.contains("0123"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_key_whose_file_is_no_good_keeps_its_secret_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, SECRET).unwrap();
+        let keys = Keys::default();
+        assert!(keys.follow(&[entry(&file)]).is_empty());
+        std::fs::write(&file, "").unwrap();
+        let faults = keys.follow(&[Entry { scopes: vec![Scope::Metrics], ..entry(&file) }]);
+        assert!(matches!(faults.as_slice(), [(place, SecretFileError::NoSecret)] if place == "here"));
+        let kept = keys.find(format!("Bearer shop.{SECRET}").as_bytes()).expect("the secret it had");
+        assert_eq!(kept.scopes, [Scope::Metrics]);
+        assert_eq!(keys.follow(&[Entry { id: "new".parse().unwrap(), ..entry(&file) }]).len(), 1);
+        assert!(keys.find(format!("Bearer shop.{SECRET}").as_bytes()).is_none(), "it has left the configuration");
+        assert!(keys.find(b"Bearer new.").is_none());
+    }
+}
