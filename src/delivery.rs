@@ -3,11 +3,13 @@
 pub mod admission;
 pub mod backoff;
 pub mod bound;
+pub mod cut;
 pub mod intake;
 pub mod job;
 pub mod lane;
 pub mod lanes;
 pub mod metrics;
+pub mod shard;
 pub mod status;
 pub mod verdict;
 
