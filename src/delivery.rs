@@ -1,6 +1,7 @@
 //! Delivery: from a batch at the door to exactly one outcome for each of its notifications.
 
 pub mod admission;
+pub mod answer;
 pub mod backoff;
 pub mod bound;
 pub mod cut;
@@ -13,4 +14,5 @@ pub mod shard;
 pub mod status;
 pub mod verdict;
 
-pub use intake::{Answer, Intake, Refused, Sending, Sent};
+pub use answer::{Answer, Sent};
+pub use intake::{Intake, Refused, Sending};

@@ -13,6 +13,7 @@ mod http2_foreign;
 mod killed;
 mod lane_connections;
 mod lane_faults;
+mod lanes;
 mod ledger;
 mod listeners;
 mod main_path;
