@@ -1,14 +1,18 @@
 //! Delivery: from a batch at the door to exactly one outcome for each of its notifications.
 
 pub mod admission;
+pub mod answer;
 pub mod backoff;
 pub mod bound;
+pub mod cut;
 pub mod intake;
 pub mod job;
 pub mod lane;
 pub mod lanes;
 pub mod metrics;
+pub mod shard;
 pub mod status;
 pub mod verdict;
 
-pub use intake::{Answer, Intake, Refused, Sending, Sent};
+pub use answer::{Answer, Sent};
+pub use intake::{Intake, Refused, Sending};

@@ -6,10 +6,10 @@ mod stream;
 
 use crate::latency::{self, Percentiles};
 use crate::process::Program;
-use crate::shape::{APPS, Form, Shape};
+use crate::shape::{APPS, Form, LANES, Shape};
 use bytes::Bytes;
 use connection::{CREATED, Connection};
-use message::{SIGNING_KEY_APP, app_path, post};
+use message::{LANES_APP, SIGNING_KEY_APP, app_path, post};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 /// Connections of an open loop: enough that a request rarely has to wait for one.
 const PACED_CALLERS: usize = 64;
 
-/// Gives the daemon its apps: [`APPS`] with the simulator's certificate and one with its signing key.
+/// Gives the daemon its apps: [`APPS`] with the simulator's certificate, one with its signing key, and one of [`LANES`].
 pub fn provision(daemon: &Program, simulator: &Program) {
     let said = simulator.json();
     let read = |key: &str| std::fs::read_to_string(said[key].as_str().expect("a path")).expect("a credential");
@@ -28,12 +28,14 @@ pub fn provision(daemon: &Program, simulator: &Program) {
     let key = serde_json::json!({
         "key": key, "key_id": said["key_id"], "team_id": said["team_id"], "topic": said["topic"],
     });
+    let lanes = serde_json::json!({"certificate": certificate, "lanes": LANES});
     runtime().block_on(async {
         let mut connection = Connection::open(daemon.address()).await;
         for app in 0..APPS {
             connection.ask(&post(&app_path(app), &certificate), CREATED).await;
         }
         connection.ask(&post(&app_path(SIGNING_KEY_APP), &key.to_string()), CREATED).await;
+        connection.ask(&post(&app_path(LANES_APP), &lanes.to_string()), CREATED).await;
     });
 }
 

@@ -4,6 +4,8 @@
 pub const IN_FLIGHT: usize = 500;
 /// The apps of the shape with many.
 pub const APPS: usize = 100;
+/// The lanes of the app that has several.
+pub const LANES: usize = 2;
 /// What the many apps are measured against.
 pub const ONE_APP: &str = "batch-100";
 
@@ -51,6 +53,8 @@ pub enum Apps {
     SigningKey,
     /// [`APPS`] with certificates, in turn.
     Many,
+    /// One with a certificate and [`LANES`].
+    Lanes,
 }
 
 /// The most that the daemon's CPU for a notification may be.
@@ -87,6 +91,8 @@ pub const SHAPES: &[Shape] = &[
     Shape::new("single-64", "single POST, 64 connections", Form::Single, 64, 2.5).one_in(4),
     Shape::new("batch-10", "batches of 10", Form::Batch(10), IN_FLIGHT / 10, 0.7),
     Shape::new(ONE_APP, "batches of 100", Form::Batch(100), IN_FLIGHT / 100, 0.4),
+    Shape::new("lanes-2", "one app of 2 lanes, batches of 100", Form::Batch(100), IN_FLIGHT / 100, 0.0)
+        .of(Apps::Lanes, None),
     Shape::new("batch-1000", "batches of 1,000", Form::Batch(1000), 1, 0.4),
     Shape::new("lines", "NDJSON stream", Form::Lines(100), 1, 0.4),
     Shape::new("fan-out-1000", "one payload to 1,000", Form::FanOut(1000), 1, 0.3),

@@ -52,6 +52,15 @@ impl Drop for Held {
     }
 }
 
+/// What a batch holds of its node's pool and of its app's.
+#[derive(Debug)]
+pub enum Room {
+    /// Its only job's.
+    Own([Held; 2]),
+    /// Its parts'; the last one that ends gives it back.
+    Shared(Arc<[Held; 2]>),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,12 @@ impl Bound {
 /// Time by bound, in the order of [`Bound::ALL`].
 pub type Times = [Duration; Bound::ALL.len()];
 
+/// What most of the time went to; [`Bound::Caller`] if there is none.
+pub fn most(times: &Times) -> Bound {
+    let most = Bound::ALL.into_iter().max_by_key(|bound| times[*bound as usize]);
+    most.filter(|most| !times[*most as usize].is_zero()).unwrap_or_default()
+}
+
 /// What bounds "now" is looked up over the current one of these and the one before.
 const HALF: Duration = Duration::from_millis(500);
 
@@ -72,11 +78,18 @@ impl Account {
         self.now = bound;
     }
 
-    /// What took most of the last half to whole second.
+    /// The time of the last half to whole second. If none has passed yet, what was found last has the least there is.
+    pub fn lately(&self) -> Times {
+        let mut lately = Bound::ALL.map(|bound| self.total[bound as usize] - self.halves[1][bound as usize]);
+        if lately.iter().all(Duration::is_zero) {
+            lately[self.now as usize] = Duration::from_nanos(1);
+        }
+        lately
+    }
+
+    /// What took most of it.
     pub fn most(&self) -> Bound {
-        let lately = |bound: Bound| self.total[bound as usize] - self.halves[1][bound as usize];
-        let most = Bound::ALL.into_iter().max_by_key(|bound| lately(*bound));
-        most.filter(|most| !lately(*most).is_zero()).unwrap_or(self.now)
+        most(&self.lately())
     }
 
     /// All time so far.
@@ -128,8 +141,9 @@ mod tests {
     fn a_long_wait_shows_what_is_waited_for() {
         let start = Instant::now();
         let mut account = Account::new(start);
-        assert_eq!(account.most(), Bound::Caller);
+        assert_eq!((account.most(), most(&Times::default())), (Bound::Caller, Bound::Caller));
         account.find(Bound::Cpu);
+        assert_eq!(account.most(), Bound::Cpu, "before any time has passed");
         account.pass(start + 900 * MILLISECOND);
         account.find(Bound::Streams);
         account.pass(start + 9000 * MILLISECOND);

@@ -1,15 +1,15 @@
 //! The one door of delivery: a valid batch goes in, an outcome for each of its notifications comes out.
 
-use super::admission::Pool;
+use super::admission::{Held, Pool, Room};
+use super::answer::{Answer, Sent};
+use super::cut;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
 use super::status::Seen;
-use crate::model::{AppKey, Batch, NodeReason, Outcome, OutcomeKind};
+use crate::model::{AppKey, Batch};
 use crate::registry::App;
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -22,14 +22,6 @@ pub struct Sending {
     pub retry_unknown: bool,
 }
 
-/// A batch and what became of it.
-#[derive(Debug)]
-pub struct Sent {
-    pub batch: Arc<Batch>,
-    /// In request order, one for each notification.
-    pub outcomes: Vec<Outcome>,
-}
-
 /// Why a batch was not taken. Nothing of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -39,6 +31,15 @@ pub enum Refused {
     NodeOverloaded { retry_after_seconds: u32 },
     #[error("the node is shutting down: send to another one, or again later")]
     ShuttingDown,
+}
+
+impl From<NotTaken> for Refused {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Full => Self::AppOverloaded { retry_after_seconds: RETRY_AFTER_SECONDS },
+            NotTaken::Closed => Self::ShuttingDown,
+        }
+    }
 }
 
 /// Bounds on what is in flight, in bytes of request bodies.
@@ -72,24 +73,49 @@ impl Intake {
 
     /// Takes a batch, or refuses it at once; what was taken is sent, whether anybody waits for the answer or not.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
-        let bytes = batch.bytes_held();
+        let is_cut = app.lanes > 1;
+        let bytes = batch.bytes_held() + if is_cut { cut::bytes_added(&batch) } else { 0 };
         let retry_after_seconds = RETRY_AFTER_SECONDS;
         let of_node = self.node.take(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
         let of_app = self.pool(&app.key).take(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
-        let (reply, answer) = oneshot::channel();
-        let kept = Arc::clone(&batch);
-        let job = Job::new(app, batch, Instant::now(), sending, reply, [of_node, of_app]);
-        let (metrics, count) = (self.lanes.metrics(), kept.len());
-        metrics.queued.add(count as i64);
-        if let Err(refusal) = self.lanes.submit(job) {
-            metrics.queued.sub(count as i64);
-            return Err(match refusal {
-                NotTaken::Full(_) => Refused::AppOverloaded { retry_after_seconds },
-                NotTaken::Closed(_) => Refused::ShuttingDown,
-            });
+        let held = [of_node, of_app];
+        if is_cut {
+            return self.submit_parts(&app, batch, sending, Arc::new(held));
         }
+        let place = self.lanes.reserve(&app, 0)?;
+        let (reply, answer) = oneshot::channel();
+        self.count(&batch);
+        place.send(Job::new(app, Arc::clone(&batch), Instant::now(), sending, reply, Room::Own(held)));
+        Ok(Answer::of_lane(batch, answer))
+    }
+
+    /// Cuts a batch by lane. There is a place for each of its parts, or nothing of it is sent.
+    fn submit_parts(
+        &self,
+        app: &Arc<App>,
+        batch: Arc<Batch>,
+        sending: Sending,
+        held: Arc<[Held; 2]>,
+    ) -> Result<Answer, Refused> {
+        let parts = cut::by_lane(&batch, app.lanes);
+        let places: Vec<_> = parts.iter().map(|part| self.lanes.reserve(app, part.lane)).collect::<Result<_, _>>()?;
+        self.count(&batch);
+        let now = Instant::now();
+        let sent = parts.into_iter().zip(places).map(|(part, place)| {
+            let (reply, answer) = oneshot::channel();
+            let room = Room::Shared(Arc::clone(&held));
+            place.send(Job::new(Arc::clone(app), part.batch, now, sending, reply, room));
+            (answer, part.positions)
+        });
+        let awaited = sent.collect();
+        Ok(Answer::of_lanes(batch, awaited))
+    }
+
+    /// Counts what is about to be taken.
+    fn count(&self, batch: &Batch) {
+        let (metrics, count) = (self.lanes.metrics(), batch.len());
+        metrics.queued.add(count as i64);
         metrics.taken.inc_by(count as u64);
-        Ok(Answer { answer, batch: kept })
     }
 
     /// How the app's sending is.
@@ -115,34 +141,4 @@ impl Intake {
             None => Arc::clone(apps.entry(key.clone()).or_insert_with(|| Pool::new(self.limits.app_bytes))),
         }
     }
-}
-
-/// The outcomes of a batch, to be waited for.
-#[derive(Debug)]
-pub struct Answer {
-    answer: oneshot::Receiver<Sent>,
-    batch: Arc<Batch>,
-}
-
-impl Future for Answer {
-    type Output = Sent;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        Poll::Ready(answer.unwrap_or_else(|_| lost(Arc::clone(&self.batch))))
-    }
-}
-
-/// The lane went down without a word (a bug of ours): nobody knows what Apple got.
-fn lost(batch: Arc<Batch>) -> Sent {
-    let count = batch.len();
-    tracing::error!(count, "a lane ended without answering");
-    let outcome = Outcome {
-        kind: OutcomeKind::Unknown,
-        status: None,
-        reason: Some(NodeReason::ConnectionLost.into()),
-        timestamp: 0.0,
-        attempts: 1,
-    };
-    Sent { batch, outcomes: vec![outcome; count] }
 }

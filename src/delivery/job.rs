@@ -1,7 +1,8 @@
 //! A batch on its way: what of it has ended, and how.
 
-use super::admission::Held;
-use super::intake::{Sending, Sent};
+use super::admission::Room;
+use super::answer::Sent;
+use super::intake::Sending;
 use crate::events::disconnection::{self, Identifiers};
 use crate::events::feedback;
 use crate::events::guard::{Guard, is_suspect};
@@ -62,7 +63,7 @@ pub struct Job {
     pub deadline: Instant,
     pub retry_unknown: bool,
     pub records: Records,
-    /// v0.5 counted notifications; the first of this job has this number.
+    /// v0.5 counted notifications, a lane does; the first of this job has this number.
     pub first_identifier: u32,
     /// The first item that no attempt was made for.
     next: u32,
@@ -77,7 +78,7 @@ pub struct Job {
     /// Items sent again though Apple may have got them before.
     risked: HashSet<u32>,
     reply: oneshot::Sender<Sent>,
-    _held: [Held; 2],
+    _room: Room,
 }
 
 impl Job {
@@ -87,7 +88,7 @@ impl Job {
         taken: Instant,
         Sending { deadline, retry_unknown }: Sending,
         reply: oneshot::Sender<Sent>,
-        held: [Held; 2],
+        room: Room,
     ) -> Self {
         let count = batch.len();
         Self {
@@ -107,7 +108,7 @@ impl Job {
             said: HashMap::new(),
             risked: HashSet::new(),
             reply,
-            _held: held,
+            _room: room,
         }
     }
 

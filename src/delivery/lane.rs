@@ -1,4 +1,4 @@
-//! A lane: the one task that owns an app's sending, from its queue to the sockets. A batch comes in as one message and
+//! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the sockets. A batch comes in as one message and
 //! goes out as one; between them nothing is shared, locked or allocated for a single notification.
 
 mod addresses;
@@ -68,7 +68,15 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub fn new(inbox: mpsc::Receiver<Job>, app: Arc<App>, gateway: Gateway, bounds: Bounds, parts: Parts) -> Self {
+    /// The app's lane of that number, from 0.
+    pub fn new(
+        number: u16,
+        inbox: mpsc::Receiver<Job>,
+        app: Arc<App>,
+        gateway: Gateway,
+        bounds: Bounds,
+        parts: Parts,
+    ) -> Self {
         let now = Now { instant: Instant::now(), unix: parts.clock.unix_time() };
         let tally = Tally::new(parts.metrics.clone());
         Self {
@@ -78,7 +86,7 @@ impl Lane {
             work: Work::new(now, tally),
             key: app.key.clone(),
             watch: parts.events.watch(&app.key),
-            reporter: parts.metrics.board.begin(&app, now.instant),
+            reporter: parts.metrics.board.begin(&app, number, now.instant),
             pool: Pool::new(gateway, app, bounds),
             hurried: Some(Box::pin(parts.drain.hurried())),
             parts,

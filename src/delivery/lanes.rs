@@ -1,4 +1,4 @@
-//! The lanes of this node: one for each app with traffic, started on first use.
+//! The lanes of this node: as many for each app as it asks for, each started on first use.
 
 use super::job::Job;
 use super::lane::{Bounds, Gateway, Lane, Parts};
@@ -7,9 +7,11 @@ use crate::apns::connect::Connect;
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::model::{AppKey, Environment};
+use crate::registry::App;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 
 /// Batches that wait in a lane's inbox before more are refused.
 const INBOX_JOBS: usize = 1024;
@@ -34,12 +36,42 @@ impl Apple {
     }
 }
 
-/// Why a job was not taken; it is given back.
+/// Why there is no place for a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
     /// Too many batches wait already.
-    Full(Box<Job>),
+    Full,
     /// The node is shutting down.
-    Closed(Box<Job>),
+    Closed,
+}
+
+/// A place in a lane's inbox: what is sent to it arrives, since the lane does not end before.
+pub type Place = OwnedPermit<Job>;
+
+/// An app's lanes, as they are for its newest provisioning.
+struct OfApp {
+    generation: u64,
+    /// `None` where a lane was never needed.
+    inboxes: Vec<Option<Sender<Job>>>,
+}
+
+impl OfApp {
+    fn new(app: &App) -> Self {
+        Self { generation: app.generation, inboxes: vec![None; app.lanes.into()] }
+    }
+
+    /// Has as many lanes as this provisioning wants. Those it wants no more finish what they have and end.
+    fn serve(&mut self, app: &App) {
+        if self.generation < app.generation {
+            self.generation = app.generation;
+            self.inboxes.resize(app.lanes.into(), None);
+        }
+    }
+
+    /// What was cut before the app got fewer lanes goes to the first one, rather than to a lane that is no more.
+    fn known(&self, lane: u16) -> u16 {
+        if usize::from(lane) < self.inboxes.len() { lane } else { 0 }
+    }
 }
 
 /// See the module.
@@ -48,13 +80,13 @@ pub struct Lanes {
     parts: Parts,
     bounds: Bounds,
     /// `None` once the node drains.
-    inboxes: RwLock<Option<HashMap<AppKey, mpsc::Sender<Job>>>>,
+    apps: RwLock<Option<HashMap<AppKey, OfApp>>>,
 }
 
 impl Lanes {
     pub fn new(apple: Apple, parts: Parts) -> Self {
-        let inboxes = RwLock::new(Some(HashMap::new()));
-        Self { apple, parts, bounds: Bounds::default(), inboxes }
+        let apps = RwLock::new(Some(HashMap::new()));
+        Self { apple, parts, bounds: Bounds::default(), apps }
     }
 
     /// Replaces each connection after so many requests, for tests of that.
@@ -62,29 +94,25 @@ impl Lanes {
         Self { bounds: Bounds { requests: requests_max, ..self.bounds }, ..self }
     }
 
-    /// An app has at most so many connections to Apple; one at least.
+    /// A lane has at most so many connections to Apple; one at least.
     pub fn with_connections_max(self, connections_max: usize) -> Self {
         Self { bounds: Bounds { connections: connections_max, ..self.bounds }, ..self }
     }
 
-    /// Hands a job to its app's lane.
-    pub fn submit(&self, job: Job) -> Result<(), NotTaken> {
-        let mut job = job;
-        if let Some(inbox) = self.find(&job.app.key) {
-            match inbox.try_send(job) {
-                Ok(()) => return Ok(()),
-                Err(mpsc::error::TrySendError::Full(job)) => return Err(NotTaken::Full(Box::new(job))),
-                // It ended for lack of traffic just now.
-                Err(mpsc::error::TrySendError::Closed(back)) => job = back,
-            }
+    /// A place for a job in one of the app's lanes.
+    pub fn reserve(&self, app: &Arc<App>, lane: u16) -> Result<Place, NotTaken> {
+        match self.find(app, lane).map(Sender::try_reserve_owned) {
+            Some(Ok(place)) => Ok(place),
+            Some(Err(TrySendError::Full(_))) => Err(NotTaken::Full),
+            // It was never needed, or ended for lack of traffic just now, or the app was provisioned anew.
+            Some(Err(TrySendError::Closed(_))) | None => self.start(app, lane),
         }
-        self.start(job)
     }
 
-    /// Lets the app's lane finish what it has and end.
+    /// Lets the app's lanes finish what they have and end.
     pub fn remove(&self, key: &AppKey) {
-        let mut inboxes = self.inboxes.write().unwrap_or_else(PoisonError::into_inner);
-        inboxes.as_mut().and_then(|inboxes| inboxes.remove(key));
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        apps.as_mut().and_then(|apps| apps.remove(key));
         self.metrics().board.forget(key);
     }
 
@@ -94,34 +122,32 @@ impl Lanes {
 
     /// Takes no more jobs; all lanes finish what they have and end.
     pub fn close(&self) {
-        *self.inboxes.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.apps.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn find(&self, key: &AppKey) -> Option<mpsc::Sender<Job>> {
-        let inboxes = self.inboxes.read().unwrap_or_else(PoisonError::into_inner);
-        inboxes.as_ref()?.get(key).cloned()
+    fn find(&self, app: &App, lane: u16) -> Option<Sender<Job>> {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let of_app = apps.as_ref()?.get(&app.key).filter(|of_app| of_app.generation >= app.generation)?;
+        of_app.inboxes.get(usize::from(lane))?.clone()
     }
 
-    fn start(&self, job: Job) -> Result<(), NotTaken> {
-        let mut inboxes = self.inboxes.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(inboxes) = inboxes.as_mut() else { return Err(NotTaken::Closed(Box::new(job))) };
-        let app = Arc::clone(&job.app);
-        let refused = match inboxes.get(&app.key) {
-            Some(inbox) => inbox.try_send(job),
-            None => Err(mpsc::error::TrySendError::Closed(job)),
-        };
-        match refused {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(job)) => Err(NotTaken::Full(Box::new(job))),
-            Err(mpsc::error::TrySendError::Closed(job)) => {
-                let (inbox, jobs) = mpsc::channel(INBOX_JOBS);
-                let sent = inbox.try_send(job);
-                inboxes.insert(app.key.clone(), inbox);
-                let gateway = self.apple.gateway(app.key.environment);
-                let lane = Lane::new(jobs, app, gateway, self.bounds, self.parts.clone());
-                self.parts.drain.spawn("lane", lane.run());
-                sent.map_err(|error| NotTaken::Full(Box::new(error.into_inner())))
-            }
+    fn start(&self, app: &Arc<App>, lane: u16) -> Result<Place, NotTaken> {
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        let apps = apps.as_mut().ok_or(NotTaken::Closed)?;
+        let of_app = apps.entry(app.key.clone()).or_insert_with(|| OfApp::new(app));
+        of_app.serve(app);
+        let lane = of_app.known(lane);
+        let inbox = &mut of_app.inboxes[usize::from(lane)];
+        match inbox.clone().map(Sender::try_reserve_owned) {
+            Some(Ok(place)) => return Ok(place),
+            Some(Err(TrySendError::Full(_))) => return Err(NotTaken::Full),
+            Some(Err(TrySendError::Closed(_))) | None => {}
         }
+        let (sender, jobs) = mpsc::channel(INBOX_JOBS);
+        *inbox = Some(sender.clone());
+        let gateway = self.apple.gateway(app.key.environment);
+        let lane = Lane::new(lane, jobs, Arc::clone(app), gateway, self.bounds, self.parts.clone());
+        self.parts.drain.spawn("lane", lane.run());
+        sender.try_reserve_owned().map_err(|_| NotTaken::Full)
     }
 }

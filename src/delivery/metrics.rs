@@ -66,8 +66,11 @@ impl Metrics {
             goaways: node.counters("goaways_total", "GOAWAY frames from Apple, by the reason they gave.", &["reason"]),
             in_flight: node.gauge("in_flight_requests", "Requests to Apple without an answer yet."),
             stopped: [
-                node.gauge("credentials_refused", "Apps that are stopped because Apple refuses their credential."),
-                node.gauge("breakers_open", "Apps that are stopped because the gateway is in trouble."),
+                node.gauge(
+                    "credentials_refused",
+                    "Lanes that are stopped because Apple refuses their app's credential.",
+                ),
+                node.gauge("breakers_open", "Lanes that are stopped because the gateway is in trouble."),
             ],
         }
     }
@@ -88,12 +91,18 @@ fn watched(node: &telemetry::Metrics) -> Arc<Board> {
     let board = Arc::new(Board::default());
     let by = |bound: Bound, value: f64| (vec![bound.as_str().to_owned()], value);
     let lanes = Arc::clone(&board);
-    node.probe(Kind::Gauge, "bound_by", "Apps by what bounds their throughput now.", &["by"], move || {
-        let (lanes, _) = lanes.bounds();
-        Bound::ALL.into_iter().zip(lanes).map(|(bound, count)| by(bound, count as f64)).collect()
-    });
+    node.probe(
+        Kind::Gauge,
+        "bound_by",
+        "Lanes by what bounds their throughput now; most apps have one.",
+        &["by"],
+        move || {
+            let (lanes, _) = lanes.bounds();
+            Bound::ALL.into_iter().zip(lanes).map(|(bound, count)| by(bound, count as f64)).collect()
+        },
+    );
     let lanes = Arc::clone(&board);
-    let help = "Time of all apps with traffic, by what bounded their throughput.";
+    let help = "Time of all lanes with traffic, by what bounded their throughput.";
     node.probe(Kind::Counter, "bound_by_seconds_total", help, &["by"], move || {
         let (_, times) = lanes.bounds();
         Bound::ALL.into_iter().zip(times).map(|(bound, time)| by(bound, time.as_secs_f64())).collect()

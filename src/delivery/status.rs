@@ -1,10 +1,10 @@
 //! What each lane shows of itself, to `GET /apps/…` and to the metrics: written once a round, read by whoever asks.
 
-use super::bound::{Account, Bound, Times};
+use super::bound::{self, Account, Bound, Times};
 use super::lane::Trouble;
 use crate::model::AppKey;
 use crate::registry::App;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -42,10 +42,10 @@ pub struct Shown {
 #[derive(Debug)]
 struct Status(Mutex<(Shown, Option<LastError>)>);
 
-/// How an app's sending is, for people.
-#[derive(Debug, Clone, PartialEq)]
+/// How an app's sending is, for people: its lanes together.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
-    /// `ok`, `connecting`, `credential_error` or `breaker_open`.
+    /// `ok`, `connecting`, `credential_error` or `breaker_open`: that of the lane that is worst.
     pub state: &'static str,
     pub last_error: Option<LastError>,
     pub last_success: Option<f64>,
@@ -53,7 +53,29 @@ pub struct Seen {
     pub streams: usize,
     pub in_flight: usize,
     pub queued: usize,
+    /// What took most of the lanes' time.
     pub bound_by: Bound,
+}
+
+/// The worse, the greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    #[default]
+    Ok,
+    Connecting,
+    BreakerOpen,
+    CredentialError,
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Connecting => "connecting",
+            Self::BreakerOpen => "breaker_open",
+            Self::CredentialError => "credential_error",
+        }
+    }
 }
 
 impl Shown {
@@ -86,13 +108,25 @@ impl Shown {
         Self { is_running: false, last_success, account, ..Self::new(generation, Instant::now()) }
     }
 
-    fn state(&self) -> &'static str {
+    fn state(&self) -> State {
         match self.trouble {
-            Some(Trouble::Credential) => "credential_error",
-            Some(Trouble::Gateway) => "breaker_open",
-            None if self.is_connecting => "connecting",
-            None => "ok",
+            Some(Trouble::Credential) => State::CredentialError,
+            Some(Trouble::Gateway) => State::BreakerOpen,
+            None if self.is_connecting => State::Connecting,
+            None => State::Ok,
         }
+    }
+}
+
+impl Seen {
+    /// Counts a lane in.
+    fn add(&mut self, lane: &Shown) {
+        self.connections += lane.connections;
+        self.streams += lane.streams;
+        self.in_flight += lane.in_flight;
+        self.queued += lane.queued;
+        let later = |one: f64, other: f64| one.max(other);
+        self.last_success = [self.last_success, lane.last_success].into_iter().flatten().reduce(later);
     }
 }
 
@@ -102,7 +136,8 @@ impl Status {
     }
 }
 
-/// The faces of all lanes; an app's stays when its lane ends for want of traffic, and goes with the app.
+/// The faces of all lanes; each stays when its lane ends, for want of traffic or since the app has fewer now, and goes
+/// with the app.
 #[derive(Debug, Default)]
 pub struct Board {
     faces: Mutex<Faces>,
@@ -110,68 +145,75 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Faces {
-    lanes: HashMap<AppKey, Arc<Status>>,
+    /// Each app's, by the lane's number.
+    apps: HashMap<AppKey, BTreeMap<u16, Arc<Status>>>,
     /// The time of lanes that are no longer shown.
     past: Times,
 }
 
 impl Faces {
-    fn file(&mut self, gone: Option<&Arc<Status>>, now: Instant) {
-        let Some(gone) = gone else { return };
-        let times = gone.lock().0.at(now).account.total();
-        self.past.iter_mut().zip(times).for_each(|(past, time)| *past += time);
+    fn file(&mut self, gone: &Status, now: Instant) {
+        add(&mut self.past, &gone.lock().0.at(now).account.total());
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Status>> {
+        self.apps.values().flat_map(BTreeMap::values)
     }
 }
 
+fn add(sum: &mut Times, times: &Times) {
+    sum.iter_mut().zip(times).for_each(|(sum, time)| *sum += *time);
+}
+
 impl Board {
-    /// A lane begins to work for the app, in place of the one before.
-    pub fn begin(&self, app: &App, now: Instant) -> Reporter {
+    /// The app's lane of that number begins to work for it, in place of the one before.
+    pub fn begin(&self, app: &App, number: u16, now: Instant) -> Reporter {
         let mut faces = self.lock();
-        let before = faces.lanes.get(&app.key).cloned();
-        faces.file(before.as_ref(), now);
+        let before = faces.apps.get(&app.key).and_then(|lanes| lanes.get(&number)).cloned();
         let mut shown = Shown::new(app.generation, now);
         let mut error = None;
-        if let Some((before, last)) = before.map(|before| before.lock().clone()) {
+        if let Some(before) = before {
+            faces.file(&before, now);
+            let (before, last) = before.lock().clone();
             shown.last_success = before.last_success;
             error = last.filter(|_| before.generation >= app.generation);
         }
         let status = Arc::new(Status(Mutex::new((shown, error))));
-        faces.lanes.insert(app.key.clone(), Arc::clone(&status));
+        faces.apps.entry(app.key.clone()).or_default().insert(number, Arc::clone(&status));
         Reporter { shown, status }
     }
 
     /// The app is gone.
     pub fn forget(&self, key: &AppKey) {
         let mut faces = self.lock();
-        let gone = faces.lanes.remove(key);
-        faces.file(gone.as_ref(), Instant::now());
+        let now = Instant::now();
+        faces.apps.remove(key).into_iter().flatten().for_each(|(_, gone)| faces.file(&gone, now));
     }
 
     /// How the app's sending is. What was found under an earlier provisioning says nothing of this one.
     pub fn seen(&self, app: &App) -> Seen {
         let now = Instant::now();
-        let status = self.lock().lanes.get(&app.key).cloned();
-        let (shown, error) = match status {
-            Some(status) => status.lock().clone(),
-            None => (Shown::new(app.generation, now).ended(), None),
-        };
-        let shown = shown.at(now);
-        let is_current = shown.generation >= app.generation;
-        Seen {
-            state: if is_current { shown.state() } else { "ok" },
-            last_error: error.filter(|_| is_current),
-            last_success: shown.last_success,
-            connections: shown.connections,
-            streams: shown.streams,
-            in_flight: shown.in_flight,
-            queued: shown.queued,
-            bound_by: if shown.is_running { shown.account.most() } else { Bound::Caller },
+        let lanes: Vec<_> = self.lock().apps.get(&app.key).into_iter().flat_map(BTreeMap::values).cloned().collect();
+        let (mut seen, mut state, mut lately) = (Seen::default(), State::Ok, Times::default());
+        for lane in lanes {
+            let (shown, error) = lane.lock().clone();
+            let shown = shown.at(now);
+            seen.add(&shown);
+            if shown.is_running {
+                add(&mut lately, &shown.account.lately());
+            }
+            if shown.generation >= app.generation {
+                state = state.max(shown.state());
+                let is_later = |error: &LastError| seen.last_error.as_ref().is_none_or(|last| last.at <= error.at);
+                seen.last_error = error.filter(is_later).or(seen.last_error);
+            }
         }
+        Seen { state: state.as_str(), bound_by: bound::most(&lately), ..seen }
     }
 
     /// Requests that Apple allows at once on all connections.
     pub fn streams(&self) -> usize {
-        self.lock().lanes.values().map(|status| status.lock().0.streams).sum()
+        self.lock().all().map(|status| status.lock().0.streams).sum()
     }
 
     /// How many lanes are bound by what now, and the time of all of them by what bounded it.
@@ -179,10 +221,10 @@ impl Board {
         let now = Instant::now();
         let faces = self.lock();
         let (mut lanes, mut times) = ([0; Bound::ALL.len()], faces.past);
-        for status in faces.lanes.values() {
+        for status in faces.all() {
             let shown = status.lock().0.at(now);
             lanes[shown.account.most() as usize] += usize::from(shown.is_running);
-            times.iter_mut().zip(shown.account.total()).for_each(|(sum, time)| *sum += time);
+            add(&mut times, &shown.account.total());
         }
         (lanes, times)
     }

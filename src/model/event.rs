@@ -38,7 +38,7 @@ pub struct Disconnection {
     pub app: AppKey,
     /// Status code of Apple's binary protocol that comes nearest (0 to 255).
     pub code: u8,
-    /// Counts the node's notifications as v0.5 did; 0 where none is meant.
+    /// Counts notifications as v0.5 did, those of each lane by themselves; 0 where none is meant.
     pub internal_identifier: u32,
     /// The notification to blame as a JSON object, if one is.
     pub offending_notification: Option<String>,

@@ -4,6 +4,7 @@ use super::device_token::{self, BadToken};
 use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
 use super::push_type::PushType;
 use bytes::Bytes;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Longest `identifier` given as a string, in bytes.
@@ -169,12 +170,20 @@ pub struct Batch {
     body: Bytes,
     rewritten: Vec<u8>,
     items: Vec<Notification>,
+    /// What it is a part of, and whose rewritten texts it shares.
+    whole: Option<Arc<Batch>>,
 }
 
 impl Batch {
     /// An empty batch over a request's body (under 2 GiB).
     pub fn over(body: Bytes) -> Self {
-        Self { body, rewritten: Vec::new(), items: Vec::new() }
+        Self { body, ..Self::default() }
+    }
+
+    /// Those of its notifications that stand at `positions`, as a batch over the same bytes.
+    pub fn part(self: &Arc<Self>, positions: &[u32]) -> Self {
+        let items = positions.iter().map(|at| self.items[*at as usize]).collect();
+        Self { body: self.body.clone(), rewritten: Vec::new(), items, whole: Some(Arc::clone(self)) }
     }
 
     /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. An `apns-id` is taken from an
@@ -259,8 +268,12 @@ impl Batch {
         let start = span.start as usize;
         match start.checked_sub(self.body.len()) {
             None => &self.body[start..start + span.len()],
-            Some(start) => &self.rewritten[start..start + span.len()],
+            Some(start) => &self.rewritten()[start..start + span.len()],
         }
+    }
+
+    fn rewritten(&self) -> &[u8] {
+        self.whole.as_ref().map_or(&self.rewritten, |whole| whole.rewritten())
     }
 
     /// The span as text; every span was made from text.
@@ -270,6 +283,7 @@ impl Batch {
 
     /// Finds `text` in the body by its address, or keeps a copy behind it.
     fn span(&mut self, text: &str) -> Span {
+        debug_assert!(self.whole.is_none(), "nothing joins a part");
         let offset = (text.as_ptr() as usize).wrapping_sub(self.body.as_ptr() as usize);
         let inside = !text.is_empty() && offset < self.body.len();
         let start = if inside {
@@ -355,6 +369,25 @@ mod tests {
         assert_eq!(batch.bytes(batch.items()[0].payload), br#"{"aps":{}}"#);
         assert_eq!(batch.text(batch.items()[1].token), "00fc");
         assert_eq!(batch.text(batch.items()[1].payload), PAYLOAD);
+    }
+
+    #[test]
+    fn a_part_reads_the_same_texts_and_copies_none_of_them() {
+        let body = Bytes::from_static(br#"00fc13ad {"aps":{}}"#);
+        let whole: &str = std::str::from_utf8(&body).unwrap();
+        let mut batch = Batch::over(body.clone());
+        for token in [&whole[..8], "<00FC>", "AB"] {
+            batch.push(Draft { token, payload: &whole[9..], ..Draft::default() }).unwrap();
+        }
+        let batch = Arc::new(batch);
+        let part = Arc::new(batch.part(&[2, 0]));
+        for part in [&part, &Arc::new(part.part(&[0, 1]))] {
+            let tokens: Vec<_> = part.items().iter().map(|item| part.bytes(item.token).as_ptr()).collect();
+            let expected = [2, 0].map(|at: usize| batch.bytes(batch.items()[at].token).as_ptr());
+            assert_eq!(tokens, expected);
+            assert_eq!((part.text(part.items()[0].token), part.text(part.items()[0].payload)), ("ab", &whole[9..]));
+            assert_eq!(part.items()[1].apns_id, batch.items()[0].apns_id);
+        }
     }
 
     #[test]

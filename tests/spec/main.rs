@@ -17,6 +17,7 @@ mod key_reloading;
 mod killed;
 mod lane_connections;
 mod lane_faults;
+mod lanes;
 mod ledger;
 mod listeners;
 mod main_path;

@@ -20,13 +20,15 @@ pub fn token(number: usize) -> String {
     format!("{:064x}", (number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }
 
-/// The path of an app; apps with a certificate come first, then the one with a signing key.
+/// The path of an app; apps with a certificate come first, then the one with a signing key, and the one of several lanes.
 pub fn app_path(number: usize) -> String {
     format!("/apps/bench.{number}/sandbox")
 }
 
 /// The number of the app with a signing key.
 pub const SIGNING_KEY_APP: usize = APPS;
+/// The number of the app of several lanes.
+pub const LANES_APP: usize = APPS + 1;
 
 /// A whole POST.
 pub fn post(path: &str, body: &str) -> Bytes {
@@ -52,6 +54,7 @@ pub fn of_caller(shape: &Shape, caller: usize) -> Vec<Bytes> {
         let app = match shape.apps {
             Apps::Certificate => 0,
             Apps::SigningKey => SIGNING_KEY_APP,
+            Apps::Lanes => LANES_APP,
             Apps::Many => (at + caller * APPS / shape.callers) % APPS,
         };
         let count = shape.form.notifications();

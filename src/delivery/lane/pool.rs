@@ -31,7 +31,7 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 /// How many connections, and how much each may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections of one app, those that are leaving included.
+    /// Connections of one lane, those that are leaving included.
     pub connections: usize,
     /// A connection is replaced after so many requests.
     pub requests: u32,

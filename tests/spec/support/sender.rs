@@ -35,6 +35,11 @@ pub struct Sender {
 
 /// An app with a signing key, provisioned anew by each call.
 pub fn app(name: &str) -> Arc<App> {
+    app_of_lanes(name, 1)
+}
+
+/// The same with so many lanes.
+pub fn app_of_lanes(name: &str, lanes: u16) -> Arc<App> {
     let p8 = Secret::from(rcgen::KeyPair::generate().expect("a key").serialize_pem());
     let material = Material::Key { p8, key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
     Arc::new(App {
@@ -42,7 +47,7 @@ pub fn app(name: &str) -> Arc<App> {
         credential: Arc::new(Credential::parse(&material).expect("a key")),
         topic: "com.example.app".to_owned(),
         timeout_seconds: 15,
-        lanes: 1,
+        lanes,
         certificate_echo: String::new(),
         generation: GENERATION.fetch_add(1, Ordering::Relaxed),
     })

@@ -114,7 +114,7 @@ impl World {
         Self::made(options, credential).await
     }
 
-    /// Its apps have one connection each, however full that is: any other replaces one that ended.
+    /// Its apps have one connection a lane, however full that is: any other replaces one that ended.
     pub async fn with_one_connection(options: Options, credential: Credential) -> Self {
         Self::set(options, "connections = 1", credential).await
     }
@@ -171,6 +171,14 @@ impl World {
     pub async fn restart(self) -> Self {
         self.node.stop().await;
         let node = Running::start(self.directory.path(), self.simulator.address()).await;
+        Self { node, ..self }
+    }
+
+    /// The same where its apps' lanes have one connection each.
+    pub async fn restart_with_one_connection(self) -> Self {
+        self.node.stop().await;
+        let apple = format!("{}\nconnections = 1", both(self.simulator.address()));
+        let node = Running::with(self.directory.path(), &apple).await;
         Self { node, ..self }
     }
 

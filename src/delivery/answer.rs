@@ -1,0 +1,143 @@
+//! The outcomes of a batch, to be waited for: from one lane, or from several and put together again.
+
+use super::cut;
+use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::oneshot;
+
+/// A batch and what became of it.
+#[derive(Debug)]
+pub struct Sent {
+    pub batch: Arc<Batch>,
+    /// In request order, one for each notification.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Answer {
+    batch: Arc<Batch>,
+    awaits: Awaits,
+}
+
+/// A lane's answer to one part, and where its notifications stand in the whole.
+pub type Awaited = (oneshot::Receiver<Sent>, Vec<u32>);
+
+#[derive(Debug)]
+enum Awaits {
+    Lane(oneshot::Receiver<Sent>),
+    Lanes { parts: Vec<Awaited>, outcomes: Vec<Outcome> },
+}
+
+impl Answer {
+    /// That of one lane to the whole batch.
+    pub fn of_lane(batch: Arc<Batch>, answer: oneshot::Receiver<Sent>) -> Self {
+        Self { batch, awaits: Awaits::Lane(answer) }
+    }
+
+    /// Those of several lanes to a part each.
+    pub fn of_lanes(batch: Arc<Batch>, parts: Vec<Awaited>) -> Self {
+        let outcomes = lost(batch.len());
+        Self { batch, awaits: Awaits::Lanes { parts, outcomes } }
+    }
+}
+
+impl Future for Answer {
+    type Output = Sent;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+        let Self { batch, awaits } = &mut *self;
+        let outcomes = match awaits {
+            Awaits::Lane(answer) => match ready!(Pin::new(answer).poll(cx)) {
+                Ok(sent) => return Poll::Ready(sent),
+                Err(_) => {
+                    complain(batch.len());
+                    lost(batch.len())
+                }
+            },
+            Awaits::Lanes { parts, outcomes } => {
+                // One after the other: the answer is only there when all of them are.
+                while let Some((answer, positions)) = parts.last_mut() {
+                    match ready!(Pin::new(answer).poll(cx)) {
+                        Ok(sent) => cut::put_back(sent.outcomes, positions, outcomes),
+                        Err(_) => complain(positions.len()),
+                    }
+                    parts.pop();
+                }
+                std::mem::take(outcomes)
+            }
+        };
+        Poll::Ready(Sent { batch: Arc::clone(batch), outcomes })
+    }
+}
+
+fn complain(count: usize) {
+    tracing::error!(count, "a lane ended without answering");
+}
+
+/// What a lane took that went down without a word (a bug of ours): nobody knows what Apple got.
+fn lost(count: usize) -> Vec<Outcome> {
+    let outcome = Outcome {
+        kind: OutcomeKind::Unknown,
+        status: None,
+        reason: Some(NodeReason::ConnectionLost.into()),
+        timestamp: 0.0,
+        attempts: 1,
+    };
+    vec![outcome; count]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Draft;
+
+    fn batch(count: usize) -> Arc<Batch> {
+        let mut batch = Batch::default();
+        for _ in 0..count {
+            batch.push(Draft { token: "00fc", payload: "{}", ..Draft::default() }).unwrap();
+        }
+        Arc::new(batch)
+    }
+
+    fn accepted(timestamp: f64) -> Outcome {
+        Outcome { kind: OutcomeKind::Accepted, status: Some(200), reason: None, timestamp, attempts: 1 }
+    }
+
+    fn told(sent: &Sent) -> Vec<(OutcomeKind, f64)> {
+        sent.outcomes.iter().map(|outcome| (outcome.kind, outcome.timestamp)).collect()
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_several_lanes_is_there_when_the_last_of_them_is() {
+        let (batch, part) = (batch(3), batch(1));
+        let (one, from_one) = oneshot::channel();
+        let (other, from_other) = oneshot::channel();
+        let mut answer = Answer::of_lanes(Arc::clone(&batch), vec![(from_one, vec![1]), (from_other, vec![0, 2])]);
+        other.send(Sent { batch: Arc::clone(&part), outcomes: vec![accepted(0.0), accepted(2.0)] }).unwrap();
+        let now = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await;
+        assert!(!now, "one is missing");
+        one.send(Sent { batch: part, outcomes: vec![accepted(1.0)] }).unwrap();
+        let sent = answer.await;
+        assert!(Arc::ptr_eq(&sent.batch, &batch));
+        assert_eq!(told(&sent), [0.0, 1.0, 2.0].map(|at| (OutcomeKind::Accepted, at)));
+    }
+
+    #[tokio::test]
+    async fn what_a_lane_lost_is_unknown_and_the_others_outcomes_stand() {
+        let (one, from_one) = oneshot::channel();
+        let (_, from_other) = oneshot::channel();
+        let answer = Answer::of_lanes(batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
+        one.send(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] }).unwrap();
+        assert_eq!(told(&answer.await), [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]);
+        let (_, from_lane) = oneshot::channel();
+        assert_eq!(told(&Answer::of_lane(batch(1), from_lane).await), [(OutcomeKind::Unknown, 0.0)]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_no_lane_is_empty() {
+        assert!(Answer::of_lanes(batch(0), Vec::new()).await.outcomes.is_empty());
+    }
+}
