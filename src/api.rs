@@ -59,6 +59,7 @@ pub struct Api {
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
     pub readiness: node::Readiness,
+    pub rendered: node::Rendered,
     /// Begins when the node stops: open streams then come to an end.
     pub drain: Drain,
 }

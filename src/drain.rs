@@ -19,14 +19,15 @@ impl Drain {
         Self::default()
     }
 
-    /// Starts a task inside a span that carries `name`. It is counted until it ends; dropping the handle lets it run
+    /// Starts a task, from level debug on inside a span that carries `name`: entering one costs something on every poll. It
+    /// is counted until it ends; dropping the handle lets it run
     /// on.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(future.instrument(tracing::info_span!("task", name)))
+        self.tasks.spawn(future.instrument(tracing::debug_span!("task", name)))
     }
 
     /// Resolves once the drain has begun, at once if it already has.

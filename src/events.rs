@@ -6,21 +6,22 @@ pub mod guard;
 pub mod metrics;
 pub mod unwritten;
 
-use crate::model::{AppKey, Disconnection, Feedback, Hold, Settlement};
+use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use crate::store::{self, Counts, Cursor, Page, StoreError};
 use crate::telemetry;
 use guard::{Guard, Wave};
 use metrics::Metrics;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use unwritten::Unwritten;
+pub use unwritten::Unwritten;
+use unwritten::Waiting;
 
 /// Records events and gives them back. Clones are handles to the same lists.
 #[derive(Clone)]
 pub struct Events {
     store: Arc<dyn store::Events>,
     metrics: Metrics,
-    unwritten: Unwritten,
+    waiting: Waiting,
     watches: Arc<Mutex<HashMap<AppKey, Watch>>>,
 }
 
@@ -37,9 +38,9 @@ impl Watch {
 impl Events {
     /// What is held back is not known yet: see [`Self::load`].
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
-        let unwritten = Unwritten::default();
-        node.add(unwritten.gauge().clone());
-        Self { store, metrics: Metrics::new(node), unwritten, watches: Arc::default() }
+        let waiting = Waiting::default();
+        node.add(waiting.gauge().clone());
+        Self { store, metrics: Metrics::new(node), waiting, watches: Arc::default() }
     }
 
     /// Reads which apps' feedback is held back; before anything is sent.
@@ -108,13 +109,19 @@ impl Events {
 
     /// Resolves once all of it is durable; to be awaited before a caller is told the outcomes it stems from.
     /// Incidents of one batch that have the same app, reason and status become one entry that counts those affected.
-    pub async fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Result<(), StoreError> {
-        if feedback.is_empty() && disconnections.is_empty() {
+    /// What the store does not take is given back.
+    pub async fn record(&self, records: Records) -> Result<(), Unwritten> {
+        if records.is_empty() {
             return Ok(());
         }
-        let disconnections = disconnection::fold_incidents(disconnections);
-        let (dead, failed) = (feedback.len() as u64, disconnections.len() as u64);
-        let held = self.store.record(feedback, disconnections).await?;
+        let disconnections = disconnection::fold_incidents(records.disconnections);
+        let records = Arc::new(Records { disconnections, ..records });
+        self.write(&records).await.map_err(|error| Unwritten { records, error })
+    }
+
+    async fn write(&self, records: &Arc<Records>) -> Result<(), StoreError> {
+        let (dead, failed) = (records.feedback.len() as u64, records.disconnections.len() as u64);
+        let held = self.store.record(Arc::clone(records)).await?;
         self.metrics.feedback_held.inc_by(held);
         self.metrics.feedback_written.inc_by(dead.saturating_sub(held));
         self.metrics.disconnections_written.inc_by(failed);
@@ -165,6 +172,10 @@ mod tests {
     use crate::model::{AppId, AppleReason, Environment};
     use crate::store::Memory;
 
+    fn records(feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Records {
+        Records { feedback, disconnections }
+    }
+
     #[tokio::test]
     async fn what_was_recorded_is_listed_until_it_is_acknowledged() {
         let events = Events::new(Arc::new(Memory::new()), &telemetry::Metrics::new());
@@ -172,8 +183,8 @@ mod tests {
         let reason = "Unregistered".to_owned();
         let dead = Feedback { app: app.clone(), token: "00fc".to_owned(), reason, timestamp: 1.0 };
         let ended = disconnection::of_connection(&app, &AppleReason::Shutdown.into(), 0, 2, 1.0).unwrap();
-        events.record(vec![dead.clone()], vec![ended.clone(), ended.clone()]).await.unwrap();
-        events.record(vec![], vec![]).await.unwrap();
+        events.record(records(vec![dead.clone()], vec![ended.clone(), ended.clone()])).await.unwrap();
+        events.record(records(vec![], vec![])).await.unwrap();
 
         let feedback = events.feedback(&app, Cursor::START, 10).await.unwrap();
         let log = events.disconnections(&app, Cursor::START, 10).await.unwrap();
@@ -198,10 +209,10 @@ mod tests {
             reason: reason.clone(),
             timestamp: 1.0,
         };
-        events.record(vec![dead("aa")], vec![]).await.unwrap();
+        events.record(records(vec![dead("aa")], vec![])).await.unwrap();
         events.watch(&app);
         events.hold(&app, Wave { suspects: 51, answers: 60 }, 2.0).await.unwrap();
-        events.record(vec![dead("bb")], vec![]).await.unwrap();
+        events.record(records(vec![dead("bb")], vec![])).await.unwrap();
 
         let again = telemetry::Metrics::new();
         let restarted = Events::new(store, &again);

@@ -12,7 +12,7 @@ pub mod reason;
 pub mod scan;
 
 pub use app::{AppId, AppKey, Environment};
-pub use event::{Disconnection, Feedback, Hold, Settlement};
+pub use event::{Disconnection, Feedback, Hold, Records, Settlement};
 pub use notification::{Batch, Draft, Invalid, Notification, Priority, Span};
 pub use outcome::{Outcome, OutcomeKind};
 pub use push_type::PushType;

@@ -6,7 +6,7 @@ mod reload;
 use crate::api::auth::Door;
 use crate::api::auth::entry::SecretFileError;
 use crate::api::metrics::Metrics as ApiMetrics;
-use crate::api::node::Readiness;
+use crate::api::node::{Readiness, Rendered};
 use crate::api::server::Listener;
 use crate::api::server::address::Address;
 use crate::api::server::tls::TlsError;
@@ -136,6 +136,7 @@ impl Node {
             bodies,
             credentials_dir,
             readiness,
+            rendered: Rendered::default(),
             drain,
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);

@@ -11,9 +11,10 @@ pub use error::StoreError;
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 
-use crate::model::{AppKey, AppleReason, Disconnection, Feedback, Hold, Settlement};
+use crate::model::{AppKey, AppleReason, Disconnection, Feedback, Hold, Records, Settlement};
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Disconnections kept per app: the newest.
@@ -58,7 +59,7 @@ pub trait Events: Send + Sync {
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
     /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
     /// hold; how many entries that were is returned.
-    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64>;
+    fn record(&self, records: Arc<Records>) -> Pending<'_, u64>;
 
     /// Holds back the app's doubtful feedback from now on, and what of it waits to be acknowledged: how many entries
     /// that were. A hold that stands already stays as it is.

@@ -14,7 +14,7 @@ use pieces::Pieces;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// In each stretch of this length, the least that has to come of a body: 1 KiB a second.
 const STRETCH: Duration = Duration::from_secs(5);
@@ -25,8 +25,10 @@ const STEP: usize = 64 << 10;
 const SLOW_SHARE: usize = 4;
 /// How long the rest of a refused body is read, so that its sender gets to read our answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// Most that is read of it.
+/// Most that is read of it, and how much at a time, with pauses: it is of no use to anybody.
 const LINGER_BYTES: usize = 16 << 20;
+const LINGER_PART: usize = 256 << 10;
+const LINGER_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a stream of lines may hold: its blocks in flight with their outcomes, and what is being read and written.
 pub const STREAM_BYTES: usize = 4 << 20;
@@ -210,12 +212,15 @@ pub async fn discard(headers: &HeaderMap, mut body: Body) {
         return;
     }
     let rest = async {
-        let (mut read, mut rested) = (0, 0);
+        let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await
             && read < LINGER_BYTES
         {
+            let before = read;
             read += frame.data_ref().map_or(0, Bytes::len);
-            pieces::rest(&mut rested, read).await;
+            if read / LINGER_PART > before / LINGER_PART {
+                sleep(LINGER_PAUSE).await;
+            }
         }
     };
     let _ = timeout(LINGER, rest).await;

@@ -5,6 +5,7 @@ use super::{Api, envelope};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +78,21 @@ pub async fn health() -> Response {
     envelope::success(StatusCode::OK, &json!({"type": "health", "status": "ok"}))
 }
 
-/// `GET /metrics`.
+/// The metrics as they were last made, and from when on.
+#[derive(Debug, Default)]
+pub struct Rendered(Mutex<Option<(Instant, Bytes)>>);
+
+/// `GET /metrics`. They are made by one at a time, and once for all who wait for that: making them is dear.
 pub async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    ([(header::CONTENT_TYPE, TEXT_FORMAT)], api.telemetry.render()).into_response()
+    let asked = Instant::now();
+    let mut rendered = api.rendered.0.lock().await;
+    let text = match &*rendered {
+        Some((from, text)) if *from > asked => text.clone(),
+        _ => {
+            let (from, text) = (Instant::now(), Bytes::from(api.telemetry.render()));
+            *rendered = Some((from, text.clone()));
+            text
+        }
+    };
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
 }

@@ -42,7 +42,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// Streams that a client took back before we saw them.
 const UNSEEN_RESETS_MAX: usize = 20;
 /// Streams that we had to take back because of what the client sent on them, over a connection's life.
-const ERRORS_MAX: usize = 256;
+const ERRORS_MAX: usize = 32;
 /// A client that is silent for so long is asked whether it is there, and has so long to answer.
 const PING_AFTER: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(10);

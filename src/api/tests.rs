@@ -13,7 +13,7 @@ use crate::delivery;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
-use crate::model::{AppId, Disconnection, Environment, Feedback};
+use crate::model::{AppId, Disconnection, Environment, Feedback, Records};
 use axum::body::Body;
 use axum::http::{Method, Request as HttpRequest, header};
 use http_body_util::BodyExt;
@@ -102,6 +102,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         compat: Compat::default(),
         credentials_dir: None,
         readiness: node::Readiness::default(),
+        rendered: node::Rendered::default(),
         drain: Drain::new(),
     }
 }
@@ -150,6 +151,10 @@ fn error(answer: &Answer) -> (u16, &str) {
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
     assert!(answer.headers.contains_key("x-request-id"));
     (answer.status, body["reason"].as_str().expect("a reason"))
+}
+
+fn records(feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Records {
+    Records { feedback, disconnections }
 }
 
 #[tokio::test]
@@ -376,7 +381,7 @@ async fn feedback_is_read_without_harm_and_cleared_up_to_what_was_read() {
         reason: "Unregistered".to_owned(),
         timestamp: 1_508_249_865.488,
     };
-    client.api.events.record(vec![feedback("aa"), feedback("bb"), feedback("cc")], Vec::new()).await.unwrap();
+    client.api.events.record(records(vec![feedback("aa"), feedback("bb"), feedback("cc")], Vec::new())).await.unwrap();
     let path = format!("{APP}/feedback");
     let first = client.get(&format!("{path}?limit=2")).await.body;
     let entry = |token: &str| {
@@ -407,10 +412,10 @@ async fn held_feedback_is_shown_and_settled() {
     let events = &client.api.events;
     for (action, left) in [("release", 2), ("drop", 0)] {
         let wave = crate::events::guard::Wave { suspects: 60, answers: 100 };
-        events.record(vec![bad("aa")], vec![]).await.unwrap();
+        events.record(records(vec![bad("aa")], vec![])).await.unwrap();
         events.watch(&bad("").app);
         events.hold(&bad("").app, wave, 7.5).await.unwrap();
-        events.record(vec![bad("bb")], vec![]).await.unwrap();
+        events.record(records(vec![bad("bb")], vec![])).await.unwrap();
         assert_eq!(client.get(&format!("{APP}/feedback")).await.body["response"], json!([]), "{action}");
         let shown = client.get(&path).await.body["response"].clone();
         assert_eq!((&shown["count"], &shown["since"]), (&json!(2), &json!(7.5)));
@@ -445,7 +450,7 @@ async fn where_reading_clears_a_get_clears_what_it_returned_and_nothing_else() {
     assert_eq!(client.post(APP, &pem()).await.status, 201);
     let failed = |number| Disconnection { internal_identifier: number, ..disconnection() };
     let events = &client.api.events;
-    events.record(vec![bad("aa"), bad("bb"), bad("cc")], vec![failed(1), failed(2), failed(3)]).await.unwrap();
+    events.record(records(vec![bad("aa"), bad("bb"), bad("cc")], vec![failed(1), failed(2), failed(3)])).await.unwrap();
     for (list, field, expected) in
         [("feedback", "token", json!(["aa", "bb", "cc"])), ("disconnections", "internal_identifier", json!([1, 2, 3]))]
     {
@@ -478,7 +483,7 @@ fn disconnection() -> Disconnection {
 #[tokio::test]
 async fn disconnections_carry_the_offending_notification_as_an_object() {
     let client = Client::provisioned().await;
-    client.api.events.record(Vec::new(), vec![disconnection()]).await.unwrap();
+    client.api.events.record(records(Vec::new(), vec![disconnection()])).await.unwrap();
     let path = format!("{APP}/disconnections");
     let listed = client.get(&path).await.body;
     let expected = json!({

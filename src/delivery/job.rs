@@ -6,7 +6,7 @@ use super::intake::Sending;
 use crate::events::disconnection::{self, Identifiers};
 use crate::events::feedback;
 use crate::events::guard::{Guard, is_suspect};
-use crate::model::{Batch, Disconnection, Feedback, Notification, Outcome, OutcomeKind, Reason};
+use crate::model::{Batch, Notification, Outcome, OutcomeKind, Reason, Records};
 use crate::registry::App;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -38,19 +38,6 @@ impl Ticket {
 /// The token is dead, and since when: Apple's milliseconds since the epoch, where it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadSince(pub Option<u64>);
-
-/// What a job leaves in the logs that operators read.
-#[derive(Debug, Default)]
-pub struct Records {
-    pub feedback: Vec<Feedback>,
-    pub disconnections: Vec<Disconnection>,
-}
-
-impl Records {
-    pub fn is_empty(&self) -> bool {
-        self.feedback.is_empty() && self.disconnections.is_empty()
-    }
-}
 
 /// A batch, its caller, and the outcomes so far.
 pub struct Job {

@@ -16,14 +16,14 @@ pub use health::Trouble;
 pub use pool::Bounds;
 
 use super::bound::Bound;
-use super::job::{Job, Records};
+use super::job::Job;
 use super::metrics::{Metrics, Tally};
 use super::status::Reporter;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::events::guard::Wave;
 use crate::events::{Events, Watch};
-use crate::model::{AppKey, NodeReason};
+use crate::model::{AppKey, NodeReason, Records};
 use crate::registry::App;
 use pool::Pool;
 use std::pin::Pin;
@@ -208,17 +208,16 @@ impl Lane {
     fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
         let (app, now) = (self.key.clone(), self.work.now.unix);
-        let Records { feedback, disconnections } = records;
         self.parts.drain.spawn("record", async move {
             if let Some(wave) = wave
                 && let Err(error) = events.hold(&app, wave, now).await
             {
                 tracing::error!(%app, %error, "a wave of bad tokens could not be held back");
             }
-            let written = events.record(feedback.clone(), disconnections.clone()).await;
+            let written = events.record(records).await;
             then();
-            if let Err(error) = written {
-                events.write_later(feedback, disconnections, error, &drain).await;
+            if let Err(unwritten) = written {
+                events.write_later(unwritten, &drain).await;
             }
         });
     }

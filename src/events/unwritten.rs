@@ -2,9 +2,10 @@
 
 use super::Events;
 use crate::drain::Drain;
-use crate::model::{Disconnection, Feedback};
+use crate::model::Records;
 use crate::store::StoreError;
 use prometheus::IntGauge;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Entries of a node that wait; what comes beyond is lost, and the log says so.
@@ -12,18 +13,25 @@ const UNWRITTEN_MAX: i64 = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// What the store did not take, and why.
+#[derive(Debug)]
+pub struct Unwritten {
+    pub records: Arc<Records>,
+    pub error: StoreError,
+}
+
 /// Counts the entries that wait.
 #[derive(Debug, Clone)]
-pub struct Unwritten(IntGauge);
+pub struct Waiting(IntGauge);
 
-impl Default for Unwritten {
+impl Default for Waiting {
     fn default() -> Self {
         let help = "Feedback and disconnections that wait in memory until the store can be written.";
         Self(IntGauge::new("pyapns_events_unwritten", help).expect("a good name"))
     }
 }
 
-impl Unwritten {
+impl Waiting {
     /// How many there are, as a metric.
     pub fn gauge(&self) -> &IntGauge {
         &self.0
@@ -50,17 +58,11 @@ impl Drop for Room {
 }
 
 impl Events {
-    /// Goes on with what [`Events::record`] failed to write because of `error`: tries again, ever more rarely, until it is
-    /// written, or once more when the node stops.
-    pub async fn write_later(
-        &self,
-        feedback: Vec<Feedback>,
-        disconnections: Vec<Disconnection>,
-        error: StoreError,
-        drain: &Drain,
-    ) {
-        let entries = feedback.len() + disconnections.len();
-        let Some(_room) = self.unwritten.take(entries) else {
+    /// Goes on with what [`Events::record`] failed to write: tries again, ever more rarely, until it is written, or once
+    /// more when the node stops.
+    pub async fn write_later(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {
+        let entries = records.len();
+        let Some(_room) = self.waiting.take(entries) else {
             tracing::error!(%error, entries, "feedback and disconnections are lost: too many wait for the store already");
             return self.metrics.lost.inc_by(entries as u64);
         };
@@ -72,7 +74,7 @@ impl Events {
                 () = drain.cancelled() => true,
                 () = tokio::time::sleep(pause) => false,
             };
-            match self.record(feedback.clone(), disconnections.clone()).await {
+            match self.write(&records).await {
                 Ok(()) => return tracing::info!(entries, "what waited for the store is written"),
                 Err(error) if last => {
                     tracing::error!(%error, entries, "feedback and disconnections are lost: the node ends");
@@ -90,14 +92,14 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_and_counted_until_it_is_written() {
-        let unwritten = Unwritten::default();
-        let first = unwritten.take(UNWRITTEN_MAX as usize - 1).expect("room");
-        assert!(unwritten.take(2).is_none());
-        assert_eq!(unwritten.gauge().get(), UNWRITTEN_MAX - 1);
-        let second = unwritten.take(1).expect("room for one");
+        let waiting = Waiting::default();
+        let first = waiting.take(UNWRITTEN_MAX as usize - 1).expect("room");
+        assert!(waiting.take(2).is_none());
+        assert_eq!(waiting.gauge().get(), UNWRITTEN_MAX - 1);
+        let second = waiting.take(1).expect("room for one");
         drop(first);
-        assert_eq!(unwritten.gauge().get(), 1);
+        assert_eq!(waiting.gauge().get(), 1);
         drop(second);
-        assert_eq!(unwritten.gauge().get(), 0);
+        assert_eq!(waiting.gauge().get(), 0);
     }
 }

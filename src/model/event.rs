@@ -14,6 +14,23 @@ pub struct Feedback {
     pub timestamp: f64,
 }
 
+/// What one cause leaves for operators to read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Records {
+    pub feedback: Vec<Feedback>,
+    pub disconnections: Vec<Disconnection>,
+}
+
+impl Records {
+    pub fn len(&self) -> usize {
+        self.feedback.len() + self.disconnections.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// That an app's entries for `BadDeviceToken` are held back, until somebody says what is to become of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hold {

@@ -23,6 +23,15 @@ impl Opened {
     }
 }
 
+/// Records these.
+pub(super) trait Note: Events {
+    fn note(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64> {
+        self.record(Arc::new(Records { feedback, disconnections }))
+    }
+}
+
+impl<T: Events + ?Sized> Note for T {}
+
 /// One test per sentence of the contract, on what the expression opens.
 macro_rules! kept_by {
     ($opened:expr) => {
@@ -127,7 +136,7 @@ pub(super) async fn a_second_put_replaces_the_first(store: &dyn Store) {
 
 pub(super) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
     store.put(app(shop())).await.unwrap();
-    store.record(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
     let changed = [chat(), shop()].map(|key| AppRecord { lanes: 9, ..app(key) });
     store.put_all(changed.to_vec()).await.unwrap();
     assert_eq!(store.list(None, 1_000).await.unwrap(), changed);
@@ -157,7 +166,7 @@ pub(super) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: 
     let other = key("com.example.shop", Environment::Sandbox);
     for key in [shop(), other.clone()] {
         store.put(app(key.clone())).await.unwrap();
-        store.record(vec![dead(key.clone(), "aa", 1.0)], vec![failure(key, 1)]).await.unwrap();
+        store.note(vec![dead(key.clone(), "aa", 1.0)], vec![failure(key, 1)]).await.unwrap();
     }
     assert!(store.delete(shop()).await.unwrap());
     assert!(!store.delete(shop()).await.unwrap());
@@ -184,7 +193,7 @@ pub(super) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Sto
     let made = |key: AppKey| AppRecord { entry: Some("made".to_owned()), ..app(key) };
     for key in [shop(), chat()] {
         store.put(made(key.clone())).await.unwrap();
-        store.record(vec![dead(key, "aa", 1.0)], vec![]).await.unwrap();
+        store.note(vec![dead(key, "aa", 1.0)], vec![]).await.unwrap();
     }
     store.put(app(chat())).await.unwrap();
     assert!(store.delete_entry(shop()).await.unwrap());
@@ -198,31 +207,31 @@ pub(super) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Sto
 
 pub(super) async fn of_a_token_only_the_newest_feedback_is_kept(store: &dyn Store) {
     let entries = vec![dead(shop(), "aa", 5.0), dead(shop(), "aa", 7.5), dead(shop(), "aa", 6.0)];
-    store.record(entries, vec![]).await.unwrap();
-    store.record(vec![dead(shop(), "aa", 7.0)], vec![]).await.unwrap();
+    store.note(entries, vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 7.0)], vec![]).await.unwrap();
     let page = store.feedback(shop(), Cursor::START, 10).await.unwrap();
     assert_eq!(page.entries, [dead(shop(), "aa", 7.5)]);
 }
 
 pub(super) async fn feedback_of_one_token_is_kept_per_app(store: &dyn Store) {
-    store.record(vec![dead(shop(), "aa", 1.0), dead(chat(), "aa", 2.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 1.0), dead(chat(), "aa", 2.0)], vec![]).await.unwrap();
     assert_eq!(store.feedback(shop(), Cursor::START, 10).await.unwrap().entries, [dead(shop(), "aa", 1.0)]);
     assert_eq!(store.feedback(chat(), Cursor::START, 10).await.unwrap().entries, [dead(chat(), "aa", 2.0)]);
 }
 
 pub(super) async fn an_acknowledgement_through_an_old_cursor_does_not_lose_newer_feedback(store: &dyn Store) {
-    store.record(vec![dead(shop(), "aa", 1.0), dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 1.0), dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
     let read = store.feedback(shop(), Cursor::START, 10).await.unwrap();
-    store.record(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
     assert_eq!(store.acknowledge_feedback(shop(), read.cursor).await.unwrap(), 1);
     assert_eq!(tokens(store, shop()).await, ["aa"]);
-    store.record(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
     assert_eq!(tokens(store, shop()).await, ["aa", "bb"]);
 }
 
 pub(super) async fn pages_follow_each_other_without_gap_or_repetition(store: &dyn Store) {
     let failures = (0..5).flat_map(|number| [failure(shop(), number), failure(chat(), number)]).collect();
-    store.record(vec![], failures).await.unwrap();
+    store.note(vec![], failures).await.unwrap();
     let mut after = Cursor::START;
     for expected in [&[0, 1][..], &[2, 3], &[4], &[]] {
         let page = store.disconnections(shop(), after, 2).await.unwrap();
@@ -237,7 +246,7 @@ pub(super) async fn pages_follow_each_other_without_gap_or_repetition(store: &dy
 
 pub(super) async fn an_acknowledgement_touches_one_list_of_one_app(store: &dyn Store) {
     for key in [shop(), chat()] {
-        store.record(vec![dead(key.clone(), "aa", 1.0)], vec![failure(key, 1)]).await.unwrap();
+        store.note(vec![dead(key.clone(), "aa", 1.0)], vec![failure(key, 1)]).await.unwrap();
     }
     let all = Cursor(i64::MAX);
     assert_eq!(store.acknowledge_disconnections(shop(), all).await.unwrap(), 1);
@@ -248,12 +257,12 @@ pub(super) async fn an_acknowledgement_touches_one_list_of_one_app(store: &dyn S
 }
 
 pub(super) async fn a_position_is_never_given_twice(store: &dyn Store) {
-    store.record(vec![dead(shop(), "aa", 1.0)], vec![failure(shop(), 1)]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 1.0)], vec![failure(shop(), 1)]).await.unwrap();
     let feedback = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
     let log = store.disconnections(shop(), Cursor::START, 10).await.unwrap().cursor;
     store.acknowledge_feedback(shop(), feedback).await.unwrap();
     store.acknowledge_disconnections(shop(), log).await.unwrap();
-    store.record(vec![dead(shop(), "bb", 1.0)], vec![failure(shop(), 2)]).await.unwrap();
+    store.note(vec![dead(shop(), "bb", 1.0)], vec![failure(shop(), 2)]).await.unwrap();
     assert_eq!(store.acknowledge_feedback(shop(), feedback).await.unwrap(), 0);
     assert_eq!(store.acknowledge_disconnections(shop(), log).await.unwrap(), 0);
     assert_eq!(tokens(store, shop()).await, ["bb"]);
@@ -262,10 +271,10 @@ pub(super) async fn a_position_is_never_given_twice(store: &dyn Store) {
 
 pub(super) async fn the_newest_five_thousand_disconnections_are_kept(store: &dyn Store) {
     let kept = DISCONNECTIONS_MAX as u32;
-    store.record(vec![], vec![failure(chat(), 0)]).await.unwrap();
-    store.record(vec![], (0..kept).map(|number| failure(shop(), number)).collect()).await.unwrap();
+    store.note(vec![], vec![failure(chat(), 0)]).await.unwrap();
+    store.note(vec![], (0..kept).map(|number| failure(shop(), number)).collect()).await.unwrap();
     assert_eq!(store.counts(shop()).await.unwrap().disconnections, u64::from(kept));
-    store.record(vec![], vec![failure(shop(), kept), failure(chat(), 1), failure(shop(), kept + 1)]).await.unwrap();
+    store.note(vec![], vec![failure(shop(), kept), failure(chat(), 1), failure(shop(), kept + 1)]).await.unwrap();
     assert_eq!(numbers(store, shop()).await, (2..kept + 2).collect::<Vec<_>>());
     assert_eq!(numbers(store, chat()).await, [0, 1]);
 }
@@ -281,7 +290,7 @@ pub(super) async fn a_disconnection_comes_back_whole(store: &dyn Store) {
         ..failure(shop(), 0)
     };
     let entries = vec![failure(shop(), 7), bare];
-    store.record(vec![], entries.clone()).await.unwrap();
+    store.note(vec![], entries.clone()).await.unwrap();
     assert_eq!(store.disconnections(shop(), Cursor::START, 10).await.unwrap().entries, entries);
 }
 
@@ -296,8 +305,8 @@ fn hold(since: f64) -> Hold {
 pub(super) async fn what_is_held_is_no_feedback_until_it_is_released(store: &dyn Store) {
     assert_eq!(store.hold(shop(), hold(1.0)).await.unwrap(), 0);
     let entries = vec![bad(shop(), "aa", 1.0), dead(shop(), "bb", 1.0), bad(shop(), "cc", 1.0)];
-    assert_eq!(store.record(entries, vec![failure(shop(), 1)]).await.unwrap(), 2);
-    assert_eq!(store.record(vec![bad(shop(), "aa", 2.0)], vec![]).await.unwrap(), 1);
+    assert_eq!(store.note(entries, vec![failure(shop(), 1)]).await.unwrap(), 2);
+    assert_eq!(store.note(vec![bad(shop(), "aa", 2.0)], vec![]).await.unwrap(), 1);
     assert_eq!(tokens(store, shop()).await, ["bb"]);
     assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 1, held: 2, disconnections: 1 });
 
@@ -305,36 +314,36 @@ pub(super) async fn what_is_held_is_no_feedback_until_it_is_released(store: &dyn
     assert_eq!(store.counts(shop()).await.unwrap(), Counts { feedback: 3, held: 0, disconnections: 1 });
     let page = store.feedback(shop(), Cursor::START, 10).await.unwrap();
     assert!(page.entries.contains(&bad(shop(), "aa", 2.0)), "of a token the newest");
-    assert_eq!(store.record(vec![bad(shop(), "dd", 1.0)], vec![]).await.unwrap(), 0, "the hold has ended");
+    assert_eq!(store.note(vec![bad(shop(), "dd", 1.0)], vec![]).await.unwrap(), 0, "the hold has ended");
     assert_eq!(store.settle(shop(), Settlement::Release).await.unwrap(), 0);
 }
 
 pub(super) async fn what_is_dropped_does_not_come_back(store: &dyn Store) {
     store.hold(shop(), hold(1.0)).await.unwrap();
-    store.record(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    store.note(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
     assert_eq!(store.settle(shop(), Settlement::Drop).await.unwrap(), 1);
     assert_eq!(store.counts(shop()).await.unwrap(), Counts::default());
     assert_eq!(store.holds().await.unwrap(), []);
-    store.record(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    store.note(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
     assert_eq!(tokens(store, shop()).await, ["aa"]);
 }
 
 pub(super) async fn a_hold_takes_what_waits_and_leaves_definite_entries_and_other_apps_alone(store: &dyn Store) {
     for key in [shop(), chat()] {
         let entries = vec![bad(key.clone(), "aa", 1.0), dead(key.clone(), "bb", 1.0)];
-        store.record(entries, vec![]).await.unwrap();
+        store.note(entries, vec![]).await.unwrap();
     }
     assert_eq!(store.hold(shop(), hold(1.0)).await.unwrap(), 1);
     assert_eq!(tokens(store, shop()).await, ["bb"]);
     assert_eq!(tokens(store, chat()).await, ["aa", "bb"]);
-    assert_eq!(store.record(vec![bad(chat(), "cc", 1.0)], vec![]).await.unwrap(), 0);
+    assert_eq!(store.note(vec![bad(chat(), "cc", 1.0)], vec![]).await.unwrap(), 0);
     assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 3, held: 0, disconnections: 0 });
 }
 
 pub(super) async fn what_is_released_is_new_to_readers_and_replaces_nothing_newer(store: &dyn Store) {
     store.hold(shop(), hold(1.0)).await.unwrap();
-    store.record(vec![bad(shop(), "aa", 1.0), bad(shop(), "bb", 3.0)], vec![]).await.unwrap();
-    store.record(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 2.0)], vec![]).await.unwrap();
+    store.note(vec![bad(shop(), "aa", 1.0), bad(shop(), "bb", 3.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 2.0)], vec![]).await.unwrap();
     let read = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
     assert_eq!(store.settle(shop(), Settlement::Release).await.unwrap(), 2);
     let fresh = store.feedback(shop(), read, 10).await.unwrap().entries;
@@ -347,7 +356,7 @@ pub(super) async fn holds_are_listed_and_the_first_one_stands(store: &dyn Store)
     store.put(app(shop())).await.unwrap();
     store.hold(shop(), hold(1.5)).await.unwrap();
     store.hold(shop(), hold(2.0)).await.unwrap();
-    store.record(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    store.note(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
     assert_eq!(store.holds().await.unwrap(), [(shop(), hold(1.5))]);
     store.delete(shop()).await.unwrap();
     assert_eq!(store.holds().await.unwrap(), []);

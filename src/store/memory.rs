@@ -1,10 +1,10 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Page, Pending, StoreError, is_doubtful};
-use crate::model::{AppKey, Disconnection, Feedback, Hold, Settlement};
+use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -88,7 +88,8 @@ impl Apps for Memory {
 }
 
 impl Events for Memory {
-    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64> {
+    fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
+        let Records { feedback, disconnections } = Arc::unwrap_or_clone(records);
         let mut state = self.state();
         let mut held = 0;
         for entry in feedback {

@@ -8,9 +8,10 @@ mod schema;
 mod threads;
 
 use super::{AppRecord, Apps, Counts, Cursor, Events, Page, Pending, StoreError};
-use crate::model::{AppKey, Disconnection, Feedback, Hold, Settlement};
+use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use threads::{Reader, Writer};
 
 /// Answers a write once it is on disk. Dropping it waits until every write it took is on disk and the directory is
@@ -73,10 +74,10 @@ impl Apps for Sqlite {
 }
 
 impl Events for Sqlite {
-    fn record(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64> {
-        let mut grown: Vec<AppKey> = disconnections.iter().map(|entry| entry.app.clone()).collect();
-        grown.dedup();
-        Box::pin(self.writer.write(grown, move |connection| events::record(connection, &feedback, &disconnections)))
+    fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
+        let of_apps = records.disconnections.chunk_by(|one, next| one.app == next.app);
+        let grown = of_apps.map(|of_app| (of_app[0].app.clone(), of_app.len())).collect();
+        Box::pin(self.writer.write(grown, move |connection| events::record(connection, &records)))
     }
 
     fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {

@@ -14,6 +14,7 @@ pub struct Pieces {
     first: Bytes,
     segments: Vec<BytesMut>,
     length: usize,
+    /// How many bytes had come when others had their turn last.
     rested: usize,
     declared: usize,
 }
@@ -42,7 +43,10 @@ impl Pieces {
             self.copy(&first);
         }
         self.copy(&piece);
-        rest(&mut self.rested, self.length).await;
+        if self.length - self.rested >= SEGMENT {
+            self.rested = self.length;
+            yield_now().await;
+        }
     }
 
     /// All of them as one.
@@ -77,14 +81,6 @@ impl Pieces {
     /// Room for as much as came before.
     fn step(&self) -> usize {
         (2 * self.length).min(SEGMENT)
-    }
-}
-
-/// Lets others have their turn after each [`SEGMENT`] bytes; `rested` is how many had come at the last time.
-pub async fn rest(rested: &mut usize, received: usize) {
-    if received - *rested >= SEGMENT {
-        *rested = received;
-        yield_now().await;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::api::body::{self, StreamPlace};
 use crate::api::error::Failure;
 use crate::api::{Api, unbuilt};
 use crate::delivery::{Answer, Refused, Sending};
-use crate::model::{AppKey, NodeReason, Outcome, OutcomeKind};
+use crate::model::{AppKey, NodeReason, Outcome, OutcomeKind, Records};
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -203,10 +203,10 @@ impl Outcomes {
         let (tell, told) = oneshot::channel();
         let (events, drain) = (self.api.events.clone(), self.api.drain.clone());
         self.api.drain.spawn("record", async move {
-            let written = events.record(Vec::new(), failed.clone()).await;
+            let written = events.record(Records { disconnections: failed, ..Records::default() }).await;
             let _ = tell.send(());
-            if let Err(error) = written {
-                events.write_later(Vec::new(), failed, error, &drain).await;
+            if let Err(unwritten) = written {
+                events.write_later(unwritten, &drain).await;
             }
         });
         Some(told)

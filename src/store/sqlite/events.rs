@@ -2,8 +2,9 @@
 
 use super::super::{DISCONNECTIONS_MAX, is_doubtful};
 use super::{Counts, Cursor, Page, holds};
-use crate::model::{AppKey, Disconnection, Feedback};
-use rusqlite::{Connection, Result, Row, params};
+use crate::model::{AppKey, Disconnection, Feedback, Records};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use std::collections::HashMap;
 
 /// A newer entry replaces the token's older one and takes a new position; an older or equal one changes nothing.
 const KEEP_NEWEST: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, token, reason, timestamp)
@@ -14,25 +15,48 @@ const APPEND: &str = "INSERT INTO disconnections (app_id, environment, code, int
     offending_notification, timestamp, verbose_message, reason, status, apns_id, affected)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
-const TRIM: &str = "DELETE FROM disconnections WHERE app_id = ?1 AND environment = ?2 AND position <= (
-    SELECT position FROM disconnections WHERE app_id = ?1 AND environment = ?2
-    ORDER BY position DESC LIMIT 1 OFFSET ?3)";
+/// The position of an app's newest entry that is one too many.
+const SURPLUS: &str = "SELECT position FROM disconnections WHERE app_id = ?1 AND environment = ?2
+    ORDER BY position DESC LIMIT 1 OFFSET ?3";
+
+/// An app's log is trimmed after it grew by so many entries: to find where it is to end takes as long as it is.
+const TRIM_EVERY: usize = 1_000;
+
+/// By how much the logs grew since each was trimmed. What is not known yet is trimmed at once.
+#[derive(Default)]
+pub(super) struct Growth(HashMap<AppKey, usize>);
+
+/// After so many rows whoever waits for this core gets it: they take no longer to write for it, and others wait less.
+const ROWS_IN_A_ROW: usize = 16;
+
+fn give_way(row: usize) {
+    if row % ROWS_IN_A_ROW == ROWS_IN_A_ROW - 1 {
+        std::thread::yield_now();
+    }
+}
 
 /// How many entries were held back.
-pub(super) fn record(connection: &Connection, feedback: &[Feedback], disconnections: &[Disconnection]) -> Result<u64> {
+pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> {
     let mut keep = connection.prepare_cached(KEEP_NEWEST)?;
     let mut held = 0;
-    for entry in feedback {
-        if is_doubtful(entry) && holds::holds(connection, &entry.app)? {
-            holds::hold_back(connection, entry)?;
-            held += 1;
-            continue;
+    for of_app in records.feedback.chunk_by(|one, next| one.app == next.app) {
+        let app = &of_app[0].app;
+        let holds = of_app.iter().any(is_doubtful) && holds::holds(connection, app)?;
+        let mut hold_back = holds::hold_back(connection)?;
+        for (at, entry) in of_app.iter().enumerate() {
+            give_way(at);
+            if holds && is_doubtful(entry) {
+                hold_back(entry)?;
+                held += 1;
+                continue;
+            }
+            let (id, environment) = names(app);
+            keep.execute(params![id, environment, entry.token, entry.reason, entry.timestamp])?;
         }
-        let (id, environment) = names(&entry.app);
-        keep.execute(params![id, environment, entry.token, entry.reason, entry.timestamp])?;
     }
     let mut append = connection.prepare_cached(APPEND)?;
-    for entry in disconnections {
+    for (at, entry) in records.disconnections.iter().enumerate() {
+        give_way(at);
         let (id, environment) = names(&entry.app);
         append.execute(params![
             id,
@@ -51,11 +75,31 @@ pub(super) fn record(connection: &Connection, feedback: &[Feedback], disconnecti
     Ok(held)
 }
 
+impl Growth {
+    /// Notes that an app's log grew by so many entries, and trims it if that is due.
+    pub(super) fn note(&mut self, connection: &Connection, app: AppKey, entries: usize) -> Result<()> {
+        let grown = self.0.get(&app).map_or(TRIM_EVERY, |grown| grown + entries);
+        if grown >= TRIM_EVERY {
+            trim(connection, &app)?;
+        }
+        self.0.insert(app, grown % TRIM_EVERY);
+        Ok(())
+    }
+}
+
 /// Deletes what is older than the newest [`DISCONNECTIONS_MAX`] of an app.
-pub(super) fn trim(connection: &Connection, app: &AppKey) -> Result<()> {
+fn trim(connection: &Connection, app: &AppKey) -> Result<()> {
     let (id, environment) = names(app);
-    connection.prepare_cached(TRIM)?.execute(params![id, environment, DISCONNECTIONS_MAX as i64])?;
+    let sql = "DELETE FROM disconnections WHERE app_id = ?1 AND environment = ?2 AND position <= ?3";
+    connection.prepare_cached(sql)?.execute(params![id, environment, surplus(connection, app)?])?;
     Ok(())
+}
+
+/// The position up to which an app's disconnections are too many, and as good as gone; 0 if none are.
+fn surplus(connection: &Connection, app: &AppKey) -> Result<i64> {
+    let (id, environment) = names(app);
+    let values = params![id, environment, DISCONNECTIONS_MAX as i64];
+    Ok(connection.prepare_cached(SURPLUS)?.query_row(values, |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
 pub(super) fn feedback(connection: &Connection, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>> {
@@ -75,6 +119,7 @@ pub(super) fn disconnections(
     after: Cursor,
     limit: usize,
 ) -> Result<Page<Disconnection>> {
+    let after = after.max(Cursor(surplus(connection, app)?));
     page(connection, "disconnections", app, after, limit, |row| {
         Ok(Disconnection {
             app: app.clone(),
@@ -96,6 +141,7 @@ pub(super) fn forget_feedback(connection: &Connection, app: &AppKey, through: Cu
 }
 
 pub(super) fn forget_disconnections(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
+    trim(connection, app)?;
     forget(connection, "disconnections", app, through)
 }
 
@@ -103,7 +149,7 @@ pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
     Ok(Counts {
         feedback: count(connection, "feedback", app)?,
         held: count(connection, "held_feedback", app)?,
-        disconnections: count(connection, "disconnections", app)?,
+        disconnections: count(connection, "disconnections", app)?.min(DISCONNECTIONS_MAX as u64),
     })
 }
 

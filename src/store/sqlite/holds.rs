@@ -8,9 +8,10 @@ use rusqlite::{Connection, Result, params};
 
 const BEGIN: &str = "INSERT OR IGNORE INTO holds (app_id, environment, since, why) VALUES (?1, ?2, ?3, ?4)";
 
-const HOLD_BACK: &str = "INSERT OR REPLACE INTO held_feedback (app_id, environment, token, reason, timestamp)
-    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (
-        SELECT 1 FROM held_feedback WHERE app_id = ?1 AND environment = ?2 AND token = ?3 AND timestamp >= ?5)";
+/// A newer entry takes the place of the token's older one.
+const HOLD_BACK: &str = "INSERT INTO held_feedback (app_id, environment, token, reason, timestamp)
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (app_id, environment, token)
+    DO UPDATE SET reason = excluded.reason, timestamp = excluded.timestamp WHERE excluded.timestamp > timestamp";
 
 /// What is held already is older than what waits, or the same.
 const HOLD_WAITING: &str = "INSERT OR REPLACE INTO held_feedback (app_id, environment, token, reason, timestamp)
@@ -31,11 +32,13 @@ pub(super) fn holds(connection: &Connection, app: &AppKey) -> Result<bool> {
     connection.prepare_cached("SELECT 1 FROM holds WHERE app_id = ?1 AND environment = ?2")?.exists([id, environment])
 }
 
-pub(super) fn hold_back(connection: &Connection, entry: &Feedback) -> Result<()> {
-    let (id, environment) = names(&entry.app);
-    let values = params![id, environment, entry.token, entry.reason, entry.timestamp];
-    connection.prepare_cached(HOLD_BACK)?.execute(values)?;
-    Ok(())
+/// What holds an entry back.
+pub(super) fn hold_back(connection: &Connection) -> Result<impl FnMut(&Feedback) -> Result<()>> {
+    let mut insert = connection.prepare_cached(HOLD_BACK)?;
+    Ok(move |entry: &Feedback| {
+        let (id, environment) = names(&entry.app);
+        insert.execute(params![id, environment, entry.token, entry.reason, entry.timestamp]).map(drop)
+    })
 }
 
 pub(super) fn hold(connection: &Connection, app: &AppKey, hold: &Hold) -> Result<u64> {

@@ -1,6 +1,7 @@
 //! The contract on SQLite, and what only a store on disk can show.
 
-use super::super::contract::{self, app, dead, failure, shop};
+use super::super::DISCONNECTIONS_MAX;
+use super::super::contract::{self, Note, app, dead, failure, shop};
 use super::*;
 use crate::model::{AppId, Environment};
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +17,7 @@ async fn what_was_stored_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     store.put(app(shop())).await.unwrap();
-    store.record(vec![dead(shop(), "aa", 1.5)], vec![failure(shop(), 7)]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 1.5)], vec![failure(shop(), 7)]).await.unwrap();
     let read = store.feedback(shop(), Cursor::START, 10).await.unwrap();
     drop(store);
 
@@ -30,13 +31,13 @@ async fn what_was_stored_is_there_after_a_restart() {
 async fn a_cursor_outlives_a_restart_even_when_all_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
-    store.record(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
     let read = store.feedback(shop(), Cursor::START, 10).await.unwrap();
     store.acknowledge_feedback(shop(), read.cursor).await.unwrap();
     drop(store);
 
     let store = Sqlite::open(directory.path()).unwrap();
-    store.record(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
     assert_eq!(store.feedback(shop(), read.cursor, 10).await.unwrap().entries, [dead(shop(), "bb", 1.0)]);
 }
 
@@ -101,10 +102,10 @@ async fn a_write_that_fails_takes_nothing_of_its_group_with_it() {
     // The writer is held until the others wait behind it, so that they make one group.
     let (release, held) = std::sync::mpsc::channel();
     let hold = store.writer.write(Vec::new(), move |_| Ok(held.recv().is_ok()));
-    let good = store.record(vec![dead(shop(), "aa", 1.0)], vec![]);
+    let good = store.note(vec![dead(shop(), "aa", 1.0)], vec![]);
     // SQLite keeps NaN as NULL, which the table refuses.
-    let bad = store.record(vec![dead(shop(), "bb", 1.0), dead(shop(), "cc", f64::NAN)], vec![failure(shop(), 1)]);
-    let late = store.record(vec![dead(shop(), "dd", 1.0)], vec![]);
+    let bad = store.note(vec![dead(shop(), "bb", 1.0), dead(shop(), "cc", f64::NAN)], vec![failure(shop(), 1)]);
+    let late = store.note(vec![dead(shop(), "dd", 1.0)], vec![]);
     let (_, good, bad, late, _) = tokio::join!(hold, good, bad, late, async { release.send(()) });
     assert!(good.is_ok() && late.is_ok());
     assert!(matches!(bad, Err(StoreError::Database(_))), "{bad:?}");
@@ -145,11 +146,11 @@ async fn used(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     for number in 0..40 {
         let id = AppId::new(&format!("app-{number}")).unwrap();
         store.put(app(AppKey::new(id, Environment::Sandbox))).await.unwrap();
-        store.record(vec![dead(shop(), &format!("{number:064}"), 1.0)], vec![failure(shop(), number)]).await.unwrap();
+        store.note(vec![dead(shop(), &format!("{number:064}"), 1.0)], vec![failure(shop(), number)]).await.unwrap();
     }
     drop(store);
     let store = Sqlite::open(directory).unwrap();
-    store.record(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
+    store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
     // Its log of writes is not moved into the database, as if it had been killed.
     let files = ["pyapns.db", "pyapns.db-wal"].map(|name| (name.into(), std::fs::read(directory.join(name)).unwrap()));
     files.into()
@@ -217,4 +218,21 @@ async fn what_is_no_database_is_refused_with_what_to_do_and_left_as_it_is() {
         assert!(refused.to_string().contains("bring") && refused.to_string().contains("pyapns.db"), "{refused}");
         assert_eq!(std::fs::read(&file).unwrap(), bytes);
     }
+}
+
+#[tokio::test]
+async fn a_log_that_grows_is_trimmed_on_disk_too_though_not_each_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(directory.path()).unwrap();
+    for round in 0..9 {
+        store.note(vec![], (0..999).map(|number| failure(shop(), round * 999 + number)).collect()).await.unwrap();
+    }
+    let shown = store.disconnections(shop(), Cursor::START, 10_000).await.unwrap().entries;
+    assert_eq!(shown.len(), DISCONNECTIONS_MAX);
+    assert_eq!(shown.last(), Some(&failure(shop(), 9 * 999 - 1)));
+    let kept = store
+        .reader
+        .read(|connection| connection.query_row("SELECT COUNT(*) FROM disconnections", [], |row| row.get::<_, i64>(0)));
+    assert!((DISCONNECTIONS_MAX..DISCONNECTIONS_MAX + 2_000).contains(&(kept.await.unwrap() as usize)));
+    assert_eq!(store.acknowledge_disconnections(shop(), Cursor(i64::MAX)).await.unwrap(), DISCONNECTIONS_MAX as u64);
 }

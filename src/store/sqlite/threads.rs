@@ -1,9 +1,10 @@
 //! The two threads that may block on the disk: a writer that commits in groups, and a reader.
 
-use super::{StoreError, events, schema};
+use super::events::Growth;
+use super::{StoreError, schema};
 use crate::model::AppKey;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::thread::{Builder, JoinHandle};
@@ -14,6 +15,10 @@ const QUEUE_MAX: usize = 1_024;
 /// Requests that share one transaction, and so one wait for the disk.
 const GROUP_MAX: usize = 512;
 
+/// How much the writer yields, as `nice` counts.
+#[cfg(target_os = "linux")]
+const WRITER_NICE: i32 = 5;
+
 /// Tells a waiter what became of its write, once the group's commit has been decided.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
@@ -22,8 +27,8 @@ type Group<'a, 'c> = Result<&'a mut Transaction<'c>, StoreError>;
 
 struct Write {
     work: Box<dyn FnOnce(Group<'_, '_>) -> Answer + Send>,
-    /// Apps whose disconnection log grows by it.
-    grown: Vec<AppKey>,
+    /// Apps whose disconnection log grows by it, and by how much.
+    grown: Vec<(AppKey, usize)>,
     /// What it replaced may not stay in the log of writes.
     wipes: bool,
 }
@@ -38,6 +43,8 @@ impl Writer {
     /// `lock` is let go of when the thread ends, after its last commit.
     pub(super) fn start(mut connection: Connection, lock: File) -> io::Result<Self> {
         let run = move |mut queue: mpsc::Receiver<Write>| {
+            yield_to_senders();
+            let mut growth = Growth::default();
             while let Some(first) = queue.blocking_recv() {
                 let mut group = vec![first];
                 while group.len() < GROUP_MAX
@@ -45,7 +52,7 @@ impl Writer {
                 {
                     group.push(next);
                 }
-                commit(&mut connection, group);
+                commit(&mut connection, group, &mut growth);
             }
             drop((connection, lock));
         };
@@ -53,7 +60,7 @@ impl Writer {
     }
 
     /// Resolves once what `work` did is on disk. If it fails, only it is undone, not the others of its group.
-    pub(super) async fn write<T, W>(&self, grown: Vec<AppKey>, work: W) -> Result<T, StoreError>
+    pub(super) async fn write<T, W>(&self, grown: Vec<(AppKey, usize)>, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -69,7 +76,7 @@ impl Writer {
         self.hand(Vec::new(), true, work).await
     }
 
-    async fn hand<T, W>(&self, grown: Vec<AppKey>, wipes: bool, work: W) -> Result<T, StoreError>
+    async fn hand<T, W>(&self, grown: Vec<(AppKey, usize)>, wipes: bool, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -114,11 +121,11 @@ impl Reader {
 }
 
 /// Runs a group in one transaction and tells each waiter how its own write and the common commit went.
-fn commit(connection: &mut Connection, group: Vec<Write>) {
+fn commit(connection: &mut Connection, group: Vec<Write>, growth: &mut Growth) {
     let mut answers = Vec::with_capacity(group.len());
     let wipes = group.iter().any(|write| write.wipes);
     let committed = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-        Ok(transaction) => run(transaction, group, &mut answers).map_err(StoreError::from),
+        Ok(transaction) => run(transaction, group, growth, &mut answers).map_err(StoreError::from),
         Err(error) => {
             let error = StoreError::from(error);
             answers.extend(group.into_iter().map(|write| (write.work)(Err(error.clone()))));
@@ -131,16 +138,32 @@ fn commit(connection: &mut Connection, group: Vec<Write>) {
     }
 }
 
-fn run(mut transaction: Transaction<'_>, group: Vec<Write>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
-    let mut grown = BTreeSet::new();
+fn run(
+    mut transaction: Transaction<'_>,
+    group: Vec<Write>,
+    growth: &mut Growth,
+    answers: &mut Vec<Answer>,
+) -> rusqlite::Result<()> {
+    let mut grown = BTreeMap::new();
     for write in group {
         answers.push((write.work)(Ok(&mut transaction)));
-        grown.extend(write.grown);
+        for (app, entries) in write.grown {
+            *grown.entry(app).or_default() += entries;
+        }
     }
-    for app in grown {
-        events::trim(&transaction, &app)?;
+    for (app, entries) in grown {
+        growth.note(&transaction, app, entries)?;
     }
     transaction.commit()
+}
+
+/// Writing is not to keep the threads from a core that send: on Linux a priority is a thread's own. It still gets a fair
+/// part of a busy machine.
+fn yield_to_senders() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, WRITER_NICE) {
+        tracing::debug!(%error, "the store's writer keeps its priority");
+    }
 }
 
 /// Runs one write of a group so that its failure takes back nothing but itself.

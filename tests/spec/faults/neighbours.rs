@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -83,25 +84,37 @@ async fn capacity(node: SocketAddr) -> f64 {
     sent.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
 }
 
+/// Tells when each request is to be sent. A thread sleeps for it: the timers of the runtime are too coarse.
+fn pace() -> mpsc::UnboundedReceiver<std::time::Instant> {
+    let (due, times) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let start = std::time::Instant::now();
+        for number in 0..(ROUND.as_millis() / EVERY.as_millis()) as u32 {
+            let at = start + EVERY * number;
+            std::thread::sleep(at.saturating_duration_since(std::time::Instant::now()));
+            if due.send(at).is_err() {
+                return;
+            }
+        }
+    });
+    times
+}
+
 /// Sends open loop for a round: each request's time from when it was to be sent, in milliseconds.
 async fn healthy(node: SocketAddr) -> Vec<f64> {
-    let (start, mut callers) = (Instant::now() + EVERY, JoinSet::new());
+    let (due, mut callers) = (Arc::new(Mutex::new(pace())), JoinSet::new());
     for caller in 0..CALLERS {
+        let due = Arc::clone(&due);
         callers.spawn(async move {
             let mut client = Client::connect(node).await;
+            let body = Bytes::from(batch(BATCH, |at| token(caller * BATCH + at)));
             let mut took = Vec::new();
-            for number in (caller..).step_by(CALLERS) {
-                let due = start + EVERY * number as u32;
-                if due >= start + ROUND {
-                    return took;
-                }
-                sleep_until(due).await;
-                let body = batch(BATCH, |at| token(number * BATCH + at));
-                let answer = client.post(&format!("{APP}/notifications"), body).await;
-                assert!(answer.outcomes().iter().all(|outcome| *outcome == "accepted"), "{answer:?}");
+            loop {
+                let Some(due) = due.lock().await.recv().await else { return took };
+                let answer = client.call("POST", &format!("{APP}/notifications"), body.clone()).await;
                 took.push(due.elapsed().as_secs_f64() * 1000.0);
+                assert!(answer.outcomes().iter().all(|outcome| *outcome == "accepted"), "{answer:?}");
             }
-            took
         });
     }
     let mut all = Vec::new();
