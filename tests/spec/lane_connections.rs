@@ -45,6 +45,27 @@ async fn connections_open_one_after_the_other_while_all_are_full_and_close_when_
     assert_eq!(sender.metric("connections"), 0.0, "after an hour without traffic none is left");
 }
 
+/// More answers in a wave than requests in a write, and waves that follow each other quickly: there is room now and then,
+/// but never for what waits.
+#[tokio::test(start_paused = true)]
+async fn another_connection_opens_however_near_apple_is() {
+    let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
+    let sender = Sender::new(&gateway);
+    let outcomes = sender.begin(&app("hot"), each(4_000), DEADLINE).await.expect("no panic");
+    assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+    assert!(gateway.ledger().dials.len() >= 2, "all 300 streams were taken for half a second");
+}
+
+/// The gateway never gives back what a connection may send, and answers every PING.
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_windows_stay_shut_is_given_up() {
+    let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
+    let sender = Sender::with(&gateway, |lanes| lanes.with_connections_max(1));
+    let outcomes = sender.begin(&app("hot"), each(4_000), DEADLINE).await.expect("no panic");
+    assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+    assert_eq!(gateway.ledger().dials.len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_app_gets_no_more_connections_than_the_setting_allows() {
     for connections in [1, 3] {

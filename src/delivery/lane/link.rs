@@ -26,6 +26,9 @@ const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
 const FAILURES_MAX: u32 = 10;
+/// A connection on which something waited so long for flow-control windows, and nothing was sent meanwhile, is given up:
+/// it answers every PING, and would be stuck for ever.
+const STARVED_FOR: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Link {
@@ -36,6 +39,8 @@ pub struct Link {
     full: bool,
     /// What then was in the way, if the connection takes work at all.
     stuck: Option<Bound>,
+    /// Since when windows have let nothing out that waits.
+    starved: Option<Instant>,
     last_used: Instant,
     /// The provider token's 30-minute bucket, and since when it is used here.
     token: Option<(u64, Instant)>,
@@ -85,8 +90,8 @@ impl Link {
         };
         let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
         let connection = Connection::new(transport, heads, now.instant);
-        let (full, stuck, last_used, books) = (false, None, now.instant, Books::default());
-        Self { id, address, connection, full, stuck, last_used, token, books }
+        let (full, stuck, starved, books) = (false, None, None, Books::default());
+        Self { id, address, connection, full, stuck, starved, last_used: now.instant, token, books }
     }
 
     /// What is in flight here.
@@ -163,7 +168,8 @@ impl Link {
 
     /// When a turn is due without a wakeup by the socket.
     pub fn next_time(&self) -> Option<Instant> {
-        self.connection.next_time()
+        let starved = self.starved.filter(|_| !self.is_leaving()).map(|since| since + STARVED_FOR);
+        self.connection.next_time().into_iter().chain(starved).min()
     }
 
     /// Reads, sends, writes and serves the timers once: whether anything moved, and whether the connection is over.
@@ -180,10 +186,15 @@ impl Link {
             Poll::Ready(Err(error)) => return (true, Some(Over::Broken(error))),
             Poll::Pending => false,
         };
-        (self.full, self.stuck) = (false, None);
+        let was_full = std::mem::take(&mut self.full);
+        self.stuck = None;
         if !self.is_leaving() && work.is_waiting_for(self.id) {
             self.renew_token(app, work.now);
-            moved |= self.fill(work);
+            let sent = self.fill(was_full, work);
+            self.starve(sent, work.now.instant);
+            moved |= sent;
+        } else {
+            self.starved = None;
         }
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
         if !self.is_leaving() && work.is_waiting_for(self.id) {
@@ -237,8 +248,9 @@ impl Link {
         }
     }
 
-    /// Starts as many requests as fit.
-    fn fill(&mut self, work: &mut Work) -> bool {
+    /// Starts as many requests as fit. One that was full stays so while there is room only because the answers that made
+    /// it are younger than what can be written at once: else a wave of answers would hide it each round trip.
+    fn fill(&mut self, was_full: bool, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
             let (now, begun) = (work.now.instant, work.ms());
@@ -258,11 +270,24 @@ impl Link {
                     self.stuck = Some(Bound::Window);
                     break;
                 }
-                Err(_) => return sent,
+                Err(_) => {
+                    self.full = was_full;
+                    return sent;
+                }
             }
         }
         self.full = self.is_ready() && work.is_waiting_for(self.id);
         sent
+    }
+
+    /// Gives the connection up once windows have held everything back for too long.
+    fn starve(&mut self, sent: bool, now: Instant) {
+        let since = self.starved.filter(|_| !sent).unwrap_or(now);
+        self.starved = (self.stuck == Some(Bound::Window)).then_some(since);
+        if self.starved.is_some() && now >= since + STARVED_FOR {
+            tracing::warn!(address = %self.address, "Apple keeps its windows shut: another connection takes over");
+            self.retire();
+        }
     }
 
     /// Takes the provider token of the current bucket once the one in use has served its time.
