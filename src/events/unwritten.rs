@@ -58,6 +58,13 @@ impl Drop for Room {
 }
 
 impl Events {
+    /// Gives up what [`Events::record`] failed to write.
+    pub fn lose(&self, Unwritten { records, error }: &Unwritten) {
+        let entries = records.len();
+        tracing::error!(%error, entries, "feedback and disconnections are lost");
+        self.metrics.lost.inc_by(entries as u64);
+    }
+
     /// Goes on with what [`Events::record`] failed to write: tries again, ever more rarely, until it is written, or once
     /// more when the node stops.
     pub async fn write_later(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {

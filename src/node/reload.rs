@@ -46,6 +46,8 @@ pub struct Reload {
     told: Vec<&'static str>,
     /// What was said of files that everyone may read.
     exposed: Vec<String>,
+    /// The API keys whose file stands in the way.
+    key_faults: Vec<String>,
 }
 
 impl Reload {
@@ -63,9 +65,15 @@ impl Reload {
             seen: Vec::new(),
             told: Vec::new(),
             exposed: config.notices.clone(),
+            key_faults: Vec::new(),
             origin,
         };
-        Ok(Self { seen: stamps(reload.files()), ..reload })
+        let mut reload = Self { seen: stamps(reload.files()), ..reload };
+        if let Some(keys) = &reload.keys {
+            // They were read before they were looked at.
+            reload.key_faults = key_faults(keys, &reload.key_entries);
+        }
+        Ok(reload)
     }
 
     /// Runs until the drain begins.
@@ -159,7 +167,7 @@ impl Reload {
         if let Some(own) = own {
             self.seen[0] = own;
         }
-        self.take_keys().await;
+        let try_again = self.take_keys().await;
         match autoprovision.apply(&self.entries).await {
             Ok(faults) => {
                 for fault in &faults {
@@ -173,20 +181,28 @@ impl Reload {
                 self.seen.clear();
             }
         }
+        if try_again {
+            self.seen.clear();
+        }
     }
 
-    /// Callers with a key that has left are refused from now on; the doors do not open because the last one has.
-    async fn take_keys(&self) {
-        let Some(keys) = self.keys.clone() else { return };
+    /// Callers with a key that has left are refused from now on; the doors do not open because the last one has. Whether
+    /// a file is to be tried once more, since what stands in the way may pass.
+    async fn take_keys(&mut self) -> bool {
+        let Some(keys) = self.keys.clone() else { return false };
         let entries = self.key_entries.clone();
         if entries.is_empty() {
             tracing::warn!(
                 "no API key is left: every call is refused, until there is one; after a restart nobody is asked"
             );
         }
-        for (place, error) in spawn_blocking(move || keys.follow(&entries)).await.unwrap_or_default() {
-            tracing::error!("the API key keeps the secret it had: {place}: {error}");
+        let faults = spawn_blocking(move || key_faults(&keys, &entries)).await.unwrap_or_default();
+        for fault in &faults {
+            tracing::error!("the API key keeps the secret it had: {fault}");
         }
+        let are_new = faults != self.key_faults;
+        self.key_faults = faults;
+        are_new && !self.key_faults.is_empty()
     }
 
     fn tell_what_needs_a_restart(&mut self, config: &Config) {
@@ -198,6 +214,11 @@ impl Reload {
         }
         self.told = changed;
     }
+}
+
+/// Makes the keys what the entries say: which stay as they were, and why.
+fn key_faults(keys: &Keys, entries: &[KeyEntry]) -> Vec<String> {
+    keys.follow(entries).into_iter().map(|(place, error)| format!("{place}: {error}")).collect()
 }
 
 async fn tick(every: Option<Duration>) {

@@ -79,7 +79,7 @@ pub(super) async fn send(
         turned_away: None,
         rest: Box::pin(sleep_until(Instant::now())),
         in_flight: VecDeque::with_capacity(BLOCKS_MAX),
-        _place: place,
+        place: Arc::new(place),
     };
     let kind = HeaderValue::from_static(NDJSON);
     Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, kind)], Body::new(outcomes)).into_response())
@@ -99,7 +99,7 @@ struct Outcomes {
     rest: Pin<Box<Sleep>>,
     /// In the order of their lines.
     in_flight: VecDeque<InFlight>,
-    _place: StreamPlace,
+    place: Arc<StreamPlace>,
 }
 
 /// A block that is not answered yet.
@@ -194,20 +194,22 @@ impl Outcomes {
         self.in_flight.push_back(InFlight { block, fate, logged });
     }
 
-    /// Has the lines that were refused written to the disconnection log, of an app that is still there.
+    /// Has the lines that were refused written to the disconnection log, of an app that is still there. They hold the
+    /// stream's place until then, also if its caller leaves; a store that fails does not keep them: nothing came of them.
     fn log(&self, block: &Block) -> Option<oneshot::Receiver<()>> {
         let failed = block.disconnections(&self.key, self.api.clock.unix_time());
         if failed.is_empty() || self.api.registry.get(&self.key).is_none() {
             return None;
         }
         let (tell, told) = oneshot::channel();
-        let (events, drain) = (self.api.events.clone(), self.api.drain.clone());
+        let (events, place) = (self.api.events.clone(), Arc::clone(&self.place));
         self.api.drain.spawn("record", async move {
             let written = events.record(Records { disconnections: failed, ..Records::default() }).await;
             let _ = tell.send(());
             if let Err(unwritten) = written {
-                events.write_later(unwritten, &drain).await;
+                events.lose(&unwritten);
             }
+            drop(place);
         });
         Some(told)
     }

@@ -8,7 +8,7 @@ use http::{HeaderValue, Version, header};
 use std::time::Duration;
 
 /// How long an idle HTTP/2 client may take to answer the PING that comes with its GOAWAY.
-const HEARD_WITHIN: Duration = Duration::from_secs(1);
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 
 /// Resolves once the drain has begun and `notice` has passed since then, or since now.
 pub async fn over(drain: &Drain, notice: Duration) {

@@ -12,7 +12,7 @@ const HEAD_BYTES: usize = 9;
 /// back all it has, a hundred at a time.
 const RESETS: Rate = Rate { burst: 500, per_second: 50 };
 /// The same for frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, unknown ones.
-const IDLE_FRAMES: Rate = Rate { burst: 2_000, per_second: 100 };
+const IDLE_FRAMES: Rate = Rate { burst: 500, per_second: 100 };
 /// What a request may bring with it on top, and what we write: clients acknowledge it with WINDOW_UPDATE.
 const IDLE_FRAMES_PER_REQUEST: u64 = 4;
 const BYTES_WRITTEN_PER_IDLE_FRAME: u64 = 128;
@@ -185,8 +185,8 @@ mod tests {
     #[test]
     fn what_brings_no_request_on_is_bounded_and_requests_are_not() {
         let now = Instant::now();
-        assert_eq!(most(&mut http2(now), &PING, now), 2_000);
-        assert_eq!(most(&mut http2(now), &EMPTY_DATA, now), 2_000);
+        assert_eq!(most(&mut http2(now), &PING, now), 500);
+        assert_eq!(most(&mut http2(now), &EMPTY_DATA, now), 500);
         assert_eq!(most(&mut http2(now), &LAST_DATA, now), 100_000);
         assert_eq!(most(&mut http2(now), &[&HEADERS[..], &RESET].concat(), now), 500);
         // A client that acknowledges each answer twice, on the stream and on the connection.
@@ -202,11 +202,11 @@ mod tests {
             let head = PING[..HEAD_BYTES].try_into().expect("nine bytes");
             (0..100_000).take_while(|_| frames.judge(head, &|| now).is_ok()).count()
         };
-        assert_eq!(pings(&mut frames, now), 2_000);
+        assert_eq!(pings(&mut frames, now), 500);
         frames.wrote(1_280);
         assert_eq!(pings(&mut frames, now), 10);
         assert_eq!(pings(&mut frames, now + Duration::from_millis(500)), 50);
-        assert_eq!(pings(&mut frames, now + Duration::from_secs(86_400)), 2_000);
+        assert_eq!(pings(&mut frames, now + Duration::from_secs(86_400)), 500);
         assert_eq!(http2(now).read(&RESET.repeat(501), || now), Err(Flood::Resets));
     }
 
@@ -219,7 +219,7 @@ mod tests {
             for part in large.chunks(size) {
                 assert_eq!(frames.read(part, || now), Ok(()));
             }
-            assert_eq!(frames.idle.level, 1_999 * Bucket::UNIT, "{size}");
+            assert_eq!(frames.idle.level, 499 * Bucket::UNIT, "{size}");
             assert_eq!(frames.state, State::Head([0; HEAD_BYTES], 0));
         }
     }

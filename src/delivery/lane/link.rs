@@ -39,7 +39,7 @@ pub struct Link {
     full: bool,
     /// What then was in the way, if the connection takes work at all.
     stuck: Option<Bound>,
-    /// Since when windows have let nothing out that waits.
+    /// Since when windows have let nothing out, whether something waited all the time or not.
     starved: Option<Instant>,
     last_used: Instant,
     /// The provider token's 30-minute bucket, and since when it is used here.
@@ -168,7 +168,8 @@ impl Link {
 
     /// When a turn is due without a wakeup by the socket.
     pub fn next_time(&self) -> Option<Instant> {
-        let starved = self.starved.filter(|_| !self.is_leaving()).map(|since| since + STARVED_FOR);
+        let is_due = self.stuck == Some(Bound::Window) && !self.is_leaving();
+        let starved = self.starved.filter(|_| is_due).map(|since| since + STARVED_FOR);
         self.connection.next_time().into_iter().chain(starved).min()
     }
 
@@ -193,8 +194,6 @@ impl Link {
             let sent = self.fill(was_full, work);
             self.starve(sent, work.now.instant);
             moved |= sent;
-        } else {
-            self.starved = None;
         }
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
         if !self.is_leaving() && work.is_waiting_for(self.id) {
@@ -282,9 +281,14 @@ impl Link {
 
     /// Gives the connection up once windows have held everything back for too long.
     fn starve(&mut self, sent: bool, now: Instant) {
+        if self.stuck != Some(Bound::Window) {
+            // While it is in doubt whether the peer lives, nothing is known of its windows.
+            self.starved = self.starved.filter(|_| !sent && self.connection.is_in_doubt());
+            return;
+        }
         let since = self.starved.filter(|_| !sent).unwrap_or(now);
-        self.starved = (self.stuck == Some(Bound::Window)).then_some(since);
-        if self.starved.is_some() && now >= since + STARVED_FOR {
+        self.starved = Some(since);
+        if now >= since + STARVED_FOR {
             tracing::warn!(address = %self.address, "Apple keeps its windows shut: another connection takes over");
             self.retire();
         }

@@ -22,6 +22,9 @@ const SURPLUS: &str = "SELECT position FROM disconnections WHERE app_id = ?1 AND
 /// An app's log is trimmed after it grew by so many entries: to find where it is to end takes as long as it is.
 const TRIM_EVERY: usize = 1_000;
 
+/// Apps whose growth is known at a time.
+const KNOWN_MAX: usize = 10_000;
+
 /// By how much the logs grew since each was trimmed. What is not known yet is trimmed at once.
 #[derive(Default)]
 pub(super) struct Growth(HashMap<AppKey, usize>);
@@ -81,6 +84,9 @@ impl Growth {
         let grown = self.0.get(&app).map_or(TRIM_EVERY, |grown| grown + entries);
         if grown >= TRIM_EVERY {
             trim(connection, &app)?;
+        }
+        if self.0.len() >= KNOWN_MAX {
+            self.0.clear();
         }
         self.0.insert(app, grown % TRIM_EVERY);
         Ok(())
