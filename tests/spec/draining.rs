@@ -1,6 +1,6 @@
 //! What callers and load balancers see of a node that stops: when they are told, and that nobody is cut off.
 
-use crate::support::process::{Home, Process, entry};
+use crate::support::process::{Process, start};
 use crate::support::world::{World, to, token};
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -14,14 +14,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 const SHOP: &str = "/apps/shop/sandbox";
-
-/// A node with one app, and more settings of it.
-async fn start(world: &World, name: &str, more: &str) -> Process {
-    let home = Home::new(world, name, "pyapns.toml");
-    home.put("shop.pem", &world.simulator.identity().client_pem);
-    home.configure(&format!("listen = '127.0.0.1:0'\n{more}\n{}", entry("shop", "shop.pem", "")));
-    home.start().await
-}
 
 /// From now on Apple takes so long for an answer.
 fn slow(world: &World, milliseconds: f64) {

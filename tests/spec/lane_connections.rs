@@ -66,6 +66,22 @@ async fn a_connection_whose_windows_stay_shut_is_given_up() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
+/// Each is over before the connection is given up, and for a while nothing waits.
+#[tokio::test(start_paused = true)]
+async fn windows_that_stay_shut_show_to_sparse_callers_too() {
+    let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
+    let (sender, app) = (Sender::with(&gateway, |lanes| lanes.with_connections_max(1)), app("sparse"));
+    let outcomes = sender.begin(&app, each(4_000), SECOND).await.expect("no panic");
+    assert!(outcomes.iter().any(|outcome| !is_accepted(outcome)), "the window is used up");
+    for number in 4_000..4_003 {
+        sender.begin(&app, vec![(number, number)], SECOND).await.expect("no panic");
+        sleep(2 * SECOND).await;
+    }
+    let last = sender.begin(&app, vec![(5_000, 5_000)], SECOND).await.expect("no panic");
+    assert!(last.iter().all(is_accepted), "{:?}", tally(&last));
+    assert_eq!(gateway.ledger().dials.len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_app_gets_no_more_connections_than_the_setting_allows() {
     for connections in [1, 3] {

@@ -1,6 +1,6 @@
 //! A node as a process: the signals that end it, its data directory, and the configuration of pyapns 0.5.
 
-use crate::support::process::{Home, Process, entry};
+use crate::support::process::{Home, Process, start};
 use crate::support::world::{World, to, token};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -14,14 +14,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const SHOP: &str = "/apps/shop/sandbox";
-
-/// A node with one app, and more settings of it.
-async fn start(world: &World, name: &str, more: &str) -> Process {
-    let home = Home::new(world, name, "pyapns.toml");
-    home.put("shop.pem", &world.simulator.identity().client_pem);
-    home.configure(&format!("listen = '127.0.0.1:0'\n{more}\n{}", entry("shop", "shop.pem", "")));
-    home.start().await
-}
 
 type Sender = SendRequest<Full<Bytes>>;
 

@@ -150,3 +150,11 @@ pub fn entry(app_id: &str, file: impl AsRef<Path>, more: &str) -> String {
     let file = file.as_ref().display();
     format!("[[autoprovision]]\napp_id = '{app_id}'\nenvironment = 'sandbox'\ncertificate = '{file}'\n{more}\n")
 }
+
+/// A node with one app, `shop` in the sandbox, and more settings of it.
+pub async fn start(world: &World, name: &str, more: &str) -> Process {
+    let home = Home::new(world, name, "pyapns.toml");
+    home.put("shop.pem", &world.simulator.identity().client_pem);
+    home.configure(&format!("listen = '127.0.0.1:0'\n{more}\n{}", entry("shop", "shop.pem", "")));
+    home.start().await
+}
