@@ -207,10 +207,14 @@ async fn floods_of_frames_end_their_own_connection_and_nothing_else() {
     let daemon = node(&world, &[]).await;
     let honest = Honest::start(daemon.address, 2).await;
     for flood in Flood::ALL {
-        let turns = flood.run(daemon.address).await;
-        assert!(turns < 100_000, "{flood:?} went on for {turns} turns");
+        // Each ends within milliseconds: one comes after another until others have been served beside it.
+        let before = honest.answers();
+        while honest.answers() < before + 5 {
+            let turns = flood.run(daemon.address).await;
+            assert!(turns < 100_000, "{flood:?} went on for {turns} turns");
+        }
     }
-    assert!(honest.end().await.len() > 10);
+    honest.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::world::{APP, to, token};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -146,15 +147,19 @@ pub async fn endless_body(address: SocketAddr) {
 /// Callers that send what they should, one notification after another, until they are told to end.
 pub struct Honest {
     stop: watch::Sender<bool>,
+    answers: watch::Receiver<usize>,
     callers: Vec<JoinHandle<Vec<Duration>>>,
 }
 
 impl Honest {
     pub async fn start(address: SocketAddr, callers: usize) -> Self {
         let (stop, stopped) = watch::channel(false);
+        let (answered, answers) = watch::channel(0);
+        let answered = Arc::new(answered);
         let mut started = Vec::new();
         for caller in 0..callers {
             let (mut client, stopped) = (Client::connect(address).await, stopped.clone());
+            let answered = Arc::clone(&answered);
             started.push(tokio::spawn(async move {
                 let mut took = Vec::new();
                 while !*stopped.borrow() {
@@ -163,11 +168,17 @@ impl Honest {
                     let answer = client.post(&format!("{APP}/notifications"), body).await;
                     took.push(began.elapsed());
                     assert_eq!((answer.status, answer.outcomes()), (201, vec!["accepted"]), "{answer:?}");
+                    answered.send_modify(|count| *count += 1);
                 }
                 took
             }));
         }
-        Self { stop, callers: started }
+        Self { stop, answers, callers: started }
+    }
+
+    /// How many answers they have all got so far.
+    pub fn answers(&self) -> usize {
+        *self.answers.borrow()
     }
 
     /// How long each answer took; every one was what it should be.
