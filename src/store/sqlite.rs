@@ -4,6 +4,7 @@ mod apps;
 mod directory;
 mod events;
 mod holds;
+mod log;
 mod schema;
 mod threads;
 
@@ -97,7 +98,7 @@ impl Events for Sqlite {
     }
 
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
-        Box::pin(self.reader.read(move |connection| events::disconnections(connection, &app, after, limit)))
+        Box::pin(self.reader.read(move |connection| log::page(connection, &app, after, limit)))
     }
 
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
@@ -105,9 +106,7 @@ impl Events for Sqlite {
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
-        Box::pin(
-            self.writer.write(Vec::new(), move |connection| events::forget_disconnections(connection, &app, through)),
-        )
+        Box::pin(self.writer.write(Vec::new(), move |connection| log::forget(connection, &app, through)))
     }
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts> {

@@ -37,7 +37,7 @@ pub(super) fn get(connection: &Connection, key: &AppKey) -> Result<Option<AppRec
 pub(super) fn delete(connection: &Connection, key: &AppKey) -> Result<bool> {
     let key = [key.id.as_str(), key.environment.as_str()];
     let mut apps = 0;
-    for table in ["feedback", "held_feedback", "holds", "disconnections", "apps"] {
+    for table in ["feedback", "held_feedback", "holds", "disconnection_blocks", "apps"] {
         apps = connection.execute(&format!("DELETE FROM {table} WHERE app_id = ?1 AND environment = ?2"), key)?;
     }
     Ok(apps > 0)

@@ -1,23 +1,15 @@
-//! The statements behind feedback and the disconnection log.
+//! The statements behind feedback, and what is recorded together.
 
-use super::super::{DISCONNECTIONS_MAX, is_doubtful};
-use super::{Counts, Cursor, Page, holds};
-use crate::model::{AppKey, Disconnection, Feedback, Records};
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use super::super::is_doubtful;
+use super::{Counts, Cursor, Page, holds, log};
+use crate::model::{AppKey, Feedback, Records};
+use rusqlite::{Connection, Result, params};
 use std::collections::HashMap;
 
 /// A newer entry replaces the token's older one and takes a new position; an older or equal one changes nothing.
 const KEEP_NEWEST: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, token, reason, timestamp)
     SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (
         SELECT 1 FROM feedback WHERE app_id = ?1 AND environment = ?2 AND token = ?3 AND timestamp >= ?5)";
-
-const APPEND: &str = "INSERT INTO disconnections (app_id, environment, code, internal_identifier,
-    offending_notification, timestamp, verbose_message, reason, status, apns_id, affected)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-
-/// The position of an app's newest entry that is one too many.
-const SURPLUS: &str = "SELECT position FROM disconnections WHERE app_id = ?1 AND environment = ?2
-    ORDER BY position DESC LIMIT 1 OFFSET ?3";
 
 /// An app's log is trimmed after it grew by so many entries: to find where it is to end takes as long as it is.
 const TRIM_EVERY: usize = 1_000;
@@ -57,24 +49,7 @@ pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> 
             keep.execute(params![id, environment, entry.token, entry.reason, entry.timestamp])?;
         }
     }
-    let mut append = connection.prepare_cached(APPEND)?;
-    for (at, entry) in records.disconnections.iter().enumerate() {
-        give_way(at);
-        let (id, environment) = names(&entry.app);
-        append.execute(params![
-            id,
-            environment,
-            entry.code,
-            entry.internal_identifier,
-            entry.offending_notification,
-            entry.timestamp,
-            entry.verbose_message,
-            entry.reason,
-            entry.status,
-            entry.apns_id,
-            entry.affected,
-        ])?;
-    }
+    log::append(connection, &records.disconnections)?;
     Ok(held)
 }
 
@@ -83,7 +58,7 @@ impl Growth {
     pub(super) fn note(&mut self, connection: &Connection, app: AppKey, entries: usize) -> Result<()> {
         let grown = self.0.get(&app).map_or(TRIM_EVERY, |grown| grown + entries);
         if grown >= TRIM_EVERY {
-            trim(connection, &app)?;
+            log::trim(connection, &app)?;
         }
         if self.0.len() >= KNOWN_MAX {
             self.0.clear();
@@ -93,95 +68,36 @@ impl Growth {
     }
 }
 
-/// Deletes what is older than the newest [`DISCONNECTIONS_MAX`] of an app.
-fn trim(connection: &Connection, app: &AppKey) -> Result<()> {
-    let (id, environment) = names(app);
-    let sql = "DELETE FROM disconnections WHERE app_id = ?1 AND environment = ?2 AND position <= ?3";
-    connection.prepare_cached(sql)?.execute(params![id, environment, surplus(connection, app)?])?;
-    Ok(())
-}
-
-/// The position up to which an app's disconnections are too many, and as good as gone; 0 if none are.
-fn surplus(connection: &Connection, app: &AppKey) -> Result<i64> {
-    let (id, environment) = names(app);
-    let values = params![id, environment, DISCONNECTIONS_MAX as i64];
-    Ok(connection.prepare_cached(SURPLUS)?.query_row(values, |row| row.get(0)).optional()?.unwrap_or(0))
-}
-
 pub(super) fn feedback(connection: &Connection, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>> {
-    page(connection, "feedback", app, after, limit, |row| {
-        Ok(Feedback {
+    let sql =
+        "SELECT * FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4";
+    let (id, environment) = names(app);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = connection.prepare_cached(sql)?;
+    let rows = select.query_map(params![id, environment, after.0, limit], |row| {
+        let entry = Feedback {
             app: app.clone(),
             token: row.get("token")?,
             reason: row.get("reason")?,
             timestamp: row.get("timestamp")?,
-        })
-    })
-}
-
-pub(super) fn disconnections(
-    connection: &Connection,
-    app: &AppKey,
-    after: Cursor,
-    limit: usize,
-) -> Result<Page<Disconnection>> {
-    let after = after.max(Cursor(surplus(connection, app)?));
-    page(connection, "disconnections", app, after, limit, |row| {
-        Ok(Disconnection {
-            app: app.clone(),
-            code: row.get("code")?,
-            internal_identifier: row.get("internal_identifier")?,
-            offending_notification: row.get("offending_notification")?,
-            timestamp: row.get("timestamp")?,
-            verbose_message: row.get("verbose_message")?,
-            reason: row.get("reason")?,
-            status: row.get("status")?,
-            apns_id: row.get("apns_id")?,
-            affected: row.get("affected")?,
-        })
-    })
+        };
+        Ok((Cursor(row.get("position")?), entry))
+    })?;
+    Ok(Page::new(rows.collect::<Result<_>>()?, after))
 }
 
 pub(super) fn forget_feedback(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
-    forget(connection, "feedback", app, through)
-}
-
-pub(super) fn forget_disconnections(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
-    trim(connection, app)?;
-    forget(connection, "disconnections", app, through)
+    let sql = "DELETE FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position <= ?3";
+    let (id, environment) = names(app);
+    Ok(connection.prepare_cached(sql)?.execute(params![id, environment, through.0])? as u64)
 }
 
 pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
     Ok(Counts {
         feedback: count(connection, "feedback", app)?,
         held: count(connection, "held_feedback", app)?,
-        disconnections: count(connection, "disconnections", app)?.min(DISCONNECTIONS_MAX as u64),
+        disconnections: log::count(connection, app)?,
     })
-}
-
-fn page<T>(
-    connection: &Connection,
-    table: &str,
-    app: &AppKey,
-    after: Cursor,
-    limit: usize,
-    read: impl Fn(&Row<'_>) -> Result<T>,
-) -> Result<Page<T>> {
-    let sql = format!(
-        "SELECT * FROM {table} WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4"
-    );
-    let (id, environment) = names(app);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut select = connection.prepare_cached(&sql)?;
-    let rows = select
-        .query_map(params![id, environment, after.0, limit], |row| Ok((Cursor(row.get("position")?), read(row)?)))?;
-    Ok(Page::new(rows.collect::<Result<_>>()?, after))
-}
-
-fn forget(connection: &Connection, table: &str, app: &AppKey, through: Cursor) -> Result<u64> {
-    let sql = format!("DELETE FROM {table} WHERE app_id = ?1 AND environment = ?2 AND position <= ?3");
-    let (id, environment) = names(app);
-    Ok(connection.prepare_cached(&sql)?.execute(params![id, environment, through.0])? as u64)
 }
 
 fn count(connection: &Connection, table: &str, app: &AppKey) -> Result<u64> {

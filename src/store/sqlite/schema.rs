@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-const STEPS: [&str; 3] = [
+pub(super) const STEPS: [&str; 4] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -76,6 +76,29 @@ const STEPS: [&str; 3] = [
         timestamp   REAL NOT NULL,
         PRIMARY KEY (app_id, environment, token)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- The disconnection log in blocks: the position is that of a block's last entry, the log an array of JSON objects.
+    -- The index tells how far the newest 5,000 entries reach without reading any.
+    CREATE TABLE disconnection_blocks (
+        position    INTEGER PRIMARY KEY AUTOINCREMENT,
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        entries     INTEGER NOT NULL,
+        log         TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX disconnection_blocks_of_app ON disconnection_blocks (app_id, environment, position, entries);
+    INSERT INTO disconnection_blocks (position, app_id, environment, entries, log)
+        SELECT position, app_id, environment, 1, json_array(json_object(
+            'code', code, 'internal_identifier', internal_identifier,
+            'offending_notification', offending_notification, 'timestamp', timestamp,
+            'verbose_message', verbose_message, 'reason', reason, 'status', status,
+            'apns_id', apns_id, 'affected', affected))
+        FROM disconnections;
+    DELETE FROM sqlite_sequence WHERE name = 'disconnection_blocks';
+    INSERT INTO sqlite_sequence (name, seq)
+        SELECT 'disconnection_blocks', seq FROM sqlite_sequence WHERE name = 'disconnections';
+    DROP TABLE disconnections;
 ",
 ];
 

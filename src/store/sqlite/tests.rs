@@ -4,6 +4,7 @@ use super::super::DISCONNECTIONS_MAX;
 use super::super::contract::{self, Note, app, dead, failure, shop};
 use super::*;
 use crate::model::{AppId, Environment};
+use rusqlite::params;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -74,7 +75,7 @@ fn a_store_of_a_newer_version_is_refused_untouched() {
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
     let refused = Sqlite::open(directory.path()).unwrap_err();
-    assert!(refused.to_string().contains("newer pyapns (schema 99, this one knows 3)"), "{refused}");
+    assert!(refused.to_string().contains("newer pyapns (schema 99, this one knows 4)"), "{refused}");
     let version: i64 =
         rusqlite::Connection::open(&file).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
@@ -129,7 +130,7 @@ fn pages_are_read_along_the_index() {
     let directory = tempfile::tempdir().unwrap();
     drop(Sqlite::open(directory.path()).unwrap());
     let connection = rusqlite::Connection::open(directory.path().join("pyapns.db")).unwrap();
-    for table in ["feedback", "disconnections"] {
+    for table in ["feedback", "disconnection_blocks"] {
         let sql = format!(
             "EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE app_id = '' AND environment = '' AND position > 1 ORDER BY position LIMIT 1"
         );
@@ -230,9 +231,68 @@ async fn a_log_that_grows_is_trimmed_on_disk_too_though_not_each_time() {
     let shown = store.disconnections(shop(), Cursor::START, 10_000).await.unwrap().entries;
     assert_eq!(shown.len(), DISCONNECTIONS_MAX);
     assert_eq!(shown.last(), Some(&failure(shop(), 9 * 999 - 1)));
-    let kept = store
-        .reader
-        .read(|connection| connection.query_row("SELECT COUNT(*) FROM disconnections", [], |row| row.get::<_, i64>(0)));
+    let kept = store.reader.read(|connection| {
+        connection.query_row("SELECT SUM(entries) FROM disconnection_blocks", [], |row| row.get::<_, i64>(0))
+    });
     assert!((DISCONNECTIONS_MAX..DISCONNECTIONS_MAX + 2_000).contains(&(kept.await.unwrap() as usize)));
     assert_eq!(store.acknowledge_disconnections(shop(), Cursor(i64::MAX)).await.unwrap(), DISCONNECTIONS_MAX as u64);
+}
+
+#[tokio::test]
+async fn a_page_and_an_acknowledgement_may_end_in_the_middle_of_what_was_written_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(directory.path()).unwrap();
+    let all: Vec<_> = (0..250).map(|number| failure(shop(), number)).collect();
+    store.note(vec![], all.clone()).await.unwrap();
+
+    let first = store.disconnections(shop(), Cursor::START, 130).await.unwrap();
+    let rest = store.disconnections(shop(), first.cursor, 1_000).await.unwrap();
+    assert_eq!([first.entries, rest.entries].concat(), all);
+    assert_eq!(store.acknowledge_disconnections(shop(), first.cursor).await.unwrap(), 130);
+    assert_eq!(store.acknowledge_disconnections(shop(), first.cursor).await.unwrap(), 0);
+    assert_eq!(store.counts(shop()).await.unwrap().disconnections, 120);
+    let left = store.disconnections(shop(), Cursor::START, 1_000).await.unwrap();
+    assert_eq!((left.entries, left.cursor), (all[130..].to_vec(), rest.cursor));
+}
+
+#[tokio::test]
+async fn a_log_of_an_older_version_is_taken_over_with_its_positions() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pyapns.db");
+    let older = rusqlite::Connection::open(&file).unwrap();
+    for sql in &schema::STEPS[..3] {
+        older.execute_batch(sql).unwrap();
+    }
+    older.pragma_update(None, "user_version", 3).unwrap();
+    let entries = [failure(shop(), 1), Disconnection { status: None, apns_id: None, ..failure(shop(), 2) }];
+    for (position, entry) in [(3, &entries[0]), (5, &entries[1]), (9, &entries[1])] {
+        let sql = "INSERT INTO disconnections VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let (id, environment) = (entry.app.id.as_str(), entry.app.environment.as_str());
+        let Disconnection { code, internal_identifier, offending_notification, timestamp, verbose_message, .. } = entry;
+        let (reason, status, apns_id, affected) = (&entry.reason, entry.status, &entry.apns_id, entry.affected);
+        let values = params![
+            position,
+            id,
+            environment,
+            code,
+            internal_identifier,
+            offending_notification,
+            timestamp,
+            verbose_message,
+            reason,
+            status,
+            apns_id,
+            affected
+        ];
+        older.execute(sql, values).unwrap();
+    }
+    older.execute("DELETE FROM disconnections WHERE position = 9", []).unwrap();
+    drop(older);
+
+    let store = Sqlite::open(directory.path()).unwrap();
+    let read = store.disconnections(shop(), Cursor::START, 10).await.unwrap();
+    assert_eq!((&read.entries[..], read.cursor), (&entries[..], Cursor(5)));
+    store.note(vec![], vec![failure(shop(), 3)]).await.unwrap();
+    let next = store.disconnections(shop(), read.cursor, 10).await.unwrap();
+    assert_eq!(next.cursor, Cursor(10), "what was deleted had position 9");
 }

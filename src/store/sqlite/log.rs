@@ -1,0 +1,185 @@
+//! The disconnection log, kept in blocks: a batch that fails leaves entries by the hundred, and a row for each would cost a
+//! multiple.
+
+use super::super::DISCONNECTIONS_MAX;
+use super::events::names;
+use super::{Cursor, Page};
+use crate::model::{AppKey, Disconnection};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::thread;
+
+/// Entries of a block, so that a page and a cut read and write little beside what they are about.
+const BLOCK_MAX: usize = 100;
+
+/// A block has the position of its last entry; those before it have the positions before that.
+const APPEND: &str = "INSERT INTO disconnection_blocks (position, app_id, environment, entries, log)
+    SELECT ?3 + COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'disconnection_blocks'), 0), ?1, ?2, ?3, ?4";
+
+/// An entry as it is kept, beside its app.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    code: u8,
+    internal_identifier: u32,
+    offending_notification: Option<Cow<'a, str>>,
+    timestamp: f64,
+    verbose_message: Cow<'a, str>,
+    reason: Cow<'a, str>,
+    status: Option<u16>,
+    apns_id: Option<Cow<'a, str>>,
+    affected: u32,
+}
+
+impl<'a> From<&'a Disconnection> for Kept<'a> {
+    fn from(entry: &'a Disconnection) -> Self {
+        Self {
+            code: entry.code,
+            internal_identifier: entry.internal_identifier,
+            offending_notification: entry.offending_notification.as_deref().map(Cow::from),
+            timestamp: entry.timestamp,
+            verbose_message: Cow::from(&entry.verbose_message),
+            reason: Cow::from(&entry.reason),
+            status: entry.status,
+            apns_id: entry.apns_id.as_deref().map(Cow::from),
+            affected: entry.affected,
+        }
+    }
+}
+
+impl Kept<'_> {
+    fn of(self, app: &AppKey) -> Disconnection {
+        Disconnection {
+            app: app.clone(),
+            code: self.code,
+            internal_identifier: self.internal_identifier,
+            offending_notification: self.offending_notification.map(Cow::into_owned),
+            timestamp: self.timestamp,
+            verbose_message: self.verbose_message.into_owned(),
+            reason: self.reason.into_owned(),
+            status: self.status,
+            apns_id: self.apns_id.map(Cow::into_owned),
+            affected: self.affected,
+        }
+    }
+}
+
+struct Block {
+    last: i64,
+    entries: Vec<Kept<'static>>,
+}
+
+impl Block {
+    fn read(row: &Row<'_>) -> Result<Self> {
+        let unreadable = |error| Error::FromSqlConversionFailure(1, Type::Text, Box::new(error));
+        let entries = serde_json::from_str(row.get_ref("log")?.as_str()?).map_err(unreadable)?;
+        Ok(Self { last: row.get("position")?, entries })
+    }
+
+    /// Its entries behind a position, each with its own.
+    fn behind(self, position: i64) -> impl Iterator<Item = (i64, Kept<'static>)> {
+        let before = self.last.saturating_sub_unsigned(self.entries.len() as u64);
+        let positions = (1..).map(move |place| before + place);
+        positions.zip(self.entries).filter(move |(place, _)| *place > position)
+    }
+}
+
+fn text(entries: &[Kept<'_>]) -> Result<String> {
+    serde_json::to_string(entries).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+pub(super) fn append(connection: &Connection, entries: &[Disconnection]) -> Result<()> {
+    let mut append = connection.prepare_cached(APPEND)?;
+    for of_app in entries.chunk_by(|one, next| one.app == next.app) {
+        let (id, environment) = names(&of_app[0].app);
+        for block in of_app.chunks(BLOCK_MAX) {
+            let kept: Vec<Kept<'_>> = block.iter().map(Kept::from).collect();
+            append.execute(params![id, environment, block.len() as i64, text(&kept)?])?;
+            thread::yield_now();
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn page(connection: &Connection, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Disconnection>> {
+    let after = after.max(Cursor(surplus(connection, app)?));
+    let (id, environment) = names(app);
+    let mut select = connection.prepare_cached(
+        "SELECT position, log FROM disconnection_blocks
+        WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position",
+    )?;
+    let mut blocks = select.query(params![id, environment, after.0])?;
+    let mut entries = Vec::new();
+    while entries.len() < limit
+        && let Some(row) = blocks.next()?
+    {
+        let behind = Block::read(row)?.behind(after.0).take(limit - entries.len());
+        entries.extend(behind.map(|(position, kept)| (Cursor(position), kept.of(app))));
+    }
+    Ok(Page::new(entries, after))
+}
+
+/// Deletes the blocks in which nothing is left of the newest [`DISCONNECTIONS_MAX`] of an app.
+pub(super) fn trim(connection: &Connection, app: &AppKey) -> Result<()> {
+    forget_blocks(connection, app, surplus(connection, app)?).map(drop)
+}
+
+/// The position up to which an app's entries are too many, and as good as gone; 0 if none are.
+fn surplus(connection: &Connection, app: &AppKey) -> Result<i64> {
+    let (id, environment) = names(app);
+    let mut select = connection.prepare_cached(
+        "SELECT position, entries FROM disconnection_blocks
+        WHERE app_id = ?1 AND environment = ?2 ORDER BY position DESC",
+    )?;
+    let mut newest_first = select.query(params![id, environment])?;
+    let mut kept = 0;
+    while let Some(row) = newest_first.next()? {
+        let (last, entries): (i64, i64) = (row.get(0)?, row.get(1)?);
+        kept += entries;
+        let too_many = kept - DISCONNECTIONS_MAX as i64;
+        if too_many > 0 {
+            return Ok(last - entries + too_many);
+        }
+    }
+    Ok(0)
+}
+
+/// Forgets the entries up to and with the cursor: how many that were, without those that were too many anyhow.
+pub(super) fn forget(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
+    cut(connection, app, surplus(connection, app)?)?;
+    cut(connection, app, through.0)
+}
+
+fn cut(connection: &Connection, app: &AppKey, through: i64) -> Result<u64> {
+    let gone = forget_blocks(connection, app, through)?;
+    let (id, environment) = names(app);
+    let sql = "SELECT position, log FROM disconnection_blocks
+        WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT 1";
+    let next = connection.prepare_cached(sql)?.query_row(params![id, environment, through], Block::read).optional()?;
+    let Some(block) = next else { return Ok(gone) };
+    let (last, all) = (block.last, block.entries.len());
+    let rest: Vec<Kept<'_>> = block.behind(through).map(|(_, kept)| kept).collect();
+    if rest.len() < all {
+        let sql = "UPDATE disconnection_blocks SET entries = ?2, log = ?3 WHERE position = ?1";
+        connection.prepare_cached(sql)?.execute(params![last, rest.len() as i64, text(&rest)?])?;
+    }
+    Ok(gone + (all - rest.len()) as u64)
+}
+
+/// Deletes the blocks up to and with a position: how many entries they had.
+fn forget_blocks(connection: &Connection, app: &AppKey, through: i64) -> Result<u64> {
+    let (id, environment) = names(app);
+    let sql = "DELETE FROM disconnection_blocks WHERE app_id = ?1 AND environment = ?2 AND position <= ?3
+        RETURNING entries";
+    let mut delete = connection.prepare_cached(sql)?;
+    let entries = delete.query_map(params![id, environment, through], |row| row.get::<_, i64>(0))?;
+    entries.map(|entries| entries.map(i64::unsigned_abs)).sum()
+}
+
+pub(super) fn count(connection: &Connection, app: &AppKey) -> Result<u64> {
+    let (id, environment) = names(app);
+    let sql = "SELECT COALESCE(SUM(entries), 0) FROM disconnection_blocks WHERE app_id = ?1 AND environment = ?2";
+    let count: i64 = connection.prepare_cached(sql)?.query_row([id, environment], |row| row.get(0))?;
+    Ok(count.unsigned_abs().min(DISCONNECTIONS_MAX as u64))
+}
