@@ -129,9 +129,9 @@ fn silent() -> Script {
 async fn what_apple_does_not_answer_is_told_before_the_drains_budget_is_over() {
     let world = World::start().await;
     world.simulator.set_script(silent()).expect("a script");
-    let process = start(&world, "budget", "drain_seconds = 2").await;
+    let process = start(&world, "budget", "drain_seconds = 5").await;
     let mut sender = connect(&process).await.expect("a connection");
-    let batch = Value::Array((0..5_000).map(|number| to(&token(number))).collect()).to_string();
+    let batch = Value::Array((0..1_500).map(|number| to(&token(number))).collect()).to_string();
     let asked = tokio::spawn(async move { post(&mut sender, batch).await });
     world.simulator.ledger().wait_until(|totals| totals.requests >= 1).await;
     let began = Instant::now();
