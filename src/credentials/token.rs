@@ -1,13 +1,15 @@
 //! A `.p8` signing key, and the provider tokens (JWT, ES256) it makes.
 
 use super::{CredentialError, Summary, sha256_hex};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::NistP256;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::ALGORITHM_OID;
-use p256::pkcs8::{AssociatedOid, EncodePublicKey, PrivateKeyInfoRef};
+use p256::pkcs8::{AssociatedOid, PrivateKeyInfoRef};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use std::fmt;
@@ -22,7 +24,9 @@ const ID_LENGTH: usize = 10;
 
 /// Signs provider tokens for one team. The key is wiped when dropped.
 pub struct TokenKey {
-    key: SigningKey,
+    /// The private scalar: what p256 makes of it for signing takes it a millisecond, too long for each of many apps at
+    /// the start of a node.
+    scalar: Zeroizing<Vec<u8>>,
     key_id: String,
     team_id: String,
     fingerprint: String,
@@ -44,10 +48,9 @@ impl TokenKey {
         if info.algorithm.assert_oids(ALGORITHM_OID, NistP256::OID).is_err() {
             return Err(CredentialError::SigningKeyWrongCurve);
         }
-        let key = SigningKey::try_from(info).map_err(|_| CredentialError::SigningKeyUnreadable)?;
-        let public = key.verifying_key().to_public_key_der().map_err(|_| CredentialError::SigningKeyUnreadable)?;
-        let fingerprint = sha256_hex(public.as_bytes());
-        Ok(Self { key, key_id: key_id.to_owned(), team_id: team_id.to_owned(), fingerprint })
+        let (scalar, public) = read_key(&der).ok_or(CredentialError::SigningKeyUnreadable)?;
+        let fingerprint = sha256_hex(&public);
+        Ok(Self { scalar, key_id: key_id.to_owned(), team_id: team_id.to_owned(), fingerprint })
     }
 
     /// The `authorization` header at `now` (UNIX seconds), and the bucket it belongs to: its `iat`. The same bucket
@@ -58,7 +61,8 @@ impl TokenKey {
         let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, self.key_id);
         let claims = format!(r#"{{"iss":"{}","iat":{issued_at}}}"#, self.team_id);
         let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-        let signature: Signature = self.key.sign(token.as_bytes());
+        let key = SigningKey::from_slice(&self.scalar).expect("it was checked when it was read");
+        let signature: Signature = key.sign(token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature.to_bytes(), &mut token);
         (format!("bearer {token}"), issued_at)
@@ -93,6 +97,14 @@ impl fmt::Debug for TokenKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "TokenKey({} of {})", self.key_id, self.team_id)
     }
+}
+
+/// The private scalar, and the public key as SubjectPublicKeyInfo.
+fn read_key(der: &PrivatePkcs8KeyDer<'_>) -> Option<(Zeroizing<Vec<u8>>, Vec<u8>)> {
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der()).ok()?;
+    let scalar = pair.private_key().as_be_bytes().ok()?;
+    let public = pair.public_key().as_der().ok()?;
+    Some((Zeroizing::new(scalar.as_ref().to_vec()), public.as_ref().to_vec()))
 }
 
 fn is_apple_id(text: &str) -> bool {

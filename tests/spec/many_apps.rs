@@ -4,6 +4,7 @@ use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::full;
 use crate::support::world::World;
+use pyapns::simulator::{ClientSubject, Identity, generate_key};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,12 +12,31 @@ use std::time::{Duration, Instant};
 const CALLERS: usize = 8;
 const PAGE: usize = 1_000;
 
-/// Provisions its share of the apps, half of them with a certificate and half with a signing key.
-async fn provision(node: SocketAddr, bodies: [String; 2], numbers: Vec<usize>) {
+/// A credential of its own for each app: half of them are certificates, half signing keys.
+fn credential(identity: &Identity, number: usize) -> String {
+    if number.is_multiple_of(2) {
+        let topic = format!("com.example.app-{number:05}");
+        let subject = ClientSubject {
+            bundle: &topic,
+            topics: &[(&topic, "app")],
+            sandbox: true,
+            production: true,
+            not_before_year: 2024,
+            not_after_year: 2050,
+        };
+        return identity.authority.client_certificate(&subject).expect("a certificate");
+    }
+    let (key_id, team_id) = (format!("KEY{number:07}"), "ABCDE12345");
+    let (_, key) = generate_key(&key_id, team_id).expect("a key");
+    json!({"key": key, "key_id": key_id, "team_id": team_id}).to_string()
+}
+
+/// Provisions its share of the apps.
+async fn provision(node: SocketAddr, apps: Vec<(usize, String)>) {
     let mut client = Client::connect(node).await;
-    for number in numbers {
+    for (number, body) in apps {
         let path = format!("/apps/app-{number:05}/sandbox");
-        let answer = client.post(&path, bodies[number % 2].clone()).await;
+        let answer = client.post(&path, body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
     }
 }
@@ -48,15 +68,14 @@ async fn many_apps_are_provisioned_listed_in_pages_and_there_after_a_restart() {
     let world = World::start().await;
     let data = world.directory.path().join("many");
     let identity = world.simulator.identity();
-    let key = json!({"key": identity.key_pem, "key_id": identity.key_id, "team_id": identity.team_id}).to_string();
-    let bodies = [identity.client_pem.clone(), key];
+    let mut shares = vec![Vec::new(); CALLERS];
+    for number in 0..count {
+        shares[number % CALLERS].push((number, credential(identity, number)));
+    }
     let daemon = Daemon::on(&world, &data, &[]).await;
     let (idle, node) = (daemon.resident(), daemon.address);
     let began = Instant::now();
-    let callers: Vec<_> = (0..CALLERS)
-        .map(|caller| (caller..count).step_by(CALLERS).collect())
-        .map(|numbers| tokio::spawn(provision(node, bodies.clone(), numbers)))
-        .collect();
+    let callers: Vec<_> = shares.into_iter().map(|share| tokio::spawn(provision(node, share))).collect();
     for caller in callers {
         caller.await.expect("a caller without a fault");
     }

@@ -9,6 +9,12 @@ Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth
 +mzmaWIuYPKftnkD/hAIuLyZpBrp6VYovGTy8bIMLX6fUXejwpTURiKZ
 -----END PRIVATE KEY-----
 ";
+/// The same without its public half, which PKCS#8 may leave out.
+const P8_PRIVATE_ONLY: &str = "-----BEGIN PRIVATE KEY-----
+MEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCDJr6nYRbp1FmtcIVdn
+sdaTTlDD2zbomxJ7imIrEg9nIQ==
+-----END PRIVATE KEY-----
+";
 const P384: &str = "-----BEGIN PRIVATE KEY-----
 MIG2AgEAMBAGByqGSM49AgEGBSuBBAAiBIGeMIGbAgEBBDBlQW9Yg6PmGzalVIVR
 3/QtZMa3biTsBL0DKccE3O8w5dUvoycM6g0AdlCvK7oGY1ChZANiAARW8MRYjf+Z
@@ -44,6 +50,15 @@ fn the_fingerprint_is_that_of_the_public_key() {
     assert_eq!(summary.fingerprint, "5a7a78cca4a0f420d9bc62bb669c3c2759e39f723d3ae10dcbe0f0815a07ecd4");
     assert_eq!((summary.kind, summary.expires_at), ("token", None));
     assert_eq!(summary.days_left(NOW), None);
+}
+
+#[test]
+fn a_key_is_the_same_without_its_public_half_and_none_with_a_foreign_one() {
+    let (whole, private) = (parse(P8).unwrap(), parse(P8_PRIVATE_ONLY).unwrap());
+    assert_eq!(private.fingerprint(), whole.fingerprint());
+    assert_eq!(private.authorization(NOW), whole.authorization(NOW));
+    let foreign = P8.replace("+mzmaWIuYPK", "+mzmaWIuYPJ");
+    assert_eq!(parse(&foreign).err(), Some(CredentialError::SigningKeyUnreadable));
 }
 
 #[test]
