@@ -7,7 +7,7 @@ pub mod metrics;
 pub mod unwritten;
 
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
-use crate::store::{self, Counts, Cursor, Page, StoreError};
+use crate::store::{self, Counts, Cursor, Newest, Page, StoreError};
 use crate::telemetry;
 use guard::{Guard, Wave};
 use metrics::Metrics;
@@ -158,6 +158,11 @@ impl Events {
     /// Whether what is recorded would be kept.
     pub async fn can_record(&self) -> Result<(), StoreError> {
         self.store.try_writing().await
+    }
+
+    /// The newest positions that were ever given.
+    pub async fn newest(&self) -> Result<Newest, StoreError> {
+        self.store.newest().await
     }
 
     /// How many entries wait to be acknowledged.

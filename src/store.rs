@@ -86,6 +86,9 @@ pub trait Events: Send + Sync {
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts>;
 
+    /// The newest positions that were ever given, to whatever app: no cursor can be behind them.
+    fn newest(&self) -> Pending<'_, Newest>;
+
     /// Writes as everything else is written, but changes nothing: whether it can be done.
     fn try_writing(&self) -> Pending<'_, ()>;
 }
@@ -145,6 +148,13 @@ impl<T> Page<T> {
         let cursor = positioned.last().map_or(after, |(position, _)| *position);
         Self { entries: positioned.into_iter().map(|(_, entry)| entry).collect(), cursor }
     }
+}
+
+/// Of each list, the position that was given last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Newest {
+    pub feedback: Cursor,
+    pub disconnections: Cursor,
 }
 
 /// How many entries wait to be acknowledged, and how many are held back.

@@ -57,6 +57,11 @@ pub enum Failure {
     #[error("`{name}` in the query has to be {expected}")]
     BadParameter { name: &'static str, expected: String },
 
+    #[error(
+        "`{name}` is a cursor of another store, since this one has not come that far: read the list from its beginning, without a cursor"
+    )]
+    ForeignCursor { name: &'static str },
+
     #[error("`{environment}` is no environment: it is `sandbox` or `production`")]
     UnknownEnvironment { environment: String },
     #[error("{0}")]
@@ -106,6 +111,7 @@ impl Failure {
             Self::UnknownParameter { .. } => (S::BAD_REQUEST, "unknown_parameter"),
             Self::RepeatedParameter { .. } => (S::BAD_REQUEST, "repeated_parameter"),
             Self::BadParameter { .. } => (S::BAD_REQUEST, "bad_parameter"),
+            Self::ForeignCursor { .. } => (S::BAD_REQUEST, "foreign_cursor"),
 
             Self::UnknownEnvironment { .. } => (S::NOT_FOUND, "unknown_environment"),
             Self::BadAppId(_) => (S::BAD_REQUEST, "bad_app_id"),
@@ -184,7 +190,7 @@ impl Failure {
             | Self::TooManyRequests { limit } => json!({"limit": limit}),
             Self::Access(AccessFault::ScopeMissing { scope }) => json!({"scope": scope.as_str()}),
             Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
-            Self::BadParameter { name, .. } => json!({"parameter": name}),
+            Self::BadParameter { name, .. } | Self::ForeignCursor { name } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
             Self::UnknownApp { key } => json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()}),
             Self::Notifications(Fault::Malformed(malformed))

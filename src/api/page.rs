@@ -29,6 +29,12 @@ pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C
     cursor(&query, "through", parse)?.ok_or_else(|| no_cursor("through"))
 }
 
+/// Refuses a cursor behind the newest position: it is another store's. Its reader would be shown nothing of what is here,
+/// and would clear what nobody read.
+pub fn refuse_foreign<C: Ord>(name: &'static str, cursor: C, newest: C) -> Result<(), Failure> {
+    if cursor > newest { Err(Failure::ForeignCursor { name }) } else { Ok(()) }
+}
+
 fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) -> Result<Option<C>, Failure> {
     query.text(name).map(|text| parse(text).ok_or_else(|| no_cursor(name))).transpose()
 }
@@ -49,6 +55,14 @@ mod tests {
     fn a_page_has_a_beginning_and_a_size() {
         assert_eq!(Asked::read(None, parse).unwrap(), Asked { after: None, limit: 1_000 });
         assert_eq!(Asked::read(Some("limit=5&cursor=17"), parse).unwrap(), Asked { after: Some(17), limit: 5 });
+    }
+
+    #[test]
+    fn a_cursor_of_another_store_is_refused() {
+        assert!(refuse_foreign("cursor", 5, 5).is_ok());
+        let refused = refuse_foreign("through", 6, 5).expect_err("none of ours");
+        assert_eq!((refused.status().as_u16(), refused.reason()), (400, "foreign_cursor"));
+        assert!(refused.to_string().contains("`through`"), "{refused}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ const DURABLE: Failure = Failure::NotBuilt(
     "durable sending is not built yet: leave out `Prefer: respond-async` and `wait=false`, and wait for the answer",
 );
 const IDEMPOTENCY_KEY: Failure = Failure::NotBuilt(
-    "`Idempotency-Key` is not built yet: leave it out, and give each notification a UUID as `identifier` so that Apple sees a repeat",
+    "`Idempotency-Key` is not built yet: leave it out, and send only what came back as `not_sent` again (Apple drops no repeats; a `collapse_id` makes them harmless)",
 );
 
 /// Refuses a send that asks for what is not built.

@@ -49,6 +49,7 @@ macro_rules! kept_by {
             pages_follow_each_other_without_gap_or_repetition,
             an_acknowledgement_touches_one_list_of_one_app,
             a_position_is_never_given_twice,
+            the_newest_positions_stand_when_all_is_acknowledged,
             the_newest_five_thousand_disconnections_are_kept,
             a_disconnection_comes_back_whole,
             what_is_held_is_no_feedback_until_it_is_released,
@@ -267,6 +268,17 @@ pub(super) async fn a_position_is_never_given_twice(store: &dyn Store) {
     assert_eq!(store.acknowledge_disconnections(shop(), log).await.unwrap(), 0);
     assert_eq!(tokens(store, shop()).await, ["bb"]);
     assert_eq!(numbers(store, shop()).await, [2]);
+}
+
+pub(super) async fn the_newest_positions_stand_when_all_is_acknowledged(store: &dyn Store) {
+    assert_eq!(store.newest().await.unwrap(), Newest::default());
+    store.note(vec![dead(shop(), "aa", 1.0)], vec![failure(shop(), 1), failure(shop(), 2)]).await.unwrap();
+    let feedback = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
+    let log = store.disconnections(shop(), Cursor::START, 10).await.unwrap().cursor;
+    store.acknowledge_feedback(shop(), feedback).await.unwrap();
+    store.acknowledge_disconnections(shop(), log).await.unwrap();
+    let newest = store.newest().await.unwrap();
+    assert!(newest.feedback >= feedback && newest.disconnections == log, "{newest:?}");
 }
 
 pub(super) async fn the_newest_five_thousand_disconnections_are_kept(store: &dyn Store) {

@@ -1,6 +1,8 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
-use super::{AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Page, Pending, StoreError, is_doubtful};
+use super::{
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Newest, Page, Pending, StoreError, is_doubtful,
+};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -174,6 +176,11 @@ impl Events for Memory {
             disconnections: events.disconnections.len() as u64,
         };
         ready(self.state().events.get(&app).map(count).unwrap_or_default())
+    }
+
+    fn newest(&self) -> Pending<'_, Newest> {
+        let last = Cursor(self.state().last_position);
+        ready(Newest { feedback: last, disconnections: last })
     }
 
     fn try_writing(&self) -> Pending<'_, ()> {

@@ -8,7 +8,7 @@ mod log;
 mod schema;
 mod threads;
 
-use super::{AppRecord, Apps, Counts, Cursor, Events, Page, Pending, StoreError};
+use super::{AppRecord, Apps, Counts, Cursor, Events, Newest, Page, Pending, StoreError};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::fmt;
 use std::path::Path;
@@ -111,6 +111,10 @@ impl Events for Sqlite {
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
         Box::pin(self.reader.read(move |connection| events::counts(connection, &app)))
+    }
+
+    fn newest(&self) -> Pending<'_, Newest> {
+        Box::pin(self.reader.read(events::newest))
     }
 
     fn try_writing(&self) -> Pending<'_, ()> {

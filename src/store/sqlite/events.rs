@@ -1,9 +1,9 @@
 //! The statements behind feedback, and what is recorded together.
 
 use super::super::is_doubtful;
-use super::{Counts, Cursor, Page, holds, log};
+use super::{Counts, Cursor, Newest, Page, holds, log};
 use crate::model::{AppKey, Feedback, Records};
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 use std::collections::HashMap;
 
 /// A newer entry replaces the token's older one and takes a new position; an older or equal one changes nothing.
@@ -98,6 +98,12 @@ pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
         held: count(connection, "held_feedback", app)?,
         disconnections: log::count(connection, app)?,
     })
+}
+
+pub(super) fn newest(connection: &Connection) -> Result<Newest> {
+    let mut select = connection.prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = ?1")?;
+    let mut of = |table| select.query_row([table], |row| row.get(0)).optional().map(|last| Cursor(last.unwrap_or(0)));
+    Ok(Newest { feedback: of("feedback")?, disconnections: of("disconnection_blocks")? })
 }
 
 fn count(connection: &Connection, table: &str, app: &AppKey) -> Result<u64> {
