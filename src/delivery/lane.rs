@@ -1,5 +1,6 @@
-//! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the sockets. A batch comes in as one message and
-//! goes out as one; between them nothing is shared, locked or allocated for a single notification.
+//! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the
+//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated for a
+//! single notification.
 
 mod addresses;
 mod dialer;
@@ -101,12 +102,13 @@ impl Lane {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.gave_way, true) {
+            self.poll_hurry(cx);
             for _ in 0..ROUNDS_MAX {
                 let moved = self.round(cx);
                 if self.closed && self.work.is_empty() && self.pool.is_empty() {
                     return Poll::Ready(());
                 }
-                if !moved && !self.poll_hurry(cx) && self.poll_timer(cx).is_pending() {
+                if !moved && self.poll_timer(cx).is_pending() {
                     self.gave_way = false;
                     return Poll::Pending;
                 }
@@ -222,13 +224,11 @@ impl Lane {
         });
     }
 
-    /// Whether the time to finish things is over, just now.
-    fn poll_hurry(&mut self, cx: &mut Context<'_>) -> bool {
-        let over = self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready());
-        if over {
+    /// Looks whether there is still time to finish things.
+    fn poll_hurry(&mut self, cx: &mut Context<'_>) {
+        if self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready()) {
             self.hurried = None;
         }
-        over
     }
 
     /// Sleeps until something is due. `Ready` means that it is.

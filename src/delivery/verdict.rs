@@ -43,6 +43,14 @@ pub struct Verdict {
     pub beyond: Beyond,
 }
 
+impl Verdict {
+    /// The same answer where the app was given another credential meanwhile: what Apple says of the former one stops
+    /// nothing, and the new one may do.
+    pub fn of_former_credential(self) -> Self {
+        if self.beyond == Beyond::CredentialBroken { ELSEWHERE } else { self }
+    }
+}
+
 const fn verdict(fate: Fate, beyond: Beyond) -> Verdict {
     Verdict { fate, beyond }
 }

@@ -82,6 +82,49 @@ async fn windows_that_stay_shut_show_to_sparse_callers_too() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
+/// It is there, answers every PING, and takes no request at all.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_allows_a_stream_is_given_up() {
+    let gateway = Gateway::new(|peer| {
+        let streams = if peer.number == 0 { 0 } else { 100 };
+        talk(peer.serve(streams, SECOND / 10))
+    });
+    let sender = Sender::new(&gateway);
+    let began = Instant::now();
+    assert!(is_accepted(&sender.one(&app("any"), 1, 1).await));
+    assert!(began.elapsed() < 7 * SECOND, "{:?}", began.elapsed());
+    assert_eq!(gateway.ledger().dials.len(), 2);
+}
+
+/// No other traffic wakes the lane: what its timers ask the peer has to leave by itself.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_pings_is_not_taken_for_dead_beside_another_connection() {
+    const BUSY: usize = 400;
+    let gateway = Gateway::new(|mut peer| {
+        if peer.number > 0 {
+            return talk(peer.serve(10, SECOND));
+        }
+        talk(async move {
+            peer.greet(10).await;
+            while let Some(push) = peer.next().await {
+                if numbers(&push.body).1 < BUSY {
+                    sleep(SECOND / 10).await;
+                    peer.accept(&push).await;
+                }
+            }
+        })
+    });
+    let (sender, app) = (Sender::with(&gateway, |lanes| lanes.with_connections_max(2)), app("any"));
+    assert!(sender.begin(&app, each(BUSY), 100 * SECOND).await.expect("no panic").iter().all(is_accepted));
+    assert_eq!(sender.metric("connections"), 2.0);
+    sleep(60 * SECOND).await;
+    let first = sender.begin(&app, vec![(1, BUSY)], DEADLINE);
+    sleep(SECOND * 49 / 10).await;
+    let second = sender.begin(&app, vec![(2, BUSY + 1)], DEADLINE);
+    let ended = tally(&all(vec![first, second]).await);
+    assert_eq!(ended.into_keys().collect::<Vec<_>>(), ["unknown deadline_passed"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_app_gets_no_more_connections_than_the_setting_allows() {
     for connections in [1, 3] {

@@ -329,6 +329,39 @@ async fn a_credential_that_apple_takes_again_heals_by_a_probe_on_a_new_connectio
     assert_eq!(tally([&outcomes[1]]).into_keys().collect::<Vec<_>>(), ["not_sent credential_error"]);
 }
 
+/// What is on its way under the former credential when the app is provisioned anew is judged after that.
+#[tokio::test(start_paused = true)]
+async fn what_apple_says_of_a_former_credential_stops_nothing() {
+    for by_goaway in [false, true] {
+        let gateway = Gateway::new(move |mut peer| {
+            if peer.number > 0 {
+                return talk(peer.serve(100, SECOND / 10));
+            }
+            talk(async move {
+                peer.greet(100).await;
+                let push = peer.next().await.expect("a request");
+                sleep(SECOND / 2).await;
+                if by_goaway {
+                    peer.goaway(0, r#"{"reason":"BadCertificate"}"#).await;
+                } else {
+                    peer.refuse(&push, 403, "InvalidProviderToken").await;
+                }
+                peer.hang().await;
+            })
+        });
+        let sender = Sender::new(&gateway);
+        let former = sender.begin(&app("any"), vec![(1, 1)], DEADLINE);
+        sleep(SECOND / 10).await;
+        let app = app("any");
+        let mut outcomes = Vec::new();
+        for number in 2..12 {
+            outcomes.push(sender.one(&app, number, number).await);
+        }
+        outcomes.extend(former.await.expect("no panic"));
+        assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_provider_token_that_apple_turns_against_costs_the_connection_and_nothing_else() {
     for (status, reason) in [(403, "ExpiredProviderToken"), (429, "TooManyProviderTokenUpdates")] {

@@ -12,9 +12,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 impl Work {
-    /// Apple answered: whether its connection must be left.
+    /// Apple answered to a request that was made under the app's credential, or `former`ly was it: whether its connection
+    /// must be left.
     #[must_use]
-    pub fn answered(&mut self, ticket: Ticket, answer: &Answer<'_>) -> bool {
+    pub fn answered(&mut self, ticket: Ticket, answer: &Answer<'_>, former: bool) -> bool {
         self.tally.answered(self.ms().wrapping_sub(ticket.begun));
         if answer.status == 200 {
             self.health.answered();
@@ -27,6 +28,7 @@ impl Work {
         }
         let response = response::read(answer);
         let verdict = verdict::answered(&response, ticket.attempts);
+        let verdict = if former { verdict.of_former_credential() } else { verdict };
         self.weigh(ticket, &response, verdict.beyond, verdict.fate);
         match verdict.fate {
             Fate::Done(_) if verdict.beyond == Beyond::DeadToken => self.settle_dead(ticket, response),

@@ -26,20 +26,22 @@ const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
 const FAILURES_MAX: u32 = 10;
-/// A connection on which something waited so long for flow-control windows, and nothing was sent meanwhile, is given up:
-/// it answers every PING, and would be stuck for ever.
+/// A connection on which something waited so long for flow-control windows, or for Apple to allow a single stream, and
+/// nothing was sent meanwhile, is given up: it answers every PING, and would be stuck for ever.
 const STARVED_FOR: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Link {
     pub id: LinkId,
     pub address: SocketAddr,
+    /// Of the app it was opened for: its credential is used here.
+    pub generation: u64,
     connection: Connection<Ticket>,
     /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
     full: bool,
     /// What then was in the way, if the connection takes work at all.
     stuck: Option<Bound>,
-    /// Since when windows have let nothing out, whether something waited all the time or not.
+    /// Since when Apple has let nothing out, whether something waited all the time or not.
     starved: Option<Instant>,
     last_used: Instant,
     /// The provider token's 30-minute bucket, and since when it is used here.
@@ -50,6 +52,8 @@ pub struct Link {
 /// What a connection's events tell about it.
 #[derive(Default)]
 struct Books {
+    /// The app has another credential by now.
+    former: bool,
     /// Attempts that ended without anyone knowing whether Apple has them.
     lost: u32,
     answered: bool,
@@ -91,7 +95,8 @@ impl Link {
         let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
         let connection = Connection::new(transport, heads, now.instant);
         let (full, stuck, starved, books) = (false, None, None, Books::default());
-        Self { id, address, connection, full, stuck, starved, last_used: now.instant, token, books }
+        let generation = app.generation;
+        Self { id, address, generation, connection, full, stuck, starved, last_used: now.instant, token, books }
     }
 
     /// What is in flight here.
@@ -168,7 +173,7 @@ impl Link {
 
     /// When a turn is due without a wakeup by the socket.
     pub fn next_time(&self) -> Option<Instant> {
-        let is_due = self.stuck == Some(Bound::Window) && !self.is_leaving();
+        let is_due = self.is_shut() && !self.is_leaving();
         let starved = self.starved.filter(|_| is_due).map(|since| since + STARVED_FOR);
         self.connection.next_time().into_iter().chain(starved).min()
     }
@@ -181,6 +186,7 @@ impl Link {
         scratch: &mut [u8],
         work: &mut Work,
     ) -> (bool, Option<Over>) {
+        self.books.former = app.generation > self.generation;
         let mut moved = match self.read(cx, scratch, work) {
             Poll::Ready(Ok(true)) => true,
             Poll::Ready(Ok(false)) => return (true, Some(Over::Closed)),
@@ -195,13 +201,14 @@ impl Link {
             self.starve(sent, work.now.instant);
             moved |= sent;
         }
+        // Before what waits is written: a PING has to leave now.
+        let Self { connection, books, .. } = self;
+        let timers = connection.on_time(work.now.instant, |event| books.note(event, work, Then::Retry));
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
         if !self.is_leaving() && work.is_waiting_for(self.id) {
             self.stuck = Some(self.in_the_way());
         }
-        let Self { connection, books, .. } = self;
-        let timers = connection.on_time(work.now.instant, |event| books.note(event, work, Then::Retry));
-        let pings = connection.take_pings();
+        let pings = self.connection.take_pings();
         if pings > 0 {
             work.tally.metrics().pings.inc_by(pings.into());
         }
@@ -279,17 +286,22 @@ impl Link {
         sent
     }
 
-    /// Gives the connection up once windows have held everything back for too long.
+    /// Whether Apple lets nothing out: windows are used up, or it allows no stream at all.
+    fn is_shut(&self) -> bool {
+        self.stuck == Some(Bound::Window) || (self.is_ready() && self.streams() == 0 && self.open() == 0)
+    }
+
+    /// Gives the connection up once Apple has held everything back for too long.
     fn starve(&mut self, sent: bool, now: Instant) {
-        if self.stuck != Some(Bound::Window) {
-            // While it is in doubt whether the peer lives, nothing is known of its windows.
+        if !self.is_shut() {
+            // While it is in doubt whether the peer lives, nothing is known of what it allows.
             self.starved = self.starved.filter(|_| !sent && self.connection.is_in_doubt());
             return;
         }
         let since = self.starved.filter(|_| !sent).unwrap_or(now);
         self.starved = Some(since);
         if now >= since + STARVED_FOR {
-            tracing::warn!(address = %self.address, "Apple keeps its windows shut: another connection takes over");
+            tracing::warn!(address = %self.address, "Apple lets nothing through here: another connection takes over");
             self.retire();
         }
     }
@@ -316,7 +328,7 @@ impl Books {
                 self.accepted |= answer.status == 200;
                 self.failures = if answer.status >= 500 { self.failures + 1 } else { 0 };
                 work.landed(tag);
-                self.leave |= work.answered(tag, &answer) || self.failures >= FAILURES_MAX;
+                self.leave |= work.answered(tag, &answer, self.former) || self.failures >= FAILURES_MAX;
             }
             Event::Ended { tag, end } => {
                 self.lost += u32::from(end.processed == Processed::Maybe);
@@ -327,8 +339,11 @@ impl Books {
                 }
             }
             Event::GoAway { last_id, code, debug } => {
-                let reason = goaway(last_id, code, debug, work).unwrap_or(NodeReason::GoneAway.into());
-                self.goaway.get_or_insert(reason);
+                let reason = goaway(last_id, code, debug, work);
+                if verdict::gone_away(reason.as_ref()) == Beyond::CredentialBroken && !self.former {
+                    work.credential_failed(&reason.as_ref().map_or("no reason given", Reason::as_str));
+                }
+                self.goaway.get_or_insert(reason.unwrap_or(NodeReason::GoneAway.into()));
             }
             Event::Fault(fault) => tracing::warn!(%fault, "the gateway broke HTTP/2"),
             Event::Settings | Event::Pong(_) => {}
@@ -337,12 +352,9 @@ impl Books {
 }
 
 /// Apple closes the connection. The session keeps the books; here is read why.
-fn goaway(last_id: u32, code: u32, debug: &[u8], work: &mut Work) -> Option<Reason> {
+fn goaway(last_id: u32, code: u32, debug: &[u8], work: &Work) -> Option<Reason> {
     let reason = response::named(debug);
     tracing::info!(last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());
-    if verdict::gone_away(reason.as_ref()) == Beyond::CredentialBroken {
-        work.credential_failed(&reason.as_ref().map_or("no reason given", Reason::as_str));
-    }
     reason
 }

@@ -158,7 +158,7 @@ impl Pool {
                 }
             }
         }
-        self.dismiss(work);
+        moved |= self.dismiss(work);
         moved |= self.reroute(work);
         let full = work.is_waiting() && self.is_full();
         self.full_since = full.then(|| self.full_since.unwrap_or(work.now.instant));
@@ -166,9 +166,12 @@ impl Pool {
     }
 
     /// Lets go of connections that are of no more use: those of a credential that does not work, those whose stream ids
-    /// come to an end and whose replacement is there, those not needed for long.
-    fn dismiss(&mut self, work: &mut Work) {
+    /// come to an end and whose replacement is there, those not needed for long. Whether there were any: the next round
+    /// finds those of them that have drained.
+    fn dismiss(&mut self, work: &mut Work) -> bool {
         let (now, requests_max) = (work.now.instant, self.bounds.requests);
+        let leaving = |links: &[Link]| links.iter().filter(|link| link.is_leaving()).count();
+        let before = leaving(&self.links);
         if work.health.must_reconnect(now) {
             self.retire();
         }
@@ -180,6 +183,7 @@ impl Pool {
             let idle = self.links.iter_mut().filter(|link| link.is_serving() && link.idle_since().is_some());
             idle.min_by_key(|link| link.idle_since()).into_iter().for_each(Link::retire);
         }
+        leaving(&self.links) > before
     }
 
     /// When one of several connections is to be closed for want of work.
@@ -227,7 +231,8 @@ impl Pool {
             work.complain(format!("a connection to Apple ended: {over}"));
             work.tally.metrics().lost(over.label());
         }
-        if over.refuses_certificate() && !self.works() {
+        let is_former = link.generation < self.app.generation;
+        if over.refuses_certificate() && !is_former && !self.works() {
             work.credential_failed(over);
         }
         let Epitaph { affected, reason } = link.close(over, work);
