@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::credentials::paths::read_trusted;
 use crate::credentials::{Credential, CredentialError, Material, Secret, import, sha256_hex};
 use crate::delivery::Intake;
+use crate::events::Events;
 use crate::model::AppKey;
 use crate::registry::{Provision, ProvisionError, Registry};
 use crate::store::StoreError;
@@ -140,12 +141,13 @@ pub struct Fault {
 pub struct Autoprovision {
     registry: Registry,
     intake: Arc<Intake>,
+    events: Events,
     clock: Clock,
 }
 
 impl Autoprovision {
-    pub fn new(registry: Registry, intake: Arc<Intake>, clock: Clock) -> Self {
-        Self { registry, intake, clock }
+    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock) -> Self {
+        Self { registry, intake, events, clock }
     }
 
     /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
@@ -156,6 +158,7 @@ impl Autoprovision {
         for key in before.keys().filter(|key| !named.contains(key)) {
             if self.registry.remove_entry(key).await? {
                 self.intake.remove(key);
+                self.events.forget(key);
                 tracing::info!(app = %key, "removed the app: its entry has left the configuration");
             }
         }

@@ -30,6 +30,10 @@ pub struct Events {
 pub struct Watch(Arc<Mutex<Guard>>);
 
 impl Watch {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub fn guard(&self) -> MutexGuard<'_, Guard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,6 +88,11 @@ impl Events {
         let Some(watch) = self.known(app) else { return Ok(()) };
         let hold = Hold { since, why: wave.sentence() };
         let held = self.store.hold(app.clone(), hold.clone()).await;
+        if !self.known(app).is_some_and(|now| now.is(&watch)) {
+            // The app was removed meanwhile, and this would meet the next one of its name.
+            self.store.settle(app.clone(), Settlement::Drop).await?;
+            return Ok(());
+        }
         watch.guard().written(held.is_ok().then(|| hold.clone()));
         self.metrics.feedback_held.inc_by(held?);
         self.metrics.holds.inc();

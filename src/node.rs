@@ -113,7 +113,8 @@ impl Node {
         let bounds = intake::Limits { node_bytes, app_bytes };
         let lanes_of_apps = Lanes::new(apple, parts).with_connections_max(config.apple.connections);
         let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
-        let autoprovision = Autoprovision::new(registry.clone(), Arc::clone(&intake), world.clock.clone());
+        let autoprovision =
+            Autoprovision::new(registry.clone(), Arc::clone(&intake), events.clone(), world.clock.clone());
         let faults = autoprovision.apply(&config.autoprovision).await?;
         if !faults.is_empty() {
             let fault = |Fault { place, what }| config::Fault { place, what };

@@ -12,6 +12,7 @@ use super::{Api, envelope};
 use crate::credentials::{Material, Secret, import, paths};
 use crate::model::{AppId, AppKey, Environment};
 use crate::registry::{App, Provision, ProvisionError};
+use crate::store::StoreError;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
@@ -74,11 +75,17 @@ pub async fn provision(
 /// `DELETE /apps/:app_id/:environment`.
 pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
     Query::read(uri.query(), &[])?;
-    if !api.registry.remove(&key).await? {
+    let (whole, gone) = (Arc::clone(&api), key.clone());
+    // A caller that hangs up leaves no half of it undone.
+    let removing = api.drain.spawn("remove", async move {
+        let was_there = whole.registry.remove(&gone).await?;
+        whole.intake.remove(&gone);
+        whole.events.forget(&gone);
+        Ok::<_, StoreError>(was_there)
+    });
+    if !removing.await.map_err(|_| Failure::Panicked)?? {
         return Err(Failure::UnknownApp { key });
     }
-    api.intake.remove(&key);
-    api.events.forget(&key);
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
     Ok(envelope::success(StatusCode::OK, &removed))
 }

@@ -277,11 +277,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_in_one_piece_is_not_copied_and_pieces_become_one() {
+    async fn a_body_in_one_piece_is_copied_only_if_small_and_pieces_become_one() {
         const WHOLE: &[u8] = b"0123456789";
-        let bodies = bodies(10, 100);
-        let one = bodies.collect(declared(WHOLE)).await.unwrap();
-        assert_eq!(one.bytes.as_ptr(), WHOLE.as_ptr());
+        const LARGE: &[u8] = &[b'x'; 5_000];
+        let bodies = bodies(5_000, 50_000);
+        let large = bodies.collect(declared(LARGE)).await.unwrap();
+        assert_eq!(large.bytes.as_ptr(), LARGE.as_ptr());
+        let small = bodies.collect(declared(WHOLE)).await.unwrap();
+        assert!(small.bytes == WHOLE && small.bytes.as_ptr() != WHOLE.as_ptr(), "else it holds what it was read into");
         let pieces = bodies.collect(chunked(&[b"", b"012", b"", b"3456", b"789"])).await.unwrap();
         assert_eq!(pieces.bytes, WHOLE);
         assert!(bodies.collect(chunked(&[])).await.unwrap().bytes.is_empty());

@@ -74,7 +74,8 @@ impl Intake {
     /// Takes a batch, or refuses it at once; what was taken is sent, whether anybody waits for the answer or not.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
         let is_cut = app.lanes > 1;
-        let bytes = batch.bytes_held() + if is_cut { cut::bytes_added(&batch) } else { 0 };
+        let added = Job::bytes_added(batch.len()) + if is_cut { cut::bytes_added(&batch) } else { 0 };
+        let bytes = batch.bytes_held() + added;
         let retry_after_seconds = RETRY_AFTER_SECONDS;
         let of_node = self.node.take(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
         let of_app = self.pool(&app.key).take(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;

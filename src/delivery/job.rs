@@ -68,7 +68,15 @@ pub struct Job {
     _room: Room,
 }
 
+/// What a job takes beside its batch and outcomes: itself, its caller's channel, its places in the lane's queues.
+const JOB_BYTES: usize = 1 << 10;
+
 impl Job {
+    /// Bytes that a job of so many notifications keeps in memory beside its batch.
+    pub fn bytes_added(notifications: usize) -> usize {
+        JOB_BYTES + notifications * size_of::<Option<Outcome>>()
+    }
+
     pub fn new(
         app: Arc<App>,
         batch: Arc<Batch>,

@@ -488,6 +488,38 @@ async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
     assert!(sender.attempt(&greedy, vec![(1, 1)], SECOND, false).await.is_ok(), "there is room again");
 }
 
+/// Each is told at its own time, which `begin` checks, in whatever order they came.
+#[tokio::test(start_paused = true)]
+async fn deadlines_come_in_another_order_than_their_requests() {
+    let gateway = Gateway::new(|mut peer| {
+        talk(async move {
+            peer.greet(1).await;
+            while peer.next().await.is_some() {}
+        })
+    });
+    let (sender, app) = (Sender::new(&gateway), app("any"));
+    let seconds = [5, 3, 3, 7, 1, 2, 5, 1];
+    let begun = seconds.iter().enumerate().map(|(at, &seconds)| sender.begin(&app, vec![(at, at)], seconds * SECOND));
+    let ended = tally(&all(begun.collect()).await);
+    let ended: Vec<_> = ended.iter().map(|(end, count)| (end.as_str(), *count)).collect();
+    // The only stream is free again when the first one's time is over; then the one of seven seconds goes out.
+    assert_eq!(ended, [("not_sent deadline_passed", seconds.len() - 2), ("unknown deadline_passed", 2)]);
+}
+
+/// The smallest request takes memory, too.
+#[tokio::test(start_paused = true)]
+async fn small_requests_are_counted_with_what_they_need_beside_their_text() {
+    let gateway = Gateway::new(|peer| talk(peer.hang()));
+    let limits = Limits { node_bytes: 1 << 20, app_bytes: 100 << 10 };
+    let (sender, app) = (Sender::bounded(&gateway, limits, |lanes| lanes), app("any"));
+    let begun: Vec<_> = (0..200).map(|at| tokio::spawn(sender.attempt(&app, vec![(at, at)], SECOND, false))).collect();
+    let mut taken = 0;
+    for attempt in begun {
+        taken += usize::from(attempt.await.expect("no panic").is_ok());
+    }
+    assert!((50..=100).contains(&taken), "{taken} of at least a kibibyte each");
+}
+
 #[tokio::test(start_paused = true)]
 async fn goaways_in_the_middle_of_traffic_lose_and_double_nothing() {
     let gateway = Gateway::new(|mut peer| {

@@ -4,7 +4,7 @@ use crate::support::client::Client;
 use crate::support::full;
 use crate::support::process::{Home, Process, entry};
 use crate::support::world::{World, to, token};
-use pyapns::simulator::ClientSubject;
+use pyapns::simulator::{ClientSubject, TokenState};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -150,6 +150,34 @@ async fn a_post_or_a_delete_wins_until_the_entry_is_another_and_over_restarts() 
     process.reload().await;
     assert_eq!(app(&process, SHOP).await, Value::Null, "the app went with its entry");
     assert_eq!(app(&process, CHAT).await["state"], "ok", "what a caller made stays");
+    process.stop().await;
+    world.stop().await;
+}
+
+/// What was held back is gone with the app, and its guard watches over the next one.
+#[tokio::test]
+async fn an_entry_that_leaves_and_comes_back_begins_with_nothing_held_back() {
+    const WAVE: usize = 60;
+    let world = World::start().await;
+    (0..WAVE).for_each(|number| world.simulator.set_token(&token(number), Some(TokenState::Bad)));
+    let home = Home::new(&world, "held", "pyapns.toml");
+    home.put("a.pem", &certificate(&world, 2100));
+    let (with, without) = (format!("{LISTEN}{}", entry("shop", "a.pem", "")), LISTEN);
+    home.configure(&with);
+    let mut process = home.start().await;
+    for _ in 0..2 {
+        assert_eq!(app(&process, SHOP).await["feedback_held"], Value::Null);
+        let wave = Value::Array((0..WAVE).map(|number| to(&token(number))).collect());
+        let sent = process.client().await.post(&format!("{SHOP}/notifications"), wave.to_string()).await;
+        assert!(sent.outcomes().iter().all(|outcome| *outcome == "rejected"), "{sent:?}");
+        assert_ne!(app(&process, SHOP).await["feedback_held"], Value::Null);
+        home.configure(without);
+        process.reload().await;
+        home.configure(&with);
+        process.reload().await;
+    }
+    let metrics = process.client().await.text("/metrics").await;
+    assert!(metrics.contains("\npyapns_feedback_holds 0\n"), "{metrics}");
     process.stop().await;
     world.stop().await;
 }

@@ -7,6 +7,9 @@ use tokio::task::yield_now;
 /// Room for pieces is taken in steps of at most this, and after as much others get their turn.
 const SEGMENT: usize = 256 << 10;
 
+/// A body up to this is copied: kept as it came, it would hold the whole buffer that it was read into.
+const COPIED_BYTES: usize = 4 << 10;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Pieces {
@@ -52,6 +55,7 @@ impl Pieces {
     /// All of them as one.
     pub async fn join(mut self) -> Bytes {
         match self.segments.len() {
+            0 if self.first.len() <= COPIED_BYTES => return Bytes::copy_from_slice(&self.first),
             0 => return self.first,
             1 => return self.segments.remove(0).freeze(),
             _ => {}

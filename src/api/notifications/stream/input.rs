@@ -111,6 +111,8 @@ impl Input {
         rest.extend_from_slice(&self.block[end..]);
         let mut lines = std::mem::replace(&mut self.block, rest);
         lines.truncate(end);
+        // What is in flight is counted by its length.
+        lines.shrink_to_fit();
         Some(lines.into())
     }
 

@@ -26,18 +26,20 @@ impl Work {
             self.later.pop();
             self.again.push_back(ticket);
         }
-        let mut over = Vec::new();
+        let mut late = Vec::new();
         while let Some(&(deadline, job)) = self.deadlines.first() {
             if deadline > self.now.instant {
                 break;
             }
             self.deadlines.pop_first();
-            self.end_waiting(job);
-            if self.jobs.contains(job as usize) {
-                over.push(job);
-            }
+            late.push(job);
         }
-        over
+        if !late.is_empty() {
+            late.sort_unstable();
+            self.end_waiting(&late);
+            late.retain(|job| self.jobs.contains(*job as usize));
+        }
+        late
     }
 
     /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
@@ -69,17 +71,26 @@ impl Work {
         waiting
     }
 
-    /// Ends what of a job is not on a connection now: its time is over.
-    fn end_waiting(&mut self, job: u32) {
-        let mut waiting = self.routes.withdraw(|ticket| ticket.job == job);
+    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each queue is
+    /// looked through once, however many jobs wait in it.
+    fn end_waiting(&mut self, late: &[u32]) {
+        let is_late = |job: u32| late.binary_search(&job).is_ok();
+        let mut waiting = self.routes.withdraw(|ticket| is_late(ticket.job));
         let mut stays = |ticket: &Ticket| {
-            waiting.extend((ticket.job == job).then_some(*ticket));
-            ticket.job != job
+            waiting.extend(is_late(ticket.job).then_some(*ticket));
+            !is_late(ticket.job)
         };
         self.again.retain(&mut stays);
         self.later.retain(|Reverse((_, ticket))| stays(ticket));
-        self.fresh.retain(|id| *id != job);
-        self.drain_fresh(job, &mut waiting);
+        let mut fresh = late.iter().filter(|job| self.jobs[**job as usize].fresh().is_some()).count();
+        // Those that came first mostly are late first.
+        while let Some(job) = self.fresh.pop_front_if(|job| is_late(*job)) {
+            fresh -= usize::from(self.jobs[job as usize].fresh().is_some());
+        }
+        if fresh > 0 {
+            self.fresh.retain(|job| !is_late(*job));
+        }
+        late.iter().for_each(|job| self.drain_fresh(*job, &mut waiting));
         let why = if self.hurried { NodeReason::ShuttingDown } else { NodeReason::DeadlinePassed };
         waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
     }
