@@ -6,7 +6,7 @@ use super::intake::Sending;
 use crate::events::disconnection::{self, Identifiers};
 use crate::events::feedback;
 use crate::events::guard::{Guard, is_suspect};
-use crate::model::{Batch, Notification, Outcome, OutcomeKind, Reason, Records};
+use crate::model::{Batch, Disconnection, Notification, Outcome, OutcomeKind, Reason, Records};
 use crate::registry::App;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub struct Job {
     pub deadline: Instant,
     pub retry_unknown: bool,
     pub records: Records,
+    /// Entries of the disconnection log that only add to what an incident cost.
+    pub stopped: Vec<Disconnection>,
     /// v0.5 counted notifications, a lane does; the first of this job has this number.
     pub first_identifier: u32,
     /// The first item that no attempt was made for.
@@ -94,6 +96,7 @@ impl Job {
             deadline,
             retry_unknown,
             records: Records::default(),
+            stopped: Vec::new(),
             first_identifier: 1,
             next: 0,
             outcomes: vec![None; count],
@@ -160,7 +163,12 @@ impl Job {
         }
         let identifiers = Identifiers { own: self.first_identifier.wrapping_add(item), last_accepted };
         let failed = disconnection::of_notification(app, identifiers, batch, notification, outcome);
-        self.records.disconnections.extend(failed);
+        match failed {
+            Some(entry) if disconnection::is_of_stopped(&entry, outcome) => {
+                disconnection::join(&mut self.stopped, entry)
+            }
+            failed => self.records.disconnections.extend(failed),
+        }
         true
     }
 

@@ -9,6 +9,7 @@ mod judge;
 mod link;
 mod pool;
 mod routes;
+mod stopped;
 mod throttle;
 mod work;
 
@@ -183,11 +184,18 @@ impl Lane {
 
     /// Answers the callers of finished jobs, after what operators must be able to read is written.
     fn finish_jobs(&mut self) {
+        let mut finished = self.work.take_finished();
+        for job in &mut finished {
+            let told = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
+            job.records.disconnections.extend(told);
+        }
+        let told = self.work.stopped.take(self.work.now.instant, self.closed);
+        self.work.incidents.extend(told);
         if !self.work.incidents.is_empty() {
             let disconnections = std::mem::take(&mut self.work.incidents);
             self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
-        for mut job in self.work.take_finished() {
+        for mut job in finished {
             let wave = self.weigh(&job);
             if job.records.is_empty() && wave.is_none() {
                 job.reply();

@@ -74,6 +74,23 @@ pub fn of_notification(
     })
 }
 
+/// Whether an entry is that of a notification that was never tried, for a reason that is not its own: what stopped its app has
+/// an entry already, and this one only adds to what it cost.
+pub fn is_of_stopped(entry: &Disconnection, outcome: &Outcome) -> bool {
+    entry.offending_notification.is_none() && outcome.attempts == 0
+}
+
+/// Adds an incident to those of one app: to the one with its reason and status, where there is one.
+pub fn join(incidents: &mut Vec<Disconnection>, incident: Disconnection) {
+    match incidents.iter_mut().find(|other| (&other.reason, other.status) == (&incident.reason, incident.status)) {
+        Some(other) => {
+            let affected = other.affected.saturating_add(incident.affected);
+            *other = Disconnection { affected, ..incident };
+        }
+        None => incidents.push(incident),
+    }
+}
+
 /// Whether what we refused ourselves for this reason has its place in the log.
 pub fn is_of_refused(reason: &str) -> bool {
     refused(reason).is_some()

@@ -329,6 +329,22 @@ async fn a_credential_that_apple_takes_again_heals_by_a_probe_on_a_new_connectio
     assert_eq!(tally([&outcomes[1]]).into_keys().collect::<Vec<_>>(), ["not_sent credential_error"]);
 }
 
+/// However many requests a stopped app gets, its log keeps room for other things, and tells what it cost.
+#[tokio::test(start_paused = true)]
+async fn what_a_broken_credential_costs_is_told_once_a_minute() {
+    let gateway = Gateway::new(|_| Manner::Alert(AlertDescription::CertificateExpired));
+    let (sender, app) = (Sender::new(&gateway), app("any"));
+    for number in 0..50 {
+        assert!(!is_accepted(&sender.one(&app, number, number).await));
+    }
+    let refused = || "credential_error".to_owned();
+    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "what happened is told at once");
+    sleep(61 * SECOND).await;
+    let mut costs = sender.log(&app).await;
+    costs.retain(|(_, affected)| *affected > 0);
+    assert_eq!(costs, [(refused(), 1), (refused(), 49)], "what else it cost is told together");
+}
+
 /// What is on its way under the former credential when the app is provisioned anew is judged after that.
 #[tokio::test(start_paused = true)]
 async fn what_apple_says_of_a_former_credential_stops_nothing() {

@@ -4,6 +4,7 @@ mod ending;
 
 use super::health::Health;
 use super::routes::{LinkId, Routes, bucket};
+use super::stopped::Stopped;
 use super::throttle::{Throttle, fingerprint};
 use crate::apns::response::Response;
 use crate::delivery::backoff::{self, Budget};
@@ -51,6 +52,7 @@ pub struct Work {
     pub routes: Routes,
     /// Ends of connections, to be written to the log.
     pub incidents: Vec<Disconnection>,
+    pub stopped: Stopped,
     pub last_job: Instant,
     /// What went wrong lately and was not shown yet.
     pub last_error: Option<LastError>,
@@ -84,6 +86,7 @@ impl Work {
             throttle: Throttle::default(),
             routes: Routes::default(),
             incidents: Vec::new(),
+            stopped: Stopped::default(),
             last_job: now.instant,
             last_error: None,
             began: now.instant,
@@ -356,6 +359,6 @@ impl Work {
     pub fn next_time(&self) -> Option<Instant> {
         let later = self.later.peek().map(|Reverse((due, _))| *due);
         let deadline = self.deadlines.first().map(|(at, _)| *at);
-        [later, deadline].into_iter().flatten().min()
+        [later, deadline, self.stopped.due()].into_iter().flatten().min()
     }
 }

@@ -13,7 +13,7 @@ use pyapns::drain::Drain;
 use pyapns::events::Events;
 use pyapns::model::{AppId, AppKey, Batch, Draft, Environment, Outcome, OutcomeKind};
 use pyapns::registry::App;
-use pyapns::store::Memory;
+use pyapns::store::{Cursor, Memory};
 use pyapns::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ static GENERATION: AtomicU64 = AtomicU64::new(1);
 /// Sends for apps through one [`Intake`].
 pub struct Sender {
     intake: Arc<Intake>,
+    events: Events,
     telemetry: Metrics,
 }
 
@@ -67,13 +68,14 @@ impl Sender {
         let endpoint = vec!["https://gateway.test".parse().expect("a URL")];
         let trust = Arc::new(Trust::load(None).expect("no file to read"));
         let apple = Apple { connect: gateway.clone(), trust, sandbox: endpoint.clone(), production: endpoint };
+        let events = Events::new(Arc::new(Memory::new()), &telemetry);
         let parts = Parts {
             clock: Clock::manual(1_800_000_000.0),
-            events: Events::new(Arc::new(Memory::new()), &telemetry),
+            events: events.clone(),
             metrics: metrics::Metrics::new(&telemetry),
             drain: Drain::new(),
         };
-        Self { intake: Arc::new(Intake::new(change(Lanes::new(apple, parts)), limits)), telemetry }
+        Self { intake: Arc::new(Intake::new(change(Lanes::new(apple, parts)), limits)), events, telemetry }
     }
 
     /// Begins to send `(token, number)` pairs as one batch; each must end within `deadline`, which is checked.
@@ -124,6 +126,12 @@ impl Sender {
     /// The value of one of the node's metrics, with its labels or as the sum of all its series.
     pub fn metric(&self, name: &str) -> f64 {
         sum(&self.telemetry.render(), name)
+    }
+
+    /// The app's disconnection log: each entry's reason, and how many notifications it affected.
+    pub async fn log(&self, app: &App) -> Vec<(String, u32)> {
+        let log = self.events.disconnections(&app.key, Cursor::START, 10_000).await.expect("a store in memory");
+        log.entries.into_iter().map(|entry| (entry.reason, entry.affected)).collect()
     }
 
     /// How the app's sending is.
