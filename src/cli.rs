@@ -4,6 +4,7 @@ mod caller;
 mod check_config;
 mod doctor;
 mod key;
+mod print;
 mod send;
 mod serve;
 mod settings;
@@ -73,18 +74,19 @@ impl Command {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments),
-            Verb::CheckConfig(arguments) => Ok(check_config::run(&arguments)),
+            Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
             Verb::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "pyapns", &mut std::io::stdout());
-                Ok(ExitCode::SUCCESS)
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "pyapns", &mut script);
+                print::line(String::from_utf8_lossy(&script).trim_end()).map(|()| ExitCode::SUCCESS)
             }
         };
         done.unwrap_or_else(|error| {
-            eprintln!("pyapns: {error:#}");
+            print::note(format_args!("pyapns: {error:#}"));
             ExitCode::FAILURE
         })
     }

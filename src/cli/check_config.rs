@@ -1,5 +1,6 @@
 //! `pyapns check-config`: what `serve` would say of its configuration, without starting anything.
 
+use super::print;
 use super::settings::Settings;
 use std::process::ExitCode;
 
@@ -17,18 +18,18 @@ pub struct Arguments {
     settings: Settings,
 }
 
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = arguments.settings.source();
     match arguments.settings.origin().read_with_files() {
         Ok(config) => {
-            config.notices.iter().for_each(|notice| println!("{notice}"));
-            println!("{source}: nothing is wrong");
-            ExitCode::SUCCESS
+            config.notices.iter().try_for_each(print::line)?;
+            print::line(format_args!("{source}: nothing is wrong"))?;
+            Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
             let count = faults.0.len();
-            eprintln!("{faults}\n{source}: {count} fault{}", if count == 1 { "" } else { "s" });
-            ExitCode::FAILURE
+            print::note(format_args!("{faults}\n{source}: {count} fault{}", if count == 1 { "" } else { "s" }));
+            Ok(ExitCode::FAILURE)
         }
     }
 }

@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(examine(&mut report, &config, !arguments.no_push));
         }
     }
-    Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn examine(report: &mut Report, config: &Config, push: bool) {

@@ -4,7 +4,7 @@ mod stream;
 mod tally;
 
 use super::caller::{Callee, Caller, NodeUrl, refusal};
-use super::runtime;
+use super::{print, runtime};
 use crate::credentials::{Secret, paths};
 use crate::drain::Drain;
 use crate::model::{AppId, Environment};
@@ -146,26 +146,27 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let mut tally = Tally::default();
     for outcome in outcomes.into_iter().map(Value::to_string) {
-        writeln!(output, "{outcome}")?;
+        print::heard(writeln!(output, "{outcome}")).context("the outcomes cannot be written")?;
         tally.count(outcome.as_bytes());
     }
-    eprintln!("{}", tally.summary());
+    print::note(tally.summary());
     Ok(code(tally.all_accepted()))
 }
 
 /// Says what became of a file.
 fn report(done: &Done) -> ExitCode {
     let answered = done.tally.total();
-    eprintln!("{answered} notifications: {}", done.tally.summary());
+    print::note(format_args!("{answered} notifications: {}", done.tally.summary()));
     if let Some(why) = &done.broken {
-        eprintln!("pyapns: {why}");
+        print::note(format_args!("pyapns: {why}"));
     }
     if answered < done.sent {
         let (first, last) = (answered + 1, done.sent);
-        eprintln!("not answered: notifications {first} to {last} were sent, and Apple may have them");
+        print::note(format_args!("not answered: notifications {first} to {last} were sent, and Apple may have them"));
     }
     if done.stopped {
-        eprintln!("not sent: notification {} and all behind it (blank lines do not count)", done.sent + 1);
+        let first = done.sent + 1;
+        print::note(format_args!("not sent: notification {first} and all behind it (blank lines do not count)"));
     }
     code(done.tally.all_accepted() && done.broken.is_none() && !done.stopped && answered == done.sent)
 }
