@@ -63,6 +63,9 @@ async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simula
         built => built?.following(origin, &config, Some(logging))?,
     };
     print::line(format_args!("pyapns listens on {}", node.url()))?;
+    if let Some(url) = node.admin_url() {
+        print::line(format_args!("pyapns listens for operators on {url}"))?;
+    }
     if let Some(beside) = &beside {
         beside.provision_demo(&node).await?;
         beside.introduce(node.url())?;
