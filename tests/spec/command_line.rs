@@ -96,6 +96,26 @@ fn wrong_usage_is_told_from_what_did_not_work() {
 }
 
 #[test]
+fn a_push_that_cannot_be_meant_is_wrong_usage_and_says_what_is_needed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = ["--token", "00", "--alert", "Hello"];
+    for (arguments, told) in [
+        (&["--token", "00"][..], ["--payload <JSON>", "--alert <TEXT>"]),
+        (&["--alert", "Hello"], ["--token <HEX>", "--file <FILE>"]),
+        (&["--token", "00", "--payload", "nope"], ["--payload <JSON>", "it is not JSON, nor @FILE"]),
+        (&[&one[..], &["--timeout", "0"]].concat(), ["--timeout <SECONDS>", "a number of seconds from 1 to 300"]),
+        (&[&one[..], &["--timeout", "soon"]].concat(), ["--timeout <SECONDS>", "a number of seconds from 1 to 300"]),
+        (&[&one[..], &["--priority", "7"]].concat(), ["--priority <NUMBER>", "it is 10, 5 or 1"]),
+    ] {
+        let send = [&["send", "--app", "demo", "--environment", "sandbox"][..], arguments].concat();
+        let output = pyapns(folder.path(), &[], &send);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(told.iter().all(|told| said.contains(told)), "{told:?}: {said}");
+    }
+}
+
+#[test]
 fn every_command_explains_itself_with_an_example() {
     let folder = tempfile::tempdir().expect("a folder");
     let help = stdout(&pyapns(folder.path(), &[], &["--help"]));
