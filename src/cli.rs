@@ -92,6 +92,18 @@ impl Command {
     }
 }
 
+/// The variables that are asked for besides the settings': those of flags, and the API key's.
+fn variables() -> Vec<String> {
+    fn of_flags(command: &clap::Command, found: &mut Vec<String>) {
+        let named = command.get_arguments().filter_map(clap::Arg::get_env);
+        found.extend(named.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|command| of_flags(command, found));
+    }
+    let mut found = vec![send::API_KEY.to_owned()];
+    of_flags(&Command::command(), &mut found);
+    found
+}
+
 /// The runtime of every command.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()

@@ -6,6 +6,7 @@ mod keys;
 mod old;
 mod origin;
 mod reader;
+pub mod strangers;
 
 pub use origin::Origin;
 pub use reader::{Fault, Faults};

@@ -10,7 +10,7 @@ Examples:
   PYAPNS_LISTEN=127.0.0.1:8099 pyapns check-config
 
 All faults are told in one run, one a line on stderr: the settings, and the files that they name (authorities, keys,
-folders). Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage.";
+folders). What looks odd is only a warning. Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -20,9 +20,11 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = arguments.settings.source();
-    match arguments.settings.origin().read_with_files() {
-        Ok(config) => {
-            config.notices.iter().try_for_each(print::line)?;
+    let (read, mut warnings) = (arguments.settings.origin().read_with_files(), Settings::warnings());
+    warnings.extend(read.iter().flat_map(|config| config.notices.clone()));
+    warnings.iter().try_for_each(|warning| print::line(format_args!("warning: {warning}")))?;
+    match read {
+        Ok(_) => {
             print::line(format_args!("{source}: nothing is wrong"))?;
             Ok(ExitCode::SUCCESS)
         }

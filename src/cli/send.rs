@@ -21,7 +21,7 @@ use stream::{Done, Source};
 use tally::Tally;
 
 /// Holds the API key, `ID.SECRET`.
-const API_KEY: &str = "PYAPNS_API_KEY";
+pub const API_KEY: &str = "PYAPNS_API_KEY";
 
 pub const EXAMPLES: &str = "\
 Examples:

@@ -36,13 +36,16 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let origin = arguments.settings.origin();
-    let config = match origin.read_with_files() {
+    let warnings = Settings::warnings();
+    let mut config = match origin.read_with_files() {
         Ok(config) => config,
         Err(faults) => {
+            warnings.iter().for_each(|warning| print::note(format_args!("warning: {warning}")));
             print::note(faults);
             return Ok(ExitCode::from(USAGE));
         }
     };
+    config.notices.extend(warnings);
     let logging = Logging::install(config.log)?;
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config, origin, logging.clone(), arguments.simulator));

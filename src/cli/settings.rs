@@ -1,6 +1,6 @@
 //! Where a command takes the node's settings from: flags win over variables, variables over the file.
 
-use crate::config::Origin;
+use crate::config::{Origin, strangers};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,12 @@ impl Settings {
             .with_flag("--listen", "PYAPNS_LISTEN", self.listen.clone())
             .with_flag("--insecure", "PYAPNS_INSECURE", self.insecure.then(|| "true".to_owned()))
             .with_flag("--data-dir", "PYAPNS_DATA_DIR", data_dir)
+    }
+
+    /// Variables that look like settings and are none: a sentence each.
+    pub fn warnings() -> Vec<String> {
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        strangers::warnings(names, &super::variables())
     }
 
     /// What was read, for a person.
