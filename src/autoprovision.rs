@@ -160,6 +160,11 @@ impl Autoprovision {
                 self.intake.remove(key);
                 self.events.forget(key);
                 tracing::info!(app = %key, "removed the app: its entry has left the configuration");
+            } else if self.registry.get(key).is_some() {
+                // Told once: the entry is forgotten now.
+                tracing::warn!(
+                    "app {key} stays: it was changed over the API, and its entry has left the configuration"
+                );
             }
         }
         let mut faults = Vec::new();

@@ -4,6 +4,7 @@ mod caller;
 mod check_config;
 mod doctor;
 mod key;
+mod print;
 mod send;
 mod serve;
 mod settings;
@@ -73,21 +74,34 @@ impl Command {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments),
-            Verb::CheckConfig(arguments) => Ok(check_config::run(&arguments)),
+            Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),
             Verb::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "pyapns", &mut std::io::stdout());
-                Ok(ExitCode::SUCCESS)
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "pyapns", &mut script);
+                print::line(String::from_utf8_lossy(&script).trim_end()).map(|()| ExitCode::SUCCESS)
             }
         };
         done.unwrap_or_else(|error| {
-            eprintln!("pyapns: {error:#}");
+            print::note(format_args!("pyapns: {error:#}"));
             ExitCode::FAILURE
         })
     }
+}
+
+/// The variables that are asked for besides the settings': those of flags, and the API key's.
+fn variables() -> Vec<String> {
+    fn of_flags(command: &clap::Command, found: &mut Vec<String>) {
+        let named = command.get_arguments().filter_map(clap::Arg::get_env);
+        found.extend(named.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|command| of_flags(command, found));
+    }
+    let mut found = vec![send::API_KEY.to_owned()];
+    of_flags(&Command::command(), &mut found);
+    found
 }
 
 /// The runtime of every command.

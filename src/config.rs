@@ -6,6 +6,7 @@ mod keys;
 mod old;
 mod origin;
 mod reader;
+pub mod strangers;
 
 pub use origin::Origin;
 pub use reader::{Fault, Faults};
@@ -23,7 +24,6 @@ use crate::telemetry::logging;
 use reader::Reader;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -146,17 +146,17 @@ impl Config {
             socket_mode: read.setting("socket_mode"),
             tls: tls(read),
             api_keys: keys::read(read, folder),
-            insecure: read.setting("insecure"),
+            insecure: read.flag("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
             apple: apple(read),
             limits: limits(read),
-            compat: Compat { clear_on_read: read.setting("compat.clear_on_read") },
+            compat: Compat { clear_on_read: read.flag("compat.clear_on_read") },
             autoprovision: entries::read(read, folder),
-            reload_every: Some(Duration::from_secs(number(read, "reload_seconds", 0..=3600)))
+            reload_every: Some(Duration::from_secs(read.number("reload_seconds", 0..=3600)))
                 .filter(|every| !every.is_zero()),
-            drain_budget: Duration::from_secs(number(read, "drain_seconds", 1..=3600)),
+            drain_budget: Duration::from_secs(read.number("drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
             settings: Settings::default(),
             notices: read.notices(),
@@ -201,7 +201,7 @@ fn tls(read: &mut Reader<'_>) -> Option<TlsFiles> {
 }
 
 fn apple(read: &mut Reader<'_>) -> Apple {
-    let port = read.setting("apple.port");
+    let port = read.number("apple.port", 1..=u16::MAX);
     if port != 443 && port != 2197 {
         read.fault("apple.port", "Apple listens on 443 and 2197");
     }
@@ -210,7 +210,7 @@ fn apple(read: &mut Reader<'_>) -> Apple {
         sandbox: read.list("apple.sandbox").unwrap_or_else(|| apples_own(Environment::Sandbox)),
         production: read.list("apple.production").unwrap_or_else(|| apples_own(Environment::Production)),
         proxy: read.optional("apple.proxy"),
-        connections: number(read, "apple.connections", 1..=1000) as usize,
+        connections: read.number("apple.connections", 1..=1000) as usize,
         ca_file: read.optional("apple.ca_file"),
     }
 }
@@ -219,29 +219,21 @@ fn limits(read: &mut Reader<'_>) -> Limits {
     const MIB: u64 = 1 << 20;
     let seconds = 1..=3600;
     Limits {
-        body_bytes: number(read, "limits.body_bytes", 1024..=1024 * MIB) as usize,
-        items: number(read, "limits.items", 1..=1_000_000) as usize,
-        in_flight_bytes: number(read, "limits.in_flight_bytes", 1024..=MIB * MIB) as usize,
-        in_flight_app_bytes: number(read, "limits.in_flight_app_bytes", 1024..=MIB * MIB) as usize,
-        header_list_bytes: number(read, "limits.header_list_bytes", 1024..=MIB) as usize,
-        connections: number(read, "limits.connections", 1..=1_000_000) as usize,
-        connections_per_address: number(read, "limits.connections_per_address", 1..=1_000_000) as usize,
+        body_bytes: read.number("limits.body_bytes", 1024..=1024 * MIB) as usize,
+        items: read.number("limits.items", 1..=1_000_000) as usize,
+        in_flight_bytes: read.number("limits.in_flight_bytes", 1024..=MIB * MIB) as usize,
+        in_flight_app_bytes: read.number("limits.in_flight_app_bytes", 1024..=MIB * MIB) as usize,
+        header_list_bytes: read.number("limits.header_list_bytes", 1024..=MIB) as usize,
+        connections: read.number("limits.connections", 1..=1_000_000) as usize,
+        connections_per_address: read.number("limits.connections_per_address", 1..=1_000_000) as usize,
         shared_addresses: read.list("limits.shared_addresses").unwrap_or_else(|| Network::LOOPBACK.into()),
-        requests: number(read, "limits.requests", 1..=1_000_000) as usize,
-        streams_per_connection: number(read, "limits.streams_per_connection", 1..=10_000) as u32,
-        header_timeout: Duration::from_secs(number(read, "limits.header_seconds", seconds.clone())),
-        idle_timeout: Duration::from_secs(number(read, "limits.idle_seconds", seconds.clone())),
-        write_timeout: Duration::from_secs(number(read, "limits.write_seconds", seconds)),
-        drain_notice: Duration::from_secs(number(read, "drain_notice_seconds", 0..=600)),
+        requests: read.number("limits.requests", 1..=1_000_000) as usize,
+        streams_per_connection: read.number("limits.streams_per_connection", 1..=10_000) as u32,
+        header_timeout: Duration::from_secs(read.number("limits.header_seconds", seconds.clone())),
+        idle_timeout: Duration::from_secs(read.number("limits.idle_seconds", seconds.clone())),
+        write_timeout: Duration::from_secs(read.number("limits.write_seconds", seconds)),
+        drain_notice: Duration::from_secs(read.number("drain_notice_seconds", 0..=600)),
     }
-}
-
-fn number(read: &mut Reader<'_>, key: &'static str, range: RangeInclusive<u64>) -> u64 {
-    let number = read.setting(key);
-    if !range.contains(&number) {
-        read.fault(key, &format!("it has to be from {} to {}", range.start(), range.end()));
-    }
-    number
 }
 
 #[cfg(test)]

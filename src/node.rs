@@ -169,6 +169,11 @@ impl Node {
         self.doors.public().url()
     }
 
+    /// The same of the admin listener, if there is one.
+    pub fn admin_url(&self) -> Option<&str> {
+        self.doors.admin().map(Listener::url)
+    }
+
     /// The apps of this node.
     pub fn registry(&self) -> &Registry {
         &self.api.registry

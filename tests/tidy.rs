@@ -293,6 +293,16 @@ fn tasks_start_through_the_drain_and_channels_are_bounded() {
 }
 
 #[test]
+fn only_one_file_prints() {
+    let mut complaints = Complaints::default();
+    for source in sources().iter().filter(|source| !source.is_test() && source.path != "cli/print.rs") {
+        for (at, line) in source.code().filter(|(_, line)| line.contains("println!(") || line.contains("print!(")) {
+            complaints.add(source, at, format_args!("`{}` panics where nobody reads: cli/print.rs", line.trim()));
+        }
+    }
+}
+
+#[test]
 fn nothing_is_left_open() {
     let mut complaints = Complaints::default();
     for source in sources() {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Seconds that `?timeout=` may ask for.
-const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
+pub const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// What the query and headers of a send ask for.

@@ -77,13 +77,15 @@ impl FromStr for Endpoint {
             None => return Err(FORM),
         };
         let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
-        // A second name for them would get past what is known of Apple's hosts, and mix up the environments.
-        if host == "apple.com" || host.ends_with(".apple.com") {
+        // A second name for them would get past what is known of Apple's hosts, and mix up the environments. A dot at the
+        // end of a name changes nothing for who looks it up.
+        let name = host.strip_suffix('.').unwrap_or(&host);
+        if name == "apple.com" || name.ends_with(".apple.com") {
             return Err(
                 "Apple's own hosts are the default: leave the setting out, and choose the port with apple.port",
             );
         }
-        if host.is_empty() || port == 0 { Err(FORM) } else { Ok(Self { host, port }) }
+        if name.is_empty() || port == 0 { Err(FORM) } else { Ok(Self { host, port }) }
     }
 }
 
@@ -122,9 +124,22 @@ mod tests {
             "https://h/path",
             "https://u:p@h",
             "https://h:x",
+            "https://.",
         ] {
             assert_eq!(text.parse::<Endpoint>(), Err(FORM), "{text}");
         }
-        assert!("https://api.push.apple.com".parse::<Endpoint>().unwrap_err().starts_with("Apple's own hosts"));
+    }
+
+    #[test]
+    fn apples_own_hosts_are_refused_however_they_are_written() {
+        for text in [
+            "https://api.push.apple.com",
+            "https://api.push.apple.com.",
+            "https://API.sandbox.push.Apple.com.:2197",
+            "https://apple.com./",
+        ] {
+            assert!(text.parse::<Endpoint>().unwrap_err().starts_with("Apple's own hosts"), "{text}");
+        }
+        assert!("https://apple.com.example".parse::<Endpoint>().is_ok());
     }
 }

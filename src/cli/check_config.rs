@@ -1,5 +1,6 @@
 //! `pyapns check-config`: what `serve` would say of its configuration, without starting anything.
 
+use super::print;
 use super::settings::Settings;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ Examples:
   PYAPNS_LISTEN=127.0.0.1:8099 pyapns check-config
 
 All faults are told in one run, one a line on stderr: the settings, and the files that they name (authorities, keys,
-folders). Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage.";
+folders). What looks odd is only a warning. Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -17,18 +18,20 @@ pub struct Arguments {
     settings: Settings,
 }
 
-pub fn run(arguments: &Arguments) -> ExitCode {
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = arguments.settings.source();
-    match arguments.settings.origin().read_with_files() {
-        Ok(config) => {
-            config.notices.iter().for_each(|notice| println!("{notice}"));
-            println!("{source}: nothing is wrong");
-            ExitCode::SUCCESS
+    let (read, mut warnings) = (arguments.settings.origin().read_with_files(), Settings::warnings());
+    warnings.extend(read.iter().flat_map(|config| config.notices.clone()));
+    warnings.iter().try_for_each(|warning| print::line(format_args!("warning: {warning}")))?;
+    match read {
+        Ok(_) => {
+            print::line(format_args!("{source}: nothing is wrong"))?;
+            Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
             let count = faults.0.len();
-            eprintln!("{faults}\n{source}: {count} fault{}", if count == 1 { "" } else { "s" });
-            ExitCode::FAILURE
+            print::note(format_args!("{faults}\n{source}: {count} fault{}", if count == 1 { "" } else { "s" }));
+            Ok(ExitCode::FAILURE)
         }
     }
 }

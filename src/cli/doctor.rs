@@ -42,6 +42,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
+    Settings::warnings().iter().for_each(|warning| report.warn("configuration", warning));
     match arguments.settings.origin().read_with_files() {
         Err(faults) => faults.0.iter().for_each(|fault| report.fail("configuration", fault)),
         Ok(config) => {
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(examine(&mut report, &config, !arguments.no_push));
         }
     }
-    Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.finish()? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn examine(report: &mut Report, config: &Config, push: bool) {

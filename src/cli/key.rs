@@ -1,5 +1,6 @@
 //! `pyapns key`: makes an API key.
 
+use super::print;
 use crate::api::auth::key::{Digest, KeyId, Scope, new_secret};
 use crate::model::AppId;
 use anyhow::Context;
@@ -28,12 +29,17 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let secret = new_secret().context("the system gives no random numbers")?;
     let id = arguments.id.as_str();
-    eprintln!("the key, which is shown this once: {id}.{}", *secret);
+    print::note(format_args!("the key, which is shown this once: {id}.{}", *secret));
     let list = |texts: Vec<&str>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
-    println!("\n[[api_keys]]\nid = \"{id}\"\nsecret_sha256 = \"{}\"", Digest::of(secret.as_bytes()));
-    println!("scopes = [{}]", list(arguments.scopes.iter().map(|scope| scope.as_str()).collect()));
+    let (digest, scopes) =
+        (Digest::of(secret.as_bytes()), arguments.scopes.iter().map(|scope| scope.as_str()).collect());
+    print::line(format_args!(
+        "\n[[api_keys]]\nid = \"{id}\"\nsecret_sha256 = \"{digest}\"\nscopes = [{}]",
+        list(scopes)
+    ))?;
     if !arguments.apps.is_empty() {
-        println!("apps = [{}]", list(arguments.apps.iter().map(AppId::as_str).collect()));
+        let apps = arguments.apps.iter().map(AppId::as_str).collect();
+        print::line(format_args!("apps = [{}]", list(apps)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

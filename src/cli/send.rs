@@ -4,12 +4,14 @@ mod stream;
 mod tally;
 
 use super::caller::{Callee, Caller, NodeUrl, refusal};
-use super::runtime;
+use super::{print, runtime};
+use crate::api::notifications::TIMEOUT_RANGE;
 use crate::credentials::{Secret, paths};
 use crate::drain::Drain;
 use crate::model::{AppId, Environment};
 use anyhow::{Context, bail};
-use serde_json::value::RawValue;
+use clap::ArgGroup;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,7 +21,7 @@ use stream::{Done, Source};
 use tally::Tally;
 
 /// Holds the API key, `ID.SECRET`.
-const API_KEY: &str = "PYAPNS_API_KEY";
+pub const API_KEY: &str = "PYAPNS_API_KEY";
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +35,7 @@ line, as POST …/notifications takes it. A node that wants an API key gets it f
 or from --api-key-file. Exit codes: 0 everything was accepted; 1 something was not; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
 pub struct Arguments {
     /// The app's id, as it was provisioned.
     #[arg(long, value_name = "ID")]
@@ -43,13 +46,13 @@ pub struct Arguments {
     #[command(flatten)]
     push: Push,
     /// Notifications to stream, one JSON object a line; `-` reads stdin.
-    #[arg(long, value_name = "FILE", required_unless_present = "token", conflicts_with = "push")]
+    #[arg(long, value_name = "FILE", group = "what", conflicts_with = "push")]
     file: Option<PathBuf>,
     /// Where the outcomes go, one a line [default: stdout].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Longest wait for the verdicts; of a file, for those of each block of its lines.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<f64>,
     /// Send again what Apple may have got already: rather twice than not at all.
     #[arg(long)]
@@ -64,18 +67,19 @@ pub struct Arguments {
 /// One notification.
 #[derive(Debug, clap::Args)]
 #[group(id = "push", multiple = true)]
+#[command(group(ArgGroup::new("content")))]
 struct Push {
     /// The device token in hex; several times for several devices.
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", group = "what", requires = "content")]
     token: Vec<String>,
     /// What Apple gets, as JSON; @FILE reads it from a file.
-    #[arg(long, value_name = "JSON", conflicts_with = "alert")]
-    payload: Option<String>,
+    #[arg(long, value_name = "JSON", group = "content", value_parser = payload)]
+    payload: Option<Payload>,
     /// A text to show: the payload is then {"aps":{"alert":TEXT}}.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", group = "content")]
     alert: Option<String>,
     /// 10 at once, 5 when it suits the device's battery, 1 not to wake it.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = priority)]
     priority: Option<u64>,
     /// alert, background, voip, …; follows from the payload if left out.
     #[arg(long, value_name = "TYPE")]
@@ -92,6 +96,13 @@ struct Push {
     /// Comes back with the outcome; a UUID becomes the apns-id.
     #[arg(long, value_name = "TEXT")]
     identifier: Option<String>,
+}
+
+/// What Apple gets.
+#[derive(Debug, Clone)]
+enum Payload {
+    Json(Box<RawValue>),
+    File(PathBuf),
 }
 
 /// Whom to call.
@@ -146,26 +157,27 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let mut tally = Tally::default();
     for outcome in outcomes.into_iter().map(Value::to_string) {
-        writeln!(output, "{outcome}")?;
+        print::heard(writeln!(output, "{outcome}")).context("the outcomes cannot be written")?;
         tally.count(outcome.as_bytes());
     }
-    eprintln!("{}", tally.summary());
+    print::note(tally.summary());
     Ok(code(tally.all_accepted()))
 }
 
 /// Says what became of a file.
 fn report(done: &Done) -> ExitCode {
     let answered = done.tally.total();
-    eprintln!("{answered} notifications: {}", done.tally.summary());
+    print::note(format_args!("{answered} notifications: {}", done.tally.summary()));
     if let Some(why) = &done.broken {
-        eprintln!("pyapns: {why}");
+        print::note(format_args!("pyapns: {why}"));
     }
     if answered < done.sent {
         let (first, last) = (answered + 1, done.sent);
-        eprintln!("not answered: notifications {first} to {last} were sent, and Apple may have them");
+        print::note(format_args!("not answered: notifications {first} to {last} were sent, and Apple may have them"));
     }
     if done.stopped {
-        eprintln!("not sent: notification {} and all behind it (blank lines do not count)", done.sent + 1);
+        let first = done.sent + 1;
+        print::note(format_args!("not sent: notification {first} and all behind it (blank lines do not count)"));
     }
     code(done.tally.all_accepted() && done.broken.is_none() && !done.stopped && answered == done.sent)
 }
@@ -185,15 +197,14 @@ fn path(arguments: &Arguments) -> String {
 
 /// The body of a single push; the payload goes out byte for byte.
 fn notification(push: &Push) -> anyhow::Result<String> {
-    let payload = match (&push.payload, &push.alert) {
-        (None, None) => bail!("give --alert TEXT or --payload JSON"),
-        (None, Some(alert)) => json!({"aps": {"alert": alert}}).to_string(),
-        (Some(payload), _) => match payload.strip_prefix('@') {
-            Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?,
-            None => payload.clone(),
-        },
+    let payload = match &push.payload {
+        None => to_raw_value(&json!({"aps": {"alert": push.alert}}))?,
+        Some(Payload::Json(payload)) => payload.clone(),
+        Some(Payload::File(path)) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?
+        }
     };
-    let payload: Box<RawValue> = serde_json::from_str(&payload).context("the payload is not JSON")?;
     let mut options = Map::new();
     let mut give = |name: &str, value: Option<Value>| options.extend(value.map(|value| (name.to_owned(), value)));
     match push.token.as_slice() {
@@ -208,6 +219,25 @@ fn notification(push: &Push) -> anyhow::Result<String> {
     give("identifier", push.identifier.clone().map(Value::from));
     let options = Value::Object(options).to_string();
     Ok(format!("{},\"payload\":{payload}}}", options.trim_end_matches('}')))
+}
+
+fn payload(text: &str) -> Result<Payload, String> {
+    match text.strip_prefix('@') {
+        Some(path) => Ok(Payload::File(path.into())),
+        None => {
+            serde_json::from_str(text).map(Payload::Json).map_err(|error| format!("it is not JSON, nor @FILE: {error}"))
+        }
+    }
+}
+
+fn priority(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|number| [10, 5, 1].contains(number)).ok_or("it is 10, 5 or 1")
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let (least, most) = TIMEOUT_RANGE.into_inner();
+    let seconds = text.parse().ok().filter(|seconds| (least..=most).contains(seconds));
+    seconds.ok_or_else(|| format!("it has to be a number of seconds from {least} to {most}"))
 }
 
 fn api_key(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {

@@ -3,7 +3,7 @@
 use super::settings::Settings;
 use super::simulator::Beside;
 use super::supervisor::Supervisor;
-use super::{StopSignals, USAGE, runtime};
+use super::{StopSignals, USAGE, print, runtime};
 use crate::config::{Config, Origin};
 use crate::drain::Drain;
 use crate::node::{Node, StartError, World};
@@ -36,13 +36,16 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let origin = arguments.settings.origin();
-    let config = match origin.read_with_files() {
+    let warnings = Settings::warnings();
+    let mut config = match origin.read_with_files() {
         Ok(config) => config,
         Err(faults) => {
-            eprintln!("{faults}");
+            warnings.iter().for_each(|warning| print::note(format_args!("warning: {warning}")));
+            print::note(faults);
             return Ok(ExitCode::from(USAGE));
         }
     };
+    config.notices.extend(warnings);
     let logging = Logging::install(config.log)?;
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config, origin, logging.clone(), arguments.simulator));
@@ -57,15 +60,18 @@ async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simula
     let world = World::real(&config);
     let node = match Node::build(config.clone(), world).await {
         Err(StartError::Autoprovision(faults)) => {
-            eprintln!("{faults}");
+            print::note(faults);
             return Ok(ExitCode::from(USAGE));
         }
         built => built?.following(origin, &config, Some(logging))?,
     };
-    println!("pyapns listens on {}", node.url());
+    print::line(format_args!("pyapns listens on {}", node.url()))?;
+    if let Some(url) = node.admin_url() {
+        print::line(format_args!("pyapns listens for operators on {url}"))?;
+    }
     if let Some(beside) = &beside {
         beside.provision_demo(&node).await?;
-        beside.introduce(node.url());
+        beside.introduce(node.url())?;
     }
     let supervisor = Supervisor::of_environment().watched(&Drain::new());
     supervisor.tell(&format!("READY=1\nSTATUS=listening on {}", node.url()));

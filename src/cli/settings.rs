@@ -1,6 +1,6 @@
 //! Where a command takes the node's settings from: flags win over variables, variables over the file.
 
-use crate::config::Origin;
+use crate::config::{Origin, strangers};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -22,17 +22,17 @@ pub struct Settings {
 impl Settings {
     /// Where to read them.
     pub fn origin(&self) -> Origin {
-        let (listen, insecure) = (self.listen.clone(), self.insecure);
         let data_dir = self.data_dir.as_deref().map(|path| path.to_string_lossy().into_owned());
-        Origin::new(self.config.clone(), move |variable| {
-            let flag = match variable {
-                "PYAPNS_LISTEN" => listen.clone(),
-                "PYAPNS_INSECURE" if insecure => Some("true".to_owned()),
-                "PYAPNS_DATA_DIR" => data_dir.clone(),
-                _ => None,
-            };
-            flag.or_else(|| std::env::var(variable).ok())
-        })
+        Origin::new(self.config.clone(), |variable| std::env::var(variable).ok())
+            .with_flag("--listen", "PYAPNS_LISTEN", self.listen.clone())
+            .with_flag("--insecure", "PYAPNS_INSECURE", self.insecure.then(|| "true".to_owned()))
+            .with_flag("--data-dir", "PYAPNS_DATA_DIR", data_dir)
+    }
+
+    /// Variables that look like settings and are none: a sentence each.
+    pub fn warnings() -> Vec<String> {
+        let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+        strangers::warnings(names, &super::variables())
     }
 
     /// What was read, for a person.

@@ -1,6 +1,6 @@
 //! `pyapns simulator`: Apple's stand-in, alone or beside a node.
 
-use super::{StopSignals, runtime};
+use super::{StopSignals, print, runtime};
 use crate::apns::endpoint::Endpoint;
 use crate::config::Config;
 use crate::credentials::{Material, Secret};
@@ -64,7 +64,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         };
         let mut stop = StopSignals::new()?;
         let simulator = Simulator::start(options).await?;
-        println!("{}", simulator.announcement());
+        print::line(simulator.announcement())?;
         stop.next().await;
         simulator.stop().await;
         Ok(ExitCode::SUCCESS)
@@ -103,12 +103,13 @@ impl Beside {
     }
 
     /// Says what can be tried.
-    pub fn introduce(&self, node: &str) {
+    pub fn introduce(&self, node: &str) -> anyhow::Result<()> {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
-        println!("Apple's stand-in listens on {}; its ledger: http://{control}/ledger", self.simulator.address());
-        println!(
+        let address = self.simulator.address();
+        print::line(format_args!("Apple's stand-in listens on {address}; its ledger: http://{control}/ledger"))?;
+        print::line(format_args!(
             "try: curl -d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
              {node}/apps/{DEMO_APP}/sandbox/notifications"
-        );
+        ))
     }
 }

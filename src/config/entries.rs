@@ -8,10 +8,7 @@ use crate::registry::{
     LANES_DEFAULT, LANES_MAX, ProvisionError, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX, is_topic,
 };
 use std::collections::HashSet;
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::path::Path;
-use std::str::FromStr;
 
 /// All entries. `folder`: what their paths are relative to.
 pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
@@ -38,8 +35,9 @@ fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
     if topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
         entry.fault("topic", &ProvisionError::BadTopic.to_string());
     }
-    let timeout_seconds = number(entry, "timeout", TIMEOUT_SECONDS_DEFAULT, 1..=TIMEOUT_SECONDS_MAX);
-    let lanes = number(entry, "lanes", LANES_DEFAULT, 1..=LANES_MAX);
+    let timeout_seconds = entry.optional_number("timeout", 1..=TIMEOUT_SECONDS_MAX);
+    let lanes = entry.optional_number("lanes", 1..=LANES_MAX);
+    let (timeout_seconds, lanes) = (timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT), lanes.unwrap_or(LANES_DEFAULT));
     let key = AppKey::new(id?, environment?);
     let (place, passphrase) = (entry.file_name().to_owned(), text.or(file));
     Some(Entry { place, key, credential: credential?, passphrase, topic, timeout_seconds, lanes })
@@ -71,17 +69,4 @@ fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {
             None
         }
     }
-}
-
-fn number<T: FromStr<Err: Display> + PartialOrd + Display>(
-    entry: &mut Reader<'_>,
-    key: &'static str,
-    default: T,
-    range: RangeInclusive<T>,
-) -> T {
-    let number = entry.optional(key).unwrap_or(default);
-    if !range.contains(&number) {
-        entry.fault(key, &format!("it has to be from {} to {}", range.start(), range.end()));
-    }
-    number
 }

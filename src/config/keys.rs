@@ -23,7 +23,7 @@ pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
 fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
     let (id, secret) = (entry.required("id"), secret(entry, folder));
     let apps = entry.list::<String>("apps").and_then(|apps| some_apps(entry, &apps));
-    let expires_at = entry.optional::<Moment>("expires").map(|moment| moment.unix_seconds());
+    let expires_at = entry.optional_date::<Moment>("expires").map(|moment| moment.unix_seconds());
     let scopes = match entry.list("scopes") {
         None => {
             entry.fault("scopes", "a key without scopes may do nothing: list them, [\"send\", \"feedback\"]");

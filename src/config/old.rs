@@ -1,6 +1,8 @@
 //! The JSON file of pyapns 0.5, as the settings of today.
 
+use super::reader::instead;
 use serde_json::{Map, Value};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use toml::Table;
 
 /// A translated file.
@@ -8,6 +10,8 @@ pub struct Old {
     pub settings: Table,
     /// What of it has no meaning any more.
     pub notices: Vec<String>,
+    /// What of it has to be mended, by its name there.
+    pub faults: Vec<(&'static str, String)>,
 }
 
 /// The port of the REST API where the file says none.
@@ -23,9 +27,9 @@ pub fn translate(text: &str) -> Result<Old, String> {
     let mut file: Map<String, Value> =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
     let mut settings = Table::new();
-    let mut notices = Vec::new();
+    let (mut notices, mut faults) = (Vec::new(), Vec::new());
     settings.insert("compat".to_owned(), Table::from_iter([("clear_on_read".to_owned(), true.into())]).into());
-    if let Some(listen) = listen(file.remove("host"), file.remove("rest_port")) {
+    if let Some(listen) = listen(file.remove("host"), file.remove("rest_port"), &mut faults) {
         settings.insert("listen".to_owned(), listen.into());
     }
     if let Some(apps) = file.remove("autoprovision") {
@@ -42,22 +46,30 @@ pub fn translate(text: &str) -> Result<Old, String> {
         };
         notices.push(format!("`{key}` has no meaning any more: {instead}"));
     }
-    Ok(Old { settings, notices })
+    Ok(Old { settings, notices, faults })
 }
 
 /// The old daemon took a name, too, and an empty one for all addresses.
-fn listen(host: Option<Value>, port: Option<Value>) -> Option<String> {
+fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static str, String)>) -> Option<String> {
+    let word = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let said = |value: Option<Value>| value.filter(|value| !value.is_null()).map(word);
+    let (host, port) = (said(host), said(port));
     if host.is_none() && port.is_none() {
         return None;
     }
-    let word = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let host = match host.map(word).as_deref() {
-        None | Some("localhost") => "127.0.0.1".to_owned(),
-        Some("" | "*") => "0.0.0.0".to_owned(),
-        Some(six) if six.contains(':') && !six.starts_with('[') => format!("[{six}]"),
-        Some(other) => other.to_owned(),
+    let host = match host.as_deref() {
+        None | Some("localhost") => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        Some("" | "*") => Some(Ipv4Addr::UNSPECIFIED.into()),
+        Some(other) => other.trim_matches(['[', ']']).parse().ok(),
     };
-    Some(format!("{host}:{}", port.map_or_else(|| REST_PORT.to_string(), word)))
+    if host.is_none() {
+        faults.push(("host", "it has to be an IP address, or localhost".to_owned()));
+    }
+    let number = port.as_ref().map_or(Some(REST_PORT), |port| port.parse().ok());
+    if let (None, Some(port)) = (number, port) {
+        faults.push(("rest_port", format!("it has to be a whole number from 0 to 65535{}", instead(&port.into()))));
+    }
+    Some(SocketAddr::new(host?, number?).to_string())
 }
 
 /// What is no list of objects is left to be told as a fault like any other.

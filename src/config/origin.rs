@@ -1,4 +1,4 @@
-//! Where a configuration comes from: a file or none, and variables. It can be read again while the node runs.
+//! Where a configuration comes from: a file or none, variables, and flags. It can be read again while the node runs.
 
 use super::{Config, Fault, Faults, File};
 use std::fmt;
@@ -12,6 +12,15 @@ type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
 pub struct Origin {
     file: Option<PathBuf>,
     variable: Arc<Variable>,
+    flags: Vec<Flag>,
+}
+
+/// Stands in a variable's place, and is what a fault of it names.
+#[derive(Clone)]
+struct Flag {
+    name: &'static str,
+    variable: &'static str,
+    text: String,
 }
 
 impl fmt::Debug for Origin {
@@ -21,9 +30,15 @@ impl fmt::Debug for Origin {
 }
 
 impl Origin {
-    /// `variable` looks up an environment variable; command line flags can be put before it.
+    /// `variable` looks up an environment variable.
     pub fn new(file: Option<PathBuf>, variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { file, variable: Arc::new(variable) }
+        Self { file, variable: Arc::new(variable), flags: Vec::new() }
+    }
+
+    /// Puts a flag of the command line, if it was given, before a variable.
+    pub fn with_flag(mut self, name: &'static str, variable: &'static str, text: Option<String>) -> Self {
+        self.flags.extend(text.map(|text| Flag { name, variable, text }));
+        self
     }
 
     pub fn file(&self) -> Option<&Path> {
@@ -45,11 +60,30 @@ impl Origin {
         &self,
         read: impl FnOnce(Option<File<'_>>, &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults>,
     ) -> Result<Config, Faults> {
-        let Some(path) = &self.file else { return read(None, &*self.variable) };
-        let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => read(Some(File { name: &name, text: &text }), &*self.variable),
-            Err(why) => Err(Faults(vec![Fault { place: name, what: format!("it cannot be read: {why}") }])),
+        let said = |asked: &str| {
+            let flag = self.flags.iter().find(|flag| flag.variable == asked);
+            flag.map(|flag| flag.text.clone()).or_else(|| (self.variable)(asked))
+        };
+        let config = match &self.file {
+            None => read(None, &said),
+            Some(path) => {
+                let name = path.display().to_string();
+                match std::fs::read_to_string(path) {
+                    Ok(text) => read(Some(File { name: &name, text: &text }), &said),
+                    Err(why) => Err(Faults(vec![Fault { place: name, what: format!("it cannot be read: {why}") }])),
+                }
+            }
+        };
+        config.map_err(|faults| self.blamed(faults))
+    }
+
+    /// With the flags named where they are at fault.
+    fn blamed(&self, Faults(mut faults): Faults) -> Faults {
+        for fault in &mut faults {
+            if let Some(flag) = self.flags.iter().find(|flag| flag.variable == fault.place) {
+                fault.place = flag.name.to_owned();
+            }
         }
+        Faults(faults)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{DEFAULTS, File, Settings, old};
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use toml::{Table, Value};
 
@@ -55,6 +56,8 @@ impl<'a> Reader<'a> {
         let read = if old::is_old(text) {
             old::translate(text).map(|old| {
                 reader.notices = old.notices;
+                reader.faults =
+                    old.faults.into_iter().map(|(key, what)| Fault { place: reader.place(key), what }).collect();
                 old.settings
             })
         } else {
@@ -87,16 +90,64 @@ impl<'a> Reader<'a> {
 
     /// A setting that has a default.
     pub fn setting<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> T {
-        self.optional(key).unwrap_or_else(|| {
-            let default = take(&mut self.defaults.clone(), key).and_then(text);
-            default.and_then(|text| text.parse().ok()).expect("every default is good, as a test shows")
+        self.optional(key).unwrap_or_else(|| self.default(key))
+    }
+
+    /// A whole number that has a default.
+    pub fn number<T: FromStr + PartialOrd + Display>(&mut self, key: &'static str, range: RangeInclusive<T>) -> T {
+        self.optional_number(key, range).unwrap_or_else(|| self.default(key))
+    }
+
+    /// A yes or no that has a default.
+    pub fn flag(&mut self, key: &'static str) -> bool {
+        let Some((place, given)) = self.given(key) else { return self.default(key) };
+        let said = match &given {
+            Value::Boolean(truth) => Some(*truth),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        said.unwrap_or_else(|| {
+            self.faults.push(Fault { place, what: format!("it has to be true or false{}", instead(&given)) });
+            self.default(key)
         })
+    }
+
+    fn default<T: FromStr>(&self, key: &str) -> T {
+        let default = take(&mut self.defaults.clone(), key).and_then(text);
+        default.and_then(|text| text.parse().ok()).expect("every default is good, as a test shows")
     }
 
     /// A setting that may be absent.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         let (place, given) = self.given(key)?;
         self.parse(&place, given)
+    }
+
+    /// A whole number that may be absent.
+    pub fn optional_number<T: FromStr + PartialOrd + Display>(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<T>,
+    ) -> Option<T> {
+        let (place, given) = self.given(key)?;
+        let number = match &given {
+            Value::Integer(number) => number.to_string().parse().ok(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let (least, most) = (range.start(), range.end());
+            let what = format!("it has to be a whole number from {least} to {most}{}", instead(&given));
+            self.faults.push(Fault { place, what });
+        }
+        number
+    }
+
+    /// A date that may be absent; TOML has a form for it.
+    pub fn optional_date<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        let (place, given) = self.given(key)?;
+        self.parse(&place, text(given.clone()).map_or(given, Value::String))
     }
 
     /// A setting that may be absent, or have several values: a list in the file, with commas between in a variable.
@@ -168,10 +219,10 @@ impl<'a> Reader<'a> {
     }
 
     fn parse<T: FromStr<Err: Display>>(&mut self, place: &str, given: Value) -> Option<T> {
-        let what = match text(given).map(|text| text.parse()) {
+        let what = match given.as_str().map(str::parse) {
             Some(Ok(value)) => return Some(value),
             Some(Err(error)) => error.to_string(),
-            None => "it has to be a text, a number, or true or false".to_owned(),
+            None => "it has to be a text, in quotes".to_owned(),
         };
         self.faults.push(Fault { place: place.to_owned(), what });
         None
@@ -244,6 +295,13 @@ fn take(table: &mut Table, key: &str) -> Option<Value> {
         None => table.remove(key),
         Some((section, key)) => table.get_mut(section)?.as_table_mut()?.remove(key),
     }
+}
+
+/// Ends a sentence with what was given where a number, or a yes or no, had to be: neither is a secret.
+pub(super) fn instead(given: &Value) -> String {
+    const SHORT: usize = 32;
+    let given = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+    if given.len() > SHORT { String::new() } else { format!(", not `{}`", given.escape_debug()) }
 }
 
 /// No variable reaches into an entry of a list.

@@ -105,6 +105,62 @@ fn every_fault_is_told_in_one_run() {
 }
 
 #[test]
+fn a_number_and_a_yes_or_no_are_asked_for_in_words() {
+    let seconds = "it has to be a whole number from 0 to 3600, not `";
+    for (text, told) in [
+        ("limits.body_bytes = 'x'", "it has to be a whole number from 1024 to 1073741824, not `x`"),
+        ("reload_seconds = -1", &format!("{seconds}-1`")),
+        ("reload_seconds = 1.5", &format!("{seconds}1.5`")),
+        ("reload_seconds = 3601", &format!("{seconds}3601`")),
+        ("reload_seconds = '99999999999999999999'", &format!("{seconds}99999999999999999999`")),
+        ("apple.port = true", "it has to be a whole number from 1 to 65535, not `true`"),
+        ("insecure = 'yes'", "it has to be true or false, not `yes`"),
+        ("insecure = 1", "it has to be true or false, not `1`"),
+        (&format!("insecure = '{}'", "long".repeat(9)), "it has to be true or false"),
+    ] {
+        let key = text.split(' ').next().expect("a key");
+        assert_eq!(faults(text), [format!("{key} in test.toml: {told}")]);
+    }
+    let variable = |name: &str| (name == "PYAPNS_LIMITS_ITEMS").then(|| "abc".to_owned());
+    let told = Config::read(None, &variable).expect_err("no number").to_string();
+    assert_eq!(told, "PYAPNS_LIMITS_ITEMS: it has to be a whole number from 1 to 1000000, not `abc`");
+}
+
+#[test]
+fn a_text_has_to_be_one() {
+    for text in [
+        "data_dir = 5",
+        "credentials_dir = true",
+        "socket_mode = 0o660",
+        "listen = 8088",
+        "log.level = 1",
+        "apple.ca_file = 2030-01-31",
+        "apple.proxy = 5",
+        "tls = { certificate = 1, key = 'a' }",
+        "credentials.key_files = [1]",
+    ] {
+        let told = faults(text);
+        assert!(told[0].ends_with(" in test.toml: it has to be a text, in quotes"), "{text}: {told:?}");
+    }
+    let entry = "[[autoprovision]]\napp_id = 1\nenvironment = 'sandbox'\ncertificate = 2\npassphrase = 1234";
+    let told = faults(entry);
+    assert_eq!(told.iter().filter(|told| told.ends_with("it has to be a text, in quotes")).count(), 3, "{told:?}");
+    assert!(!told.concat().contains("1234"), "{told:?}");
+}
+
+#[test]
+fn a_fault_of_a_flag_names_the_flag() {
+    let origin = Origin::new(None, |name| (name == "PYAPNS_LISTEN").then(|| "127.0.0.1:1".to_owned()));
+    let faults = |origin: Origin| origin.read().expect_err("nonsense").to_string();
+    let with = |text: &str| origin.clone().with_flag("--listen", "PYAPNS_LISTEN", Some(text.to_owned()));
+    assert!(faults(with("nonsense")).starts_with("--listen: it has to be an IP address and a port"));
+    assert!(faults(with("0.0.0.0:1")).starts_with("--listen: other machines can reach this address"));
+    assert_eq!(with("127.0.0.1:2").read().expect("good").listen.to_string(), "127.0.0.1:2");
+    let without = origin.clone().with_flag("--listen", "PYAPNS_LISTEN", None);
+    assert_eq!(without.read().expect("good").listen.to_string(), "127.0.0.1:1");
+}
+
+#[test]
 fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     let files = |text: &str| read(text).unwrap().key_files;
     assert_eq!(files("[credentials]\nkey_files = ['new', 'old']"), ["new", "old"].map(PathBuf::from));
@@ -113,7 +169,7 @@ fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     let variable = |name: &str| (name == "PYAPNS_CREDENTIALS_KEY_FILES").then(|| "new, old".to_owned());
     assert_eq!(Config::read(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
     let refused = faults("[credentials]\nkey_files = ['a', ['b']]\nkey = 'c'");
-    assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, a number, or true or false");
+    assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, in quotes");
     assert!(refused[1].starts_with("credentials.key in test.toml: there is no such setting"), "{refused:?}");
 }
 
@@ -176,7 +232,7 @@ fn entries(file: Option<&str>, variable: Option<&str>) -> Result<Vec<Entry>, Fau
     let variable = |name: &str| variable.filter(|_| name == "PYAPNS_THINGS").map(str::to_owned);
     let mut read = Reader::new(file, &variable);
     let entries = read.tables("things", |entry| {
-        let (name, lanes) = (entry.required("name"), entry.optional("lanes").unwrap_or(1));
+        let (name, lanes) = (entry.required("name"), entry.optional_number("lanes", 1..=64).unwrap_or(1));
         Some(Entry { name: name?, lanes })
     });
     read.finish(entries)
@@ -251,8 +307,8 @@ fn every_fault_of_an_entry_is_told() {
         ("certificate = 'a'\nkey = 'b'", "key: it is given and `certificate` too"),
         ("certificate = 'a'\nkey_id = 'b'", "key_id: it belongs to a signing key"),
         ("key = 'a'\nkey_id = 'b'", "team_id: it is missing"),
-        ("certificate = 'a'\ntimeout = 0", "timeout: it has to be from 1 to 300"),
-        ("certificate = 'a'\nlanes = 65", "lanes: it has to be from 1 to 64"),
+        ("certificate = 'a'\ntimeout = 0", "timeout: it has to be a whole number from 1 to 300, not `0`"),
+        ("certificate = 'a'\nlanes = 65", "lanes: it has to be a whole number from 1 to 64, not `65`"),
         ("certificate = 'a'\npassphrase = 'canary'\npassphrase_file = 'b'", "passphrase: it is given and"),
         ("certificate = 'a'\ncert = 'b'", "cert: there is no such setting"),
     ] {
@@ -366,6 +422,7 @@ fn hosts_of_the_file_of_0_5_become_addresses() {
     for (text, listen) in [
         (r#"{"host": "localhost"}"#, "127.0.0.1:8088"),
         (r#"{"host": "::1", "rest_port": "9"}"#, "[::1]:9"),
+        (r#"{"host": "[::1]", "rest_port": null}"#, "[::1]:8088"),
         (r#"{"rest_port": 7}"#, "127.0.0.1:7"),
     ] {
         assert_eq!(read(text).unwrap().listen.to_string(), listen);
@@ -375,7 +432,9 @@ fn hosts_of_the_file_of_0_5_become_addresses() {
         assert!(refused[0].contains("other machines can reach this address"), "{refused:?}");
     }
     for (bad, told) in [
-        (r#"{"host": "pyapns.example"}"#, "listen in test.toml: "),
+        (r#"{"host": "pyapns.example"}"#, "host in test.toml: it has to be an IP address, or localhost"),
+        (r#"{"rest_port": 80880}"#, "rest_port in test.toml: it has to be a whole number from 0 to 65535, not `80880`"),
+        (r#"{"host": "", "rest_port": "x"}"#, "rest_port in test.toml: it has to be a whole number"),
         ("{", "test.toml: EOF while parsing"),
         (r#"{"autoprovision": 5}"#, "autoprovision in test.toml: it has to be a list"),
         (r#"{"autoprovision": [5]}"#, "[[autoprovision]] 1 of test.toml: it has to be a table"),

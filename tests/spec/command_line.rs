@@ -82,6 +82,36 @@ fn a_good_configuration_is_said_to_be_good() {
 }
 
 #[test]
+fn a_variable_that_is_no_setting_is_warned_of_and_hinders_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mistyped = "PYAPNS_LIMIT_ITEMS is not a setting; there is PYAPNS_LIMITS_ITEMS";
+    let variables = [
+        ("PYAPNS_LIMIT_ITEMS", "3"),
+        ("PYAPNS_STORE", "redis"),
+        // What Kubernetes and other commands have there.
+        ("PYAPNS_PORT", "tcp://10.0.0.1:8088"),
+        ("PYAPNS_SERVICE_PORT_HTTP", "8088"),
+        ("PYAPNS_NODE", "http://127.0.0.1:8088"),
+        ("PYAPNS_API_KEY", "shop.secret"),
+    ];
+    let output = pyapns(folder.path(), &variables, &["check-config"]);
+    let told = format!(
+        "warning: {mistyped}\nwarning: PYAPNS_STORE is not a setting\nthe defaults and the environment: nothing is wrong\n"
+    );
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), told));
+    let output = pyapns(folder.path(), &variables, &["check-config", "--listen", "nonsense"]);
+    assert!(stdout(&output).starts_with(&format!("warning: {mistyped}")), "beside faults, too: {output:?}");
+    assert!(stderr(&output).starts_with("--listen: "), "{output:?}");
+
+    // It ends at once, since nothing can be kept there.
+    let output = pyapns(folder.path(), &variables, &["serve", "--data-dir", "/proc/pyapns"]);
+    let said = stderr(&output);
+    let warned = |text: &str| said.lines().any(|line| line.contains("WARN") && line.contains(text));
+    assert!(warned(mistyped) && warned("PYAPNS_STORE is not a setting"), "{said}");
+    assert_eq!(said.matches("is not a setting").count(), 2, "{said}");
+}
+
+#[test]
 fn wrong_usage_is_told_from_what_did_not_work() {
     let folder = tempfile::tempdir().expect("a folder");
     for arguments in [&["check-config", "--colour"][..], &["frobnicate"], &["serve", "--listen"], &[]] {
@@ -93,6 +123,26 @@ fn wrong_usage_is_told_from_what_did_not_work() {
     let output = pyapns(folder.path(), &[], &["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("the data directory data cannot be used"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_push_that_cannot_be_meant_is_wrong_usage_and_says_what_is_needed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = ["--token", "00", "--alert", "Hello"];
+    for (arguments, told) in [
+        (&["--token", "00"][..], ["--payload <JSON>", "--alert <TEXT>"]),
+        (&["--alert", "Hello"], ["--token <HEX>", "--file <FILE>"]),
+        (&["--token", "00", "--payload", "nope"], ["--payload <JSON>", "it is not JSON, nor @FILE"]),
+        (&[&one[..], &["--timeout", "0"]].concat(), ["--timeout <SECONDS>", "a number of seconds from 1 to 300"]),
+        (&[&one[..], &["--timeout", "soon"]].concat(), ["--timeout <SECONDS>", "a number of seconds from 1 to 300"]),
+        (&[&one[..], &["--priority", "7"]].concat(), ["--priority <NUMBER>", "it is 10, 5 or 1"]),
+    ] {
+        let send = [&["send", "--app", "demo", "--environment", "sandbox"][..], arguments].concat();
+        let output = pyapns(folder.path(), &[], &send);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(told.iter().all(|told| said.contains(told)), "{told:?}: {said}");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unix_socket_has_its_permissions_and_is_gone_with_the_node() {
@@ -77,6 +78,24 @@ async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_pub
     assert!(metrics.status == 200 && metrics.text.contains("pyapns_api_connections_refused_total"), "{metrics:?}");
     drop(_only_place);
     door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_prints_where_each_of_its_listeners_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("api.sock");
+    let settings = format!("listen = \"unix:{}\"\n[admin]\nlisten = \"127.0.0.1:0\"", socket.display());
+    fs::write(folder.path().join("pyapns.toml"), settings).expect("a file");
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pyapns"));
+    command.args(["serve", "--config", "pyapns.toml"]).current_dir(folder.path()).kill_on_drop(true);
+    let mut node = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let mut said = BufReader::new(node.stdout.take().expect("piped")).lines();
+    let mut next = async || said.next_line().await.expect("text").expect("a line");
+    assert_eq!(next().await, format!("pyapns listens on unix:{}", socket.display()));
+    let line = next().await;
+    let admin = line.strip_prefix("pyapns listens for operators on ").expect(&line);
+    assert_eq!(curl(&[&format!("{admin}/metrics")]).status, 200);
+    node.kill().await.expect("it runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

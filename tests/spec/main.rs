@@ -4,6 +4,7 @@ mod bound;
 mod bulk;
 mod canaries;
 mod canary_keys;
+mod closed_pipes;
 mod command_line;
 mod completions;
 mod credentials;

@@ -4,6 +4,7 @@ use super::Report;
 use super::machine::existing;
 use crate::api::server::address::Address;
 use crate::cli::caller::{Callee, Caller, NodeUrl, refusal};
+use crate::cli::send::API_KEY;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::{Keyring, Secret};
@@ -87,7 +88,7 @@ async fn ask(report: &mut Report, config: &Config) {
             NodeUrl::Tcp { host: address.ip().to_string(), port: address.port(), tls: config.tls.is_some() }
         }
     };
-    let api_key = std::env::var("PYAPNS_API_KEY").ok().map(Secret::from);
+    let api_key = std::env::var(API_KEY).ok().map(Secret::from);
     let (callee, drain) = (Callee { node, api_key, ca_file: None }, Drain::new());
     let answers = async {
         let mut caller = Caller::connect(&callee, &drain).await?;

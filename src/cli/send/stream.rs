@@ -2,13 +2,14 @@
 
 use super::tally::Tally;
 use crate::cli::caller::{Caller, Lines, refusal};
+use crate::cli::print;
 use crate::drain::Drain;
 use anyhow::{Context, bail};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Request;
 use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Feeder {
                 Ok(0) => rest.len(),
                 Ok(_) => rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1),
                 Err(error) => {
-                    eprintln!("pyapns: the input cannot be read any further: {error}");
+                    print::note(format_args!("pyapns: the input cannot be read any further: {error}"));
                     self.sent.broken.store(true, Ordering::Relaxed);
                     return;
                 }
@@ -171,7 +172,7 @@ fn is_second(stop: &CancellationToken) -> bool {
         return true;
     }
     stop.cancel();
-    eprintln!("stopping: waiting for the outcomes of what was sent (Ctrl-C again leaves at once)");
+    print::note("stopping: waiting for the outcomes of what was sent (Ctrl-C again leaves at once)");
     false
 }
 
@@ -217,16 +218,19 @@ impl Receiver<'_> {
                 Some(Err(error)) => return Ok(Some(format!("the answer broke off: {error}"))),
                 Some(Ok(frame)) => {
                     rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-                    self.take_lines(&mut rest)?;
+                    self.take_lines(&mut rest, stop)?;
                 }
             }
         }
     }
 
-    fn take_lines(&mut self, rest: &mut BytesMut) -> anyhow::Result<()> {
+    /// When nobody reads the outcomes any more, nothing else is sent, and those that are still to come are counted.
+    fn take_lines(&mut self, rest: &mut BytesMut, stop: &CancellationToken) -> anyhow::Result<()> {
         let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
-        let written = self.output.write_all(&rest[..=end]).and_then(|()| self.output.flush());
-        written.context("the outcomes cannot be written")?;
+        match self.output.write_all(&rest[..=end]).and_then(|()| self.output.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => stop.cancel(),
+            written => written.context("the outcomes cannot be written")?,
+        }
         rest[..end].split(|byte| *byte == b'\n').for_each(|line| self.tally.count(line));
         rest.advance(end + 1);
         Ok(())
@@ -234,13 +238,13 @@ impl Receiver<'_> {
 
     fn show(&self) {
         let line = self.tally.progress(self.sent.bytes.load(Ordering::Relaxed), self.size, self.began.elapsed());
-        eprint!("\r\x1b[K{line}");
+        print::progress(line);
     }
 
     /// Takes the progress line away.
     fn clear(&self) {
         if self.shown {
-            eprint!("\r\x1b[K");
+            print::progress("");
         }
     }
 }
