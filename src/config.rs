@@ -19,7 +19,7 @@ use crate::api::{Compat, Limits};
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
 use crate::autoprovision::Entry;
-use crate::model::Environment;
+use crate::model::{Environment, NodeName};
 use crate::telemetry::logging;
 use reader::Reader;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub const DEFAULTS: &str = include_str!("config/default.toml");
 /// Everything a node can be told before it starts. Valid once read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// `None` = the machine's.
+    pub node_name: Option<NodeName>,
     pub listen: Address,
     /// Answers provisioning, metrics and admin calls in place of `listen`.
     pub admin_listen: Option<Address>,
@@ -141,6 +143,7 @@ impl Config {
 
     fn collect(read: &mut Reader<'_>, folder: &Path) -> Self {
         let mut config = Self {
+            node_name: read.optional("node_name"),
             listen: read.setting("listen"),
             admin_listen: read.optional("admin.listen"),
             socket_mode: read.setting("socket_mode"),

@@ -6,7 +6,7 @@ pub mod guard;
 pub mod metrics;
 pub mod unwritten;
 
-use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
+use crate::model::{AppKey, Disconnection, Feedback, Hold, NodeName, Records, Settlement};
 use crate::store::{self, Counts, Cursor, Newest, Page, StoreError};
 use crate::telemetry;
 use guard::{Guard, Wave};
@@ -19,6 +19,8 @@ use unwritten::Waiting;
 /// Records events and gives them back. Clones are handles to the same lists.
 #[derive(Clone)]
 pub struct Events {
+    /// Stands in every disconnection.
+    node: Option<NodeName>,
     store: Arc<dyn store::Events>,
     metrics: Metrics,
     waiting: Waiting,
@@ -44,7 +46,12 @@ impl Events {
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
         let waiting = Waiting::default();
         node.add(waiting.gauge().clone());
-        Self { store, metrics: Metrics::new(node), waiting, watches: Arc::default() }
+        Self { node: None, store, metrics: Metrics::new(node), waiting, watches: Arc::default() }
+    }
+
+    /// The events of the node of this name.
+    pub fn of(self, node: NodeName) -> Self {
+        Self { node: Some(node), ..self }
     }
 
     /// Reads which apps' feedback is held back; before anything is sent.
@@ -123,7 +130,8 @@ impl Events {
         if records.is_empty() {
             return Ok(());
         }
-        let disconnections = disconnection::fold_incidents(records.disconnections);
+        let mut disconnections = disconnection::fold_incidents(records.disconnections);
+        disconnections.iter_mut().for_each(|entry| entry.node.clone_from(&self.node));
         let records = Arc::new(Records { disconnections, ..records });
         self.write(&records).await.map_err(|error| Unwritten { records, error })
     }

@@ -4,6 +4,7 @@ pub mod app;
 pub mod device_token;
 pub mod event;
 pub mod json;
+pub mod node_name;
 pub mod notification;
 pub mod outcome;
 pub mod payload;
@@ -13,6 +14,7 @@ pub mod scan;
 
 pub use app::{AppId, AppKey, Environment};
 pub use event::{Disconnection, Feedback, Hold, Records, Settlement};
+pub use node_name::NodeName;
 pub use notification::{Batch, Draft, Invalid, Notification, Priority, Span};
 pub use outcome::{Outcome, OutcomeKind};
 pub use push_type::PushType;

@@ -23,6 +23,7 @@ use crate::delivery::lanes::{Apple, Lanes};
 use crate::delivery::{Intake, intake, metrics};
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::model::NodeName;
 use crate::registry::Registry;
 use crate::store::{Sqlite, StoreError};
 use crate::telemetry::{self, Logging};
@@ -94,6 +95,10 @@ impl Node {
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store, &telemetry);
+        let events = match config.node_name.clone().or_else(machine_name) {
+            Some(name) => events.of(name),
+            None => events,
+        };
         events.load().await?;
         registry.watch(&telemetry);
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
@@ -216,4 +221,9 @@ async fn finish(tasks: &Drain, lanes: &Drain, enough: Instant, until: Instant) -
     tracing::warn!("there is not much time left: what is still in flight is ended");
     lanes.hurry();
     tasks.finish(left(until)).await
+}
+
+/// As the machine is called, unless that is no name.
+fn machine_name() -> Option<NodeName> {
+    rustix::system::uname().nodename().to_str().ok()?.parse().ok()
 }

@@ -4,7 +4,7 @@ use super::error::Failure;
 use super::page::{Asked, refuse_foreign, through};
 use super::path::AppPath;
 use super::{Api, envelope};
-use crate::model::Disconnection;
+use crate::model::{Disconnection, NodeName};
 use crate::store::Cursor;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
@@ -26,6 +26,7 @@ struct Entry<'a> {
     reason: &'a str,
     status: Option<u16>,
     apns_id: Option<&'a str>,
+    node: Option<&'a str>,
     affected: u32,
 }
 
@@ -42,6 +43,7 @@ impl<'a> Entry<'a> {
             reason: &event.reason,
             status: event.status,
             apns_id: event.apns_id.as_deref(),
+            node: event.node.as_ref().map(NodeName::as_str),
             affected: event.affected,
         }
     }

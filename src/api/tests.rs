@@ -477,6 +477,7 @@ fn disconnection() -> Disconnection {
         status: Some(400),
         apns_id: None,
         affected: 1,
+        node: None,
     }
 }
 
@@ -489,7 +490,7 @@ async fn disconnections_carry_the_offending_notification_as_an_object() {
     let expected = json!({
         "type": "disconnection", "code": 8, "internal_identifier": 7, "timestamp": 1.5, "status": 400,
         "offending_notification": {"type": "notification", "identifier": "x"}, "verbose_message": "Invalid token",
-        "reason": "BadDeviceToken", "apns_id": null, "affected": 1,
+        "reason": "BadDeviceToken", "apns_id": null, "affected": 1, "node": null,
     });
     assert_eq!(listed["response"], json!([expected]));
     let through = listed["cursor"].as_str().expect("a cursor");

@@ -60,10 +60,11 @@ fn a_variable_wins_over_the_file_and_the_file_over_the_default() {
         "PYAPNS_DATA_DIR" => Some("/var/lib/7".to_owned()),
         _ => None,
     };
-    let text = "data_dir = '/file'\n[limits]\nitems = 5\nconnections = 6\n[apple]\nport = 2197\n[log]\nformat = 'json'";
+    let text = "node_name = 'push-1'\ndata_dir = '/file'\n[limits]\nitems = 5\nconnections = 6\n[apple]\nport = 2197\n[log]\nformat = 'json'";
     let config = Config::read(Some(File { name: "test.toml", text }), &variable).unwrap();
     assert_eq!((config.limits.items, config.limits.connections), (7, 6));
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/7"));
+    assert_eq!(config.node_name.map(|name| name.to_string()).as_deref(), Some("push-1"));
     assert_eq!(config.apple.sandbox[0].port(), 2197);
     assert_eq!(config.log.format, logging::Format::Json);
 }

@@ -71,6 +71,7 @@ pub fn of_notification(
         status: outcome.status,
         apns_id: blamed.then(|| notification.apns_id.to_string()),
         affected: u32::from(!blamed),
+        node: None,
     })
 }
 
@@ -111,6 +112,7 @@ pub fn of_refused(app: &AppKey, reason: &str, offending: String, timestamp: f64)
         status: None,
         apns_id: None,
         affected: 0,
+        node: None,
     })
 }
 
@@ -154,6 +156,7 @@ pub fn of_connection(
         status: None,
         apns_id: None,
         affected,
+        node: None,
     })
 }
 

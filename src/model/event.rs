@@ -1,6 +1,7 @@
 //! What an operator reads afterwards: dead tokens (feedback) and the disconnection log.
 
 use super::app::AppKey;
+use super::node_name::NodeName;
 
 /// A device token that Apple says is dead for this app. One is kept per token, the newest wins.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,4 +71,6 @@ pub struct Disconnection {
     pub apns_id: Option<String>,
     /// How many notifications a connection's end left without an answer.
     pub affected: u32,
+    /// The node it happened on; `None` of what was kept before nodes had names.
+    pub node: Option<NodeName>,
 }

@@ -109,6 +109,7 @@ pub(super) fn failure(app: AppKey, number: u32) -> Disconnection {
         status: Some(400),
         apns_id: Some("0f1e2d3c-0000-4000-8000-000000000000".to_owned()),
         affected: 0,
+        node: Some("node-1".parse().unwrap()),
     }
 }
 

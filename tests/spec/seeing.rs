@@ -90,5 +90,7 @@ async fn a_certificate_that_apple_refuses_is_one_entry_of_the_disconnection_log(
     let refusals: Vec<_> = entries.iter().filter(|entry| entry["affected"] == 0).collect();
     assert_eq!(refusals.len(), 1, "{entries:?}");
     assert_eq!((&refusals[0]["code"], &refusals[0]["reason"]), (&json!(255), &json!("credential_error")));
+    let machine = rustix::system::uname();
+    assert_eq!(refusals[0]["node"].as_str(), machine.nodename().to_str().ok(), "as its machine is called");
     world.stop().await;
 }

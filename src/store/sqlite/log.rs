@@ -30,6 +30,8 @@ struct Kept<'a> {
     status: Option<u16>,
     apns_id: Option<Cow<'a, str>>,
     affected: u32,
+    #[serde(default)]
+    node: Option<Cow<'a, str>>,
 }
 
 impl<'a> From<&'a Disconnection> for Kept<'a> {
@@ -44,6 +46,7 @@ impl<'a> From<&'a Disconnection> for Kept<'a> {
             status: entry.status,
             apns_id: entry.apns_id.as_deref().map(Cow::from),
             affected: entry.affected,
+            node: entry.node.as_ref().map(|name| Cow::from(name.as_str())),
         }
     }
 }
@@ -61,6 +64,7 @@ impl Kept<'_> {
             status: self.status,
             apns_id: self.apns_id.map(Cow::into_owned),
             affected: self.affected,
+            node: self.node.and_then(|name| name.parse().ok()),
         }
     }
 }

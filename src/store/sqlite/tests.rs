@@ -264,7 +264,8 @@ async fn a_log_of_an_older_version_is_taken_over_with_its_positions() {
         older.execute_batch(sql).unwrap();
     }
     older.pragma_update(None, "user_version", 3).unwrap();
-    let entries = [failure(shop(), 1), Disconnection { status: None, apns_id: None, ..failure(shop(), 2) }];
+    let nameless = |number| Disconnection { node: None, ..failure(shop(), number) };
+    let entries = [nameless(1), Disconnection { status: None, apns_id: None, ..nameless(2) }];
     for (position, entry) in [(3, &entries[0]), (5, &entries[1]), (9, &entries[1])] {
         let sql = "INSERT INTO disconnections VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let (id, environment) = (entry.app.id.as_str(), entry.app.environment.as_str());
