@@ -34,7 +34,9 @@ pub enum Failure {
 
     #[error("the header list has more than {limit} bytes")]
     HeadersTooLarge { limit: usize },
-    #[error("the body has more than {limit} bytes: send several requests")]
+    #[error(
+        "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
+    )]
     BodyTooLarge { limit: usize },
     #[error("the body came too slowly: less than 1 KiB a second")]
     BodyTooSlow,
@@ -163,6 +165,8 @@ impl Failure {
                 (S::BAD_REQUEST, "credential_ambiguous")
             }
             ProvisioningFault::LineBreaksLost => (S::BAD_REQUEST, "line_breaks_lost"),
+            ProvisioningFault::CertificateNotPem => (S::BAD_REQUEST, "certificate_not_pem"),
+            ProvisioningFault::KeyNotPem => (S::BAD_REQUEST, "key_not_pem"),
             ProvisioningFault::NotBase64 => (S::BAD_REQUEST, "pkcs12_not_base64"),
             ProvisioningFault::TwoPassphrases => (S::BAD_REQUEST, "passphrase_ambiguous"),
             ProvisioningFault::TooLong { .. } => (S::BAD_REQUEST, "credential_too_long"),

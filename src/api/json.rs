@@ -55,9 +55,11 @@ impl Malformed {
     }
 }
 
-/// The body as text. Checked once as a whole, which is cheaper than string by string.
+/// The body as text, without the mark (U+FEFF) that some put before UTF-8. Checked once as a whole, which is cheaper than
+/// string by string.
 pub fn text(body: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { offset: error.valid_up_to() })
+    let text = std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { offset: error.valid_up_to() })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Appends `value` as JSON; for our own objects, which always have a JSON form.
@@ -132,6 +134,12 @@ mod tests {
         assert!(matches!(malformed("{\"a\":tr\nue}"), Malformed::Syntax { .. }));
         let sentence = malformed("\"\\\"\n\"").to_string();
         assert!(sentence.contains("--data-binary @file"), "{sentence}");
+    }
+
+    #[test]
+    fn a_mark_before_the_text_is_no_part_of_it() {
+        assert_eq!(text("\u{feff}{}".as_bytes()), Ok("{}"));
+        assert_eq!(text("\u{feff}".as_bytes()), Ok(""));
     }
 
     #[test]

@@ -223,6 +223,7 @@ async fn apps_are_listed_page_by_page_in_order() {
 async fn a_bad_credential_is_a_400_with_its_own_reason() {
     let client = Client::new().await;
     let certificate_alone = testing::Recipe::default().certificate_pem();
+    let signing_key = testing::Recipe::default().key.serialize_pem();
     let table = [
         (certificate_alone.as_str(), "key_missing"),
         (r#"{"certificate":"-----BEGIN nonsense"}"#, "certificate_not_pem"),
@@ -230,6 +231,10 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
         (r#"{"key":"-----BEGIN x","key_id":"short","team_id":"TEAM123456"}"#, "bad_key_id"),
         ("{}", "credential_missing"),
         (r#"{"key":"-----BEGIN x","key_id":"KEY1234567","team_id":"TEAM123456"}"#, "signing_key_unreadable"),
+        (signing_key.as_str(), "signing_key_as_certificate"),
+        (r#"{"certificate":"not a pem at all\nreally"}"#, "certificate_not_pem"),
+        (r#"{"key":"","key_id":"KEY1234567","team_id":"TEAM123456"}"#, "key_not_pem"),
+        (r#"{"cert":"x"}"#, "unknown_field"),
         (r#"{"certificat":"x","certificate":"y"}"#, "unknown_field"),
         ("{", "malformed_json"),
         ("", "malformed_json"),
