@@ -272,10 +272,33 @@ async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
         assert_eq!(answer.body["error"], sentence);
         assert_eq!(answer.body["args"], json!({"app_id": "com.example.app", "environment": "sandbox"}));
     }
-    assert_eq!(error(&client.get("/apps/no%20app/sandbox").await), (400, "bad_app_id"));
+    for no_app in ["no%20app", ".", "..", "%2E%2e", "_shop"] {
+        let answer = client.post(&format!("/apps/{no_app}/sandbox"), &pem()).await;
+        assert_eq!(error(&answer), (400, "bad_app_id"), "{no_app}");
+        assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("the first is a letter or digit")));
+    }
     assert_eq!(error(&client.get("/apps/%ff/sandbox").await), (404, "no_such_path"));
     assert_eq!(error(&client.get("/nowhere").await), (404, "no_such_path"));
     assert_eq!(error(&client.post("/apps/a/sandbox/nowhere", "x").await), (404, "no_such_path"));
+}
+
+#[tokio::test]
+async fn an_app_of_an_earlier_build_is_listed_used_and_removed_whatever_its_id_begins_with() {
+    let client = Client::new().await;
+    for id in ["..", "_shop"] {
+        let key = AppKey::new(AppId::stored(id).expect("an old id"), Environment::Sandbox);
+        let old = crate::registry::Provision::new(key, testing::Recipe::default().material());
+        client.api.registry.provision(old).await.expect("an app");
+    }
+    let first = client.get("/apps?limit=1").await;
+    let cursor = first.body["cursor"].as_str().expect("a cursor");
+    assert_eq!(client.get(&format!("/apps?cursor={cursor}")).await.body["response"][0]["app_id"], "_shop");
+    for id in ["..", "_shop"] {
+        let path = format!("/apps/{id}/sandbox");
+        assert_eq!(client.post(&format!("{path}/notifications"), "[]").await.status, 201, "{id}");
+        assert_eq!(client.delete(&path).await.status, 200, "{id}");
+        assert_eq!(error(&client.get(&path).await), (400, "bad_app_id"), "{id}");
+    }
 }
 
 #[tokio::test]
