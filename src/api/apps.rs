@@ -66,6 +66,7 @@ pub async fn provision(
         lanes: asked.lanes,
         entry: None,
         even_expired: false,
+        even_without_topic: false,
     };
     let app = api.registry.provision(wanted).await?;
     Ok(envelope::success(StatusCode::CREATED, &object(&api, &app)))

@@ -246,6 +246,13 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
         let body = json!({"certificate": pem(), field: value}).to_string();
         assert_eq!(error(&client.post(APP, &body).await), (400, format!("bad_{field}").as_str()));
     }
+    let key = json!({"key": signing_key, "key_id": "KEY1234567", "team_id": "TEAM123456"}).to_string();
+    let answer = client.post("/apps/p1/sandbox", &key).await;
+    assert_eq!(error(&answer), (400, "topic_missing"));
+    assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("`p1`") && told.contains("give `topic`")));
+    assert_eq!(client.post(APP, &key).await.body["response"]["topic"], "com.example.app", "its id is a bundle id");
+    let foreign = json!({"certificate": pem(), "topic": "com.example.other"}).to_string();
+    assert_eq!(error(&client.post(APP, &foreign).await), (400, "topic_not_of_certificate"));
     let other = testing::Recipe { sandbox: false, ..testing::Recipe::default() }.pem();
     assert_eq!(error(&client.post(APP, &other).await), (400, "wrong_environment"));
     let stripped = pem().replace('\n', "");

@@ -35,6 +35,12 @@ impl AppId {
         Ok(Self(text.into()))
     }
 
+    /// Whether it can be what Apple calls an app: letters, digits and hyphens in parts, with dots between.
+    pub fn is_bundle_id(&self) -> bool {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        self.0.contains('.') && self.0.split('.').all(|part| !part.is_empty() && part.bytes().all(legal))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -119,6 +125,20 @@ impl fmt::Display for AppKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bundle_id_is_told_from_other_ids() {
+        for (id, is_one) in [
+            ("com.example.app-2", true),
+            ("a.b", true),
+            ("p1", false),
+            ("a..b", false),
+            ("a.b.", false),
+            ("a.b_c", false),
+        ] {
+            assert_eq!(AppId::new(id).expect(id).is_bundle_id(), is_one, "{id}");
+        }
+    }
 
     #[test]
     fn an_app_id_begins_with_a_letter_or_digit_unless_it_is_stored_already() {
