@@ -136,7 +136,8 @@ impl Failure {
     fn notifications_row(fault: &Fault) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match fault {
-            Fault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
+            Fault::Malformed(_) | Fault::MalformedLine(_) => (S::BAD_REQUEST, "malformed_json"),
+            Fault::LineTooLong { .. } => (S::PAYLOAD_TOO_LARGE, "line_too_long"),
             Fault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
             Fault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
             Fault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),

@@ -45,6 +45,25 @@ impl Malformed {
         Self::Syntax { what: what.to_owned(), line, column: column.max(2) - 1 }
     }
 
+    /// The sentence where what came is one line of many.
+    pub fn of_line(&self) -> String {
+        match self {
+            Self::Empty => "the line is empty: send JSON".to_owned(),
+            Self::NotUtf8 { offset } => format!("the line is not UTF-8 from byte {offset} on, and JSON is UTF-8"),
+            Self::RawControl { column, .. } => {
+                format!(
+                    "a raw control character stands inside a string at column {column}: write it as \\u and four digits"
+                )
+            }
+            Self::Truncated { column, .. } => {
+                format!(
+                    "the line ends in the middle of its JSON, at column {column}: a notification stands on one line"
+                )
+            }
+            Self::Syntax { what, column, .. } => format!("the line is not JSON at column {column}: {what}"),
+        }
+    }
+
     /// Line and column, where there are any.
     pub fn place(&self) -> Option<(usize, usize)> {
         match *self {

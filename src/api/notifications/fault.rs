@@ -10,6 +10,10 @@ use std::fmt;
 pub enum Fault {
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    #[error("{}", .0.of_line())]
+    MalformedLine(Malformed),
+    #[error("the line has more than {limit} bytes, and a notification with a payload that Apple takes has fewer")]
+    LineTooLong { limit: usize },
     #[error("the body is neither a notification object nor a list of them")]
     NotNotifications,
     #[error("the request has more than {limit} notifications: send several requests")]
