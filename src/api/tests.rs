@@ -481,7 +481,7 @@ async fn held_feedback_is_shown_and_settled() {
 #[tokio::test]
 async fn where_reading_clears_a_get_clears_what_it_returned_and_nothing_else() {
     let api = api(Limits::default(), telemetry::Metrics::new()).await;
-    let client = Client::of(Api { compat: Compat { clear_on_read: true }, ..api });
+    let client = Client::of(Api { compat: Compat { clear_on_read: true, ..Compat::default() }, ..api });
     assert_eq!(client.post(APP, &pem()).await.status, 201);
     let failed = |number| Disconnection { internal_identifier: number, ..disconnection() };
     let events = &client.api.events;

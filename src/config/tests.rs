@@ -29,7 +29,7 @@ fn the_documented_file_is_the_defaults() {
     assert_eq!(config.apple.production, [Endpoint::apple(Environment::Production, 443)]);
     assert_eq!(config.apple.proxy, None);
     assert_eq!(config.apple.connections, Bounds::default().connections);
-    assert_eq!((config.credentials_dir, config.insecure), (None, false));
+    assert_eq!((config.credentials_dir, config.insecure, config.compat), (None, false, Compat::default()));
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn the_file_of_0_5_is_read_as_it_is() {
                            {"app_id": "chat", "cert": "chat.pem", "environment": "sandbox", "timeout": null, "x": 1}]}"#;
     let config = Config::read(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8089");
-    assert!(config.compat.clear_on_read);
+    assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true });
     assert!(config.autoprovision.iter().all(|entry| entry.even_without_topic));
     let apps = config
         .autoprovision

@@ -242,6 +242,13 @@ impl Batch {
         })
     }
 
+    /// Makes 0 of every `expiry` before `seconds`: try once, do not store.
+    pub fn try_once_where_expiry_is_before(&mut self, seconds: u64) {
+        for item in &mut self.items {
+            item.expiry = item.expiry.map(|expiry| if expiry < seconds { 0 } else { expiry });
+        }
+    }
+
     /// Takes the last notification out again.
     pub fn pop(&mut self) {
         self.items.pop();

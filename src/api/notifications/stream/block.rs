@@ -1,6 +1,7 @@
 //! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
 
 use super::offending::offending;
+use crate::api::Compat;
 use crate::api::error::Failure;
 use crate::api::json;
 use crate::api::notifications::answer::{self, Refused};
@@ -36,7 +37,7 @@ struct RefusedLine {
 
 impl Block {
     /// Reads whole lines; blank ones do not count.
-    pub fn read(lines: Bytes) -> Self {
+    pub fn read(lines: Bytes, compat: Compat) -> Self {
         let mut reader = OneByOne::over(lines.clone());
         let mut refused = Vec::new();
         let mut rest = &lines[..];
@@ -50,7 +51,9 @@ impl Block {
                 refused.push(RefusedLine { before: reader.good(), identifier, token, why, logged });
             }
         }
-        Self { batch: Arc::new(reader.into_batch()), refused }
+        let mut batch = reader.into_batch();
+        compat.read_as_meant(&mut batch);
+        Self { batch: Arc::new(batch), refused }
     }
 
     pub fn batch(&self) -> &Arc<Batch> {
@@ -116,7 +119,7 @@ mod tests {
 
     /// The answer to `lines`, if every notification is `not_sent`.
     fn answers(lines: &[u8]) -> Vec<Value> {
-        let block = Block::read(Bytes::copy_from_slice(lines));
+        let block = Block::read(Bytes::copy_from_slice(lines), Compat::default());
         let outcome = Outcome {
             kind: OutcomeKind::NotSent,
             status: None,
@@ -186,6 +189,15 @@ mod tests {
         lines.extend_from_slice(b"\n\xff\n{\"token\":\"00\",\"payload\":{}}\n");
         let reasons: Vec<_> = answers(&lines).iter().map(|answer| answer["reason"].clone()).collect();
         assert_eq!(reasons, ["line_too_long", "malformed_json", "overloaded"]);
+    }
+
+    #[test]
+    fn old_clients_are_understood_in_lines_too() {
+        let line = Bytes::from_static(br#"{"token":"00","payload":{},"expiry":30}"#);
+        for (early_expiry_is_zero, expiry) in [(false, 30), (true, 0)] {
+            let block = Block::read(line.clone(), Compat { early_expiry_is_zero, ..Compat::default() });
+            assert_eq!(block.batch().items()[0].expiry, Some(expiry));
+        }
     }
 
     #[test]
