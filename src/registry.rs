@@ -113,6 +113,21 @@ pub enum ProvisionError {
 }
 
 impl ProvisionError {
+    /// The field to blame, where it is one.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Credential(CredentialError::BadKeyId) => Some("key_id"),
+            Self::Credential(CredentialError::BadTeamId) => Some("team_id"),
+            Self::Credential(CredentialError::PassphraseMissing | CredentialError::PassphraseWrong) => {
+                Some("passphrase")
+            }
+            Self::BadTopic | Self::TopicMissing { .. } | Self::TopicNotOfCertificate { .. } => Some("topic"),
+            Self::BadTimeout => Some("timeout"),
+            Self::BadLanes => Some("lanes"),
+            Self::Credential(_) | Self::Store(_) => None,
+        }
+    }
+
     /// The stable word for it in an answer.
     pub fn reason(&self) -> &'static str {
         match self {

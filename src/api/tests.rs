@@ -244,7 +244,9 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
     }
     for (field, value) in [("timeout", json!(0)), ("lanes", json!(65)), ("topic", json!("a b"))] {
         let body = json!({"certificate": pem(), field: value}).to_string();
-        assert_eq!(error(&client.post(APP, &body).await), (400, format!("bad_{field}").as_str()));
+        let answer = client.post(APP, &body).await;
+        assert_eq!(error(&answer), (400, format!("bad_{field}").as_str()));
+        assert_eq!(answer.body["args"], json!({"field": field}));
     }
     let key = json!({"key": signing_key, "key_id": "KEY1234567", "team_id": "TEAM123456"}).to_string();
     let answer = client.post("/apps/p1/sandbox", &key).await;
@@ -311,7 +313,20 @@ async fn an_app_of_an_earlier_build_is_listed_used_and_removed_whatever_its_id_b
 #[tokio::test]
 async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
     let client = Client::new().await;
+    for (path, _) in routes() {
+        let path = path.replace("{app_id}", "a").replace("{environment}", "sandbox");
+        for path in [format!("{}/", path.trim_end_matches('/')), path] {
+            let answer = client.call(Method::PATCH, &path, "").await;
+            if answer.status == 501 {
+                continue;
+            }
+            assert_eq!(error(&answer), (405, "method_not_allowed"), "{path}");
+            let allow: Vec<String> = serde_json::from_value(answer.body["args"]["allow"].clone()).expect("a list");
+            assert_eq!(answer.headers[header::ALLOW], allow.join(","), "{path}");
+        }
+    }
     let answer = client.call(Method::PUT, APP, "{}").await;
+    assert_eq!(answer.body["error"], "PUT is not possible here: use GET or HEAD or POST or DELETE");
     assert_eq!(error(&answer), (405, "method_not_allowed"));
     assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,POST,DELETE");
     let answer = client.get(&format!("{APP}/notifications")).await;
@@ -355,13 +370,44 @@ async fn notifications_are_parsed_whole_before_anything_is_done() {
     let good = r#"{"token":"00fc","payload":{}}"#;
     let answer = client.post(&path, &format!(r#"[{good},{{"token":"xy","payload":{{}}}}]"#)).await;
     assert_eq!(error(&answer), (400, "token_not_hex"));
-    assert_eq!(answer.body["args"], json!({"index": 1}));
+    assert_eq!(answer.body["args"], json!({"index": 1, "field": "token"}));
     assert_eq!(error(&client.post(&path, &format!("[{good},{good},{good},{good}]")).await), (413, "too_many_items"));
     assert_eq!(error(&client.post(&path, &"x".repeat(65 << 10)).await), (413, "body_too_large"));
     assert_eq!(error(&client.post(&path, "text").await), (400, "malformed_json"));
 
     let answer = client.post(&path, " [ ] ").await;
     assert_eq!((answer.status, answer.text.as_str()), (201, r#"{"response":[],"code":201}"#));
+}
+
+#[tokio::test]
+async fn a_bad_notification_names_its_field_and_the_limit_where_there_is_one() {
+    let client = Client::provisioned().await;
+    let long = "x".repeat(300);
+    for (field, value, reason, limit) in [
+        ("token", json!("xy"), "token_not_hex", None),
+        ("token", json!("abc"), "token_odd_length", None),
+        ("token", json!(""), "token_missing", None),
+        ("token", json!("0".repeat(514)), "token_too_long", Some(512)),
+        ("priority", json!(7), "bad_priority", None),
+        ("push_type", json!("Alert"), "bad_push_type", None),
+        ("collapse_id", json!(long), "bad_collapse_id", Some(64)),
+        ("topic", json!(long), "bad_topic", Some(255)),
+        ("topic", json!("ä"), "not_header_text", None),
+        ("identifier", json!(long), "identifier_too_long", Some(256)),
+        ("payload", json!({"aps": "x".repeat(4096)}), "payload_too_large", Some(4096)),
+        ("payload", json!([]), "payload_not_object", None),
+        ("payload", json!(null), "payload_not_object", None),
+    ] {
+        let mut item = json!({"token": "00fc", "payload": {}});
+        item[field] = value;
+        let answer = client.post(&format!("{APP}/notifications"), &item.to_string()).await;
+        assert_eq!(error(&answer), (400, reason));
+        let mut args = json!({"field": field});
+        if let Some(limit) = limit {
+            args["limit"] = json!(limit);
+        }
+        assert_eq!(answer.body["args"], args, "{reason}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

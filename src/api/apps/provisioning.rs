@@ -75,6 +75,32 @@ pub enum ProvisioningFault {
     TooLong { name: &'static str, limit: usize },
 }
 
+impl ProvisioningFault {
+    /// The field to blame, where it is one.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Object(fault) => fault.field(),
+            Self::NoCredential | Self::LineBreaksLost => None,
+            Self::TwoCredentials { second, .. } => Some(second),
+            Self::KeyIncomplete { missing: name } | Self::NotOfCertificate { name } | Self::TooLong { name, .. } => {
+                Some(name)
+            }
+            Self::CertificateNotPem => Some("certificate"),
+            Self::KeyNotPem => Some("key"),
+            Self::NotBase64 => Some("pkcs12"),
+            Self::TwoPassphrases => Some("passphrase"),
+        }
+    }
+
+    /// The most bytes that there may be of it.
+    pub fn limit(&self) -> Option<usize> {
+        match self {
+            Self::TooLong { limit, .. } => Some(*limit),
+            _ => None,
+        }
+    }
+}
+
 /// Reads a provisioning body; `passphrase` came beside it, in a header.
 pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, ProvisioningFault> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
