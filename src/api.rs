@@ -78,15 +78,24 @@ const NOTIFICATIONS: &str = "/apps/{app_id}/{environment}/notifications";
 fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
     let app = "/apps/{app_id}/{environment}";
     let built = [
-        ("/apps".to_owned(), get(apps::list)),
-        (app.to_owned(), get(apps::show).post(apps::provision).delete(apps::remove)),
-        (NOTIFICATIONS.to_owned(), post(notifications::send)),
-        (format!("{app}/feedback"), get(feedback::list).delete(feedback::acknowledge)),
-        (format!("{app}/feedback/held"), get(held::show).post(held::settle)),
-        (format!("{app}/disconnections"), get(disconnections::list).delete(disconnections::acknowledge)),
-        ("/healthz".to_owned(), get(node::health)),
-        ("/readyz".to_owned(), get(node::ready)),
-        ("/metrics".to_owned(), get(node::metrics)),
+        ("/apps".to_owned(), only(&["GET", "HEAD"], get(apps::list))),
+        (
+            app.to_owned(),
+            only(&["GET", "HEAD", "POST", "DELETE"], get(apps::show).post(apps::provision).delete(apps::remove)),
+        ),
+        (NOTIFICATIONS.to_owned(), only(&["POST"], post(notifications::send))),
+        (
+            format!("{app}/feedback"),
+            only(&["GET", "HEAD", "DELETE"], get(feedback::list).delete(feedback::acknowledge)),
+        ),
+        (format!("{app}/feedback/held"), only(&["GET", "HEAD", "POST"], get(held::show).post(held::settle))),
+        (
+            format!("{app}/disconnections"),
+            only(&["GET", "HEAD", "DELETE"], get(disconnections::list).delete(disconnections::acknowledge)),
+        ),
+        ("/healthz".to_owned(), only(&["GET", "HEAD"], get(node::health))),
+        ("/readyz".to_owned(), only(&["GET", "HEAD"], get(node::ready))),
+        ("/metrics".to_owned(), only(&["GET", "HEAD"], get(node::metrics))),
     ];
     let unbuilt =
         unbuilt::PATHS.map(|(path, sentence)| (path.to_owned(), any(async move || Failure::NotBuilt(sentence))));
@@ -103,10 +112,7 @@ pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
 
 /// A path means the same with a slash at its end.
 fn router(api: Arc<Api>, observer: Observer, guard: Guard) -> Router {
-    let router = routes()
-        .fold(Router::new(), with_and_without_slash)
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(not_this_method);
+    let router = routes().fold(Router::new(), with_and_without_slash).fallback(nothing_here);
     // Where nobody is refused anything, nothing is asked.
     let router = if guard.is_needed() { router.layer(from_fn_with_state(guard, auth::guard)) } else { router };
     router.layer(from_fn_with_state(observer, observe)).with_state(api)
@@ -126,10 +132,15 @@ async fn nothing_here(request: Request) -> Failure {
     Failure::NoSuchPath { path: head.uri.path().to_owned() }
 }
 
-async fn not_this_method(request: Request) -> Failure {
+/// The methods of a path, also for the answer to any other.
+fn only(allow: &'static [&'static str], methods: MethodRouter<Arc<Api>>) -> MethodRouter<Arc<Api>> {
+    methods.fallback(move |request| not_this_method(allow, request))
+}
+
+async fn not_this_method(allow: &'static [&'static str], request: Request) -> Failure {
     let (head, body) = request.into_parts();
     body::discard(&head.headers, body).await;
-    Failure::MethodNotAllowed { method: head.method.to_string() }
+    Failure::MethodNotAllowed { method: head.method.to_string(), allow }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::credentials::{Credential, CredentialError, Material, Secret, import, 
 use crate::delivery::Intake;
 use crate::events::Events;
 use crate::model::AppKey;
-use crate::registry::{Provision, ProvisionError, Registry};
+use crate::registry::{Provision, ProvisionError, Registry, topic};
 use crate::store::StoreError;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ pub struct Entry {
     pub credential: Named,
     pub passphrase: Option<Passphrase>,
     pub topic: Option<String>,
+    /// It stands in a file of pyapns 0.5, which knew no topics.
+    pub even_without_topic: bool,
     /// For connecting to Apple.
     pub timeout_seconds: u32,
     pub lanes: u16,
@@ -69,8 +71,14 @@ impl Entry {
         let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.refused(&error))?;
         let credential = Credential::parse(&self.asking_with(opened).material).map_err(|error| self.refused(&error))?;
         match credential.check(self.key.environment, clock.unix_seconds()) {
-            Ok(()) | Err(CredentialError::Expired { .. }) => Ok(()),
-            Err(refused) => Err(self.refused(&refused)),
+            Ok(()) | Err(CredentialError::Expired { .. }) => {}
+            Err(refused) => return Err(self.refused(&refused)),
+        }
+        match topic::check(self.topic.as_deref(), &credential, &self.key.id) {
+            Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(()),
+            // Told where it is read.
+            Err(ProvisionError::BadTopic) => Ok(()),
+            checked => checked.map_err(|refused| self.fault(refused)),
         }
     }
 
@@ -124,6 +132,7 @@ impl Entry {
             timeout_seconds: self.timeout_seconds,
             lanes: self.lanes,
             entry,
+            even_without_topic: self.even_without_topic,
             ..Provision::new(self.key.clone(), material)
         }
     }

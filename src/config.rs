@@ -155,7 +155,10 @@ impl Config {
             key_files: read.list("credentials.key_files").unwrap_or_default(),
             apple: apple(read),
             limits: limits(read),
-            compat: Compat { clear_on_read: read.flag("compat.clear_on_read") },
+            compat: Compat {
+                clear_on_read: read.flag("compat.clear_on_read"),
+                early_expiry_is_zero: read.flag("compat.early_expiry_is_zero"),
+            },
             autoprovision: entries::read(read, folder),
             reload_every: Some(Duration::from_secs(read.number("reload_seconds", 0..=3600)))
                 .filter(|every| !every.is_zero()),

@@ -1,12 +1,13 @@
 //! The apps of this node, as every request finds them: kept in the store, read from memory.
 
 mod expiry;
+pub mod topic;
 
 use crate::clock::Clock;
 use crate::credentials::sealed::{self, Opened};
 use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};
 use crate::drain::Drain;
-use crate::model::AppKey;
+use crate::model::{AppId, AppKey};
 use crate::store::{AppRecord, Apps, StoreError};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -21,7 +22,6 @@ pub const TIMEOUT_SECONDS_DEFAULT: u32 = 15;
 pub const TIMEOUT_SECONDS_MAX: u32 = 300;
 pub const LANES_DEFAULT: u16 = 1;
 pub const LANES_MAX: u16 = 64;
-const TOPIC_BYTES_MAX: usize = 255;
 /// Apps that are read from the store at once.
 const LOADED_AT_ONCE: usize = 256;
 
@@ -32,7 +32,7 @@ const LOADED_AT_ONCE: usize = 256;
 pub struct App {
     pub key: AppKey,
     pub credential: Arc<Credential>,
-    /// The base topic: as configured, else the certificate's UID, else the app id.
+    /// The base topic: see [`topic::of`].
     pub topic: String,
     /// For connecting to Apple.
     pub timeout_seconds: u32,
@@ -65,6 +65,8 @@ pub struct Provision {
     pub entry: Option<String>,
     /// An expired certificate is taken, too: the app is there and says so.
     pub even_expired: bool,
+    /// An app without a topic is taken, too, as old configurations have them: its id is the topic.
+    pub even_without_topic: bool,
 }
 
 impl Provision {
@@ -79,6 +81,7 @@ impl Provision {
             lanes: LANES_DEFAULT,
             entry: None,
             even_expired: false,
+            even_without_topic: false,
         }
     }
 }
@@ -88,8 +91,19 @@ impl Provision {
 pub enum ProvisionError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    #[error("`topic` is 1 to {TOPIC_BYTES_MAX} printable ASCII characters without spaces: mostly the bundle id")]
+    #[error(
+        "`topic` is 1 to {} printable ASCII characters without spaces: mostly the bundle id",
+        topic::TOPIC_BYTES_MAX
+    )]
     BadTopic,
+    #[error(
+        "the app has no topic: the credential names none, and its id `{id}` is no bundle id; give `topic` beside the credential (over REST in JSON), mostly the bundle id, like com.example.app"
+    )]
+    TopicMissing { id: AppId },
+    #[error(
+        "the certificate is not for the topic `{topic}`: it is for {listed}; take one of them, or leave `topic` out, or use another certificate"
+    )]
+    TopicNotOfCertificate { topic: String, listed: String },
     #[error("`timeout` is 1 to {TIMEOUT_SECONDS_MAX} seconds")]
     BadTimeout,
     #[error("`lanes` is 1 to {LANES_MAX}")]
@@ -99,11 +113,28 @@ pub enum ProvisionError {
 }
 
 impl ProvisionError {
+    /// The field to blame, where it is one.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Credential(CredentialError::BadKeyId) => Some("key_id"),
+            Self::Credential(CredentialError::BadTeamId) => Some("team_id"),
+            Self::Credential(CredentialError::PassphraseMissing | CredentialError::PassphraseWrong) => {
+                Some("passphrase")
+            }
+            Self::BadTopic | Self::TopicMissing { .. } | Self::TopicNotOfCertificate { .. } => Some("topic"),
+            Self::BadTimeout => Some("timeout"),
+            Self::BadLanes => Some("lanes"),
+            Self::Credential(_) | Self::Store(_) => None,
+        }
+    }
+
     /// The stable word for it in an answer.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Credential(refused) => refused.reason(),
             Self::BadTopic => "bad_topic",
+            Self::TopicMissing { .. } => "topic_missing",
+            Self::TopicNotOfCertificate { .. } => "topic_not_of_certificate",
             Self::BadTimeout => "bad_timeout",
             Self::BadLanes => "bad_lanes",
             Self::Store(failed) => failed.reason(),
@@ -247,8 +278,9 @@ impl Inner {
             Err(CredentialError::Expired { .. }) if wanted.even_expired => {}
             checked => checked?,
         }
-        if wanted.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
-            return Err(ProvisionError::BadTopic);
+        match topic::check(wanted.topic.as_deref(), &credential, &wanted.key.id) {
+            Err(ProvisionError::TopicMissing { .. }) if wanted.even_without_topic => {}
+            checked => checked?,
         }
         if !(1..=TIMEOUT_SECONDS_MAX).contains(&wanted.timeout_seconds) {
             return Err(ProvisionError::BadTimeout);
@@ -281,7 +313,14 @@ impl Inner {
 
     /// Puts the app into memory.
     fn enter(&self, record: &AppRecord, credential: Arc<Credential>) -> Arc<App> {
-        let topic = record.topic.as_deref().or(credential.base_topic()).unwrap_or(record.key.id.as_str()).to_owned();
+        let id = &record.key.id;
+        let topic = topic::of(record.topic.as_deref(), &credential, id).unwrap_or_else(|| {
+            if credential.unusable().is_none() {
+                tracing::warn!(app = %record.key, "Apple will refuse what is sent for this app: it has no topic but its id, which is no bundle id; provision it again with `topic`");
+            }
+            id.as_str()
+        });
+        let topic = topic.to_owned();
         let echo = record.certificate_path.clone().unwrap_or_else(|| credential.summary().fingerprint);
         let app = Arc::new(App {
             key: record.key.clone(),
@@ -315,11 +354,6 @@ enum Unusable {
     Unopened(#[from] Unopened),
     #[error(transparent)]
     Refused(#[from] CredentialError),
-}
-
-/// Whether Apple could know such a topic.
-pub fn is_topic(text: &str) -> bool {
-    (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ pub async fn provision(
         lanes: asked.lanes,
         entry: None,
         even_expired: false,
+        even_without_topic: false,
     };
     let app = api.registry.provision(wanted).await?;
     Ok(envelope::success(StatusCode::CREATED, &object(&api, &app)))
@@ -129,5 +130,5 @@ async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), 
 /// The cursor of the list of apps is the last app's key.
 fn parse_key(text: &str) -> Option<AppKey> {
     let (id, environment) = text.rsplit_once('/')?;
-    Some(AppKey::new(AppId::new(id).ok()?, Environment::parse(environment)?))
+    Some(AppKey::new(AppId::stored(id).ok()?, Environment::parse(environment)?))
 }

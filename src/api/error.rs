@@ -13,15 +13,15 @@ use crate::registry::ProvisionError;
 use crate::store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A request that is answered with an error. Its text is one sentence that a person can act on.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("there is nothing at {path}")]
     NoSuchPath { path: String },
-    #[error("{method} is not possible here: the `Allow` header lists what is")]
-    MethodNotAllowed { method: String },
+    #[error("{method} is not possible here: use {}", allow.join(" or "))]
+    MethodNotAllowed { method: String, allow: &'static [&'static str] },
     #[error("{0}")]
     NotBuilt(&'static str),
     #[error("the daemon failed while it answered: its log says why, under this request's id")]
@@ -34,7 +34,9 @@ pub enum Failure {
 
     #[error("the header list has more than {limit} bytes")]
     HeadersTooLarge { limit: usize },
-    #[error("the body has more than {limit} bytes: send several requests")]
+    #[error(
+        "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
+    )]
     BodyTooLarge { limit: usize },
     #[error("the body came too slowly: less than 1 KiB a second")]
     BodyTooSlow,
@@ -134,7 +136,8 @@ impl Failure {
     fn notifications_row(fault: &Fault) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match fault {
-            Fault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
+            Fault::Malformed(_) | Fault::MalformedLine(_) => (S::BAD_REQUEST, "malformed_json"),
+            Fault::LineTooLong { .. } => (S::PAYLOAD_TOO_LARGE, "line_too_long"),
             Fault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
             Fault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
             Fault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),
@@ -163,6 +166,8 @@ impl Failure {
                 (S::BAD_REQUEST, "credential_ambiguous")
             }
             ProvisioningFault::LineBreaksLost => (S::BAD_REQUEST, "line_breaks_lost"),
+            ProvisioningFault::CertificateNotPem => (S::BAD_REQUEST, "certificate_not_pem"),
+            ProvisioningFault::KeyNotPem => (S::BAD_REQUEST, "key_not_pem"),
             ProvisioningFault::NotBase64 => (S::BAD_REQUEST, "pkcs12_not_base64"),
             ProvisioningFault::TwoPassphrases => (S::BAD_REQUEST, "passphrase_ambiguous"),
             ProvisioningFault::TooLong { .. } => (S::BAD_REQUEST, "credential_too_long"),
@@ -182,7 +187,7 @@ impl Failure {
     pub fn args(&self) -> Value {
         match self {
             Self::NoSuchPath { path } => json!({"path": path}),
-            Self::MethodNotAllowed { method } => json!({"method": method}),
+            Self::MethodNotAllowed { method, allow } => json!({"method": method, "allow": allow}),
             Self::HeadersTooLarge { limit }
             | Self::BodyTooLarge { limit }
             | Self::TooManyBytesInFlight { limit }
@@ -202,23 +207,17 @@ impl Failure {
                 }
             }
             Self::Notifications(Fault::TooManyItems { limit }) => json!({"limit": limit}),
-            Self::Notifications(Fault::Item { index, why }) => {
-                let mut args = json!({});
-                if let Some(index) = index {
-                    args["index"] = json!(index);
-                }
-                if let Some(field) = why.field() {
-                    args["field"] = json!(field);
-                }
-                if let Some(token) = why.token_index() {
-                    args["token_index"] = json!(token);
-                }
-                args
+            Self::Notifications(Fault::Item { index, why }) => said([
+                ("index", index.map(Value::from)),
+                ("field", why.field().map(Value::from)),
+                ("limit", why.limit().map(Value::from)),
+                ("token_index", why.token_index().map(Value::from)),
+            ]),
+            Self::Object(fault) => said([("field", fault.field().map(Value::from))]),
+            Self::Provisioning(fault) => {
+                said([("field", fault.field().map(Value::from)), ("limit", fault.limit().map(Value::from))])
             }
-            Self::Object(fault) | Self::Provisioning(ProvisioningFault::Object(fault)) => match fault.field() {
-                Some(field) => json!({"field": field}),
-                None => json!({}),
-            },
+            Self::NotProvisioned(error) => said([("field", error.field().map(Value::from))]),
             _ => json!({}),
         }
     }
@@ -236,6 +235,11 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+/// An object of what there is to say.
+fn said<const N: usize>(args: [(&str, Option<Value>); N]) -> Value {
+    args.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
 
 /// What a caller has to know of it; the rest is for the log.

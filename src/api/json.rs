@@ -45,6 +45,25 @@ impl Malformed {
         Self::Syntax { what: what.to_owned(), line, column: column.max(2) - 1 }
     }
 
+    /// The sentence where what came is one line of many.
+    pub fn of_line(&self) -> String {
+        match self {
+            Self::Empty => "the line is empty: send JSON".to_owned(),
+            Self::NotUtf8 { offset } => format!("the line is not UTF-8 from byte {offset} on, and JSON is UTF-8"),
+            Self::RawControl { column, .. } => {
+                format!(
+                    "a raw control character stands inside a string at column {column}: write it as \\u and four digits"
+                )
+            }
+            Self::Truncated { column, .. } => {
+                format!(
+                    "the line ends in the middle of its JSON, at column {column}: a notification stands on one line"
+                )
+            }
+            Self::Syntax { what, column, .. } => format!("the line is not JSON at column {column}: {what}"),
+        }
+    }
+
     /// Line and column, where there are any.
     pub fn place(&self) -> Option<(usize, usize)> {
         match *self {
@@ -55,9 +74,11 @@ impl Malformed {
     }
 }
 
-/// The body as text. Checked once as a whole, which is cheaper than string by string.
+/// The body as text, without the mark (U+FEFF) that some put before UTF-8. Checked once as a whole, which is cheaper than
+/// string by string.
 pub fn text(body: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { offset: error.valid_up_to() })
+    let text = std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { offset: error.valid_up_to() })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Appends `value` as JSON; for our own objects, which always have a JSON form.
@@ -132,6 +153,12 @@ mod tests {
         assert!(matches!(malformed("{\"a\":tr\nue}"), Malformed::Syntax { .. }));
         let sentence = malformed("\"\\\"\n\"").to_string();
         assert!(sentence.contains("--data-binary @file"), "{sentence}");
+    }
+
+    #[test]
+    fn a_mark_before_the_text_is_no_part_of_it() {
+        assert_eq!(text("\u{feff}{}".as_bytes()), Ok("{}"));
+        assert_eq!(text("\u{feff}".as_bytes()), Ok(""));
     }
 
     #[test]

@@ -223,6 +223,7 @@ async fn apps_are_listed_page_by_page_in_order() {
 async fn a_bad_credential_is_a_400_with_its_own_reason() {
     let client = Client::new().await;
     let certificate_alone = testing::Recipe::default().certificate_pem();
+    let signing_key = testing::Recipe::default().key.serialize_pem();
     let table = [
         (certificate_alone.as_str(), "key_missing"),
         (r#"{"certificate":"-----BEGIN nonsense"}"#, "certificate_not_pem"),
@@ -230,6 +231,10 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
         (r#"{"key":"-----BEGIN x","key_id":"short","team_id":"TEAM123456"}"#, "bad_key_id"),
         ("{}", "credential_missing"),
         (r#"{"key":"-----BEGIN x","key_id":"KEY1234567","team_id":"TEAM123456"}"#, "signing_key_unreadable"),
+        (signing_key.as_str(), "signing_key_as_certificate"),
+        (r#"{"certificate":"not a pem at all\nreally"}"#, "certificate_not_pem"),
+        (r#"{"key":"","key_id":"KEY1234567","team_id":"TEAM123456"}"#, "key_not_pem"),
+        (r#"{"cert":"x"}"#, "unknown_field"),
         (r#"{"certificat":"x","certificate":"y"}"#, "unknown_field"),
         ("{", "malformed_json"),
         ("", "malformed_json"),
@@ -239,8 +244,17 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
     }
     for (field, value) in [("timeout", json!(0)), ("lanes", json!(65)), ("topic", json!("a b"))] {
         let body = json!({"certificate": pem(), field: value}).to_string();
-        assert_eq!(error(&client.post(APP, &body).await), (400, format!("bad_{field}").as_str()));
+        let answer = client.post(APP, &body).await;
+        assert_eq!(error(&answer), (400, format!("bad_{field}").as_str()));
+        assert_eq!(answer.body["args"], json!({"field": field}));
     }
+    let key = json!({"key": signing_key, "key_id": "KEY1234567", "team_id": "TEAM123456"}).to_string();
+    let answer = client.post("/apps/p1/sandbox", &key).await;
+    assert_eq!(error(&answer), (400, "topic_missing"));
+    assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("`p1`") && told.contains("give `topic`")));
+    assert_eq!(client.post(APP, &key).await.body["response"]["topic"], "com.example.app", "its id is a bundle id");
+    let foreign = json!({"certificate": pem(), "topic": "com.example.other"}).to_string();
+    assert_eq!(error(&client.post(APP, &foreign).await), (400, "topic_not_of_certificate"));
     let other = testing::Recipe { sandbox: false, ..testing::Recipe::default() }.pem();
     assert_eq!(error(&client.post(APP, &other).await), (400, "wrong_environment"));
     let stripped = pem().replace('\n', "");
@@ -267,16 +281,52 @@ async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
         assert_eq!(answer.body["error"], sentence);
         assert_eq!(answer.body["args"], json!({"app_id": "com.example.app", "environment": "sandbox"}));
     }
-    assert_eq!(error(&client.get("/apps/no%20app/sandbox").await), (400, "bad_app_id"));
+    for no_app in ["no%20app", ".", "..", "%2E%2e", "_shop"] {
+        let answer = client.post(&format!("/apps/{no_app}/sandbox"), &pem()).await;
+        assert_eq!(error(&answer), (400, "bad_app_id"), "{no_app}");
+        assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("the first is a letter or digit")));
+    }
     assert_eq!(error(&client.get("/apps/%ff/sandbox").await), (404, "no_such_path"));
     assert_eq!(error(&client.get("/nowhere").await), (404, "no_such_path"));
     assert_eq!(error(&client.post("/apps/a/sandbox/nowhere", "x").await), (404, "no_such_path"));
 }
 
 #[tokio::test]
+async fn an_app_of_an_earlier_build_is_listed_used_and_removed_whatever_its_id_begins_with() {
+    let client = Client::new().await;
+    for id in ["..", "_shop"] {
+        let key = AppKey::new(AppId::stored(id).expect("an old id"), Environment::Sandbox);
+        let old = crate::registry::Provision::new(key, testing::Recipe::default().material());
+        client.api.registry.provision(old).await.expect("an app");
+    }
+    let first = client.get("/apps?limit=1").await;
+    let cursor = first.body["cursor"].as_str().expect("a cursor");
+    assert_eq!(client.get(&format!("/apps?cursor={cursor}")).await.body["response"][0]["app_id"], "_shop");
+    for id in ["..", "_shop"] {
+        let path = format!("/apps/{id}/sandbox");
+        assert_eq!(client.post(&format!("{path}/notifications"), "[]").await.status, 201, "{id}");
+        assert_eq!(client.delete(&path).await.status, 200, "{id}");
+        assert_eq!(error(&client.get(&path).await), (400, "bad_app_id"), "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
     let client = Client::new().await;
+    for (path, _) in routes() {
+        let path = path.replace("{app_id}", "a").replace("{environment}", "sandbox");
+        for path in [format!("{}/", path.trim_end_matches('/')), path] {
+            let answer = client.call(Method::PATCH, &path, "").await;
+            if answer.status == 501 {
+                continue;
+            }
+            assert_eq!(error(&answer), (405, "method_not_allowed"), "{path}");
+            let allow: Vec<String> = serde_json::from_value(answer.body["args"]["allow"].clone()).expect("a list");
+            assert_eq!(answer.headers[header::ALLOW], allow.join(","), "{path}");
+        }
+    }
     let answer = client.call(Method::PUT, APP, "{}").await;
+    assert_eq!(answer.body["error"], "PUT is not possible here: use GET or HEAD or POST or DELETE");
     assert_eq!(error(&answer), (405, "method_not_allowed"));
     assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,POST,DELETE");
     let answer = client.get(&format!("{APP}/notifications")).await;
@@ -320,13 +370,44 @@ async fn notifications_are_parsed_whole_before_anything_is_done() {
     let good = r#"{"token":"00fc","payload":{}}"#;
     let answer = client.post(&path, &format!(r#"[{good},{{"token":"xy","payload":{{}}}}]"#)).await;
     assert_eq!(error(&answer), (400, "token_not_hex"));
-    assert_eq!(answer.body["args"], json!({"index": 1}));
+    assert_eq!(answer.body["args"], json!({"index": 1, "field": "token"}));
     assert_eq!(error(&client.post(&path, &format!("[{good},{good},{good},{good}]")).await), (413, "too_many_items"));
     assert_eq!(error(&client.post(&path, &"x".repeat(65 << 10)).await), (413, "body_too_large"));
     assert_eq!(error(&client.post(&path, "text").await), (400, "malformed_json"));
 
     let answer = client.post(&path, " [ ] ").await;
     assert_eq!((answer.status, answer.text.as_str()), (201, r#"{"response":[],"code":201}"#));
+}
+
+#[tokio::test]
+async fn a_bad_notification_names_its_field_and_the_limit_where_there_is_one() {
+    let client = Client::provisioned().await;
+    let long = "x".repeat(300);
+    for (field, value, reason, limit) in [
+        ("token", json!("xy"), "token_not_hex", None),
+        ("token", json!("abc"), "token_odd_length", None),
+        ("token", json!(""), "token_missing", None),
+        ("token", json!("0".repeat(514)), "token_too_long", Some(512)),
+        ("priority", json!(7), "bad_priority", None),
+        ("push_type", json!("Alert"), "bad_push_type", None),
+        ("collapse_id", json!(long), "bad_collapse_id", Some(64)),
+        ("topic", json!(long), "bad_topic", Some(255)),
+        ("topic", json!("ä"), "not_header_text", None),
+        ("identifier", json!(long), "identifier_too_long", Some(256)),
+        ("payload", json!({"aps": "x".repeat(4096)}), "payload_too_large", Some(4096)),
+        ("payload", json!([]), "payload_not_object", None),
+        ("payload", json!(null), "payload_not_object", None),
+    ] {
+        let mut item = json!({"token": "00fc", "payload": {}});
+        item[field] = value;
+        let answer = client.post(&format!("{APP}/notifications"), &item.to_string()).await;
+        assert_eq!(error(&answer), (400, reason));
+        let mut args = json!({"field": field});
+        if let Some(limit) = limit {
+            args["limit"] = json!(limit);
+        }
+        assert_eq!(answer.body["args"], args, "{reason}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -446,7 +527,7 @@ async fn held_feedback_is_shown_and_settled() {
 #[tokio::test]
 async fn where_reading_clears_a_get_clears_what_it_returned_and_nothing_else() {
     let api = api(Limits::default(), telemetry::Metrics::new()).await;
-    let client = Client::of(Api { compat: Compat { clear_on_read: true }, ..api });
+    let client = Client::of(Api { compat: Compat { clear_on_read: true, ..Compat::default() }, ..api });
     assert_eq!(client.post(APP, &pem()).await.status, 201);
     let failed = |number| Disconnection { internal_identifier: number, ..disconnection() };
     let events = &client.api.events;

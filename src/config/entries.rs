@@ -5,16 +5,16 @@ use crate::autoprovision::{Entry, Named, Passphrase};
 use crate::credentials::Secret;
 use crate::model::AppKey;
 use crate::registry::{
-    LANES_DEFAULT, LANES_MAX, ProvisionError, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX, is_topic,
+    LANES_DEFAULT, LANES_MAX, ProvisionError, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX, topic::is_topic,
 };
 use std::collections::HashSet;
 use std::path::Path;
 
 /// All entries. `folder`: what their paths are relative to.
 pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
-    let mut seen = HashSet::new();
+    let (mut seen, even_without_topic) = (HashSet::new(), read.is_old());
     read.tables("autoprovision", |entry| {
-        let read = one(entry, folder)?;
+        let read = Entry { even_without_topic, ..one(entry, folder)? };
         if !seen.insert(read.key.clone()) {
             entry.fault("app_id", &format!("{} is in the list already", read.key));
         }
@@ -40,7 +40,8 @@ fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
     let (timeout_seconds, lanes) = (timeout_seconds.unwrap_or(TIMEOUT_SECONDS_DEFAULT), lanes.unwrap_or(LANES_DEFAULT));
     let key = AppKey::new(id?, environment?);
     let (place, passphrase) = (entry.file_name().to_owned(), text.or(file));
-    Some(Entry { place, key, credential: credential?, passphrase, topic, timeout_seconds, lanes })
+    let credential = credential?;
+    Some(Entry { place, key, credential, passphrase, topic, even_without_topic: false, timeout_seconds, lanes })
 }
 
 fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {

@@ -22,13 +22,14 @@ pub fn is_old(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
-/// Reads the file, or says in which line it is no JSON. Reading feedback and disconnections clears them, as it did.
+/// Reads the file, or says in which line it is no JSON. What old clients count on, all of `[compat]`, is on.
 pub fn translate(text: &str) -> Result<Old, String> {
     let mut file: Map<String, Value> =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
     let mut settings = Table::new();
     let (mut notices, mut faults) = (Vec::new(), Vec::new());
-    settings.insert("compat".to_owned(), Table::from_iter([("clear_on_read".to_owned(), true.into())]).into());
+    let on = ["clear_on_read", "early_expiry_is_zero"].map(|name| (name.to_owned(), true.into()));
+    settings.insert("compat".to_owned(), Table::from_iter(on).into());
     if let Some(listen) = listen(file.remove("host"), file.remove("rest_port"), &mut faults) {
         settings.insert("listen".to_owned(), listen.into());
     }

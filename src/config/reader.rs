@@ -37,6 +37,8 @@ impl std::error::Error for Faults {}
 
 pub(super) struct Reader<'a> {
     file_name: &'a str,
+    /// Whether the file is one of pyapns 0.5.
+    is_old: bool,
     /// What of the file has not been asked for yet.
     file: Table,
     defaults: Table,
@@ -53,7 +55,8 @@ impl<'a> Reader<'a> {
         let mut reader = Self::of(file.map_or("configuration", |file| file.name), Table::new(), variable);
         reader.defaults = DEFAULTS.parse().expect("the compiled-in defaults are TOML, as a test shows");
         let text = file.map_or("", |file| file.text);
-        let read = if old::is_old(text) {
+        reader.is_old = old::is_old(text);
+        let read = if reader.is_old {
             old::translate(text).map(|old| {
                 reader.notices = old.notices;
                 reader.faults =
@@ -73,6 +76,7 @@ impl<'a> Reader<'a> {
     fn of(file_name: &'a str, file: Table, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             file_name,
+            is_old: false,
             file,
             defaults: Table::new(),
             variable,
@@ -86,6 +90,10 @@ impl<'a> Reader<'a> {
     /// What is read: the file, or the entry in it.
     pub fn file_name(&self) -> &str {
         self.file_name
+    }
+
+    pub fn is_old(&self) -> bool {
+        self.is_old
     }
 
     /// A setting that has a default.

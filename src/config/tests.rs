@@ -29,7 +29,7 @@ fn the_documented_file_is_the_defaults() {
     assert_eq!(config.apple.production, [Endpoint::apple(Environment::Production, 443)]);
     assert_eq!(config.apple.proxy, None);
     assert_eq!(config.apple.connections, Bounds::default().connections);
-    assert_eq!((config.credentials_dir, config.insecure), (None, false));
+    assert_eq!((config.credentials_dir, config.insecure, config.compat), (None, false, Compat::default()));
 }
 
 #[test]
@@ -292,6 +292,7 @@ fn an_entry_names_an_app_and_its_credential_beside_the_file() {
     let (file, key_id, team_id) = ("/keys/shop.p8".into(), "ABCDE12345".to_owned(), "FGHIJ67890".to_owned());
     assert_eq!(second.credential, Named::Key { file, key_id, team_id });
     assert_eq!(second.passphrase, Some(Passphrase::Text("canary".into())));
+    assert!(!first.even_without_topic && !second.even_without_topic);
     assert_eq!((second.timeout_seconds, second.lanes, second.topic.as_deref()), (30, 2, Some("com.example.shop")));
     assert!(!format!("{config:?}").contains("canary"));
 }
@@ -398,7 +399,8 @@ fn the_file_of_0_5_is_read_as_it_is() {
                            {"app_id": "chat", "cert": "chat.pem", "environment": "sandbox", "timeout": null, "x": 1}]}"#;
     let config = Config::read(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8089");
-    assert!(config.compat.clear_on_read);
+    assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true });
+    assert!(config.autoprovision.iter().all(|entry| entry.even_without_topic));
     let apps = config
         .autoprovision
         .iter()

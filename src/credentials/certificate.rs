@@ -1,6 +1,6 @@
 //! A client certificate of Apple's with its key: read from PEM, checked, and what its extensions say.
 
-use super::{CredentialError, Summary, import, sha256_hex};
+use super::{CredentialError, Summary, import, sha256_hex, token};
 use crate::model::Environment;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{PemObject, SectionKind};
@@ -148,6 +148,7 @@ fn blocks(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Zeroizing<Private
     }
     match (chain.is_empty(), key) {
         (true, None) => Err(CredentialError::NotPem),
+        (true, Some(key)) if token::is_signing_key(&key) => Err(CredentialError::SigningKeyAlone),
         (true, Some(_)) => Err(CredentialError::CertificateMissing),
         (false, None) => Err(CredentialError::KeyMissing),
         (false, Some(key)) => Ok((chain, key)),

@@ -14,6 +14,10 @@ pub enum CredentialError {
     )]
     CertificateMissing,
     #[error(
+        "this is a signing key (.p8), not a certificate: give it as `key`, with `key_id` and `team_id` beside it (over REST in JSON: {{\"key\", \"key_id\", \"team_id\", \"topic\"}}); if it is a certificate's own key, add the certificate"
+    )]
+    SigningKeyAlone,
+    #[error(
         "there is no private key beside the certificate: add its `BEGIN PRIVATE KEY` block, or export the two together as .p12"
     )]
     KeyMissing,
@@ -64,6 +68,7 @@ impl CredentialError {
         match self {
             Self::NotPem => "certificate_not_pem",
             Self::CertificateMissing => "certificate_missing",
+            Self::SigningKeyAlone => "signing_key_as_certificate",
             Self::KeyMissing => "key_missing",
             Self::PassphraseMissing => "passphrase_missing",
             Self::PassphraseWrong => "passphrase_wrong",

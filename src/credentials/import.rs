@@ -26,9 +26,32 @@ pub fn is_encrypted(bytes: &[u8]) -> bool {
     is_der(bytes) || pem::is_encrypted(bytes)
 }
 
+/// The text without the marks (U+FEFF) that editors and PowerShell put before UTF-8, since PEM's lines begin with dashes; a
+/// file that was put together from several may have one in its middle.
+fn unmarked(given: Secret) -> Secret {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let bytes = given.expose();
+    if is_der(bytes) || !bytes.windows(MARK.len()).any(|window| window == MARK) {
+        return given;
+    }
+    // Reserved at once: a growing vector would leave copies of the key behind.
+    let (mut plain, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
+    while let Some(first) = rest.first() {
+        match rest.strip_prefix(MARK) {
+            Some(after) => rest = after,
+            None => {
+                plain.push(*first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    plain.into()
+}
+
 /// Takes PEM, with or without an encrypted key, or PKCS#12, and gives PEM with nothing encrypted in it. A passphrase
 /// that is not needed is no fault. Blocks for up to seconds where something is encrypted.
 pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, CredentialError> {
+    let given = unmarked(given);
     let bytes = given.expose();
     if is_der(bytes) {
         pkcs12::open(bytes, passphrase)
@@ -42,7 +65,7 @@ pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, Creden
 /// [`open`] beside the runtime's threads, and only once at a time in this process.
 pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>) -> Result<Secret, CredentialError> {
     if !is_encrypted(given.expose()) {
-        return Ok(given);
+        return Ok(unmarked(given));
     }
     let turn = TURN.acquire().await;
     let opened = spawn_blocking(move || {

@@ -10,8 +10,8 @@ use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::ALGORITHM_OID;
 use p256::pkcs8::{AssociatedOid, PrivateKeyInfoRef};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -97,6 +97,11 @@ impl fmt::Debug for TokenKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "TokenKey({} of {})", self.key_id, self.team_id)
     }
+}
+
+/// Whether a private key is of the kind that Apple signs provider tokens with: PKCS#8 on P-256.
+pub fn is_signing_key(key: &PrivateKeyDer<'_>) -> bool {
+    matches!(key, PrivateKeyDer::Pkcs8(der) if read_key(der).is_some())
 }
 
 /// The private scalar, and the public key as SubjectPublicKeyInfo.

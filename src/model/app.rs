@@ -7,22 +7,38 @@ use std::sync::Arc;
 /// Longest app id, in bytes.
 pub const APP_ID_BYTES_MAX: usize = 128;
 
-/// What an operator calls an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`; often, but not always, its bundle id.
+/// What an operator calls an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`, a letter or digit first; often, but not always, its
+/// bundle id.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(Arc<str>);
 
 /// Why a text is no app id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an app id is 1 to {APP_ID_BYTES_MAX} characters of A-Z a-z 0-9 . _ : -")]
+#[error(
+    "an app id is 1 to {APP_ID_BYTES_MAX} characters of A-Z a-z 0-9 . _ : - of which the first is a letter or digit"
+)]
 pub struct BadAppId;
 
 impl AppId {
+    /// Clients and proxies take `.` and `..` out of a path: an app of such a name could not be reached.
     pub fn new(text: &str) -> Result<Self, BadAppId> {
+        let begins_well = text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+        if begins_well { Self::stored(text) } else { Err(BadAppId) }
+    }
+
+    /// The id of an app that there is already: an earlier build took any of the characters in front.
+    pub fn stored(text: &str) -> Result<Self, BadAppId> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
         if text.is_empty() || text.len() > APP_ID_BYTES_MAX || !text.bytes().all(legal) {
             return Err(BadAppId);
         }
         Ok(Self(text.into()))
+    }
+
+    /// Whether it can be what Apple calls an app: letters, digits and hyphens in parts, with dots between.
+    pub fn is_bundle_id(&self) -> bool {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        self.0.contains('.') && self.0.split('.').all(|part| !part.is_empty() && part.bytes().all(legal))
     }
 
     pub fn as_str(&self) -> &str {
@@ -103,5 +119,38 @@ impl AppKey {
 impl fmt::Display for AppKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/{}", self.id, self.environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_id_is_told_from_other_ids() {
+        for (id, is_one) in [
+            ("com.example.app-2", true),
+            ("a.b", true),
+            ("p1", false),
+            ("a..b", false),
+            ("a.b.", false),
+            ("a.b_c", false),
+        ] {
+            assert_eq!(AppId::new(id).expect(id).is_bundle_id(), is_one, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_app_id_begins_with_a_letter_or_digit_unless_it_is_stored_already() {
+        for good in ["a", "7", "com.example.app", "Shop_2:blue-green"] {
+            assert_eq!(AppId::new(good).expect(good).as_str(), good);
+        }
+        for old in [".", "..", ".shop", "_shop", "-shop", ":"] {
+            assert_eq!(AppId::new(old), Err(BadAppId), "{old}");
+            assert_eq!(AppId::stored(old).expect(old).as_str(), old);
+        }
+        for bad in ["", "no app", "a/b", "ä", &"x".repeat(APP_ID_BYTES_MAX + 1)] {
+            assert_eq!((AppId::new(bad), AppId::stored(bad)), (Err(BadAppId), Err(BadAppId)), "{bad}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A request's notifications: valid once constructed, and slices of the bytes they came in.
 
-use super::device_token::{self, BadToken};
+use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
 use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
 use super::push_type::PushType;
 use bytes::Bytes;
@@ -118,6 +118,36 @@ pub enum Invalid {
 }
 
 impl Invalid {
+    /// The field to blame.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::TokenOfMany { .. } => "tokens",
+            Self::PayloadNotObject | Self::PayloadTooDeep | Self::PayloadTooLarge { .. } => "payload",
+            Self::IdentifierTooLong { .. } => "identifier",
+            Self::BadPriority => "priority",
+            Self::BadPushType => "push_type",
+            Self::BadCollapseId { .. } => "collapse_id",
+            Self::NotHeaderText { field } => field,
+            Self::BadTopic { .. } => "topic",
+        }
+    }
+
+    /// The most that there may be of it: bytes, digits or levels.
+    pub fn limit(&self) -> Option<usize> {
+        match self {
+            Self::Token(BadToken::TooLong) | Self::TokenOfMany { bad: BadToken::TooLong, .. } => {
+                Some(TOKEN_HEX_DIGITS_MAX)
+            }
+            Self::PayloadTooDeep => Some(PAYLOAD_DEPTH_MAX),
+            Self::PayloadTooLarge { limit, .. } => Some(*limit),
+            Self::IdentifierTooLong { .. } => Some(IDENTIFIER_BYTES_MAX),
+            Self::BadCollapseId { .. } => Some(COLLAPSE_ID_BYTES_MAX),
+            Self::BadTopic { .. } => Some(TOPIC_BYTES_MAX),
+            _ => None,
+        }
+    }
+
     /// The stable word for it in an answer.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -240,6 +270,13 @@ impl Batch {
             collapse_id: draft.collapse_id.map(|text| self.span(text)),
             topic: draft.topic.map(|text| self.span(text)),
         })
+    }
+
+    /// Makes 0 of every `expiry` before `seconds`: try once, do not store.
+    pub fn try_once_where_expiry_is_before(&mut self, seconds: u64) {
+        for item in &mut self.items {
+            item.expiry = item.expiry.map(|expiry| if expiry < seconds { 0 } else { expiry });
+        }
     }
 
     /// Takes the last notification out again.

@@ -37,13 +37,23 @@ async fn a_provisioned_app_is_found_with_its_defaults() {
 }
 
 #[tokio::test]
-async fn the_topic_is_the_configured_one_else_the_certificates_else_the_app_id() {
+async fn the_topic_is_the_configured_one_else_the_certificates() {
     let registry = registry().await;
-    let configured = Provision { topic: Some("com.example.other".to_owned()), ..wanted() };
+    let configured = Provision { material: signing_key(), topic: Some("com.example.other".to_owned()), ..wanted() };
     assert_eq!(registry.provision(configured).await.unwrap().topic, "com.example.other");
     assert_eq!(registry.provision(wanted()).await.unwrap().topic, "com.example.app");
-    let token = Provision { material: signing_key(), ..wanted() };
-    assert_eq!(registry.provision(token).await.unwrap().topic, "shop");
+}
+
+#[tokio::test]
+async fn an_app_without_a_topic_is_only_taken_from_old_configurations_and_is_loaded_ever_after() {
+    let store = Arc::new(Memory::new());
+    let registry = registry_over(store.clone()).await;
+    let token = || Provision { material: signing_key(), ..wanted() };
+    assert_eq!(registry.provision(token()).await.unwrap_err().reason(), "topic_missing");
+    let old = Provision { even_without_topic: true, ..token() };
+    assert_eq!(registry.provision(old).await.unwrap().topic, "shop");
+    let again = registry_over(store).await;
+    assert_eq!(again.get(&key(Environment::Sandbox)).unwrap().topic, "shop");
 }
 
 #[tokio::test]
@@ -71,9 +81,9 @@ async fn a_removed_app_is_gone_and_cannot_be_removed_twice() {
 #[tokio::test]
 async fn apps_of_both_kinds_are_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let by_path = Provision { certificate_path: Some("shop.pem".to_owned()), topic: Some("t".to_owned()), ..wanted() };
+    let by_path = Provision { certificate_path: Some("shop.pem".to_owned()), ..wanted() };
     let by_key = Provision { key: key(Environment::Production), lanes: 3, timeout_seconds: 20, ..wanted() };
-    let by_key = Provision { material: signing_key(), ..by_key };
+    let by_key = Provision { material: signing_key(), topic: Some("t".to_owned()), ..by_key };
     let shown = |registry: &Registry| {
         let shown = |app: &Arc<App>| {
             let summary = app.credential.summary();
@@ -105,6 +115,7 @@ async fn what_is_refused_changes_nothing() {
         (topic(""), "bad_topic"),
         (topic("a\r\nb"), "bad_topic"),
         (topic(&"t".repeat(256)), "bad_topic"),
+        (topic("com.example.other"), "topic_not_of_certificate"),
         (Provision { timeout_seconds: 0, ..wanted() }, "bad_timeout"),
         (Provision { timeout_seconds: 301, ..wanted() }, "bad_timeout"),
         (Provision { lanes: 0, ..wanted() }, "bad_lanes"),

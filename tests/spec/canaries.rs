@@ -61,7 +61,9 @@ fn malformed(pem: &str, p8: &str) -> Vec<String> {
 }
 
 async fn provision(client: &mut Client, seen: &mut Seen, pem: &str, p8: &str) {
-    let key = json!({"key": p8, "key_id": KEY_ID, "team_id": TEAM_ID, "passphrase": PASSPHRASE}).to_string();
+    let key =
+        json!({"key": p8, "key_id": KEY_ID, "team_id": TEAM_ID, "topic": "com.example.app", "passphrase": PASSPHRASE});
+    let key = key.to_string();
     assert_eq!(seen.call(client, "POST", "/apps/key/sandbox", &key).await, 201);
     assert_eq!(seen.call(client, "POST", "/apps/pem/sandbox", pem).await, 201);
     for body in malformed(pem, p8) {

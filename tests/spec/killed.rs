@@ -45,7 +45,7 @@ impl Callers {
     }
 
     /// Provisions, changes and removes apps until the node dies.
-    async fn provision(self: Arc<Self>, node: SocketAddr, pem: String, mut random: fastrand::Rng) {
+    async fn provision(self: Arc<Self>, node: SocketAddr, key: Value, mut random: fastrand::Rng) {
         let mut client = Client::connect(node).await;
         loop {
             let app = format!("app-{}", random.usize(..APPS));
@@ -58,8 +58,9 @@ impl Callers {
             let path = format!("/apps/{app}/sandbox");
             let answer = match &topic {
                 Some(topic) => {
-                    let body = json!({"certificate": pem, "topic": topic}).to_string();
-                    client.attempt("POST", &path, body).await
+                    let mut body = key.clone();
+                    body["topic"] = json!(topic);
+                    client.attempt("POST", &path, body.to_string()).await
                 }
                 None => client.attempt("DELETE", &path, "").await,
             };
@@ -166,7 +167,9 @@ async fn what_was_told_before_a_kill_is_true_after_it() {
     let mut random = fastrand::Rng::with_seed(seed);
     let world = Arc::new(World::start().await);
     let data = world.directory.path().join("killed");
-    let pem = world.simulator.identity().client_pem.clone();
+    let identity = world.simulator.identity();
+    let (pem, key) = (identity.client_pem.clone(), &identity.key_pem);
+    let key = json!({"key": key, "key_id": identity.key_id, "team_id": identity.team_id});
     let callers = Arc::new(Callers { known: Mutex::default(), answered: Semaphore::new(0) });
     let daemon = Daemon::on(&world, &data, &[]).await;
     assert_eq!(daemon.client().await.post(APP, pem.clone()).await.status, 201);
@@ -177,7 +180,7 @@ async fn what_was_told_before_a_kill_is_true_after_it() {
         callers.check(node).await;
         callers.answered.forget_permits(usize::MAX);
         let tasks = [
-            tokio::spawn(Arc::clone(&callers).provision(node, pem.clone(), random.fork())),
+            tokio::spawn(Arc::clone(&callers).provision(node, key.clone(), random.fork())),
             tokio::spawn(Arc::clone(&callers).send(node, Arc::clone(&world))),
             tokio::spawn(Arc::clone(&callers).acknowledge(node)),
         ];

@@ -28,7 +28,7 @@ fn credential(identity: &Identity, number: usize) -> String {
     }
     let (key_id, team_id) = (format!("KEY{number:07}"), "ABCDE12345");
     let (_, key) = generate_key(&key_id, team_id).expect("a key");
-    json!({"key": key, "key_id": key_id, "team_id": team_id}).to_string()
+    json!({"key": key, "key_id": key_id, "team_id": team_id, "topic": "com.example.app"}).to_string()
 }
 
 /// Provisions its share of the apps.

@@ -270,6 +270,7 @@ async fn every_entry_that_cannot_be_carried_out_is_named_at_start() {
         entry("e", "good.pem", "topic = 'a b'"),
         entry("f", "box.pem", ""),
         entry("g", "box.pem", "passphrase_file = 'word'"),
+        entry("h", "good.pem", "topic = 'com.example.other'"),
     ];
     home.configure(&format!("{LISTEN}{}", entries.concat()));
     let (code, said) = home.refused().await;
@@ -277,10 +278,11 @@ async fn every_entry_that_cannot_be_carried_out_is_named_at_start() {
     let faults = [
         "topic in [[autoprovision]] 5 of ",
         "[[autoprovision]] 1 of pyapns.toml: a/sandbox: the credential file",
-        "[[autoprovision]] 3 of pyapns.toml: c/sandbox: key.pem: there is no certificate beside the private key",
+        "[[autoprovision]] 3 of pyapns.toml: c/sandbox: key.pem: this is a signing key (.p8), not a certificate: give it as `key`",
         "[[autoprovision]] 4 of pyapns.toml: d/sandbox: text.pem: the credential is neither PEM nor PKCS#12",
         "[[autoprovision]] 6 of pyapns.toml: f/sandbox: box.pem is encrypted: give its `passphrase_file`",
         "[[autoprovision]] 7 of pyapns.toml: g/sandbox: box.pem: the passphrase does not open the credential",
+        "[[autoprovision]] 8 of pyapns.toml: h/sandbox: the certificate is not for the topic `com.example.other`: it is for",
     ];
     let said = said.replace(&format!("{}/", home.folder.display()), "");
     for fault in faults {

@@ -273,3 +273,24 @@ async fn reading_clears_under_the_configuration_of_0_5_and_not_under_that_of_tod
     process.stop().await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn an_expiry_from_the_help_of_0_5_is_tried_once_under_its_configuration_and_expired_under_that_of_today() {
+    let world = World::start().await;
+    let old = Home::new(&world, "tries", "config.json");
+    old.put("shop.pem", &world.simulator.identity().client_pem);
+    let app = json!({"app_id": "shop", "cert": old.path("shop.pem"), "environment": "sandbox", "timeout": 15});
+    old.configure(&json!({"host": "localhost", "rest_port": 0, "autoprovision": [app]}).to_string());
+    let (clients_of_old, today) = (old.start().await, start(&world, "dates", "").await);
+    for (process, expected) in [(clients_of_old, "accepted"), (today, "expired")] {
+        let mut notification = to(&token(1));
+        notification["expiry"] = json!(30);
+        let path = format!("{SHOP}/notifications");
+        let sent = process.client().await.post(&path, notification.to_string()).await;
+        assert_eq!(sent.outcomes(), [expected], "{sent:?}");
+        process.stop().await;
+    }
+    let shown: Vec<_> = world.simulator.ledger().entries().iter().map(|entry| entry.expiration.clone()).collect();
+    assert_eq!(shown, [Some("0".to_owned())]);
+    world.stop().await;
+}

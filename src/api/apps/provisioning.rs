@@ -59,6 +59,14 @@ pub enum ProvisioningFault {
     NotOfCertificate { name: &'static str },
     #[error("the certificate has lost its line breaks on the way: send its file with `curl --data-binary @file`")]
     LineBreaksLost,
+    #[error(
+        "`certificate` is neither PEM nor a path: send the text of the file, its BEGIN and END lines and its line breaks included, or a .p12 in base64 as `pkcs12`"
+    )]
+    CertificateNotPem,
+    #[error(
+        "`key` is neither PEM nor a path: send the text of the .p8 file, its BEGIN and END lines and its line breaks included"
+    )]
+    KeyNotPem,
     #[error("`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body")]
     NotBase64,
     #[error("`passphrase` is given and the header `X-Passphrase` too: send one of them")]
@@ -67,8 +75,35 @@ pub enum ProvisioningFault {
     TooLong { name: &'static str, limit: usize },
 }
 
+impl ProvisioningFault {
+    /// The field to blame, where it is one.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Object(fault) => fault.field(),
+            Self::NoCredential | Self::LineBreaksLost => None,
+            Self::TwoCredentials { second, .. } => Some(second),
+            Self::KeyIncomplete { missing: name } | Self::NotOfCertificate { name } | Self::TooLong { name, .. } => {
+                Some(name)
+            }
+            Self::CertificateNotPem => Some("certificate"),
+            Self::KeyNotPem => Some("key"),
+            Self::NotBase64 => Some("pkcs12"),
+            Self::TwoPassphrases => Some("passphrase"),
+        }
+    }
+
+    /// The most bytes that there may be of it.
+    pub fn limit(&self) -> Option<usize> {
+        match self {
+            Self::TooLong { limit, .. } => Some(*limit),
+            _ => None,
+        }
+    }
+}
+
 /// Reads a provisioning body; `passphrase` came beside it, in a header.
 pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, ProvisioningFault> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let read = if is_der(body) {
         file(body.to_vec().into())?
     } else if body.trim_ascii_start().first() != Some(&b'{') && is_pem(body) {
@@ -104,50 +139,79 @@ fn file(content: Secret) -> Result<Provisioning, ProvisioningFault> {
 fn object(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
     let text = json::text(body).map_err(ObjectFault::from)?;
     let mut object = Object::read(text)?;
-    let read = Provisioning {
-        credential: given(&mut object)?,
-        passphrase: object.take::<String>("passphrase", "a string")?.map(Secret::from),
-        topic: object.take("topic", "a string: the app's bundle id")?,
-        timeout_seconds: object.take("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT),
-        lanes: object.take("lanes", "an integer")?.unwrap_or(LANES_DEFAULT),
-    };
+    let fields = Fields::take(&mut object)?;
+    let passphrase = object.take::<String>("passphrase", "a string")?.map(Secret::from);
+    let topic = object.take("topic", "a string: the app's bundle id")?;
+    let timeout_seconds = object.take("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
+    let lanes = object.take("lanes", "an integer")?.unwrap_or(LANES_DEFAULT);
+    // Before anything is missed: it may be there under another name.
     object.finish()?;
-    Ok(read)
+    Ok(Provisioning { credential: given(fields)?, passphrase, topic, timeout_seconds, lanes })
 }
 
-fn given(object: &mut Object<'_>) -> Result<Given, ProvisioningFault> {
-    const PEM: &str = "a string: PEM text, or a path on the server";
-    let certificate = object.take::<String>("certificate", PEM)?.map(Zeroizing::new);
-    let pkcs12 = object.take::<String>("pkcs12", "a string: the file in base64")?.map(Zeroizing::new);
-    let key = object.take::<String>("key", PEM)?.map(Zeroizing::new);
-    let key_id = object.take("key_id", "a string: the ten characters that Apple shows beside the key")?;
-    let team_id = object.take("team_id", "a string: the ten characters of your team at Apple")?;
+/// What an object says of its credential.
+struct Fields {
+    certificate: Option<Zeroizing<String>>,
+    pkcs12: Option<Zeroizing<String>>,
+    key: Option<Zeroizing<String>>,
+    key_id: Option<String>,
+    team_id: Option<String>,
+}
+
+impl Fields {
+    fn take(object: &mut Object<'_>) -> Result<Self, ObjectFault> {
+        const PEM: &str = "a string: PEM text, or a path on the server";
+        Ok(Self {
+            certificate: object.take::<String>("certificate", PEM)?.map(Zeroizing::new),
+            pkcs12: object.take::<String>("pkcs12", "a string: the file in base64")?.map(Zeroizing::new),
+            key: object.take::<String>("key", PEM)?.map(Zeroizing::new),
+            key_id: object.take("key_id", "a string: the ten characters that Apple shows beside the key")?,
+            team_id: object.take("team_id", "a string: the ten characters of your team at Apple")?,
+        })
+    }
+}
+
+fn given(Fields { certificate, pkcs12, key, key_id, team_id }: Fields) -> Result<Given, ProvisioningFault> {
     let certificate = match (certificate, pkcs12) {
         (Some(_), Some(_)) => {
             return Err(ProvisioningFault::TwoCredentials { first: "certificate", second: "pkcs12" });
         }
-        (Some(text), None) => Some(source("certificate", text)?),
+        (Some(text), None) => Some(source("certificate", text, ProvisioningFault::CertificateNotPem)?),
         (None, Some(base64)) => Some(bounded("pkcs12", decode(&base64)?)?),
         (None, None) => None,
     };
     match (certificate, key, key_id, team_id) {
         (None, None, ..) => Err(ProvisioningFault::NoCredential),
         (Some(_), Some(_), ..) => Err(ProvisioningFault::TwoCredentials { first: "certificate", second: "key" }),
-        (Some(_), None, Some::<String>(_), _) => Err(ProvisioningFault::NotOfCertificate { name: "key_id" }),
-        (Some(_), None, _, Some::<String>(_)) => Err(ProvisioningFault::NotOfCertificate { name: "team_id" }),
+        (Some(_), None, Some(_), _) => Err(ProvisioningFault::NotOfCertificate { name: "key_id" }),
+        (Some(_), None, _, Some(_)) => Err(ProvisioningFault::NotOfCertificate { name: "team_id" }),
         (Some(certificate), None, None, None) => Ok(Given::Certificate(certificate)),
         (None, Some(_), None, _) => Err(ProvisioningFault::KeyIncomplete { missing: "key_id" }),
         (None, Some(_), _, None) => Err(ProvisioningFault::KeyIncomplete { missing: "team_id" }),
-        (None, Some(key), Some(key_id), Some(team_id)) => Ok(Given::Key { key: source("key", key)?, key_id, team_id }),
+        (None, Some(key), Some(key_id), Some(team_id)) => {
+            Ok(Given::Key { key: source("key", key, ProvisioningFault::KeyNotPem)?, key_id, team_id })
+        }
     }
 }
 
-fn source(name: &'static str, text: Zeroizing<String>) -> Result<Source, ProvisioningFault> {
+fn source(
+    name: &'static str,
+    text: Zeroizing<String>,
+    neither: ProvisioningFault,
+) -> Result<Source, ProvisioningFault> {
     if is_pem(text.as_bytes()) {
         bounded(name, Secret::from(text.as_str()))
+    } else if is_no_path(&text) {
+        Err(neither)
     } else {
         Ok(Source::Path(text.to_string()))
     }
+}
+
+/// Nobody has a file of such a name: it is empty, of several lines, or the base64 of a key or a certificate.
+fn is_no_path(text: &str) -> bool {
+    let is_base64 = || text.len() >= 64 && decode(text).is_ok_and(|bytes| is_der(bytes.expose()));
+    text.trim().is_empty() || text.contains(['\n', '\r']) || is_base64()
 }
 
 fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFault> {
@@ -243,11 +307,35 @@ mod tests {
         for (body, sentence) in table {
             assert_eq!(refused(body), sentence, "{body}");
         }
-        assert!(
-            refused(r#"{"certificate":"a","cert":"b"}"#).starts_with("`cert` is not known here: known are certificate")
-        );
+        for unknown in [r#"{"certificate":"a","cert":"b"}"#, r#"{"cert":"b"}"#, r#"{"cert":"b","key":"c"}"#] {
+            let told = refused(unknown);
+            assert!(told.starts_with("`cert` is not known here: known are certificate"), "{unknown}: {told}");
+        }
         assert!(refused("{\"certificate\":\"-----BEGIN\nCERT\"}").contains("curl --data-binary @file"));
         assert_eq!(refused(&format!("{PEM}{}", "x".repeat(65_536))), "`certificate` is longer than 65536 bytes");
+    }
+
+    #[test]
+    fn a_text_that_no_file_is_called_is_told_as_no_pem() {
+        let key = BASE64.encode([&[0x30, 0x81, 0x87, 0x02][..], &[7; 134]].concat());
+        for text in ["", " ", "not a pem at all\nreally", "a\r\nb", &key, &format!("{key}\n")] {
+            let certificate = serde_json::json!({"certificate": text}).to_string();
+            assert_eq!(read(certificate.as_bytes()), Err(ProvisioningFault::CertificateNotPem), "{text}");
+            let key = serde_json::json!({"key": text, "key_id": "k", "team_id": "t"}).to_string();
+            assert_eq!(read(key.as_bytes()), Err(ProvisioningFault::KeyNotPem), "{text}");
+        }
+        for path in ["app.pem", "MII", "/etc/pyapns/com.example.app/production", &"folder/".repeat(20)] {
+            let certificate = serde_json::json!({"certificate": path}).to_string();
+            let expected = Given::Certificate(Source::Path(path.to_owned()));
+            assert_eq!(read(certificate.as_bytes()).unwrap().credential, expected);
+        }
+    }
+
+    #[test]
+    fn a_mark_before_a_body_changes_nothing() {
+        for body in [PEM, r#"{"certificate":"app.pem"}"#] {
+            assert_eq!(read(format!("\u{feff}{body}").as_bytes()), read(body.as_bytes()), "{body}");
+        }
     }
 
     #[test]

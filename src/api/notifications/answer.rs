@@ -76,16 +76,31 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.push(b'}');
 }
 
-/// Appends the outcome object of what never became a notification: rejected by us at `timestamp` (UNIX seconds), for
-/// `reason`; `identifier` is JSON.
-pub fn write_refused(out: &mut Vec<u8>, identifier: Option<&str>, reason: &str, timestamp: f64) {
-    out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
-    out.extend_from_slice(identifier.unwrap_or("null").as_bytes());
-    out.extend_from_slice(br#","token":null,"apns_id":null,"outcome":"rejected","status":null,"reason":"#);
-    json::write(out, reason);
-    out.extend_from_slice(br#","timestamp":"#);
-    write_seconds(out, timestamp);
-    out.extend_from_slice(br#","attempts":0}"#);
+/// What never became a notification.
+pub struct Refused<'a> {
+    /// As JSON, where it could be read.
+    pub identifier: Option<&'a str>,
+    pub token: Option<&'a str>,
+    pub reason: &'a str,
+    /// The sentence that goes with the reason.
+    pub error: &'a str,
+}
+
+impl Refused<'_> {
+    /// Appends its outcome object: rejected by us at `timestamp` (UNIX seconds).
+    pub fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
+        out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
+        out.extend_from_slice(self.identifier.unwrap_or("null").as_bytes());
+        out.extend_from_slice(br#","token":"#);
+        json::write(out, &self.token);
+        out.extend_from_slice(br#","apns_id":null,"outcome":"rejected","status":null,"reason":"#);
+        json::write(out, self.reason);
+        out.extend_from_slice(br#","timestamp":"#);
+        write_seconds(out, timestamp);
+        out.extend_from_slice(br#","attempts":0,"error":"#);
+        json::write(out, self.error);
+        out.push(b'}');
+    }
 }
 
 /// UNIX seconds with three decimals.

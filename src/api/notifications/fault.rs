@@ -10,6 +10,10 @@ use std::fmt;
 pub enum Fault {
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    #[error("{}", .0.of_line())]
+    MalformedLine(Malformed),
+    #[error("the line has more than {limit} bytes, and a notification with a payload that Apple takes has fewer")]
+    LineTooLong { limit: usize },
     #[error("the body is neither a notification object nor a list of them")]
     NotNotifications,
     #[error("the request has more than {limit} notifications: send several requests")]
@@ -50,14 +54,22 @@ pub enum ItemFault {
 }
 
 impl ItemFault {
-    /// The field to blame, where it is one and not its content.
+    /// The field to blame, where it is one.
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Missing(field) | Self::Repeated(field) | Self::WrongType(field) => Some(field.name()),
             Self::Unknown(name) => Some(name),
             Self::TokenAndTokens | Self::TokensInLine | Self::NoTokens | Self::TokenNotText { .. } => Some("tokens"),
-            Self::Invalid(Invalid::TokenOfMany { .. }) => Some("tokens"),
-            Self::NotAnObject | Self::Invalid(_) => None,
+            Self::Invalid(invalid) => Some(invalid.field()),
+            Self::NotAnObject => None,
+        }
+    }
+
+    /// The most that there may be of it.
+    pub fn limit(&self) -> Option<usize> {
+        match self {
+            Self::Invalid(invalid) => invalid.limit(),
+            _ => None,
         }
     }
 

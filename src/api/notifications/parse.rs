@@ -6,7 +6,7 @@ use super::field::{Field, FieldName};
 use super::plain;
 use crate::api::json::{self, Malformed};
 use crate::model::notification::IDENTIFIER_BYTES_MAX;
-use crate::model::{Batch, Draft};
+use crate::model::{Batch, Draft, device_token};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -69,7 +69,10 @@ impl OneByOne {
         if self.0.batch.len() > before {
             self.0.batch.pop();
         }
-        let fault = self.0.explain(text, &error);
+        let fault = match self.0.explain(text, &error) {
+            Fault::Malformed(malformed) => Fault::MalformedLine(malformed),
+            fault => fault,
+        };
         (self.0.field, self.0.token) = (None, None);
         Err(fault)
     }
@@ -85,16 +88,32 @@ impl OneByOne {
     }
 }
 
-/// The identifier of an object that is no good notification, if it has one that can be returned.
-pub fn rescue_identifier(text: &str) -> Option<&str> {
-    #[derive(Deserialize)]
-    struct Only<'a> {
-        #[serde(borrow)]
-        identifier: Option<&'a RawValue>,
+/// What tells whose an object is that is no good notification, as far as it can be returned.
+#[derive(Default)]
+pub struct Rescued<'a> {
+    /// As JSON.
+    pub identifier: Option<&'a str>,
+    /// As that of a good notification is shown.
+    pub token: Option<String>,
+}
+
+impl<'a> Rescued<'a> {
+    pub fn from(text: &'a str) -> Self {
+        #[derive(Default, Deserialize)]
+        struct Only<'a> {
+            #[serde(borrow)]
+            identifier: Option<&'a RawValue>,
+            #[serde(borrow)]
+            token: Option<&'a RawValue>,
+        }
+        let only: Only<'_> = serde_json::from_str(text).unwrap_or_default();
+        let identifier = only.identifier.and_then(|json| identifier(json).ok().flatten());
+        let token = only.token.and_then(|json| serde_json::from_str::<Text<'_>>(json.get()).ok());
+        Self {
+            identifier: identifier.filter(|json| json.trim_matches('"').len() <= IDENTIFIER_BYTES_MAX),
+            token: token.and_then(|token| device_token::normalise(&token.0).ok().map(Cow::into_owned)),
+        }
     }
-    let only: Only<'_> = serde_json::from_str(text).ok()?;
-    let json = identifier(only.identifier?).ok().flatten()?;
-    (json.trim_matches('"').len() <= IDENTIFIER_BYTES_MAX).then_some(json)
 }
 
 /// The fault of a body that begins like neither an object nor a list.

@@ -170,7 +170,7 @@ impl Outcomes {
             return None;
         }
         let lines = self.input.cut()?;
-        Some((Block::read(lines), Instant::now() + self.asked.timeout))
+        Some((Block::read(lines, self.api.compat), Instant::now() + self.asked.timeout))
     }
 
     /// Sends a block, or keeps it for later: none overtakes another.

@@ -114,7 +114,17 @@ fn what_is_missing_is_named() {
     assert_eq!(refusal(&recipe.pem().replace('\n', " ")), CredentialError::NotPem);
     assert_eq!(refusal(&recipe.pem().replace("-----END CERTIFICATE-----", "")), CredentialError::NotPem);
     assert_eq!(refusal(&recipe.certificate_pem()), CredentialError::KeyMissing);
-    assert_eq!(refusal(&recipe.key.serialize_pem()), CredentialError::CertificateMissing);
+    assert_eq!(refusal(&rsa().key.serialize_pem()), CredentialError::CertificateMissing);
+}
+
+#[test]
+fn a_signing_key_in_place_of_a_certificate_is_told_how_it_is_given() {
+    let told = refusal(&Recipe::default().key.serialize_pem());
+    assert_eq!(told, CredentialError::SigningKeyAlone);
+    let sentence = told.to_string();
+    for word in ["signing key", "JSON", "`key`", "`key_id`", "`team_id`"] {
+        assert!(sentence.contains(word), "{word} in {sentence}");
+    }
 }
 
 #[test]

@@ -25,6 +25,16 @@ fn every_form_opens_to_the_same_facts() {
 }
 
 #[test]
+fn marks_of_utf8_before_the_blocks_of_pem_are_passed_over() {
+    let text = |form: &&Form| !form.is_binary();
+    for form in Forms::get().forms.iter().filter(text) {
+        let pem = String::from_utf8_lossy(&form.bytes).replace("-----BEGIN", "\u{feff}-----BEGIN");
+        let marked = Form { bytes: format!("\u{feff}{pem}").into(), ..*form };
+        opened(&marked, form.passphrase).unwrap_or_else(|refused| panic!("{}: {refused}", form.name));
+    }
+}
+
+#[test]
 fn the_canaries_of_other_tests_are_what_is_private() {
     let canaries = Forms::get().canaries();
     let contains = |bytes: &[u8]| canaries.iter().any(|canary| bytes.windows(canary.len()).any(|part| part == canary));

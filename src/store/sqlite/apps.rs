@@ -81,6 +81,6 @@ pub(super) fn key(row: &Row<'_>) -> Result<AppKey> {
     let (id, environment) = (row.get_ref("app_id")?.as_str()?, row.get_ref("environment")?.as_str()?);
     let odd = |column: usize, what: String| Error::FromSqlConversionFailure(column, Type::Text, what.into());
     let environment = Environment::parse(environment).ok_or_else(|| odd(1, format!("environment {environment}")))?;
-    let id = AppId::new(id).map_err(|bad| odd(0, bad.to_string()))?;
+    let id = AppId::stored(id).map_err(|bad| odd(0, bad.to_string()))?;
     Ok(AppKey::new(id, environment))
 }

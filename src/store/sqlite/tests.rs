@@ -29,6 +29,19 @@ async fn what_was_stored_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn an_app_whose_id_would_not_be_taken_any_more_is_read_like_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = AppKey::new(AppId::stored("..").unwrap(), Environment::Sandbox);
+    let store = Sqlite::open(directory.path()).unwrap();
+    store.put_all(vec![app(old.clone()), app(shop())]).await.unwrap();
+    drop(store);
+
+    let store = Sqlite::open(directory.path()).unwrap();
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [app(old.clone()), app(shop())]);
+    assert!(store.delete(old).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_cursor_outlives_a_restart_even_when_all_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();

@@ -255,7 +255,7 @@ fn what_apple_would_refuse_is_refused_here_with_the_models_own_words() {
     let (status, reason, sentence, args) = refused(br#"[{"token":"abc","payload":{}}]"#);
     assert_eq!((status, reason), (400, "token_odd_length"));
     assert_eq!(sentence, "item 0: `token` has an odd number of hex digits: a digit is missing");
-    assert_eq!(args, json!({"index": 0}));
+    assert_eq!(args, json!({"index": 0, "field": "token"}));
     let deep = format!(r#"{{"token":"00","payload":{{"a":{}1{}}}}}"#, "[".repeat(40), "]".repeat(40));
     assert_eq!(refused(deep.as_bytes()).1, "payload_too_deep");
 }

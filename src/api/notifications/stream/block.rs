@@ -1,11 +1,12 @@
 //! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
 
 use super::offending::offending;
+use crate::api::Compat;
 use crate::api::error::Failure;
 use crate::api::json;
-use crate::api::notifications::answer;
+use crate::api::notifications::answer::{self, Refused};
 use crate::api::notifications::fault::Fault;
-use crate::api::notifications::parse::{self, OneByOne};
+use crate::api::notifications::parse::{OneByOne, Rescued};
 use crate::events::disconnection;
 use crate::model::scan::find_either;
 use crate::model::{AppKey, Batch, Disconnection, Outcome};
@@ -27,27 +28,32 @@ struct RefusedLine {
     before: usize,
     /// As JSON, where it could be read.
     identifier: Option<Box<str>>,
-    reason: &'static str,
+    token: Option<Box<str>>,
+    /// Its sentence is only made when it is written: a block may hold many.
+    why: Failure,
     /// As it came, if the disconnection log has a place for it.
     logged: Option<Bytes>,
 }
 
 impl Block {
     /// Reads whole lines; blank ones do not count.
-    pub fn read(lines: Bytes) -> Self {
+    pub fn read(lines: Bytes, compat: Compat) -> Self {
         let mut reader = OneByOne::over(lines.clone());
         let mut refused = Vec::new();
         let mut rest = &lines[..];
         while !rest.is_empty() {
             let (line, after) = rest.split_at(find_either(rest, b'\n', b'\n'));
             rest = after.get(1..).unwrap_or_default();
-            if let Err((reason, identifier)) = read_line(&mut reader, line) {
-                let logged = disconnection::is_of_refused(reason).then(|| lines.slice_ref(line));
-                let (before, identifier) = (reader.good(), identifier.map(Box::from));
-                refused.push(RefusedLine { before, identifier, reason, logged });
+            if let Err((fault, Rescued { identifier, token })) = read_line(&mut reader, line) {
+                let why = Failure::from(fault);
+                let logged = disconnection::is_of_refused(why.reason()).then(|| lines.slice_ref(line));
+                let (identifier, token) = (identifier.map(Box::from), token.map(Box::from));
+                refused.push(RefusedLine { before: reader.good(), identifier, token, why, logged });
             }
         }
-        Self { batch: Arc::new(reader.into_batch()), refused }
+        let mut batch = reader.into_batch();
+        compat.read_as_meant(&mut batch);
+        Self { batch: Arc::new(batch), refused }
     }
 
     pub fn batch(&self) -> &Arc<Batch> {
@@ -63,7 +69,7 @@ impl Block {
     pub fn disconnections(&self, app: &AppKey, timestamp: f64) -> Vec<Disconnection> {
         let entry = |line: &RefusedLine| {
             let offending = offending(line.logged.as_deref()?, line.identifier.as_deref());
-            disconnection::of_refused(app, line.reason, offending, timestamp)
+            disconnection::of_refused(app, line.why.reason(), offending, timestamp)
         };
         self.refused.iter().filter_map(entry).collect()
     }
@@ -87,26 +93,22 @@ impl Block {
 
 impl RefusedLine {
     fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
-        answer::write_refused(out, self.identifier.as_deref(), self.reason, timestamp);
+        let (identifier, token) = (self.identifier.as_deref(), self.token.as_deref());
+        Refused { identifier, token, reason: self.why.reason(), error: &self.why.to_string() }.write(out, timestamp);
         out.push(b'\n');
     }
 }
 
 /// Reads a line; or why not, and whose it was.
-fn read_line<'l>(reader: &mut OneByOne, line: &'l [u8]) -> Result<(), (&'static str, Option<&'l str>)> {
+fn read_line<'l>(reader: &mut OneByOne, line: &'l [u8]) -> Result<(), (Fault, Rescued<'l>)> {
     if line.trim_ascii().is_empty() {
         return Ok(());
     }
     if line.len() > LINE_BYTES_MAX {
-        return Err(("line_too_long", None));
+        return Err((Fault::LineTooLong { limit: LINE_BYTES_MAX }, Rescued::default()));
     }
-    let text = json::text(line).map_err(|malformed| (reason(malformed.into()), None))?;
-    reader.read(text).map_err(|fault| (reason(fault), parse::rescue_identifier(text)))
-}
-
-/// The word that a plain request with this fault is refused with.
-fn reason(fault: Fault) -> &'static str {
-    Failure::from(fault).reason()
+    let text = json::text(line).map_err(|malformed| (Fault::MalformedLine(malformed), Rescued::default()))?;
+    reader.read(text).map_err(|fault| (fault, Rescued::from(text)))
 }
 
 #[cfg(test)]
@@ -117,7 +119,7 @@ mod tests {
 
     /// The answer to `lines`, if every notification is `not_sent`.
     fn answers(lines: &[u8]) -> Vec<Value> {
-        let block = Block::read(Bytes::copy_from_slice(lines));
+        let block = Block::read(Bytes::copy_from_slice(lines), Compat::default());
         let outcome = Outcome {
             kind: OutcomeKind::NotSent,
             status: None,
@@ -134,17 +136,35 @@ mod tests {
     fn every_line_has_its_outcome_in_its_place() {
         let good = r#"{"token":"00fc","payload":{"aps":{}},"identifier":"good"}"#;
         let table = [
-            ("{\"token\":\"00\",", "malformed_json", Value::Null),
-            (&format!("{good} {good}"), "malformed_json", Value::Null),
-            ("7", "not_an_object", Value::Null),
-            (r#"[{"token":"00","payload":{}}]"#, "not_an_object", Value::Null),
-            (r#"{"token":"xy","payload":{},"identifier":7}"#, "token_not_hex", json!(7)),
-            (r#"{"identifier":"a","token":"00"}"#, "payload_missing", json!("a")),
-            (r#"{"token":"00","payload":{},"badge":[1],"identifier":"b"}"#, "unknown_field", json!("b")),
-            (r#"{"token":"00","payload":{},"identifier":{}}"#, "wrong_type", Value::Null),
-            (r#"{"token":7,"payload":{},"identifier":-3}"#, "wrong_type", json!(-3)),
-            (r#"{"tokens":["00","01"],"payload":{},"identifier":1}"#, "tokens_in_line", json!(1)),
-            (r#"{"tokens":["00",7],"payload":{},"identifier":1}"#, "wrong_type", json!(1)),
+            ("{\"token\":\"00\",", "malformed_json", Value::Null, None, "the line ends in the middle of its JSON"),
+            (&format!("{good} {good}"), "malformed_json", Value::Null, None, "the line is not JSON at column"),
+            ("7", "not_an_object", Value::Null, None, "is a JSON object"),
+            (r#"[{"token":"00","payload":{}}]"#, "not_an_object", Value::Null, None, "is a JSON object"),
+            (r#"{"token":"xy","payload":{},"identifier":7}"#, "token_not_hex", json!(7), None, "`token` is not hex"),
+            (r#"{"identifier":"a","token":"00"}"#, "payload_missing", json!("a"), Some("00"), "`payload` is missing"),
+            (
+                r#"{"token":"<00 FC>","payload":{},"badge":[1],"identifier":"b"}"#,
+                "unknown_field",
+                json!("b"),
+                Some("00fc"),
+                "`badge` is not a field",
+            ),
+            (
+                r#"{"token":"00","payload":{},"identifier":{}}"#,
+                "wrong_type",
+                Value::Null,
+                Some("00"),
+                "`identifier` has",
+            ),
+            (r#"{"token":7,"payload":{},"identifier":-3}"#, "wrong_type", json!(-3), None, "`token` has to be"),
+            (r#"{"tokens":["00","01"],"payload":{},"identifier":1}"#, "tokens_in_line", json!(1), None, "one `token`"),
+            (
+                r#"{"tokens":["00",7],"payload":{},"identifier":1}"#,
+                "wrong_type",
+                json!(1),
+                None,
+                "`tokens[1]` has to be",
+            ),
         ];
         let mut lines = format!("\n{good}\r\n \t\r\n");
         for (bad, ..) in &table {
@@ -152,10 +172,12 @@ mod tests {
         }
         let answers = answers(lines.as_bytes());
         assert_eq!(answers.len(), 1 + 2 * table.len());
-        assert!(answers.iter().step_by(2).all(|outcome| outcome["identifier"] == "good"));
-        for (answer, (line, reason, identifier)) in answers.iter().skip(1).step_by(2).zip(table) {
-            let expected = json!({"type": "outcome", "identifier": identifier, "token": null, "apns_id": null,
-                "outcome": "rejected", "status": null, "reason": reason, "timestamp": 2.5, "attempts": 0});
+        assert!(answers.iter().step_by(2).all(|good| good["identifier"] == "good" && good.get("error").is_none()));
+        for (answer, (line, reason, identifier, token, told)) in answers.iter().skip(1).step_by(2).zip(table) {
+            let error = answer["error"].as_str().expect("a sentence");
+            assert!(error.contains(told), "{line}: {error}");
+            let expected = json!({"type": "outcome", "identifier": identifier, "token": token, "apns_id": null,
+                "outcome": "rejected", "status": null, "reason": reason, "timestamp": 2.5, "attempts": 0, "error": error});
             assert_eq!(*answer, expected, "{line}");
         }
     }
@@ -167,6 +189,15 @@ mod tests {
         lines.extend_from_slice(b"\n\xff\n{\"token\":\"00\",\"payload\":{}}\n");
         let reasons: Vec<_> = answers(&lines).iter().map(|answer| answer["reason"].clone()).collect();
         assert_eq!(reasons, ["line_too_long", "malformed_json", "overloaded"]);
+    }
+
+    #[test]
+    fn old_clients_are_understood_in_lines_too() {
+        let line = Bytes::from_static(br#"{"token":"00","payload":{},"expiry":30}"#);
+        for (early_expiry_is_zero, expiry) in [(false, 30), (true, 0)] {
+            let block = Block::read(line.clone(), Compat { early_expiry_is_zero, ..Compat::default() });
+            assert_eq!(block.batch().items()[0].expiry, Some(expiry));
+        }
     }
 
     #[test]
