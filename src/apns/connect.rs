@@ -3,6 +3,7 @@
 mod chain;
 mod error;
 mod handshake;
+mod late_errors;
 mod proxy;
 mod tls;
 

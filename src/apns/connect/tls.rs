@@ -1,6 +1,7 @@
 //! TCP, the proxy's tunnel if there is one, TLS: how a stream is opened in production.
 
 use super::chain::Chain;
+use super::late_errors::LateErrors;
 use super::{Connect, ConnectError, Connecting, HandshakeError, Proxy, ProxyError, Resolving, Stage, Transport};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::ALPN;
@@ -87,6 +88,8 @@ fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
+type Encrypted = TlsStream<LateErrors<TcpStream>>;
+
 /// One attempt to open a stream.
 struct Attempt {
     endpoint: Endpoint,
@@ -134,20 +137,20 @@ impl Attempt {
         ConnectError::Proxy { endpoint: self.endpoint.clone(), proxy: proxy.to_string(), cause }
     }
 
-    async fn tls(&self, socket: TcpStream, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
+    async fn tls(&self, socket: TcpStream, tls: Arc<ClientConfig>) -> Result<Encrypted, ConnectError> {
         let failed = |cause| ConnectError::Tls { endpoint: self.endpoint.clone(), cause };
         let with_certificate = tls.client_auth_cert_resolver.has_certs();
         let described = |error| failed(HandshakeError::new(error, with_certificate));
         let name = ServerName::try_from(self.endpoint.host().to_owned())
             .map_err(|error| described(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let stream = TlsConnector::from(tls).connect(name, socket).await.map_err(described)?;
+        let stream = TlsConnector::from(tls).connect(name, LateErrors::new(socket)).await.map_err(described)?;
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(failed(HandshakeError::NoHttp2));
         }
         Ok(stream)
     }
 
-    fn log(&self, stream: &TlsStream<TcpStream>) {
+    fn log(&self, stream: &Encrypted) {
         let session = stream.get_ref().1;
         let chain = session.peer_certificates().unwrap_or_default();
         tracing::debug!(
