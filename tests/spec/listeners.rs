@@ -2,7 +2,7 @@
 
 use crate::support::door::{Door, Pair, curl};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -71,8 +71,16 @@ async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_pub
     assert_eq!(curl(&["-d", "{}", &format!("{admin}/apps/a/sandbox")]).reason(), "credential_missing");
     assert_eq!(curl(&[&format!("{public}/apps")]).status, 200);
 
-    let _only_place = TcpStream::connect(door.address()).expect("the node listens");
-    while curl(&[&format!("{public}/healthz")]).status == 200 {}
+    // The place is free once the node has seen that curl is gone.
+    let _only_place = loop {
+        let mut place = TcpStream::connect(door.address()).expect("the node listens");
+        // Who is turned away may be so before this is written.
+        let _ = place.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n");
+        let mut answer = [0; 12];
+        if place.read_exact(&mut answer).is_ok() && answer == *b"HTTP/1.1 200" {
+            break place;
+        }
+    };
     assert_eq!(curl(&[&format!("{public}/healthz")]).reason(), "too_many_connections");
     let metrics = curl(&[&format!("{admin}/metrics")]);
     assert!(metrics.status == 200 && metrics.text.contains("pyapns_api_connections_refused_total"), "{metrics:?}");
