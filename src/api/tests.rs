@@ -580,6 +580,21 @@ async fn disconnections_carry_the_offending_notification_as_an_object() {
 }
 
 #[tokio::test]
+async fn a_cursor_of_another_store_shows_nothing_and_clears_nothing() {
+    let client = Client::provisioned().await;
+    client.api.events.record(records(vec![bad("00fc")], vec![disconnection()])).await.unwrap();
+    for list in ["feedback", "disconnections"] {
+        let path = format!("{APP}/{list}");
+        let refused =
+            [client.get(&format!("{path}?cursor=5000")).await, client.delete(&format!("{path}?through=5000")).await];
+        for answer in refused {
+            assert_eq!((answer.status, &answer.body["reason"]), (400, &json!("foreign_cursor")), "{path}");
+        }
+        assert_eq!(client.get(&path).await.body["response"].as_array().map(Vec::len), Some(1), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn health_and_metrics_answer_machines() {
     let client = Client::provisioned().await;
     assert_eq!(client.get("/healthz").await.body["response"]["status"], "ok");

@@ -81,15 +81,23 @@ pub fn is_of_stopped(entry: &Disconnection, outcome: &Outcome) -> bool {
     entry.offending_notification.is_none() && outcome.attempts == 0
 }
 
-/// Adds an incident to those of one app: to the one with its reason and status, where there is one.
+/// Adds an incident to others: to the one with its app, reason and status, where there is one.
 pub fn join(incidents: &mut Vec<Disconnection>, incident: Disconnection) {
-    match incidents.iter_mut().find(|other| (&other.reason, other.status) == (&incident.reason, incident.status)) {
-        Some(other) => {
-            let affected = other.affected.saturating_add(incident.affected);
-            *other = Disconnection { affected, ..incident };
-        }
+    match incidents.iter_mut().find(|other| is_same(other, &incident)) {
+        Some(other) => absorb(other, incident),
         None => incidents.push(incident),
     }
+}
+
+/// Whether two incidents are the same one.
+fn is_same(one: &Disconnection, other: &Disconnection) -> bool {
+    (&one.app, &one.reason, one.status) == (&other.app, &other.reason, other.status)
+}
+
+/// The later of two entries of an incident stays, and counts all that were affected.
+fn absorb(earlier: &mut Disconnection, later: Disconnection) {
+    let affected = earlier.affected.saturating_add(later.affected);
+    *earlier = Disconnection { affected, ..later };
 }
 
 /// Whether what we refused ourselves for this reason has its place in the log.
@@ -169,15 +177,8 @@ pub(super) fn fold_incidents(entries: Vec<Disconnection>) -> Vec<Disconnection> 
             folded.push(entry);
             continue;
         }
-        let same = |at: &&usize| {
-            let other = &folded[**at];
-            (&other.app, &other.reason, other.status) == (&entry.app, &entry.reason, entry.status)
-        };
-        match incidents.iter().find(same) {
-            Some(&at) => {
-                let affected = folded[at].affected.saturating_add(entry.affected);
-                folded[at] = Disconnection { affected, ..entry };
-            }
+        match incidents.iter().find(|at| is_same(&folded[**at], &entry)) {
+            Some(&at) => absorb(&mut folded[at], entry),
             None => {
                 incidents.push(folded.len());
                 folded.push(entry);
