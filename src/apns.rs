@@ -3,7 +3,6 @@
 pub mod connect;
 pub mod connection;
 pub mod endpoint;
-pub mod http2;
 pub mod pulse;
 pub mod request;
 pub mod response;

@@ -27,6 +27,3 @@ pub mod config;
 pub mod node;
 
 pub mod cli;
-
-// Stands alone: only `cli` and the tests use it.
-pub mod simulator;

@@ -6,7 +6,7 @@ use crate::shapes::{self, Shape};
 use pyapns::clock::Clock;
 use pyapns::config::{Config, File};
 use pyapns::node::{Node, World};
-use pyapns::simulator::Identity;
+use simulator::Identity;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 

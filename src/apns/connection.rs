@@ -1,10 +1,10 @@
 //! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
 
 use super::connect::{Transport, certificate_alert};
-use super::http2::{Blocked, Config, Event, Session, StreamId};
 use super::pulse::{Beat, Pulse};
 use super::request::{Heads, with_request};
 use crate::model::{Batch, Notification};
+use http2::{Blocked, Config, Event, Session, StreamId};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! A notification as a request to Apple: which headers, and which of them many requests share.
 
-use super::http2::{Head, Method, Request};
 use crate::model::{Batch, Notification, Priority, PushType};
+use http2::{Head, Method, Request};
 
 /// Where a device push goes; the token follows.
 pub const DEVICE_PATH: &[u8] = b"/3/device/";

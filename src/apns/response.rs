@@ -1,7 +1,7 @@
 //! What Apple's answer says, as facts; what they mean is judged in `delivery/verdict`.
 
-use super::http2::Answer;
 use crate::model::{AppleReason, Reason};
+use http2::Answer;
 use serde::Deserialize;
 use std::borrow::Cow;
 

@@ -1,15 +1,15 @@
 //! `pyapns simulator`: Apple's stand-in, alone or beside a node.
 
-use super::{StopSignals, print, runtime};
+use super::{print, runtime};
 use crate::apns::endpoint::Endpoint;
 use crate::config::Config;
 use crate::credentials::{Material, Secret};
 use crate::model::{AppId, AppKey, Environment};
 use crate::node::Node;
 use crate::registry::Provision;
-use crate::simulator::{LedgerMode, Options, Simulator};
 use anyhow::Context;
-use std::path::PathBuf;
+pub use simulator::command::Arguments;
+use simulator::{Options, Simulator, command};
 use std::process::ExitCode;
 
 /// The app that `serve --simulator` provisions.
@@ -22,53 +22,9 @@ Examples:
 
 A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem.";
 
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    /// Apple's side: HTTP/2 over TLS; port 0 takes a free one.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2197")]
-    listen: String,
-    /// A further listener, such as 127.0.0.2:0; port 0 takes that of the first. May be given several times.
-    #[arg(long, value_name = "HOST:PORT")]
-    beside: Vec<String>,
-    /// The control port: JSON over HTTP.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2198")]
-    control: String,
-    /// Certificates and keys are kept here, made once.
-    #[arg(long, value_name = "DIR", default_value = "pyapns-simulator")]
-    dir: PathBuf,
-    /// Whether every request is kept or only counted, for measurements in flat memory.
-    #[arg(long, value_enum, default_value_t = Ledger::Full)]
-    ledger: Ledger,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Ledger {
-    Full,
-    Counts,
-}
-
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
-        let ledger = match arguments.ledger {
-            Ledger::Full => LedgerMode::Full,
-            Ledger::Counts => LedgerMode::Counts,
-        };
-        let (control, directory) = (Some(arguments.control), Some(arguments.dir));
-        let options = Options {
-            listen: arguments.listen,
-            beside: arguments.beside,
-            control,
-            directory,
-            ledger,
-            ..Options::default()
-        };
-        let mut stop = StopSignals::new()?;
-        let simulator = Simulator::start(options).await?;
-        print::line(simulator.announcement())?;
-        stop.next().await;
-        simulator.stop().await;
-        Ok(ExitCode::SUCCESS)
-    })
+    runtime()?.block_on(command::run(arguments, |line| print::line(line)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A simulator that a node delivers to, in the same process.

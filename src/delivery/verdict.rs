@@ -1,8 +1,8 @@
 //! What an answer, or the lack of one, means for a notification. The only file that decides it. Pure.
 
-use crate::apns::http2::{Cause, End, Processed};
 use crate::apns::response::Response;
 use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
+use http2::{Cause, End, Processed};
 
 /// What becomes of the notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use crate::support::pipes::{Gateway, talk};
 use crate::support::sender::{DEADLINE, Sender, app, is_accepted, sum};
 use crate::support::world::{APP, Credential, World, to, token};
 use pyapns::delivery::bound::Bound;
-use pyapns::simulator::{Act, Fault, Latency, Script, SettingsPlay, Values};
 use serde_json::{Value, json};
+use simulator::{Act, Fault, Latency, Script, SettingsPlay, Values};
 use std::time::Duration;
 use tokio::time::sleep;
 

@@ -6,8 +6,8 @@ use crate::support::full;
 use crate::support::stream::{self, Outcomes, Protocol};
 use crate::support::world::{APP, World, to, token};
 use bytes::Bytes;
-use pyapns::simulator::{LedgerMode, Options, TokenState};
 use serde_json::{Value, json};
+use simulator::{LedgerMode, Options, TokenState};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -246,8 +246,8 @@ async fn read_all(outcomes: &mut Outcomes) -> usize {
 async fn a_caller_that_hangs_up_in_the_middle_stops_nothing_that_was_taken() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let world = World::start().await;
-        let latency = pyapns::simulator::Latency::FixedMs(100.0);
-        let script = pyapns::simulator::Script { latency: Some(latency), ..Default::default() };
+        let latency = simulator::Latency::FixedMs(100.0);
+        let script = simulator::Script { latency: Some(latency), ..Default::default() };
         world.simulator.set_script(script).expect("a good script");
         let (sender, outcomes) = stream::open(world.node.address, protocol).await;
         sender.send(lines(0, 5)).await.expect("the node reads");

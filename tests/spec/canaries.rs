@@ -4,8 +4,8 @@ use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::forms::{Forms, PASSPHRASE};
 use crate::support::world::{APP, World};
-use pyapns::simulator::{Act, Ending, Fault, GoAway, Script, TokenState, When};
 use serde_json::{Value, json};
+use simulator::{Act, Ending, Fault, GoAway, Script, TokenState, When};
 use std::path::Path;
 
 const KEY_ID: &str = "CANARY1234";

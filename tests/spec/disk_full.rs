@@ -3,8 +3,8 @@
 use crate::support::client::{Answer, Client};
 use crate::support::daemon::Daemon;
 use crate::support::world::{APP, World, to, token};
-use pyapns::simulator::TokenState;
 use serde_json::{Value, json};
+use simulator::TokenState;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::world::{APP, Credential, World, to, token};
-use pyapns::simulator::Simulator;
 use serde_json::json;
+use simulator::Simulator;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
@@ -92,7 +92,7 @@ async fn each_fault_on_the_way_to_apple_has_its_own_line() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_credential_that_apple_refuses_is_found_before_anybody_sends() {
     let world = World::start().await;
-    let (_, foreign) = pyapns::simulator::generate_key("ABCDE12345", "FGHIJ67890").expect("a key");
+    let (_, foreign) = simulator::generate_key("ABCDE12345", "FGHIJ67890").expect("a key");
     let body = json!({"key": foreign, "key_id": "ABCDE12345", "team_id": "FGHIJ67890", "topic": "com.example.app"});
     let mut client = world.client().await;
     assert_eq!(client.post("/apps/foreign/sandbox", body.to_string()).await.status, 201);

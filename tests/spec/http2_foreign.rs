@@ -1,7 +1,7 @@
 //! Our HTTP/2 client core against servers that others wrote: nghttpd, Python's h2, and the h2 crate.
 
 use crate::support::foreign::{Ended, Server, Talk, talk};
-use pyapns::apns::http2::{Cause, End, Processed};
+use http2::{Cause, End, Processed};
 
 fn nghttpd(arguments: &[&str], count: usize) -> Talk {
     let root = tempfile::tempdir().expect("a folder");

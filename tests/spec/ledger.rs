@@ -3,8 +3,8 @@
 use crate::support::client::Client;
 use crate::support::full;
 use crate::support::world::{APP, World, token};
-use pyapns::simulator::{Act, Ending, Fault, GoAway, Script, TokenState, When};
 use serde_json::{Value, json};
+use simulator::{Act, Ending, Fault, GoAway, Script, TokenState, When};
 use std::collections::{HashMap, HashSet};
 
 const BATCH: usize = 100;

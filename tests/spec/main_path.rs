@@ -2,8 +2,8 @@
 
 use crate::support::client::Client;
 use crate::support::world::{APP, Credential, Running, World, to, token};
-use pyapns::simulator::{Act, Fault, Script, TokenState};
 use serde_json::{Value, json};
+use simulator::{Act, Fault, Script, TokenState};
 use std::time::Duration;
 
 fn act(act: Act) -> Script {
@@ -176,7 +176,7 @@ async fn trouble_of_apples_is_retried_shortly_and_told_if_it_lasts() {
 #[tokio::test]
 async fn a_refused_credential_stops_only_its_app_and_heals_on_provisioning() {
     let world = World::start().await;
-    let (_, foreign) = pyapns::simulator::generate_key("ABCDE12345", "FGHIJ67890").expect("a key");
+    let (_, foreign) = simulator::generate_key("ABCDE12345", "FGHIJ67890").expect("a key");
     let body = json!({"key": foreign, "key_id": "ABCDE12345", "team_id": "FGHIJ67890", "topic": "com.example.app"});
     let other = "/apps/other/sandbox";
     let mut client = world.client().await;
@@ -217,7 +217,7 @@ async fn provisioning_anew_moves_live_traffic_without_an_error() {
 #[tokio::test]
 async fn a_caller_that_hangs_up_stops_nothing() {
     let world = World::start().await;
-    let latency = pyapns::simulator::Latency::FixedMs(200.0);
+    let latency = simulator::Latency::FixedMs(200.0);
     world.simulator.set_script(Script { latency: Some(latency), ..Script::default() }).expect("a good script");
     world.simulator.set_token(&token(9), Some(TokenState::Dead { reason: "ExpiredToken", timestamp: None }));
     let batch = json!([to(&token(8)), to(&token(9))]);

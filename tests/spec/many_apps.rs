@@ -4,8 +4,8 @@ use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::full;
 use crate::support::world::World;
-use pyapns::simulator::{ClientSubject, Identity, generate_key};
 use serde_json::json;
+use simulator::{ClientSubject, Identity, generate_key};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

@@ -8,8 +8,8 @@ use pyapns::apns::connect::{Connect, ConnectError, TlsConnect, Transport, certif
 use pyapns::apns::endpoint::Endpoint;
 use pyapns::apns::trust::Trust;
 use pyapns::credentials::{Credential, Material, Secret};
-use pyapns::simulator::{Identity, Options, Simulator, SimulatorError};
 use rustls::SupportedProtocolVersion;
+use simulator::{Identity, Options, Simulator, SimulatorError};
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::Path;

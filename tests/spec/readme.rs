@@ -3,7 +3,7 @@
 use crate::support::daemon::Daemon;
 use crate::support::forms::openssl;
 use crate::support::world::{World, token};
-use pyapns::simulator::TokenState;
+use simulator::TokenState;
 use std::fs;
 use std::path::Path;
 use tokio::process::Command;

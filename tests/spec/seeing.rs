@@ -2,8 +2,8 @@
 
 use crate::support::daemon::Daemon;
 use crate::support::world::{APP, World, to, token};
-use pyapns::simulator::{Identity, TokenState};
 use serde_json::{Value, json};
+use simulator::{Identity, TokenState};
 use std::process::Stdio;
 
 /// A batch to `count` tokens from number `from` on, of which every `every`-th is bad.

@@ -2,8 +2,8 @@
 
 use crate::support::door::Door;
 use crate::support::world::{APP, World, token};
-use pyapns::simulator::{Act, Fault, Script, TokenState};
 use serde_json::{Value, json};
+use simulator::{Act, Fault, Script, TokenState};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};

@@ -2,12 +2,12 @@
 
 use super::throttle::fingerprint;
 use super::work::Work;
-use crate::apns::http2::{Answer, End, Processed};
 use crate::apns::response::{self, Response};
 use crate::delivery::backoff;
 use crate::delivery::job::Ticket;
 use crate::delivery::verdict::{self, Beyond, Fate, Pause};
 use crate::model::{NodeReason, OutcomeKind, Reason};
+use http2::{Answer, End, Processed};
 use std::fmt::Display;
 use std::time::Duration;
 

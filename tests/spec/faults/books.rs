@@ -2,8 +2,8 @@
 
 use crate::support::client::Client;
 use crate::support::world::{APP, World, token};
-use pyapns::simulator::{Ledger, Totals};
 use serde_json::{Value, json};
+use simulator::{Ledger, Totals};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 

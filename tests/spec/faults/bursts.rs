@@ -2,7 +2,7 @@
 
 use crate::support::trial::{Trial, tally};
 use crate::support::world::World;
-use pyapns::simulator::{Act, Fault, Script};
+use simulator::{Act, Fault, Script};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -3,11 +3,11 @@
 use crate::support::hosts::Hosts;
 use crate::support::trial::{Trial, tally};
 use crate::support::world::{APP, Credential, World};
-use pyapns::simulator::{
+use serde_json::json;
+use simulator::{
     AlertTo, Breakage, ConnectRate, ConnectionAct, ConnectionFault, Ending, Flaw, GoAway, ListenerFault, Options,
     Point, Script, Shut, When,
 };
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;

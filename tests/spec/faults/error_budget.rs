@@ -2,7 +2,7 @@
 
 use super::books::{Books, only};
 use crate::support::world::{Credential, World, token};
-use pyapns::simulator::{DebugData, Ending, ErrorBudget, Script, TokenState};
+use simulator::{DebugData, Ending, ErrorBudget, Script, TokenState};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use super::books::{Books, after, only};
 use crate::support::world::{Credential, World};
-use pyapns::simulator::{Close, DebugData, Ending, GoAway, Latency, Options, Script, SettingsPlay, Values, When};
+use simulator::{Close, DebugData, Ending, GoAway, Latency, Options, Script, SettingsPlay, Values, When};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

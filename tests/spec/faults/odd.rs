@@ -2,7 +2,7 @@
 
 use super::books::{Books, Tally, only};
 use crate::support::world::{Credential, World};
-use pyapns::simulator::{Act, DebugData, Fault, Odd, Options, Script};
+use simulator::{Act, DebugData, Fault, Odd, Options, Script};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

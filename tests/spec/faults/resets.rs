@@ -2,7 +2,7 @@
 
 use super::books::{Books, only};
 use crate::support::world::World;
-use pyapns::simulator::{Act, Fault, Script};
+use simulator::{Act, Fault, Script};
 use std::time::{Duration, Instant};
 
 const REFUSED_STREAM: u32 = 7;

@@ -2,7 +2,7 @@
 
 use super::books::{Books, only};
 use crate::support::world::{Credential, World, token};
-use pyapns::simulator::{At, Change, Delay, Latency, Options, Script, SettingsPlay, TokenState, Values, Violation};
+use simulator::{At, Change, Delay, Latency, Options, Script, SettingsPlay, TokenState, Values, Violation};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use crate::support::trial::{Trial, tally};
 use crate::support::world::{World, token};
-use pyapns::simulator::{Act, ConnectionAct, ConnectionFault, Fault, Latency, Script};
+use simulator::{Act, ConnectionAct, ConnectionFault, Fault, Latency, Script};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

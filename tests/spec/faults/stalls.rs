@@ -6,7 +6,7 @@ use crate::support::sender::{DEADLINE, Sender, all, app, body, is_accepted, tall
 use crate::support::trial::{Trial, tally};
 use crate::support::world::{Credential, World};
 use pyapns::model::OutcomeKind;
-use pyapns::simulator::{Act, Breakage, ConnectionAct, ConnectionFault, Fault, Point, Script};
+use simulator::{Act, Breakage, ConnectionAct, ConnectionFault, Fault, Point, Script};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::task::JoinSet;

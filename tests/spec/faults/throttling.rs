@@ -2,7 +2,7 @@
 
 use super::books::{Books, only};
 use crate::support::world::{Credential, World, token};
-use pyapns::simulator::{Act, Fault, Options, Script, TokenRate};
+use simulator::{Act, Fault, Options, Script, TokenRate};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

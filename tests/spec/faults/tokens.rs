@@ -2,8 +2,8 @@
 
 use super::books::{Books, only};
 use crate::support::world::{APP, World, token};
-use pyapns::simulator::TokenState;
 use serde_json::Value;
+use simulator::TokenState;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

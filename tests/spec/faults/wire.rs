@@ -2,8 +2,8 @@
 
 use super::books::{Books, only};
 use crate::support::world::{APP, Credential, World, token};
-use pyapns::simulator::{Entry, Form, Latency, Options, Script};
 use serde_json::{Value, json};
+use simulator::{Entry, Form, Latency, Options, Script};
 use std::collections::HashMap;
 
 const PER_MESSAGE: [&str; 3] = [":path", "apns-id", "apns-collapse-id"];

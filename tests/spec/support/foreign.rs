@@ -1,6 +1,6 @@
 //! Servers that others wrote, on a port of their own, and a plain driver that lets our session talk to them.
 
-use pyapns::apns::http2::{Config, Event, Head, Method, Request, Session};
+use http2::{Config, Event, Head, Method, Request, Session};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -67,7 +67,7 @@ impl Drop for Server {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
     Answered { status: u16, body: Vec<u8>, complete: bool },
-    Without(pyapns::apns::http2::End),
+    Without(http2::End),
 }
 
 /// What came of a talk.

@@ -3,7 +3,7 @@
 
 use pyapns::apns::connect::{Connect, ConnectError, Connecting, Resolving, TlsConnect};
 use pyapns::apns::endpoint::Endpoint;
-use pyapns::simulator::{ConnectionAct, Point, Script, Simulator};
+use simulator::{ConnectionAct, Point, Script, Simulator};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

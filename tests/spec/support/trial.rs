@@ -3,8 +3,8 @@
 
 use super::client::Client;
 use super::world::{APP, World, token};
-use pyapns::simulator::{Ending, GoAway, Script, When};
 use serde_json::{Value, json};
+use simulator::{Ending, GoAway, Script, When};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tokio::task::JoinSet;

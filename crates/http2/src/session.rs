@@ -1,0 +1,268 @@
+//! One HTTP/2 connection to Apple as a pure state machine: bytes in, events out; requests in, bytes out.
+
+mod answers;
+mod bodies;
+mod bounds;
+mod budget;
+mod end;
+mod event;
+mod message;
+mod output;
+mod reader;
+mod receive;
+mod send;
+mod settings;
+mod streams;
+mod window;
+
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use self::answers::OpenBlock;
+use self::bodies::WaitingBodies;
+use self::budget::Budget;
+pub use self::event::{Answer, Blocked, Cause, End, Event, Fault, Processed, Refused};
+use self::message::{Message, PartialAnswers};
+use self::output::Output;
+use self::reader::{Payload, Reader};
+use self::settings::PeerSettings;
+use self::streams::Streams;
+use self::window::{SendWindow, WINDOW_DEFAULT};
+use super::frame::StreamId;
+use super::hpack::{Decoder, Encoder, TABLE_SIZE_DEFAULT};
+use super::request::Request;
+
+/// What a connection may be told; the default is for sending notifications.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Odd. Anything but 1 is for tests of the last ids.
+    pub first_id: StreamId,
+    /// Streams to open at most where the peer names no limit.
+    pub streams_max: u32,
+    /// Bytes of an answer's body; the rest is cut off.
+    pub body_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { first_id: 1, streams_max: 1_000, body_max: 16_384 }
+    }
+}
+
+/// The client's half of one connection. `T` is what the caller attaches to a request; it comes back exactly once.
+///
+/// The caller's loop: write `output` and report it by `handed`; read, and call `receive` until it gives `None`; start
+/// requests until one is blocked. It owns all timers: PING, the SETTINGS ACK, open field blocks, deadlines and refills.
+/// After `Event::Fault`, a read or write error, or the end of the input it calls `closed` until that gives `None`.
+pub struct Session<T> {
+    config: Config,
+    reader: Reader,
+    output: Output,
+    encoder: Encoder,
+    decoder: Decoder,
+    streams: Streams<T>,
+    next_id: StreamId,
+    bodies: WaitingBodies,
+    block: OpenBlock,
+    /// The block decoded last; while an event is out, the answer it shows.
+    message: Message,
+    partial: PartialAnswers,
+    ends: VecDeque<(T, Option<u32>, End)>,
+    peer: PeerSettings,
+    send_window: SendWindow,
+    receive_window: window::ReceiveWindow,
+    budget: Budget,
+    pings_open: u32,
+    /// Streams we cancelled since the peer last showed life.
+    resets_unseen: usize,
+    ready: bool,
+    settings_acked: bool,
+    shutting_down: bool,
+    /// The last id of the peer's GOAWAY.
+    goaway: Option<StreamId>,
+    fault: Option<Fault>,
+    closed: bool,
+}
+
+/// An event without its borrows.
+enum Happening<T> {
+    /// The answer is in `Session::message`.
+    Answered {
+        tag: T,
+        body: Body,
+        complete: bool,
+    },
+    Ended {
+        tag: T,
+        end: End,
+    },
+    Settings,
+    GoAway {
+        last_id: StreamId,
+        code: u32,
+    },
+    Pong(u64),
+    Fault(Fault),
+}
+
+/// Where an answer's body lies.
+enum Body {
+    /// In the payload of the frame just read.
+    Frame(Range<usize>),
+    /// In `Session::message`.
+    Gathered,
+}
+
+/// GOAWAY's debug data beyond this is cut off.
+const DEBUG_MAX: usize = 1_024;
+
+impl<T> Session<T> {
+    /// Our first flight is in `output` already.
+    pub fn new(config: Config) -> Self {
+        Self {
+            reader: Reader::default(),
+            output: Output::with_first_flight(),
+            encoder: Encoder::new(),
+            decoder: Decoder::new(TABLE_SIZE_DEFAULT),
+            streams: Streams::new(),
+            next_id: config.first_id | 1,
+            bodies: WaitingBodies::default(),
+            block: OpenBlock::default(),
+            message: Message::default(),
+            partial: PartialAnswers::default(),
+            ends: VecDeque::new(),
+            peer: PeerSettings::new(config.streams_max),
+            send_window: SendWindow::new(WINDOW_DEFAULT),
+            receive_window: window::ReceiveWindow::default(),
+            budget: Budget::new(),
+            pings_open: 0,
+            resets_unseen: 0,
+            ready: false,
+            settings_acked: false,
+            shutting_down: false,
+            goaway: None,
+            fault: None,
+            closed: false,
+            config,
+        }
+    }
+
+    /// Reads frames up to the next event and advances `input` behind them; `None` when all of it is taken. What a cut frame
+    /// needs is kept. After a fault the input is ignored.
+    pub fn receive<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Event<'s, T>> {
+        let (happening, payload) = self.step(input)?;
+        Some(self.lend(happening, payload))
+    }
+
+    /// Gives a peer's useless frames more room: points per time, from the caller's timer (330 a second).
+    pub fn refill(&mut self, points: u32) {
+        self.budget.refill(points);
+    }
+
+    /// Allows more resets of ours, up to 100: from the caller's timer (100 in 30 seconds).
+    pub fn refill_resets(&mut self, resets: u32) {
+        self.budget.refill_resets(resets);
+    }
+
+    /// At 0 a cancelled stream keeps its slot, and the connection should be replaced.
+    pub fn resets_left(&self) -> u32 {
+        self.budget.resets_left()
+    }
+
+    /// Requests whose end has not been given yet.
+    pub fn open(&self) -> usize {
+        self.streams.awaited()
+    }
+
+    /// The open streams below `id`, in no particular order: those started before it. Looks at all of them.
+    pub fn open_before(&self, id: StreamId) -> impl Iterator<Item = StreamId> {
+        let open = self.streams.iter().filter(move |stream| stream.id < id && stream.tag.is_some());
+        open.map(|stream| stream.id)
+    }
+
+    /// Every open stream with what the caller attached to it. Looks at all of them.
+    pub fn open_streams(&self) -> impl Iterator<Item = (StreamId, &T)> {
+        self.streams.iter().filter_map(|stream| stream.tag.as_ref().map(|tag| (stream.id, tag)))
+    }
+
+    /// The id the next request will have.
+    pub fn next_id(&self) -> StreamId {
+        self.next_id
+    }
+
+    /// The peer's SETTINGS have come.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// A GOAWAY of either side: streams go on, none begins. With none open it is time to `shut_down` and close.
+    pub fn is_draining(&self) -> bool {
+        self.goaway.is_some() || self.shutting_down
+    }
+
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// The peer's MAX_CONCURRENT_STREAMS, or ours where it names none.
+    pub fn stream_limit(&self) -> u32 {
+        self.peer.stream_limit
+    }
+
+    /// Bodies wait for their stream's window, or for what is in `output` to be handed over.
+    pub fn bodies_wait(&self) -> bool {
+        self.bodies.bytes > 0
+    }
+
+    /// The peer began a field block and did not end it: a timer's business if that lasts.
+    pub fn block_open(&self) -> bool {
+        self.block.stream().is_some()
+    }
+
+    /// The peer has acknowledged our SETTINGS.
+    pub fn settings_acked(&self) -> bool {
+        self.settings_acked
+    }
+
+    /// Frees the buffers that traffic has left; for a connection that is idle for a while.
+    pub fn release(&mut self) {
+        self.output.release();
+        self.partial.release();
+        if self.reader.kept_length() == 0 {
+            self.reader.release();
+        }
+        self.message = Message::default();
+    }
+
+    /// Over for good: nothing is read or begun any more.
+    fn is_over(&self) -> bool {
+        self.closed || self.fault.is_some()
+    }
+
+    fn lend<'s, 'i: 's>(&'s self, happening: Happening<T>, payload: Payload<'i>) -> Event<'s, T> {
+        let payload = match payload {
+            Payload::Lent(bytes) => bytes,
+            Payload::Kept => self.reader.kept_payload(),
+        };
+        match happening {
+            Happening::Answered { tag, body, complete } => {
+                let body = match body {
+                    Body::Frame(range) => &payload[range],
+                    Body::Gathered => &self.message.body,
+                };
+                Event::Answered { tag, answer: self.message.answer(body, complete) }
+            }
+            Happening::Ended { tag, end } => Event::Ended { tag, end },
+            Happening::Settings => Event::Settings,
+            Happening::GoAway { last_id, code } => {
+                let debug = payload.get(8..).unwrap_or_default();
+                Event::GoAway { last_id, code, debug: &debug[..debug.len().min(DEBUG_MAX)] }
+            }
+            Happening::Pong(opaque) => Event::Pong(opaque),
+            Happening::Fault(fault) => Event::Fault(fault),
+        }
+    }
+}

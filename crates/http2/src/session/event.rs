@@ -1,0 +1,135 @@
+//! What a session tells its caller: events, answers, and how streams and connections end.
+
+use crate::frame::{ErrorCode, StreamId};
+use crate::hpack::HpackError;
+
+/// What came of the bytes received. What is borrowed lives until the next call of the session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a, T> {
+    /// A request was answered; its stream has ended.
+    Answered { tag: T, answer: Answer<'a> },
+    /// A stream ended without an answer.
+    Ended { tag: T, end: End },
+    /// The peer's SETTINGS were applied; its ACK is in the output.
+    Settings,
+    /// The peer will process no stream above `last_id`; the ends of those streams follow. At most 1,024 bytes of `debug`.
+    GoAway { last_id: StreamId, code: u32, debug: &'a [u8] },
+    /// The answer to one of our PINGs.
+    Pong(u64),
+    /// The connection is lost. Our GOAWAY is in the output: flush it, close, and call `closed` for the streams still open.
+    Fault(Fault),
+}
+
+/// The peer's final HEADERS and what came of the body. All of it is the peer's text, unjudged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    pub status: u16,
+    pub apns_id: Option<&'a [u8]>,
+    pub unique_id: Option<&'a [u8]>,
+    pub channel_id: Option<&'a [u8]>,
+    pub request_id: Option<&'a [u8]>,
+    pub retry_after: Option<&'a [u8]>,
+    pub body: &'a [u8],
+    /// The peer ended the stream itself. If not, the status stands but the body may be cut.
+    pub complete: bool,
+}
+
+/// How a stream ended that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    pub processed: Processed,
+    pub cause: Cause,
+}
+
+/// Whether the peer may have acted on the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processed {
+    /// Provably not: sending it again is safe.
+    No,
+    Maybe,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The peer reset it with REFUSED_STREAM.
+    Refused,
+    /// Its id is above the last one of the peer's GOAWAY.
+    AboveLastId,
+    /// The peer reset it with this code.
+    Reset(u32),
+    /// The answer, or a frame of the stream, broke HTTP/2.
+    Malformed,
+    /// The answer's headers are more than we take.
+    HeadersTooLarge,
+    /// The peer lets the body through in too small pieces.
+    WindowTooSmall,
+    /// The caller cancelled it.
+    Cancelled,
+    /// The connection is over.
+    Closed,
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("the peer broke the rules of HTTP/2: {what} ({code:?}); only a new connection helps")]
+    Peer { code: ErrorCode, what: &'static str },
+    #[error(transparent)]
+    Compression(#[from] HpackError),
+}
+
+impl Fault {
+    /// The code of the GOAWAY it causes.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Peer { code, .. } => *code,
+            Self::Compression(_) => ErrorCode::Compression,
+        }
+    }
+
+    pub(super) fn protocol(what: &'static str) -> Self {
+        Self::Peer { code: ErrorCode::Protocol, what }
+    }
+
+    pub(super) fn frame_size(what: &'static str) -> Self {
+        Self::Peer { code: ErrorCode::FrameSize, what }
+    }
+
+    pub(super) fn flow_control(what: &'static str) -> Self {
+        Self::Peer { code: ErrorCode::FlowControl, what }
+    }
+
+    pub(super) fn calm(what: &'static str) -> Self {
+        Self::Peer { code: ErrorCode::EnhanceYourCalm, what }
+    }
+}
+
+/// A request that was not begun; not a byte of it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused<T> {
+    pub tag: T,
+    pub why: Blocked,
+}
+
+/// What a request would have to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    /// The peer's SETTINGS have not come yet.
+    NotReady,
+    /// As many streams are open as the peer allows.
+    Streams,
+    /// The connection's flow-control window is smaller than the body.
+    ConnectionWindow,
+    /// Stream windows are smaller than bodies, and enough bodies wait for that already.
+    StreamWindow,
+    /// The output must be handed over whole first.
+    Output,
+    /// A GOAWAY of either side: no new streams here.
+    Draining,
+    /// No stream id is left on this connection.
+    IdsUsedUp,
+    /// The headers are more than the peer takes, or than fits one frame. No connection to it will do.
+    HeadersTooLarge,
+    /// The connection is over.
+    Closed,
+}

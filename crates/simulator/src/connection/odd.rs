@@ -1,0 +1,128 @@
+//! Answers written past h2, frame by frame. Their header blocks use neither table nor Huffman code, so that h2's encoder
+//! and the peer's decoder stay in step.
+
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Session;
+use super::arrival::Arrival;
+use crate::pump::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame};
+use crate::rules::Rejection;
+use crate::script::{DebugData, Odd};
+
+/// Nothing we write is longer.
+const FRAME_MAX: usize = 16_384;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// A request that gets an odd answer.
+    pub fn answer_oddly(&mut self, arrival: Arrival, id: &HeaderValue, odd: &Odd, now_ms: i64) {
+        let verdict = match odd.status {
+            None => self.judge(&arrival, now_ms),
+            Some(status) => {
+                let reason = match &odd.body {
+                    Some(DebugData::Reason(reason)) => reason.clone(),
+                    _ => String::new(),
+                };
+                let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
+                self.decided(&verdict);
+                verdict
+            }
+        };
+        self.record(&arrival, id, Some(&verdict), Some("odd answer"));
+        self.without_table |= odd.table_size.is_some();
+        self.answer_past_h2(arrival, id, &verdict, odd);
+    }
+
+    /// Writes the answer. The entry of the request is the last in the batch.
+    pub fn answer_past_h2(&mut self, arrival: Arrival, id: &HeaderValue, verdict: &Result<(), Rejection>, odd: &Odd) {
+        self.order_last(&wire(arrival.stream, id, verdict, odd));
+        self.open -= 1;
+        self.batch.totals.answered += 1;
+        if let Some(entry) = self.batch.entries.last_mut() {
+            entry.answered = true;
+        }
+        // h2 knows of no answer; dropped, it would reset the stream.
+        self.passed.push(arrival.into_stream());
+    }
+}
+
+/// All frames of an answer.
+fn wire(stream: u32, id: &HeaderValue, verdict: &Result<(), Rejection>, odd: &Odd) -> Vec<u8> {
+    let mut out = Vec::new();
+    for status in &odd.informational {
+        let mut block = Vec::new();
+        literal(&mut block, b":status", status.to_string().as_bytes());
+        headers(&mut out, stream, &block, false, odd);
+    }
+    let body = match (&odd.body, verdict) {
+        (Some(body), _) => body.bytes(),
+        (None, Err(rejection)) => rejection.body().into_bytes(),
+        (None, Ok(())) => Vec::new(),
+    };
+    let mut block = Vec::new();
+    if let Some(size) = odd.table_size {
+        integer(&mut block, 0x20, 5, size as usize);
+    }
+    let status = verdict.as_ref().err().map_or(200, |rejection| rejection.status);
+    literal(&mut block, b":status", status.to_string().as_bytes());
+    if !body.is_empty() {
+        literal(&mut block, b"content-type", b"application/json");
+    }
+    if odd.apns_id {
+        literal(&mut block, b"apns-id", id.as_bytes());
+    }
+    for (name, value) in &odd.headers {
+        literal(&mut block, name.as_bytes(), value.as_bytes());
+    }
+    let ends = odd.reset.is_none();
+    headers(&mut out, stream, &block, ends && body.is_empty() && odd.trailers.is_empty(), odd);
+    if !body.is_empty() {
+        let flags = if ends && odd.trailers.is_empty() { END_STREAM } else { 0 };
+        out.extend(frame(DATA, flags, stream, &body));
+    }
+    if !odd.trailers.is_empty() {
+        let mut block = Vec::new();
+        odd.trailers.iter().for_each(|(name, value)| literal(&mut block, name.as_bytes(), value.as_bytes()));
+        headers(&mut out, stream, &block, ends, odd);
+    }
+    if let Some(code) = odd.reset {
+        out.extend(frame(RST_STREAM, 0, stream, &code.to_be_bytes()));
+    }
+    out
+}
+
+/// A header block in one frame, or in three and more.
+fn headers(out: &mut Vec<u8>, stream: u32, block: &[u8], ends: bool, odd: &Odd) {
+    let piece = if odd.continuation { block.len().div_ceil(3).clamp(1, FRAME_MAX) } else { FRAME_MAX };
+    let count = block.len().div_ceil(piece);
+    for (at, part) in block.chunks(piece).enumerate() {
+        let kind = if at == 0 { HEADERS } else { CONTINUATION };
+        let last = if at + 1 == count { END_HEADERS } else { 0 };
+        let ended = if at == 0 && ends { END_STREAM } else { 0 };
+        out.extend(frame(kind, last | ended, stream, part));
+    }
+}
+
+/// A field without indexing, its name spelled out (RFC 7541 6.2.2).
+fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    block.push(0);
+    for text in [name, value] {
+        integer(block, 0, 7, text.len());
+        block.extend_from_slice(text);
+    }
+}
+
+/// RFC 7541 5.1, with a prefix of so many bits.
+fn integer(block: &mut Vec<u8>, pattern: u8, bits: u32, mut value: usize) {
+    let most = (1 << bits) - 1;
+    if value < most {
+        return block.push(pattern | value as u8);
+    }
+    block.push(pattern | most as u8);
+    value -= most;
+    while value >= 0x80 {
+        block.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    block.push(value as u8);
+}

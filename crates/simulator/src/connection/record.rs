@@ -1,0 +1,106 @@
+//! What a connection writes into the ledger.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Session;
+use super::arrival::Arrival;
+use crate::ledger::{Entry, LedgerMode};
+use crate::rules::{Rejection, is_canonical_uuid};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Adds a request to the batch. No verdict: it was not processed. Sending marks it answered.
+    pub fn record(
+        &mut self,
+        arrival: &Arrival,
+        id: &HeaderValue,
+        verdict: Option<&Result<(), Rejection>>,
+        fault: Option<&str>,
+    ) {
+        let status = verdict.map(|verdict| verdict.as_ref().err().map_or(200, |rejection| rejection.status));
+        let totals = &mut self.batch.totals;
+        totals.requests += 1;
+        if let Some(status) = status {
+            totals.processed += 1;
+            totals.accepted += u64::from(status == 200);
+            if status != 200 {
+                *totals.statuses.entry(status).or_default() += 1;
+            }
+        }
+        let push = arrival.push();
+        let jwt = push.authorization.map(|header| self.provider_token(header));
+        let headers = self.heads.remove(&arrival.stream);
+        if self.shared.ledger.mode() == LedgerMode::Counts {
+            return;
+        }
+        let text = |value: Option<&HeaderValue>| value.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        self.batch.entries.push(Entry {
+            sequence: 0,
+            time: self.shared.ledger.elapsed(),
+            connection: self.number,
+            stream: arrival.stream,
+            identity: self.credential.caller().map(Arc::clone),
+            apns_id: String::from_utf8_lossy(id.as_bytes()).into(),
+            token: push.device_token().unwrap_or_default().to_owned(),
+            topic: text(push.topic),
+            push_type: text(push.push_type),
+            priority: text(push.priority),
+            expiration: text(push.expiration),
+            collapse_id: text(push.collapse_id),
+            // A slice would keep the whole read buffer of the connection.
+            body: Bytes::copy_from_slice(&arrival.kept),
+            processed: status.is_some(),
+            accepted: status == Some(200),
+            status,
+            reason: verdict.and_then(|verdict| verdict.as_ref().err()).map(|rejection| rejection.reason.to_string()),
+            answered: false,
+            fault: fault.map(str::to_owned),
+            jwt,
+            headers,
+        });
+    }
+
+    /// The ledger's name of the provider token in this header: the same for the same token.
+    fn provider_token(&mut self, header: &HeaderValue) -> Arc<str> {
+        if let Some((known, name)) = &self.jwt
+            && known == header
+        {
+            return Arc::clone(name);
+        }
+        let hash = digest::digest(&digest::SHA256, header.as_bytes());
+        let name: Arc<str> = hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        self.jwt = Some((header.clone(), Arc::clone(&name)));
+        name
+    }
+
+    /// Takes over what the pump saw.
+    pub fn take_seen(&mut self) {
+        let Some(seen) = self.pump.take_seen() else { return };
+        seen.acknowledged.into_iter().for_each(|after| self.limits.acknowledge(after));
+        self.heads.extend(seen.heads);
+        self.batch.totals.priority_frames += seen.priorities;
+    }
+
+    /// Enters the batch, in one go.
+    pub fn enter(&mut self) {
+        if !self.batch.is_empty() {
+            let first = self.shared.ledger.append(&mut self.batch, self.shared.clock.now_ms());
+            self.waiting.entered(first);
+        }
+    }
+}
+
+/// The caller's apns-id, unchanged, or one made for it, upper case as Apple's are.
+pub fn answer_id(arrival: &Arrival) -> HeaderValue {
+    match arrival.push().id {
+        Some(id) if is_canonical_uuid(id.as_bytes()) => id.clone(),
+        _ => {
+            let made = uuid::Uuid::new_v4().to_string().to_ascii_uppercase();
+            HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static(""))
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Answers out of the ordinary in time: one that waits alone, one whose body comes later, one before the request's body.
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Duration, Instant};
+
+use super::arrival::Arrival;
+use super::{Session, record};
+use crate::rules::Rejection;
+use crate::script::{Act, DebugData, Ending, GoAway, Place, When};
+
+/// The body of an answer whose headers are out.
+pub struct LateBody {
+    due: Instant,
+    stream: SendStream<Bytes>,
+    body: Bytes,
+    /// Dropping it would reset the stream.
+    _request: RecvStream,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Processes a request to which this is to be done.
+    pub fn process_oddly(&mut self, act: Act, arrival: Arrival, id: HeaderValue, now_ms: i64) {
+        match act {
+            Act::AnswerAndGoaway { status, reason } => {
+                let debug = DebugData::Reason(reason.clone());
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                self.answer_scripted(arrival, id, rejection, "scripted answer, and GOAWAY");
+                if self.is_staying() {
+                    self.end(&GoAway { debug, ..GoAway::new(When::Now, Ending::Single) });
+                }
+            }
+            Act::Delay { ms } => {
+                let verdict = self.judge(&arrival, now_ms);
+                self.record(&arrival, &id, Some(&verdict), Some("delayed"));
+                self.answer_after(ms, arrival, id, verdict);
+            }
+            Act::SlowBody { after_ms, status, reason } => {
+                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                self.record(&arrival, &id, Some(&Err(rejection.clone())), Some("headers first, the body later"));
+                self.answer_in_parts(after_ms, arrival, id, rejection);
+            }
+            // Done at the request's headers, or elsewhere.
+            Act::EarlyAnswer { .. }
+            | Act::Answer { .. }
+            | Act::Poison { .. }
+            | Act::Reset { .. }
+            | Act::Silence { .. }
+            | Act::Odd(_) => {}
+        }
+    }
+
+    /// Answers after this time, whatever the script's latency is.
+    pub fn answer_after(&mut self, ms: u64, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
+        let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
+        let response = self.response(id, &verdict);
+        self.wait(Instant::now() + Duration::from_millis(ms), arrival, response, body);
+    }
+
+    /// Sends the headers of an answer now, and its body after this time. The answer counts from its headers on.
+    pub fn answer_in_parts(&mut self, after_ms: u64, arrival: Arrival, id: HeaderValue, rejection: Rejection) {
+        let body = Bytes::from(rejection.body());
+        let response = self.response(id, &Err(rejection));
+        let (request, mut respond) = arrival.into_stream();
+        let Ok(stream) = respond.send_response(response, false) else {
+            self.open -= 1;
+            return;
+        };
+        self.batch.totals.answered += 1;
+        if let Some(entry) = self.batch.entries.last_mut() {
+            entry.answered = true;
+        }
+        let due = Instant::now() + Duration::from_millis(after_ms);
+        self.late_bodies.push(LateBody { due, stream, body, _request: request });
+    }
+
+    /// Sends every body whose time has come; `true` if there was one.
+    pub fn send_late_bodies(&mut self) -> bool {
+        let now = Instant::now();
+        let before = self.late_bodies.len();
+        for mut late in self.late_bodies.extract_if(.., |late| late.due <= now) {
+            self.open -= 1;
+            self.ended += u64::from(late.stream.send_data(late.body, true).is_ok());
+        }
+        self.late_bodies.len() < before
+    }
+
+    pub fn next_late_body(&self) -> Option<Instant> {
+        self.late_bodies.iter().map(|late| late.due).min()
+    }
+
+    /// Answers a request whose body is still on its way, if the script wants that; otherwise gives it back. h2 resets the
+    /// stream with NO_ERROR then, for nobody reads the rest.
+    pub fn answer_early(&mut self, arrival: Arrival) -> Option<Arrival> {
+        let place = Place { connection: self.number, stream: arrival.stream };
+        let early = self.active.script.early_fault(&arrival.push(), place, &mut self.random).cloned();
+        let Some(Act::EarlyAnswer { status, reason }) = early else { return Some(arrival) };
+        let id = record::answer_id(&arrival);
+        let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
+        self.highest_processed = self.highest_processed.max(arrival.stream);
+        self.record(&arrival, &id, Some(&verdict), Some("answered before the request's end"));
+        self.answer_now(arrival, id, verdict);
+        None
+    }
+}

@@ -1,0 +1,40 @@
+//! Apple's stand-in: a gateway that checks what Apple checks, breaks as Apple breaks, and keeps a ledger of the truth.
+//!
+//! It restates Apple's rules on its own and shares no code or table with the client side, so that a mistake there
+//! cannot confirm itself. Tests start it in their process with [`Simulator::start`]; `pyapns simulator` runs it alone.
+//!
+//! The control port is described in the README of this crate.
+#![forbid(unsafe_code)]
+
+mod base64_bytes;
+mod certificate;
+mod clock;
+pub mod command;
+mod connection;
+mod control;
+mod front;
+pub mod identity;
+mod jwt;
+pub mod ledger;
+mod pump;
+pub mod rules;
+pub mod script;
+mod server;
+mod tokens;
+mod valve;
+
+pub use clock::Clock;
+pub use identity::{ClientSubject, Identity, generate_key};
+pub use jwt::Key;
+pub use ledger::{Entry, Ledger, LedgerMode, Totals};
+pub use pump::{Field, Form};
+pub use rules::{Check, Environment, TokenRate, TokenState};
+pub use script::{
+    Act, AlertTo, At, Breakage, Change, Close, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Delay, Ending,
+    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Odd, Point, Script, SettingsPlay, Shut, Values,
+    Violation, When,
+};
+pub use server::{Options, Simulator, SimulatorError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! A script in force, with the counters that make its faults exact over all connections.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::guard::Guard;
+use super::{Act, ConnectionAct, ConnectionFault, Fault, Script, Shut};
+use crate::rules::{Push, TokenRates};
+use crate::tokens::Tokens;
+
+/// What every connection obeys: the script in force and the listed tokens.
+#[derive(Clone)]
+pub struct Plan {
+    pub script: Arc<ActiveScript>,
+    pub tokens: Arc<Tokens>,
+    /// How many scripts came before this one.
+    pub number: u64,
+}
+
+/// A script and how far it has been played.
+pub struct ActiveScript {
+    pub script: Script,
+    pub rates: Option<TokenRates>,
+    since: Instant,
+    requests: AtomicU64,
+    endings: AtomicU64,
+    faults: Vec<FaultCount>,
+    sockets: AtomicU64,
+    connections: Vec<FaultCount>,
+    guard: Option<Guard>,
+}
+
+/// Where a request came.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub connection: u64,
+    pub stream: u32,
+}
+
+#[derive(Default)]
+struct FaultCount {
+    picked: AtomicU64,
+    applied: AtomicU64,
+}
+
+impl ActiveScript {
+    pub fn new(script: Script) -> Self {
+        Self {
+            rates: script.token_rate.map(TokenRates::new),
+            since: Instant::now(),
+            requests: AtomicU64::new(0),
+            endings: AtomicU64::new(0),
+            faults: script.faults.iter().map(|_| FaultCount::default()).collect(),
+            sockets: AtomicU64::new(0),
+            connections: script.connections.iter().map(|_| FaultCount::default()).collect(),
+            guard: script.connect_rate.map(Guard::new),
+            script,
+        }
+    }
+
+    /// The number of this request among all that the simulator processed under the script, from 1.
+    pub fn count_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Takes one of the endings the script allows; `false` when all have been used.
+    pub fn take_ending(&self) -> bool {
+        take(&self.endings, self.script.goaway.as_ref().and_then(|goaway| goaway.times))
+    }
+
+    /// The fault to apply to a request, if any. Each call counts as one request.
+    pub fn fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
+        self.pick(push, place, random, false)
+    }
+
+    /// The fault to apply to a request of which only the headers are here.
+    pub fn early_fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
+        self.pick(push, place, random, true)
+    }
+
+    fn pick(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng, early: bool) -> Option<&Act> {
+        if self.faults.is_empty() {
+            return None;
+        }
+        let token = push.device_token().unwrap_or_default();
+        let mut candidates = self.script.faults.iter().zip(&self.faults);
+        candidates
+            .find(|(fault, count)| {
+                matches!(fault.act, Act::EarlyAnswer { .. }) == early && self.picks(fault, count, token, place, random)
+            })
+            .map(|(fault, _)| &fault.act)
+    }
+
+    /// What is wrong with a connection from `source` that `listener` has just accepted, and whether it is because that
+    /// source connects too often. Each call counts as one connection.
+    pub fn connection_fault(&self, listener: usize, source: IpAddr) -> (Option<ConnectionAct>, bool) {
+        if let Some(act) = self.guard.as_ref().and_then(|guard| guard.blocks(source, Instant::now())) {
+            return (Some(act), true);
+        }
+        let number = self.sockets.fetch_add(1, Ordering::Relaxed);
+        let mut random = fastrand::Rng::with_seed(self.script.seed.wrapping_add(number));
+        let mut candidates = self.script.connections.iter().zip(&self.connections);
+        let picked = candidates.find(|(fault, count)| self.picks_connection(fault, count, listener, &mut random));
+        (picked.map(|(fault, _)| fault.act.clone()), false)
+    }
+
+    fn picks_connection(
+        &self,
+        fault: &ConnectionFault,
+        count: &FaultCount,
+        listener: usize,
+        random: &mut fastrand::Rng,
+    ) -> bool {
+        fault.listener.is_none_or(|wanted| wanted == listener)
+            && self.is_within(fault.for_ms)
+            && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
+            && fault.every.is_none_or(|every| (count.picked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every))
+            && take(&count.applied, fault.times)
+    }
+
+    /// How `listener` is shut now, and until when, if there is an end to it.
+    pub fn shut(&self, listener: usize) -> Option<(Shut, Option<Instant>)> {
+        let mut faults = self.script.listeners.iter();
+        let fault = faults
+            .find(|fault| fault.listener.is_none_or(|wanted| wanted == listener) && self.is_within(fault.for_ms))?;
+        Some((fault.state, fault.for_ms.map(|window| self.since + Duration::from_millis(window))))
+    }
+
+    fn is_within(&self, window_ms: Option<u64>) -> bool {
+        window_ms.is_none_or(|window| self.since.elapsed() < Duration::from_millis(window))
+    }
+
+    fn picks(&self, fault: &Fault, count: &FaultCount, token: &str, place: Place, random: &mut fastrand::Rng) -> bool {
+        fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
+            && fault.connection.is_none_or(|wanted| wanted == place.connection)
+            && fault.stream.is_none_or(|wanted| wanted == place.stream)
+            && self.is_within(fault.for_ms)
+            && !(fault.after_ms.is_some() && self.is_within(fault.after_ms))
+            && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
+            && fault.every.is_none_or(|every| (count.picked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every))
+            && take(&count.applied, fault.times)
+    }
+}
+
+/// Counts one more unless the limit is reached.
+fn take(counter: &AtomicU64, limit: Option<u64>) -> bool {
+    let more = |taken| limit.is_none_or(|limit| taken < limit).then_some(taken + 1);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+}
