@@ -3,6 +3,7 @@
 //! Modules in layer order: each may know those above it, none below. `tests/tidy.rs` keeps that.
 #![forbid(unsafe_code)]
 
+pub mod json;
 pub mod model;
 
 pub mod clock;

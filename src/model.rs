@@ -3,14 +3,12 @@
 pub mod app;
 pub mod device_token;
 pub mod event;
-pub mod json;
 pub mod node_name;
 pub mod notification;
 pub mod outcome;
 pub mod payload;
 pub mod push_type;
 pub mod reason;
-pub mod scan;
 
 pub use app::{AppId, AppKey, Environment};
 pub use event::{Disconnection, Feedback, Hold, Records, Settlement};

@@ -1,6 +1,6 @@
 //! The envelopes around every JSON answer.
 
-use super::json;
+use crate::json;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,10 +1,10 @@
 //! `…/feedback/held`: dead tokens that are held back because they may be good ones in the wrong place.
 
 use super::error::Failure;
-use super::object::{Object, ObjectFault};
 use super::path::AppPath;
 use super::query::Query;
-use super::{Api, envelope, json};
+use super::{Api, envelope};
+use crate::json::{self, Object, ObjectFault};
 use crate::model::Settlement;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};

@@ -1,8 +1,7 @@
 //! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
 
-use super::json::Cursor;
 use super::push_type::PushType;
-use super::scan::find_either;
+use crate::json::{Cursor, find_either};
 
 /// Deepest nesting of objects and arrays in a payload; the payload itself is level 1.
 pub const PAYLOAD_DEPTH_MAX: usize = 32;

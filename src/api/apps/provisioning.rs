@@ -1,10 +1,10 @@
 //! The body that provisions an app: a JSON object, or the certificate's file as it is, PEM or PKCS#12.
 
-use crate::api::json;
-use crate::api::object::{Object, ObjectFault};
 use crate::credentials::Secret;
 use crate::credentials::import::{PASSPHRASE_BYTES_MAX, is_der};
 use crate::credentials::paths::{FILE_BYTES_MAX, is_pem};
+use crate::json;
+use crate::json::{Object, ObjectFault};
 use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
 use base64::Engine;
 use base64::alphabet::STANDARD;

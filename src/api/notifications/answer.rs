@@ -1,6 +1,6 @@
 //! Writes the outcomes of a request into one buffer, by hand: this is done for every notification.
 
-use crate::api::json;
+use crate::json;
 use crate::model::{Batch, Notification, Outcome};
 use std::ops::Range;
 use uuid::fmt::Hyphenated;

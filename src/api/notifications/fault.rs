@@ -1,7 +1,7 @@
 //! Why a body is no list of notifications, in sentences that say where.
 
 use super::field::Field;
-use crate::api::json::Malformed;
+use crate::json::Malformed;
 use crate::model::Invalid;
 use std::fmt;
 

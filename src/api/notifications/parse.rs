@@ -4,7 +4,7 @@
 use super::fault::{Fault, ItemFault};
 use super::field::{Field, FieldName};
 use super::plain;
-use crate::api::json::{self, Malformed};
+use crate::json::{self, Malformed};
 use crate::model::notification::IDENTIFIER_BYTES_MAX;
 use crate::model::{Batch, Draft, device_token};
 use bytes::Bytes;

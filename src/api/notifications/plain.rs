@@ -3,7 +3,7 @@
 
 use super::field::Field;
 use super::parse::Parsed;
-use crate::model::json::Cursor;
+use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
 use bytes::Bytes;
 

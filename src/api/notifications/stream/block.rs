@@ -3,12 +3,12 @@
 use super::offending::offending;
 use crate::api::Compat;
 use crate::api::error::Failure;
-use crate::api::json;
 use crate::api::notifications::answer::{self, Refused};
 use crate::api::notifications::fault::Fault;
 use crate::api::notifications::parse::{OneByOne, Rescued};
 use crate::events::disconnection;
-use crate::model::scan::find_either;
+use crate::json;
+use crate::json::find_either;
 use crate::model::{AppKey, Batch, Disconnection, Outcome};
 use bytes::Bytes;
 use std::sync::Arc;

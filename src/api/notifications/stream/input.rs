@@ -1,7 +1,7 @@
 //! Reads a body and cuts it into blocks of whole lines, of bounded size.
 
 use super::block::LINE_BYTES_MAX;
-use crate::model::scan::find_either;
+use crate::json::find_either;
 use axum::body::{Body, HttpBody};
 use bytes::{Buf, Bytes};
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 //! A JSON object of ours as a caller wrote it: every field is known, stands once, and has the right type.
 
-use super::json::Malformed;
+use super::Malformed;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
