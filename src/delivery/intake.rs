@@ -1,10 +1,10 @@
 //! The one door of delivery: a valid batch goes in, an outcome for each of its notifications comes out.
 
 use super::admission::{Held, Pool, Room};
-use super::answer::{Answer, Sent};
 use super::cut;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
+use super::send::{Answer, Refused, Sending, Sent};
 use super::status::Seen;
 use crate::model::{AppKey, Batch};
 use crate::registry::App;
@@ -12,26 +12,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-
-/// How a batch is to be sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Sending {
-    /// Every outcome is there by then; nothing is written after it.
-    pub deadline: Instant,
-    /// Resend what Apple may have got already; a duplicate is then possible.
-    pub retry_unknown: bool,
-}
-
-/// Why a batch was not taken. Nothing of it was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    #[error("too much is in flight for this app: send again in {retry_after_seconds} s")]
-    AppOverloaded { retry_after_seconds: u32 },
-    #[error("too much is in flight on this node: send again in {retry_after_seconds} s")]
-    NodeOverloaded { retry_after_seconds: u32 },
-    #[error("the node is shutting down: send to another one, or again later")]
-    ShuttingDown,
-}
 
 impl From<NotTaken> for Refused {
     fn from(why: NotTaken) -> Self {

@@ -1,8 +1,8 @@
 //! A batch on its way: what of it has ended, and how.
 
 use super::admission::Room;
-use super::answer::Sent;
-use super::intake::Sending;
+use super::send::Sending;
+use super::send::Sent;
 use crate::events::disconnection::{self, Identifiers};
 use crate::events::feedback;
 use crate::events::guard::{Guard, is_suspect};

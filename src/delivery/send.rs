@@ -1,4 +1,4 @@
-//! The outcomes of a batch, to be waited for: from one lane, or from several and put together again.
+//! The contract of a send: how a batch is sent, why it is refused, and the outcomes that its caller waits for.
 
 use super::cut;
 use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
@@ -6,6 +6,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How a batch is to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// Every outcome is there by then; nothing is written after it.
+    pub deadline: Instant,
+    /// Resend what Apple may have got already; a duplicate is then possible.
+    pub retry_unknown: bool,
+}
+
+/// Why a batch was not taken. Nothing of it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("too much is in flight for this app: send again in {retry_after_seconds} s")]
+    AppOverloaded { retry_after_seconds: u32 },
+    #[error("too much is in flight on this node: send again in {retry_after_seconds} s")]
+    NodeOverloaded { retry_after_seconds: u32 },
+    #[error("the node is shutting down: send to another one, or again later")]
+    ShuttingDown,
+}
 
 /// A batch and what became of it.
 #[derive(Debug)]
@@ -15,7 +36,7 @@ pub struct Sent {
     pub outcomes: Vec<Outcome>,
 }
 
-/// See the module.
+/// The outcomes of a batch, to be waited for: of one lane, or of several and put together again in request order.
 #[derive(Debug)]
 pub struct Answer {
     batch: Arc<Batch>,
