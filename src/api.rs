@@ -1,108 +1,36 @@
-//! The REST API: every route is on this page.
+//! The REST API: a table of routes, a guard before them, a file for each resource.
 
-pub mod apps;
 pub mod auth;
-pub mod body;
 pub mod compat;
-pub mod disconnections;
 pub mod entry;
-pub mod envelope;
 pub mod error;
-pub mod feedback;
-pub mod held;
-pub mod limits;
-pub mod metrics;
-pub mod node;
-pub mod notifications;
-pub mod observe;
 pub mod page;
 pub mod path;
-pub mod query;
-pub mod server;
-pub mod unbuilt;
+pub mod routes;
+pub mod state;
 
 pub use compat::Compat;
-pub use limits::Limits;
+pub use state::Api;
 
-use crate::clock::Clock;
-use crate::delivery::Intake;
-use crate::drain::Drain;
-use crate::events::Events;
-use crate::model::AppKey;
-use crate::registry::{App, Registry};
-use crate::telemetry;
+use crate::http::RequestError;
+use crate::http::body;
+use crate::http::metrics::Metrics;
+use crate::http::observe::{Observer, Policy, observe};
 use auth::Guard;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
-use body::Bodies;
+use axum::routing::MethodRouter;
 use entry::{Entry, Shortcut};
 use error::Failure;
-use metrics::Metrics;
-use observe::{Observer, observe};
-use std::path::PathBuf;
+use routes::{NOTIFICATIONS, ROUTES, Route};
 use std::sync::Arc;
 
-/// What the handlers work with.
-pub struct Api {
-    pub registry: Registry,
-    pub intake: Arc<Intake>,
-    pub events: Events,
-    pub clock: Clock,
-    pub telemetry: telemetry::Metrics,
-    pub limits: Limits,
-    pub compat: Compat,
-    pub bodies: Bodies,
-    /// Where certificate paths may point; `None` = nowhere.
-    pub credentials_dir: Option<PathBuf>,
-    pub readiness: node::Readiness,
-    pub rendered: node::Rendered,
-    /// Begins when the node stops: open streams then come to an end.
-    pub drain: Drain,
-}
-
-impl Api {
-    /// An app that exists.
-    fn app(&self, key: &AppKey) -> Result<Arc<App>, Failure> {
-        self.registry.get(key).ok_or_else(|| Failure::UnknownApp { key: key.clone() })
-    }
-}
-
-/// The route of a send, as metrics name it.
-const NOTIFICATIONS: &str = "/apps/{app_id}/{environment}/notifications";
-
-/// Every route, built or not.
-fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
-    let app = "/apps/{app_id}/{environment}";
-    let built = [
-        ("/apps".to_owned(), only(&["GET", "HEAD"], get(apps::list))),
-        (
-            app.to_owned(),
-            only(&["GET", "HEAD", "POST", "DELETE"], get(apps::show).post(apps::provision).delete(apps::remove)),
-        ),
-        (NOTIFICATIONS.to_owned(), only(&["POST"], post(notifications::send))),
-        (
-            format!("{app}/feedback"),
-            only(&["GET", "HEAD", "DELETE"], get(feedback::list).delete(feedback::acknowledge)),
-        ),
-        (format!("{app}/feedback/held"), only(&["GET", "HEAD", "POST"], get(held::show).post(held::settle))),
-        (
-            format!("{app}/disconnections"),
-            only(&["GET", "HEAD", "DELETE"], get(disconnections::list).delete(disconnections::acknowledge)),
-        ),
-        ("/healthz".to_owned(), only(&["GET", "HEAD"], get(node::health))),
-        ("/readyz".to_owned(), only(&["GET", "HEAD"], get(node::ready))),
-        ("/metrics".to_owned(), only(&["GET", "HEAD"], get(node::metrics))),
-    ];
-    let unbuilt =
-        unbuilt::PATHS.map(|(path, sentence)| (path.to_owned(), any(async move || Failure::NotBuilt(sentence))));
-    built.into_iter().chain(unbuilt)
-}
+const POLICY: Policy = Policy { always_answered: routes::is_about_the_node, sends: NOTIFICATIONS };
 
 /// The whole API, as one listener answers it.
 pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
-    let observer = Observer::new(metrics, &api.limits);
+    let observer = Observer::new(metrics, &api.limits, POLICY);
     // What stands before every route has to stand before the shortcut too.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     Entry::new(router(api, observer, guard), shortcut)
@@ -110,35 +38,33 @@ pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
 
 /// A path means the same with a slash at its end.
 fn router(api: Arc<Api>, observer: Observer, guard: Guard) -> Router {
-    let router = routes().fold(Router::new(), with_and_without_slash).fallback(nothing_here);
+    let router = ROUTES.iter().fold(Router::new(), with_and_without_slash).fallback(nothing_here);
     // Where nobody is refused anything, nothing is asked.
     let router = if guard.is_needed() { router.layer(from_fn_with_state(guard, auth::guard)) } else { router };
     router.layer(from_fn_with_state(observer, observe)).with_state(api)
 }
 
-fn with_and_without_slash(router: Router<Arc<Api>>, route: (String, MethodRouter<Arc<Api>>)) -> Router<Arc<Api>> {
-    let (path, methods) = route;
-    if path == "/" {
-        return router.route(&path, methods);
+fn with_and_without_slash(router: Router<Arc<Api>>, route: &'static Route) -> Router<Arc<Api>> {
+    let operations = route.operations.iter().map(routes::Operation::router);
+    let methods = operations.fold(MethodRouter::new(), MethodRouter::merge);
+    let is_built = route.operations.iter().all(|operation| operation.method != "*");
+    let methods = if is_built { methods.fallback(move |request| not_this_method(route, request)) } else { methods };
+    if route.path == "/" {
+        return router.route(route.path, methods);
     }
-    router.route(&path, methods.clone()).route(&format!("{path}/"), methods)
+    router.route(route.path, methods.clone()).route(&format!("{}/", route.path), methods)
 }
 
 async fn nothing_here(request: Request) -> Failure {
     let (head, body) = request.into_parts();
     body::discard(&head.headers, body).await;
-    Failure::NoSuchPath { path: head.uri.path().to_owned() }
+    RequestError::NoSuchPath { path: head.uri.path().to_owned() }.into()
 }
 
-/// The methods of a path, also for the answer to any other.
-fn only(allow: &'static [&'static str], methods: MethodRouter<Arc<Api>>) -> MethodRouter<Arc<Api>> {
-    methods.fallback(move |request| not_this_method(allow, request))
-}
-
-async fn not_this_method(allow: &'static [&'static str], request: Request) -> Failure {
+async fn not_this_method(route: &Route, request: Request) -> Failure {
     let (head, body) = request.into_parts();
     body::discard(&head.headers, body).await;
-    Failure::MethodNotAllowed { method: head.method.to_string(), allow }
+    RequestError::MethodNotAllowed { method: head.method.to_string(), allow: route.allow() }.into()
 }
 
 #[cfg(test)]

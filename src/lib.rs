@@ -20,6 +20,8 @@ pub mod registry;
 
 pub mod delivery;
 
+pub mod http;
+
 pub mod api;
 pub mod autoprovision;
 

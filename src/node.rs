@@ -5,12 +5,8 @@ mod reload;
 
 use crate::api::auth::Door;
 use crate::api::auth::entry::SecretFileError;
-use crate::api::metrics::Metrics as ApiMetrics;
-use crate::api::node::{Readiness, Rendered};
-use crate::api::server::Listener;
-use crate::api::server::address::Address;
-use crate::api::server::tls::TlsError;
-use crate::api::{self, Api, body::Bodies};
+use crate::api::routes::node::{Readiness, Rendered};
+use crate::api::{self, Api};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::autoprovision::{Autoprovision, Fault};
@@ -23,6 +19,11 @@ use crate::delivery::lanes::{Apple, Lanes};
 use crate::delivery::{Intake, intake, metrics};
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::http::metrics::Metrics as ApiMetrics;
+use crate::http::server::Listener;
+use crate::http::server::address::Address;
+use crate::http::server::tls::TlsError;
+use crate::http::{body::Bodies, server};
 use crate::model::NodeName;
 use crate::registry::Registry;
 use crate::store::{Sqlite, StoreError};
@@ -127,7 +128,7 @@ impl Node {
         }
         let doors = Doors::open(&config).await?;
         let (limits, compat) = (config.limits, config.compat);
-        let api_metrics = Arc::new(ApiMetrics::new(&telemetry));
+        let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let (drain, readiness) = (requests.clone(), Readiness::default());
@@ -191,7 +192,7 @@ impl Node {
     {
         let guard = self.doors.guard(Door::Whole, &self.api);
         let entry = api::entry(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
-        api::server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
+        server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
     }
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.

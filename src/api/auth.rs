@@ -1,11 +1,12 @@
-//! Who may call what: every route's scope is on this page, and a route without one is for `admin` alone.
+//! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin` alone.
 
 pub mod entry;
 pub mod key;
 
-use super::body;
 use super::error::Failure;
+use super::routes::Route;
 use crate::clock::Clock;
+use crate::http::body;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
@@ -16,47 +17,16 @@ use std::sync::Arc;
 
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub enum Need {
     Nothing,
     AnyKey,
     Scope(Scope),
 }
 
-/// What a route needs for reading (GET, HEAD, OPTIONS) and for everything else.
-const NEEDS: [(&str, Need, Need); 14] = {
-    use Need::{AnyKey, Nothing};
-    const ADMIN: Need = Need::Scope(Scope::Admin);
-    const READ: Need = Need::Scope(Scope::AppsRead);
-    const WRITE: Need = Need::Scope(Scope::AppsWrite);
-    const SEND: Need = Need::Scope(Scope::Send);
-    const FEEDBACK: Need = Need::Scope(Scope::Feedback);
-    const METRICS: Need = Need::Scope(Scope::Metrics);
-    [
-        ("/apps/{app_id}/{environment}/notifications", SEND, SEND),
-        ("/apps/{app_id}/{environment}/notifications/{id}", SEND, SEND),
-        ("/apps/{app_id}/{environment}/broadcasts", SEND, SEND),
-        ("/apps/{app_id}/{environment}/channels", SEND, SEND),
-        ("/apps/{app_id}/{environment}/feedback", FEEDBACK, FEEDBACK),
-        ("/apps/{app_id}/{environment}/feedback/held", FEEDBACK, FEEDBACK),
-        ("/apps/{app_id}/{environment}/disconnections", FEEDBACK, FEEDBACK),
-        ("/apps/{app_id}/{environment}", READ, WRITE),
-        ("/apps", READ, WRITE),
-        ("/metrics", METRICS, METRICS),
-        ("/healthz", Nothing, Nothing),
-        ("/readyz", Nothing, Nothing),
-        ("/openapi.json", AnyKey, AnyKey),
-        ("/cluster", ADMIN, ADMIN),
-    ]
-};
-
 fn need(method: &Method, route: Option<&str>) -> Need {
     // What is nowhere has nothing to guard but the knowledge that it is nowhere.
-    let Some(route) = route else { return Need::AnyKey };
-    match NEEDS.iter().find(|(path, ..)| *path == route) {
-        Some((_, reading, _)) if method.is_safe() => *reading,
-        Some((_, _, changing)) => *changing,
-        None => Need::Scope(Scope::Admin),
-    }
+    let Some(path) = route else { return Need::AnyKey };
+    Route::find(path).map_or(Need::Scope(Scope::Admin), |route| route.need(method))
 }
 
 /// Which listener a request came through.

@@ -1,9 +1,11 @@
 //! Where requests come in. The one that comes most, a send, is led straight to its handler; the router finds all others, and
 //! this one too where it is written otherwise or a guard stands before it.
 
-use super::observe::Observer;
+use super::Api;
 use super::path::AppPath;
-use super::{Api, NOTIFICATIONS, notifications};
+use super::routes::{NOTIFICATIONS, notifications};
+use crate::http::Service;
+use crate::http::observe::Observer;
 use crate::model::{AppId, AppKey, Environment};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -29,9 +31,10 @@ impl Entry {
     pub fn new(router: Router, shortcut: Option<Shortcut>) -> Self {
         Self { router, shortcut: shortcut.map(Arc::new) }
     }
+}
 
-    /// Answers a request, whatever it is.
-    pub async fn answer(self, request: Request) -> Response {
+impl Service for Entry {
+    async fn answer(self, request: Request) -> Response {
         let key = self.shortcut.as_ref().and_then(|shortcut| Some((shortcut, sends_to(&request)?)));
         let Some((shortcut, key)) = key else {
             return Box::pin(self.router.oneshot(request)).await.unwrap_or_else(|never| match never {});
@@ -41,12 +44,6 @@ impl Entry {
         let send =
             |request| Box::pin(async { notifications::send(api, Ok(AppPath(key)), request).await.into_response() });
         shortcut.observer.watch(NOTIFICATIONS, request, send).await
-    }
-}
-
-impl From<Router> for Entry {
-    fn from(router: Router) -> Self {
-        Self::new(router, None)
     }
 }
 

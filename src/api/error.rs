@@ -1,12 +1,12 @@
 //! What can go wrong in a request, and the one table that gives each its status and its reason.
 
-use super::apps::provisioning::ProvisioningFault;
 use super::auth::AccessFault;
-use super::envelope;
-use super::node::NotReady;
-use super::notifications::fault::Fault;
+use super::routes::apps::provisioning::ProvisioningFault;
+use super::routes::node::NotReady;
+use super::routes::notifications::fault::Fault;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
+use crate::http::{RequestError, envelope};
 use crate::json::ObjectFault;
 use crate::model::AppKey;
 use crate::registry::ProvisionError;
@@ -18,46 +18,15 @@ use serde_json::{Map, Value, json};
 /// A request that is answered with an error. Its text is one sentence that a person can act on.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("there is nothing at {path}")]
-    NoSuchPath { path: String },
-    #[error("{method} is not possible here: use {}", allow.join(" or "))]
-    MethodNotAllowed { method: String, allow: &'static [&'static str] },
+    #[error(transparent)]
+    Request(#[from] RequestError),
     #[error("{0}")]
     NotBuilt(&'static str),
-    #[error("the daemon failed while it answered: its log says why, under this request's id")]
-    Panicked,
 
     #[error("the node is not ready: {0}")]
     NotReady(NotReady),
     #[error(transparent)]
     Access(#[from] AccessFault),
-
-    #[error("the header list has more than {limit} bytes")]
-    HeadersTooLarge { limit: usize },
-    #[error(
-        "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
-    )]
-    BodyTooLarge { limit: usize },
-    #[error("the body came too slowly: less than 1 KiB a second")]
-    BodyTooSlow,
-    #[error("the body broke off")]
-    BodyBrokeOff,
-    #[error("the body is encoded as `{encoding}`: send it as it is")]
-    ContentEncoding { encoding: String },
-    #[error("the requests being read hold {limit} bytes, which is all they may: send it again soon")]
-    TooManyBytesInFlight { limit: usize },
-
-    #[error("bodies that come slowly hold {limit} bytes, which is all they may: send it faster, or again later")]
-    TooManySlowBodies { limit: usize },
-    #[error("{limit} requests are being answered, which is all there may be at a time: send it again soon")]
-    TooManyRequests { limit: usize },
-
-    #[error("`{name}` is no parameter of this call")]
-    UnknownParameter { name: String },
-    #[error("`{name}` stands twice in the query")]
-    RepeatedParameter { name: String },
-    #[error("`{name}` in the query has to be {expected}")]
-    BadParameter { name: &'static str, expected: String },
 
     #[error(
         "`{name}` is a cursor of another store, since this one has not come that far: read the list from its beginning, without a cursor"
@@ -93,26 +62,12 @@ impl Failure {
     fn row(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Self::NoSuchPath { .. } => (S::NOT_FOUND, "no_such_path"),
-            Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Request(error) => error.row(),
             Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not_built"),
-            Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
 
             Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.reason()),
             Self::Access(fault) => fault.row(),
 
-            Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
-            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
-            Self::BodyTooSlow => (S::REQUEST_TIMEOUT, "body_too_slow"),
-            Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
-            Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
-            Self::TooManyBytesInFlight { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
-            Self::TooManySlowBodies { .. } => (S::SERVICE_UNAVAILABLE, "too_many_slow_bodies"),
-            Self::TooManyRequests { .. } => (S::SERVICE_UNAVAILABLE, "too_many_requests"),
-
-            Self::UnknownParameter { .. } => (S::BAD_REQUEST, "unknown_parameter"),
-            Self::RepeatedParameter { .. } => (S::BAD_REQUEST, "repeated_parameter"),
-            Self::BadParameter { .. } => (S::BAD_REQUEST, "bad_parameter"),
             Self::ForeignCursor { .. } => (S::BAD_REQUEST, "foreign_cursor"),
 
             Self::UnknownEnvironment { .. } => (S::NOT_FOUND, "unknown_environment"),
@@ -186,16 +141,9 @@ impl Failure {
     /// What the sentence says, for programs.
     pub fn args(&self) -> Value {
         match self {
-            Self::NoSuchPath { path } => json!({"path": path}),
-            Self::MethodNotAllowed { method, allow } => json!({"method": method, "allow": allow}),
-            Self::HeadersTooLarge { limit }
-            | Self::BodyTooLarge { limit }
-            | Self::TooManyBytesInFlight { limit }
-            | Self::TooManySlowBodies { limit }
-            | Self::TooManyRequests { limit } => json!({"limit": limit}),
+            Self::Request(error) => error.args(),
             Self::Access(AccessFault::ScopeMissing { scope }) => json!({"scope": scope.as_str()}),
-            Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
-            Self::BadParameter { name, .. } | Self::ForeignCursor { name } => json!({"parameter": name}),
+            Self::ForeignCursor { name } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
             Self::UnknownApp { key } => json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()}),
             Self::Notifications(Fault::Malformed(malformed))
@@ -225,10 +173,8 @@ impl Failure {
     /// Seconds after which the same request may do better.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            Self::TooManyBytesInFlight { .. }
-            | Self::TooManySlowBodies { .. }
-            | Self::TooManyRequests { .. }
-            | Self::Refused(Refused::ShuttingDown) => Some(1),
+            Self::Request(error) => error.retry_after_seconds(),
+            Self::Refused(Refused::ShuttingDown) => Some(1),
             Self::Refused(
                 Refused::AppOverloaded { retry_after_seconds } | Refused::NodeOverloaded { retry_after_seconds },
             ) => Some(*retry_after_seconds),

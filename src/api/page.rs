@@ -1,7 +1,8 @@
 //! Lists come in pages: `?limit=` entries after `?cursor=`.
 
 use super::error::Failure;
-use super::query::Query;
+use crate::http::RequestError;
+use crate::http::query::Query;
 
 const LIMIT_DEFAULT: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
@@ -40,7 +41,7 @@ fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) ->
 }
 
 fn no_cursor(name: &'static str) -> Failure {
-    Failure::BadParameter { name, expected: "a `cursor` from an earlier answer".to_owned() }
+    RequestError::BadParameter { name, expected: "a `cursor` from an earlier answer".to_owned() }.into()
 }
 
 #[cfg(test)]

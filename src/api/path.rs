@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::error::Failure;
+use crate::http::RequestError;
 use crate::model::{AppId, AppKey, Environment};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -19,7 +20,7 @@ impl FromRequestParts<Arc<Api>> for AppPath {
         let params = RawPathParams::from_request_parts(parts, api).await.ok();
         let named = |name| params.as_ref()?.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         let (Some(id), Some(environment)) = (named("app_id"), named("environment")) else {
-            return Err(Failure::NoSuchPath { path: parts.uri.path().to_owned() });
+            return Err(RequestError::NoSuchPath { path: parts.uri.path().to_owned() }.into());
         };
         let Some(parsed) = Environment::parse(environment) else {
             return Err(Failure::UnknownEnvironment { environment: environment.to_owned() });

@@ -3,17 +3,25 @@
 mod access;
 mod shortcut;
 
+use super::routes::node;
 use super::*;
 use crate::api::auth::Door;
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
+use crate::clock::Clock;
 use crate::credentials::{Keyring, testing};
 use crate::delivery;
+use crate::delivery::Intake;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
-use crate::model::{AppId, Disconnection, Environment, Feedback, Records};
+use crate::events::Events;
+use crate::http::body::Bodies;
+use crate::http::{Limits, Service, observe, server};
+use crate::model::{AppId, AppKey, Disconnection, Environment, Feedback, Records};
+use crate::registry::Registry;
+use crate::telemetry;
 use axum::body::Body;
 use axum::http::{Method, Request as HttpRequest, header};
 use http_body_util::BodyExt;
@@ -45,7 +53,7 @@ impl Client {
     }
 
     fn of(api: Api) -> Self {
-        let metrics = Arc::new(Metrics::new(&api.telemetry));
+        let metrics = Arc::new(Metrics::new(&api.telemetry, NOTIFICATIONS));
         let api = Arc::new(api);
         let guard = Guard { keys: None, door: Door::Whole, clock: api.clock.clone() };
         Self { entry: entry(Arc::clone(&api), metrics, guard), api }
@@ -313,7 +321,7 @@ async fn an_app_of_an_earlier_build_is_listed_used_and_removed_whatever_its_id_b
 #[tokio::test]
 async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
     let client = Client::new().await;
-    for (path, _) in routes() {
+    for path in ROUTES.iter().map(|route| route.path) {
         let path = path.replace("{app_id}", "a").replace("{environment}", "sandbox");
         for path in [format!("{}/", path.trim_end_matches('/')), path] {
             let answer = client.call(Method::PATCH, &path, "").await;

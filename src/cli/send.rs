@@ -3,11 +3,11 @@
 mod stream;
 mod tally;
 
-use super::caller::{Callee, Caller, NodeUrl, refusal};
 use super::{print, runtime};
-use crate::api::notifications::TIMEOUT_RANGE;
+use crate::api::routes::notifications::TIMEOUT_RANGE;
 use crate::credentials::{Secret, paths};
 use crate::drain::Drain;
+use crate::http::client::{Callee, Caller, NodeUrl, refusal};
 use crate::model::{AppId, Environment};
 use anyhow::{Context, bail};
 use clap::ArgGroup;

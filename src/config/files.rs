@@ -2,12 +2,12 @@
 
 use super::Config;
 use super::reader::Reader;
-use crate::api::server::tls::Tls;
 use crate::apns::trust::Trust;
 use crate::autoprovision::Entry;
 use crate::clock::Clock;
 use crate::credentials::keyring::OWN_KEY;
 use crate::credentials::{Keyring, paths};
+use crate::http::server::tls::Tls;
 use std::path::{Path, PathBuf};
 
 /// Adds a fault for each that is of no use.

@@ -4,13 +4,13 @@ use super::StartError;
 use crate::api::auth::entry::Entry;
 use crate::api::auth::key::Keys;
 use crate::api::auth::{Door, Guard};
-use crate::api::metrics::Metrics;
-use crate::api::server::address::Address;
-use crate::api::server::tls::Tls;
-use crate::api::server::{self, Listener, Places, descriptors};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::http::metrics::Metrics;
+use crate::http::server::address::Address;
+use crate::http::server::tls::Tls;
+use crate::http::server::{self, Listener, Places, descriptors};
 use std::sync::Arc;
 
 /// Connections of the admin listener, which others cannot take.

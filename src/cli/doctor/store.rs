@@ -2,13 +2,13 @@
 
 use super::Report;
 use super::machine::existing;
-use crate::api::server::address::Address;
-use crate::cli::caller::{Callee, Caller, NodeUrl, refusal};
 use crate::cli::send::API_KEY;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::{Keyring, Secret};
 use crate::drain::Drain;
+use crate::http::client::{Callee, Caller, NodeUrl, refusal};
+use crate::http::server::address::Address;
 use crate::registry::{App, Registry};
 use crate::store::{Sqlite, StoreError};
 use bytes::Bytes;

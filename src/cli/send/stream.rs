@@ -1,9 +1,9 @@
 //! A file of many: its lines go to the node as they are read, and outcomes come back meanwhile, in flat memory.
 
 use super::tally::Tally;
-use crate::cli::caller::{Caller, Lines, refusal};
 use crate::cli::print;
 use crate::drain::Drain;
+use crate::http::client::{Caller, Lines, refusal};
 use anyhow::{Context, bail};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Request;

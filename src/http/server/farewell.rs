@@ -1,8 +1,8 @@
 //! How a node that stops parts with its callers: for a while it goes on as before, and each answer asks to close. So no
 //! connection is closed under a request that is on its way; what is idle then is closed.
 
-use super::patient::Activity;
 use crate::drain::Drain;
+use crate::http::guard::patient::Activity;
 use axum::response::Response;
 use http::{HeaderValue, Version, header};
 use std::time::Duration;

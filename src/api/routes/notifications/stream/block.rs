@@ -3,9 +3,9 @@
 use super::offending::offending;
 use crate::api::Compat;
 use crate::api::error::Failure;
-use crate::api::notifications::answer::{self, Refused};
-use crate::api::notifications::fault::Fault;
-use crate::api::notifications::parse::{OneByOne, Rescued};
+use crate::api::routes::notifications::answer::{self, Refused};
+use crate::api::routes::notifications::fault::Fault;
+use crate::api::routes::notifications::parse::{OneByOne, Rescued};
 use crate::events::disconnection;
 use crate::json;
 use crate::json::find_either;

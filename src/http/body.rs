@@ -3,7 +3,7 @@
 mod pieces;
 
 use super::Limits;
-use super::error::Failure;
+use super::error::RequestError;
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, EXPECT};
 use axum::http::{HeaderMap, Request};
@@ -103,33 +103,33 @@ impl Bodies {
     }
 
     /// A place for a stream, which holds at most [`STREAM_BYTES`] at a time.
-    pub fn stream(&self) -> Result<StreamPlace, Failure> {
+    pub fn stream(&self) -> Result<StreamPlace, RequestError> {
         let bytes = u32::try_from(STREAM_BYTES.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
         let stream = Arc::clone(&self.streams).try_acquire_owned().ok();
         let bytes = Arc::clone(&self.free).try_acquire_many_owned(bytes).ok();
         match (stream, bytes) {
             (Some(stream), Some(bytes)) => Ok(StreamPlace { _bytes: bytes, _stream: stream }),
-            _ => Err(Failure::TooManyBytesInFlight { limit: self.in_flight_bytes }),
+            _ => Err(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes }),
         }
     }
 
     /// Reads the body of `request` whole, whatever its `Content-Type`.
-    pub async fn collect(&self, request: Request<Body>) -> Result<Collected, Failure> {
+    pub async fn collect(&self, request: Request<Body>) -> Result<Collected, RequestError> {
         let (head, mut body) = request.into_parts();
         let collected = match plain(&head.headers) {
             Ok(()) => self.read(&mut body).await,
             Err(failure) => Err(failure),
         };
-        if !matches!(collected, Ok(_) | Err(Failure::BodyTooSlow)) {
+        if !matches!(collected, Ok(_) | Err(RequestError::BodyTooSlow)) {
             discard(&head.headers, body).await;
         }
         collected
     }
 
-    async fn read(&self, body: &mut Body) -> Result<Collected, Failure> {
+    async fn read(&self, body: &mut Body) -> Result<Collected, RequestError> {
         let declared = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if declared > self.body_bytes {
-            return Err(Failure::BodyTooLarge { limit: self.body_bytes });
+            return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
         let mut place = self.place(0, declared.min(STEP))?;
         let mut slow: Option<OwnedSemaphorePermit> = None;
@@ -137,9 +137,9 @@ impl Bodies {
         let mut pieces = Pieces::expecting(declared);
         loop {
             let frame = match timeout_at(pace.marked + STRETCH, body.frame()).await {
-                Ok(Some(frame)) => frame.map_err(|_| Failure::BodyBrokeOff)?,
+                Ok(Some(frame)) => frame.map_err(|_| RequestError::BodyBrokeOff)?,
                 Ok(None) => break,
-                Err(_) => return Err(Failure::BodyTooSlow),
+                Err(_) => return Err(RequestError::BodyTooSlow),
             };
             let Ok(data) = frame.into_data() else { continue };
             let total = pieces.len() + data.len();
@@ -156,16 +156,16 @@ impl Bodies {
     }
 
     /// Room to go on: twice as much as before where there is that much, so that it is asked for rarely.
-    fn more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, Failure> {
+    fn more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         let bound = if declared > 0 { declared } else { self.body_bytes };
         let wanted = (2 * held).min(bound).max(total);
         self.place(held, wanted).or_else(|_| self.place(held, total))
     }
 
-    fn take_slow(&self, slow: &mut Option<OwnedSemaphorePermit>, held: usize) -> Result<(), Failure> {
+    fn take_slow(&self, slow: &mut Option<OwnedSemaphorePermit>, held: usize) -> Result<(), RequestError> {
         let more = held - slow.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.slow).try_acquire_many_owned(more).ok());
-        let more = more.ok_or(Failure::TooManySlowBodies { limit: self.in_flight_bytes / SLOW_SHARE })?;
+        let more = more.ok_or(RequestError::TooManySlowBodies { limit: self.in_flight_bytes / SLOW_SHARE })?;
         match slow {
             Some(slow) => slow.merge(more),
             None => *slow = Some(more),
@@ -174,13 +174,13 @@ impl Bodies {
     }
 
     /// Room for a body of `total` bytes that has room for `held` already.
-    fn place(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, Failure> {
+    fn place(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         if total > self.body_bytes {
-            return Err(Failure::BodyTooLarge { limit: self.body_bytes });
+            return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
         let more = u32::try_from(total - held).ok();
         let place = more.and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
-        place.ok_or(Failure::TooManyBytesInFlight { limit: self.in_flight_bytes })
+        place.ok_or(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes })
     }
 }
 
@@ -227,10 +227,10 @@ pub async fn discard(headers: &HeaderMap, mut body: Body) {
 }
 
 /// Refuses a body that is encoded.
-pub fn plain(headers: &HeaderMap) -> Result<(), Failure> {
+pub fn plain(headers: &HeaderMap) -> Result<(), RequestError> {
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
-            Err(Failure::ContentEncoding { encoding: String::from_utf8_lossy(encoding.as_bytes()).into_owned() })
+            Err(RequestError::ContentEncoding { encoding: String::from_utf8_lossy(encoding.as_bytes()).into_owned() })
         }
         _ => Ok(()),
     }
@@ -294,7 +294,7 @@ mod tests {
     async fn a_body_over_the_limit_is_refused_whether_it_says_its_length_or_not() {
         let bodies = bodies(10, 100);
         for request in [declared(b"0123456789a"), chunked(&[b"01234", b"56789", b"a"])] {
-            assert!(matches!(bodies.collect(request).await, Err(Failure::BodyTooLarge { limit: 10 })));
+            assert!(matches!(bodies.collect(request).await, Err(RequestError::BodyTooLarge { limit: 10 })));
         }
         assert_eq!(bodies.free.available_permits(), 100);
     }
@@ -304,7 +304,7 @@ mod tests {
         let bodies = bodies(10, 15);
         let first = bodies.collect(declared(b"0123456789")).await.unwrap();
         for request in [declared(b"012345"), chunked(&[b"012", b"345"])] {
-            assert!(matches!(bodies.collect(request).await, Err(Failure::TooManyBytesInFlight { limit: 15 })));
+            assert!(matches!(bodies.collect(request).await, Err(RequestError::TooManyBytesInFlight { limit: 15 })));
         }
         drop(first);
         assert!(bodies.collect(declared(b"012345")).await.is_ok());
@@ -315,7 +315,7 @@ mod tests {
     async fn a_body_that_stands_still_is_given_up_after_five_seconds() {
         let began = Instant::now();
         let request = Request::new(Body::new(Pieces { pieces: vec![b"{"], stalls: true }));
-        assert!(matches!(bodies(10, 10).collect(request).await, Err(Failure::BodyTooSlow)));
+        assert!(matches!(bodies(10, 10).collect(request).await, Err(RequestError::BodyTooSlow)));
         assert_eq!(began.elapsed().as_secs(), 5);
     }
 
@@ -350,18 +350,21 @@ mod tests {
     async fn a_body_has_to_keep_up_a_kibibyte_a_second_whatever_came_before() {
         let began = Instant::now();
         let slow = bodies(1 << 20, 1 << 20).collect(trickle(&[b'x'; 4000], 4)).await;
-        assert!(matches!(slow, Err(Failure::BodyTooSlow)));
+        assert!(matches!(slow, Err(RequestError::BodyTooSlow)));
         assert_eq!(began.elapsed().as_secs(), 5);
 
         // A burst buys no time.
         let began = Instant::now();
         static BURST: [u8; 1 << 20] = [b'x'; 1 << 20];
         let request = Request::new(Body::new(Pieces { pieces: vec![&BURST], stalls: true }));
-        assert!(matches!(bodies(2 << 20, 2 << 20).collect(request).await, Err(Failure::BodyTooSlow)));
+        assert!(matches!(bodies(2 << 20, 2 << 20).collect(request).await, Err(RequestError::BodyTooSlow)));
         assert_eq!(began.elapsed().as_secs(), 5);
 
         let steady = bodies(20_000, 1 << 20).collect(trickle(&[b'x'; 6000], 4)).await;
-        assert!(matches!(steady, Err(Failure::BodyTooLarge { limit: 20_000 })), "it lives for as long as it comes");
+        assert!(
+            matches!(steady, Err(RequestError::BodyTooLarge { limit: 20_000 })),
+            "it lives for as long as it comes"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -370,7 +373,7 @@ mod tests {
         let slow = || bodies.collect(trickle(&[b'x'; 8000], 4));
         let (one, two, three) = tokio::join!(slow(), slow(), slow());
         for ended in [one, two, three] {
-            assert!(matches!(ended, Err(Failure::TooManySlowBodies { limit: 20_000 })), "{ended:?}");
+            assert!(matches!(ended, Err(RequestError::TooManySlowBodies { limit: 20_000 })), "{ended:?}");
         }
         assert_eq!((bodies.free.available_permits(), bodies.slow.available_permits()), (80_000, 20_000));
     }

@@ -1,21 +1,8 @@
-//! What the API will do but does not yet. It is answered with 501 and a sentence, never ignored.
+//! Sends that ask for what is not built yet: answered with 501 and a sentence, never ignored.
 
-use super::error::Failure;
-use super::query::Query;
+use crate::api::error::Failure;
+use crate::http::query::Query;
 use axum::http::HeaderMap;
-
-/// Paths that are known, and what to do without them.
-pub const PATHS: [(&str, &str); 6] = [
-    (
-        "/apps/{app_id}/{environment}/notifications/{id}",
-        "looking a notification up is not built yet: keep the outcome that the POST answers with",
-    ),
-    ("/apps/{app_id}/{environment}/channels", "Apple's broadcast channels are not built yet"),
-    ("/apps/{app_id}/{environment}/broadcasts", "broadcast push is not built yet"),
-    ("/openapi.json", "the API description is not built yet"),
-    ("/cluster", "clusters are not built yet: this node owns every app"),
-    ("/", "the dashboard is not built yet: GET /apps lists the apps"),
-];
 
 const DURABLE: Failure = Failure::NotBuilt(
     "durable sending is not built yet: leave out `Prefer: respond-async` and `wait=false`, and wait for the answer",

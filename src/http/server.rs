@@ -3,30 +3,26 @@
 pub mod address;
 pub mod descriptors;
 mod farewell;
-mod frames;
-mod lasting;
 mod listener;
-mod patient;
-mod places;
 mod socket;
 pub mod tls;
 mod unix;
-mod words;
 
 pub use listener::Listener;
-pub use places::{Network, Places};
 
-use super::Limits;
-use super::entry::Entry;
+pub use super::guard::places::{Network, Places};
+
+use super::guard::patient::{Activity, Patient};
+use super::guard::places::Place;
+use super::guard::{lasting, words};
 use super::metrics::Metrics;
+use super::{Limits, Service};
 use crate::drain::Drain;
 use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use listener::Arrived;
-use patient::{Activity, Patient};
-use places::Place;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -49,15 +45,14 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// Answers on `listener` until the drain has begun and its notice is over. Then it takes no more connections and returns;
 /// those it has finish the requests they carry, as tasks that the drain waits for.
-pub async fn serve(
+pub async fn serve<S: Service>(
     listener: Listener,
-    entry: impl Into<Entry>,
+    service: S,
     drain: Drain,
     limits: Limits,
     places: Arc<Places>,
     metrics: Arc<Metrics>,
 ) {
-    let entry = entry.into();
     let mut trouble = None;
     let mut follow = std::pin::pin!(listener.follow());
     let mut over = std::pin::pin!(farewell::over(&drain, limits.drain_notice));
@@ -79,7 +74,7 @@ pub async fn serve(
         match places.take(arrived.peer()) {
             Ok(place) => {
                 metrics.connections.inc();
-                let connection = Connection { entry: entry.clone(), drain: drain.clone(), limits: limits.clone() };
+                let connection = Connection { service: service.clone(), drain: drain.clone(), limits: limits.clone() };
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
                     connection.answer(arrived, place).await;
@@ -107,13 +102,13 @@ async fn rest_after(error: &io::Error, trouble: &mut Option<io::ErrorKind>) {
     }
 }
 
-struct Connection {
-    entry: Entry,
+struct Connection<S> {
+    service: S,
     drain: Drain,
     limits: Limits,
 }
 
-impl Connection {
+impl<S: Service> Connection<S> {
     async fn answer(self, arrived: Arrived, _place: Place) {
         let stream = match arrived.open().await {
             Ok(stream) => stream,
@@ -122,22 +117,23 @@ impl Connection {
                 return;
             }
         };
-        answer(stream, self.entry, self.drain, self.limits).await;
+        answer(stream, self.service, self.drain, self.limits).await;
     }
 }
 
 /// Answers a client on its byte stream until one of both leaves.
-pub async fn answer<Io>(io: Io, entry: Entry, drain: Drain, limits: Limits)
+pub async fn answer<Io, S>(io: Io, service: S, drain: Drain, limits: Limits)
 where
+    S: Service,
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::default());
     let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
     let (leaving, requests) = (drain.clone(), Arc::clone(&activity));
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let answering = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let version = request.version();
         let busy = Activity::begin(&activity, version);
-        let answer = entry.clone().answer(request.map(Body::new));
+        let answer = service.clone().answer(request.map(Body::new));
         let drain = leaving.clone();
         async move {
             let response = lasting::hold(answer.await, busy, version);
@@ -145,7 +141,7 @@ where
         }
     });
     let builder = builder(&limits);
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, answering));
     let ended = tokio::select! {
         biased;
         () = farewell::over(&drain, limits.drain_notice) => {

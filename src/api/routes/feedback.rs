@@ -1,9 +1,10 @@
 //! `…/feedback`: the tokens that Apple says are dead.
 
-use super::error::Failure;
-use super::page::{Asked, refuse_foreign, through};
-use super::path::AppPath;
-use super::{Api, envelope};
+use crate::api::Api;
+use crate::api::error::Failure;
+use crate::api::page::{Asked, refuse_foreign, through};
+use crate::api::path::AppPath;
+use crate::http::envelope;
 use crate::model::Feedback;
 use crate::store::Cursor;
 use axum::extract::State;

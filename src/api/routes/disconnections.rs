@@ -1,9 +1,10 @@
 //! `…/disconnections`: the log of notifications that failed for good and of connections that ended.
 
-use super::error::Failure;
-use super::page::{Asked, refuse_foreign, through};
-use super::path::AppPath;
-use super::{Api, envelope};
+use crate::api::Api;
+use crate::api::error::Failure;
+use crate::api::page::{Asked, refuse_foreign, through};
+use crate::api::path::AppPath;
+use crate::http::envelope;
 use crate::model::{Disconnection, NodeName};
 use crate::store::Cursor;
 use axum::extract::State;

@@ -1,7 +1,7 @@
 //! What a client is told where no route can tell it: answers in HTTP/1, written as they go out.
 
 use super::places::Full;
-use crate::api::envelope;
+use crate::http::envelope;
 use axum::http::StatusCode;
 use std::borrow::Cow;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 
 use super::frames::Frames;
 use super::words::{self, Instead};
-use crate::api::Limits;
+use crate::http::Limits;
 use http::Version;
 use std::io::{self, IoSlice};
 use std::pin::Pin;

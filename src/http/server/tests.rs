@@ -1,7 +1,7 @@
 //! The accept loop over real sockets.
 
 use super::*;
-use crate::api::body::Bodies;
+use crate::http::body::Bodies;
 use crate::telemetry;
 use axum::Router;
 use axum::extract::Request;
@@ -23,7 +23,7 @@ async fn start(router: Router, limits: Limits) -> Running {
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), address::Mode(0o600), None).await.unwrap();
     let address = listener.address().unwrap();
     let places = Places::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone());
-    let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new(&telemetry::Metrics::new())));
+    let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new(&telemetry::Metrics::new(), "/")));
     let loop_ended = drain.spawn("api", serve(listener, router, drain.clone(), limits, places, Arc::clone(&metrics)));
     Running { address, drain, metrics, loop_ended }
 }

@@ -1,7 +1,7 @@
 //! Around every request: its id, its limits on headers, its count and time, its log line, and what remains of a panic.
 
 use super::Limits;
-use super::error::Failure;
+use super::error::RequestError;
 use super::metrics::Metrics;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -26,19 +26,24 @@ pub struct Observer {
     pub header_list_bytes: usize,
     /// Requests that may be answered at a time.
     pub requests: usize,
+    policy: Policy,
     places: Arc<Semaphore>,
 }
 
-impl Observer {
-    pub fn new(metrics: Arc<Metrics>, limits: &Limits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
-        Self { metrics, header_list_bytes: limits.header_list_bytes, requests: limits.requests, places }
-    }
+/// Routes that are watched over in a way of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Routes that are answered when every place for a request is taken, too.
+    pub always_answered: fn(&str) -> bool,
+    /// The route of sends, which change nothing that an operator would look for in the log.
+    pub sends: &'static str,
 }
 
-/// What is asked about the node itself is answered when all places are taken, too.
-fn is_about_the_node(route: &str) -> bool {
-    matches!(route, "/healthz" | "/readyz" | "/metrics")
+impl Observer {
+    pub fn new(metrics: Arc<Metrics>, limits: &Limits, policy: Policy) -> Self {
+        let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
+        Self { metrics, header_list_bytes: limits.header_list_bytes, requests: limits.requests, policy, places }
+    }
 }
 
 /// Answers a request, and sees to it that it is answered.
@@ -60,9 +65,9 @@ impl Observer {
         let limit = self.header_list_bytes;
         let place = self.places.try_acquire();
         let mut response = if header_bytes(request.headers()) > limit {
-            Failure::HeadersTooLarge { limit }.into_response()
-        } else if place.is_err() && !is_about_the_node(route) {
-            Failure::TooManyRequests { limit: self.requests }.into_response()
+            RequestError::HeadersTooLarge { limit }.into_response()
+        } else if place.is_err() && !(self.policy.always_answered)(route) {
+            RequestError::TooManyRequests { limit: self.requests }.into_response()
         } else {
             unless_it_panics(answer(request)).await
         };
@@ -71,7 +76,7 @@ impl Observer {
         self.metrics.answered(route, known_method(&method), response.status(), seconds);
 
         let (status, request_id) = (response.status().as_u16(), id.to_str().unwrap_or_default());
-        let changes = !method.is_safe() && !route.ends_with("/notifications");
+        let changes = !method.is_safe() && route != self.policy.sends;
         if status >= 500 && status != 501 {
             tracing::warn!(request_id, route, %method, status, seconds, "a request failed");
         } else if changes {
@@ -120,7 +125,7 @@ async fn unless_it_panics(answer: impl Future<Output = Response>) -> Response {
     let mut answer = pin!(answer);
     std::future::poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)));
-        polled.unwrap_or_else(|_| Poll::Ready(Failure::Panicked.into_response()))
+        polled.unwrap_or_else(|_| Poll::Ready(RequestError::Panicked.into_response()))
     })
     .await
 }

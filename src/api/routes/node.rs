@@ -1,7 +1,8 @@
 //! `/healthz`, `/readyz` and `/metrics`: what machines ask about the node itself.
 
-use super::error::Failure;
-use super::{Api, envelope};
+use crate::api::Api;
+use crate::api::error::Failure;
+use crate::http::envelope;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

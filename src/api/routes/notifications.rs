@@ -7,11 +7,13 @@ pub mod parse;
 mod plain;
 pub mod stream;
 
-use super::error::Failure;
-use super::path::AppPath;
-use super::query::Query;
-use super::{Api, envelope, unbuilt};
+use super::unbuilt;
+use crate::api::Api;
+use crate::api::error::Failure;
+use crate::api::path::AppPath;
 use crate::delivery::Sending;
+use crate::http::envelope;
+use crate::http::query::Query;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -1,7 +1,7 @@
 //! What is read here reads the same there.
 
 use super::*;
-use crate::api::notifications::parse::parse_any;
+use crate::api::routes::notifications::parse::parse_any;
 use proptest::prelude::*;
 
 const USUAL: &str = r#"{"token":"00fc","payload":{"aps":{"alert":{"title":"a","body":"b\n"},"badge":-1.5e+3,"content-available":1},"x":[1,[],{},null]},"identifier":"one"}"#;

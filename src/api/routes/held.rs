@@ -1,9 +1,10 @@
 //! `…/feedback/held`: dead tokens that are held back because they may be good ones in the wrong place.
 
-use super::error::Failure;
-use super::path::AppPath;
-use super::query::Query;
-use super::{Api, envelope};
+use crate::api::Api;
+use crate::api::error::Failure;
+use crate::api::path::AppPath;
+use crate::http::envelope;
+use crate::http::query::Query;
 use crate::json::{self, Object, ObjectFault};
 use crate::model::Settlement;
 use axum::extract::{Request, State};

@@ -3,13 +3,14 @@
 pub mod object;
 pub mod provisioning;
 
-use super::auth::Caller;
-use super::error::Failure;
-use super::page::Asked;
-use super::path::AppPath;
-use super::query::Query;
-use super::{Api, envelope};
+use crate::api::Api;
+use crate::api::auth::Caller;
+use crate::api::error::Failure;
+use crate::api::page::Asked;
+use crate::api::path::AppPath;
 use crate::credentials::{Material, Secret, import, paths};
+use crate::http::query::Query;
+use crate::http::{RequestError, envelope};
 use crate::model::{AppId, AppKey, Environment};
 use crate::registry::{App, Provision, ProvisionError};
 use crate::store::StoreError;
@@ -84,7 +85,7 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
         whole.events.forget(&gone);
         Ok::<_, StoreError>(was_there)
     });
-    if !removing.await.map_err(|_| Failure::Panicked)?? {
+    if !removing.await.map_err(|_| RequestError::Panicked)?? {
         return Err(Failure::UnknownApp { key });
     }
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
@@ -122,7 +123,7 @@ async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), 
         Source::Path(path) => {
             let (inside, wanted) = (api.credentials_dir.clone(), path.clone());
             let read = tokio::task::spawn_blocking(move || paths::read_inside(inside.as_deref(), &wanted)).await;
-            Ok((read.map_err(|_| Failure::Panicked)??, Some(path)))
+            Ok((read.map_err(|_| RequestError::Panicked)??, Some(path)))
         }
     }
 }

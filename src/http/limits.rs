@@ -1,6 +1,6 @@
 //! The limits of the door, each a setting.
 
-use super::server::Network;
+use super::guard::places::Network;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

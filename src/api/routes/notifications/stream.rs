@@ -7,10 +7,11 @@ mod input;
 mod offending;
 
 use super::Asked;
-use crate::api::body::{self, StreamPlace};
+use crate::api::Api;
 use crate::api::error::Failure;
-use crate::api::{Api, unbuilt};
+use crate::api::routes::unbuilt;
 use crate::delivery::{Answer, Refused, Sending};
+use crate::http::body::{self, StreamPlace};
 use crate::model::{AppKey, NodeReason, Outcome, OutcomeKind, Records};
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;

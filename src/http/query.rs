@@ -1,6 +1,6 @@
 //! A request's query: every parameter is known, stands once, and has a value that makes sense.
 
-use super::error::Failure;
+use super::error::RequestError;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a query of which every parameter is one of `known`.
-    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Failure> {
+    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, RequestError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name);
             if !known.contains(&name.as_str()) {
-                return Err(Failure::UnknownParameter { name });
+                return Err(RequestError::UnknownParameter { name });
             }
             if pairs.iter().any(|(seen, _)| *seen == name) {
-                return Err(Failure::RepeatedParameter { name });
+                return Err(RequestError::RepeatedParameter { name });
             }
             pairs.push((name, decode(value)));
         }
@@ -30,29 +30,29 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn number(&self, name: &'static str, range: RangeInclusive<u64>) -> Result<Option<u64>, Failure> {
+    pub fn number(&self, name: &'static str, range: RangeInclusive<u64>) -> Result<Option<u64>, RequestError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| range.contains(number));
         let expected = || format!("a number from {} to {}", range.start(), range.end());
-        number.map(Some).ok_or_else(|| Failure::BadParameter { name, expected: expected() })
+        number.map(Some).ok_or_else(|| RequestError::BadParameter { name, expected: expected() })
     }
 
-    pub fn truth(&self, name: &'static str) -> Result<Option<bool>, Failure> {
+    pub fn truth(&self, name: &'static str) -> Result<Option<bool>, RequestError> {
         match self.text(name) {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(Failure::BadParameter { name, expected: "true or false".to_owned() }),
+            Some(_) => Err(RequestError::BadParameter { name, expected: "true or false".to_owned() }),
         }
     }
 
     /// Seconds, whole or not.
-    pub fn seconds(&self, name: &'static str, range: RangeInclusive<f64>) -> Result<Option<Duration>, Failure> {
+    pub fn seconds(&self, name: &'static str, range: RangeInclusive<f64>) -> Result<Option<Duration>, RequestError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let seconds = text.parse().ok().filter(|seconds| range.contains(seconds));
         let expected = || format!("a number of seconds from {} to {}", range.start(), range.end());
         match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
-            None => Err(Failure::BadParameter { name, expected: expected() }),
+            None => Err(RequestError::BadParameter { name, expected: expected() }),
             some => Ok(some),
         }
     }

@@ -1,0 +1,237 @@
+//! Every route of the API, in one table: the router, the guard, the metrics' labels and the API description read it.
+
+pub mod apps;
+pub mod disconnections;
+pub mod feedback;
+pub mod held;
+pub mod node;
+pub mod notifications;
+pub mod unbuilt;
+
+use super::auth::Need;
+use super::auth::key::Scope;
+use super::error::Failure;
+use super::state::Api;
+use axum::http::Method;
+use axum::routing::{MethodRouter, any, delete, get, post};
+use std::sync::Arc;
+
+/// A path, and what can be done there.
+pub struct Route {
+    pub path: &'static str,
+    /// The need of a call that only reads: GET, HEAD, OPTIONS.
+    pub reading: Need,
+    /// The need of every other call, whether the path has its method or not.
+    pub changing: Need,
+    pub operations: &'static [Operation],
+}
+
+/// One method of a path.
+pub struct Operation {
+    /// `GET` stands for `HEAD` too. `*` is any method: a path that is not built yet.
+    pub method: &'static str,
+    /// The name of the operation in the API description.
+    pub id: &'static str,
+    pub summary: &'static str,
+    handler: Handler,
+}
+
+/// A handler, or the sentence that says what is missing.
+enum Handler {
+    Built(fn() -> MethodRouter<Arc<Api>>),
+    NotBuilt(&'static str),
+}
+
+impl Operation {
+    const fn new(
+        method: &'static str,
+        id: &'static str,
+        summary: &'static str,
+        handler: fn() -> MethodRouter<Arc<Api>>,
+    ) -> Self {
+        Self { method, id, summary, handler: Handler::Built(handler) }
+    }
+
+    const fn not_built(id: &'static str, summary: &'static str, sentence: &'static str) -> Self {
+        Self { method: "*", id, summary, handler: Handler::NotBuilt(sentence) }
+    }
+
+    /// The router of this operation alone.
+    pub fn router(&self) -> MethodRouter<Arc<Api>> {
+        match self.handler {
+            Handler::Built(handler) => handler(),
+            Handler::NotBuilt(sentence) => any(async move || Failure::NotBuilt(sentence)),
+        }
+    }
+}
+
+/// The route of a send, as metrics name it.
+pub const NOTIFICATIONS: &str = "/apps/{app_id}/{environment}/notifications";
+
+/// The table.
+pub const ROUTES: &[Route] = {
+    use Need::{AnyKey, Nothing};
+    use Operation as Op;
+    const ADMIN: Need = Need::Scope(Scope::Admin);
+    const READ: Need = Need::Scope(Scope::AppsRead);
+    const WRITE: Need = Need::Scope(Scope::AppsWrite);
+    const SEND: Need = Need::Scope(Scope::Send);
+    const FEEDBACK: Need = Need::Scope(Scope::Feedback);
+    const METRICS: Need = Need::Scope(Scope::Metrics);
+    &[
+        Route {
+            path: "/apps",
+            reading: READ,
+            changing: WRITE,
+            operations: &[Op::new("GET", "listApps", "Lists the provisioned apps", || get(apps::list))],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}",
+            reading: READ,
+            changing: WRITE,
+            operations: &[
+                Op::new("GET", "getApp", "Shows an app and its state", || get(apps::show)),
+                Op::new("POST", "provisionApp", "Provisions an app, or gives it another credential", || {
+                    post(apps::provision)
+                }),
+                Op::new("DELETE", "removeApp", "Removes an app", || delete(apps::remove)),
+            ],
+        },
+        Route {
+            path: NOTIFICATIONS,
+            reading: SEND,
+            changing: SEND,
+            operations: &[Op::new("POST", "sendNotifications", "Sends one notification or many", || {
+                post(notifications::send)
+            })],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/feedback",
+            reading: FEEDBACK,
+            changing: FEEDBACK,
+            operations: &[
+                Op::new("GET", "listFeedback", "Lists dead tokens", || get(feedback::list)),
+                Op::new("DELETE", "acknowledgeFeedback", "Clears dead tokens up to a cursor", || {
+                    delete(feedback::acknowledge)
+                }),
+            ],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/feedback/held",
+            reading: FEEDBACK,
+            changing: FEEDBACK,
+            operations: &[
+                Op::new("GET", "getHeldFeedback", "Shows the feedback that is held back", || get(held::show)),
+                Op::new("POST", "settleHeldFeedback", "Releases or drops the feedback that is held back", || {
+                    post(held::settle)
+                }),
+            ],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/disconnections",
+            reading: FEEDBACK,
+            changing: FEEDBACK,
+            operations: &[
+                Op::new("GET", "listDisconnections", "Lists the disconnection log", || get(disconnections::list)),
+                Op::new("DELETE", "acknowledgeDisconnections", "Clears the disconnection log up to a cursor", || {
+                    delete(disconnections::acknowledge)
+                }),
+            ],
+        },
+        Route {
+            path: "/healthz",
+            reading: Nothing,
+            changing: Nothing,
+            operations: &[Op::new("GET", "getHealth", "Says that the process answers", || get(node::health))],
+        },
+        Route {
+            path: "/readyz",
+            reading: Nothing,
+            changing: Nothing,
+            operations: &[Op::new("GET", "getReadiness", "Says whether the node can do its work", || get(node::ready))],
+        },
+        Route {
+            path: "/metrics",
+            reading: METRICS,
+            changing: METRICS,
+            operations: &[Op::new("GET", "getMetrics", "Shows the metrics in Prometheus's text format", || {
+                get(node::metrics)
+            })],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/notifications/{id}",
+            reading: SEND,
+            changing: SEND,
+            operations: &[Op::not_built(
+                "getNotification",
+                "Shows what became of a notification",
+                "looking a notification up is not built yet: keep the outcome that the POST answers with",
+            )],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/channels",
+            reading: SEND,
+            changing: SEND,
+            operations: &[Op::not_built(
+                "listChannels",
+                "Lists broadcast channels",
+                "Apple's broadcast channels are not built yet",
+            )],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/broadcasts",
+            reading: SEND,
+            changing: SEND,
+            operations: &[Op::not_built("sendBroadcasts", "Sends broadcasts", "broadcast push is not built yet")],
+        },
+        Route {
+            path: "/openapi.json",
+            reading: AnyKey,
+            changing: AnyKey,
+            operations: &[Op::not_built("getDescription", "Describes the API", "the API description is not built yet")],
+        },
+        Route {
+            path: "/cluster",
+            reading: ADMIN,
+            changing: ADMIN,
+            operations: &[Op::not_built(
+                "getCluster",
+                "Shows who owns what",
+                "clusters are not built yet: this node owns every app",
+            )],
+        },
+        Route {
+            path: "/",
+            reading: ADMIN,
+            changing: ADMIN,
+            operations: &[Op::not_built(
+                "getDashboard",
+                "Shows the dashboard",
+                "the dashboard is not built yet: GET /apps lists the apps",
+            )],
+        },
+    ]
+};
+
+impl Route {
+    /// Finds the route of a path pattern, as the router names it.
+    pub fn find(path: &str) -> Option<&'static Self> {
+        ROUTES.iter().find(|route| route.path == path)
+    }
+
+    /// The need of a call with this method.
+    pub fn need(&self, method: &Method) -> Need {
+        if method.is_safe() { self.reading } else { self.changing }
+    }
+
+    /// The methods that are answered, for the header `Allow`.
+    pub fn allow(&self) -> Vec<&'static str> {
+        let methods = self.operations.iter().map(|operation| operation.method);
+        methods.flat_map(|method| [Some(method), (method == "GET").then_some("HEAD")]).flatten().collect()
+    }
+}
+
+/// Returns whether a route is about the node itself: it is answered when every place for a request is taken, too.
+pub fn is_about_the_node(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
+}

@@ -1,0 +1,32 @@
+//! An HTTP server with manners, and a client for it. It knows no resource of ours: `api` brings the routes.
+
+pub mod body;
+pub mod client;
+pub mod envelope;
+pub mod error;
+mod guard;
+pub mod limits;
+pub mod metrics;
+pub mod observe;
+pub mod query;
+pub mod server;
+
+pub use error::RequestError;
+pub use limits::Limits;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use tower::ServiceExt;
+
+/// Whatever answers requests. Clones share everything.
+pub trait Service: Clone + Send + Sync + 'static {
+    /// Answers a request, whatever it is.
+    fn answer(self, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+impl Service for Router {
+    async fn answer(self, request: Request) -> Response {
+        self.oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+}

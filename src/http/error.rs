@@ -1,0 +1,104 @@
+//! Requests that the HTTP server refuses by itself, whatever they ask for: the table of status and reason.
+
+use super::envelope;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// A request that is answered with an error. Its text is one sentence that a person can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("there is nothing at {path}")]
+    NoSuchPath { path: String },
+    #[error("{method} is not possible here: use {}", allow.join(" or "))]
+    MethodNotAllowed { method: String, allow: Vec<&'static str> },
+    #[error("the daemon failed while it answered: its log says why, under this request's id")]
+    Panicked,
+
+    #[error("the header list has more than {limit} bytes")]
+    HeadersTooLarge { limit: usize },
+    #[error(
+        "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
+    )]
+    BodyTooLarge { limit: usize },
+    #[error("the body came too slowly: less than 1 KiB a second")]
+    BodyTooSlow,
+    #[error("the body broke off")]
+    BodyBrokeOff,
+    #[error("the body is encoded as `{encoding}`: send it as it is")]
+    ContentEncoding { encoding: String },
+    #[error("the requests being read hold {limit} bytes, which is all they may: send it again soon")]
+    TooManyBytesInFlight { limit: usize },
+
+    #[error("bodies that come slowly hold {limit} bytes, which is all they may: send it faster, or again later")]
+    TooManySlowBodies { limit: usize },
+    #[error("{limit} requests are being answered, which is all there may be at a time: send it again soon")]
+    TooManyRequests { limit: usize },
+
+    #[error("`{name}` is no parameter of this call")]
+    UnknownParameter { name: String },
+    #[error("`{name}` stands twice in the query")]
+    RepeatedParameter { name: String },
+    #[error("`{name}` in the query has to be {expected}")]
+    BadParameter { name: &'static str, expected: String },
+}
+
+impl RequestError {
+    /// The table: the status, and a stable word for programs.
+    pub fn row(&self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::NoSuchPath { .. } => (S::NOT_FOUND, "no_such_path"),
+            Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
+            Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyTooSlow => (S::REQUEST_TIMEOUT, "body_too_slow"),
+            Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
+            Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
+            Self::TooManyBytesInFlight { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::TooManySlowBodies { .. } => (S::SERVICE_UNAVAILABLE, "too_many_slow_bodies"),
+            Self::TooManyRequests { .. } => (S::SERVICE_UNAVAILABLE, "too_many_requests"),
+            Self::UnknownParameter { .. } => (S::BAD_REQUEST, "unknown_parameter"),
+            Self::RepeatedParameter { .. } => (S::BAD_REQUEST, "repeated_parameter"),
+            Self::BadParameter { .. } => (S::BAD_REQUEST, "bad_parameter"),
+        }
+    }
+
+    /// The figures and names of the sentence, for programs.
+    pub fn args(&self) -> Value {
+        match self {
+            Self::NoSuchPath { path } => json!({"path": path}),
+            Self::MethodNotAllowed { method, allow } => json!({"method": method, "allow": allow}),
+            Self::HeadersTooLarge { limit }
+            | Self::BodyTooLarge { limit }
+            | Self::TooManyBytesInFlight { limit }
+            | Self::TooManySlowBodies { limit }
+            | Self::TooManyRequests { limit } => json!({"limit": limit}),
+            Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
+            Self::BadParameter { name, .. } => json!({"parameter": name}),
+            _ => json!({}),
+        }
+    }
+
+    /// Seconds after which the same request may do better.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::TooManyBytesInFlight { .. } | Self::TooManySlowBodies { .. } | Self::TooManyRequests { .. } => {
+                Some(1)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let (status, reason) = self.row();
+        let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
+        if let Some(seconds) = self.retry_after_seconds() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
