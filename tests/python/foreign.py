@@ -15,7 +15,6 @@ import uuid
 import aioapns
 import jwt
 from aioapns.connection import APNsProductionClientProtocol
-from aioapns.exceptions import ConnectionClosed, MaxAttemptsExceeded
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 

@@ -280,10 +280,6 @@ async fn a_certificate_covers_the_topics_it_lists() {
     assert_eq!(client.push(ignored).await.unwrap().status, 200);
 }
 
-fn subject(bundle: &str) -> ClientSubject<'_> {
-    ClientSubject { bundle, topics: &[], sandbox: true, production: true, not_before_year: 2020, not_after_year: 2100 }
-}
-
 #[tokio::test]
 async fn a_certificate_of_one_topic_needs_no_topic_header() {
     let simulator = start().await;
@@ -291,44 +287,6 @@ async fn a_certificate_of_one_topic_needs_no_topic_header() {
     let mut client = Client::with_certificate(&simulator, Some(&pem)).await.unwrap();
     assert_eq!(client.push(Push::new().without("apns-topic")).await.unwrap().status, 200);
     assert_eq!(client.push(Push::new()).await.unwrap().reason(), "TopicDisallowed");
-}
-
-#[tokio::test]
-async fn a_push_type_must_fit_the_single_topic_of_a_certificate() {
-    let simulator = start().await;
-    let pem = simulator.identity().authority.client_certificate(&subject("com.example.single.voip")).unwrap();
-    let mut client = Client::with_certificate(&simulator, Some(&pem)).await.unwrap();
-    for (push_type, reason) in [("alert", "InvalidPushType"), ("voip", "")] {
-        let push = Push::new().without("apns-topic").with("apns-push-type", push_type);
-        assert_eq!(client.push(push).await.unwrap().reason(), reason, "{push_type}");
-    }
-}
-
-#[tokio::test]
-async fn every_push_type_goes_to_the_topic_with_its_suffix_alone() {
-    let types = [
-        ("alert", ""),
-        ("background", ""),
-        ("mdm", ""),
-        ("voip", ".voip"),
-        ("complication", ".complication"),
-        ("fileprovider", ".pushkit.fileprovider"),
-        ("location", ".location-query"),
-        ("liveactivity", ".push-type.liveactivity"),
-        ("pushtotalk", ".voip-ptt"),
-        ("controls", ".push-type.controls"),
-        ("widgets", ".push-type.widgets"),
-    ];
-    let simulator = start().await;
-    let mut client = Client::connect(&simulator, Auth::Token).await;
-    for (push_type, own) in types {
-        for (_, suffix) in types {
-            let topic = format!("com.example.app{suffix}");
-            let push = Push::new().with("apns-topic", &topic).with("apns-push-type", push_type);
-            let expected = if suffix == own { "" } else { "InvalidPushType" };
-            assert_eq!(client.push(push).await.unwrap().reason(), expected, "{push_type} on {topic}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -401,30 +359,6 @@ async fn a_token_pushed_to_too_often_gets_429_until_its_window_has_passed() {
     assert_eq!(client.push(elsewhere).await.unwrap().status, 200);
     simulator.clock().advance(60_000);
     assert_eq!(client.push(Push::new()).await.unwrap().status, 200);
-}
-
-#[tokio::test]
-async fn a_strict_simulator_compares_push_type_priority_and_credential() {
-    let mut checks = Check::DEFAULT_ORDER.to_vec();
-    checks.insert(7, Check::Consistency);
-    let simulator = start_with(Options { checks, ..Options::default() }).await;
-    let locating = subject("com.example.app.location-query");
-    let locating = simulator.identity().authority.client_certificate(&locating).unwrap();
-    for (auth, topic, push_type, priority, reason) in [
-        (Auth::Token, "com.example.app", "alert", "10", ""),
-        (Auth::Token, "com.example.app", "background", "5", ""),
-        (Auth::Token, "com.example.app", "background", "10", "BadPriority"),
-        (Auth::Token, "com.example.app.location-query", "location", "5", ""),
-        (Auth::Certificate, "com.example.app.location-query", "location", "5", "InvalidPushType"),
-    ] {
-        let mut client = match auth {
-            Auth::Certificate => Client::with_certificate(&simulator, Some(&locating)).await.unwrap(),
-            Auth::Token => Client::connect(&simulator, auth).await,
-        };
-        let push =
-            Push::new().with("apns-topic", topic).with("apns-push-type", push_type).with("apns-priority", priority);
-        assert_eq!(client.push(push).await.unwrap().reason(), reason, "{push_type} on {topic}");
-    }
 }
 
 #[tokio::test]

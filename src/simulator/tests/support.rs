@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::simulator::{Identity, Options, Simulator};
+use crate::simulator::{ClientSubject, Identity, Options, Simulator};
 
 pub const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 pub const APNS_ID: &str = "123e4567-e89b-12d3-a456-426655440000";
@@ -78,6 +78,11 @@ pub fn bearer_aged(simulator: &Simulator, seconds: i64) -> String {
     let identity = simulator.identity();
     let issued_at = simulator.clock().now_ms() / 1000 - seconds;
     bearer(&identity.key_pem, &identity.key_id, &identity.team_id, issued_at)
+}
+
+/// A client certificate with no topic but its bundle id.
+pub fn subject(bundle: &str) -> ClientSubject<'_> {
+    ClientSubject { bundle, topics: &[], sandbox: true, production: true, not_before_year: 2020, not_after_year: 2100 }
 }
 
 /// A request in the making.
