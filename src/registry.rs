@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::credentials::sealed::{self, Opened};
 use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};
 use crate::drain::Drain;
-use crate::model::{AppId, AppKey};
+use crate::model::{AppId, AppKey, PushType};
 use crate::store::{AppRecord, Apps, StoreError};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +34,8 @@ pub struct App {
     pub credential: Arc<Credential>,
     /// The base topic: see [`topic::of`].
     pub topic: String,
+    /// Of notifications that name none, where the topic decides it: see [`topic::push_type`].
+    pub push_type: Option<PushType>,
     /// For connecting to Apple.
     pub timeout_seconds: u32,
     pub lanes: u16,
@@ -324,6 +326,7 @@ impl Inner {
         let echo = record.certificate_path.clone().unwrap_or_else(|| credential.summary().fingerprint);
         let app = Arc::new(App {
             key: record.key.clone(),
+            push_type: topic::push_type(&topic, &credential),
             credential,
             topic,
             timeout_seconds: record.timeout_seconds,

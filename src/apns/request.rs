@@ -11,7 +11,7 @@ const HEADS_MAX: usize = 64;
 /// What decides a head within one connection.
 #[derive(Clone, Copy, PartialEq)]
 struct Kind<'a> {
-    /// The notification's own topic; `None` is the app's with the push type's suffix.
+    /// The notification's own topic; `None` is what the push type makes of the app's.
     topic: Option<&'a [u8]>,
     push_type: PushType,
     priority: Priority,
@@ -47,7 +47,7 @@ pub struct Heads {
 
 impl Heads {
     /// `authority` is the host Apple is asked as; `authorization` the provider token's header, if it is not a
-    /// certificate that speaks for the app; `base_topic` has no push type's suffix.
+    /// certificate that speaks for the app; `base_topic` is the app's, with or without a push type's suffix.
     pub fn new(authority: &str, authorization: Option<String>, base_topic: &str) -> Self {
         let (authority, base_topic) = (authority.to_owned(), base_topic.to_owned());
         Self { authority, authorization, base_topic, made: Vec::new(), last: 0 }
@@ -82,7 +82,7 @@ impl Heads {
         }
         let topic = match kind.topic {
             Some(topic) => String::from_utf8_lossy(topic).into_owned(),
-            None => format!("{}{}", self.base_topic, kind.push_type.topic_suffix()),
+            None => kind.push_type.topic_for(&self.base_topic),
         };
         let mut fields = Vec::with_capacity(5);
         if let Some(authorization) = &self.authorization {

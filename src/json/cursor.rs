@@ -24,6 +24,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The text from the next byte on that is no white space; nothing is taken.
+    pub fn ahead(&mut self) -> &'a [u8] {
+        self.peek();
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
     /// Whether nothing but white space is left.
     pub fn is_at_end(&mut self) -> bool {
         self.peek().is_none()

@@ -200,6 +200,8 @@ pub struct Batch {
     body: Bytes,
     rewritten: Vec<u8>,
     items: Vec<Notification>,
+    /// The push type of what names neither one nor a topic of its own, where the app's topic decides it.
+    of_topic: Option<PushType>,
     /// What it is a part of, and whose rewritten texts it shares.
     whole: Option<Arc<Batch>>,
 }
@@ -210,10 +212,15 @@ impl Batch {
         Self { body, ..Self::default() }
     }
 
+    /// The push type that the app's topic decides, if it decides one; for what is appended from now on.
+    pub fn with_push_type(self, of_topic: Option<PushType>) -> Self {
+        Self { of_topic, ..self }
+    }
+
     /// Those of its notifications that stand at `positions`, as a batch over the same bytes.
     pub fn part(self: &Arc<Self>, positions: &[u32]) -> Self {
         let items = positions.iter().map(|at| self.items[*at as usize]).collect();
-        Self { body: self.body.clone(), rewritten: Vec::new(), items, whole: Some(Arc::clone(self)) }
+        Self { body: self.body.clone(), items, whole: Some(Arc::clone(self)), ..Self::default() }
     }
 
     /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. An `apns-id` is taken from an
@@ -248,7 +255,7 @@ impl Batch {
         };
         let push_type = match draft.push_type {
             Some(name) => PushType::parse(name).ok_or(Invalid::BadPushType)?,
-            None => derived,
+            None => draft.topic.map_or(self.of_topic, PushType::of_topic).unwrap_or(derived),
         };
         let (bytes, limit) = (draft.payload.len(), push_type.payload_bytes_max());
         if bytes > limit {
@@ -461,6 +468,28 @@ mod tests {
         assert_eq!(refused, Invalid::PayloadTooLarge { bytes: 4097, limit: 4096, push_type: "alert" });
         let mut batch = Batch::default();
         assert!(batch.push(Draft { payload: &long, push_type: Some("voip"), ..draft() }).is_ok());
+    }
+
+    #[test]
+    fn a_topic_with_a_suffix_decides_a_push_type_that_is_not_named() {
+        let own = |topic| Draft { topic: Some(topic), ..draft() };
+        for (of_app, draft, expected) in [
+            (None, draft(), PushType::Alert),
+            (Some(PushType::Voip), draft(), PushType::Voip),
+            (Some(PushType::Voip), Draft { push_type: Some("alert"), ..draft() }, PushType::Alert),
+            (Some(PushType::Voip), own("com.example.app"), PushType::Alert),
+            (Some(PushType::Voip), own("com.example.app.push-type.liveactivity"), PushType::LiveActivity),
+            (None, own("com.example.app.voip"), PushType::Voip),
+            (None, Draft { push_type: Some("alert"), ..own("com.example.app.voip") }, PushType::Alert),
+        ] {
+            let mut batch = Batch::default().with_push_type(of_app);
+            batch.push(draft).unwrap();
+            batch.push_to_many(Draft { token: "", ..draft }, &["00fc"]).unwrap();
+            assert!(batch.items().iter().all(|item| item.push_type == expected), "{of_app:?} {draft:?}");
+        }
+        let long = format!(r#"{{"aps":"{}"}}"#, "x".repeat(5110));
+        let mut batch = Batch::default().with_push_type(Some(PushType::Voip));
+        assert!(batch.push(Draft { payload: &long, ..draft() }).is_ok(), "the limit is that of the decided type");
     }
 
     #[test]

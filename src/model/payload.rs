@@ -13,7 +13,10 @@ pub enum BadPayload {
     TooDeep,
 }
 
-/// Which of the keys that decide a push type were seen.
+/// The values of `event` that make a live activity (apns-protocol.md 7); any other is the app's own.
+const EVENTS: [&[u8]; 3] = [b"\"start\"", b"\"update\"", b"\"end\""];
+
+/// Which of the keys that decide a push type were seen with a value that says something.
 #[derive(Default)]
 struct Keys {
     mdm: bool,
@@ -24,14 +27,18 @@ struct Keys {
 }
 
 impl Keys {
-    fn see(&mut self, key: &[u8], depth: usize, in_aps: bool) {
+    /// `value` is the text that begins with the key's value.
+    fn see(&mut self, key: &[u8], value: &[u8], depth: usize, in_aps: bool) {
         match key {
-            b"mdm" if depth == 1 => self.mdm = true,
+            b"mdm" if depth == 1 => self.mdm |= says_something(value),
             _ if depth != 2 || !in_aps => {}
-            b"event" | b"content-state" => self.live_activity = true,
-            b"content-changed" => self.content_changed = true,
-            b"alert" | b"badge" | b"sound" => self.visible = true,
-            b"content-available" => self.content_available = true,
+            b"event" => self.live_activity |= EVENTS.iter().any(|event| value.starts_with(event)),
+            b"content-state" => self.live_activity |= says_something(value),
+            b"content-changed" => self.content_changed |= says_something(value),
+            b"alert" | b"sound" => self.visible |= says_something(value),
+            // 0 takes the badge off the icon.
+            b"badge" => self.visible |= is_number(value) || says_something(value),
+            b"content-available" => self.content_available |= says_something(value),
             _ => {}
         }
     }
@@ -49,6 +56,27 @@ impl Keys {
             PushType::Alert
         }
     }
+}
+
+/// Whether the JSON value that `text` begins with is none of `null`, `false`, zero and empty: senders write those for keys
+/// that they do not use.
+fn says_something(text: &[u8]) -> bool {
+    let is_closed_by = |end| text[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&end);
+    match text.first() {
+        Some(b'"') => text.get(1) != Some(&b'"'),
+        Some(b'{') => !is_closed_by(b'}'),
+        Some(b'[') => !is_closed_by(b']'),
+        Some(b't') => true,
+        _ if is_number(text) => {
+            let digits = text.iter().take_while(|byte| matches!(byte, b'-' | b'.' | b'0'..=b'9'));
+            digits.into_iter().any(|byte| matches!(byte, b'1'..=b'9'))
+        }
+        _ => false,
+    }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    matches!(text.first(), Some(b'-' | b'0'..=b'9'))
 }
 
 /// Reads `json`, which must be well-formed, once: checks shape and depth, and derives the push type that Apple
@@ -73,8 +101,10 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
             b'"' => {
                 let text = string(json, at);
                 at += text.len() + 1;
-                if depth <= 2 && is_key(json, at) {
-                    keys.see(text, depth, in_aps);
+                if depth <= 2
+                    && let Some(value) = value_of_key(json, at)
+                {
+                    keys.see(text, value, depth, in_aps);
                     if depth == 1 {
                         in_aps = text == b"aps";
                     }
@@ -101,10 +131,10 @@ fn take_object(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize, in_aps: boo
     }
     loop {
         let key = json.string()?.as_bytes();
-        if depth <= 2 {
-            keys.see(key, depth, in_aps);
-        }
         json.take(b':')?;
+        if depth <= 2 {
+            keys.see(key, json.ahead(), depth, in_aps);
+        }
         take_value(json, keys, depth + 1, depth == 1 && key == b"aps")?;
         if json.comma_or(b'}')? {
             return Some(());
@@ -150,9 +180,10 @@ fn string(json: &[u8], start: usize) -> &[u8] {
     &json[start..end.min(json.len())]
 }
 
-/// Whether the string that ends before `at` is followed by a colon.
-fn is_key(json: &[u8], at: usize) -> bool {
-    json[at.min(json.len())..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':')
+/// The text from the value on, if the string that ends before `at` is a key: a colon follows it.
+fn value_of_key(json: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = json[at.min(json.len())..].trim_ascii_start();
+    rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
 }
 
 #[cfg(test)]
@@ -181,6 +212,45 @@ mod tests {
         ];
         for (json, expected) in table {
             assert_eq!(derived(json), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_null_false_zero_or_empty_counts_as_absent() {
+        let nothing = ["null", "false", "0", "-0", "0.0", "0.00e7", "\"\"", "{}", "[]", "{ }", "[\n]", " null"];
+        let something = ["1", "-1", "0.5", "10", "1e0", "true", "\"x\"", "\" \"", "{\"a\":0}", "[0]", "\t\"x\"", "\n1"];
+        for (key, present) in [
+            (r#"{"mdm":VALUE}"#, PushType::Mdm),
+            (r#"{"aps":{"alert":"x","content-state":VALUE}}"#, PushType::LiveActivity),
+            (r#"{"aps":{"alert":"x","content-changed":VALUE}}"#, PushType::Widgets),
+            (r#"{"aps":{"content-available":VALUE}}"#, PushType::Background),
+        ] {
+            nothing
+                .iter()
+                .for_each(|value| assert_eq!(derived(&key.replace("VALUE", value)), PushType::Alert, "{key} {value}"));
+            something
+                .iter()
+                .for_each(|value| assert_eq!(derived(&key.replace("VALUE", value)), present, "{key} {value}"));
+        }
+        for key in ["alert", "sound", "badge"] {
+            let silent = |value: &str| derived(&format!(r#"{{"aps":{{"content-available":1,"{key}":{value}}}}}"#));
+            for value in nothing {
+                let clears_the_badge = key == "badge" && value.contains('0');
+                let expected = if clears_the_badge { PushType::Alert } else { PushType::Background };
+                assert_eq!(silent(value), expected, "{key} {value}");
+            }
+            something.iter().for_each(|value| assert_eq!(silent(value), PushType::Alert, "{key} {value}"));
+        }
+    }
+
+    #[test]
+    fn an_event_makes_a_live_activity_only_if_it_is_one_of_apples() {
+        let event = |value: &str| derived(&format!(r#"{{"aps":{{"alert":"x","event": {value}}}}}"#));
+        for value in [r#""start""#, r#""update""#, r#""end""#] {
+            assert_eq!(event(value), PushType::LiveActivity, "{value}");
+        }
+        for value in ["null", r#""order_shipped""#, r#""Start""#, r#""ended""#, r#""""#, "1", "true", r#"["end"]"#] {
+            assert_eq!(event(value), PushType::Alert, "{value}");
         }
     }
 

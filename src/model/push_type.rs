@@ -1,4 +1,5 @@
-//! `apns-push-type`: the eleven values Apple knows, and what follows from each.
+//! `apns-push-type`: the eleven values Apple knows, and what follows from each. A topic ends in the suffix of its push type
+//! (apns-protocol.md 6), so that each decides the other.
 
 /// Payload limit of everything but VoIP, in bytes of the body that goes out.
 pub const PAYLOAD_BYTES_MAX: usize = 4096;
@@ -57,6 +58,29 @@ impl PushType {
         Self::ALL.into_iter().find(|push_type| push_type.as_str() == text)
     }
 
+    /// The push type whose suffix `topic` ends in; `None` for a bundle id alone, which several types have.
+    pub fn of_topic(topic: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|push_type| push_type.bundle_of(topic).is_some())
+    }
+
+    /// The topic that a push of this type goes to, for an app with this base topic. A base topic may have a suffix already:
+    /// it is never there twice, and that of another type gives way to this one's. A type without a suffix leaves the base
+    /// topic as it is.
+    pub fn topic_for(self, base: &str) -> String {
+        let suffix = self.topic_suffix();
+        let bundle = match Self::of_topic(base) {
+            Some(other) if !suffix.is_empty() => other.bundle_of(base).unwrap_or(base),
+            _ => base,
+        };
+        format!("{bundle}{suffix}")
+    }
+
+    /// The bundle id in `topic`, if it ends in this type's suffix.
+    fn bundle_of(self, topic: &str) -> Option<&str> {
+        let suffix = self.topic_suffix();
+        topic.strip_suffix(suffix).filter(|bundle| !suffix.is_empty() && !bundle.is_empty())
+    }
+
     /// What the topic carries after the bundle id.
     pub fn topic_suffix(self) -> &'static str {
         match self {
@@ -91,5 +115,31 @@ mod tests {
             assert_eq!(PushType::parse(push_type.as_str()), Some(push_type));
         }
         assert_eq!(PushType::parse("Alert"), None);
+    }
+
+    #[test]
+    fn a_topic_with_a_suffix_tells_its_push_type_and_is_that_types_topic() {
+        for push_type in PushType::ALL {
+            let topic = push_type.topic_for("com.example.app");
+            let told = (!push_type.topic_suffix().is_empty()).then_some(push_type);
+            assert_eq!(PushType::of_topic(&topic), told, "{topic}");
+            assert_eq!(push_type.topic_for(&topic), topic, "no suffix twice");
+        }
+        for bare in ["com.example.app", "com.example.voipx", ".voip", "voip", "", "com.example.push-type"] {
+            assert_eq!(PushType::of_topic(bare), None, "{bare}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_gives_way_to_that_of_another_push_type_and_stays_where_that_has_none() {
+        for (push_type, base, topic) in [
+            (PushType::Complication, "com.example.app.voip", "com.example.app.complication"),
+            (PushType::Voip, "com.example.app.voip-ptt", "com.example.app.voip"),
+            (PushType::Widgets, "com.example.app.push-type.controls", "com.example.app.push-type.widgets"),
+            (PushType::Alert, "com.example.app.voip", "com.example.app.voip"),
+            (PushType::Voip, ".voip", ".voip.voip"),
+        ] {
+            assert_eq!(push_type.topic_for(base), topic, "{} of {base}", push_type.as_str());
+        }
     }
 }

@@ -11,6 +11,16 @@ pub fn of<'a>(configured: Option<&'a str>, credential: &'a Credential, id: &'a A
     configured.or(credential.base_topic()).or(id.is_bundle_id().then(|| id.as_str()))
 }
 
+/// The push type that the base topic decides for notifications that name none: its suffix tells it, or a certificate that
+/// lists the base topic with the suffix of one type alone.
+pub fn push_type(base: &str, credential: &Credential) -> Option<PushType> {
+    PushType::of_topic(base).or_else(|| {
+        let listed = credential.summary().topics;
+        let mut possible = PushType::ALL.into_iter().filter(|push_type| listed.contains(&push_type.topic_for(base)));
+        possible.next().filter(|_| possible.next().is_none())
+    })
+}
+
 /// Whether an app can have the topic it asks for, and has one at all.
 pub fn check(configured: Option<&str>, credential: &Credential, id: &AppId) -> Result<(), ProvisionError> {
     if let Some(topic) = configured {
@@ -67,6 +77,28 @@ mod tests {
             assert_eq!(told(None, &key, id), expected, "{id}");
             assert_eq!(told(None, &certificate, id), "good", "{id}");
             assert_eq!(told(None, &credential(None, &[]), id), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_decides_the_push_type_and_so_does_a_certificate_of_one_type() {
+        let key = Credential::parse(&signing_key()).unwrap();
+        let all = credential(Some("com.example.app"), &["com.example.app", "com.example.app.voip"]);
+        let voip = credential(Some("com.example.app"), &["com.example.app.voip"]);
+        let two = credential(Some("com.example.app"), &["com.example.app.voip", "com.example.app.complication"]);
+        let suffixed = credential(Some("com.example.app.voip"), &[]);
+        for (base, credential, expected) in [
+            ("com.example.app", &key, None),
+            ("com.example.app.voip", &key, Some(PushType::Voip)),
+            ("com.example.app.push-type.liveactivity", &key, Some(PushType::LiveActivity)),
+            ("com.example.app", &all, None),
+            ("com.example.app.voip", &all, Some(PushType::Voip)),
+            ("com.example.app", &voip, Some(PushType::Voip)),
+            ("com.example.app", &two, None),
+            ("com.example.app.voip", &suffixed, Some(PushType::Voip)),
+            ("com.example.app", &credential(None, &[]), None),
+        ] {
+            assert_eq!(push_type(base, credential), expected, "{base}");
         }
     }
 

@@ -1,6 +1,7 @@
 """Push clients that others wrote, each behind the same `send`, for comparison with the simulator's ledger."""
 
 import asyncio
+import base64
 import dataclasses
 import hashlib
 import json
@@ -14,7 +15,6 @@ import uuid
 import aioapns
 import jwt
 from aioapns.connection import APNsProductionClientProtocol
-from aioapns.exceptions import ConnectionClosed, MaxAttemptsExceeded
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -99,6 +99,25 @@ class Token:
         return "bearer " + jwt.encode(claims, self.key, algorithm="ES256", headers={"kid": self.key_id})
 
 
+class ShellToken(Token):
+    """A signing key, and provider tokens made as Apple's documentation does in a shell: `openssl` signs in DER."""
+
+    def __init__(self, simulator):
+        super().__init__(simulator)
+        self.file = simulator["key_file"]
+
+    def authorization(self):
+        parts = {"alg": "ES256", "kid": self.key_id}, {"iss": self.team_id, "iat": int(time.time())}
+        message = ".".join(self._base64(json.dumps(part).encode()) for part in parts)
+        command = ["openssl", "dgst", "-sha256", "-sign", self.file]
+        signature = subprocess.run(command, input=message.encode(), capture_output=True, check=True).stdout
+        return f"bearer {message}.{self._base64(signature)}"
+
+    @staticmethod
+    def _base64(data):
+        return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
 class Aioapns:
     """aioapns, led to the simulator by its protocol's constants. Takes what its `NotificationRequest` can say."""
 
@@ -139,7 +158,8 @@ class AioapnsSession:
                 super().on_connection_terminated(event)
 
         trust = ssl.create_default_context(cafile=simulator["ca_file"])
-        if isinstance(credential, Certificate):
+        self.by_certificate = isinstance(credential, Certificate)
+        if self.by_certificate:
             self.client = aioapns.APNs(client_cert=credential.file, ssl_context=trust)
         else:
             token = {"key": credential.key, "key_id": credential.key_id, "team_id": credential.team_id}
@@ -160,6 +180,14 @@ class AioapnsSession:
         result = await self.client.send_notification(request)
         return Answer(int(result.status), result.description, result.timestamp, result.notification_id)
 
+    async def send_all(self, pushes):
+        """With a certificate all at once, with a token one after the other: when a token connection is allowed more than its
+        first stream, aioapns goes on to count one, opens nine more connections, and waits ten seconds for the answer of
+        each stream that those refuse."""
+        if self.by_certificate:
+            return await asyncio.gather(*(self.send(push) for push in pushes))
+        return [await self.send(push) for push in pushes]
+
     async def disconnected(self):
         """Waits until every connection is gone."""
         while self.client.pool.connections:
@@ -168,6 +196,33 @@ class AioapnsSession:
     async def close(self):
         self.client.pool.close()
         await asyncio.wait_for(self.disconnected(), PATIENCE_SECONDS)
+
+
+class Program:
+    """A client of `tests/foreign`, which says there how it is called."""
+
+    def __init__(self, command, simulator, credential):
+        self.command = [*command, simulator["listen"], simulator["ca_file"]]
+        if isinstance(credential, Certificate):
+            self.command += ["certificate", credential.file]
+        else:
+            self.command += ["token", simulator["key_file"], credential.key_id, credential.team_id]
+
+    def send_all(self, pushes):
+        """Sends at once; the answers in the order of the pushes, without what the library does not tell."""
+        fields = [
+            (push.token, push.apns_id, push.topic, push.push_type, push.priority, push.expiration, push.payload)
+            for push in pushes
+        ]
+        lines = "".join("\t".join(push) + "\n" for push in fields)
+        run = subprocess.run(self.command, input=lines, capture_output=True, timeout=120, text=True)
+        assert run.returncode == 0, run.stderr
+        return [self._read(line) for line in run.stdout.splitlines()]
+
+    @staticmethod
+    def _read(line):
+        status, reason, timestamp, apns_id = line.split("\t")
+        return Answer(int(status), reason or None, int(timestamp) if timestamp else None, apns_id or None)
 
 
 class Curl:

@@ -1,13 +1,12 @@
 """aioapns, curl and nghttp see what the simulator's ledger says: with certificate and with token, answer by answer."""
 
-import asyncio
 import json
 import subprocess
 import time
 
 import pytest
 
-from foreign import Aioapns, Certificate, Curl, Nghttp, Push, Token
+from foreign import Aioapns, Certificate, Curl, Nghttp, Push, ShellToken, Token
 
 CLIENTS = {"aioapns": Aioapns, "curl": Curl, "nghttp": Nghttp}
 CREDENTIALS = {"certificate": Certificate, "token": Token}
@@ -97,6 +96,8 @@ def test_an_id_that_the_simulator_made_is_in_the_ledger(command, control):
         (400, "BadTopic", {"topic": "com example"}),
         (400, "BadPriority", {"priority": "7"}),
         (400, "BadCollapseId", {"collapse_id": "x" * 65}),
+        (400, "InvalidPushType", {"push_type": "voip"}),
+        (400, "InvalidPushType", {"topic": "com.example.app.voip"}),
         (413, "PayloadTooLarge", {"payload": json.dumps({"aps": {"alert": "x" * 4096}})}),
     ],
 )
@@ -155,6 +156,16 @@ def test_a_token_signed_with_a_foreign_key_is_invalid(name, simulator, control, 
     assert entry["identity"] is None
 
 
+@pytest.mark.parametrize("client", [Curl, Nghttp])
+def test_a_token_signed_as_in_apples_shell_recipe_is_taken(client, simulator, control, tmp_path):
+    credential, push = ShellToken(simulator), Push()
+    answer = client(simulator, credential, tmp_path).send(push)
+    assert answer.status == 200
+    entry = only_entry(control, push)
+    agree(answer, entry)
+    assert entry["identity"] == credential.identity
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_token_of_more_than_an_hour_is_expired(name, simulator, control, tmp_path):
     control.post("/clock", {"advance_ms": 3_660_000})
@@ -203,19 +214,14 @@ def test_a_dead_token_is_answered_410_with_its_timestamp(client, control, reason
     agree(answer, only_entry(control, push))
 
 
-def test_hundreds_at_once_agree_one_by_one(aioapns, control):
+def test_hundreds_agree_one_by_one(aioapns, control):
     pushes = [Push() for _ in range(300)]
     dead = [{"token": push.token, "state": "dead", "timestamp": at} for at, push in enumerate(pushes) if at % 3 == 0]
     control.post("/tokens", dead)
 
-    async def work(session):
-        # A token connection takes one stream until its first push is accepted.
-        await session.send(Push())
-        return await asyncio.gather(*(session.send(push) for push in pushes))
-
-    answers = aioapns.run(work)
+    answers = aioapns.run(lambda session: session.send_all(pushes))
     entries = {entry["token"]: entry for entry in control.ledger()}
-    assert len(entries) == len(pushes) + 1
+    assert len(entries) == len(pushes)
     for at, (push, answer) in enumerate(zip(pushes, answers)):
         agree(answer, entries[push.token])
         assert (answer.status, answer.timestamp) == ((410, at) if at % 3 == 0 else (200, None))

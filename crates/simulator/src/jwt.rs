@@ -38,11 +38,11 @@ impl Key {
         }
     }
 
-    /// Raw r‖s is what JOSE asks for; DER is only tolerated by a lenient server.
-    fn verifies(&self, message: &[u8], signature: &[u8], lenient: bool) -> bool {
+    /// Raw r‖s is what JOSE asks for; Apple's own recipe and Pushy sign in DER, and both are taken.
+    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let raw = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public_point);
         let der = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.public_point);
-        raw.verify(message, signature).is_ok() || (lenient && der.verify(message, signature).is_ok())
+        raw.verify(message, signature).is_ok() || der.verify(message, signature).is_ok()
     }
 }
 
@@ -67,7 +67,7 @@ struct Payload<'a> {
 }
 
 /// Verifies the value of an `authorization` header; `None` stands for `InvalidProviderToken`. `lenient` also takes any
-/// case of `bearer`, padded standard base64 and DER signatures.
+/// case of `bearer` and padded standard base64.
 pub fn verify(authorization: &[u8], keys: &[Arc<Key>], lenient: bool) -> Option<Claims> {
     let (scheme, token) = authorization.split_at_checked("bearer ".len())?;
     if scheme != b"bearer " && !(lenient && scheme.eq_ignore_ascii_case(b"bearer ")) {
@@ -84,7 +84,7 @@ pub fn verify(authorization: &[u8], keys: &[Arc<Key>], lenient: bool) -> Option<
     let header: Header<'_> = serde_json::from_slice(&header).ok()?;
     let payload: Payload<'_> = serde_json::from_slice(&payload).ok()?;
     let key = keys.iter().find(|key| key.key_id == header.kid && key.team_id == payload.iss)?;
-    let good = header.alg == "ES256" && key.verifies(&token[..second], &signature, lenient);
+    let good = header.alg == "ES256" && key.verifies(&token[..second], &signature);
     good.then(|| Claims { key: Arc::clone(key), issued_at: payload.iat })
 }
 

@@ -43,7 +43,9 @@ pub enum Check {
     Credential,
     Topic,
     Headers,
-    /// Suffix against push type, priority of background pushes, location with a certificate. Not in the default order.
+    /// The push type against the topic's suffix.
+    PushType,
+    /// Priority of background pushes, location with a certificate. Not in the default order.
     Consistency,
     Payload,
     DeviceToken,
@@ -52,13 +54,14 @@ pub enum Check {
 
 impl Check {
     /// No order is published; this one follows what has been observed.
-    pub const DEFAULT_ORDER: [Check; 9] = [
+    pub const DEFAULT_ORDER: [Check; 10] = [
         Check::Method,
         Check::Path,
         Check::Duplicates,
         Check::Credential,
         Check::Topic,
         Check::Headers,
+        Check::PushType,
         Check::Payload,
         Check::DeviceToken,
         Check::Rate,
@@ -95,7 +98,7 @@ pub struct Settings {
     pub checks: Vec<Check>,
     pub environment: Environment,
     pub keys: Vec<Arc<Key>>,
-    /// Takes any case of `bearer`, padded base64 and DER signatures.
+    /// Takes any case of `bearer`, and padded base64.
     pub lenient: bool,
     /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
     pub documented_spelling: bool,
@@ -119,6 +122,7 @@ pub fn judge(push: &Push<'_>, credential: &mut Credential, context: &Context<'_>
             Check::Credential => credential.check(push, context)?,
             Check::Topic => headers::topic(push, credential)?,
             Check::Headers => headers::values(push)?,
+            Check::PushType => headers::push_type(push, credential)?,
             Check::Consistency => headers::consistency(push, credential)?,
             Check::Payload => target::payload(push)?,
             Check::DeviceToken => target::device_token(push, context)?,

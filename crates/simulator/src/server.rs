@@ -40,7 +40,7 @@ pub struct Options {
     pub checks: Vec<Check>,
     /// Signing keys known besides the identity's own.
     pub keys: Vec<Key>,
-    /// Takes any case of `bearer`, padded base64 and DER signatures in provider tokens.
+    /// Takes any case of `bearer`, and padded base64 in provider tokens.
     pub lenient: bool,
     /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
     pub documented_spelling: bool,

@@ -6,6 +6,7 @@ mod endings;
 mod faults;
 mod identities;
 mod odd;
+mod push_types;
 mod rules;
 mod scripted_settings;
 mod settings;

@@ -60,7 +60,7 @@ pub async fn send(
     let body = api.bodies.collect(request).await?;
     let (asked, AppPath(key)) = (asked?, path?);
     let app = api.app(&key)?;
-    let Parsed { mut batch, list } = parse::parse(&body.bytes, api.limits.items)?;
+    let Parsed { mut batch, list } = parse::parse(&body.bytes, app.push_type, api.limits.items)?;
     api.compat.read_as_meant(&mut batch);
     if batch.is_empty() {
         return Ok(envelope::raw(StatusCode::CREATED, answer::write(&batch, &[], list)));

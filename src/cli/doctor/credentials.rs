@@ -47,7 +47,7 @@ impl Prober {
 
     /// What Apple says to a push to a device that does not exist: a credential that it takes gets as far as that.
     async fn ask(&self, app: &Arc<App>) -> Option<Outcome> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::default().with_push_type(app.push_type);
         let draft = Draft { token: &"0".repeat(64), payload: r#"{"aps":{}}"#, expiry: Some(0), ..Draft::default() };
         batch.push(draft).ok()?;
         let sending = Sending { deadline: Instant::now() + PATIENCE, retry_unknown: false };

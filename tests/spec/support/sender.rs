@@ -47,6 +47,7 @@ pub fn app_of_lanes(name: &str, lanes: u16) -> Arc<App> {
         key: AppKey::new(AppId::new(name).expect("an id"), Environment::Production),
         credential: Arc::new(Credential::parse(&material).expect("a key")),
         topic: "com.example.app".to_owned(),
+        push_type: None,
         timeout_seconds: 15,
         lanes,
         certificate_echo: String::new(),

@@ -99,21 +99,19 @@ pub fn values(push: &Push<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Row 6b.
+/// Row 6b. The topic is that of the header, else the single one of the certificate.
+pub fn push_type(push: &Push<'_>, credential: &Credential) -> Result<(), Rejection> {
+    let single = credential.certificate().and_then(|certificate| certificate.topics.first()).map(String::as_str);
+    let topic = push.topic.map_or(single, |topic| topic.to_str().ok());
+    let (Some(suffix), Some(topic)) = (push.push_type.and_then(suffix_of), topic) else { return Ok(()) };
+    let suffixes = || PUSH_TYPES.iter().map(|(_, known)| *known).filter(|known| !known.is_empty());
+    let written = suffixes().find(|known| topic.ends_with(known)).unwrap_or_default();
+    if written == suffix { Ok(()) } else { Err(INVALID_PUSH_TYPE) }
+}
+
+/// Row 6c.
 pub fn consistency(push: &Push<'_>, credential: &Credential) -> Result<(), Rejection> {
     let Some(push_type) = push.push_type else { return Ok(()) };
-    let topic = push.topic.and_then(|topic| topic.to_str().ok());
-    if let (Some(suffix), Some(topic)) = (suffix_of(push_type), topic) {
-        let foreign = |known: &str| !known.is_empty() && topic.ends_with(known);
-        let fits = if suffix.is_empty() {
-            !PUSH_TYPES.iter().any(|(_, known)| foreign(known))
-        } else {
-            topic.ends_with(suffix)
-        };
-        if !fits {
-            return Err(BAD_TOPIC);
-        }
-    }
     if push_type == "background" && push.priority.is_some_and(|priority| priority == "10") {
         return Err(BAD_PRIORITY);
     }

@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -20,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::{Identity, Options, Simulator};
+use crate::{ClientSubject, Identity, Options, Simulator};
 
 pub const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 pub const APNS_ID: &str = "123e4567-e89b-12d3-a456-426655440000";
@@ -53,8 +55,17 @@ pub async fn soon<T>(work: impl Future<Output = T>) -> T {
 
 /// The value of an `authorization` header.
 pub fn bearer(key_pem: &str, key_id: &str, team_id: &str, issued_at: i64) -> String {
+    signed(&ECDSA_P256_SHA256_FIXED_SIGNING, key_pem, key_id, team_id, issued_at)
+}
+
+/// The same with its signature in DER, as Pushy and Apple's shell recipe make it.
+pub fn bearer_in_der(key_pem: &str, key_id: &str, team_id: &str, issued_at: i64) -> String {
+    signed(&ECDSA_P256_SHA256_ASN1_SIGNING, key_pem, key_id, team_id, issued_at)
+}
+
+fn signed(form: &'static EcdsaSigningAlgorithm, key_pem: &str, key_id: &str, team_id: &str, issued_at: i64) -> String {
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap();
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_der()).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(form, key.secret_der()).unwrap();
     let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"ES256","kid":"{key_id}"}}"#));
     let claims = URL_SAFE_NO_PAD.encode(format!(r#"{{"iss":"{team_id}","iat":{issued_at}}}"#));
     let message = format!("{header}.{claims}");
@@ -67,6 +78,11 @@ pub fn bearer_aged(simulator: &Simulator, seconds: i64) -> String {
     let identity = simulator.identity();
     let issued_at = simulator.clock().now_ms() / 1000 - seconds;
     bearer(&identity.key_pem, &identity.key_id, &identity.team_id, issued_at)
+}
+
+/// A client certificate with no topic but its bundle id.
+pub fn subject(bundle: &str) -> ClientSubject<'_> {
+    ClientSubject { bundle, topics: &[], sandbox: true, production: true, not_before_year: 2020, not_after_year: 2100 }
 }
 
 /// A request in the making.

@@ -6,7 +6,7 @@ use super::field::{Field, FieldName};
 use super::plain;
 use crate::json::{self, Malformed};
 use crate::model::notification::IDENTIFIER_BYTES_MAX;
-use crate::model::{Batch, Draft, device_token};
+use crate::model::{Batch, Draft, PushType, device_token};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -23,23 +23,25 @@ pub struct Parsed {
     pub list: bool,
 }
 
-/// Reads one notification object, or a list of at most `items_max`. The whole body is good, or none of it is.
-pub fn parse(body: &Bytes, items_max: usize) -> Result<Parsed, Fault> {
+/// Reads one notification object, or a list of at most `items_max`. The whole body is good, or none of it is. `of_topic` is
+/// the push type that the app's topic decides.
+pub fn parse(body: &Bytes, of_topic: Option<PushType>, items_max: usize) -> Result<Parsed, Fault> {
     let text = json::text(body)?;
-    match plain::read(body, text, items_max) {
+    let batch = || Batch::over(body.clone()).with_push_type(of_topic);
+    match plain::read(batch(), text, items_max) {
         Some(parsed) => Ok(parsed),
-        None => parse_any(body, text, items_max),
+        None => parse_any(batch(), text, items_max),
     }
 }
 
-/// The same for a body of any form; `text` is the body's.
-pub(super) fn parse_any(body: &Bytes, text: &str, items_max: usize) -> Result<Parsed, Fault> {
+/// The same for a body of any form, whose text is `text`, into this batch over it.
+pub(super) fn parse_any(batch: Batch, text: &str, items_max: usize) -> Result<Parsed, Fault> {
     let list = match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => true,
         Some(b'{') => false,
         _ => return Err(neither(text)),
     };
-    let mut reading = Reading { list, many: list, ..Reading::new(body.clone(), items_max) };
+    let mut reading = Reading { list, many: list, ..Reading::new(batch, items_max) };
     let mut json = serde_json::Deserializer::from_str(text);
     let read = if list { json.deserialize_seq(List(&mut reading)) } else { Item(&mut reading).deserialize(&mut json) };
     match read.and_then(|()| json.end()) {
@@ -52,9 +54,9 @@ pub(super) fn parse_any(body: &Bytes, text: &str, items_max: usize) -> Result<Pa
 pub struct OneByOne(Reading);
 
 impl OneByOne {
-    /// Over the bytes that all of them lie in.
-    pub fn over(body: Bytes) -> Self {
-        Self(Reading { alone: true, ..Reading::new(body, 1) })
+    /// Into this batch, over the bytes that all of them lie in.
+    pub fn into_empty(batch: Batch) -> Self {
+        Self(Reading { alone: true, ..Reading::new(batch, 1) })
     }
 
     /// Reads one notification object.
@@ -141,9 +143,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(body: Bytes, items_max: usize) -> Self {
+    fn new(batch: Batch, items_max: usize) -> Self {
         Self {
-            batch: Batch::over(body),
+            batch,
             items_max,
             list: false,
             item: 0,

@@ -5,12 +5,10 @@ use super::field::Field;
 use super::parse::Parsed;
 use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
-use bytes::Bytes;
 
-/// Reads one notification object, or a list of at most `items_max`; `text` is the body's.
-pub fn read(body: &Bytes, text: &str, items_max: usize) -> Option<Parsed> {
+/// Reads one notification object, or a list of at most `items_max`, from `text` into this batch over it.
+pub fn read(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
     let mut json = Cursor::over(text);
-    let mut batch = Batch::over(body.clone());
     let list = json.take_if(b'[');
     let mut many = list;
     if list && !json.take_if(b']') {

@@ -171,7 +171,8 @@ impl Outcomes {
             return None;
         }
         let lines = self.input.cut()?;
-        Some((Block::read(lines, self.api.compat), Instant::now() + self.asked.timeout))
+        let of_topic = self.api.registry.get(&self.key).and_then(|app| app.push_type);
+        Some((Block::read(lines, of_topic, self.api.compat), Instant::now() + self.asked.timeout))
     }
 
     /// Sends a block, or keeps it for later: none overtakes another.

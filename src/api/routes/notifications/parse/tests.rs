@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const GOOD: &str = r#"{"token":"00fc13ad","payload":{"aps":{"alert":"hi"}}}"#;
 
 fn parsed(body: &str) -> Parsed {
-    parse(&Bytes::copy_from_slice(body.as_bytes()), 10).expect("a good body")
+    parse(&Bytes::copy_from_slice(body.as_bytes()), None, 10).expect("a good body")
 }
 
 /// Status, reason, sentence and args of the answer to a bad body.
@@ -18,7 +18,7 @@ fn refused(body: &[u8]) -> (u16, &'static str, String, Value) {
 
 /// The same under another limit of items.
 fn refused_within(items_max: usize, body: &[u8]) -> (u16, &'static str, String, Value) {
-    let fault = parse(&Bytes::copy_from_slice(body), items_max).expect_err("a bad body");
+    let fault = parse(&Bytes::copy_from_slice(body), None, items_max).expect_err("a bad body");
     let failure = Failure::from(fault);
     (failure.status().as_u16(), failure.reason(), failure.to_string(), failure.args())
 }
@@ -247,7 +247,7 @@ fn all_tokens_of_a_request_count_against_the_limit() {
         assert_eq!((status, reason), (413, "too_many_items"));
         assert_eq!(sentence, "the request has more than 3 notifications: send several requests");
     }
-    assert!(parse(&Bytes::from(format!("[{two},{GOOD}]")), 3).is_ok());
+    assert!(parse(&Bytes::from(format!("[{two},{GOOD}]")), None, 3).is_ok());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::api::routes::notifications::parse::{OneByOne, Rescued};
 use crate::events::disconnection;
 use crate::json;
 use crate::json::find_either;
-use crate::model::{AppKey, Batch, Disconnection, Outcome};
+use crate::model::{AppKey, Batch, Disconnection, Outcome, PushType};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -36,9 +36,9 @@ struct RefusedLine {
 }
 
 impl Block {
-    /// Reads whole lines; blank ones do not count.
-    pub fn read(lines: Bytes, compat: Compat) -> Self {
-        let mut reader = OneByOne::over(lines.clone());
+    /// Reads whole lines; blank ones do not count. `of_topic` is the push type that the app's topic decides.
+    pub fn read(lines: Bytes, of_topic: Option<PushType>, compat: Compat) -> Self {
+        let mut reader = OneByOne::into_empty(Batch::over(lines.clone()).with_push_type(of_topic));
         let mut refused = Vec::new();
         let mut rest = &lines[..];
         while !rest.is_empty() {
@@ -119,7 +119,7 @@ mod tests {
 
     /// The answer to `lines`, if every notification is `not_sent`.
     fn answers(lines: &[u8]) -> Vec<Value> {
-        let block = Block::read(Bytes::copy_from_slice(lines), Compat::default());
+        let block = Block::read(Bytes::copy_from_slice(lines), None, Compat::default());
         let outcome = Outcome {
             kind: OutcomeKind::NotSent,
             status: None,
@@ -195,7 +195,7 @@ mod tests {
     fn old_clients_are_understood_in_lines_too() {
         let line = Bytes::from_static(br#"{"token":"00","payload":{},"expiry":30}"#);
         for (early_expiry_is_zero, expiry) in [(false, 30), (true, 0)] {
-            let block = Block::read(line.clone(), Compat { early_expiry_is_zero, ..Compat::default() });
+            let block = Block::read(line.clone(), None, Compat { early_expiry_is_zero, ..Compat::default() });
             assert_eq!(block.batch().items()[0].expiry, Some(expiry));
         }
     }
