@@ -8,7 +8,6 @@ mod scan;
 pub use cursor::Cursor;
 pub use malformed::Malformed;
 pub use object::{Object, ObjectFault};
-pub use scan::find_either;
 
 use serde::Serialize;
 
@@ -24,21 +23,6 @@ pub fn write(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(out, value).expect("string keys into memory cannot fail");
 }
 
-/// Appends `number` in decimal, without the machinery of `fmt`.
-pub fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,14 +31,5 @@ mod tests {
     fn a_mark_before_the_text_is_no_part_of_it() {
         assert_eq!(text("\u{feff}{}".as_bytes()), Ok("{}"));
         assert_eq!(text("\u{feff}".as_bytes()), Ok(""));
-    }
-
-    #[test]
-    fn numbers_are_written_as_fmt_writes_them() {
-        for number in [0, 7, 10, 201, 1_800_000_000, u64::MAX] {
-            let mut out = Vec::new();
-            write_number(&mut out, number);
-            assert_eq!(out, number.to_string().as_bytes());
-        }
     }
 }

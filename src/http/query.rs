@@ -1,6 +1,7 @@
 //! A request's query: every parameter is known, stands once, and has a value that makes sense.
 
 use super::error::RequestError;
+use percent_encoding::percent_decode_str;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -58,29 +59,9 @@ impl Query {
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`; what is no escape stands for itself.
+/// Undoes `application/x-www-form-urlencoded`; an escape that is none stands for itself.
 fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match (byte, after) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => bytes.push(b'%'),
-            },
-            _ => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

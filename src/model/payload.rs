@@ -1,7 +1,8 @@
 //! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
 
 use super::push_type::PushType;
-use crate::json::{Cursor, find_either};
+use crate::json::Cursor;
+use memchr::memchr2;
 
 /// Deepest nesting of objects and arrays in a payload; the payload itself is level 1.
 pub const PAYLOAD_DEPTH_MAX: usize = 32;
@@ -171,7 +172,7 @@ fn take_array(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize) -> Option<()
 fn string(json: &[u8], start: usize) -> &[u8] {
     let mut end = start;
     while let Some(rest) = json.get(end..) {
-        end += find_either(rest, b'"', b'\\');
+        end += memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
         match json.get(end) {
             Some(b'\\') => end += 2,
             _ => break,

@@ -4,6 +4,7 @@ use crate::apns::endpoint::Endpoint;
 use crate::credentials::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -150,22 +151,14 @@ fn basic(credentials: &str) -> Result<Secret, &'static str> {
     Ok(STANDARD.encode(pair.expose()).into())
 }
 
-/// Undoes percent-encoding (RFC 3986 2.1).
+/// Undoes percent-encoding (RFC 3986 2.1), and refuses an escape that is none.
 fn unescape(text: &str) -> Result<Secret, &'static str> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            plain.push(*byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2).ok_or(ESCAPE)?;
-        let value = |digit: u8| char::from(digit).to_digit(16).ok_or(ESCAPE);
-        plain.push((value(digits[0])? * 16 + value(digits[1])?) as u8);
-        rest = after;
+    let is_escape =
+        |after: &[u8]| after.first_chunk().is_some_and(|digits: &[u8; 2]| digits.iter().all(u8::is_ascii_hexdigit));
+    if !text.as_bytes().split(|byte| *byte == b'%').skip(1).all(is_escape) {
+        return Err(ESCAPE);
     }
-    Ok(plain.into())
+    Ok(percent_decode_str(text).collect::<Vec<u8>>().into())
 }
 
 impl fmt::Display for Proxy {

@@ -61,7 +61,7 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.extend_from_slice(outcome.kind.as_str().as_bytes());
     out.extend_from_slice(br#"","status":"#);
     match outcome.status {
-        Some(status) => json::write_number(out, status.into()),
+        Some(status) => out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes()),
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(br#","reason":"#);
@@ -72,7 +72,7 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.extend_from_slice(br#","timestamp":"#);
     write_seconds(out, outcome.timestamp);
     out.extend_from_slice(br#","attempts":"#);
-    json::write_number(out, outcome.attempts.into());
+    out.extend_from_slice(itoa::Buffer::new().format(outcome.attempts).as_bytes());
     out.push(b'}');
 }
 
@@ -106,7 +106,7 @@ impl Refused<'_> {
 /// UNIX seconds with three decimals.
 fn write_seconds(out: &mut Vec<u8>, seconds: f64) {
     let milliseconds = (seconds * 1000.0).round() as u64;
-    json::write_number(out, milliseconds / 1000);
+    out.extend_from_slice(itoa::Buffer::new().format(milliseconds / 1000).as_bytes());
     let rest = (milliseconds % 1000) as u16;
     let digit = |value: u16| b'0' + (value % 10) as u8;
     out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);

@@ -8,9 +8,9 @@ use crate::api::routes::notifications::fault::Fault;
 use crate::api::routes::notifications::parse::{OneByOne, Rescued};
 use crate::events::disconnection;
 use crate::json;
-use crate::json::find_either;
 use crate::model::{AppKey, Batch, Disconnection, Outcome, PushType};
 use bytes::Bytes;
+use memchr::memchr;
 use std::sync::Arc;
 
 /// Longest line: room for any payload that Apple takes, with everything beside it written with escapes.
@@ -42,7 +42,7 @@ impl Block {
         let mut refused = Vec::new();
         let mut rest = &lines[..];
         while !rest.is_empty() {
-            let (line, after) = rest.split_at(find_either(rest, b'\n', b'\n'));
+            let (line, after) = rest.split_at(memchr(b'\n', rest).unwrap_or(rest.len()));
             rest = after.get(1..).unwrap_or_default();
             if let Err((fault, Rescued { identifier, token })) = read_line(&mut reader, line) {
                 let why = Failure::from(fault);

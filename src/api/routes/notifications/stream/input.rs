@@ -1,9 +1,9 @@
 //! Reads a body and cuts it into blocks of whole lines, of bounded size.
 
 use super::block::LINE_BYTES_MAX;
-use crate::json::find_either;
 use axum::body::{Body, HttpBody};
 use bytes::{Buf, Bytes};
+use memchr::memchr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -119,7 +119,7 @@ impl Input {
     /// Moves what fits of the frame into the block.
     fn take_frame(&mut self) {
         if self.skipping {
-            let end = find_either(&self.frame, b'\n', b'\n');
+            let end = memchr(b'\n', &self.frame).unwrap_or(self.frame.len());
             self.skipping = end == self.frame.len();
             self.frame.advance(self.frame.len().min(end + 1));
         }
