@@ -1,0 +1,171 @@
+//! No secret gets into a core file, unless the operator wants core files.
+
+use crate::support::client::Client;
+use crate::support::daemon::Daemon;
+use crate::support::world::{APP, World};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const UNLIMITED: &str = "--core=unlimited:unlimited";
+
+fn root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs a command with unlimited core files in a folder of its own.
+fn unlimited(inner: &Command, folder: &Path) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(UNLIMITED).arg(inner.get_program()).args(inner.get_args()).current_dir(folder);
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+/// The limit on core files that a process has: the soft one.
+fn core_limit(process: u32) -> String {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("a running process");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).expect("it is listed");
+    line.split_whitespace().next().expect("a limit").to_owned()
+}
+
+fn cores(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with("core")).collect()
+}
+
+/// Whether a crash leaves a file in the working directory here.
+fn leaves_files() -> bool {
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("Linux");
+    pattern.starts_with("core")
+}
+
+fn abort(process: u32) {
+    let process = process.try_into().ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(process, Signal::ABORT).expect("it runs");
+}
+
+/// A node that holds a credential, killed as a crash would: the core files that it leaves.
+async fn cores_of_a_crash(world: &World, name: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let folder = world.directory.path().join(name);
+    fs::create_dir(&folder).expect("a folder");
+    let inner = Daemon::command(world, &folder.join("data"), variables);
+    let daemon = Daemon::run(unlimited(&inner, &folder)).await;
+    let pem = world.simulator.identity().client_pem.clone();
+    assert_eq!(Client::connect(daemon.address).await.post(APP, pem).await.status, 201);
+    let wanted = if variables.is_empty() { "0" } else { "unlimited" };
+    assert_eq!(core_limit(daemon.id()), wanted);
+    abort(daemon.id());
+    tokio::task::spawn_blocking(move || daemon.wait()).await.expect("it ends");
+    cores(&folder)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_leaves_no_core_file_unless_core_dumps_allows_them() {
+    let world = World::start().await;
+    assert_eq!(cores_of_a_crash(&world, "quiet", &[]).await, [""; 0]);
+    let left = cores_of_a_crash(&world, "wanted", &[("PYAPNS_CORE_DUMPS", "true")]).await;
+    assert_eq!(left.len(), usize::from(leaves_files()), "{left:?}");
+    world.stop().await;
+}
+
+/// What only root may look at belongs to root, whoever runs the process.
+fn belongs_to_root(process: u32) -> bool {
+    fs::metadata(format!("/proc/{process}/environ")).expect("a running process").uid() == 0
+}
+
+/// The command that runs it as a user without rights, if that is needed.
+fn unprivileged(inner: &Command) -> Command {
+    if !root() {
+        let mut command = Command::new(inner.get_program());
+        command.args(inner.get_args()).envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        return command;
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(inner.get_program()).args(inner.get_args());
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+/// Makes folder and program reachable for a user without rights.
+fn share(world: &World, folder: &Path) -> std::path::PathBuf {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our folder");
+    fs::create_dir(folder).expect("a folder");
+    [world.directory.path(), &world.directory.path().join("simulator"), folder].into_iter().for_each(open);
+    open(&world.directory.path().join("simulator/ca.pem"));
+    if root() {
+        chown(folder, Some(65_534), Some(65_534)).expect("root may do that");
+    }
+    let program = folder.join("pyapns");
+    fs::copy(env!("CARGO_BIN_EXE_pyapns"), &program).expect("a copy");
+    program
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_a_user_without_rights_is_closed_to_that_user_and_sees_its_own_figures() {
+    let world = World::start().await;
+    let folder = world.directory.path().join("unprivileged");
+    let program = share(&world, &folder);
+    for (allowed, data) in [("false", "closed"), ("true", "open")] {
+        let variables = [("PYAPNS_CORE_DUMPS", allowed)];
+        let inner = Daemon::command(&world, &folder.join(data), &variables);
+        let mut command = Command::new(&program);
+        command.args(inner.get_args()).envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let daemon = Daemon::run(unprivileged(&command)).await;
+        assert_eq!(belongs_to_root(daemon.id()), allowed == "false");
+        let metrics = daemon.client().await.text("/metrics").await;
+        for figure in ["process_open_fds", "process_max_fds", "process_resident_memory_bytes", "process_threads"] {
+            let value = metrics.lines().find_map(|line| line.strip_prefix(figure)?.trim().parse::<f64>().ok());
+            assert!(value.is_some_and(|value| value > 0.0), "{figure} with core_dumps = {allowed}: {metrics}");
+        }
+        let doctor = ["doctor", "--data-dir"];
+        let mut look = Command::new(&program);
+        look.args(doctor)
+            .arg(folder.join(data))
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let told = unprivileged(&look).output().expect("it runs");
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert!(told.contains("is held by a node that runs") && !told.contains("belongs to user"), "{told}");
+        daemon.kill();
+    }
+    world.stop().await;
+}
+
+/// A command that waits for its input with secrets in its environment or its memory.
+fn waiting(arguments: &[&str], folder: &Path) -> Child {
+    let mut inner = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+    inner.args(arguments).env("PYAPNS_API_KEY", "shop.0000");
+    unlimited(&inner, folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts")
+}
+
+#[test]
+fn commands_that_read_secrets_leave_no_core_file_either() {
+    use std::io::{BufRead, BufReader, Write};
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut simulator = waiting(&["simulator", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"], folder.path());
+    let said = BufReader::new(simulator.stdout.take().expect("piped")).lines().next();
+    assert!(said.is_some_and(|said| said.is_ok()), "it is ready");
+    // Opened before anything is read: a pipe, which has no end until somebody writes.
+    let pipe = folder.path().join("settings");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    let settings = pipe.to_str().expect("text");
+    let reading: Vec<Child> = ["check-config", "doctor", "serve"]
+        .map(|verb| {
+            let child = waiting(&[verb, "--config", settings], folder.path());
+            // Waits until it reads.
+            let mut writer = fs::OpenOptions::new().write(true).open(&pipe).expect("it reads");
+            assert_eq!(core_limit(child.id()), "0", "{verb}");
+            abort(child.id());
+            let _ = writer.write_all(b"");
+            child
+        })
+        .into();
+    assert_eq!(core_limit(simulator.id()), "0");
+    abort(simulator.id());
+    for mut child in reading.into_iter().chain([simulator]) {
+        assert_eq!(child.wait().expect("it ends").code(), None, "a signal ended it");
+    }
+    assert_eq!(cores(folder.path()), [""; 0]);
+}
