@@ -5,6 +5,7 @@ pub mod answer;
 pub mod backoff;
 pub mod bound;
 pub mod cut;
+pub mod descriptors;
 pub mod intake;
 pub mod job;
 pub mod lane;

@@ -64,7 +64,7 @@ pub fn run(arguments: Arguments, core_dumps: Forbidden) -> anyhow::Result<ExitCo
 async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simulator: bool) -> anyhow::Result<ExitCode> {
     let mut stop = StopSignals::new()?;
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
-    let world = World::real(&config);
+    let world = World { has_stand_in: with_simulator, ..World::real(&config) };
     let node = match Node::build(config.clone(), world).await {
         Err(StartError::Autoprovision(faults)) => {
             print::note(faults);

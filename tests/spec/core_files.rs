@@ -35,7 +35,7 @@ fn cores(folder: &Path) -> Vec<String> {
     names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with("core")).collect()
 }
 
-/// Whether a crash leaves a file in the working directory here.
+/// True if a crash leaves a file in the working directory here.
 fn leaves_files() -> bool {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("Linux");
     pattern.starts_with("core")
@@ -70,7 +70,7 @@ async fn a_crash_leaves_no_core_file_unless_core_dumps_allows_them() {
     world.stop().await;
 }
 
-/// What only root may look at belongs to root, whoever runs the process.
+/// True if what `/proc` has of a process belongs to root, whoever runs it.
 fn belongs_to_root(process: u32) -> bool {
     fs::metadata(format!("/proc/{process}/environ")).expect("a running process").uid() == 0
 }

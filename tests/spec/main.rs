@@ -9,6 +9,7 @@ mod command_line;
 mod completions;
 mod core_files;
 mod credentials;
+mod descriptors;
 mod disk_full;
 mod doctor;
 mod draining;
