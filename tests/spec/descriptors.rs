@@ -193,3 +193,28 @@ async fn more_apps_than_descriptors_leave_the_api_answering_and_every_send_accep
     daemon.kill();
     world.stop().await;
 }
+
+/// The stand-in's ends of all connections to it are in the same process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_its_own_stand_in_for_apple_has_descriptors_for_both_ends() {
+    const LIMIT: usize = 160;
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={LIMIT}")).arg(env!("CARGO_BIN_EXE_pyapns"));
+    command.args(["serve", "--simulator", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+    let log = folder.path().join("log");
+    command.env("PYAPNS_LOG_LEVEL", "warn").stderr(std::fs::File::create(&log).expect("a log"));
+    let daemon = Daemon::run(command).await;
+    let mut idle = Vec::new();
+    for _ in 0..(LIMIT - 64) / 2 - 4 {
+        idle.push(TcpStream::connect(daemon.address).await.expect("a place"));
+    }
+    let pem = std::fs::read_to_string(data.join("simulator/client.pem")).expect("a credential");
+    provision_and_send(daemon.address, pem, 0..60).await;
+    let metrics = daemon.client().await.text("/metrics").await;
+    assert_eq!(sum(&metrics, "apple_descriptors"), 24.0);
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert!(!log.contains("cannot connect") && !log.contains("no connection can be accepted"), "{log}");
+    daemon.kill();
+}

@@ -194,6 +194,21 @@ mod tests {
         alternate(found).iter().map(SocketAddr::to_string).collect()
     }
 
+    /// Threads cannot be called back: so many lookups hold a socket at most, however many were given up.
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_waits_for_its_place_and_an_address_needs_none() {
+        let connect = TlsConnect::new(None);
+        let hanging = Arc::clone(&connect.lookups).acquire_many_owned(LOOKUPS_MAX as u32).await;
+        let (name, address): (Endpoint, Endpoint) =
+            ("https://localhost:9".parse().unwrap(), "https://127.0.0.1:9".parse().unwrap());
+        assert_eq!(connect.resolve(&address).await.unwrap(), ["127.0.0.1:9".parse().unwrap()]);
+        let late = connect.resolve(&name).await.unwrap_err();
+        assert_eq!(late.to_string(), "localhost: the name server does not answer");
+        drop(hanging);
+        assert!(connect.resolve(&name).await.unwrap().iter().all(|found| found.ip().is_loopback()));
+        assert_eq!(connect.lookups.available_permits(), LOOKUPS_MAX);
+    }
+
     #[test]
     fn families_take_turns_and_no_address_comes_twice() {
         let found = ["[::1]:9", "[::2]:9", "[::3]:9", "[::1]:9", "1.1.1.1:9", "2.2.2.2:9", "1.1.1.1:9"];
