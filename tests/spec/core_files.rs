@@ -3,22 +3,30 @@
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
 use crate::support::world::{APP, World};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-
-const UNLIMITED: &str = "--core=unlimited:unlimited";
 
 fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Runs a command with unlimited core files in a folder of its own.
+/// The largest core files that this process may allow to others, as `/proc` and `prlimit` write it.
+fn largest() -> String {
+    getrlimit(Resource::Core).maximum.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string())
+}
+
+/// Runs a command with the largest core files in a folder of its own.
 fn unlimited(inner: &Command, folder: &Path) -> Command {
     let mut command = Command::new("prlimit");
-    command.arg(UNLIMITED).arg(inner.get_program()).args(inner.get_args()).current_dir(folder);
+    command
+        .arg(format!("--core={0}:{0}", largest()))
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .current_dir(folder);
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command
 }
@@ -38,7 +46,7 @@ fn cores(folder: &Path) -> Vec<String> {
 /// True if a crash leaves a file in the working directory here.
 fn leaves_files() -> bool {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("Linux");
-    pattern.starts_with("core")
+    pattern.starts_with("core") && largest() != "0"
 }
 
 fn abort(process: u32) {
@@ -54,7 +62,7 @@ async fn cores_of_a_crash(world: &World, name: &str, variables: &[(&str, &str)])
     let daemon = Daemon::run(unlimited(&inner, &folder)).await;
     let pem = world.simulator.identity().client_pem.clone();
     assert_eq!(Client::connect(daemon.address).await.post(APP, pem).await.status, 201);
-    let wanted = if variables.is_empty() { "0" } else { "unlimited" };
+    let wanted = if variables.is_empty() { "0".to_owned() } else { largest() };
     assert_eq!(core_limit(daemon.id()), wanted);
     abort(daemon.id());
     tokio::task::spawn_blocking(move || daemon.wait()).await.expect("it ends");
@@ -133,39 +141,47 @@ async fn a_node_of_a_user_without_rights_is_closed_to_that_user_and_sees_its_own
     world.stop().await;
 }
 
-/// A command that waits for its input with secrets in its environment or its memory.
-fn waiting(arguments: &[&str], folder: &Path) -> Child {
-    let mut inner = Command::new(env!("CARGO_BIN_EXE_pyapns"));
-    inner.args(arguments).env("PYAPNS_API_KEY", "shop.0000");
-    unlimited(&inner, folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts")
+/// A command with secrets in its environment, which goes with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(arguments: &[&str], folder: &Path) -> Self {
+        let mut inner = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        inner.args(arguments).env("PYAPNS_API_KEY", "shop.0000");
+        Self(unlimited(&inner, folder).stdout(Stdio::piped()).spawn().expect("the program starts"))
+    }
+
+    /// Crashes it while it can leave no core file.
+    fn crash(mut self, what: &str) {
+        assert_eq!(core_limit(self.0.id()), "0", "{what}");
+        abort(self.0.id());
+        assert_eq!(self.0.wait().expect("it ends").code(), None, "a signal ended {what}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
 fn commands_that_read_secrets_leave_no_core_file_either() {
-    use std::io::{BufRead, BufReader, Write};
     let folder = tempfile::tempdir().expect("a folder");
-    let mut simulator = waiting(&["simulator", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"], folder.path());
-    let said = BufReader::new(simulator.stdout.take().expect("piped")).lines().next();
+    let listening = ["simulator", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
+    let mut simulator = Running::start(&listening, folder.path());
+    let said = BufReader::new(simulator.0.stdout.take().expect("piped")).lines().next();
     assert!(said.is_some_and(|said| said.is_ok()), "it is ready");
-    // Opened before anything is read: a pipe, which has no end until somebody writes.
+    simulator.crash("simulator");
+    // A configuration that comes through a pipe: each waits in the middle of reading it.
     let pipe = folder.path().join("settings");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
     let settings = pipe.to_str().expect("text");
-    let reading: Vec<Child> = ["check-config", "doctor", "serve"]
-        .map(|verb| {
-            let child = waiting(&[verb, "--config", settings], folder.path());
-            // Waits until it reads.
-            let mut writer = fs::OpenOptions::new().write(true).open(&pipe).expect("it reads");
-            assert_eq!(core_limit(child.id()), "0", "{verb}");
-            abort(child.id());
-            let _ = writer.write_all(b"");
-            child
-        })
-        .into();
-    assert_eq!(core_limit(simulator.id()), "0");
-    abort(simulator.id());
-    for mut child in reading.into_iter().chain([simulator]) {
-        assert_eq!(child.wait().expect("it ends").code(), None, "a signal ended it");
+    for verb in ["check-config", "doctor", "serve"] {
+        let reading = Running::start(&[verb, "--config", settings], folder.path());
+        let _writer = fs::OpenOptions::new().write(true).open(&pipe).expect("it reads");
+        reading.crash(verb);
     }
     assert_eq!(cores(folder.path()), [""; 0]);
 }

@@ -214,6 +214,7 @@ async fn a_node_with_its_own_stand_in_for_apple_has_descriptors_for_both_ends() 
     provision_and_send(daemon.address, pem, 0..60).await;
     let metrics = daemon.client().await.text("/metrics").await;
     assert_eq!(sum(&metrics, "apple_descriptors"), 24.0);
+    assert!(sum(&metrics, "apple_descriptors_used") <= 24.0, "{metrics}");
     let log = std::fs::read_to_string(log).expect("a log");
     assert!(!log.contains("cannot connect") && !log.contains("no connection can be accepted"), "{log}");
     daemon.kill();
