@@ -61,6 +61,8 @@ pub struct Config {
     /// How long everything that is to be finished after the signal to stop may take in all.
     pub drain_budget: Duration,
     pub log: logging::Config,
+    /// The process may leave core files and be traced, with the secrets in its memory.
+    pub core_dumps: bool,
     /// What each setting says, to see what has changed.
     pub settings: Settings,
     /// What the operator should know though it is no fault.
@@ -165,6 +167,7 @@ impl Config {
                 .filter(|every| !every.is_zero()),
             drain_budget: Duration::from_secs(read.number("drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
+            core_dumps: read.flag("core_dumps"),
             settings: Settings::default(),
             notices: read.notices(),
         };

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod backoff;
 pub mod bound;
 pub mod cut;
+pub mod descriptors;
 pub mod intake;
 pub mod job;
 pub mod lane;

@@ -1,5 +1,6 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
+pub mod descriptors;
 mod doors;
 mod reload;
 
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Origin};
 use crate::credentials::Keyring;
 use crate::credentials::keyring::KeyFileError;
+use crate::delivery::descriptors::Descriptors;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::delivery::{Intake, intake, metrics};
@@ -28,6 +30,7 @@ use crate::model::NodeName;
 use crate::registry::Registry;
 use crate::store::{Sqlite, StoreError};
 use crate::telemetry::{self, Logging};
+use descriptors::Shares;
 use doors::Doors;
 use reload::Reload;
 use std::io;
@@ -63,12 +66,15 @@ pub enum StartError {
 pub struct World {
     pub clock: Clock,
     pub connect: Arc<dyn Connect>,
+    /// Apple's stand-in runs in this process, too, and takes file descriptors.
+    pub has_stand_in: bool,
 }
 
 impl World {
     /// The machine's clock and sockets.
     pub fn real(config: &Config) -> Self {
-        Self { clock: Clock::system(), connect: Arc::new(TlsConnect::new(config.apple.proxy.clone())) }
+        let connect = Arc::new(TlsConnect::new(config.apple.proxy.clone()));
+        Self { clock: Clock::system(), connect, has_stand_in: false }
     }
 }
 
@@ -86,7 +92,10 @@ pub struct Node {
 
 impl Node {
     /// Opens the store, loads the apps, makes those of the configuration, binds the listener.
-    pub async fn build(config: Config, world: World) -> Result<Self, StartError> {
+    pub async fn build(mut config: Config, world: World) -> Result<Self, StartError> {
+        let shares = Shares::of(descriptors::raise(), world.has_stand_in);
+        let lowered = shares.lower(&mut config);
+        config.notices.extend(lowered);
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
@@ -117,7 +126,10 @@ impl Node {
         };
         let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
         let bounds = intake::Limits { node_bytes, app_bytes };
-        let lanes_of_apps = Lanes::new(apple, parts).with_connections_max(config.apple.connections);
+        let descriptors = Descriptors::new(shares.apple, Instant::now());
+        metrics::watch_descriptors(&telemetry, &descriptors);
+        let lanes_of_apps =
+            Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
         let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
         let autoprovision =
             Autoprovision::new(registry.clone(), Arc::clone(&intake), events.clone(), world.clock.clone());
@@ -126,7 +138,7 @@ impl Node {
             let fault = |Fault { place, what }| config::Fault { place, what };
             return Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())));
         }
-        let doors = Doors::open(&config).await?;
+        let doors = Doors::open(&config, shares).await?;
         let (limits, compat) = (config.limits, config.compat);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);

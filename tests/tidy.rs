@@ -38,6 +38,7 @@ const PURE: &[&str] = &[
     "delivery/backoff.rs",
     "delivery/bound.rs",
     "delivery/cut.rs",
+    "delivery/descriptors.rs",
     "delivery/job.rs",
     "delivery/lane/health.rs",
     "delivery/lane/routes.rs",

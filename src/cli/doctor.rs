@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn examine(report: &mut Report, config: &Config, push: bool) {
-    let World { clock, connect } = World::real(config);
+    let World { clock, connect, .. } = World::real(config);
     machine::examine(report, config, &clock);
     let trust = match Trust::load(config.apple.ca_file.as_deref()) {
         Ok(trust) => Arc::new(trust),

@@ -1,5 +1,6 @@
 //! `pyapns serve`: a node, and with `--simulator` Apple's stand-in beside it.
 
+use super::core_dumps::Forbidden;
 use super::settings::Settings;
 use super::simulator::Beside;
 use super::supervisor::Supervisor;
@@ -34,7 +35,7 @@ pub struct Arguments {
     simulator: bool,
 }
 
-pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: Arguments, core_dumps: Forbidden) -> anyhow::Result<ExitCode> {
     let origin = arguments.settings.origin();
     let warnings = Settings::warnings();
     let mut config = match origin.read_with_files() {
@@ -47,6 +48,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     config.notices.extend(warnings);
     let logging = Logging::install(config.log)?;
+    if config.core_dumps {
+        tracing::warn!("core_dumps is set: a core file would have credentials and payloads in it");
+        core_dumps.allow();
+    } else {
+        core_dumps.keep();
+    }
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config, origin, logging.clone(), arguments.simulator));
     runtime.shutdown_timeout(FLUSH);
@@ -57,7 +64,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simulator: bool) -> anyhow::Result<ExitCode> {
     let mut stop = StopSignals::new()?;
     let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
-    let world = World::real(&config);
+    let world = World { has_stand_in: with_simulator, ..World::real(&config) };
     let node = match Node::build(config.clone(), world).await {
         Err(StartError::Autoprovision(faults)) => {
             print::note(faults);

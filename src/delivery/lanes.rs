@@ -1,5 +1,6 @@
 //! The lanes of this node: as many for each app as it asks for, each started on first use.
 
+use super::descriptors::Descriptors;
 use super::job::Job;
 use super::lane::{Bounds, Gateway, Lane, Parts};
 use super::metrics::Metrics;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
+use tokio::time::Instant;
 
 /// Batches that wait in a lane's inbox before more are refused.
 const INBOX_JOBS: usize = 1024;
@@ -27,12 +29,12 @@ pub struct Apple {
 }
 
 impl Apple {
-    fn gateway(&self, environment: Environment) -> Gateway {
+    fn gateway(&self, environment: Environment, descriptors: Descriptors) -> Gateway {
         let endpoints = match environment {
             Environment::Sandbox => self.sandbox.clone(),
             Environment::Production => self.production.clone(),
         };
-        Gateway { connect: Arc::clone(&self.connect), trust: Arc::clone(&self.trust), endpoints }
+        Gateway { connect: Arc::clone(&self.connect), trust: Arc::clone(&self.trust), endpoints, descriptors }
     }
 }
 
@@ -79,6 +81,7 @@ pub struct Lanes {
     apple: Apple,
     parts: Parts,
     bounds: Bounds,
+    descriptors: Descriptors,
     /// `None` once the node drains.
     apps: RwLock<Option<HashMap<AppKey, OfApp>>>,
 }
@@ -86,7 +89,8 @@ pub struct Lanes {
 impl Lanes {
     pub fn new(apple: Apple, parts: Parts) -> Self {
         let apps = RwLock::new(Some(HashMap::new()));
-        Self { apple, parts, bounds: Bounds::default(), apps }
+        let descriptors = Descriptors::unlimited(Instant::now());
+        Self { apple, parts, bounds: Bounds::default(), descriptors, apps }
     }
 
     /// Replaces each connection after so many requests, for tests of that.
@@ -97,6 +101,11 @@ impl Lanes {
     /// A lane has at most so many connections to Apple; one at least.
     pub fn with_connections_max(self, connections_max: usize) -> Self {
         Self { bounds: Bounds { connections: connections_max, ..self.bounds }, ..self }
+    }
+
+    /// All lanes together have at most the connections of this budget.
+    pub fn with_descriptors(self, descriptors: Descriptors) -> Self {
+        Self { descriptors, ..self }
     }
 
     /// A place for a job in one of the app's lanes.
@@ -145,7 +154,7 @@ impl Lanes {
         }
         let (sender, jobs) = mpsc::channel(INBOX_JOBS);
         *inbox = Some(sender.clone());
-        let gateway = self.apple.gateway(app.key.environment);
+        let gateway = self.apple.gateway(app.key.environment, self.descriptors.clone());
         let lane = Lane::new(lane, jobs, Arc::clone(app), gateway, self.bounds, self.parts.clone());
         self.parts.drain.spawn("lane", lane.run());
         sender.try_reserve_owned().map_err(|_| NotTaken::Full)

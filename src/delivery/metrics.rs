@@ -1,6 +1,7 @@
 //! What delivery counts, in the field's terms. Lanes count in a [`Tally`] of their own and hand it over once a turn.
 
 use super::bound::Bound;
+use super::descriptors::{Counts, Descriptors};
 use super::lane::Trouble;
 use super::status::Board;
 use crate::model::{OutcomeKind, Reason};
@@ -111,6 +112,23 @@ fn watched(node: &telemetry::Metrics) -> Arc<Board> {
     let help = "Requests that Apple allows at once on the connections that take work.";
     node.probe(Kind::Gauge, "streams_granted", help, &[], move || vec![(Vec::new(), lanes.streams() as f64)]);
     board
+}
+
+/// Lets the node's metrics look at the budget of connections to Apple.
+pub fn watch_descriptors(node: &telemetry::Metrics, descriptors: &Descriptors) {
+    let probe = |kind, name: &str, help: &str, value: fn(Counts) -> f64| {
+        let descriptors = descriptors.clone();
+        node.probe(kind, name, help, &[], move || vec![(Vec::new(), value(descriptors.counts()))]);
+    };
+    probe(Kind::Gauge, "apple_descriptors", "File descriptors that connections to Apple may take.", |counts| {
+        counts.max.map_or(f64::INFINITY, |max| max as f64)
+    });
+    let help = "Of these, those taken by connections that are open or being opened.";
+    probe(Kind::Gauge, "apple_descriptors_used", help, |counts| counts.used as f64);
+    let help = "Lanes that wait for a file descriptor: raise the limit on open files.";
+    probe(Kind::Gauge, "apple_descriptors_waiting", help, |counts| counts.waiting as f64);
+    let help = "Connections to Apple closed since another lane needed their file descriptor.";
+    probe(Kind::Counter, "apple_descriptors_reclaimed_total", help, |counts| counts.reclaimed as f64);
 }
 
 /// A lane's own counts since the last hand-over: plain numbers, no shared cache line.

@@ -255,6 +255,7 @@ fn ours(reason: NodeReason) -> Entry {
         | NodeReason::ProtocolError
         | NodeReason::CredentialError
         | NodeReason::BreakerOpen
+        | NodeReason::NoDescriptors
         | NodeReason::AppRemoved
         | NodeReason::Overloaded => Entry::Incident(UNKNOWN),
     }

@@ -1,7 +1,6 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
 pub mod address;
-pub mod descriptors;
 mod farewell;
 mod listener;
 mod socket;

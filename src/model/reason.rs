@@ -77,6 +77,7 @@ reasons! {
         MalformedAnswer = "malformed_answer",
         CredentialError = "credential_error",
         BreakerOpen = "breaker_open",
+        NoDescriptors = "no_descriptors",
         HeadersTooLarge = "headers_too_large",
         AppRemoved = "app_removed",
         Overloaded = "overloaded",

@@ -1,6 +1,7 @@
 //! The listeners of a node, and what each of them answers.
 
 use super::StartError;
+use super::descriptors::Shares;
 use crate::api::auth::entry::Entry;
 use crate::api::auth::key::Keys;
 use crate::api::auth::{Door, Guard};
@@ -10,21 +11,19 @@ use crate::drain::Drain;
 use crate::http::metrics::Metrics;
 use crate::http::server::address::Address;
 use crate::http::server::tls::Tls;
-use crate::http::server::{self, Listener, Places, descriptors};
+use crate::http::server::{self, Listener, Places};
 use std::sync::Arc;
-
-/// Connections of the admin listener, which others cannot take.
-const ADMIN_CONNECTIONS: usize = 64;
 
 /// Bound, but not answering yet.
 pub struct Doors {
     public: Listener,
     admin: Option<Listener>,
     keys: Option<Arc<Keys>>,
+    shares: Shares,
 }
 
 impl Doors {
-    pub async fn open(config: &Config) -> Result<Self, StartError> {
+    pub async fn open(config: &Config, shares: Shares) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let bind = async |address: &Address| {
             let bound = Listener::bind(address, config.socket_mode, tls.clone()).await;
@@ -42,7 +41,7 @@ impl Doors {
             |entry: &Entry| entry.open().map_err(|cause| StartError::ApiKey { place: entry.place.clone(), cause });
         let keys: Vec<_> = config.api_keys.iter().map(open).collect::<Result<_, _>>()?;
         let keys = (!keys.is_empty()).then(|| Arc::new(Keys::new(keys)));
-        Ok(Self { public, admin, keys })
+        Ok(Self { public, admin, keys, shares })
     }
 
     pub fn public(&self) -> &Listener {
@@ -67,10 +66,11 @@ impl Doors {
     pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
         let limits = &api.limits;
         let (one, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
-        let places = Places::new(descriptors::connections(limits.connections), one, shared);
+        let (_, of_admin) = self.shares.listeners(self.admin.is_some());
+        let places = Places::new(limits.connections, one, shared);
         let door = if self.admin.is_some() { Door::Public } else { Door::Whole };
         let public = (self.public, door, places);
-        let places = || Places::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS, Vec::new());
+        let places = || Places::new(of_admin, of_admin, Vec::new());
         let admin = self.admin.map(|listener| (listener, Door::Whole, places()));
         for (listener, door, places) in [Some(public), admin].into_iter().flatten() {
             let guard = Guard { keys: self.keys.clone(), door, clock: api.clock.clone() };

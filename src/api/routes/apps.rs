@@ -22,9 +22,13 @@ use object::AppObject;
 use provisioning::{Given, Source};
 use serde_json::json;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Opens an encrypted credential that is the whole body. Never in the query, which proxies log.
 const X_PASSPHRASE: HeaderName = HeaderName::from_static("x-passphrase");
+
+/// Credential files read at one time: they share the few file descriptors that callers' connections leave.
+static PATH_READS: Semaphore = Semaphore::const_new(4);
 
 /// `GET /apps`: sorted by id and environment; those that the caller may use.
 pub async fn list(
@@ -122,7 +126,12 @@ async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), 
         Source::Content(secret) => Ok((secret, None)),
         Source::Path(path) => {
             let (inside, wanted) = (api.credentials_dir.clone(), path.clone());
-            let read = tokio::task::spawn_blocking(move || paths::read_inside(inside.as_deref(), &wanted)).await;
+            let turn = PATH_READS.acquire().await;
+            let read = move || {
+                let _until_it_ends = turn;
+                paths::read_inside(inside.as_deref(), &wanted)
+            };
+            let read = tokio::task::spawn_blocking(read).await;
             Ok((read.map_err(|_| RequestError::Panicked)??, Some(path)))
         }
     }

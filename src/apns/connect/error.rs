@@ -2,6 +2,7 @@
 
 use super::{HandshakeError, ProxyError};
 use crate::apns::endpoint::Endpoint;
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +33,16 @@ pub enum Stage {
 }
 
 impl ConnectError {
+    /// True if the process or the system had no file descriptor left for it, which says nothing of the gateway.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        let cause = match self {
+            Self::Tcp { cause, .. } | Self::Resolve { cause, .. } => cause,
+            Self::Proxy { cause: ProxyError::Broken(cause), .. } => cause,
+            Self::Proxy { .. } | Self::Tls { .. } | Self::Timeout { .. } | Self::Credential(_) => return false,
+        };
+        [Errno::MFILE, Errno::NFILE].iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
+    }
+
     /// Whether the app's own credential is the reason, so that no other attempt with it can do better.
     pub fn is_credential(&self) -> bool {
         match self {

@@ -8,10 +8,11 @@ use crate::apns::trust::ALPN;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,6 +21,8 @@ use tokio_rustls::client::TlsStream;
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Longest wait for a name's addresses.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+/// Lookups at one time. One that is given up goes on in its thread, with a socket that nothing else counts.
+const LOOKUPS_MAX: usize = 24;
 /// The part of an attempt's time that TCP may take: an address that drops packets must not use up all of it.
 const TCP_SHARE: u32 = 3;
 /// TCP may take this in any case: a lost first packet is sent again after a second.
@@ -28,11 +31,12 @@ const TCP_MIN: Duration = Duration::from_secs(2);
 /// See the module.
 pub struct TlsConnect {
     proxy: Option<Arc<Proxy>>,
+    lookups: Arc<Semaphore>,
 }
 
 impl TlsConnect {
     pub fn new(proxy: Option<Proxy>) -> Self {
-        Self { proxy: proxy.map(Arc::new) }
+        Self { proxy: proxy.map(Arc::new), lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
     }
 }
 
@@ -44,14 +48,12 @@ impl Connect for TlsConnect {
             None => (endpoint.host().to_owned(), endpoint.port()),
         };
         let what = if self.proxy.is_some() { "the proxy " } else { "" };
+        let looked_up = look_up(Arc::clone(&self.lookups), host.clone(), port);
         Box::pin(async move {
-            let place = (host.as_str(), port);
-            let found = match tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host(place)).await {
-                Ok(found) => found.map(Iterator::collect),
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer")),
-            };
+            let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer"));
+            let found = tokio::time::timeout(RESOLVE_DEADLINE, looked_up).await.unwrap_or_else(late);
             let described = |error: io::Error| io::Error::new(error.kind(), format!("{what}{host}: {error}"));
-            let found: Vec<SocketAddr> = found.map_err(described)?;
+            let found = found.map_err(described)?;
             if found.is_empty() {
                 return Err(described(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
             }
@@ -69,6 +71,19 @@ impl Connect for TlsConnect {
         let attempt = Attempt { endpoint: endpoint.clone(), address, proxy: self.proxy.clone(), began: Instant::now() };
         Box::pin(attempt.run(tls, timeout))
     }
+}
+
+/// Asks the system's resolver in a thread. Its place among the lookups is free once it has really ended.
+async fn look_up(lookups: Arc<Semaphore>, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let place = lookups.acquire_owned().await;
+    let lookup = move || {
+        let _until_it_ends = place;
+        (host, port).to_socket_addrs().map(Iterator::collect)
+    };
+    tokio::task::spawn_blocking(lookup).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
 /// Both families in turn, each in the order it came, so that the second attempt tries the other one (RFC 8305 4).
@@ -177,6 +192,21 @@ mod tests {
     fn ordered(found: &[&str]) -> Vec<String> {
         let found = found.iter().map(|address| address.parse().unwrap()).collect();
         alternate(found).iter().map(SocketAddr::to_string).collect()
+    }
+
+    /// Threads cannot be called back: so many lookups hold a socket at most, however many were given up.
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_waits_for_its_place_and_an_address_needs_none() {
+        let connect = TlsConnect::new(None);
+        let hanging = Arc::clone(&connect.lookups).acquire_many_owned(LOOKUPS_MAX as u32).await;
+        let (name, address): (Endpoint, Endpoint) =
+            ("https://localhost:9".parse().unwrap(), "https://127.0.0.1:9".parse().unwrap());
+        assert_eq!(connect.resolve(&address).await.unwrap(), ["127.0.0.1:9".parse().unwrap()]);
+        let late = connect.resolve(&name).await.unwrap_err();
+        assert_eq!(late.to_string(), "localhost: the name server does not answer");
+        drop(hanging);
+        assert!(connect.resolve(&name).await.unwrap().iter().all(|found| found.ip().is_loopback()));
+        assert_eq!(connect.lookups.available_permits(), LOOKUPS_MAX);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Report;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::node::descriptors::{self, KEPT, Shares};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -14,8 +15,6 @@ const EARLIEST: u64 = 1_767_225_600;
 const CLOCK_SLACK: u64 = 60;
 const SPACE_LITTLE: u64 = 256 << 20;
 const SPACE_TOO_LITTLE: u64 = 16 << 20;
-/// Open files besides the callers' connections: Apple's connections, the store, the log.
-const FILES_BESIDES: u64 = 256;
 const TIMESYNC: &str = "/run/systemd/timesync";
 /// Where the others that keep a clock right leave a trace.
 const TIME_KEEPERS: [&str; 4] = ["/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid", "/run/openntpd.sock"];
@@ -23,7 +22,7 @@ const TIME_KEEPERS: [&str; 4] = ["/run/chrony/chronyd.pid", "/run/chronyd.pid", 
 pub fn examine(report: &mut Report, config: &Config, clock: &Clock) {
     time(report, &config.data_dir, clock.unix_seconds());
     space(report, &config.data_dir);
-    files(report, config.limits.connections as u64);
+    files(report, config);
 }
 
 fn time(report: &mut Report, data_dir: &Path, now: u64) {
@@ -76,25 +75,17 @@ pub fn existing(folder: &Path) -> PathBuf {
     found.filter(|found| !found.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
-fn files(report: &mut Report, connections: u64) {
-    let Some(limit) = open_files_max() else { return report.ok("open files", "no limit shows here") };
-    let wanted = connections + FILES_BESIDES;
-    let told = format!("{limit} allowed to this shell");
-    let what = format!(
-        "{told}, {wanted} wanted for limits.connections = {connections}: raise LimitNOFILE (systemd) or `ulimit -n`, or \
-         lower the setting"
-    );
-    if limit < FILES_BESIDES {
-        report.fail("open files", what);
-    } else if limit < wanted {
-        report.warn("open files", what);
-    } else {
+/// `serve` raises its limit as far as it goes.
+fn files(report: &mut Report, config: &Config) {
+    let Some(limit) = descriptors::reachable() else { return report.ok("open files", "there is no limit") };
+    let shares = Shares::of(Some(limit), false);
+    let lowered = shares.lower(&mut config.clone());
+    let told = format!("{limit} allowed to this shell: {} for callers, {} for Apple", shares.callers, shares.apple);
+    if limit < 2 * KEPT {
+        report.fail("open files", format!("{told}: raise LimitNOFILE (systemd) or the hard limit of `ulimit -n`"));
+    } else if lowered.is_empty() {
         report.ok("open files", told);
+    } else {
+        report.warn("open files", format!("{told}; {}", lowered.join("; ")));
     }
-}
-
-fn open_files_max() -> Option<u64> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
 }

@@ -35,9 +35,8 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fou
         absent(report, folder);
         return Found::Nothing;
     }
-    let (of_folder, ours) = (fs::metadata(folder).map(|about| about.uid()), fs::metadata("/proc/self"));
-    if let (Ok(owner), Ok(ours)) = (of_folder, ours)
-        && owner != ours.uid()
+    if let Ok(owner) = fs::metadata(folder).map(|about| about.uid())
+        && owner != rustix::process::geteuid().as_raw()
     {
         report.warn("store", format!("{} belongs to user {owner}: run this as that user", folder.display()));
     }

@@ -1,10 +1,12 @@
-//! Opens a lane's connections, one at a time: asks for the addresses afresh, chooses one, connects, and keeps the pace.
+//! Opens a lane's connections, one at a time: gets a descriptor, asks for the addresses afresh, chooses one, connects, and
+//! keeps the pace.
 
 use super::addresses::{Addresses, Choice};
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Transport};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::delivery::backoff::{self, Pace};
+use crate::delivery::descriptors::{Claim, Descriptors, Need, Permit};
 use crate::registry::App;
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +19,8 @@ use tokio::time::Instant;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// The same where another address is free that never failed.
 const CONNECT_WITHIN_IF_SPARE: Duration = Duration::from_secs(3);
+/// Pause after the system had no descriptor left, though the budget had one.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(1);
 
 /// What opening a connection needs besides the app.
 pub struct Gateway {
@@ -24,6 +28,8 @@ pub struct Gateway {
     pub trust: Arc<Trust>,
     /// One at least, all of them Apple's own or none. A later one is used while those before it cannot be reached.
     pub endpoints: Vec<Endpoint>,
+    /// The node's budget of connections.
+    pub descriptors: Descriptors,
 }
 
 /// A byte stream, and where it leads.
@@ -31,6 +37,7 @@ pub struct Dialed {
     pub endpoint: Endpoint,
     pub address: SocketAddr,
     pub transport: Box<dyn Transport>,
+    pub permit: Permit,
 }
 
 enum Stage {
@@ -43,7 +50,10 @@ enum Stage {
 /// See the module.
 pub struct Dialer {
     gateway: Gateway,
+    claim: Claim,
     stage: Stage,
+    /// Of what is being opened; given back after it.
+    permit: Option<Permit>,
     addresses: Addresses,
     /// The resolver's last good answer for each endpoint, for when it fails.
     known: Vec<Vec<SocketAddr>>,
@@ -56,7 +66,9 @@ pub struct Dialer {
 impl Dialer {
     pub fn new(gateway: Gateway) -> Self {
         Self {
+            claim: gateway.descriptors.claim(),
             stage: Stage::Idle,
+            permit: None,
             addresses: Addresses::default(),
             known: vec![Vec::new(); gateway.endpoints.len()],
             gateway,
@@ -76,19 +88,63 @@ impl Dialer {
         self.retry_at.max(self.pace.next())
     }
 
-    /// Begins to open one. [`Self::poll`] does the rest.
-    pub fn begin(&mut self) {
-        self.resolve(0);
+    /// Begins to open one if there is a descriptor for it; [`Self::poll`] does the rest. With a `need` the lane waits in the
+    /// queue until there is one. True once it has begun.
+    pub fn begin(&mut self, cx: &mut Context<'_>, need: Option<Need>) -> bool {
+        self.permit = match need {
+            Some(need) => match self.claim.poll(cx, need) {
+                Poll::Ready(permit) => Some(permit),
+                Poll::Pending => None,
+            },
+            None => {
+                self.claim.withdraw();
+                self.claim.try_take(cx)
+            }
+        };
+        if self.permit.is_some() {
+            self.resolve(0);
+        }
+        self.is_busy()
+    }
+
+    /// The lane's place among those that wait for a descriptor.
+    pub fn claim(&mut self) -> &mut Claim {
+        &mut self.claim
+    }
+
+    /// True while the lane waits for a descriptor.
+    pub fn is_waiting(&self) -> bool {
+        self.claim.is_waiting()
+    }
+
+    /// True if no descriptor is left but for lanes that wait.
+    pub fn is_used_up(&self) -> bool {
+        self.claim.is_used_up()
     }
 
     /// Gives up what is being opened, and forgives the addresses: the app was provisioned anew.
     pub fn reset(&mut self) {
         (self.stage, self.addresses, self.retry_at) = (Stage::Idle, Addresses::default(), None);
+        self.permit = None;
     }
 
     /// Goes on opening; `in_use` are the addresses of the present connections. `Pending`, too, if nothing is being
     /// opened, or nothing can be before [`Self::ready_at`].
     pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        app: &App,
+        in_use: &[SocketAddr],
+        now: Instant,
+    ) -> Poll<Result<Dialed, ConnectError>> {
+        let polled = self.go_on(cx, app, in_use, now);
+        if !self.is_busy() {
+            self.permit = None;
+        }
+        polled
+    }
+
+    fn go_on(
         &mut self,
         cx: &mut Context<'_>,
         app: &App,
@@ -113,7 +169,12 @@ impl Dialer {
         match outcome {
             Ok(transport) => {
                 let endpoint = self.gateway.endpoints[at].clone();
-                Poll::Ready(Ok(Dialed { endpoint, address, transport }))
+                let permit = self.permit.take().expect("nothing is opened without a permit");
+                Poll::Ready(Ok(Dialed { endpoint, address, transport, permit }))
+            }
+            Err(error) if error.is_out_of_descriptors() => {
+                self.retry_at = Some(now + DESCRIPTOR_PAUSE);
+                Poll::Ready(Err(error))
             }
             Err(error) => {
                 self.failed(address, now);
@@ -176,7 +237,7 @@ impl Dialer {
         app: &App,
         now: Instant,
     ) -> Result<(), ConnectError> {
-        let Gateway { connect, trust, endpoints } = &self.gateway;
+        let Gateway { connect, trust, endpoints, .. } = &self.gateway;
         self.pace.begin(now);
         let tls = Arc::new(trust.client_config(&endpoints[at], &app.credential)?);
         self.stage = Stage::Connecting(at, address, connect.connect(&endpoints[at], address, tls, within));

@@ -8,6 +8,7 @@ use crate::apns::request::Heads;
 use crate::apns::response;
 use crate::credentials::Credential;
 use crate::delivery::bound::Bound;
+use crate::delivery::descriptors::{Permit, Usage};
 use crate::delivery::job::Ticket;
 use crate::delivery::verdict::{self, Beyond};
 use crate::model::{NodeReason, Reason};
@@ -47,6 +48,8 @@ pub struct Link {
     /// The provider token's 30-minute bucket, and since when it is used here.
     token: Option<(u64, Instant)>,
     books: Books,
+    /// After the connection: given back once its socket is closed.
+    permit: Permit,
 }
 
 /// What a connection's events tell about it.
@@ -84,7 +87,7 @@ enum Then {
 
 impl Link {
     pub fn new(id: LinkId, dialed: Dialed, app: &App, now: Now) -> Self {
-        let Dialed { endpoint, address, transport } = dialed;
+        let Dialed { endpoint, address, transport, permit } = dialed;
         let (authorization, token) = match &*app.credential {
             Credential::Certificate(_) | Credential::Unusable { .. } => (None, None),
             Credential::Token(key) => {
@@ -96,7 +99,8 @@ impl Link {
         let connection = Connection::new(transport, heads, now.instant);
         let (full, stuck, starved, books) = (false, None, None, Books::default());
         let generation = app.generation;
-        Self { id, address, generation, connection, full, stuck, starved, last_used: now.instant, token, books }
+        let last_used = now.instant;
+        Self { id, address, generation, connection, full, stuck, starved, last_used, token, books, permit }
     }
 
     /// What is in flight here.
@@ -147,6 +151,13 @@ impl Link {
     /// Since when nothing was sent or waits for an answer here; the time of the last request.
     pub fn idle_since(&self) -> Option<Instant> {
         (self.open() == 0).then_some(self.last_used)
+    }
+
+    /// True if it must be closed for the sake of other lanes; `has_company` if its lane has another one that serves.
+    pub fn must_close(&mut self, has_company: bool, work: &Work) -> bool {
+        let idle = self.idle_since().filter(|_| !work.is_waiting_for(self.id));
+        let busy = if has_company { Usage::Spare } else { Usage::Busy };
+        self.permit.must_close(idle.map_or(busy, Usage::Idle))
     }
 
     /// Whether Apple ever answered anything here.
@@ -223,7 +234,7 @@ impl Link {
 
     /// Ends all attempts: the socket is gone.
     pub fn close(self, over: &Over, work: &mut Work) -> Epitaph {
-        let Self { connection, mut books, .. } = self;
+        let Self { connection, mut books, permit: _given_back_at_the_end, .. } = self;
         connection.close(|event| books.note(event, work, Then::Retry));
         let otherwise = match over {
             over if over.refuses_certificate() => NodeReason::CredentialError,

@@ -10,6 +10,7 @@ use super::work::Work;
 use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
 use crate::delivery::bound::Bound;
+use crate::delivery::descriptors::Need;
 use crate::delivery::status::Shown;
 use crate::model::NodeReason;
 use crate::registry::App;
@@ -52,6 +53,8 @@ pub struct Pool {
     links: Vec<Link>,
     next_link: LinkId,
     bounds: Bounds,
+    /// The system had no descriptor for the last one that was to be opened.
+    is_out_of_descriptors: bool,
     /// Since when all connections have been full.
     full_since: Option<Instant>,
     /// No more work will come.
@@ -67,6 +70,7 @@ impl Pool {
             links: Vec::new(),
             next_link: 0,
             bounds,
+            is_out_of_descriptors: false,
             full_since: None,
             finishing: false,
             scratch: Vec::new(),
@@ -159,6 +163,7 @@ impl Pool {
             }
         }
         moved |= self.dismiss(work);
+        moved |= self.make_room(work);
         moved |= self.reroute(work);
         let full = work.is_waiting() && self.is_full();
         self.full_since = full.then(|| self.full_since.unwrap_or(work.now.instant));
@@ -184,6 +189,23 @@ impl Pool {
             idle.min_by_key(|link| link.idle_since()).into_iter().for_each(Link::retire);
         }
         leaving(&self.links) > before
+    }
+
+    /// Closes connections that the node's budget asks for; true if there were any.
+    fn make_room(&mut self, work: &Work) -> bool {
+        let mut serving = self.links.iter().filter(|link| link.is_serving()).count();
+        let mut left = false;
+        for link in self.links.iter_mut().filter(|link| !link.is_leaving()) {
+            let is_serving = link.is_serving();
+            let has_company = serving > usize::from(is_serving);
+            if link.must_close(has_company, work) {
+                tracing::debug!(app = %self.app.key, "a connection is closed: another lane needs its descriptor");
+                link.retire();
+                serving -= usize::from(is_serving);
+                left = true;
+            }
+        }
+        left
     }
 
     /// When one of several connections is to be closed for want of work.
@@ -247,11 +269,11 @@ impl Pool {
     /// Goes on opening a connection, or begins to, where one is needed: whether anything moved.
     fn open(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
         let now = work.now.instant;
-        if !self.dialer.is_busy() {
-            if self.open_at(work).is_none_or(|at| now < at) {
-                return false;
-            }
-            self.dialer.begin();
+        let has_begun = self.dialer.is_busy() || self.begin(cx, work);
+        let is_without = self.dialer.is_waiting() || self.is_out_of_descriptors;
+        work.lacks_descriptors = is_without && !self.links.iter().any(Link::is_serving);
+        if !has_begun {
+            return false;
         }
         let in_use: Vec<SocketAddr> = self.links.iter().map(|link| link.address).collect();
         let Poll::Ready(outcome) = self.dialer.poll(cx, &self.app, &in_use, now) else { return false };
@@ -262,20 +284,53 @@ impl Pool {
         true
     }
 
+    /// Begins to open a connection where one is needed and there is a descriptor for it; true if it did.
+    fn begin(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
+        if self.open_at(work).is_none_or(|at| work.now.instant < at) {
+            self.dialer.claim().withdraw();
+            return false;
+        }
+        let need = if self.has_young() { Need::More } else { Need::First };
+        let waited = self.dialer.is_waiting();
+        let has_begun = self.dialer.begin(cx, work.is_waiting().then_some(need));
+        if need == Need::First && !waited && self.dialer.is_waiting() && self.dialer.claim().is_short() {
+            self.tell_of_shortage(work);
+        }
+        has_begun
+    }
+
+    /// Logs and shows that no descriptor is left and no connection is idle.
+    fn tell_of_shortage(&mut self, work: &mut Work) {
+        let budget = self.dialer.claim().budget();
+        let max = budget.counts().max.unwrap_or(usize::MAX);
+        let what = "no connection to Apple can be opened: all descriptors for them are in use, and none is idle; raise \
+                    LimitNOFILE (systemd) or the hard limit of `ulimit -n`";
+        if budget.is_news(work.now.instant) {
+            tracing::warn!(app = %self.app.key, max, "{what}");
+        }
+        work.complain(what.to_owned());
+    }
+
     fn opened(&mut self, dialed: Dialed, work: &mut Work) {
         work.tally.metrics().connects.inc();
         work.tally.metrics().connections.inc();
         let id = self.next_link;
         self.next_link = id.wrapping_add(1);
+        self.is_out_of_descriptors = false;
         self.links.push(Link::new(id, dialed, &self.app, work.now));
         self.full_since = None;
     }
 
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
-        tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
+        self.is_out_of_descriptors = error.is_out_of_descriptors();
+        if !self.is_out_of_descriptors || self.dialer.claim().budget().is_news(work.now.instant) {
+            tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
+        }
         work.complain(format!("cannot connect to Apple: {error}"));
-        if error.is_credential() && !self.works() {
+        if self.is_out_of_descriptors {
+            // That says nothing of Apple.
+        } else if error.is_credential() && !self.works() {
             let reason = NodeReason::CredentialError.into();
             if work.credential_failed(error) {
                 work.connection_ended(&self.app.key, &reason, 0);
@@ -302,15 +357,19 @@ impl Pool {
     /// When the next connection is to be begun; `None` while none is needed or one is being opened.
     fn open_at(&self, work: &Work) -> Option<Instant> {
         let now = work.now.instant;
-        let is_young = |link: &Link| link.is_serving() && link.requests() < self.bounds.requests;
-        let needed = if self.links.iter().any(is_young) {
+        let needed = if self.has_young() {
             self.full_since.filter(|_| self.links.len() < self.bounds.connections)? + FULL_FOR
         } else {
-            let lately = !self.finishing && now < work.last_job + LATELY;
+            let lately = !self.finishing && now < work.last_job + LATELY && !self.dialer.is_used_up();
             (lately || work.is_waiting()).then_some(now)?
         };
         let may = self.dialer.ready_at().max(work.health.opens_at());
         Some(may.map_or(needed, |may| needed.max(may)))
+    }
+
+    /// True if a connection takes work and need not be replaced.
+    fn has_young(&self) -> bool {
+        self.links.iter().any(|link| link.is_serving() && link.requests() < self.bounds.requests)
     }
 
     /// Whether no connection has room. A token connection starts with one stream, so that it must have accepted something
@@ -322,7 +381,8 @@ impl Pool {
 
     /// When a turn is due even if no socket wakes the lane.
     pub fn next_time(&self, work: &Work) -> Option<Instant> {
-        let open = if self.dialer.is_busy() { None } else { self.open_at(work) };
+        let is_woken = self.dialer.is_busy() || self.dialer.is_waiting();
+        let open = if is_woken { None } else { self.open_at(work) };
         let links = self.links.iter().filter_map(Link::next_time);
         links.chain(open).chain(self.surplus_at()).min()
     }

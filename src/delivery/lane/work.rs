@@ -64,6 +64,8 @@ pub struct Work {
     last_accepted: u32,
     /// The node stops: why a job's time is over.
     hurried: bool,
+    /// What waits, waits for a descriptor.
+    pub lacks_descriptors: bool,
     jobs: slab::Slab<Job>,
     /// Items that have not ended.
     unsettled: usize,
@@ -94,6 +96,7 @@ impl Work {
             identifiers: 1,
             last_accepted: 0,
             hurried: false,
+            lacks_descriptors: false,
             jobs: slab::Slab::new(),
             unsettled: 0,
             fresh: VecDeque::new(),

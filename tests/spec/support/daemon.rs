@@ -75,6 +75,11 @@ impl Daemon {
         self.child.wait().expect("it ends").success()
     }
 
+    /// Waits for its end. Blocks.
+    pub fn wait(mut self) {
+        self.child.wait().expect("it ends");
+    }
+
     /// SIGKILL: it gets no chance to finish anything.
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");

@@ -25,6 +25,8 @@ const ACK: u8 = 1;
 /// What becomes of an attempt to connect.
 pub enum Manner {
     Refuse,
+    /// The process may open no more files.
+    OutOfDescriptors,
     /// The socket is accepted, and that is all.
     Swallow,
     /// The handshake looks finished, then the alert comes, as under TLS 1.3.
@@ -133,6 +135,10 @@ impl Connect for Gateway {
         match (self.serve)(peer) {
             Manner::Refuse => {
                 let error = cannot(io::ErrorKind::ConnectionRefused.into());
+                Box::pin(std::future::ready(Err(error)))
+            }
+            Manner::OutOfDescriptors => {
+                let error = cannot(rustix::io::Errno::MFILE.into());
                 Box::pin(std::future::ready(Err(error)))
             }
             Manner::Swallow => {

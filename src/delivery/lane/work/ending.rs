@@ -91,7 +91,11 @@ impl Work {
             self.fresh.retain(|job| !is_late(*job));
         }
         late.iter().for_each(|job| self.drain_fresh(*job, &mut waiting));
-        let why = if self.hurried { NodeReason::ShuttingDown } else { NodeReason::DeadlinePassed };
+        let why = match (self.hurried, self.lacks_descriptors) {
+            (true, _) => NodeReason::ShuttingDown,
+            (false, true) => NodeReason::NoDescriptors,
+            (false, false) => NodeReason::DeadlinePassed,
+        };
         waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
     }
 

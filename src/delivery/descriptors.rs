@@ -1,0 +1,333 @@
+//! The file descriptors that connections to Apple may take, shared by all lanes of the node. Pure: time is an argument.
+//!
+//! A lane asks with a [`Claim`] and gets a [`Permit`] for each connection, from the lookup of the gateway's name until the
+//! socket is closed. Where none is left, the least recently used idle connection is asked to close, whichever app it
+//! belongs to, and the lane waits in a queue: a place that becomes free goes to the first of it, and only that one is
+//! woken. While no lane waits, a connection touches nothing that others share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A shortage is logged this often at most.
+const NEWS_EVERY: Duration = Duration::from_secs(60);
+
+/// A lane's reason to want a connection; the queue serves them in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Work waits, and no connection of the lane takes it.
+    First,
+    /// Work waits, since all connections of the lane are full.
+    More,
+}
+
+/// The work of a connection, as its lane sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// It has or gets work, and its lane has no other connection.
+    Busy,
+    /// It has or gets work, and its lane has others: it may be asked to finish for the sake of a lane that has none.
+    Spare,
+    /// Without work since then.
+    Idle(Instant),
+}
+
+const BUSY: u64 = 0;
+const SPARE: u64 = 1;
+
+/// The budget. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct Descriptors(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// The time that [`Usage::Idle`] is counted from.
+    began: Instant,
+    /// A lane waits, and nothing that was asked to close is on the way to it.
+    is_short: AtomicBool,
+    /// Nothing is left for a lane that does not wait in the queue.
+    is_used_up: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    max: usize,
+    connections: slab::Slab<Connection>,
+    /// Of these, how many were asked to close.
+    closing: usize,
+    waiting: BTreeMap<Place, Waker>,
+    next_place: u64,
+    reclaimed: u64,
+    last_news: Option<Instant>,
+}
+
+type Place = (Need, u64);
+
+#[derive(Debug)]
+struct Connection {
+    signs: Arc<Signs>,
+    lane: Waker,
+}
+
+/// The signs that a lane and the budget give each other about a connection.
+#[derive(Debug, Default)]
+struct Signs {
+    /// [`BUSY`], [`SPARE`], or since when it is idle, in milliseconds and 2 more.
+    usage: AtomicU64,
+    is_asked: AtomicBool,
+}
+
+/// The budget's figures, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// `None` is no limit.
+    pub max: Option<usize>,
+    pub used: usize,
+    /// Lanes in the queue.
+    pub waiting: usize,
+    /// Connections closed for the sake of others, so far.
+    pub reclaimed: u64,
+}
+
+impl Descriptors {
+    /// A budget of `max` connections, at least one.
+    pub fn new(max: usize, now: Instant) -> Self {
+        let state = State {
+            max: max.max(1),
+            connections: slab::Slab::new(),
+            closing: 0,
+            waiting: BTreeMap::new(),
+            next_place: 0,
+            reclaimed: 0,
+            last_news: None,
+        };
+        let (is_short, is_used_up) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Shared { began: now, is_short, is_used_up, state: Mutex::new(state) }))
+    }
+
+    /// A budget that never ends.
+    pub fn unlimited(now: Instant) -> Self {
+        Self::new(usize::MAX, now)
+    }
+
+    /// A lane's end of it.
+    pub fn claim(&self) -> Claim {
+        Claim { budget: self.clone(), place: None }
+    }
+
+    pub fn counts(&self) -> Counts {
+        let state = self.0.lock();
+        let max = (state.max < usize::MAX).then_some(state.max);
+        let (used, waiting) = (state.connections.len(), state.waiting.len());
+        Counts { max, used, waiting, reclaimed: state.reclaimed }
+    }
+
+    /// True once a minute at most: time to log that lanes wait and no connection is idle.
+    #[must_use]
+    pub fn is_news(&self, now: Instant) -> bool {
+        let mut state = self.0.lock();
+        let is_news = state.last_news.is_none_or(|last| now >= last + NEWS_EVERY);
+        if is_news {
+            state.last_news = Some(now);
+        }
+        is_news
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks connections to close for lanes that wait. Ends every change of the state.
+    fn provide(&self, state: &mut State) {
+        if state.is_short() {
+            // Before usages are read: a lane that shows one afterwards sees it and calls.
+            self.is_short.store(true, Ordering::SeqCst);
+            while state.is_short() && state.ask_one() {}
+        }
+        self.is_short.store(state.is_short(), Ordering::SeqCst);
+        self.is_used_up.store(state.free() == 0 || !state.waiting.is_empty(), Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn free(&self) -> usize {
+        self.max.saturating_sub(self.connections.len())
+    }
+
+    fn is_short(&self) -> bool {
+        self.free() + self.closing < self.waiting.len()
+    }
+
+    /// True if it is the turn of the lane in this place of the queue.
+    fn may_take(&self, place: &Place) -> bool {
+        self.waiting.keys().take(self.free()).any(|first| first == place)
+    }
+
+    /// Asks the connection that can best be missed to close; false if there is none.
+    fn ask_one(&mut self) -> bool {
+        let firsts = self.waiting.keys().take_while(|(need, _)| *need == Need::First).count();
+        let may_be_spare = self.free() + self.closing < firsts;
+        let missed = self.connections.iter().filter_map(|(_, connection)| {
+            let usage = connection.signs.usage.load(Ordering::SeqCst);
+            let is_asked = connection.signs.is_asked.load(Ordering::Relaxed);
+            let may_be_asked = !is_asked && usage != BUSY && (usage != SPARE || may_be_spare);
+            // Idle ones first, the longest idle of them before the others.
+            may_be_asked.then_some((usage == SPARE, usage, connection))
+        });
+        let Some((_, _, chosen)) = missed.min_by_key(|(is_spare, usage, _)| (*is_spare, *usage)) else { return false };
+        chosen.signs.is_asked.store(true, Ordering::Relaxed);
+        chosen.lane.wake_by_ref();
+        self.closing += 1;
+        true
+    }
+
+    /// Wakes the lanes whose turn it is.
+    fn wake(&self) {
+        self.waiting.values().take(self.free()).for_each(Waker::wake_by_ref);
+    }
+}
+
+/// A lane's wish for a connection, one at a time. Dropping it leaves the queue.
+#[derive(Debug)]
+pub struct Claim {
+    budget: Descriptors,
+    place: Option<Place>,
+}
+
+impl Claim {
+    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It has to be the one task that polls
+    /// the claim and uses the permits.
+    pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<Permit> {
+        let shared = &self.budget.0;
+        let mut state = shared.lock();
+        if let Some(other) = self.place.take_if(|(queued, _)| *queued != need) {
+            state.waiting.remove(&other);
+        }
+        let is_new = self.place.is_none();
+        let place = *self.place.get_or_insert_with(|| {
+            state.next_place += 1;
+            (need, state.next_place)
+        });
+        if is_new {
+            state.waiting.insert(place, cx.waker().clone());
+        }
+        if state.may_take(&place) {
+            state.waiting.remove(&place);
+            self.place = None;
+            return Poll::Ready(self.take(&mut state, cx));
+        }
+        if is_new {
+            shared.provide(&mut state);
+        }
+        Poll::Pending
+    }
+
+    /// A permit if one is left that nobody waits for.
+    pub fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
+        let mut state = self.budget.0.lock();
+        (state.free() > 0 && state.waiting.is_empty()).then(|| self.take(&mut state, cx))
+    }
+
+    fn take(&self, state: &mut State, cx: &mut Context<'_>) -> Permit {
+        let signs = Arc::new(Signs::default());
+        let number = state.connections.insert(Connection { signs: Arc::clone(&signs), lane: cx.waker().clone() });
+        self.budget.0.provide(state);
+        Permit { budget: self.budget.clone(), number, signs, shown: BUSY }
+    }
+
+    /// Wants no connection any more.
+    pub fn withdraw(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let mut state = self.budget.0.lock();
+        state.waiting.remove(&place);
+        state.wake();
+        self.budget.0.provide(&mut state);
+    }
+
+    /// True while the lane has a place in the queue.
+    pub fn is_waiting(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// True if no permit is left for lanes outside the queue.
+    pub fn is_used_up(&self) -> bool {
+        self.budget.0.is_used_up.load(Ordering::Relaxed)
+    }
+
+    /// True if a lane waits and no connection can be asked to close for it.
+    pub fn is_short(&self) -> bool {
+        self.budget.0.is_short.load(Ordering::Relaxed)
+    }
+
+    pub fn budget(&self) -> &Descriptors {
+        &self.budget
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+/// The right to a connection. Dropped after its socket is closed.
+#[derive(Debug)]
+pub struct Permit {
+    budget: Descriptors,
+    number: usize,
+    signs: Arc<Signs>,
+    shown: u64,
+}
+
+impl Permit {
+    /// Shows what the connection is doing; new ones are busy. True if it must be closed now for the sake of others. One that
+    /// got work after it was asked stays: another is asked instead.
+    #[must_use]
+    pub fn must_close(&mut self, usage: Usage) -> bool {
+        let shared = &self.budget.0;
+        let code = match usage {
+            Usage::Busy => BUSY,
+            Usage::Spare => SPARE,
+            Usage::Idle(since) => since.saturating_duration_since(shared.began).as_millis() as u64 + SPARE + 1,
+        };
+        if code != self.shown {
+            self.shown = code;
+            self.signs.usage.store(code, Ordering::SeqCst);
+            if code != BUSY && shared.is_short.load(Ordering::SeqCst) {
+                shared.provide(&mut shared.lock());
+            }
+        }
+        if !self.signs.is_asked.load(Ordering::Relaxed) {
+            return false;
+        }
+        if code == BUSY {
+            let mut state = shared.lock();
+            self.signs.is_asked.store(false, Ordering::Relaxed);
+            state.closing -= 1;
+            shared.provide(&mut state);
+        }
+        code != BUSY
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.budget.0.lock();
+        state.connections.remove(self.number);
+        if self.signs.is_asked.load(Ordering::Relaxed) {
+            state.closing -= 1;
+            state.reclaimed += 1;
+        }
+        state.wake();
+        self.budget.0.provide(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests;
