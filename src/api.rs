@@ -20,6 +20,7 @@ pub mod observe;
 pub mod page;
 pub mod path;
 pub mod query;
+pub mod readiness;
 pub mod server;
 pub mod unbuilt;
 
@@ -30,6 +31,7 @@ use crate::clock::Clock;
 use crate::delivery::Intake;
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::health::Health;
 use crate::model::AppKey;
 use crate::registry::{App, Registry};
 use crate::telemetry;
@@ -58,7 +60,8 @@ pub struct Api {
     pub bodies: Bodies,
     /// Where certificate paths may point; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
-    pub readiness: node::Readiness,
+    pub health: Health,
+    pub readiness: readiness::Readiness,
     pub rendered: node::Rendered,
     /// Begins when the node stops: open streams then come to an end.
     pub drain: Drain,
@@ -94,7 +97,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
             only(&["GET", "HEAD", "DELETE"], get(disconnections::list).delete(disconnections::acknowledge)),
         ),
         ("/healthz".to_owned(), only(&["GET", "HEAD"], get(node::health))),
-        ("/readyz".to_owned(), only(&["GET", "HEAD"], get(node::ready))),
+        ("/readyz".to_owned(), only(&["GET", "HEAD"], get(readiness::ready))),
         ("/metrics".to_owned(), only(&["GET", "HEAD"], get(node::metrics))),
     ];
     let unbuilt =

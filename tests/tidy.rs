@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("clock", 1),
     ("telemetry", 1),
     ("drain", 1),
+    ("health", 2),
     ("store", 2),
     ("credentials", 2),
     ("apns", 3),

@@ -1,7 +1,7 @@
 //! `…/disconnections`: the log of notifications that failed for good and of connections that ended.
 
 use super::error::Failure;
-use super::page::{Asked, refuse_foreign, through};
+use super::page::{Asked, refused, through};
 use super::path::AppPath;
 use super::{Api, envelope};
 use crate::model::{Disconnection, NodeName};
@@ -58,10 +58,8 @@ pub async fn list(
 ) -> Result<Response, Failure> {
     let asked = Asked::read(uri.query(), Cursor::parse)?;
     api.app(&key)?;
-    if let Some(cursor) = asked.after {
-        refuse_foreign("cursor", cursor, api.events.newest().await?.disconnections)?;
-    }
-    let page = api.events.disconnections(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await?;
+    let page = api.events.disconnections(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await;
+    let page = page.map_err(refused("cursor"))?;
     if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
         api.events.acknowledge_disconnections(&key, page.cursor).await?;
     }
@@ -73,7 +71,6 @@ pub async fn list(
 pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
     let through = through(uri.query(), Cursor::parse)?;
     api.app(&key)?;
-    refuse_foreign("through", through, api.events.newest().await?.disconnections)?;
-    let removed = api.events.acknowledge_disconnections(&key, through).await?;
+    let removed = api.events.acknowledge_disconnections(&key, through).await.map_err(refused("through"))?;
     Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
 }

@@ -3,9 +3,9 @@
 use super::apps::provisioning::ProvisioningFault;
 use super::auth::AccessFault;
 use super::envelope;
-use super::node::NotReady;
 use super::notifications::fault::Fault;
 use super::object::ObjectFault;
+use super::readiness::NotReady;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
 use crate::model::AppKey;
@@ -27,7 +27,7 @@ pub enum Failure {
     #[error("the daemon failed while it answered: its log says why, under this request's id")]
     Panicked,
 
-    #[error("the node is not ready: {0}")]
+    #[error(transparent)]
     NotReady(NotReady),
     #[error(transparent)]
     Access(#[from] AccessFault),
@@ -60,7 +60,7 @@ pub enum Failure {
     BadParameter { name: &'static str, expected: String },
 
     #[error(
-        "`{name}` is a cursor of another store, since this one has not come that far: read the list from its beginning, without a cursor"
+        "`{name}` is a cursor of another store, or of this one before it was restored or copied: read the list again from its beginning, without a cursor"
     )]
     ForeignCursor { name: &'static str },
 
@@ -98,7 +98,7 @@ impl Failure {
             Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not_built"),
             Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
 
-            Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.reason()),
+            Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.cause.reason),
             Self::Access(fault) => fault.row(),
 
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
@@ -248,6 +248,9 @@ fn of_store(error: &StoreError) -> &'static str {
         StoreError::Full => {
             "the node's disk is full: nothing was changed; send it again when there is room (sending goes on)"
         }
+        StoreError::Moved { .. } => {
+            "the node's data directory was moved or deleted: nothing was changed; its log says more (sending goes on)"
+        }
         _ => "the node's store failed: its log says why, at this time",
     }
 }
@@ -268,7 +271,11 @@ impl IntoResponse for Failure {
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the store failed a request");
         }
-        let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
+        let (sentence, args) = (self.to_string(), self.args());
+        let mut response = match &self {
+            Self::NotReady(why) => envelope::failure_with(status, reason, &sentence, &args, &why.response()),
+            _ => envelope::failure(status, reason, &sentence, &args),
+        };
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

@@ -30,5 +30,6 @@ mod reloading;
 mod running;
 mod seeing;
 mod sending;
+mod store_trouble;
 mod supervised;
 mod support;

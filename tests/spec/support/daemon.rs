@@ -57,10 +57,6 @@ impl Daemon {
         Client::connect(self.address).await
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Bytes of memory that it holds.
     pub fn resident(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
