@@ -1,6 +1,7 @@
 //! The store of a single node: one SQLite file in the data directory, one writer with group commit, one reader.
 
 mod apps;
+pub mod backup;
 mod directory;
 mod events;
 mod holds;

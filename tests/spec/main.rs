@@ -1,5 +1,6 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
 
+mod backup;
 mod bound;
 mod bulk;
 mod canaries;

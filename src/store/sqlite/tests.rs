@@ -8,6 +8,7 @@ use rusqlite::params;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+mod backups;
 mod epochs;
 mod trouble;
 
