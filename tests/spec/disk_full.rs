@@ -2,6 +2,7 @@
 
 use crate::support::client::{Answer, Client};
 use crate::support::daemon::Daemon;
+use crate::support::process::entry;
 use crate::support::small_disk::SmallDisk;
 use crate::support::world::{APP, World, to, token};
 use pyapns::simulator::TokenState;
@@ -139,6 +140,63 @@ async fn a_node_on_a_full_disk_is_not_ready_and_sends_before_a_restart_and_after
     let daemon = disk.daemon(&world).await;
     let apps = daemon.client().await.get("/apps").await;
     assert_eq!(apps.response().as_array().expect("a list").len(), 2);
+    daemon.kill();
+    world.stop().await;
+}
+
+/// A daemon's store on a small disk, with the world's app in it; the daemon has ended.
+async fn stored(world: &World) -> SmallDisk {
+    let disk = SmallDisk::at(world.directory.path().join("small"));
+    let daemon = disk.daemon(world).await;
+    let pem = world.simulator.identity().client_pem.clone();
+    assert_eq!(daemon.client().await.post(APP, pem).await.status, 201);
+    assert!(daemon.stop());
+    disk
+}
+
+async fn sends(client: &mut Client) {
+    let sent = client.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await;
+    assert_eq!((sent.status, sent.outcomes()), (201, vec!["accepted"]), "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copied_store_starts_on_a_full_disk_though_it_cannot_record_that_it_is_a_copy() {
+    let world = World::start().await;
+    let disk = stored(&world).await;
+    let daemon = disk.daemon(&world).await;
+    let before = feedback(&mut daemon.client().await).await.1;
+    assert!(daemon.stop());
+    fs::copy(disk.path("pyapns.db"), disk.path("copy")).expect("a file");
+    fs::rename(disk.path("copy"), disk.path("pyapns.db")).expect("a file");
+    disk.fill();
+    let daemon = disk.daemon(&world).await;
+    let mut client = daemon.client().await;
+    sends(&mut client).await;
+    let foreign = client.get(&format!("{APP}/feedback?cursor={}", before.as_str().expect("a cursor"))).await;
+    assert_eq!(foreign.reason(), "foreign_cursor", "{foreign:?}");
+    daemon.kill();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_of_the_configuration_that_a_full_disk_cannot_take_are_made_once_there_is_room() {
+    let world = World::start().await;
+    let disk = stored(&world).await;
+    let pem = world.directory.path().join("late.pem");
+    fs::write(&pem, &world.simulator.identity().client_pem).expect("a file");
+    let file = world.directory.path().join("late.toml");
+    fs::write(&file, entry("late", &pem, "")).expect("a file");
+    disk.fill();
+    let mut inner = Daemon::command(&world, &world.directory.path().join("small"), &[]);
+    inner.arg("--config").arg(&file);
+    let daemon = Daemon::run(disk.command(&inner)).await;
+    let mut client = daemon.client().await;
+    sends(&mut client).await;
+    assert_eq!(client.get("/apps/late/sandbox").await.status, 404);
+    disk.empty();
+    while client.get("/apps/late/sandbox").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
     daemon.kill();
     world.stop().await;
 }

@@ -135,6 +135,16 @@ async fn neither_a_newer_store_nor_a_damaged_one_is_backed_up() {
     let (error, _) = refused(data.path(), backups.path().join("copy.db"));
     assert!(matches!(error, BackupError::Store(StoreError::NewerSchema { .. })), "{error}");
 
+    let (store, data, _backups) = in_use().await;
+    drop(store);
+    let file = data.path().join("pyapns.db");
+    let mut inside = fs::read(&file).unwrap();
+    let middle = inside.len() / 2 / 4096 * 4096;
+    inside[middle..middle + 4096].fill(7);
+    fs::write(&file, inside).unwrap();
+    let (error, _) = refused(data.path(), backups.path().join("copy.db"));
+    assert!(matches!(error, BackupError::Store(StoreError::Damaged { .. })), "only a check finds it: {error}");
+
     fs::write(&file, vec![7; 8192]).unwrap();
     let (error, _) = refused(data.path(), backups.path().join("copy.db"));
     assert!(matches!(error, BackupError::Store(StoreError::Damaged { .. })), "{error}");
