@@ -589,8 +589,7 @@ async fn a_cursor_of_another_store_shows_nothing_and_clears_nothing() {
         let path = format!("{APP}/{list}");
         let own = client.get(&path).await.body["cursor"].as_str().expect("a cursor").to_owned();
         let (epoch, _) = own.split_once('-').expect("an epoch and a position");
-        for foreign in
-            ["1".to_owned(), "5000".to_owned(), format!("{epoch}-5000"), format!("{epoch}0-1"), "0-1".to_owned()]
+        for foreign in ["1".to_owned(), "5000".to_owned(), format!("{epoch}-5000"), "5-1".to_owned(), "0-1".to_owned()]
         {
             let refused = [
                 client.get(&format!("{path}?cursor={foreign}")).await,

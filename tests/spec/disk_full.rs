@@ -200,3 +200,27 @@ async fn apps_of_the_configuration_that_a_full_disk_cannot_take_are_made_once_th
     daemon.kill();
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_a_full_disk_keeps_from_being_sealed_anew_open_under_the_old_key() {
+    let world = World::start().await;
+    let disk = stored(&world).await;
+    let [new, old] = ["new.key", "old.key"].map(|name| world.directory.path().join(name));
+    fs::write(&new, "0f".repeat(32)).expect("a file");
+    fs::copy(disk.path("credentials.key"), &old).expect("a file");
+    let start = async |keys: &str| {
+        let data = world.directory.path().join("small");
+        Daemon::run(disk.command(&Daemon::command(&world, &data, &[("PYAPNS_CREDENTIALS_KEY_FILES", keys)]))).await
+    };
+    disk.fill();
+    let both = format!("{},{}", new.display(), old.display());
+    let daemon = start(&both).await;
+    sends(&mut daemon.client().await).await;
+    daemon.kill();
+    disk.empty();
+    start(&both).await.kill();
+    let daemon = start(&new.display().to_string()).await;
+    sends(&mut daemon.client().await).await;
+    daemon.kill();
+    world.stop().await;
+}

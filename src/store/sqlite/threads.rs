@@ -4,7 +4,6 @@ use super::events::Growth;
 use super::identity::Place;
 use super::{StoreError, opening, schema};
 use crate::model::AppKey;
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -69,10 +68,6 @@ impl Writer {
                     Ok(()) => commit(&mut connection, group, &mut growth),
                     Err(moved) => group.into_iter().for_each(|write| refuse(write, &moved)),
                 }
-            }
-            if place.check().is_err() {
-                // SQLite deletes the log by its name, and by that name it is another store's now.
-                let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             }
             drop((connection, lock));
         };
