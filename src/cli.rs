@@ -1,5 +1,6 @@
 //! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start with.
 
+mod backup;
 mod check_config;
 mod core_dumps;
 mod doctor;
@@ -48,6 +49,8 @@ enum Verb {
     /// Look at everything between this machine and Apple, and say what to do.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Arguments),
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::Arguments),
     /// Send one push, or a file of many, through a running node.
     #[command(after_help = send::EXAMPLES)]
     Send(Box<send::Arguments>),
@@ -77,6 +80,7 @@ impl Command {
             Verb::Serve(arguments) => serve::run(arguments, forbidden),
             Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
+            Verb::Backup(arguments) => backup::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
             Verb::Simulator(arguments) => simulator::run(arguments),

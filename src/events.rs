@@ -7,8 +7,9 @@ pub mod metrics;
 pub mod unwritten;
 
 use crate::model::{AppKey, Disconnection, Feedback, Hold, NodeName, Records, Settlement};
-use crate::store::{self, Counts, Cursor, Newest, Page, StoreError};
+use crate::store::{self, Counts, Cursor, Page, StoreError};
 use crate::telemetry;
+use crate::telemetry::probe::Kind;
 use guard::{Guard, Wave};
 use metrics::Metrics;
 use std::collections::HashMap;
@@ -45,7 +46,10 @@ impl Events {
     /// What is held back is not known yet: see [`Self::load`].
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
         let waiting = Waiting::default();
-        node.add(waiting.gauge().clone());
+        let (help, counted) =
+            ("Feedback and disconnections that wait in memory until the store can be written.", waiting.clone());
+        let count = move || vec![(Vec::new(), counted.count() as f64)];
+        node.probe(Kind::Gauge, "events_unwritten", help, &[], count);
         Self { node: None, store, metrics: Metrics::new(node), waiting, watches: Arc::default() }
     }
 
@@ -177,9 +181,9 @@ impl Events {
         self.store.try_writing().await
     }
 
-    /// The newest positions that were ever given.
-    pub async fn newest(&self) -> Result<Newest, StoreError> {
-        self.store.newest().await
+    /// Looks, without writing, whether the store is still where it was.
+    pub async fn look(&self) -> Result<(), StoreError> {
+        self.store.look().await
     }
 
     /// How many entries wait to be acknowledged.

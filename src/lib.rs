@@ -11,6 +11,7 @@ pub mod drain;
 pub mod telemetry;
 
 pub mod credentials;
+pub mod health;
 pub mod store;
 
 pub mod apns;

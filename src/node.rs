@@ -6,7 +6,8 @@ mod reload;
 
 use crate::api::auth::Door;
 use crate::api::auth::entry::SecretFileError;
-use crate::api::routes::node::{Readiness, Rendered};
+use crate::api::routes::node::Rendered;
+use crate::api::routes::readiness::{self, Readiness};
 use crate::api::{self, Api};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
@@ -21,6 +22,7 @@ use crate::delivery::lanes::{Apple, Lanes};
 use crate::delivery::{Intake, intake, metrics};
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::health::Health;
 use crate::http::metrics::Metrics as ApiMetrics;
 use crate::http::server::Listener;
 use crate::http::server::address::Address;
@@ -87,6 +89,8 @@ pub struct Node {
     lanes: Drain,
     drain_budget: Duration,
     autoprovision: Autoprovision,
+    /// Whether the apps of the configuration are stored.
+    is_provisioned: bool,
     reload: Option<Reload>,
 }
 
@@ -101,7 +105,7 @@ impl Node {
         }
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let store = Arc::new(Sqlite::open(&config.data_dir)?);
+        let store = open_store(&config)?;
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
         let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
         let events = Events::new(store, &telemetry);
@@ -133,17 +137,14 @@ impl Node {
         let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
         let autoprovision =
             Autoprovision::new(registry.clone(), Arc::clone(&intake), events.clone(), world.clock.clone());
-        let faults = autoprovision.apply(&config.autoprovision).await?;
-        if !faults.is_empty() {
-            let fault = |Fault { place, what }| config::Fault { place, what };
-            return Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())));
-        }
+        let is_provisioned = provision(&autoprovision, &config).await?;
         let doors = Doors::open(&config, shares).await?;
         let (limits, compat) = (config.limits, config.compat);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let (drain, readiness) = (requests.clone(), Readiness::default());
+        let health = Health::new(clock.clone(), &telemetry);
         let api = Api {
             registry,
             intake,
@@ -154,12 +155,14 @@ impl Node {
             compat,
             bodies,
             credentials_dir,
+            health,
             readiness,
             rendered: Rendered::default(),
             drain,
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
-        Ok(Self { doors, api, api_metrics, requests, lanes, drain_budget, autoprovision, reload: None })
+        let reload = None;
+        Ok(Self { doors, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
     }
 
     /// Follows the configuration from where it came, on SIGHUP and when it changes. `config` is what the node was built
@@ -169,7 +172,9 @@ impl Node {
             self.api.telemetry.add(logging.dropped().clone());
         }
         let keys = self.doors.keys().cloned();
-        Ok(Self { reload: Some(Reload::new(origin, config, keys, logging)?), ..self })
+        let reload = Reload::new(origin, config, keys, logging)?;
+        let reload = if self.is_provisioned { reload } else { reload.at_once() };
+        Ok(Self { reload: Some(reload), ..self })
     }
 
     /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
@@ -210,6 +215,7 @@ impl Node {
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.doors.serve(&self.api, &self.api_metrics, &self.requests);
+        self.requests.spawn("watch", readiness::watch(Arc::clone(&self.api)));
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision, self.requests.clone()));
         }
@@ -222,6 +228,31 @@ impl Node {
         self.api.intake.close();
         finish(&self.lanes, &self.lanes, enough, until).await && answered
     }
+}
+
+fn open_store(config: &Config) -> Result<Arc<Sqlite>, StoreError> {
+    let store = Sqlite::open(&config.data_dir)?;
+    for notice in store.notices() {
+        tracing::error!("{notice}");
+    }
+    Ok(Arc::new(store))
+}
+
+/// Makes the apps of the configuration: whether they are stored. A full disk is no reason to send nothing for those that
+/// are stored already.
+async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
+    let faults = match autoprovision.apply(&config.autoprovision).await {
+        Err(error @ StoreError::Full) => {
+            tracing::error!(%error, "the configuration's apps could not be stored: tried again soon");
+            return Ok(false);
+        }
+        applied => applied?,
+    };
+    if faults.is_empty() {
+        return Ok(true);
+    }
+    let fault = |Fault { place, what }| config::Fault { place, what };
+    Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())))
 }
 
 /// Waits for tasks to finish what they have; from `enough` on the lanes end what they have instead, so that callers have

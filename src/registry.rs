@@ -189,8 +189,14 @@ impl Registry {
         }
         if !anew.is_empty() {
             let (count, key) = (anew.len(), inner.keyring.first().id());
-            inner.store.put_all(anew).await?;
-            tracing::info!(count, %key, "sealed stored credentials under the first key");
+            match inner.store.put_all(anew).await {
+                Ok(()) => tracing::info!(count, %key, "sealed stored credentials under the first key"),
+                // They open as they are, and a full disk is no reason to send nothing.
+                Err(error @ StoreError::Full) => {
+                    tracing::error!(%error, count, %key, "stored credentials are not sealed under the first key: tried again at the next start");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(Self { inner: Arc::new(inner), drain })
     }

@@ -1,5 +1,6 @@
 //! What must outlive the process: contracts in the domain's words, and the stores that keep them.
 
+mod cursor;
 pub mod error;
 pub mod memory;
 pub mod sqlite;
@@ -7,6 +8,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod contract;
 
+pub use cursor::{Cursor, Epoch};
 pub use error::StoreError;
 pub use memory::Memory;
 pub use sqlite::Sqlite;
@@ -53,7 +55,8 @@ pub trait Apps: Send + Sync {
 }
 
 /// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
-/// too.
+/// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]: its
+/// reader would be shown nothing of what is here, and would clear what nobody read.
 pub trait Events: Send + Sync {
     /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
@@ -86,11 +89,11 @@ pub trait Events: Send + Sync {
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts>;
 
-    /// The newest positions that were ever given, to whatever app: no cursor can be behind them.
-    fn newest(&self) -> Pending<'_, Newest>;
-
     /// Writes as everything else is written, but changes nothing: whether it can be done.
     fn try_writing(&self) -> Pending<'_, ()>;
+
+    /// Looks, without writing, whether what is kept is still where it was when the store was opened.
+    fn look(&self) -> Pending<'_, ()>;
 }
 
 /// An app as it is kept. The credential is a blob that only `credentials` can read.
@@ -114,47 +117,20 @@ impl fmt::Debug for AppRecord {
     }
 }
 
-/// A place in a list of events. Opaque to callers: they hand back what they were given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor(i64);
-
-impl Cursor {
-    /// Before the first entry.
-    pub const START: Self = Self(0);
-
-    /// Reads what a caller hands back; `None` for what no store gave out.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| digits).map(Self)
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, out)
-    }
-}
-
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     pub entries: Vec<T>,
-    /// Behind the last entry; where the page is empty, the cursor it was asked with.
+    /// Behind the last entry; where the page is empty, the place it was asked for.
     pub cursor: Cursor,
 }
 
 impl<T> Page<T> {
-    fn new(positioned: Vec<(Cursor, T)>, after: Cursor) -> Self {
-        let cursor = positioned.last().map_or(after, |(position, _)| *position);
-        Self { entries: positioned.into_iter().map(|(_, entry)| entry).collect(), cursor }
+    /// Entries with their positions in this epoch; `after` is the position that they are behind.
+    fn new(positioned: Vec<(i64, T)>, epoch: Epoch, after: i64) -> Self {
+        let last = positioned.last().map_or(after, |(position, _)| *position);
+        Self { entries: positioned.into_iter().map(|(_, entry)| entry).collect(), cursor: epoch.cursor(last) }
     }
-}
-
-/// Of each list, the position that was given last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Newest {
-    pub feedback: Cursor,
-    pub disconnections: Cursor,
 }
 
 /// How many entries wait to be acknowledged, and how many are held back.
@@ -172,16 +148,3 @@ fn is_doubtful(entry: &Feedback) -> bool {
 
 /// The reason of doubtful feedback.
 const DOUBTFUL: &str = AppleReason::BadDeviceToken.as_str();
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_as_it_was_written_and_nothing_else_does() {
-        assert_eq!(Cursor::parse(&Cursor(42).to_string()), Some(Cursor(42)));
-        for odd in ["", "-1", "+1", " 1", "x", "9223372036854775808"] {
-            assert_eq!(Cursor::parse(odd), None, "{odd}");
-        }
-    }
-}

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("clock", 2),
     ("telemetry", 2),
     ("drain", 2),
+    ("health", 3),
     ("store", 3),
     ("credentials", 3),
     ("apns", 4),

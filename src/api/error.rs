@@ -2,8 +2,8 @@
 
 use super::auth::AccessFault;
 use super::routes::apps::provisioning::ProvisioningFault;
-use super::routes::node::NotReady;
 use super::routes::notifications::fault::Fault;
+use super::routes::readiness::NotReady;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
 use crate::http::{RequestError, envelope};
@@ -23,13 +23,13 @@ pub enum Failure {
     #[error("{0}")]
     NotBuilt(&'static str),
 
-    #[error("the node is not ready: {0}")]
+    #[error(transparent)]
     NotReady(NotReady),
     #[error(transparent)]
     Access(#[from] AccessFault),
 
     #[error(
-        "`{name}` is a cursor of another store, since this one has not come that far: read the list from its beginning, without a cursor"
+        "`{name}` is a cursor of another store, or of this one before it was restored or copied: read the list again from its beginning, without a cursor"
     )]
     ForeignCursor { name: &'static str },
 
@@ -65,7 +65,7 @@ impl Failure {
             Self::Request(error) => error.row(),
             Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not_built"),
 
-            Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.reason()),
+            Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.cause.reason),
             Self::Access(fault) => fault.row(),
 
             Self::ForeignCursor { .. } => (S::BAD_REQUEST, "foreign_cursor"),
@@ -194,6 +194,9 @@ fn of_store(error: &StoreError) -> &'static str {
         StoreError::Full => {
             "the node's disk is full: nothing was changed; send it again when there is room (sending goes on)"
         }
+        StoreError::Moved { .. } => {
+            "the node's data directory was moved or deleted: nothing was changed; its log says more (sending goes on)"
+        }
         _ => "the node's store failed: its log says why, at this time",
     }
 }
@@ -214,7 +217,11 @@ impl IntoResponse for Failure {
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the store failed a request");
         }
-        let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
+        let (sentence, args) = (self.to_string(), self.args());
+        let mut response = match &self {
+            Self::NotReady(why) => envelope::failure_with(status, reason, &sentence, &args, &why.response()),
+            _ => envelope::failure(status, reason, &sentence, &args),
+        };
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

@@ -3,6 +3,7 @@
 use super::error::Failure;
 use crate::http::RequestError;
 use crate::http::query::Query;
+use crate::store::StoreError;
 
 const LIMIT_DEFAULT: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
@@ -30,10 +31,12 @@ pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C
     cursor(&query, "through", parse)?.ok_or_else(|| no_cursor("through"))
 }
 
-/// Refuses a cursor behind the newest position: it is another store's. Its reader would be shown nothing of what is here,
-/// and would clear what nobody read.
-pub fn refuse_foreign<C: Ord>(name: &'static str, cursor: C, newest: C) -> Result<(), Failure> {
-    if cursor > newest { Err(Failure::ForeignCursor { name }) } else { Ok(()) }
+/// Names the parameter in which a cursor of another store stood.
+pub fn refused(name: &'static str) -> impl Fn(StoreError) -> Failure {
+    move |error| match error {
+        StoreError::ForeignCursor => Failure::ForeignCursor { name },
+        error => Failure::Store(error),
+    }
 }
 
 fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) -> Result<Option<C>, Failure> {
@@ -59,11 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_store_is_refused() {
-        assert!(refuse_foreign("cursor", 5, 5).is_ok());
-        let refused = refuse_foreign("through", 6, 5).expect_err("none of ours");
-        assert_eq!((refused.status().as_u16(), refused.reason()), (400, "foreign_cursor"));
-        assert!(refused.to_string().contains("`through`"), "{refused}");
+    fn a_cursor_of_another_store_is_refused_with_what_to_do() {
+        let foreign = refused("through")(StoreError::ForeignCursor);
+        assert_eq!((foreign.status().as_u16(), foreign.reason()), (400, "foreign_cursor"));
+        let sentence = foreign.to_string();
+        assert!(sentence.contains("`through`") && sentence.contains("without a cursor"), "{sentence}");
+        assert_eq!(refused("through")(StoreError::Full).reason(), "disk_full");
     }
 
     #[test]

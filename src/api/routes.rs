@@ -6,6 +6,7 @@ pub mod feedback;
 pub mod held;
 pub mod node;
 pub mod notifications;
+pub mod readiness;
 pub mod unbuilt;
 
 use super::auth::Need;
@@ -148,7 +149,9 @@ pub const ROUTES: &[Route] = {
             path: "/readyz",
             reading: Nothing,
             changing: Nothing,
-            operations: &[Op::new("GET", "getReadiness", "Says whether the node can do its work", || get(node::ready))],
+            operations: &[Op::new("GET", "getReadiness", "Says whether the node can do its work", || {
+                get(readiness::ready)
+            })],
         },
         Route {
             path: "/metrics",

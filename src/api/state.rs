@@ -2,11 +2,13 @@
 
 use super::Compat;
 use super::error::Failure;
-use super::routes::node::{Readiness, Rendered};
+use super::routes::node::Rendered;
+use super::routes::readiness::Readiness;
 use crate::clock::Clock;
 use crate::delivery::Intake;
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::health::Health;
 use crate::http::Limits;
 use crate::http::body::Bodies;
 use crate::model::AppKey;
@@ -27,6 +29,7 @@ pub struct Api {
     pub bodies: Bodies,
     /// The folder that certificate paths may point into; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
+    pub health: Health,
     pub readiness: Readiness,
     pub rendered: Rendered,
     /// Begins when the node stops: open streams then come to an end.

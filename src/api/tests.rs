@@ -3,7 +3,7 @@
 mod access;
 mod shortcut;
 
-use super::routes::node;
+use super::routes::{node, readiness};
 use super::*;
 use crate::api::auth::Door;
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
@@ -17,6 +17,7 @@ use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
 use crate::events::Events;
+use crate::health::Health;
 use crate::http::body::Bodies;
 use crate::http::{Limits, Service, observe, server};
 use crate::model::{AppId, AppKey, Disconnection, Environment, Feedback, Records};
@@ -99,6 +100,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         .await
         .expect("an empty store");
     let events = Events::new(store, &telemetry);
+    let health = Health::new(clock.clone(), &telemetry);
     Api {
         registry,
         intake: Arc::new(intake(&events, &telemetry)),
@@ -109,7 +111,8 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         limits,
         compat: Compat::default(),
         credentials_dir: None,
-        readiness: node::Readiness::default(),
+        health,
+        readiness: readiness::Readiness::default(),
         rendered: node::Rendered::default(),
         drain: Drain::new(),
     }
@@ -593,10 +596,18 @@ async fn a_cursor_of_another_store_shows_nothing_and_clears_nothing() {
     client.api.events.record(records(vec![bad("00fc")], vec![disconnection()])).await.unwrap();
     for list in ["feedback", "disconnections"] {
         let path = format!("{APP}/{list}");
-        let refused =
-            [client.get(&format!("{path}?cursor=5000")).await, client.delete(&format!("{path}?through=5000")).await];
-        for answer in refused {
-            assert_eq!((answer.status, &answer.body["reason"]), (400, &json!("foreign_cursor")), "{path}");
+        let own = client.get(&path).await.body["cursor"].as_str().expect("a cursor").to_owned();
+        let (epoch, _) = own.split_once('-').expect("an epoch and a position");
+        for foreign in ["1".to_owned(), "5000".to_owned(), format!("{epoch}-5000"), "5-1".to_owned(), "0-1".to_owned()]
+        {
+            let refused = [
+                client.get(&format!("{path}?cursor={foreign}")).await,
+                client.delete(&format!("{path}?through={foreign}")).await,
+            ];
+            for answer in refused {
+                assert_eq!((answer.status, &answer.body["reason"]), (400, &json!("foreign_cursor")), "{foreign}");
+                assert!(answer.text.contains("without a cursor"), "{}", answer.text);
+            }
         }
         assert_eq!(client.get(&path).await.body["response"].as_array().map(Vec::len), Some(1), "{path}");
     }
@@ -624,9 +635,11 @@ async fn health_and_metrics_answer_machines() {
 async fn a_node_is_ready_until_it_drains_and_healthy_ever_after() {
     let client = Client::new().await;
     let answer = client.get("/readyz").await;
-    assert_eq!((answer.status, &answer.body["response"]), (200, &json!({"type": "readiness", "status": "ready"})));
+    let readiness = |status: &str| json!({"type": "readiness", "status": status, "degraded": []});
+    assert_eq!((answer.status, &answer.body["response"]), (200, &readiness("ready")));
     client.api.drain.begin();
     let answer = client.get("/readyz").await;
     assert_eq!(error(&answer), (503, "shutting_down"));
+    assert_eq!(answer.body["response"], readiness("not_ready"));
     assert_eq!(client.get("/healthz").await.status, 200);
 }

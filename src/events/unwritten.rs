@@ -4,12 +4,12 @@ use super::Events;
 use crate::drain::Drain;
 use crate::model::Records;
 use crate::store::StoreError;
-use prometheus::IntGauge;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Entries of a node that wait; what comes beyond is lost, and the log says so.
-const UNWRITTEN_MAX: i64 = 10_000;
+const UNWRITTEN_MAX: usize = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -20,40 +20,32 @@ pub struct Unwritten {
     pub error: StoreError,
 }
 
-/// Counts the entries that wait.
-#[derive(Debug, Clone)]
-pub struct Waiting(IntGauge);
-
-impl Default for Waiting {
-    fn default() -> Self {
-        let help = "Feedback and disconnections that wait in memory until the store can be written.";
-        Self(IntGauge::new("pyapns_events_unwritten", help).expect("a good name"))
-    }
-}
+/// Counts the entries that wait. Clones share the count.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting(Arc<AtomicUsize>);
 
 impl Waiting {
-    /// How many there are, as a metric.
-    pub fn gauge(&self) -> &IntGauge {
-        &self.0
+    /// How many entries wait.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Room for so many more, until it is dropped.
     fn take(&self, entries: usize) -> Option<Room> {
-        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-        let room = Room { gauge: self.0.clone(), entries };
-        self.0.add(entries);
-        (self.0.get() <= UNWRITTEN_MAX).then_some(room)
+        let room = Room { waiting: self.clone(), entries };
+        let before = self.0.fetch_add(entries, Ordering::Relaxed);
+        (before + entries <= UNWRITTEN_MAX).then_some(room)
     }
 }
 
 struct Room {
-    gauge: IntGauge,
-    entries: i64,
+    waiting: Waiting,
+    entries: usize,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.gauge.sub(self.entries);
+        self.waiting.0.fetch_sub(self.entries, Ordering::Relaxed);
     }
 }
 
@@ -100,13 +92,13 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_counted_until_it_is_written() {
         let waiting = Waiting::default();
-        let first = waiting.take(UNWRITTEN_MAX as usize - 1).expect("room");
+        let first = waiting.take(UNWRITTEN_MAX - 1).expect("room");
         assert!(waiting.take(2).is_none());
-        assert_eq!(waiting.gauge().get(), UNWRITTEN_MAX - 1);
+        assert_eq!(waiting.count(), UNWRITTEN_MAX - 1);
         let second = waiting.take(1).expect("room for one");
         drop(first);
-        assert_eq!(waiting.gauge().get(), 1);
+        assert_eq!(waiting.count(), 1);
         drop(second);
-        assert_eq!(waiting.gauge().get(), 0);
+        assert_eq!(waiting.count(), 0);
     }
 }

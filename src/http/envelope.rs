@@ -29,6 +29,8 @@ struct Failed<'a> {
     message: &'a str,
     reason: &'a str,
     args: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<&'a Value>,
 }
 
 /// One object, or `{}`.
@@ -45,10 +47,19 @@ pub fn failure(status: StatusCode, reason: &str, sentence: &str, args: &Value) -
     raw(status, failure_json(status, reason, sentence, args))
 }
 
+/// A failure that is an answer, too: `response` stands where it stands in a success.
+pub fn failure_with(status: StatusCode, reason: &str, sentence: &str, args: &Value, response: &Value) -> Response {
+    raw(status, failed(status, reason, sentence, args, Some(response)))
+}
+
 /// What a failure's answer says.
 pub fn failure_json(status: StatusCode, reason: &str, sentence: &str, args: &Value) -> Vec<u8> {
+    failed(status, reason, sentence, args, None)
+}
+
+fn failed(status: StatusCode, reason: &str, sentence: &str, args: &Value, response: Option<&Value>) -> Vec<u8> {
     let code = status.as_u16();
-    body(&Failed { error: sentence, code, r#type: "error", message: sentence, reason, args })
+    body(&Failed { error: sentence, code, r#type: "error", message: sentence, reason, args, response })
 }
 
 /// A body that is JSON already.

@@ -76,6 +76,12 @@ impl Reload {
         Ok(reload)
     }
 
+    /// Reads the configuration as soon as it runs, as if it had changed: what it asks for was not done yet.
+    pub fn at_once(mut self) -> Self {
+        self.seen.clear();
+        self
+    }
+
     /// Runs until the drain begins.
     pub async fn run(mut self, autoprovision: Autoprovision, drain: Drain) {
         loop {

@@ -26,6 +26,12 @@ pub enum StoreError {
         "the store is damaged: {what}; stop pyapns, keep a copy of the data directory, and bring {path} back from a backup, or save what can be read with `sqlite3 {path} .recover`"
     )]
     Damaged { path: PathBuf, what: String },
+    #[error(
+        "{path} is not the file that was opened: the data directory was moved or deleted, or another was put in its place; nothing was changed; put it back, or start pyapns again (what is sent to Apple goes on)"
+    )]
+    Moved { path: PathBuf },
+    #[error("the cursor was given out by another store, or by this one before it was restored or copied")]
+    ForeignCursor,
     #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
     Database(Arc<rusqlite::Error>),
     #[error("the store is closed")]
@@ -51,6 +57,8 @@ impl StoreError {
             Self::NewerSchema { .. } => "schema_too_new",
             Self::Full => "disk_full",
             Self::Damaged { .. } => "store_damaged",
+            Self::Moved { .. } => "data_directory_moved",
+            Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
         }

@@ -1,7 +1,7 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Events, Newest, Page, Pending, StoreError, is_doubtful,
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Epoch, Events, Page, Pending, StoreError, is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Memory {
+    epoch: Epoch,
     state: Mutex<State>,
 }
 
@@ -23,12 +24,13 @@ struct State {
 
 #[derive(Debug, Default)]
 struct AppEvents {
-    feedback: BTreeMap<Cursor, Feedback>,
-    position_of_token: HashMap<String, Cursor>,
+    /// By position, as all of them.
+    feedback: BTreeMap<i64, Feedback>,
+    position_of_token: HashMap<String, i64>,
     hold: Option<Hold>,
     /// By token.
     held: BTreeMap<String, Feedback>,
-    disconnections: BTreeMap<Cursor, Disconnection>,
+    disconnections: BTreeMap<i64, Disconnection>,
 }
 
 impl Memory {
@@ -38,6 +40,16 @@ impl Memory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position(&self, state: &State, cursor: Cursor) -> Result<i64, StoreError> {
+        self.epoch.position(cursor, state.last_position)
+    }
+
+    fn page<T: Clone>(&self, list: Option<&BTreeMap<i64, T>>, after: i64, limit: usize) -> Page<T> {
+        let behind = list.map(|list| list.range((Excluded(after), Unbounded)).take(limit));
+        let entries = behind.into_iter().flatten().map(|(position, entry)| (*position, entry.clone()));
+        Page::new(entries.collect(), self.epoch, after)
     }
 }
 
@@ -149,24 +161,34 @@ impl Events for Memory {
     }
 
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
-        ready(self.state().events.get(&app).map_or_else(|| empty(after), |events| page(&events.feedback, after, limit)))
+        let state = self.state();
+        let list = state.events.get(&app).map(|events| &events.feedback);
+        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        Box::pin(std::future::ready(page))
     }
 
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
         let state = self.state();
-        ready(state.events.get(&app).map_or_else(|| empty(after), |events| page(&events.disconnections, after, limit)))
+        let list = state.events.get(&app).map(|events| &events.disconnections);
+        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        Box::pin(std::future::ready(page))
     }
 
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
-        let events = state.of(&app);
-        let gone = forget(&mut events.feedback, through);
-        events.position_of_token.retain(|_, position| *position > through);
-        ready(gone)
+        let gone = self.position(&state, through).map(|through| {
+            let events = state.of(&app);
+            events.position_of_token.retain(|_, position| *position > through);
+            forget(&mut events.feedback, through)
+        });
+        Box::pin(std::future::ready(gone))
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
-        ready(forget(&mut self.state().of(&app).disconnections, through))
+        let mut state = self.state();
+        let gone = self.position(&state, through);
+        let gone = gone.map(|through| forget(&mut state.of(&app).disconnections, through));
+        Box::pin(std::future::ready(gone))
     }
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
@@ -178,20 +200,19 @@ impl Events for Memory {
         ready(self.state().events.get(&app).map(count).unwrap_or_default())
     }
 
-    fn newest(&self) -> Pending<'_, Newest> {
-        let last = Cursor(self.state().last_position);
-        ready(Newest { feedback: last, disconnections: last })
+    fn try_writing(&self) -> Pending<'_, ()> {
+        ready(())
     }
 
-    fn try_writing(&self) -> Pending<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
+    fn look(&self) -> Pending<'_, ()> {
+        ready(())
     }
 }
 
 impl State {
-    fn next_position(&mut self) -> Cursor {
+    fn next_position(&mut self) -> i64 {
         self.last_position += 1;
-        Cursor(self.last_position)
+        self.last_position
     }
 
     fn of(&mut self, app: &AppKey) -> &mut AppEvents {
@@ -200,7 +221,7 @@ impl State {
 }
 
 impl AppEvents {
-    fn keep_newest(&mut self, position: Cursor, entry: Feedback) {
+    fn keep_newest(&mut self, position: i64, entry: Feedback) {
         if let Some(old) = self.position_of_token.get(&entry.token) {
             if self.feedback.get(old).is_some_and(|kept| kept.timestamp >= entry.timestamp) {
                 return;
@@ -219,16 +240,7 @@ impl AppEvents {
     }
 }
 
-fn empty<T>(after: Cursor) -> Page<T> {
-    Page::new(Vec::new(), after)
-}
-
-fn page<T: Clone>(list: &BTreeMap<Cursor, T>, after: Cursor, limit: usize) -> Page<T> {
-    let behind = list.range((Excluded(after), Unbounded)).take(limit);
-    Page::new(behind.map(|(position, entry)| (*position, entry.clone())).collect(), after)
-}
-
-fn forget<T>(list: &mut BTreeMap<Cursor, T>, through: Cursor) -> u64 {
+fn forget<T>(list: &mut BTreeMap<i64, T>, through: i64) -> u64 {
     let before = list.len();
     list.retain(|position, _| *position > through);
     (before - list.len()) as u64

@@ -1,19 +1,25 @@
 //! The store of a single node: one SQLite file in the data directory, one writer with group commit, one reader.
 
 mod apps;
+pub mod backup;
 mod directory;
 mod events;
 mod holds;
+mod identity;
 mod log;
+mod opening;
 mod schema;
 mod threads;
+mod wal;
 
-use super::{AppRecord, Apps, Counts, Cursor, Events, Newest, Page, Pending, StoreError};
+use super::{AppRecord, Apps, Counts, Cursor, Epoch, Events, Page, Pending, StoreError};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
+use identity::Place;
+use opening::Opened;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use threads::{Reader, Writer};
+use threads::{After, Reader, Writer};
 
 /// Answers a write once it is on disk. Dropping it waits until every write it took is on disk and the directory is
 /// free again.
@@ -21,6 +27,9 @@ pub struct Sqlite {
     // Dropped in this order: the writer's thread holds the directory's lock.
     reader: Reader,
     writer: Writer,
+    place: Place,
+    epoch: Epoch,
+    notices: Vec<String>,
 }
 
 impl Sqlite {
@@ -28,13 +37,20 @@ impl Sqlite {
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let lock = directory::claim(directory)?;
         let file = directory::database(directory)?;
-        let writer = schema::open(&file)?;
-        let reader = schema::open_to_read(&file)?;
+        let Opened { writer, reader, place, epoch, notices } = opening::open(&file)?;
         let failed = |source: std::io::Error| directory::unusable(directory, source);
         Ok(Self {
             reader: Reader::start(reader).map_err(failed)?,
-            writer: Writer::start(writer, lock).map_err(failed)?,
+            writer: Writer::start(writer, lock, place.clone()).map_err(failed)?,
+            place,
+            epoch,
+            notices,
         })
+    }
+
+    /// What the operator has to know of how it was found: a sentence each.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 }
 
@@ -46,11 +62,12 @@ impl fmt::Debug for Sqlite {
 
 impl Apps for Sqlite {
     fn put(&self, app: AppRecord) -> Pending<'_, ()> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| apps::put(connection, &app)))
+        Box::pin(self.writer.change(After::Moved, move |connection| apps::put(connection, &app)))
     }
 
     fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()> {
-        Box::pin(self.writer.replace(move |connection| apps.iter().try_for_each(|app| apps::put(connection, app))))
+        let put = move |connection: &_| apps.iter().try_for_each(|app| apps::put(connection, app));
+        Box::pin(self.writer.change(After::Wiped, put))
     }
 
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
@@ -58,7 +75,7 @@ impl Apps for Sqlite {
     }
 
     fn delete(&self, key: AppKey) -> Pending<'_, bool> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| apps::delete(connection, &key)))
+        Box::pin(self.writer.change(After::Moved, move |connection| apps::delete(connection, &key)))
     }
 
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>> {
@@ -70,7 +87,7 @@ impl Apps for Sqlite {
     }
 
     fn delete_entry(&self, key: AppKey) -> Pending<'_, bool> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| apps::delete_entry(connection, &key)))
+        Box::pin(self.writer.change(After::Moved, move |connection| apps::delete_entry(connection, &key)))
     }
 }
 
@@ -94,31 +111,38 @@ impl Events for Sqlite {
     }
 
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
-        Box::pin(self.reader.read(move |connection| events::feedback(connection, &app, after, limit)))
+        let epoch = self.epoch;
+        Box::pin(self.reader.read(move |connection| events::feedback(connection, epoch, &app, after, limit)))
     }
 
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
-        Box::pin(self.reader.read(move |connection| log::page(connection, &app, after, limit)))
+        let epoch = self.epoch;
+        Box::pin(self.reader.read(move |connection| log::page(connection, epoch, &app, after, limit)))
     }
 
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| events::forget_feedback(connection, &app, through)))
+        let epoch = self.epoch;
+        let forget = move |connection: &_| events::forget_feedback(connection, epoch, &app, through);
+        Box::pin(self.writer.write(Vec::new(), forget))
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| log::forget(connection, &app, through)))
+        let epoch = self.epoch;
+        Box::pin(self.writer.write(Vec::new(), move |connection| log::forget(connection, epoch, &app, through)))
     }
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
         Box::pin(self.reader.read(move |connection| events::counts(connection, &app)))
     }
 
-    fn newest(&self) -> Pending<'_, Newest> {
-        Box::pin(self.reader.read(events::newest))
-    }
-
     fn try_writing(&self) -> Pending<'_, ()> {
         Box::pin(self.writer.write(Vec::new(), schema::write_version))
+    }
+
+    fn look(&self) -> Pending<'_, ()> {
+        // A disk that does not answer is to hold up the reader's thread, and none that sends.
+        let place = self.place.clone();
+        Box::pin(self.reader.read(move |_| place.check()))
     }
 }
 

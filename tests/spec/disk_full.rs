@@ -2,34 +2,12 @@
 
 use crate::support::client::{Answer, Client};
 use crate::support::daemon::Daemon;
+use crate::support::process::entry;
+use crate::support::small_disk::SmallDisk;
 use crate::support::world::{APP, World, to, token};
 use serde_json::{Value, json};
 use simulator::TokenState;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// Larger than what a start writes, smaller than what SQLite writes before it moves its log into the database.
-const SIZE: &str = "size=2m";
-
-/// A daemon whose data directory is a small disk of its own, in a mount namespace that needs no rights.
-async fn on_a_small_disk(world: &World, data: &Path) -> Daemon {
-    let inner = Daemon::command(world, data, &[]);
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", "mount -t tmpfs -o \"$0\" tmpfs \"$1\" && shift && exec \"$@\"", SIZE]);
-    command.arg(data).arg(inner.get_program()).args(inner.get_args());
-    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Daemon::run(command).await
-}
-
-/// Writes until nothing more fits.
-fn fill(ballast: &Path) {
-    let mut file = File::create(ballast).expect("a file");
-    for size in [64 << 10, 4 << 10, 1] {
-        while file.write_all(&vec![1; size]).is_ok() {}
-    }
-}
+use std::fs;
 
 /// Provisions apps until it is refused: how many were taken, and the refusal.
 async fn provision_until_full(client: &mut Client, pem: &str) -> (usize, Answer) {
@@ -53,10 +31,8 @@ async fn feedback(client: &mut Client) -> (Vec<String>, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_told_costs_nothing_and_passes() {
     let world = World::start().await;
-    let data = world.directory.path().join("small");
-    fs::create_dir(&data).expect("a folder");
-    let daemon = on_a_small_disk(&world, &data).await;
-    let seen = PathBuf::from(format!("/proc/{}/root{}", daemon.id(), data.display()));
+    let disk = SmallDisk::at(world.directory.path().join("small"));
+    let daemon = disk.daemon(&world).await;
     let mut client = daemon.client().await;
     let pem = world.simulator.identity().client_pem.clone();
     assert_eq!(client.post(APP, pem.clone()).await.status, 201);
@@ -67,7 +43,7 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
     let notifications = format!("{APP}/notifications");
     assert_eq!(client.post(&notifications, to(&token(1)).to_string()).await.response()["status"], 410);
 
-    fill(&seen.join("ballast"));
+    disk.fill();
     let (taken, refused) = provision_until_full(&mut client, &pem).await;
     assert_eq!((refused.status, refused.reason()), (507, "disk_full"), "{refused:?}");
     assert!(refused.body["error"].as_str().is_some_and(|error| error.contains("disk is full")), "{refused:?}");
@@ -81,7 +57,7 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
     assert_eq!(feedback(&mut client).await.0, [token(1)], "what was not acknowledged with 200 stays");
     assert!(client.text("/metrics").await.contains("\npyapns_events_unwritten 1\n"));
 
-    fs::remove_file(seen.join("ballast")).expect("a file");
+    disk.empty();
     while feedback(&mut client).await.0.len() < 2 {
         tokio::task::yield_now().await;
     }
@@ -93,7 +69,7 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
 
     let copy = world.directory.path().join("copy");
     fs::create_dir(&copy).expect("a folder");
-    for file in fs::read_dir(&seen).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+    for file in fs::read_dir(disk.path("")).expect("a folder").map(|entry| entry.expect("an entry").path()) {
         fs::copy(&file, copy.join(file.file_name().expect("a name"))).expect("a file");
     }
     daemon.kill();
@@ -102,6 +78,149 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
     assert_eq!(feedback(&mut client).await.0, [token(2), token(3)]);
     let apps = client.get("/apps").await;
     assert_eq!(apps.response().as_array().expect("a list").len(), taken + 2, "each that was taken, and no other");
+    daemon.kill();
+    world.stop().await;
+}
+
+/// What `/readyz` says is in trouble.
+fn troubles(answer: &Answer) -> Vec<&str> {
+    let degraded = answer.response()["degraded"].as_array().expect("a list");
+    degraded.iter().map(|part| part["what"].as_str().expect("a name")).collect()
+}
+
+async fn is_ready_again(client: &mut Client) {
+    while client.get("/readyz").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.text("/metrics").await.contains("\npyapns_degraded{what=\"store\"} 0\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_on_a_full_disk_is_not_ready_and_sends_before_a_restart_and_after_each() {
+    let world = World::start().await;
+    let disk = SmallDisk::at(world.directory.path().join("small"));
+    let mut daemon = disk.daemon(&world).await;
+    let pem = world.simulator.identity().client_pem.clone();
+    let mut client = daemon.client().await;
+    assert_eq!(client.post(APP, pem.clone()).await.status, 201);
+    is_ready_again(&mut client).await;
+    disk.fill();
+    for start in ["first", "after SIGKILL", "after SIGTERM"] {
+        let mut client = daemon.client().await;
+        // What is noticed by somebody else's question may be a second old.
+        let mut not_ready = client.get("/readyz").await;
+        while not_ready.status == 200 {
+            not_ready = client.get("/readyz").await;
+        }
+        assert_eq!((not_ready.status, not_ready.reason()), (503, "store_failed"), "{start}: {not_ready:?}");
+        assert_eq!(not_ready.response()["status"], "not_ready", "{start}: {not_ready:?}");
+        assert_eq!(troubles(&not_ready), ["store"], "{start}: {not_ready:?}");
+        let trouble = &not_ready.response()["degraded"][0];
+        assert!(trouble["why"].as_str().is_some_and(|why| why.contains("disk is full")), "{start}: {trouble}");
+        assert!(trouble["since"].as_f64().is_some_and(|since| since > 1.7e9), "{start}: {trouble}");
+        assert!(client.text("/metrics").await.contains("\npyapns_degraded{what=\"store\"} 1\n"), "{start}");
+        assert_eq!(client.get("/healthz").await.status, 200, "{start}");
+        let sent = client.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await;
+        assert_eq!((sent.status, sent.outcomes()), (201, vec!["accepted"]), "{start}: {sent:?}");
+        let refused = client.post("/apps/other/sandbox", pem.clone()).await;
+        assert_eq!((refused.status, refused.reason()), (507, "disk_full"), "{start}: {refused:?}");
+        match start {
+            "first" => daemon.kill(),
+            _ => assert!(daemon.stop()),
+        }
+        // Nothing of what the daemon gave back is left to the next one.
+        disk.fill();
+        daemon = disk.daemon(&world).await;
+    }
+    disk.empty();
+    let mut client = daemon.client().await;
+    is_ready_again(&mut client).await;
+    assert_eq!(client.post("/apps/other/sandbox", pem).await.status, 201, "without another restart");
+    daemon.kill();
+    let daemon = disk.daemon(&world).await;
+    let apps = daemon.client().await.get("/apps").await;
+    assert_eq!(apps.response().as_array().expect("a list").len(), 2);
+    daemon.kill();
+    world.stop().await;
+}
+
+/// A daemon's store on a small disk, with the world's app in it; the daemon has ended.
+async fn stored(world: &World) -> SmallDisk {
+    let disk = SmallDisk::at(world.directory.path().join("small"));
+    let daemon = disk.daemon(world).await;
+    let pem = world.simulator.identity().client_pem.clone();
+    assert_eq!(daemon.client().await.post(APP, pem).await.status, 201);
+    assert!(daemon.stop());
+    disk
+}
+
+async fn sends(client: &mut Client) {
+    let sent = client.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await;
+    assert_eq!((sent.status, sent.outcomes()), (201, vec!["accepted"]), "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copied_store_starts_on_a_full_disk_though_it_cannot_record_that_it_is_a_copy() {
+    let world = World::start().await;
+    let disk = stored(&world).await;
+    let daemon = disk.daemon(&world).await;
+    let before = feedback(&mut daemon.client().await).await.1;
+    assert!(daemon.stop());
+    fs::copy(disk.path("pyapns.db"), disk.path("copy")).expect("a file");
+    fs::rename(disk.path("copy"), disk.path("pyapns.db")).expect("a file");
+    disk.fill();
+    let daemon = disk.daemon(&world).await;
+    let mut client = daemon.client().await;
+    sends(&mut client).await;
+    let foreign = client.get(&format!("{APP}/feedback?cursor={}", before.as_str().expect("a cursor"))).await;
+    assert_eq!(foreign.reason(), "foreign_cursor", "{foreign:?}");
+    daemon.kill();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_of_the_configuration_that_a_full_disk_cannot_take_are_made_once_there_is_room() {
+    let world = World::start().await;
+    let disk = stored(&world).await;
+    let pem = world.directory.path().join("late.pem");
+    fs::write(&pem, &world.simulator.identity().client_pem).expect("a file");
+    let file = world.directory.path().join("late.toml");
+    fs::write(&file, entry("late", &pem, "")).expect("a file");
+    disk.fill();
+    let mut inner = Daemon::command(&world, &world.directory.path().join("small"), &[]);
+    inner.arg("--config").arg(&file);
+    let daemon = Daemon::run(disk.command(&inner)).await;
+    let mut client = daemon.client().await;
+    sends(&mut client).await;
+    assert_eq!(client.get("/apps/late/sandbox").await.status, 404);
+    disk.empty();
+    while client.get("/apps/late/sandbox").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    daemon.kill();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_a_full_disk_keeps_from_being_sealed_anew_open_under_the_old_key() {
+    let world = World::start().await;
+    let disk = stored(&world).await;
+    let [new, old] = ["new.key", "old.key"].map(|name| world.directory.path().join(name));
+    fs::write(&new, "0f".repeat(32)).expect("a file");
+    fs::copy(disk.path("credentials.key"), &old).expect("a file");
+    let start = async |keys: &str| {
+        let data = world.directory.path().join("small");
+        Daemon::run(disk.command(&Daemon::command(&world, &data, &[("PYAPNS_CREDENTIALS_KEY_FILES", keys)]))).await
+    };
+    disk.fill();
+    let both = format!("{},{}", new.display(), old.display());
+    let daemon = start(&both).await;
+    sends(&mut daemon.client().await).await;
+    daemon.kill();
+    disk.empty();
+    start(&both).await.kill();
+    let daemon = start(&new.display().to_string()).await;
+    sends(&mut daemon.client().await).await;
     daemon.kill();
     world.stop().await;
 }

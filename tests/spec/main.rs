@@ -1,5 +1,6 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
 
+mod backup;
 mod bound;
 mod bulk;
 mod canaries;
@@ -32,6 +33,7 @@ mod reloading;
 mod running;
 mod seeing;
 mod sending;
+mod store_trouble;
 mod supervised;
 mod support;
 mod topics;

@@ -12,6 +12,7 @@ pub mod hosts;
 pub mod pipes;
 pub mod process;
 pub mod sender;
+pub mod small_disk;
 pub mod stream;
 pub mod tls_server;
 pub mod trial;

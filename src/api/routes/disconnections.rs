@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::error::Failure;
-use crate::api::page::{Asked, refuse_foreign, through};
+use crate::api::page::{Asked, refused, through};
 use crate::api::path::AppPath;
 use crate::http::envelope;
 use crate::model::{Disconnection, NodeName};
@@ -59,10 +59,8 @@ pub async fn list(
 ) -> Result<Response, Failure> {
     let asked = Asked::read(uri.query(), Cursor::parse)?;
     api.app(&key)?;
-    if let Some(cursor) = asked.after {
-        refuse_foreign("cursor", cursor, api.events.newest().await?.disconnections)?;
-    }
-    let page = api.events.disconnections(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await?;
+    let page = api.events.disconnections(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await;
+    let page = page.map_err(refused("cursor"))?;
     if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
         api.events.acknowledge_disconnections(&key, page.cursor).await?;
     }
@@ -74,7 +72,6 @@ pub async fn list(
 pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
     let through = through(uri.query(), Cursor::parse)?;
     api.app(&key)?;
-    refuse_foreign("through", through, api.events.newest().await?.disconnections)?;
-    let removed = api.events.acknowledge_disconnections(&key, through).await?;
+    let removed = api.events.acknowledge_disconnections(&key, through).await.map_err(refused("through"))?;
     Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
 }

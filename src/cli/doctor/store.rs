@@ -41,7 +41,10 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fou
         report.warn("store", format!("{} belongs to user {owner}: run this as that user", folder.display()));
     }
     let opened = match Sqlite::open(folder) {
-        Ok(store) => load(config, store, clock).await,
+        Ok(store) => {
+            store.notices().iter().for_each(|notice| report.warn("store", notice));
+            load(config, store, clock).await
+        }
         Err(StoreError::Locked { .. }) => {
             report.ok("store", format!("{} is held by a node that runs: it is asked instead", folder.display()));
             ask(report, config).await;
@@ -103,7 +106,14 @@ async fn ask(report: &mut Report, config: &Config) {
         Err(error) => report.fail("node", format!("{error:#}; is it the configuration that it runs with?")),
         Ok(((status, ready), (apps_status, apps))) => {
             match status {
-                200 => report.ok("node", format!("{} is ready", callee.node)),
+                200 => {
+                    report.ok("node", format!("{} is ready", callee.node));
+                    let degraded = ready["response"]["degraded"].as_array();
+                    for part in degraded.into_iter().flatten() {
+                        let said = |name: &str| part[name].as_str().unwrap_or_default();
+                        report.warn("node", format!("{}: {}", said("what"), said("why")));
+                    }
+                }
                 _ => report.fail("node", format!("{}: {}", callee.node, refusal(status, &ready))),
             }
             match apps["response"].as_array() {

@@ -1,7 +1,7 @@
 //! The statements behind feedback, and what is recorded together.
 
 use super::super::is_doubtful;
-use super::{Counts, Cursor, Newest, Page, holds, log};
+use super::{Counts, Cursor, Epoch, Page, StoreError, holds, log};
 use crate::model::{AppKey, Feedback, Records};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use std::collections::HashMap;
@@ -10,6 +10,9 @@ use std::collections::HashMap;
 const KEEP_NEWEST: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, token, reason, timestamp)
     SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (
         SELECT 1 FROM feedback WHERE app_id = ?1 AND environment = ?2 AND token = ?3 AND timestamp >= ?5)";
+
+/// The table that counts the positions of feedback.
+const LIST: &str = "feedback";
 
 /// An app's log is trimmed after it grew by so many entries: to find where it is to end takes as long as it is.
 const TRIM_EVERY: usize = 1_000;
@@ -68,28 +71,46 @@ impl Growth {
     }
 }
 
-pub(super) fn feedback(connection: &Connection, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>> {
+pub(super) fn feedback(
+    connection: &Connection,
+    epoch: Epoch,
+    app: &AppKey,
+    after: Cursor,
+    limit: usize,
+) -> std::result::Result<Page<Feedback>, StoreError> {
+    let after = epoch.position(after, newest(connection, LIST)?)?;
+    Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
+}
+
+/// At most `limit` entries behind a position, each with its own.
+fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Feedback)>> {
     let sql =
         "SELECT * FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4";
     let (id, environment) = names(app);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut select = connection.prepare_cached(sql)?;
-    let rows = select.query_map(params![id, environment, after.0, limit], |row| {
+    let rows = select.query_map(params![id, environment, position, limit], |row| {
         let entry = Feedback {
             app: app.clone(),
             token: row.get("token")?,
             reason: row.get("reason")?,
             timestamp: row.get("timestamp")?,
         };
-        Ok((Cursor(row.get("position")?), entry))
+        Ok((row.get("position")?, entry))
     })?;
-    Ok(Page::new(rows.collect::<Result<_>>()?, after))
+    rows.collect()
 }
 
-pub(super) fn forget_feedback(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
+pub(super) fn forget_feedback(
+    connection: &Connection,
+    epoch: Epoch,
+    app: &AppKey,
+    through: Cursor,
+) -> std::result::Result<u64, StoreError> {
+    let through = epoch.position(through, newest(connection, LIST)?)?;
     let sql = "DELETE FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position <= ?3";
     let (id, environment) = names(app);
-    Ok(connection.prepare_cached(sql)?.execute(params![id, environment, through.0])? as u64)
+    Ok(connection.prepare_cached(sql)?.execute(params![id, environment, through])? as u64)
 }
 
 pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
@@ -100,10 +121,10 @@ pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
     })
 }
 
-pub(super) fn newest(connection: &Connection) -> Result<Newest> {
+/// The last position that a list gave to an entry, of whatever app; 0 if it never had one.
+pub(super) fn newest(connection: &Connection, list: &str) -> Result<i64> {
     let mut select = connection.prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = ?1")?;
-    let mut of = |table| select.query_row([table], |row| row.get(0)).optional().map(|last| Cursor(last.unwrap_or(0)));
-    Ok(Newest { feedback: of("feedback")?, disconnections: of("disconnection_blocks")? })
+    Ok(select.query_row([list], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
 fn count(connection: &Connection, table: &str, app: &AppKey) -> Result<u64> {

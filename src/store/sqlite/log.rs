@@ -2,8 +2,8 @@
 //! multiple.
 
 use super::super::DISCONNECTIONS_MAX;
-use super::events::names;
-use super::{Cursor, Page};
+use super::events::{names, newest};
+use super::{Cursor, Epoch, Page, StoreError};
 use crate::model::{AppKey, Disconnection};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
@@ -13,6 +13,9 @@ use std::thread;
 
 /// Entries of a block, so that a page and a cut read and write little beside what they are about.
 const BLOCK_MAX: usize = 100;
+
+/// The table that counts the positions of disconnections.
+const LIST: &str = "disconnection_blocks";
 
 /// A block has the position of its last entry; those before it have the positions before that.
 const APPEND: &str = "INSERT INTO disconnection_blocks (position, app_id, environment, entries, log)
@@ -106,22 +109,33 @@ pub(super) fn append(connection: &Connection, entries: &[Disconnection]) -> Resu
     Ok(())
 }
 
-pub(super) fn page(connection: &Connection, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Disconnection>> {
-    let after = after.max(Cursor(surplus(connection, app)?));
+pub(super) fn page(
+    connection: &Connection,
+    epoch: Epoch,
+    app: &AppKey,
+    after: Cursor,
+    limit: usize,
+) -> std::result::Result<Page<Disconnection>, StoreError> {
+    let after = epoch.position(after, newest(connection, LIST)?)?.max(surplus(connection, app)?);
+    Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
+}
+
+/// At most `limit` entries behind a position, each with its own.
+fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Disconnection)>> {
     let (id, environment) = names(app);
     let mut select = connection.prepare_cached(
         "SELECT position, log FROM disconnection_blocks
         WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position",
     )?;
-    let mut blocks = select.query(params![id, environment, after.0])?;
+    let mut blocks = select.query(params![id, environment, position])?;
     let mut entries = Vec::new();
     while entries.len() < limit
         && let Some(row) = blocks.next()?
     {
-        let behind = Block::read(row)?.behind(after.0).take(limit - entries.len());
-        entries.extend(behind.map(|(position, kept)| (Cursor(position), kept.of(app))));
+        let behind = Block::read(row)?.behind(position).take(limit - entries.len());
+        entries.extend(behind.map(|(position, kept)| (position, kept.of(app))));
     }
-    Ok(Page::new(entries, after))
+    Ok(entries)
 }
 
 /// Deletes the blocks in which nothing is left of the newest [`DISCONNECTIONS_MAX`] of an app.
@@ -150,9 +164,15 @@ fn surplus(connection: &Connection, app: &AppKey) -> Result<i64> {
 }
 
 /// Forgets the entries up to and with the cursor: how many that were, without those that were too many anyhow.
-pub(super) fn forget(connection: &Connection, app: &AppKey, through: Cursor) -> Result<u64> {
+pub(super) fn forget(
+    connection: &Connection,
+    epoch: Epoch,
+    app: &AppKey,
+    through: Cursor,
+) -> std::result::Result<u64, StoreError> {
+    let through = epoch.position(through, newest(connection, LIST)?)?;
     cut(connection, app, surplus(connection, app)?)?;
-    cut(connection, app, through.0)
+    Ok(cut(connection, app, through)?)
 }
 
 fn cut(connection: &Connection, app: &AppKey, through: i64) -> Result<u64> {

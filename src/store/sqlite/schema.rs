@@ -1,12 +1,11 @@
-//! The tables, their version, and how connections to them are set up.
+//! The tables and their version.
 
 use super::StoreError;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::Connection;
 use std::path::Path;
-use std::time::Duration;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-pub(super) const STEPS: [&str; 4] = [
+pub(super) const STEPS: [&str; 5] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -100,44 +99,22 @@ pub(super) const STEPS: [&str; 4] = [
         SELECT 'disconnection_blocks', seq FROM sqlite_sequence WHERE name = 'disconnections';
     DROP TABLE disconnections;
 ",
+    "
+    -- Which run of positions this is, and the file that it was counted in; NULL = not recorded yet. A store of 0.6.0 has
+    -- the first epoch, so that cursors its callers hold go on working.
+    CREATE TABLE identity (
+        one    INTEGER PRIMARY KEY CHECK (one = 1),
+        epoch  INTEGER NOT NULL,
+        device INTEGER,
+        inode  INTEGER,
+        made   INTEGER
+    ) STRICT;
+    INSERT INTO identity (one, epoch) VALUES (1, 0);
+",
 ];
 
-/// How long to wait for an operator who has the file open in another tool.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Opens the database to write, and brings its schema up to date. WAL with synchronous=FULL: a commit is on disk.
-/// A damaged file is refused: what is missing in it could not be told from what never was.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path).map_err(|error| StoreError::at(error, path))?;
-    refuse_newer(&connection, path)?;
-    refuse_damaged(&connection, path)?;
-    prepare(connection).map_err(|error| StoreError::at(error, path))
-}
-
-fn prepare(mut connection: Connection) -> rusqlite::Result<Connection> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // What is deleted may be a private key.
-    connection.pragma_update(None, "secure_delete", "ON")?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    migrate(&mut connection)?;
-    Ok(connection)
-}
-
-/// Opens the database to read beside the writer.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
-}
-
-/// Moves the log of writes into the database and empties it. A reader that is in the way leaves that for later.
-pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-}
-
-fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Refuses a database of a newer version.
+pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let found = version(connection).map_err(|error| StoreError::at(error, path))?;
     let known = STEPS.len() as i64;
     if found > known {
@@ -147,25 +124,29 @@ fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), StoreError> 
 }
 
 /// Finds what does not hang together; a changed value inside a row does not show.
-fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| StoreError::at(error, path))?;
     if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), what: found }) }
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+/// Moves the log of writes into the database and empties it. A reader that is in the way leaves that for later.
+pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// The version of a database; 0 for a new one.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = usize::try_from(version(&step)?).unwrap_or_default();
-    for sql in STEPS.iter().skip(found) {
-        step.execute_batch(sql)?;
+/// Carries out the steps that a database of version `found` lacks, in a transaction of the caller's.
+pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    for sql in STEPS.iter().skip(usize::try_from(found).unwrap_or_default()) {
+        connection.execute_batch(sql)?;
     }
-    step.pragma_update(None, "user_version", STEPS.len() as i64)?;
-    step.commit()
+    write_version(connection)
 }
 
 /// Writes the version that is there already: a page goes to the disk, and nothing is changed.

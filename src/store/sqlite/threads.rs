@@ -1,13 +1,15 @@
 //! The two threads that may block on the disk: a writer that commits in groups, and a reader.
 
 use super::events::Growth;
-use super::{StoreError, schema};
+use super::identity::Place;
+use super::{StoreError, opening, schema};
 use crate::model::AppKey;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait for a thread; more wait with their callers.
@@ -29,8 +31,18 @@ struct Write {
     work: Box<dyn FnOnce(Group<'_, '_>) -> Answer + Send>,
     /// Apps whose disconnection log grows by it, and by how much.
     grown: Vec<(AppKey, usize)>,
-    /// What it replaced may not stay in the log of writes.
-    wipes: bool,
+    after: After,
+}
+
+/// What becomes of the log of writes after a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum After {
+    /// It grows until SQLite moves it into the database.
+    Nothing,
+    /// It is moved into the database if no reader is in the way, so that a copy of that file alone has a credential.
+    Moved,
+    /// It is moved, or the write has failed: what was replaced may not stay there.
+    Wiped,
 }
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
@@ -41,7 +53,7 @@ pub(super) struct Reader(Thread<Read>);
 
 impl Writer {
     /// `lock` is let go of when the thread ends, after its last commit.
-    pub(super) fn start(mut connection: Connection, lock: File) -> io::Result<Self> {
+    pub(super) fn start(mut connection: Connection, lock: File, place: Place) -> io::Result<Self> {
         let run = move |mut queue: mpsc::Receiver<Write>| {
             yield_to_senders();
             let mut growth = Growth::default();
@@ -52,7 +64,10 @@ impl Writer {
                 {
                     group.push(next);
                 }
-                commit(&mut connection, group, &mut growth);
+                match place.check() {
+                    Ok(()) => commit(&mut connection, group, &mut growth),
+                    Err(moved) => group.into_iter().for_each(|write| refuse(write, &moved)),
+                }
             }
             drop((connection, lock));
         };
@@ -60,37 +75,40 @@ impl Writer {
     }
 
     /// Resolves once what `work` did is on disk. If it fails, only it is undone, not the others of its group.
-    pub(super) async fn write<T, W>(&self, grown: Vec<(AppKey, usize)>, work: W) -> Result<T, StoreError>
+    pub(super) async fn write<T, W, E>(&self, grown: Vec<(AppKey, usize)>, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        E: Into<StoreError>,
+    {
+        self.hand(grown, After::Nothing, work).await
+    }
+
+    /// The same for what changes apps.
+    pub(super) async fn change<T, W>(&self, after: After, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.hand(grown, false, work).await
+        self.hand(Vec::new(), after, work).await
     }
 
-    /// The same, and nothing of what `work` replaced is left in the files.
-    pub(super) async fn replace<W>(&self, work: W) -> Result<(), StoreError>
-    where
-        W: FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
-    {
-        self.hand(Vec::new(), true, work).await
-    }
-
-    async fn hand<T, W>(&self, grown: Vec<(AppKey, usize)>, wipes: bool, work: W) -> Result<T, StoreError>
+    async fn hand<T, W, E>(&self, grown: Vec<(AppKey, usize)>, after: After, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        E: Into<StoreError>,
     {
         let (tell, told) = oneshot::channel();
         let work = Box::new(move |group: Group<'_, '_>| {
-            let done = group.and_then(|group| Ok(apart(group, work)?));
+            let done = group.and_then(|group| apart(group, work));
             let answer: Answer = Box::new(move |committed| {
                 // A caller that has gone does not need the answer.
                 let _ = tell.send(committed.and(done));
             });
             answer
         });
-        self.0.hand(Write { work, grown, wipes }).await?;
+        self.0.hand(Write { work, grown, after }).await?;
         told.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -105,25 +123,26 @@ impl Reader {
         Thread::start("store-reader", run).map(Self)
     }
 
-    pub(super) async fn read<T, R>(&self, read: R) -> Result<T, StoreError>
+    pub(super) async fn read<T, R, E>(&self, read: R) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        R: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        R: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        E: Into<StoreError>,
     {
         let (tell, told) = oneshot::channel();
         let read = Box::new(move |connection: &Connection| {
             // A caller that has gone does not need the answer.
-            let _ = tell.send(read(connection));
+            let _ = tell.send(read(connection).map_err(Into::into));
         });
         self.0.hand(read).await?;
-        Ok(told.await.map_err(|_| StoreError::Closed)??)
+        told.await.map_err(|_| StoreError::Closed)?
     }
 }
 
 /// Runs a group in one transaction and tells each waiter how its own write and the common commit went.
 fn commit(connection: &mut Connection, group: Vec<Write>, growth: &mut Growth) {
     let mut answers = Vec::with_capacity(group.len());
-    let wipes = group.iter().any(|write| write.wipes);
+    let after = group.iter().map(|write| write.after).max().unwrap_or(After::Nothing);
     let committed = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => run(transaction, group, growth, &mut answers).map_err(StoreError::from),
         Err(error) => {
@@ -132,7 +151,14 @@ fn commit(connection: &mut Connection, group: Vec<Write>, growth: &mut Growth) {
             Err(error)
         }
     };
-    let committed = if wipes { committed.and_then(|()| Ok(schema::empty_log(connection)?)) } else { committed };
+    let committed = committed.and_then(|()| match after {
+        After::Nothing => Ok(()),
+        After::Moved => {
+            move_log(connection);
+            Ok(())
+        }
+        After::Wiped => Ok(schema::empty_log(connection)?),
+    });
     for answer in answers {
         answer(committed.clone());
     }
@@ -157,6 +183,21 @@ fn run(
     transaction.commit()
 }
 
+/// Tells a waiter that its write was not tried.
+fn refuse(write: Write, error: &StoreError) {
+    (write.work)(Err(error.clone()))(Err(error.clone()));
+}
+
+/// Moves the log into the database. A reader that is in the way, or a disk that is full, leaves it to a later time: the
+/// commit stands.
+fn move_log(connection: &Connection) {
+    let moved = connection.busy_timeout(Duration::ZERO).and_then(|()| schema::empty_log(connection));
+    let patient = connection.busy_timeout(opening::BUSY_TIMEOUT);
+    if let Err(error) = moved.and(patient) {
+        tracing::warn!(%error, "what was provisioned is kept in the log of writes and not yet in the database's file");
+    }
+}
+
 /// Writing is not to keep the threads from a core that send: on Linux a priority is a thread's own. It still gets a fair
 /// part of a busy machine.
 fn yield_to_senders() {
@@ -167,9 +208,12 @@ fn yield_to_senders() {
 }
 
 /// Runs one write of a group so that its failure takes back nothing but itself.
-fn apart<T>(group: &mut Transaction<'_>, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+fn apart<T, E: Into<StoreError>>(
+    group: &mut Transaction<'_>,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, StoreError> {
     let savepoint = group.savepoint()?;
-    let value = work(&savepoint)?;
+    let value = work(&savepoint).map_err(Into::into)?;
     savepoint.commit()?;
     Ok(value)
 }

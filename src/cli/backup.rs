@@ -1,0 +1,53 @@
+//! `pyapns backup`: a copy of a node's store, while the node runs.
+
+use super::settings::Settings;
+use super::{USAGE, print};
+use crate::credentials::keyring::OWN_KEY;
+use crate::store::sqlite::backup::{Made, backup};
+use anyhow::Context;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  pyapns backup --config /etc/pyapns/pyapns.toml /backup/pyapns-$(date +%F).db
+  sudo -u pyapns pyapns backup --data-dir /var/lib/pyapns /backup/pyapns.db
+
+To restore it: stop the node, make an empty data directory, put the backup there as pyapns.db and the key as credentials.key,
+start the node. Callers that hold cursors are then told `foreign_cursor`, and read their lists from the beginning: what they
+acknowledged after the backup was made is there again. Exit codes: 0 it was made; 1 it was not, and nothing is left of it;
+2 wrong usage.";
+
+/// Copy the store of a node, which may run meanwhile, into a new file that only its owner may read. The key that
+/// credentials are sealed with is not in it.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// The file to make. One that exists is never overwritten.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = match arguments.settings.origin().read() {
+        Ok(config) => config,
+        Err(faults) => {
+            print::note(faults);
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let file = arguments.file.display();
+    let Made { apps, bytes } = backup(&config.data_dir, &arguments.file).context("no backup was made")?;
+    print::line(format_args!("{file}: {apps} app{}, {bytes} bytes", if apps == 1 { "" } else { "s" }))?;
+    let keys = match config.key_files.as_slice() {
+        [] => vec![config.data_dir.join(OWN_KEY)],
+        files => files.to_vec(),
+    };
+    let keys: Vec<_> = keys.iter().map(|key| key.display().to_string()).collect();
+    print::line(format_args!(
+        "The credentials in it are sealed, and the key is not in it: keep a copy of {} in another place.",
+        keys.join(" and ")
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
