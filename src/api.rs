@@ -9,6 +9,7 @@ pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod feedback;
+mod form;
 pub mod held;
 pub mod json;
 pub mod limits;

@@ -1,11 +1,16 @@
 //! The nouns of the domain, valid once constructed; no I/O, clock or randomness of their own.
 
 pub mod app;
+pub mod characters;
+mod compact;
 pub mod device_token;
 pub mod event;
+mod expiry;
+pub mod identifier;
 pub mod json;
 pub mod node_name;
 pub mod notification;
+pub mod number;
 pub mod outcome;
 pub mod payload;
 pub mod push_type;

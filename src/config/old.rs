@@ -28,7 +28,7 @@ pub fn translate(text: &str) -> Result<Old, String> {
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
     let mut settings = Table::new();
     let (mut notices, mut faults) = (Vec::new(), Vec::new());
-    let on = ["clear_on_read", "early_expiry_is_zero"].map(|name| (name.to_owned(), true.into()));
+    let on = ["clear_on_read", "early_expiry_is_zero", "v05_shapes"].map(|name| (name.to_owned(), true.into()));
     settings.insert("compat".to_owned(), Table::from_iter(on).into());
     if let Some(listen) = listen(file.remove("host"), file.remove("rest_port"), &mut faults) {
         settings.insert("listen".to_owned(), listen.into());

@@ -399,7 +399,7 @@ fn the_file_of_0_5_is_read_as_it_is() {
                            {"app_id": "chat", "cert": "chat.pem", "environment": "sandbox", "timeout": null, "x": 1}]}"#;
     let config = Config::read(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8089");
-    assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true });
+    assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true, v05_shapes: true });
     assert!(config.autoprovision.iter().all(|entry| entry.even_without_topic));
     let apps = config
         .autoprovision

@@ -1,5 +1,6 @@
 //! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
 
+use super::characters::Characters;
 use super::json::Cursor;
 use super::push_type::PushType;
 use super::scan::find_either;
@@ -11,6 +12,8 @@ pub const PAYLOAD_DEPTH_MAX: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadPayload {
     NotAnObject,
+    /// A string that would be a payload without its quotes.
+    InString,
     TooDeep,
 }
 
@@ -56,7 +59,7 @@ impl Keys {
 /// would otherwise guess (legacy callers never name one).
 pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
     if json.first() != Some(&b'{') {
-        return Err(BadPayload::NotAnObject);
+        return Err(if is_in_string(json) { BadPayload::InString } else { BadPayload::NotAnObject });
     }
     let mut keys = Keys::default();
     let (mut depth, mut in_aps) = (0, false);
@@ -85,6 +88,17 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
         }
     }
     Ok(keys.push_type())
+}
+
+/// Whether `json` is a string that holds an object: a caller has written its payload as JSON twice.
+fn is_in_string(json: &[u8]) -> bool {
+    if json.first() != Some(&b'"') {
+        return false;
+    }
+    let inside = std::str::from_utf8(string(json, 1)).unwrap_or_default();
+    let Ok(text) = Characters::of(inside).collect::<Result<String, _>>() else { return false };
+    let mut cursor = Cursor::over(&text);
+    take(&mut cursor).is_some() && cursor.is_at_end()
 }
 
 /// Takes a payload from text that need not be JSON, in one pass, and derives its push type as [`inspect`] does; `None` if
@@ -205,5 +219,11 @@ mod tests {
     #[test]
     fn a_payload_is_an_object() {
         assert_eq!(inspect(b"[]"), Err(BadPayload::NotAnObject));
+        for json in [r#""""#, r#""text""#, r#""{""#, r#""{} x""#, r#""[{}]""#] {
+            assert_eq!(inspect(json.as_bytes()), Err(BadPayload::NotAnObject), "{json}");
+        }
+        for json in [r#""{}""#, r#"" {\"aps\": {\"alert\": \"\u00e9\"}}\n""#, r#""\u007b\u007d""#] {
+            assert_eq!(inspect(json.as_bytes()), Err(BadPayload::InString), "{json}");
+        }
     }
 }

@@ -1,0 +1,40 @@
+//! The items of a list that are no notifications, looked for once the first of them is found.
+
+use super::{Item, Reading};
+use crate::api::notifications::fault::Faulty;
+use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Those among the first `items_max` items of `text`, as far as it is JSON.
+pub fn items(text: &str, items_max: usize) -> Faulty {
+    let mut found = Faulty::default();
+    // What ends the list early has no part in it.
+    let _ = serde_json::Deserializer::from_str(text).deserialize_seq(Items { found: &mut found, items_max });
+    found
+}
+
+struct Items<'f> {
+    found: &'f mut Faulty,
+    items_max: usize,
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        for index in 0..self.items_max {
+            let Some(item) = items.next_element::<&RawValue>()? else { break };
+            let mut reading = Reading::new(Bytes::new(), self.items_max);
+            if Item(&mut reading).deserialize(&mut serde_json::Deserializer::from_str(item.get())).is_err() {
+                self.found.add(index);
+            }
+        }
+        Ok(())
+    }
+}
