@@ -60,7 +60,7 @@ impl Iterator for Characters<'_> {
     }
 }
 
-/// The UTF-16 unit that `text` begins with as `\uXXXX`.
+/// The UTF-16 unit that `text` begins with, written with an escape.
 fn unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// Everything as `\uXXXX`.
+    /// Every character written with an escape.
     fn escaped(text: &str) -> String {
         let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         format!("\"{units}\"")

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 /// Longest `identifier` given as a string, in bytes of UTF-8 once its escapes are read; of a number, in digits.
 pub const IDENTIFIER_BYTES_MAX: usize = 256;
-/// Characters of a UUID, and bytes of one whose characters are all written as `\uXXXX`.
+/// Characters of a UUID, and bytes of one whose characters are all written with escapes.
 const UUID_BYTES: usize = 36;
 const UUID_BYTES_ESCAPED: usize = 6 * UUID_BYTES;
 

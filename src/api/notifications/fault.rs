@@ -29,28 +29,23 @@ pub enum Fault {
     },
 }
 
-/// Where the faulty ones of a list stand.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faulty {
-    /// The first of them, at most [`INDEXES_MAX`].
-    indexes: Vec<usize>,
-    count: usize,
-}
-
 /// Most indexes that an answer lists.
 const INDEXES_MAX: usize = 100;
 
-impl Faulty {
-    pub fn add(&mut self, index: usize) {
-        self.count += 1;
-        if self.indexes.len() < INDEXES_MAX {
-            self.indexes.push(index);
-        }
-    }
+/// Where the faulty ones of a list stand, from 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faulty(Box<[usize]>);
 
-    /// The first hundred, from 0, where there is more than one.
+impl Faulty {
+    /// The first [`INDEXES_MAX`], where there is more than one.
     pub fn several(&self) -> Option<&[usize]> {
-        (self.count > 1).then_some(&self.indexes)
+        (self.0.len() > 1).then(|| &self.0[..self.0.len().min(INDEXES_MAX)])
+    }
+}
+
+impl From<Vec<usize>> for Faulty {
+    fn from(indexes: Vec<usize>) -> Self {
+        Self(indexes.into())
     }
 }
 
@@ -169,11 +164,9 @@ struct More<'f> {
 
 impl fmt::Display for More<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faulty: Faulty { indexes, count }, what } = self;
-        let listed = if indexes.len() < *count { "the first 100" } else { "all of them" };
-        match count.saturating_sub(1) {
-            0 => Ok(()),
-            more => write!(out, "; {more} more of the {what} are bad, and `args.indexes` lists {listed}"),
-        }
+        let Some(listed) = self.faulty.several() else { return Ok(()) };
+        let (all, what) = (self.faulty.0.len(), self.what);
+        let listed = if listed.len() < all { "the first 100" } else { "all of them" };
+        write!(out, "; {} more of the {what} are bad, and `args.indexes` lists {listed}", all - 1)
     }
 }

@@ -9,14 +9,14 @@ use std::fmt;
 
 /// Those among the first `items_max` items of `text`, as far as it is JSON.
 pub fn items(text: &str, items_max: usize) -> Faulty {
-    let mut found = Faulty::default();
+    let mut found = Vec::new();
     // What ends the list early has no part in it.
     let _ = serde_json::Deserializer::from_str(text).deserialize_seq(Items { found: &mut found, items_max });
-    found
+    found.into()
 }
 
 struct Items<'f> {
-    found: &'f mut Faulty,
+    found: &'f mut Vec<usize>,
     items_max: usize,
 }
 
@@ -32,7 +32,7 @@ impl<'de> Visitor<'de> for Items<'_> {
             let Some(item) = items.next_element::<&RawValue>()? else { break };
             let mut reading = Reading::new(Bytes::new(), self.items_max);
             if Item(&mut reading).deserialize(&mut serde_json::Deserializer::from_str(item.get())).is_err() {
-                self.found.add(index);
+                self.found.push(index);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The value of `tokens`: what is no device token does not hide those behind it.
 
 use super::{Reading, Text};
-use crate::api::notifications::fault::{Faulty, ItemFault, TokenFault};
+use crate::api::notifications::fault::{ItemFault, TokenFault};
 use crate::model::device_token;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -14,19 +14,19 @@ pub struct Token<'a>(Option<Text<'a>>);
 /// The texts of all tokens, or all that is wrong with them.
 pub fn texts<'t>(tokens: &'t [Token<'_>]) -> Result<Vec<&'t str>, ItemFault> {
     let mut texts = Vec::with_capacity(tokens.len());
-    let (mut first, mut faulty) = (None, Faulty::default());
+    let (mut first, mut faulty) = (None, Vec::new());
     for (index, token) in tokens.iter().enumerate() {
         match token.text() {
             Ok(text) => texts.push(text),
             Err(why) => {
                 first.get_or_insert((index, why));
-                faulty.add(index);
+                faulty.push(index);
             }
         }
     }
     match first {
         None => Ok(texts),
-        Some((index, why)) => Err(ItemFault::BadTokens { index, why, faulty }),
+        Some((index, why)) => Err(ItemFault::BadTokens { index, why, faulty: faulty.into() }),
     }
 }
 
