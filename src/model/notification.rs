@@ -112,7 +112,7 @@ pub enum Invalid {
     },
     #[error("`identifier` has {bytes} bytes, and at most {IDENTIFIER_BYTES_MAX} are kept")]
     IdentifierTooLong { bytes: usize },
-    #[error("`expiry` is {expiry}, which looks like {unit}: it counts in seconds since 1970")]
+    #[error("`expiry` counts in UNIX seconds, and {expiry} looks like {unit}")]
     ExpiryNotSeconds { expiry: u64, unit: &'static str },
     #[error("`priority` is 10, 5 or 1")]
     BadPriority,

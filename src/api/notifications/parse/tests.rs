@@ -334,7 +334,7 @@ fn a_payload_written_as_json_twice_is_told_as_that() {
 fn an_expiry_in_milliseconds_is_told_as_that() {
     let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"expiry":1895934818000}"#);
     assert_eq!((status, reason), (400, "expiry_not_seconds"));
-    assert_eq!(sentence, "`expiry` is 1895934818000, which looks like milliseconds: it counts in seconds since 1970");
+    assert_eq!(sentence, "`expiry` counts in UNIX seconds, and 1895934818000 looks like milliseconds");
     assert_eq!(args, json!({"field": "expiry"}));
 }
 
