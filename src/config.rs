@@ -161,6 +161,7 @@ impl Config {
             compat: Compat {
                 clear_on_read: read.flag("compat.clear_on_read"),
                 early_expiry_is_zero: read.flag("compat.early_expiry_is_zero"),
+                v05_shapes: read.flag("compat.v05_shapes"),
             },
             autoprovision: entries::read(read, folder),
             reload_every: Some(Duration::from_secs(read.number("reload_seconds", 0..=3600)))

@@ -1,7 +1,11 @@
 //! JSON: read strictly, explained where it is wrong, and written.
 
+pub mod characters;
+pub mod compact;
 mod cursor;
+pub mod form;
 mod malformed;
+pub mod number;
 mod object;
 mod scan;
 
@@ -14,7 +18,9 @@ use serde::Serialize;
 /// The body as text, without the mark (U+FEFF) that some put before UTF-8. Checked once as a whole, which is cheaper than
 /// string by string.
 pub fn text(body: &[u8]) -> Result<&str, Malformed> {
-    let text = std::str::from_utf8(body).map_err(|error| Malformed::NotUtf8 { offset: error.valid_up_to() })?;
+    let text = std::str::from_utf8(body).map_err(|error| {
+        if form::is_form(body) { Malformed::Form } else { Malformed::NotUtf8 { offset: error.valid_up_to() } }
+    })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 

@@ -3,6 +3,8 @@
 pub mod app;
 pub mod device_token;
 pub mod event;
+mod expiry;
+pub mod identifier;
 pub mod node_name;
 pub mod notification;
 pub mod outcome;

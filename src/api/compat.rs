@@ -1,6 +1,9 @@
 //! What old clients expect and others should not have to live with, each a setting that is off by default.
 
+use crate::json::number;
 use crate::model::Batch;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
 /// UNIX seconds before which no `expiry` is meant as a date: March 1973.
 const DATES_FROM: u64 = 100_000_000;
@@ -12,6 +15,32 @@ pub struct Compat {
     /// An `expiry` that is no date of today's counts as 0, try once: the help of v0.5 had `"expiry": 30` in it, and Apple took
     /// it so.
     pub early_expiry_is_zero: bool,
+    /// `GET …/disconnections` answers as that of v0.5 did, whose client reads `'offending_notification' in event` and
+    /// `int(notification['expiry'])`: what there is not is left out, and no `null` stands for a number or a text.
+    pub v05_shapes: bool,
+}
+
+/// An `offending_notification` as v0.5 showed it.
+#[derive(Deserialize, Serialize)]
+struct Shown<'a> {
+    r#type: &'a str,
+    #[serde(borrow)]
+    expiry: &'a RawValue,
+    #[serde(borrow)]
+    identifier: &'a RawValue,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    #[serde(borrow)]
+    token: &'a RawValue,
+}
+
+/// The same without `null` where clients of v0.5 read a number or a text; `None` if it is no notification.
+pub fn without_nulls(offending: &str) -> Option<Box<RawValue>> {
+    let shown: Shown<'_> = serde_json::from_str(offending).ok()?;
+    let expiry = to_raw_value(&number::unsigned(shown.expiry.get()).unwrap_or(0)).ok()?;
+    let nothing = to_raw_value("").ok()?;
+    let identifier = if shown.identifier.get() == "null" { &nothing } else { shown.identifier };
+    to_raw_value(&Shown { expiry: &expiry, identifier, ..shown }).ok()
 }
 
 impl Compat {
@@ -27,6 +56,30 @@ impl Compat {
 mod tests {
     use super::*;
     use crate::model::Draft;
+
+    #[test]
+    fn no_null_stands_where_clients_of_v05_read_a_number_or_a_text() {
+        let shown = |expiry: &str, identifier: &str| {
+            format!(
+                r#"{{"type":"notification","expiry":{expiry},"identifier":{identifier},"payload":{{"aps": {{ }}}},"token":"00"}}"#
+            )
+        };
+        for (kept, answered) in [
+            (("null", "null"), ("0", r#""""#)),
+            (("1900000000", "7"), ("1900000000", "7")),
+            (("455.0", r#""\u00e9""#), ("455", r#""\u00e9""#)),
+            // As refused lines had it.
+            ((r#""soon""#, r#""a""#), ("0", r#""a""#)),
+            (("1e400", "null"), ("0", r#""""#)),
+            (("-1", "-1"), ("0", "-1")),
+        ] {
+            let answer = without_nulls(&shown(kept.0, kept.1)).expect("a notification");
+            assert_eq!(answer.get(), shown(answered.0, answered.1));
+        }
+        for kept in ["", "null", "{}", "[]", "text"] {
+            assert!(without_nulls(kept).is_none(), "{kept}");
+        }
+    }
 
     #[test]
     fn an_expiry_that_is_no_date_means_try_once_only_where_old_clients_are_served() {

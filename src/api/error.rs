@@ -155,11 +155,16 @@ impl Failure {
                 }
             }
             Self::Notifications(Fault::TooManyItems { limit }) => json!({"limit": limit}),
-            Self::Notifications(Fault::Item { index, why }) => said([
+            Self::Notifications(Fault::Item { index, why, faulty }) => said([
                 ("index", index.map(Value::from)),
                 ("field", why.field().map(Value::from)),
                 ("limit", why.limit().map(Value::from)),
                 ("token_index", why.token_index().map(Value::from)),
+                // Those of tokens, where it is tokens that are bad; else those of items.
+                (
+                    "indexes",
+                    if why.token_index().is_some() { why.token_indexes() } else { faulty.several() }.map(Value::from),
+                ),
             ]),
             Self::Object(fault) => said([("field", fault.field().map(Value::from))]),
             Self::Provisioning(fault) => {

@@ -1,6 +1,7 @@
 //! The JSON file of pyapns 0.5, as the settings of today.
 
 use super::reader::instead;
+use crate::json::number;
 use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use toml::Table;
@@ -28,7 +29,7 @@ pub fn translate(text: &str) -> Result<Old, String> {
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
     let mut settings = Table::new();
     let (mut notices, mut faults) = (Vec::new(), Vec::new());
-    let on = ["clear_on_read", "early_expiry_is_zero"].map(|name| (name.to_owned(), true.into()));
+    let on = ["clear_on_read", "early_expiry_is_zero", "v05_shapes"].map(|name| (name.to_owned(), true.into()));
     settings.insert("compat".to_owned(), Table::from_iter(on).into());
     if let Some(listen) = listen(file.remove("host"), file.remove("rest_port"), &mut faults) {
         settings.insert("listen".to_owned(), listen.into());
@@ -53,7 +54,7 @@ pub fn translate(text: &str) -> Result<Old, String> {
 /// The old daemon took a name, too, and an empty one for all addresses.
 fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static str, String)>) -> Option<String> {
     let word = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let said = |value: Option<Value>| value.filter(|value| !value.is_null()).map(word);
+    let said = |value: Option<Value>| value.filter(|value| !value.is_null()).map(plain).map(word);
     let (host, port) = (said(host), said(port));
     if host.is_none() && port.is_none() {
         return None;
@@ -82,7 +83,7 @@ fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
         for (old, new) in
             [("app_id", "app_id"), ("cert", "certificate"), ("environment", "environment"), ("timeout", "timeout")]
         {
-            let said = app.remove(old).filter(|said| !said.is_null());
+            let said = app.remove(old).filter(|said| !said.is_null()).map(plain);
             let said = said.and_then(|said| toml::Value::try_from(said).ok());
             entry.extend(said.map(|said| (new.to_owned(), said)));
         }
@@ -91,4 +92,10 @@ fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
         entry.into()
     });
     toml::Value::Array(entries.collect())
+}
+
+/// An integer as TOML knows it: JSON also writes 15 as 15.0.
+fn plain(value: Value) -> Value {
+    let integer = value.as_number().and_then(|written| number::unsigned(&written.to_string()));
+    integer.map_or(value, Value::from)
 }

@@ -395,11 +395,11 @@ fn a_proxys_password_is_in_no_fault_and_no_debug_print() {
 fn the_file_of_0_5_is_read_as_it_is() {
     let text = r#"
         {"host": "127.0.0.1", "port": 7077, "rest_port": 8089, "log_file_name": "x", "log_file_dir": "y", "timeout": 3,
-         "autoprovision": [{"app_id": "shop", "cert": "/c/shop.pem", "environment": "production", "timeout": 20},
+         "autoprovision": [{"app_id": "shop", "cert": "/c/shop.pem", "environment": "production", "timeout": 20.0},
                            {"app_id": "chat", "cert": "chat.pem", "environment": "sandbox", "timeout": null, "x": 1}]}"#;
     let config = Config::read(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8089");
-    assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true });
+    assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true, v05_shapes: true });
     assert!(config.autoprovision.iter().all(|entry| entry.even_without_topic));
     let apps = config
         .autoprovision
@@ -427,6 +427,7 @@ fn hosts_of_the_file_of_0_5_become_addresses() {
         (r#"{"host": "::1", "rest_port": "9"}"#, "[::1]:9"),
         (r#"{"host": "[::1]", "rest_port": null}"#, "[::1]:8088"),
         (r#"{"rest_port": 7}"#, "127.0.0.1:7"),
+        (r#"{"rest_port": 9.0}"#, "127.0.0.1:9"),
     ] {
         assert_eq!(read(text).unwrap().listen.to_string(), listen);
     }

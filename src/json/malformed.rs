@@ -1,5 +1,6 @@
 //! JSON as callers get it wrong: where a body stops being JSON, said so that they can mend it.
 
+use super::form;
 use serde_json::error::Category;
 
 /// Why a body is no JSON at all. Lines and columns count from 1.
@@ -7,6 +8,10 @@ use serde_json::error::Category;
 pub enum Malformed {
     #[error("the body is empty: send JSON")]
     Empty,
+    #[error(
+        "this is a form; send JSON, as in `curl -d '{{\"token\": …}}'`, or a file as it is with `curl --data-binary @file`"
+    )]
+    Form,
     #[error("the body is not UTF-8 from byte {offset} on, and JSON is UTF-8")]
     NotUtf8 { offset: usize },
     #[error(
@@ -24,6 +29,9 @@ impl Malformed {
     pub fn new(text: &str, error: &serde_json::Error) -> Self {
         if text.trim().is_empty() {
             return Self::Empty;
+        }
+        if form::is_form(text.as_bytes()) {
+            return Self::Form;
         }
         let bytes = text.as_bytes();
         let end = offset(text, error);
@@ -48,6 +56,7 @@ impl Malformed {
     pub fn of_line(&self) -> String {
         match self {
             Self::Empty => "the line is empty: send JSON".to_owned(),
+            Self::Form => "the line is a form; send JSON, one notification a line".to_owned(),
             Self::NotUtf8 { offset } => format!("the line is not UTF-8 from byte {offset} on, and JSON is UTF-8"),
             Self::RawControl { column, .. } => {
                 format!(
@@ -66,7 +75,7 @@ impl Malformed {
     /// Line and column, where there are any.
     pub fn place(&self) -> Option<(usize, usize)> {
         match *self {
-            Self::Empty | Self::NotUtf8 { .. } => None,
+            Self::Empty | Self::Form | Self::NotUtf8 { .. } => None,
             Self::RawControl { line, column } | Self::Truncated { line, column } => Some((line, column)),
             Self::Syntax { line, column, .. } => Some((line, column)),
         }

@@ -1,6 +1,6 @@
 //! A JSON object of ours as a caller wrote it: every field is known, stands once, and has the right type.
 
-use super::Malformed;
+use super::{Malformed, number};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
@@ -65,6 +65,25 @@ impl<'a> Object<'a> {
         serde_json::from_str(json.get()).map_err(|_| ObjectFault::WrongType { name, expected })
     }
 
+    /// The same for an integer of 0 or more, however it is written.
+    pub fn take_integer<T: TryFrom<u64>>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, ObjectFault> {
+        let Some(json) = self.take::<&RawValue>(name, expected)? else { return Ok(None) };
+        let integer = number::unsigned(json.get()).and_then(|integer| T::try_from(integer).ok());
+        integer.map(Some).ok_or(ObjectFault::WrongType { name, expected })
+    }
+
+    /// Takes the object's own `type`, which our answers carry and callers may send back: `kind`, or nothing.
+    pub fn take_type(&mut self, kind: &str, expected: &'static str) -> Result<(), ObjectFault> {
+        match self.take::<Cow<'_, str>>("type", expected)? {
+            Some(said) if said != kind => Err(ObjectFault::WrongType { name: "type", expected }),
+            _ => Ok(()),
+        }
+    }
+
     /// What nobody took is not known.
     pub fn finish(self) -> Result<(), ObjectFault> {
         match self.fields.first() {
@@ -119,6 +138,39 @@ mod tests {
         assert_eq!(object.take::<u32>("c", "a number"), Ok(None));
         assert_eq!(object.take::<u32>("d", "a number"), Ok(None));
         assert_eq!(object.finish(), Ok(()));
+    }
+
+    #[test]
+    fn an_integer_is_one_however_it_is_written() {
+        let take = |json: &str| {
+            let text = format!(r#"{{"a":{json}}}"#);
+            Object::read(&text).unwrap().take_integer::<u16>("a", "an integer")
+        };
+        for (json, value) in
+            [("15", Some(15)), ("15.0", Some(15)), ("1.5e1", Some(15)), ("-0.0", Some(0)), ("null", None)]
+        {
+            assert_eq!(take(json), Ok(value), "{json}");
+        }
+        for json in ["1.5", "-1", "65536", "1e99", "\"15\"", "true", "[15]"] {
+            assert_eq!(take(json), Err(ObjectFault::WrongType { name: "a", expected: "an integer" }), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_object_may_say_its_own_type_and_no_other() {
+        let take = |text: &str| {
+            let mut object = Object::read(text).unwrap();
+            object.take_type("app", "`app`, or left out").and_then(|()| object.finish())
+        };
+        for text in ["{}", r#"{"type":"app"}"#, r#"{"type":"\u0061pp"}"#, r#"{"type":null}"#] {
+            assert_eq!(take(text), Ok(()), "{text}");
+        }
+        for text in [r#"{"type":"feedback"}"#, r#"{"type":7}"#, r#"{"type":""}"#] {
+            assert_eq!(
+                take(text).map_err(|fault| fault.to_string()),
+                Err("`type` has to be `app`, or left out".to_owned())
+            );
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! A request's notifications: valid once constructed, and slices of the bytes they came in.
 
 use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
+use super::expiry;
+use super::identifier::{self, IDENTIFIER_BYTES_MAX};
 use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
 use super::push_type::PushType;
+use crate::json::compact::{compact_bytes, shorter};
 use bytes::Bytes;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Longest `identifier` given as a string, in bytes.
-pub const IDENTIFIER_BYTES_MAX: usize = 256;
 /// Longest `collapse_id`, in bytes (Apple's limit).
 pub const COLLAPSE_ID_BYTES_MAX: usize = 64;
 /// Longest `topic`, in bytes.
@@ -97,12 +98,22 @@ pub enum Invalid {
     TokenOfMany { index: usize, bad: BadToken },
     #[error("`payload` is not a JSON object")]
     PayloadNotObject,
+    #[error("`payload` is a string that holds JSON: send the object itself, without quotes around it")]
+    PayloadInString,
     #[error("`payload` nests deeper than {PAYLOAD_DEPTH_MAX} levels")]
     PayloadTooDeep,
-    #[error("`payload` has {bytes} bytes, and Apple takes at most {limit} for `{push_type}`: shorten it")]
-    PayloadTooLarge { bytes: usize, limit: usize, push_type: &'static str },
+    #[error("`payload` has {bytes} bytes, and Apple takes at most {limit} for `{push_type}`: {}", shorter(*.compact))]
+    PayloadTooLarge {
+        bytes: usize,
+        limit: usize,
+        push_type: &'static str,
+        /// Bytes that it has without needless escapes and spaces, where that is no more than Apple takes.
+        compact: Option<usize>,
+    },
     #[error("`identifier` has {bytes} bytes, and at most {IDENTIFIER_BYTES_MAX} are kept")]
     IdentifierTooLong { bytes: usize },
+    #[error("`expiry` counts in UNIX seconds, and {expiry} looks like {unit}")]
+    ExpiryNotSeconds { expiry: u64, unit: &'static str },
     #[error("`priority` is 10, 5 or 1")]
     BadPriority,
     #[error(
@@ -123,8 +134,11 @@ impl Invalid {
         match self {
             Self::Token(_) => "token",
             Self::TokenOfMany { .. } => "tokens",
-            Self::PayloadNotObject | Self::PayloadTooDeep | Self::PayloadTooLarge { .. } => "payload",
+            Self::PayloadNotObject | Self::PayloadInString | Self::PayloadTooDeep | Self::PayloadTooLarge { .. } => {
+                "payload"
+            }
             Self::IdentifierTooLong { .. } => "identifier",
+            Self::ExpiryNotSeconds { .. } => "expiry",
             Self::BadPriority => "priority",
             Self::BadPushType => "push_type",
             Self::BadCollapseId { .. } => "collapse_id",
@@ -152,10 +166,11 @@ impl Invalid {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Token(bad) | Self::TokenOfMany { bad, .. } => bad.reason(),
-            Self::PayloadNotObject => "payload_not_object",
+            Self::PayloadNotObject | Self::PayloadInString => "payload_not_object",
             Self::PayloadTooDeep => "payload_too_deep",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::IdentifierTooLong { .. } => "identifier_too_long",
+            Self::ExpiryNotSeconds { .. } => "expiry_not_seconds",
             Self::BadPriority => "bad_priority",
             Self::BadPushType => "bad_push_type",
             Self::BadCollapseId { .. } => "bad_collapse_id",
@@ -169,6 +184,7 @@ impl From<BadPayload> for Invalid {
     fn from(bad: BadPayload) -> Self {
         match bad {
             BadPayload::NotAnObject => Self::PayloadNotObject,
+            BadPayload::InString => Self::PayloadInString,
             BadPayload::TooDeep => Self::PayloadTooDeep,
         }
     }
@@ -217,6 +233,11 @@ impl Batch {
         Self { of_topic, ..self }
     }
 
+    /// The push type given with [`Self::with_push_type`].
+    pub fn push_type_of_topic(&self) -> Option<PushType> {
+        self.of_topic
+    }
+
     /// Those of its notifications that stand at `positions`, as a batch over the same bytes.
     pub fn part(self: &Arc<Self>, positions: &[u32]) -> Self {
         let items = positions.iter().map(|at| self.items[*at as usize]).collect();
@@ -227,7 +248,7 @@ impl Batch {
     /// identifier that is a canonical UUID, else made.
     pub fn push(&mut self, draft: Draft<'_>) -> Result<(), Invalid> {
         let token = device_token::normalise(draft.token).map_err(Invalid::Token)?;
-        let apns_id = draft.identifier.and_then(canonical_uuid).unwrap_or_else(Uuid::new_v4);
+        let apns_id = draft.identifier.and_then(identifier::canonical_uuid).unwrap_or_else(Uuid::new_v4);
         let token = self.span(&token);
         let notification = self.read(&draft, token, apns_id)?;
         self.items.push(notification);
@@ -259,7 +280,8 @@ impl Batch {
         };
         let (bytes, limit) = (draft.payload.len(), push_type.payload_bytes_max());
         if bytes > limit {
-            return Err(Invalid::PayloadTooLarge { bytes, limit, push_type: push_type.as_str() });
+            let compact = Some(compact_bytes(draft.payload)).filter(|compact| *compact <= limit);
+            return Err(Invalid::PayloadTooLarge { bytes, limit, push_type: push_type.as_str(), compact });
         }
         let priority = match draft.priority {
             Some(number) => Priority::parse(number).ok_or(Invalid::BadPriority)?,
@@ -343,11 +365,13 @@ impl Batch {
 
 fn check_options(draft: &Draft<'_>) -> Result<(), Invalid> {
     if let Some(identifier) = draft.identifier {
-        let quotes = if identifier.starts_with('"') { 2 } else { 0 };
-        let bytes = identifier.len() - quotes;
+        let bytes = identifier::bytes(identifier);
         if bytes > IDENTIFIER_BYTES_MAX {
             return Err(Invalid::IdentifierTooLong { bytes });
         }
+    }
+    if let Some((expiry, unit)) = draft.expiry.and_then(|expiry| Some((expiry, expiry::smaller_unit(expiry)?))) {
+        return Err(Invalid::ExpiryNotSeconds { expiry, unit });
     }
     if let Some(id) = draft.collapse_id {
         if id.is_empty() || id.len() > COLLAPSE_ID_BYTES_MAX {
@@ -371,13 +395,6 @@ fn header_text(field: &'static str, text: &str) -> Result<(), Invalid> {
         return Err(Invalid::NotHeaderText { field });
     }
     Ok(())
-}
-
-/// The UUID in a JSON string that holds one in Apple's form: lower case, 8-4-4-4-12.
-fn canonical_uuid(json: &str) -> Option<Uuid> {
-    let text = json.strip_prefix('"')?.strip_suffix('"')?;
-    let canonical = text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    if canonical { Uuid::try_parse(text).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -438,13 +455,15 @@ mod tests {
     fn an_identifier_that_is_a_canonical_uuid_is_the_apns_id() {
         let mut batch = Batch::default();
         let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
-        for identifier in [canonical, r#""123E4567-E89B-12D3-A456-426655440000""#, "7"] {
+        let escaped = canonical.replace('-', r"\u002d");
+        for identifier in [canonical, r#""123E4567-E89B-12D3-A456-426655440000""#, "7", &escaped] {
             batch.push(Draft { identifier: Some(identifier), ..draft() }).unwrap();
         }
         let ids: Vec<_> = batch.items().iter().map(|item| format!("\"{}\"", item.apns_id)).collect();
         assert_eq!(ids[0], canonical);
         assert_ne!(ids[1].to_uppercase(), canonical.to_uppercase());
         assert_ne!(ids[1], ids[2]);
+        assert_eq!(ids[3], canonical);
     }
 
     #[test]
@@ -465,7 +484,7 @@ mod tests {
     fn a_payload_over_apples_limit_is_refused_with_both_numbers() {
         let long = format!(r#"{{"aps":"{}"}}"#, "x".repeat(4087));
         let refused = refusal(Draft { payload: &long, ..draft() });
-        assert_eq!(refused, Invalid::PayloadTooLarge { bytes: 4097, limit: 4096, push_type: "alert" });
+        assert_eq!(refused, Invalid::PayloadTooLarge { bytes: 4097, limit: 4096, push_type: "alert", compact: None });
         let mut batch = Batch::default();
         assert!(batch.push(Draft { payload: &long, push_type: Some("voip"), ..draft() }).is_ok());
     }
@@ -493,11 +512,42 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_that_is_too_large_only_as_it_is_written_is_told_its_size_in_compact_utf8() {
+        let text = "é".repeat(1000);
+        for long in [
+            format!(r#"{{"aps":{{"alert":"{}"}}}}"#, r"\u00e9".repeat(1000)),
+            format!(r#"{{"aps":{}{{"alert":"{text}"}}}}"#, " ".repeat(3000)),
+        ] {
+            let refused = refusal(Draft { payload: &long, ..draft() }).to_string();
+            assert!(refused.contains(&format!("has {} bytes, and Apple takes at most 4096", long.len())), "{refused}");
+            let compact = format!(r#"{{"aps":{{"alert":"{text}"}}}}"#).len();
+            assert!(refused.ends_with(&format!("between its parts, and it has {compact}")), "{refused}");
+        }
+        let still = format!(r#"{{"aps": "{}"}}"#, "é".repeat(2100));
+        assert!(refusal(Draft { payload: &still, ..draft() }).to_string().ends_with("for `alert`: shorten it"));
+    }
+
+    #[test]
+    fn an_identifier_is_as_long_as_what_it_stands_for() {
+        for (written, good) in [(r"\u00e9".repeat(128), true), ("é".repeat(128), true), (r"\u00e9".repeat(129), false)]
+        {
+            let identifier = format!("\"{written}\"");
+            let pushed = Batch::default().push(Draft { identifier: Some(&identifier), ..draft() });
+            let expected = if good { Ok(()) } else { Err(Invalid::IdentifierTooLong { bytes: 258 }) };
+            assert_eq!(pushed, expected, "{identifier}");
+        }
+    }
+
+    #[test]
     fn every_bad_part_has_its_own_refusal() {
         assert_eq!(refusal(Draft { token: "", ..draft() }), Invalid::Token(BadToken::Empty));
         assert_eq!(refusal(Draft { token: "abc", ..draft() }), Invalid::Token(BadToken::OddLength));
-        assert_eq!(refusal(Draft { token: "xy", ..draft() }), Invalid::Token(BadToken::NotHex));
+        let bad = BadToken::NotHex { at: 2, character: 'x' };
+        assert_eq!(refusal(Draft { token: "0x", ..draft() }), Invalid::Token(bad));
         assert_eq!(refusal(Draft { payload: "[]", ..draft() }), Invalid::PayloadNotObject);
+        assert_eq!(refusal(Draft { payload: r#""{}""#, ..draft() }), Invalid::PayloadInString);
+        let refused = Invalid::ExpiryNotSeconds { expiry: 1_895_934_818_000, unit: "milliseconds" };
+        assert_eq!(refusal(Draft { expiry: Some(1_895_934_818_000), ..draft() }), refused);
         assert_eq!(refusal(Draft { priority: Some(7), ..draft() }), Invalid::BadPriority);
         assert_eq!(refusal(Draft { push_type: Some("Alert"), ..draft() }), Invalid::BadPushType);
         let long = "x".repeat(65);

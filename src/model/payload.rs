@@ -2,6 +2,7 @@
 
 use super::push_type::PushType;
 use crate::json::Cursor;
+use crate::json::characters::Characters;
 use memchr::memchr2;
 
 /// Deepest nesting of objects and arrays in a payload; the payload itself is level 1.
@@ -11,6 +12,8 @@ pub const PAYLOAD_DEPTH_MAX: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadPayload {
     NotAnObject,
+    /// A string that would be a payload without its quotes.
+    InString,
     TooDeep,
 }
 
@@ -84,7 +87,7 @@ fn is_number(text: &[u8]) -> bool {
 /// would otherwise guess (legacy callers never name one).
 pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
     if json.first() != Some(&b'{') {
-        return Err(BadPayload::NotAnObject);
+        return Err(if is_in_string(json) { BadPayload::InString } else { BadPayload::NotAnObject });
     }
     let mut keys = Keys::default();
     let (mut depth, mut in_aps) = (0, false);
@@ -115,6 +118,17 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
         }
     }
     Ok(keys.push_type())
+}
+
+/// Whether `json` is a string that holds an object: a caller has written its payload as JSON twice.
+fn is_in_string(json: &[u8]) -> bool {
+    if json.first() != Some(&b'"') {
+        return false;
+    }
+    let inside = std::str::from_utf8(string(json, 1)).unwrap_or_default();
+    let Ok(text) = Characters::of(inside).collect::<Result<String, _>>() else { return false };
+    let mut cursor = Cursor::over(&text);
+    take(&mut cursor).is_some() && cursor.is_at_end()
 }
 
 /// Takes a payload from text that need not be JSON, in one pass, and derives its push type as [`inspect`] does; `None` if
@@ -275,5 +289,11 @@ mod tests {
     #[test]
     fn a_payload_is_an_object() {
         assert_eq!(inspect(b"[]"), Err(BadPayload::NotAnObject));
+        for json in [r#""""#, r#""text""#, r#""{""#, r#""{} x""#, r#""[{}]""#] {
+            assert_eq!(inspect(json.as_bytes()), Err(BadPayload::NotAnObject), "{json}");
+        }
+        for json in [r#""{}""#, r#"" {\"aps\": {\"alert\": \"\u00e9\"}}\n""#, r#""\u007b\u007d""#] {
+            assert_eq!(inspect(json.as_bytes()), Err(BadPayload::InString), "{json}");
+        }
     }
 }

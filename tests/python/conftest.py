@@ -4,10 +4,12 @@ import json
 import os
 import pathlib
 import subprocess
+import uuid
 
 import pytest
 
 from control import Control
+from rest import Rest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("PYAPNS_TEST_PROGRAM", str(ROOT / "target/debug/pyapns"))
@@ -16,8 +18,9 @@ PROGRAM = os.environ.get("PYAPNS_TEST_PROGRAM", str(ROOT / "target/debug/pyapns"
 class Process:
     """A program, and the first line it printed: it is ready then."""
 
-    def __init__(self, *arguments):
-        self.child = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+    def __init__(self, *arguments, **variables):
+        command = [PROGRAM, *map(str, arguments)]
+        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
         self.said = self.child.stdout.readline().strip()
         assert self.said, f"{arguments} said nothing"
 
@@ -58,3 +61,35 @@ def node(simulator, tmp_path_factory):
     )
     yield process.said.rsplit("http://", 1)[1]
     process.stop()
+
+
+@pytest.fixture
+def old_node(simulator, tmp_path):
+    """The `host:port` of a fresh node with the JSON configuration of pyapns 0.5, and the app that recorded requests name."""
+    config = tmp_path / "config.json"
+    certificate = pathlib.Path(simulator["certificate_file"]).resolve()
+    app = {"app_id": "com.example.app", "cert": str(certificate), "environment": "sandbox", "timeout": 15}
+    log = {"log_file_name": "pyapns.log", "log_file_dir": ".", "log_file_rotate_length": 10**9, "log_file_max_rotate": 10}
+    settings = {"host": "localhost", **log, "port": 7077, "rest_port": 0, "autoprovision": [app]}
+    config.write_text(json.dumps(settings, indent=4))
+    gateway = "https://" + simulator["listen"]
+    apple = {"PYAPNS_APPLE_SANDBOX": gateway, "PYAPNS_APPLE_PRODUCTION": gateway}
+    apple["PYAPNS_APPLE_CA_FILE"] = str(pathlib.Path(simulator["ca_file"]).resolve())
+    process = Process("serve", "--config", config, "--data-dir", tmp_path / "data", **apple)
+    yield process.said.rsplit("http://", 1)[1]
+    process.stop()
+
+
+@pytest.fixture
+def client(node):
+    return Rest(node)
+
+
+@pytest.fixture
+def app(client, simulator):
+    """A freshly provisioned app, as `/apps/<name>/<environment>`."""
+    path = f"/apps/old.{uuid.uuid4().hex[:8]}/sandbox"
+    certificate = pathlib.Path(simulator["certificate_file"]).read_text()
+    status, answer = client.call("POST", path, {"certificate": certificate, "timeout": 15})
+    assert status == 201, answer
+    return path

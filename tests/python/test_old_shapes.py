@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from test_v05_client import app, client, notification  # noqa: F401 (fixtures)
+from rest import TOKEN, notification
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -38,6 +38,28 @@ def feedback(client, app):
 def only_entry(control, token):
     [entry] = control.ledger(token)
     return entry
+
+
+def test_provisioned_apps_are_listed_and_read_one_by_one(client, app):
+    status, answer = client.call("GET", "/apps")
+    assert status == 200
+    assert app.split("/")[2] in [one["name"] for one in answer["response"]]
+    status, answer = client.call("GET", app)
+    assert status == 200 and answer["response"]["type"] == "app"
+
+
+def test_an_unknown_app_answers_404(client):
+    for path in ("/apps/nobody/sandbox", "/apps/nobody/sandbox/feedback"):
+        status, answer = client.call("GET", path)
+        assert status == 404
+        assert answer["type"] == "error" and answer["message"] and "args" in answer
+
+
+def test_a_bad_list_answers_400(client, app):
+    for bad in ("text", 7, [{"token": TOKEN}], [notification(token="xyz")]):
+        status, answer = client.call("POST", app + "/notifications", bad)
+        assert status == 400, bad
+        assert answer["type"] == "error" and answer["message"] == answer["error"]
 
 
 def test_provisioning_again_changes_the_app_and_the_timeout_is_15_unless_given(client, app, simulator):
@@ -131,7 +153,7 @@ def test_a_refused_notification_is_in_the_disconnections(client, app, control, s
     [outcome] = send(client, app, sent)
     [event] = disconnections(client, app)
     assert (event["type"], event["code"], event["verbose_message"]) == ("disconnection", code, text)
-    assert event["offending_notification"] == {"type": "notification", **sent}
+    assert event["offending_notification"] == sent
     assert before - 1 <= event["timestamp"] <= time.time() + 1 and isinstance(event["timestamp"], float)
     assert isinstance(event["internal_identifier"], int)
     assert (event["status"], event["reason"], event["apns_id"]) == (status, reason, outcome["apns_id"])
@@ -146,7 +168,7 @@ def test_what_apple_did_not_manage_is_a_processing_error(client, app, control, s
     assert (answer_status, answer["response"][0]["outcome"]) == (201, "not_sent")
     [event] = disconnections(client, app)
     assert (event["code"], event["verbose_message"]) == (1, "Processing error")
-    assert event["offending_notification"] == {"type": "notification", **sent}
+    assert event["offending_notification"] == sent
 
 
 def test_a_refused_certificate_is_one_event_that_blames_nobody(client, app, control):

@@ -254,19 +254,10 @@ async fn read_twice(world: &World, process: &Process) -> [[usize; 2]; 2] {
     seen
 }
 
-/// A node's folder with a configuration of 0.5 that has one app.
-fn old_home(world: &World, name: &str) -> Home {
-    let old = Home::new(world, name, "config.json");
-    old.put("shop.pem", &world.simulator.identity().client_pem);
-    let app = json!({"app_id": "shop", "cert": old.path("shop.pem"), "environment": "sandbox", "timeout": 15});
-    old.configure(&json!({"host": "localhost", "rest_port": 0, "autoprovision": [app]}).to_string());
-    old
-}
-
 #[tokio::test]
 async fn reading_clears_under_the_configuration_of_0_5_and_not_under_that_of_today() {
     let world = World::start().await;
-    let old = old_home(&world, "clears");
+    let old = Home::of_0_5(&world, "clears");
     let process = old.start().await;
     assert_eq!(read_twice(&world, &process).await, [[2, 0], [1, 0]]);
     process.stop().await;
@@ -283,7 +274,7 @@ async fn reading_clears_under_the_configuration_of_0_5_and_not_under_that_of_tod
 #[tokio::test]
 async fn an_expiry_from_the_help_of_0_5_is_tried_once_under_its_configuration_and_expired_under_that_of_today() {
     let world = World::start().await;
-    let old = old_home(&world, "tries");
+    let old = Home::of_0_5(&world, "tries");
     let (clients_of_old, today) = (old.start().await, start(&world, "dates", "").await);
     for (process, expected) in [(clients_of_old, "accepted"), (today, "expired")] {
         let mut notification = to(&token(1));

@@ -1,6 +1,7 @@
 //! `…/disconnections`: the log of notifications that failed for good and of connections that ended.
 
 use crate::api::Api;
+use crate::api::compat::{self, Compat};
 use crate::api::error::Failure;
 use crate::api::page::{Asked, refused, through};
 use crate::api::path::AppPath;
@@ -20,8 +21,9 @@ struct Entry<'a> {
     r#type: &'static str,
     code: u8,
     internal_identifier: u32,
-    /// JSON already. What is kept but no longer JSON is left out rather than spoiling the list.
-    offending_notification: Option<&'a RawValue>,
+    /// JSON already. What is kept but no longer JSON is null rather than spoiling the list.
+    #[serde(skip_serializing_if = "Offending::is_left_out")]
+    offending_notification: Offending<'a>,
     timestamp: f64,
     verbose_message: &'a str,
     reason: &'a str,
@@ -31,14 +33,33 @@ struct Entry<'a> {
     affected: u32,
 }
 
+/// The notification to blame.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Offending<'a> {
+    AsKept(Option<&'a RawValue>),
+    ForV05(Option<Box<RawValue>>),
+}
+
+impl Offending<'_> {
+    fn is_left_out(&self) -> bool {
+        matches!(self, Self::ForV05(None))
+    }
+}
+
 impl<'a> Entry<'a> {
-    fn new(event: &'a Disconnection) -> Self {
-        let offending = event.offending_notification.as_deref();
+    fn new(event: &'a Disconnection, compat: Compat) -> Self {
+        let kept = event.offending_notification.as_deref();
+        let offending = if compat.v05_shapes {
+            Offending::ForV05(kept.and_then(compat::without_nulls))
+        } else {
+            Offending::AsKept(kept.and_then(|json| serde_json::from_str(json).ok()))
+        };
         Self {
             r#type: "disconnection",
             code: event.code,
             internal_identifier: event.internal_identifier,
-            offending_notification: offending.and_then(|json| serde_json::from_str(json).ok()),
+            offending_notification: offending,
             timestamp: event.timestamp,
             verbose_message: &event.verbose_message,
             reason: &event.reason,
@@ -64,7 +85,7 @@ pub async fn list(
     if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
         api.events.acknowledge_disconnections(&key, page.cursor).await?;
     }
-    let entries: Vec<_> = page.entries.iter().map(Entry::new).collect();
+    let entries: Vec<_> = page.entries.iter().map(|event| Entry::new(event, api.compat)).collect();
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }
 

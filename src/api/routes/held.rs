@@ -43,6 +43,7 @@ fn read(body: &[u8]) -> Result<(&'static str, Settlement), ObjectFault> {
     let mut object = Object::read(json::text(body)?)?;
     let (name, expected) = ("action", "`release` or `drop`");
     let action: Option<String> = object.take(name, expected)?;
+    object.take_type("settlement", "`settlement`, or left out")?;
     object.finish()?;
     match action.as_deref() {
         Some("release") => Ok(("release", Settlement::Release)),

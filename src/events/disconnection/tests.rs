@@ -66,6 +66,18 @@ fn every_reason_of_apples_has_the_code_of_the_table() {
 }
 
 #[test]
+fn every_code_is_one_that_clients_of_v05_know() {
+    let reasons = AppleReason::ALL.iter().map(|reason| Reason::from(*reason));
+    let reasons = reasons.chain(NodeReason::ALL.iter().map(|reason| Reason::from(*reason)));
+    for reason in reasons.chain([Reason::Unlisted("BrandNew".into())]) {
+        let codes = [failed(reason.clone()), of_connection(&app("shop"), &reason, 5, 1, 1.0)];
+        for entry in codes.into_iter().flatten() {
+            assert!(matches!(entry.code, 0..=8 | 10 | 255), "{reason}: {}", entry.code);
+        }
+    }
+}
+
+#[test]
 fn what_succeeded_expired_or_is_feedback_makes_no_entry() {
     assert_eq!(ended(OutcomeKind::Accepted, None), None);
     assert_eq!(ended(OutcomeKind::Expired, Some(NodeReason::Expired.into())), None);

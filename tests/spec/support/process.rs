@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::world::World;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -36,6 +37,15 @@ impl Home {
         let gateway = format!("https://{}", world.simulator.address());
         let ca_file = world.directory.path().join("simulator/ca.pem");
         Self { file: folder.join(file), folder, gateway, ca_file }
+    }
+
+    /// The same with the JSON configuration of pyapns 0.5 and one app, `shop` in the sandbox.
+    pub fn of_0_5(world: &World, name: &str) -> Self {
+        let old = Self::new(world, name, "config.json");
+        old.put("shop.pem", &world.simulator.identity().client_pem);
+        let app = json!({"app_id": "shop", "cert": old.path("shop.pem"), "environment": "sandbox", "timeout": 15});
+        old.configure(&json!({"host": "localhost", "rest_port": 0, "autoprovision": [app]}).to_string());
+        old
     }
 
     /// Writes the configuration as it should be done: whole, and then put in place.

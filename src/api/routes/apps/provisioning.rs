@@ -3,8 +3,7 @@
 use crate::credentials::Secret;
 use crate::credentials::import::{PASSPHRASE_BYTES_MAX, is_der};
 use crate::credentials::paths::{FILE_BYTES_MAX, is_pem};
-use crate::json;
-use crate::json::{Object, ObjectFault};
+use crate::json::{self, Malformed, Object, ObjectFault, form};
 use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -15,6 +14,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Names under which forms hold a credential, or what goes with one.
+const FORM_FIELDS: [&str; 5] = ["certificate", "key", "pkcs12", "passphrase", "topic"];
 
 /// What a caller asks for. Neither the credential nor any range is checked yet.
 #[derive(Debug, PartialEq)]
@@ -104,6 +106,10 @@ impl ProvisioningFault {
 /// Reads a provisioning body; `passphrase` came beside it, in a header.
 pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, ProvisioningFault> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    // PEM may be what a field of a form holds. Only our own names: `openssl` writes "subject=" before PEM.
+    if form::first_name(body).is_some_and(|name| FORM_FIELDS.iter().any(|field| field.as_bytes() == name)) {
+        return Err(ObjectFault::from(Malformed::Form).into());
+    }
     let read = if is_der(body) {
         file(body.to_vec().into())?
     } else if body.trim_ascii_start().first() != Some(&b'{') && is_pem(body) {
@@ -142,8 +148,9 @@ fn object(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
     let fields = Fields::take(&mut object)?;
     let passphrase = object.take::<String>("passphrase", "a string")?.map(Secret::from);
     let topic = object.take("topic", "a string: the app's bundle id")?;
-    let timeout_seconds = object.take("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
-    let lanes = object.take("lanes", "an integer")?.unwrap_or(LANES_DEFAULT);
+    let timeout_seconds = object.take_integer("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
+    let lanes = object.take_integer("lanes", "an integer")?.unwrap_or(LANES_DEFAULT);
+    object.take_type("app", "`app`, or left out")?;
     // Before anything is missed: it may be there under another name.
     object.finish()?;
     Ok(Provisioning { credential: given(fields)?, passphrase, topic, timeout_seconds, lanes })
@@ -313,6 +320,31 @@ mod tests {
         }
         assert!(refused("{\"certificate\":\"-----BEGIN\nCERT\"}").contains("curl --data-binary @file"));
         assert_eq!(refused(&format!("{PEM}{}", "x".repeat(65_536))), "`certificate` is longer than 65536 bytes");
+    }
+
+    #[test]
+    fn a_form_is_told_as_one_also_where_it_holds_pem() {
+        let escaped = "certificate=-----BEGIN%20CERTIFICATE-----%0AMIIB%0A-----END%20CERTIFICATE-----";
+        let multipart = "--b4d\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".as_bytes();
+        let bodies = [
+            format!("certificate={PEM}").into_bytes(),
+            escaped.into(),
+            [multipart, b"\x30\x82\xff\x80\r\n--b4d--"].concat(),
+        ];
+        for body in bodies {
+            let told = read(&body).expect_err("a form").to_string();
+            assert!(told.starts_with("this is a form; send JSON"), "{}: {told}", body.escape_ascii());
+        }
+        let openssl = format!("subject=CN = com.example.app\nissuer=CN = Apple\n{PEM}");
+        assert!(read(openssl.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn an_object_may_say_its_type_and_write_its_integers_as_it_likes() {
+        let whole = read(br#"{"type": "app", "certificate": "app.pem", "timeout": 30.0, "lanes": 2e0}"#).unwrap();
+        assert_eq!((whole.timeout_seconds, whole.lanes), (30, 2));
+        assert_eq!(refused(r#"{"certificate":"a","timeout":1.5}"#), "`timeout` has to be an integer: seconds");
+        assert_eq!(refused(r#"{"certificate":"a","type":"feedback"}"#), "`type` has to be `app`, or left out");
     }
 
     #[test]

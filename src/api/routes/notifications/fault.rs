@@ -3,6 +3,7 @@
 use super::field::Field;
 use crate::json::Malformed;
 use crate::model::Invalid;
+use crate::model::device_token::BadToken;
 use std::fmt;
 
 /// Why nothing of a request was sent.
@@ -18,12 +19,43 @@ pub enum Fault {
     NotNotifications,
     #[error("the request has more than {limit} notifications: send several requests")]
     TooManyItems { limit: usize },
-    #[error("{}{why}", Place(*index))]
+    #[error("{}{why}{}", Place(*index), More { faulty, what: "items" })]
     Item {
         /// Where it stands in the list, from 0; `None` for a single object.
         index: Option<usize>,
         why: ItemFault,
+        /// All items of the list that are no notifications; `why` is about the first.
+        faulty: Faulty,
     },
+}
+
+/// Most indexes that an answer lists.
+const INDEXES_MAX: usize = 100;
+
+/// Where the faulty ones of a list stand, from 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Faulty(Box<[usize]>);
+
+impl Faulty {
+    /// The first [`INDEXES_MAX`], where there is more than one.
+    pub fn several(&self) -> Option<&[usize]> {
+        (self.0.len() > 1).then(|| &self.0[..self.0.len().min(INDEXES_MAX)])
+    }
+}
+
+impl From<Vec<usize>> for Faulty {
+    fn from(indexes: Vec<usize>) -> Self {
+        Self(indexes.into())
+    }
+}
+
+/// Why a text, or something else, is no device token; its sentence goes on after the name of the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    #[error("has to be a string: the device token in hex")]
+    NotText,
+    #[error(transparent)]
+    Bad(#[from] BadToken),
 }
 
 /// Why one item is no notification.
@@ -38,7 +70,7 @@ pub enum ItemFault {
     #[error("`{}` has to be {}", .0.name(), .0.expected())]
     WrongType(Field),
     #[error(
-        "`{0}` is not a field of a notification: known are token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
+        "`{0}` is not a field of a notification: known are type, token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
     )]
     Unknown(String),
     #[error("`token` and `tokens` stand there together: give one of them")]
@@ -47,8 +79,14 @@ pub enum ItemFault {
     TokensInLine,
     #[error("`tokens` is empty: give at least one device token")]
     NoTokens,
-    #[error("`tokens[{index}]` has to be a string: the device token in hex")]
-    TokenNotText { index: usize },
+    #[error("`tokens[{index}]` {why}{}", More { faulty, what: "tokens" })]
+    BadTokens {
+        /// The first of them, from 0.
+        index: usize,
+        why: TokenFault,
+        /// All of them.
+        faulty: Faulty,
+    },
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
@@ -59,7 +97,7 @@ impl ItemFault {
         match self {
             Self::Missing(field) | Self::Repeated(field) | Self::WrongType(field) => Some(field.name()),
             Self::Unknown(name) => Some(name),
-            Self::TokenAndTokens | Self::TokensInLine | Self::NoTokens | Self::TokenNotText { .. } => Some("tokens"),
+            Self::TokenAndTokens | Self::TokensInLine | Self::NoTokens | Self::BadTokens { .. } => Some("tokens"),
             Self::Invalid(invalid) => Some(invalid.field()),
             Self::NotAnObject => None,
         }
@@ -68,6 +106,9 @@ impl ItemFault {
     /// The most that there may be of it.
     pub fn limit(&self) -> Option<usize> {
         match self {
+            Self::BadTokens { index, why: TokenFault::Bad(bad), .. } => {
+                Invalid::TokenOfMany { index: *index, bad: *bad }.limit()
+            }
             Self::Invalid(invalid) => invalid.limit(),
             _ => None,
         }
@@ -76,7 +117,15 @@ impl ItemFault {
     /// Which of the `tokens` to blame, from 0.
     pub fn token_index(&self) -> Option<usize> {
         match self {
-            Self::TokenNotText { index } | Self::Invalid(Invalid::TokenOfMany { index, .. }) => Some(*index),
+            Self::BadTokens { index, .. } | Self::Invalid(Invalid::TokenOfMany { index, .. }) => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// All of the `tokens` to blame, where there are several.
+    pub fn token_indexes(&self) -> Option<&[usize]> {
+        match self {
+            Self::BadTokens { faulty, .. } => faulty.several(),
             _ => None,
         }
     }
@@ -87,7 +136,8 @@ impl ItemFault {
             Self::NotAnObject => "not_an_object",
             Self::Missing(field) => field.missing_reason(),
             Self::Repeated(_) => "repeated_field",
-            Self::WrongType(_) | Self::TokenNotText { .. } => "wrong_type",
+            Self::WrongType(_) | Self::BadTokens { why: TokenFault::NotText, .. } => "wrong_type",
+            Self::BadTokens { why: TokenFault::Bad(bad), .. } => bad.reason(),
             Self::Unknown(_) => "unknown_field",
             Self::TokenAndTokens => "token_and_tokens",
             Self::TokensInLine => "tokens_in_line",
@@ -103,5 +153,20 @@ struct Place(Option<usize>);
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |index| write!(out, "item {index}: "))
+    }
+}
+
+/// "; 2 more items are bad", or nothing.
+struct More<'f> {
+    faulty: &'f Faulty,
+    what: &'static str,
+}
+
+impl fmt::Display for More<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(listed) = self.faulty.several() else { return Ok(()) };
+        let (all, what) = (self.faulty.0.len(), self.what);
+        let listed = if listed.len() < all { "the first 100" } else { "all of them" };
+        write!(out, "; {} more of the {what} are bad, and `args.indexes` lists {listed}", all - 1)
     }
 }

@@ -4,9 +4,13 @@ use super::fault::ItemFault;
 use serde::Deserialize;
 use std::borrow::Cow;
 
+/// The value of a notification's `type`: clients of 0.5 always send it, and our own answers carry it.
+pub const TYPE: &str = "notification";
+
 /// A field that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
+    Type,
     Token,
     Tokens,
     Payload,
@@ -26,6 +30,7 @@ pub struct FieldName<'a>(#[serde(borrow)] pub Cow<'a, str>);
 impl Field {
     pub fn named(name: &str) -> Result<Self, ItemFault> {
         Ok(match name {
+            "type" => Self::Type,
             "token" => Self::Token,
             "tokens" => Self::Tokens,
             "payload" => Self::Payload,
@@ -41,6 +46,7 @@ impl Field {
 
     pub fn name(self) -> &'static str {
         match self {
+            Self::Type => "type",
             Self::Token => "token",
             Self::Tokens => "tokens",
             Self::Payload => "payload",
@@ -56,6 +62,7 @@ impl Field {
     /// What its value has to be.
     pub fn expected(self) -> &'static str {
         match self {
+            Self::Type => "`notification`, or left out",
             Self::Token => "a string: the device token in hex",
             Self::Tokens => "a list of strings: the device tokens in hex",
             Self::Payload => "a JSON object",

@@ -1,11 +1,15 @@
 //! Reads a request's notifications straight into a [`Batch`]: payloads and tokens stay slices of the body. What is plain is
 //! read by `plain`; the rest, and all that is wrong, by serde.
 
-use super::fault::{Fault, ItemFault};
-use super::field::{Field, FieldName};
+mod faulty;
+mod tokens;
+
+use super::fault::{Fault, Faulty, ItemFault};
+use super::field::{Field, FieldName, TYPE};
 use super::plain;
+use crate::json::number;
 use crate::json::{self, Malformed};
-use crate::model::notification::IDENTIFIER_BYTES_MAX;
+use crate::model::identifier::{self, IDENTIFIER_BYTES_MAX};
 use crate::model::{Batch, Draft, PushType, device_token};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -14,6 +18,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use tokens::{Token, Tokens};
 
 /// What a request asks to send.
 #[derive(Debug)]
@@ -41,12 +46,18 @@ pub(super) fn parse_any(batch: Batch, text: &str, items_max: usize) -> Result<Pa
         Some(b'{') => false,
         _ => return Err(neither(text)),
     };
+    let of_topic = batch.push_type_of_topic();
     let mut reading = Reading { list, many: list, ..Reading::new(batch, items_max) };
     let mut json = serde_json::Deserializer::from_str(text);
     let read = if list { json.deserialize_seq(List(&mut reading)) } else { Item(&mut reading).deserialize(&mut json) };
     match read.and_then(|()| json.end()) {
         Ok(()) => Ok(Parsed { batch: reading.batch, list: reading.many }),
-        Err(error) => Err(reading.explain(text, &error)),
+        Err(error) => Err(match reading.explain(text, &error) {
+            Fault::Item { index: index @ Some(_), why, .. } => {
+                Fault::Item { index, why, faulty: faulty::items(text, of_topic, items_max) }
+            }
+            fault => fault,
+        }),
     }
 }
 
@@ -75,7 +86,7 @@ impl OneByOne {
             Fault::Malformed(malformed) => Fault::MalformedLine(malformed),
             fault => fault,
         };
-        (self.0.field, self.0.token) = (None, None);
+        self.0.field = None;
         Err(fault)
     }
 
@@ -109,10 +120,10 @@ impl<'a> Rescued<'a> {
             token: Option<&'a RawValue>,
         }
         let only: Only<'_> = serde_json::from_str(text).unwrap_or_default();
-        let identifier = only.identifier.and_then(|json| identifier(json).ok().flatten());
+        let identifier = only.identifier.and_then(|json| read_identifier(json).ok().flatten());
         let token = only.token.and_then(|json| serde_json::from_str::<Text<'_>>(json.get()).ok());
         Self {
-            identifier: identifier.filter(|json| json.trim_matches('"').len() <= IDENTIFIER_BYTES_MAX),
+            identifier: identifier.filter(|json| identifier::bytes(json) <= IDENTIFIER_BYTES_MAX),
             token: token.and_then(|token| device_token::normalise(&token.0).ok().map(Cow::into_owned)),
         }
     }
@@ -137,24 +148,12 @@ struct Reading {
     /// One notification an object: `tokens` is not taken.
     alone: bool,
     field: Option<Field>,
-    /// Where the one being read stands in `tokens`, from 0.
-    token: Option<usize>,
     fault: Option<Fault>,
 }
 
 impl Reading {
     fn new(batch: Batch, items_max: usize) -> Self {
-        Self {
-            batch,
-            items_max,
-            list: false,
-            item: 0,
-            many: false,
-            alone: false,
-            field: None,
-            token: None,
-            fault: None,
-        }
+        Self { batch, items_max, list: false, item: 0, many: false, alone: false, field: None, fault: None }
     }
 
     /// Checks an item and appends it.
@@ -167,7 +166,7 @@ impl Reading {
             Some(tokens) if tokens.is_empty() => return Err(ItemFault::NoTokens),
             Some(tokens) => {
                 self.many = true;
-                self.batch.push_to_many(draft, tokens)?;
+                self.batch.push_to_many(draft, &tokens::texts(tokens)?)?;
             }
         }
         Ok(())
@@ -180,7 +179,7 @@ impl Reading {
     }
 
     fn of_item(&self, why: ItemFault) -> Fault {
-        Fault::Item { index: self.list.then_some(self.item), why }
+        Fault::Item { index: self.list.then_some(self.item), why, faulty: Faulty::default() }
     }
 
     fn too_many<E: serde::de::Error>(&mut self) -> E {
@@ -193,7 +192,6 @@ impl Reading {
             return fault;
         }
         match (error.classify(), self.field) {
-            (Category::Data, _) if let Some(index) = self.token => self.of_item(ItemFault::TokenNotText { index }),
             (Category::Data, Some(field)) => self.of_item(ItemFault::WrongType(field)),
             (Category::Data, None) => self.of_item(ItemFault::NotAnObject),
             _ => Malformed::new(text, error).into(),
@@ -259,39 +257,6 @@ impl<'de> Visitor<'de> for Item<'_> {
     }
 }
 
-/// The value of `tokens`.
-struct Tokens<'r>(&'r mut Reading);
-
-impl<'de> DeserializeSeed<'de> for Tokens<'_> {
-    type Value = Vec<Text<'de>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tokens<'_> {
-    type Value = Vec<Text<'de>>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a list of device tokens")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut tokens = Vec::new();
-        self.0.token = Some(0);
-        while let Some(token) = list.next_element()? {
-            tokens.push(token);
-            if !self.0.alone && self.0.batch.len() + tokens.len() > self.0.items_max {
-                return Err(self.0.too_many());
-            }
-            self.0.token = Some(tokens.len());
-        }
-        self.0.token = None;
-        Ok(tokens)
-    }
-}
-
 /// A string of the body, copied only where it is written with escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -303,15 +268,25 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
+/// An integer of 0 or more, however it is written.
+struct Unsigned(u64);
+
+impl<'de> Deserialize<'de> for Unsigned {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(json)?;
+        number::unsigned(json.get()).map(Self).ok_or_else(|| serde::de::Error::custom("not an integer of 0 or more"))
+    }
+}
+
 /// One notification's fields as they come.
 #[derive(Default)]
 struct Parts<'a> {
     token: Option<Text<'a>>,
-    tokens: Option<Vec<Text<'a>>>,
+    tokens: Option<Vec<Token<'a>>>,
     payload: Option<&'a RawValue>,
     identifier: Option<&'a RawValue>,
-    expiry: Option<u64>,
-    priority: Option<u64>,
+    expiry: Option<Unsigned>,
+    priority: Option<Unsigned>,
     push_type: Option<Text<'a>>,
     collapse_id: Option<Text<'a>>,
     topic: Option<Text<'a>>,
@@ -320,6 +295,12 @@ struct Parts<'a> {
 impl<'de> Parts<'de> {
     fn read<A: MapAccess<'de>>(&mut self, field: Field, fields: &mut A, reading: &mut Reading) -> Result<(), A::Error> {
         match field {
+            Field::Type => {
+                let said: Option<Text<'_>> = fields.next_value()?;
+                if said.is_some_and(|said| &*said.0 != TYPE) {
+                    return Err(reading.refuse(ItemFault::WrongType(field)));
+                }
+            }
             Field::Token => self.token = Some(fields.next_value()?),
             Field::Tokens => self.tokens = Some(fields.next_value_seed(Tokens(reading))?),
             Field::Payload => self.payload = Some(fields.next_value()?),
@@ -345,10 +326,10 @@ impl<'de> Parts<'de> {
             },
             payload: self.payload.ok_or(ItemFault::Missing(Field::Payload))?.get(),
             derived: None,
-            identifier: self.identifier.map(identifier).transpose()?.flatten(),
-            expiry: self.expiry,
+            identifier: self.identifier.map(read_identifier).transpose()?.flatten(),
+            expiry: self.expiry.as_ref().map(|expiry| expiry.0),
             push_type: text(&self.push_type),
-            priority: self.priority,
+            priority: self.priority.as_ref().map(|priority| priority.0),
             collapse_id: text(&self.collapse_id),
             topic: text(&self.topic),
         })
@@ -356,13 +337,10 @@ impl<'de> Parts<'de> {
 }
 
 /// The identifier's JSON as written, if it is a string or an integer.
-fn identifier(json: &RawValue) -> Result<Option<&str>, ItemFault> {
-    let text = json.get();
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-    match text {
+fn read_identifier(json: &RawValue) -> Result<Option<&str>, ItemFault> {
+    match json.get() {
         "null" => Ok(None),
-        _ if integer || text.starts_with('"') => Ok(Some(text)),
+        text if text.starts_with('"') || number::is_integer(text) => Ok(Some(text)),
         _ => Err(ItemFault::WrongType(Field::Identifier)),
     }
 }

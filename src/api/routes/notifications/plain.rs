@@ -1,7 +1,7 @@
 //! Reads notifications as nearly all callers write them: good ones, in one pass. Of any other it knows only that it is not
 //! for it: `parse` reads those anew, and says what is wrong.
 
-use super::field::Field;
+use super::field::{Field, TYPE};
 use super::parse::Parsed;
 use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
@@ -54,6 +54,7 @@ fn draft<'a>(json: &mut Cursor<'a>, tokens_max: usize) -> Option<(Draft<'a>, Opt
         seen |= bit(field);
         json.take(b':')?;
         match field {
+            Field::Type => (json.plain_string()? == TYPE).then_some(())?,
             Field::Token => draft.token = json.plain_string()?,
             Field::Tokens => tokens = Some(list(json, tokens_max)?),
             Field::Payload => {

@@ -41,7 +41,7 @@ fn an_empty_list_is_a_list() {
 
 #[test]
 fn every_field_arrives_as_it_was_written() {
-    let whole = r#"{"identifier": -12, "token": "\u0030\u0030FC", "payload": { "aps" : {} , "x":"\u00e9" },
+    let whole = r#"{"type": "notification", "identifier": -12, "token": "\u0030\u0030FC", "payload": { "aps" : {} , "x":"\u00e9" },
         "expiry": 0, "priority": 1, "push_type": "background", "collapse_id": "a\/b", "topic": "com.example"}"#;
     let batch = parsed(whole).batch;
     let item = batch.items()[0];
@@ -56,7 +56,7 @@ fn every_field_arrives_as_it_was_written() {
 #[test]
 fn null_in_an_optional_field_is_its_absence() {
     let batch = parsed(
-        r#"{"token":"00fc","payload":{},"identifier":null,"expiry":null,"priority":null,"push_type":null,
+        r#"{"type":null,"token":"00fc","payload":{},"identifier":null,"expiry":null,"priority":null,"push_type":null,
         "collapse_id":null,"topic":null}"#,
     )
     .batch;
@@ -84,7 +84,7 @@ fn a_body_that_is_no_json_is_told_where() {
         (b" \n", "the body is empty: send JSON"),
         (b"\xff", "the body is not UTF-8 from byte 0 on, and JSON is UTF-8"),
         (b"[{", "the body ends in the middle of its JSON, at line 1, column 3"),
-        (b"token=abc", "the body is not JSON at line 1, column 2: expected ident"),
+        (b"tabc", "the body is not JSON at line 1, column 2: expected ident"),
         (b"[{}", "item 0: `token` is missing"),
         (br#"{"token":"00","payload":{}} x"#, "the body is not JSON at line 1, column 29: trailing characters"),
         (br#"{"token":"00","payload":{}}{}"#, "the body is not JSON at line 1, column 28: trailing characters"),
@@ -132,7 +132,7 @@ fn a_bad_item_is_named_by_its_index_with_its_reason() {
         (r#"{"token":"00"}"#, "payload_missing", "`payload` is missing"),
         (r#"{"token":7,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
         (r#"{"token":null,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
-        (r#"{"token":"00","payload":"{}"}"#, "payload_not_object", "`payload` is not a JSON object"),
+        (r#"{"token":"00","payload":"x"}"#, "payload_not_object", "`payload` is not a JSON object"),
         (r#"{"token":"00","payload":null}"#, "payload_not_object", "`payload` is not a JSON object"),
         (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` stands there twice"),
         (r#"{"token":"00","payload":{},"payload":{}}"#, "repeated_field", "`payload` stands there twice"),
@@ -149,14 +149,15 @@ fn a_bad_item_is_named_by_its_index_with_its_reason() {
 fn values_of_a_wrong_type_are_named_by_their_field() {
     let table = [
         ("expiry", "1.5"),
-        ("expiry", "30.0"),
         ("expiry", "-1"),
         ("expiry", "\"30\""),
-        ("expiry", "1e3"),
+        ("expiry", "1e-3"),
+        ("expiry", "1e99"),
+        ("expiry", "true"),
         ("expiry", "99999999999999999999"),
         ("priority", "\"10\""),
         ("identifier", "1.5"),
-        ("identifier", "1e5"),
+        ("identifier", "1e-5"),
         ("identifier", "{}"),
         ("identifier", "[1]"),
         ("identifier", "true"),
@@ -171,6 +172,39 @@ fn values_of_a_wrong_type_are_named_by_their_field() {
         assert!(sentence.starts_with(&format!("`{field}` has to be a")), "{sentence}");
         assert_eq!(args, json!({"field": field}));
     }
+}
+
+#[test]
+fn an_integer_is_one_however_it_is_written() {
+    for (written, expiry) in [("455.0", 455), ("1e3", 1000), ("-0.0", 0), ("-0", 0), ("19.0e8", 1_900_000_000)] {
+        let body =
+            format!(r#"{{"token":"00","payload":{{}},"expiry":{written},"priority":5.0,"identifier":{written}}}"#);
+        let batch = parsed(&body).batch;
+        let item = batch.items()[0];
+        assert_eq!((item.expiry, item.priority), (Some(expiry), Priority::Considerate), "{written}");
+        assert_eq!(item.identifier.map(|span| batch.text(span)), Some(written));
+    }
+}
+
+#[test]
+fn a_type_is_taken_if_it_is_that_of_a_notification_and_nothing_else() {
+    for written in [r#""notification""#, r#""n\u006ftification""#, "null"] {
+        for body in [
+            format!(r#"{{"type":{written},"token":"00","payload":{{}}}}"#),
+            format!(r#"[{{"token":"00","type":{written},"payload":{{}}}}]"#),
+            format!(r#"{{"tokens":["00"],"payload":{{}},"type":{written}}}"#),
+        ] {
+            assert_eq!(parsed(&body).batch.len(), 1, "{body}");
+        }
+    }
+    for written in [r#""outcome""#, r#""Notification""#, r#""""#, "7", "{}", "true"] {
+        let body = format!(r#"{{"type":{written},"token":"00","payload":{{}}}}"#);
+        let (status, reason, sentence, args) = refused(body.as_bytes());
+        assert_eq!((status, reason), (400, "wrong_type"), "{written}");
+        assert_eq!(sentence, "`type` has to be `notification`, or left out");
+        assert_eq!(args, json!({"field": "type"}));
+    }
+    assert_eq!(refused(br#"{"type":"notification","type":"notification"}"#).1, "repeated_field");
 }
 
 #[test]
@@ -221,7 +255,7 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         (
             r#""tokens":["x"]"#,
             "token_not_hex",
-            "`tokens[0]` is not hex: write the token's bytes as digits 0-9 and a-f",
+            "`tokens[0]` is not hex: character 1 is `x`, and a token's bytes are written as digits 0-9 and a-f",
             Some(0),
         ),
         (r#""tokens":["00",""]"#, "token_missing", "`tokens[1]` is empty: give the device token in hex", Some(1)),
@@ -237,6 +271,71 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         };
         assert_eq!(got.3, expected, "{tokens}");
     }
+}
+
+#[test]
+fn all_bad_tokens_of_a_list_are_listed_the_first_hundred_of_many() {
+    let body = r#"{"tokens":["00","(null)","01",7,"02\n",{"a":[]},null,"03"],"payload":{}}"#;
+    let (status, reason, sentence, args) = refused_within(10, body.as_bytes());
+    assert_eq!((status, reason), (400, "token_not_hex"));
+    assert!(sentence.starts_with("`tokens[1]` is not hex: character 1 is `(`"), "{sentence}");
+    assert!(sentence.ends_with("; 3 more of the tokens are bad, and `args.indexes` lists all of them"), "{sentence}");
+    assert_eq!(args, json!({"field": "tokens", "token_index": 1, "indexes": [1, 3, 5, 6]}));
+
+    let (_, reason, sentence, args) =
+        refused_within(300, json!([{"tokens": vec![7; 250], "payload": {}}]).to_string().as_bytes());
+    assert_eq!(reason, "wrong_type");
+    assert!(
+        sentence.ends_with("; 249 more of the tokens are bad, and `args.indexes` lists the first 100"),
+        "{sentence}"
+    );
+    assert_eq!(args["indexes"], json!((0..100).collect::<Vec<_>>()));
+}
+
+#[test]
+fn all_bad_items_of_a_list_are_listed_the_first_hundred_of_many() {
+    let items = [GOOD, r#"{"token":"xy","payload":{}}"#, "7", GOOD, r#"{"badge":{"a":[1]}}"#, r#"{"token":"00"}"#];
+    let (status, reason, sentence, args) = refused_within(10, format!("[{}]", items.join(",")).as_bytes());
+    assert_eq!((status, reason), (400, "token_not_hex"));
+    assert!(sentence.starts_with("item 1: `token` is not hex"), "{sentence}");
+    assert!(sentence.ends_with("; 3 more of the items are bad, and `args.indexes` lists all of them"), "{sentence}");
+    assert_eq!(args, json!({"index": 1, "field": "token", "indexes": [1, 2, 4, 5]}));
+
+    let many = format!("[{}{GOOD}]", "{},".repeat(150));
+    let (_, _, sentence, args) = refused_within(200, many.as_bytes());
+    assert!(
+        sentence.ends_with("; 149 more of the items are bad, and `args.indexes` lists the first 100"),
+        "{sentence}"
+    );
+    assert_eq!(args["indexes"].as_array().map(Vec::len), Some(100));
+    // Of a list that is longer than any may be, no more is looked at than may be sent.
+    assert!(refused_within(3, many.as_bytes()).2.contains("2 more of the items"));
+}
+
+#[test]
+fn a_form_is_told_as_one() {
+    for body in ["token=00fc&payload=%7B%7D", "token=00fc&payload={\"aps\":{}}", "%7B%22token%22%3A%2200%22%7D"] {
+        let (status, reason, sentence, args) = refused(body.as_bytes());
+        assert_eq!((status, reason), (400, "malformed_json"), "{body}");
+        assert!(sentence.starts_with("this is a form; send JSON, as in `curl -d"), "{sentence}");
+        assert_eq!(args, json!({}));
+    }
+}
+
+#[test]
+fn a_payload_written_as_json_twice_is_told_as_that() {
+    let body = json!({"token": "00", "payload": json!({"aps": {"alert": "x"}}).to_string()}).to_string();
+    let (status, reason, sentence, _) = refused(body.as_bytes());
+    assert_eq!((status, reason), (400, "payload_not_object"));
+    assert_eq!(sentence, "`payload` is a string that holds JSON: send the object itself, without quotes around it");
+}
+
+#[test]
+fn an_expiry_in_milliseconds_is_told_as_that() {
+    let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"expiry":1895934818000}"#);
+    assert_eq!((status, reason), (400, "expiry_not_seconds"));
+    assert_eq!(sentence, "`expiry` counts in UNIX seconds, and 1895934818000 looks like milliseconds");
+    assert_eq!(args, json!({"field": "expiry"}));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::model::PushType;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-const USUAL: &str = r#"{"token":"00fc","payload":{"aps":{"alert":{"title":"a","body":"b\n"},"badge":-1.5e+3,"content-available":1},"x":[1,[],{},null]},"identifier":"one"}"#;
+const USUAL: &str = r#"{"type":"notification","token":"00fc","payload":{"aps":{"alert":{"title":"a","body":"b\n"},"badge":-1.5e+3,"content-available":1},"x":[1,[],{},null]},"identifier":"one"}"#;
 const WHOLE: &str = r#" {"identifier": 12, "token": "<00FC>", "payload": { "aps" : {"mutable-content":true} , "x":"\u00e9" },
     "expiry": 0, "priority": 5, "push_type": "background", "collapse_id": "a", "topic": "com.example"} "#;
 const MANY: &str = r#"{"tokens":["00fc","01"],"payload":{"mdm":"x"}}"#;
@@ -64,7 +64,10 @@ fn what_is_unusual_or_wrong_is_left_alone() {
         r#"{"token":"00","payload":[]}"#,
         r#"{"token":"00","payload":{},"identifier":1.5}"#,
         r#"{"token":"00","payload":{},"expiry":null}"#,
+        r#"{"token":"00","payload":{},"expiry":1.0}"#,
         r#"{"token":"00","payload":{},"extra":1}"#,
+        r#"{"type":"outcome","token":"00","payload":{}}"#,
+        r#"{"type":"notification","type":"notification","token":"00","payload":{}}"#,
     ] {
         assert!(read(Batch::over(Bytes::copy_from_slice(body.as_bytes())), body, 3).is_none(), "{body}");
     }
