@@ -14,6 +14,10 @@ pub(crate) const EXPIRES_AT: i64 = 1_893_456_000;
 /// What a test wants in its certificate.
 pub(crate) struct Recipe {
     pub uid: Option<&'static str>,
+    /// The common name.
+    pub name: Option<&'static str>,
+    /// First and last year of validity, the last not included.
+    pub years: [i32; 2],
     pub sandbox: bool,
     pub production: bool,
     pub topics: &'static [&'static str],
@@ -23,7 +27,15 @@ pub(crate) struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         let key = KeyPair::generate().unwrap();
-        Self { uid: Some("com.example.app"), sandbox: true, production: true, topics: &[], key }
+        Self {
+            uid: Some("com.example.app"),
+            name: None,
+            years: [2020, 2030],
+            sandbox: true,
+            production: true,
+            topics: &[],
+            key,
+        }
     }
 }
 
@@ -32,10 +44,14 @@ impl Recipe {
     pub(crate) fn certificate_pem(&self) -> String {
         const NULL: [u8; 2] = [0x05, 0x00];
         let mut params = CertificateParams::default();
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2030, 1, 1);
+        let [first, last] = self.years;
+        params.not_before = date_time_ymd(first, 1, 1);
+        params.not_after = date_time_ymd(last, 1, 1);
         if let Some(uid) = self.uid {
             params.distinguished_name.push(DnType::from_oid(&[0, 9, 2342, 19_200_300, 100, 1, 1]), uid);
+        }
+        if let Some(name) = self.name {
+            params.distinguished_name.push(DnType::CommonName, name);
         }
         params.distinguished_name.push(DnType::OrganizationalUnitName, "TEAM123456");
         let mut mark = |last: u64, content: Vec<u8>| {
