@@ -6,6 +6,7 @@ use crate::credentials::{Credential, CredentialError, Material, Secret, import, 
 use crate::delivery::Intake;
 use crate::events::Events;
 use crate::model::AppKey;
+use crate::registry::choice::{self, Asked};
 use crate::registry::{Provision, ProvisionError, Registry, topic};
 use crate::store::StoreError;
 use std::collections::HashSet;
@@ -64,21 +65,29 @@ impl Entry {
         std::iter::once(self.credential.file()).chain(passphrase)
     }
 
-    /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. Blocks, for up to
-    /// seconds where the credential is encrypted.
-    pub fn check(&self, clock: &Clock) -> Result<(), Fault> {
+    /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. What 0.6 took, and
+    /// the API refuses today, is told as a warning. Blocks, for up to seconds where the credential is encrypted.
+    pub fn check(&self, clock: &Clock) -> Result<Option<Fault>, Fault> {
         let (content, passphrase) = self.read()?;
         let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.refused(&error))?;
-        let credential = Credential::parse(&self.asking_with(opened).material).map_err(|error| self.refused(&error))?;
-        match credential.check(self.key.environment, clock.unix_seconds()) {
+        let (material, now) = (self.asking_with(opened).material, clock.unix_seconds());
+        let asked = Asked { key: &self.key, topic: self.topic.as_deref(), now };
+        let (credential, warning) = match choice::choose(&material, asked) {
+            Ok(chosen) => (chosen.credential, None),
+            Err(refused) => {
+                let first = Credential::parse(&material).map_err(|error| self.refused(&error))?;
+                (first, Some(self.fault(format_args!("{}: {refused}", self.credential.file().display()))))
+            }
+        };
+        match credential.check(self.key.environment, now) {
             Ok(()) | Err(CredentialError::Expired { .. }) => {}
             Err(refused) => return Err(self.refused(&refused)),
         }
         match topic::check(self.topic.as_deref(), &credential, &self.key.id) {
-            Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(()),
+            Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(warning),
             // Told where it is read.
-            Err(ProvisionError::BadTopic) => Ok(()),
-            checked => checked.map_err(|refused| self.fault(refused)),
+            Err(ProvisionError::BadTopic) => Ok(warning),
+            checked => checked.map(|()| warning).map_err(|refused| self.fault(refused)),
         }
     }
 
@@ -187,11 +196,12 @@ impl Autoprovision {
         Ok(faults)
     }
 
-    /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong.
+    /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong. So is one
+    /// that 0.6 took and the API refuses today, since a configuration that worked goes on to; a log line says so.
     async fn carry_out(&self, entry: &Entry, wanted: Provision) -> Result<Option<Fault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());
-        let done = self.registry.provision(Provision { even_expired: !works, ..wanted }).await;
+        let done = self.registry.provision(Provision { even_expired: !works, even_unfit: !works, ..wanted }).await;
         match done {
             Ok(app) => {
                 tracing::info!(app = %app.key, fingerprint = app.credential.summary().fingerprint, "provisioned from the configuration");
@@ -201,6 +211,10 @@ impl Autoprovision {
                 Ok(None)
             }
             Err(ProvisionError::Store(error)) => Err(error),
+            Err(refused) if refused.is_unfit() => {
+                tracing::error!(app = %entry.key, "the app stays as it was: {}", entry.fault(refused).what);
+                Ok(None)
+            }
             Err(ProvisionError::Credential(error)) => Ok(Some(entry.refused(&error))),
             Err(refused) => Ok(Some(entry.fault(refused))),
         }

@@ -132,12 +132,12 @@ impl Config {
     fn read_and(
         file: Option<File<'_>>,
         variable: &dyn Fn(&str) -> Option<String>,
-        then: impl FnOnce(&Self, &mut Reader<'_>),
+        then: impl FnOnce(&mut Self, &mut Reader<'_>),
     ) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
         let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
-        let config = Self::collect(&mut read, folder);
-        then(&config, &mut read);
+        let mut config = Self::collect(&mut read, folder);
+        then(&mut config, &mut read);
         read.finish(config)
     }
 

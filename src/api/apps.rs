@@ -67,6 +67,7 @@ pub async fn provision(
         lanes: asked.lanes,
         entry: None,
         even_expired: false,
+        even_unfit: false,
         even_without_topic: false,
     };
     let app = api.registry.provision(wanted).await?;

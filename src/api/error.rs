@@ -218,7 +218,11 @@ impl Failure {
             Self::Provisioning(fault) => {
                 said([("field", fault.field().map(Value::from)), ("limit", fault.limit().map(Value::from))])
             }
-            Self::NotProvisioned(error) => said([("field", error.field().map(Value::from))]),
+            Self::NotProvisioned(error) => said([
+                ("field", error.field().map(Value::from)),
+                ("topics", error.topics().map(Value::from)),
+                ("certificates", error.certificates().map(Value::from)),
+            ]),
             _ => json!({}),
         }
     }

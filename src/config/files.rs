@@ -4,14 +4,14 @@ use super::Config;
 use super::reader::Reader;
 use crate::api::server::tls::Tls;
 use crate::apns::trust::Trust;
-use crate::autoprovision::Entry;
+use crate::autoprovision::{Entry, Fault as Warning};
 use crate::clock::Clock;
 use crate::credentials::keyring::OWN_KEY;
 use crate::credentials::{Keyring, paths};
 use std::path::{Path, PathBuf};
 
-/// Adds a fault for each that is of no use.
-pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
+/// Adds a fault for each that is of no use, and a notice for each that is of doubtful use.
+pub(super) fn try_all(config: &mut Config, read: &mut Reader<'_>) {
     if let Some(folder) = &config.credentials_dir
         && let Err(error) = std::fs::read_dir(folder)
     {
@@ -30,8 +30,9 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
     }
     let clock = Clock::system();
     for entry in &config.autoprovision {
-        if let Err(fault) = entry.check(&clock) {
-            read.fault_at(fault.place, fault.what);
+        match entry.check(&clock) {
+            Ok(warning) => config.notices.extend(warning.map(|Warning { place, what }| format!("{place}: {what}"))),
+            Err(fault) => read.fault_at(fault.place, fault.what),
         }
     }
     if let Err(error) = Trust::load(config.apple.ca_file.as_deref()) {
