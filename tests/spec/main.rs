@@ -7,6 +7,7 @@ mod canary_keys;
 mod closed_pipes;
 mod command_line;
 mod completions;
+mod credential_paths;
 mod credentials;
 mod disk_full;
 mod doctor;

@@ -77,6 +77,16 @@ impl Home {
         Process::run(self.command()).await
     }
 
+    /// The same where the kernel answers `openat2` with this error: `ENOSYS` or `EPERM`.
+    pub async fn start_without_openat2(&self, error: &str) -> Process {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/without_openat2.py");
+        let usual = self.command();
+        let mut command = Command::new("python3");
+        command.args([script, error]).arg(usual.as_std().get_program()).args(usual.as_std().get_args());
+        command.envs(usual.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Process::run(command).await
+    }
+
     /// Starts what must refuse to: its exit code, and what it said.
     pub async fn refused(&self) -> (Option<i32>, String) {
         Process::refused(self.command()).await
