@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::credentials::paths::read_trusted;
 use crate::credentials::{Credential, CredentialError, Material, Secret, import};
 use crate::delivery::Intake;
+use crate::drain::Drain;
 use crate::events::Events;
 use crate::model::AppKey;
 use crate::registry::{Provision, ProvisionError, Registry, topic};
@@ -13,7 +14,6 @@ use crate::store::{EntryRecord, StoreError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// What the configuration says of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,16 +99,16 @@ impl Entry {
     }
 
     /// Its files read.
-    async fn given(&self) -> Result<Given, Fault> {
+    async fn given(&self, drain: &Drain) -> Result<Given, Fault> {
         let entry = self.clone();
-        let read = spawn_blocking(move || entry.read()).await;
+        let read = drain.spawn_blocking(move || entry.read()).await;
         let (content, passphrase) = read.unwrap_or_else(|panic| Err(self.fault(panic)))?;
         Ok(Given { fingerprint: fingerprint::of(self, &content), content, passphrase })
     }
 
     /// What it asks for, its credential opened.
-    async fn wanted(&self, given: Given) -> Result<Provision, Fault> {
-        let opened = import::open_in_turn(given.content, given.passphrase).await;
+    async fn wanted(&self, given: Given, drain: &Drain) -> Result<Provision, Fault> {
+        let opened = import::open_in_turn(given.content, given.passphrase, drain).await;
         let opened = opened.map_err(|error| self.refused(&error))?;
         Ok(Provision { entry: Some(given.fingerprint), ..self.asking_with(opened) })
     }
@@ -163,11 +163,13 @@ pub struct Autoprovision {
     intake: Arc<Intake>,
     events: Events,
     clock: Clock,
+    drain: Drain,
 }
 
 impl Autoprovision {
-    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock) -> Self {
-        Self { registry, intake, events, clock }
+    /// Reads files and opens credentials beside the tasks of `drain`.
+    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock, drain: Drain) -> Self {
+        Self { registry, intake, events, clock, drain }
     }
 
     /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
@@ -189,7 +191,7 @@ impl Autoprovision {
         }
         let mut faults = Vec::new();
         for entry in entries {
-            match entry.given().await {
+            match entry.given(&self.drain).await {
                 Ok(given) => faults.extend(self.follow(entry, given, before.get(&entry.key)).await?),
                 Err(fault) => faults.push(fault),
             }
@@ -211,7 +213,7 @@ impl Autoprovision {
                 self.file_anew(entry, given, before).await?;
                 Ok(None)
             }
-            Some(_) | None => match entry.wanted(given).await {
+            Some(_) | None => match entry.wanted(given, &self.drain).await {
                 Ok(wanted) => self.carry_out(entry, wanted).await,
                 Err(fault) => Ok(Some(fault)),
             },
@@ -223,7 +225,7 @@ impl Autoprovision {
     /// would refuse. None of it stands in the way of a start.
     async fn file_anew(&self, entry: &Entry, given: Given, before: &EntryRecord) -> Result<(), StoreError> {
         let (key, fingerprint) = (&entry.key, given.fingerprint.clone());
-        let wanted = match entry.wanted(given).await {
+        let wanted = match entry.wanted(given, &self.drain).await {
             Ok(wanted) => wanted,
             Err(Fault { place, what }) => {
                 tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");

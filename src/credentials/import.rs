@@ -7,8 +7,8 @@ mod pkcs12;
 pub use encryption::ITERATIONS_MAX;
 
 use super::{CredentialError, Secret};
+use crate::drain::Drain;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 /// Longest passphrase, in bytes.
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
@@ -63,12 +63,12 @@ pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, Creden
 }
 
 /// [`open`] beside the runtime's threads, and only once at a time in this process.
-pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>) -> Result<Secret, CredentialError> {
+pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>, drain: &Drain) -> Result<Secret, CredentialError> {
     if !is_encrypted(given.expose()) {
         return Ok(unmarked(given));
     }
     let turn = TURN.acquire().await;
-    let opened = spawn_blocking(move || {
+    let opened = drain.spawn_blocking(move || {
         let _until_it_ends = turn;
         open(given, passphrase.as_ref())
     });
