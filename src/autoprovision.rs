@@ -1,18 +1,20 @@
 //! Apps that the operator's own configuration names: made at start, changed and removed as it changes.
 
+mod fingerprint;
+
 use crate::clock::Clock;
 use crate::credentials::paths::read_trusted;
-use crate::credentials::{Credential, CredentialError, Material, Secret, import, sha256_hex};
+use crate::credentials::{Credential, CredentialError, Material, Secret, import};
 use crate::delivery::Intake;
+use crate::drain::Drain;
 use crate::events::Events;
 use crate::model::AppKey;
 use crate::registry::choice::{self, Asked};
 use crate::registry::{Provision, ProvisionError, Registry, topic};
-use crate::store::StoreError;
+use crate::store::{EntryRecord, StoreError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// What the configuration says of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +107,19 @@ impl Entry {
         }
     }
 
-    /// What it asks for, its files read.
-    async fn wanted(&self) -> Result<Provision, Fault> {
+    /// Its files read.
+    async fn given(&self, drain: &Drain) -> Result<Given, Fault> {
         let entry = self.clone();
-        let read = spawn_blocking(move || entry.read()).await;
+        let read = drain.spawn_blocking(move || entry.read()).await;
         let (content, passphrase) = read.unwrap_or_else(|panic| Err(self.fault(panic)))?;
-        let opened = import::open_in_turn(content, passphrase).await;
-        Ok(self.asking_with(opened.map_err(|error| self.refused(&error))?))
+        Ok(Given { fingerprint: fingerprint::of(self, &content), content, passphrase })
+    }
+
+    /// What it asks for, its credential opened.
+    async fn wanted(&self, given: Given, drain: &Drain) -> Result<Provision, Fault> {
+        let opened = import::open_in_turn(given.content, given.passphrase, drain).await;
+        let opened = opened.map_err(|error| self.refused(&error))?;
+        Ok(Provision { entry: Some(given.fingerprint), ..self.asking_with(opened) })
     }
 
     /// Its credential as it stands in the file, and what opens it. Blocks for as long as the disk does.
@@ -125,7 +133,6 @@ impl Entry {
         Ok((read(self.credential.file())?, passphrase))
     }
 
-    /// The fingerprint is over the opened credential, so that it tells nothing of a passphrase.
     fn asking_with(&self, opened: Secret) -> Provision {
         let (material, certificate_path) = match &self.credential {
             Named::Certificate(path) => (Material::Certificate { pem: opened }, Some(path.display().to_string())),
@@ -133,18 +140,22 @@ impl Entry {
                 (Material::Key { p8: opened, key_id: key_id.clone(), team_id: team_id.clone() }, None)
             }
         };
-        let beside = (&certificate_path, &self.topic, self.timeout_seconds, self.lanes);
-        let entry = Some(sha256_hex(format!("{} {beside:?}", material.digest()).as_bytes()));
         Provision {
             certificate_path,
             topic: self.topic.clone(),
             timeout_seconds: self.timeout_seconds,
             lanes: self.lanes,
-            entry,
             even_without_topic: self.even_without_topic,
             ..Provision::new(self.key.clone(), material)
         }
     }
+}
+
+/// What stands in the files of an entry.
+struct Given {
+    content: Secret,
+    passphrase: Option<Secret>,
+    fingerprint: String,
 }
 
 /// One entry that cannot be carried out, and why.
@@ -161,11 +172,13 @@ pub struct Autoprovision {
     intake: Arc<Intake>,
     events: Events,
     clock: Clock,
+    drain: Drain,
 }
 
 impl Autoprovision {
-    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock) -> Self {
-        Self { registry, intake, events, clock }
+    /// Reads files and opens credentials beside the tasks of `drain`.
+    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock, drain: Drain) -> Self {
+        Self { registry, intake, events, clock, drain }
     }
 
     /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
@@ -187,13 +200,59 @@ impl Autoprovision {
         }
         let mut faults = Vec::new();
         for entry in entries {
-            match entry.wanted().await {
-                Ok(wanted) if wanted.entry.as_ref() == before.get(&entry.key) => {}
-                Ok(wanted) => faults.extend(self.carry_out(entry, wanted).await?),
+            match entry.given(&self.drain).await {
+                Ok(given) => faults.extend(self.follow(entry, given, before.get(&entry.key)).await?),
                 Err(fault) => faults.push(fault),
             }
         }
         Ok(faults)
+    }
+
+    /// Carries out an entry, unless it was as it is now. Then its files need not be opened either: what is stored is not
+    /// held to checks that are newer than itself.
+    async fn follow(
+        &self,
+        entry: &Entry,
+        given: Given,
+        before: Option<&EntryRecord>,
+    ) -> Result<Option<Fault>, StoreError> {
+        match before {
+            Some(before) if before.fingerprint == given.fingerprint => Ok(None),
+            Some(before) if fingerprint::is_of_another_scheme(&before.fingerprint) => {
+                self.file_anew(entry, given, before).await?;
+                Ok(None)
+            }
+            Some(_) | None => match entry.wanted(given, &self.drain).await {
+                Ok(wanted) => self.carry_out(entry, wanted).await,
+                Err(fault) => Ok(Some(fault)),
+            },
+        }
+    }
+
+    /// An entry that another release carried out, whose fingerprint says nothing to this one. It is carried out again if
+    /// its app is still the one it made; what a caller changed or removed since stays so, and so does what this release
+    /// would refuse. None of it stands in the way of a start.
+    async fn file_anew(&self, entry: &Entry, given: Given, before: &EntryRecord) -> Result<(), StoreError> {
+        let (key, fingerprint) = (&entry.key, given.fingerprint.clone());
+        let wanted = match entry.wanted(given, &self.drain).await {
+            Ok(wanted) => wanted,
+            Err(Fault { place, what }) => {
+                tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+                return Ok(());
+            }
+        };
+        let unchanged =
+            fingerprint::of_0_6_0(entry, &wanted.material, wanted.certificate_path.as_ref()) == before.fingerprint;
+        if unchanged || !before.app_is_its_own {
+            if !unchanged {
+                tracing::warn!(app = %key, "the app stays as it was changed over the API: whether its entry has changed since an older release carried it out cannot be told");
+            }
+            return self.registry.file_entry(key, fingerprint).await;
+        }
+        if let Some(Fault { place, what }) = self.carry_out(entry, wanted).await? {
+            tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+        }
+        Ok(())
     }
 
     /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong. So is one

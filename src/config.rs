@@ -118,9 +118,17 @@ impl Config {
 
     /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
     pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut config = Self::read_and(file, variable, files::try_all)?;
-        config.notices.extend(config.exposed());
-        Ok(config)
+        Self::read_and(file, variable, files::try_all).map(Self::noticing_exposed)
+    }
+
+    /// The same for a node that is about to start, which tries its entries itself, against what it has stored.
+    pub fn read_to_start(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, files::try_to_start).map(Self::noticing_exposed)
+    }
+
+    fn noticing_exposed(mut self) -> Self {
+        self.notices.extend(self.exposed());
+        self
     }
 
     /// Files with secrets in them that everyone on the machine may read, and what to do: a sentence each. Blocks for as

@@ -118,8 +118,13 @@ impl Node {
         let bounds = intake::Limits { node_bytes, app_bytes };
         let lanes_of_apps = Lanes::new(apple, parts).with_connections_max(config.apple.connections);
         let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
-        let autoprovision =
-            Autoprovision::new(registry.clone(), Arc::clone(&intake), events.clone(), world.clock.clone());
+        let autoprovision = Autoprovision::new(
+            registry.clone(),
+            Arc::clone(&intake),
+            events.clone(),
+            world.clock.clone(),
+            requests.clone(),
+        );
         let faults = autoprovision.apply(&config.autoprovision).await?;
         if !faults.is_empty() {
             let fault = |Fault { place, what }| config::Fault { place, what };
@@ -156,7 +161,7 @@ impl Node {
             self.api.telemetry.add(logging.dropped().clone());
         }
         let keys = self.doors.keys().cloned();
-        Ok(Self { reload: Some(Reload::new(origin, config, keys, logging)?), ..self })
+        Ok(Self { reload: Some(Reload::new(origin, config, keys, logging, self.requests.clone())?), ..self })
     }
 
     /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
@@ -198,7 +203,7 @@ impl Node {
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.doors.serve(&self.api, &self.api_metrics, &self.requests);
         if let Some(reload) = self.reload {
-            self.requests.spawn("reload", reload.run(self.autoprovision, self.requests.clone()));
+            self.requests.spawn("reload", reload.run(self.autoprovision));
         }
         stop.await;
         self.requests.begin();

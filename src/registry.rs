@@ -12,7 +12,7 @@ use crate::credentials::sealed::{self, Opened};
 use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};
 use crate::drain::Drain;
 use crate::model::AppKey;
-use crate::store::{AppRecord, Apps, StoreError};
+use crate::store::{AppRecord, Apps, EntryRecord, StoreError};
 use choice::Asked;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -198,9 +198,15 @@ impl Registry {
         .await
     }
 
-    /// The configuration's entries that were carried out, each with its fingerprint.
-    pub async fn entries(&self) -> Result<HashMap<AppKey, String>, StoreError> {
-        Ok(self.inner.store.entries().await?.into_iter().collect())
+    /// The configuration's entries that were carried out, by the app each made.
+    pub async fn entries(&self) -> Result<HashMap<AppKey, EntryRecord>, StoreError> {
+        let entries = self.inner.store.entries().await?;
+        Ok(entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
+    }
+
+    /// Gives an entry that was carried out another fingerprint; its app stays as it is.
+    pub async fn file_entry(&self, key: &AppKey, fingerprint: String) -> Result<(), StoreError> {
+        self.inner.store.file_entry(key.clone(), fingerprint).await
     }
 
     /// An entry has left the configuration: removes the app, and its events, if nobody has changed it since the entry

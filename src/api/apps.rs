@@ -113,7 +113,7 @@ async fn load(api: &Api, given: Given, passphrase: Option<Secret>) -> Result<(Ma
 
 async fn opened(api: &Api, source: Source, passphrase: Option<Secret>) -> Result<(Secret, Option<String>), Failure> {
     let (content, path) = content(api, source).await?;
-    let pem = import::open_in_turn(content, passphrase).await.map_err(ProvisionError::from)?;
+    let pem = import::open_in_turn(content, passphrase, &api.drain).await.map_err(ProvisionError::from)?;
     Ok((pem, path))
 }
 
@@ -122,7 +122,7 @@ async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), 
         Source::Content(secret) => Ok((secret, None)),
         Source::Path(path) => {
             let (inside, wanted) = (api.credentials_dir.clone(), path.clone());
-            let read = tokio::task::spawn_blocking(move || paths::read_inside(inside.as_deref(), &wanted)).await;
+            let read = api.drain.spawn_blocking(move || paths::read_inside(inside.as_deref(), &wanted)).await;
             Ok((read.map_err(|_| Failure::Panicked)??, Some(path)))
         }
     }

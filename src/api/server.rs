@@ -59,7 +59,7 @@ pub async fn serve(
 ) {
     let entry = entry.into();
     let mut trouble = None;
-    let mut follow = std::pin::pin!(listener.follow());
+    let mut follow = std::pin::pin!(listener.follow(&drain));
     let mut over = std::pin::pin!(farewell::over(&drain, limits.drain_notice));
     loop {
         let accepted = tokio::select! {

@@ -12,8 +12,8 @@ pub use encryption::ITERATIONS_MAX;
 pub use foreign::is_utf16;
 
 use super::{CredentialError, Secret};
+use crate::drain::Drain;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 /// Longest passphrase, in bytes.
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
@@ -108,13 +108,13 @@ pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, Creden
 }
 
 /// [`open`] beside the runtime's threads, and only once at a time in this process.
-pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>) -> Result<Secret, CredentialError> {
+pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>, drain: &Drain) -> Result<Secret, CredentialError> {
     let given = unpacked(given)?;
     if !is_der(given.expose()) && !pem::is_encrypted(given.expose()) {
         return Ok(given);
     }
     let turn = TURN.acquire().await;
-    let opened = spawn_blocking(move || {
+    let opened = drain.spawn_blocking(move || {
         let _until_it_ends = turn;
         open(given, passphrase.as_ref())
     });

@@ -5,6 +5,8 @@ pub(crate) mod forms;
 
 use super::{Material, Secret};
 use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, date_time_ymd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// UNIX seconds at which the certificates below are valid.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -93,4 +95,17 @@ fn topic_list(topics: &[&str]) -> Vec<u8> {
     let pair = |topic: &&str| [element(0x0c, topic.as_bytes()), element(0x30, &element(0x0c, b"app"))].concat();
     let content: Vec<u8> = topics.iter().flat_map(pair).collect();
     [&[0x30, 0x81, content.len() as u8], content.as_slice()].concat()
+}
+
+/// Runs `reads` while two names take each other's place all the time. Whoever waits for ever in it fails the test.
+pub(crate) fn while_swapping(names: &[PathBuf; 2], reads: impl FnOnce() + Send + 'static) {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (reader, until) = (std::thread::spawn(reads), Instant::now() + Duration::from_secs(30));
+    while !reader.is_finished() {
+        assert!(Instant::now() < until, "a read waits, or none succeeds");
+        renameat_with(CWD, &names[0], CWD, &names[1], RenameFlags::EXCHANGE).expect("both are there");
+    }
+    if let Err(failed) = reader.join() {
+        std::panic::resume_unwind(failed);
+    }
 }

@@ -11,6 +11,7 @@ use pyapns::simulator::ClientSubject;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 const SHOP: &str = "/apps/shop/sandbox";
 const TOPIC: &str = "com.example.app";
@@ -233,6 +234,11 @@ async fn a_configuration_that_0_6_took_starts_and_says_what_is_wrong_with_its_fi
     home.put("mixed.pem", &(developer(&home.folder, None) + &key(&home.folder) + &push(&world, TOPIC, 2100)));
     let entries = ["developer", "topics", "mixed"].map(|name| entry(name, format!("{name}.pem"), ""));
     home.configure(&format!("listen = '127.0.0.1:0'\n{}", entries.concat()));
+    let mut check = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+    let checked = check.args(["check-config", "--config", &home.path("pyapns.toml")]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let warned = said.lines().filter(|line| line.starts_with("warning: [[autoprovision]] ")).count();
+    assert!(checked.status.success() && warned == 2, "{said}");
     let mut process = home.start().await;
     process.logs("took the first certificate of the file, as 0.6 did", 2).await;
     process.logs("is not for push", 1).await;

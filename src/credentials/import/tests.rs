@@ -207,7 +207,8 @@ fn a_signing_key_may_be_encrypted_too() {
 #[tokio::test]
 async fn opening_in_turn_gives_the_same() {
     for form in &Forms::get().forms {
-        let pem = open_in_turn(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from)).await;
+        let pem =
+            open_in_turn(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from), &Drain::new()).await;
         assert!(Certificate::parse(pem.expect(form.name).expose()).is_ok());
     }
 }
