@@ -1,17 +1,20 @@
 //! Apps that the operator's own configuration names: made at start, changed and removed as it changes.
 
+mod fingerprint;
+
 use crate::clock::Clock;
 use crate::credentials::paths::read_trusted;
-use crate::credentials::{Credential, CredentialError, Material, Secret, import, sha256_hex};
+use crate::credentials::{Credential, CredentialError, Material, Secret, import};
 use crate::delivery::Intake;
+use crate::drain::Drain;
 use crate::events::Events;
 use crate::model::AppKey;
+use crate::registry::choice::{self, Asked};
 use crate::registry::{Provision, ProvisionError, Registry, topic};
-use crate::store::StoreError;
+use crate::store::{EntryRecord, StoreError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// What the configuration says of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,21 +67,29 @@ impl Entry {
         std::iter::once(self.credential.file()).chain(passphrase)
     }
 
-    /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. Blocks, for up to
-    /// seconds where the credential is encrypted.
-    pub fn check(&self, clock: &Clock) -> Result<(), Fault> {
+    /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. What 0.6 took, and
+    /// the API refuses today, is told as a warning. Blocks, for up to seconds where the credential is encrypted.
+    pub fn check(&self, clock: &Clock) -> Result<Option<Fault>, Fault> {
         let (content, passphrase) = self.read()?;
         let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.refused(&error))?;
-        let credential = Credential::parse(&self.asking_with(opened).material).map_err(|error| self.refused(&error))?;
-        match credential.check(self.key.environment, clock.unix_seconds()) {
+        let (material, now) = (self.asking_with(opened).material, clock.unix_seconds());
+        let asked = Asked { key: &self.key, topic: self.topic.as_deref(), now };
+        let (credential, warning) = match choice::choose(&material, asked) {
+            Ok(chosen) => (chosen.credential, None),
+            Err(refused) => {
+                let first = Credential::parse(&material).map_err(|error| self.refused(&error))?;
+                (first, Some(self.fault(format_args!("{}: {refused}", self.credential.file().display()))))
+            }
+        };
+        match credential.check(self.key.environment, now) {
             Ok(()) | Err(CredentialError::Expired { .. }) => {}
             Err(refused) => return Err(self.refused(&refused)),
         }
         match topic::check(self.topic.as_deref(), &credential, &self.key.id) {
-            Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(()),
+            Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(warning),
             // Told where it is read.
-            Err(ProvisionError::BadTopic) => Ok(()),
-            checked => checked.map_err(|refused| self.fault(refused)),
+            Err(ProvisionError::BadTopic) => Ok(warning),
+            checked => checked.map(|()| warning).map_err(|refused| self.fault(refused)),
         }
     }
 
@@ -96,13 +107,19 @@ impl Entry {
         }
     }
 
-    /// What it asks for, its files read.
-    async fn wanted(&self) -> Result<Provision, Fault> {
+    /// Its files read.
+    async fn given(&self, drain: &Drain) -> Result<Given, Fault> {
         let entry = self.clone();
-        let read = spawn_blocking(move || entry.read()).await;
+        let read = drain.spawn_blocking(move || entry.read()).await;
         let (content, passphrase) = read.unwrap_or_else(|panic| Err(self.fault(panic)))?;
-        let opened = import::open_in_turn(content, passphrase).await;
-        Ok(self.asking_with(opened.map_err(|error| self.refused(&error))?))
+        Ok(Given { fingerprint: fingerprint::of(self, &content), content, passphrase })
+    }
+
+    /// What it asks for, its credential opened.
+    async fn wanted(&self, given: Given, drain: &Drain) -> Result<Provision, Fault> {
+        let opened = import::open_in_turn(given.content, given.passphrase, drain).await;
+        let opened = opened.map_err(|error| self.refused(&error))?;
+        Ok(Provision { entry: Some(given.fingerprint), ..self.asking_with(opened) })
     }
 
     /// Its credential as it stands in the file, and what opens it. Blocks for as long as the disk does.
@@ -116,7 +133,6 @@ impl Entry {
         Ok((read(self.credential.file())?, passphrase))
     }
 
-    /// The fingerprint is over the opened credential, so that it tells nothing of a passphrase.
     fn asking_with(&self, opened: Secret) -> Provision {
         let (material, certificate_path) = match &self.credential {
             Named::Certificate(path) => (Material::Certificate { pem: opened }, Some(path.display().to_string())),
@@ -124,18 +140,22 @@ impl Entry {
                 (Material::Key { p8: opened, key_id: key_id.clone(), team_id: team_id.clone() }, None)
             }
         };
-        let beside = (&certificate_path, &self.topic, self.timeout_seconds, self.lanes);
-        let entry = Some(sha256_hex(format!("{} {beside:?}", material.digest()).as_bytes()));
         Provision {
             certificate_path,
             topic: self.topic.clone(),
             timeout_seconds: self.timeout_seconds,
             lanes: self.lanes,
-            entry,
             even_without_topic: self.even_without_topic,
             ..Provision::new(self.key.clone(), material)
         }
     }
+}
+
+/// What stands in the files of an entry.
+struct Given {
+    content: Secret,
+    passphrase: Option<Secret>,
+    fingerprint: String,
 }
 
 /// One entry that cannot be carried out, and why.
@@ -152,11 +172,13 @@ pub struct Autoprovision {
     intake: Arc<Intake>,
     events: Events,
     clock: Clock,
+    drain: Drain,
 }
 
 impl Autoprovision {
-    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock) -> Self {
-        Self { registry, intake, events, clock }
+    /// Reads files and opens credentials beside the tasks of `drain`.
+    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock, drain: Drain) -> Self {
+        Self { registry, intake, events, clock, drain }
     }
 
     /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
@@ -178,20 +200,67 @@ impl Autoprovision {
         }
         let mut faults = Vec::new();
         for entry in entries {
-            match entry.wanted().await {
-                Ok(wanted) if wanted.entry.as_ref() == before.get(&entry.key) => {}
-                Ok(wanted) => faults.extend(self.carry_out(entry, wanted).await?),
+            match entry.given(&self.drain).await {
+                Ok(given) => faults.extend(self.follow(entry, given, before.get(&entry.key)).await?),
                 Err(fault) => faults.push(fault),
             }
         }
         Ok(faults)
     }
 
-    /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong.
+    /// Carries out an entry, unless it was as it is now. Then its files need not be opened either: what is stored is not
+    /// held to checks that are newer than itself.
+    async fn follow(
+        &self,
+        entry: &Entry,
+        given: Given,
+        before: Option<&EntryRecord>,
+    ) -> Result<Option<Fault>, StoreError> {
+        match before {
+            Some(before) if before.fingerprint == given.fingerprint => Ok(None),
+            Some(before) if fingerprint::is_of_another_scheme(&before.fingerprint) => {
+                self.file_anew(entry, given, before).await?;
+                Ok(None)
+            }
+            Some(_) | None => match entry.wanted(given, &self.drain).await {
+                Ok(wanted) => self.carry_out(entry, wanted).await,
+                Err(fault) => Ok(Some(fault)),
+            },
+        }
+    }
+
+    /// An entry that another release carried out, whose fingerprint says nothing to this one. It is carried out again if
+    /// its app is still the one it made; what a caller changed or removed since stays so, and so does what this release
+    /// would refuse. None of it stands in the way of a start.
+    async fn file_anew(&self, entry: &Entry, given: Given, before: &EntryRecord) -> Result<(), StoreError> {
+        let (key, fingerprint) = (&entry.key, given.fingerprint.clone());
+        let wanted = match entry.wanted(given, &self.drain).await {
+            Ok(wanted) => wanted,
+            Err(Fault { place, what }) => {
+                tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+                return Ok(());
+            }
+        };
+        let unchanged =
+            fingerprint::of_0_6_0(entry, &wanted.material, wanted.certificate_path.as_ref()) == before.fingerprint;
+        if unchanged || !before.app_is_its_own {
+            if !unchanged {
+                tracing::warn!(app = %key, "the app stays as it was changed over the API: whether its entry has changed since an older release carried it out cannot be told");
+            }
+            return self.registry.file_entry(key, fingerprint).await;
+        }
+        if let Some(Fault { place, what }) = self.carry_out(entry, wanted).await? {
+            tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+        }
+        Ok(())
+    }
+
+    /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong. So is one
+    /// that 0.6 took and the API refuses today, since a configuration that worked goes on to; a log line says so.
     async fn carry_out(&self, entry: &Entry, wanted: Provision) -> Result<Option<Fault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());
-        let done = self.registry.provision(Provision { even_expired: !works, ..wanted }).await;
+        let done = self.registry.provision(Provision { even_expired: !works, even_unfit: !works, ..wanted }).await;
         match done {
             Ok(app) => {
                 tracing::info!(app = %app.key, fingerprint = app.credential.summary().fingerprint, "provisioned from the configuration");
@@ -201,6 +270,10 @@ impl Autoprovision {
                 Ok(None)
             }
             Err(ProvisionError::Store(error)) => Err(error),
+            Err(refused) if refused.is_unfit() => {
+                tracing::error!(app = %entry.key, "the app stays as it was: {}", entry.fault(refused).what);
+                Ok(None)
+            }
             Err(ProvisionError::Credential(error)) => Ok(Some(entry.refused(&error))),
             Err(refused) => Ok(Some(entry.fault(refused))),
         }

@@ -121,9 +121,17 @@ impl Config {
 
     /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
     pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut config = Self::read_and(file, variable, files::try_all)?;
-        config.notices.extend(config.exposed());
-        Ok(config)
+        Self::read_and(file, variable, files::try_all).map(Self::noticing_exposed)
+    }
+
+    /// The same for a node that is about to start, which tries its entries itself, against what it has stored.
+    pub fn read_to_start(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::read_and(file, variable, files::try_to_start).map(Self::noticing_exposed)
+    }
+
+    fn noticing_exposed(mut self) -> Self {
+        self.notices.extend(self.exposed());
+        self
     }
 
     /// Files with secrets in them that everyone on the machine may read, and what to do: a sentence each. Blocks for as
@@ -135,12 +143,12 @@ impl Config {
     fn read_and(
         file: Option<File<'_>>,
         variable: &dyn Fn(&str) -> Option<String>,
-        then: impl FnOnce(&Self, &mut Reader<'_>),
+        then: impl FnOnce(&mut Self, &mut Reader<'_>),
     ) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
         let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
-        let config = Self::collect(&mut read, folder);
-        then(&config, &mut read);
+        let mut config = Self::collect(&mut read, folder);
+        then(&mut config, &mut read);
         read.finish(config)
     }
 

@@ -24,7 +24,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// A credential as its owner hands it in, nothing checked yet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Material {
-    /// PEM: the certificate, its chain if any, and its private key in one text.
+    /// PEM: the certificate, its chain if any, and its private key in one text, which may hold more of each.
     Certificate { pem: Secret },
     /// The text of Apple's `.p8` file, and the two ids that Apple shows beside it.
     Key { p8: Secret, key_id: String, team_id: String },
@@ -76,6 +76,21 @@ impl Credential {
         match material {
             Material::Certificate { pem } => Ok(Self::Certificate(Box::new(Certificate::parse(pem.expose())?))),
             Material::Key { p8, key_id, team_id } => Ok(Self::Token(TokenKey::parse(p8.expose(), key_id, team_id)?)),
+        }
+    }
+
+    /// Every credential of a file that may hold several: each certificate whose key is there. At least one.
+    pub fn all(material: &Material) -> Result<Vec<Self>, CredentialError> {
+        let Material::Certificate { pem } = material else { return Ok(vec![Self::parse(material)?]) };
+        let all = Certificate::all(pem.expose())?;
+        Ok(all.into_iter().map(|certificate| Self::Certificate(Box::new(certificate))).collect())
+    }
+
+    /// The certificate, if it is one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Certificate(certificate) => Some(certificate),
+            Self::Token(_) | Self::Unusable { .. } => None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! One shutdown signal for the whole node, and the only place where tasks are started.
+//! One shutdown signal for the whole node, and the only place where tasks and blocking work are started.
 
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -28,6 +28,12 @@ impl Drain {
         F::Output: Send + 'static,
     {
         self.tasks.spawn(future.instrument(tracing::debug_span!("task", name)))
+    }
+
+    /// Runs work that blocks, on the disk or on a computation, beside the threads that tasks run on. It is counted until it
+    /// ends, as tasks are, and nothing can end it before.
+    pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.tasks.spawn_blocking(work)
     }
 
     /// Resolves once the drain has begun, at once if it already has.
@@ -86,6 +92,17 @@ mod tests {
         let drain = Drain::new();
         drain.spawn("stubborn", std::future::pending::<()>());
         assert!(!drain.finish(Duration::from_secs(1)).await);
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_work_that_blocks() {
+        let drain = Drain::new();
+        let (let_go, held) = std::sync::mpsc::channel();
+        let work = drain.spawn_blocking(move || held.recv().is_ok());
+        assert!(!drain.finish(Duration::ZERO).await, "it is at it");
+        let_go.send(()).unwrap();
+        assert!(drain.finish(Duration::from_secs(10)).await);
+        assert_eq!(work.await.ok(), Some(true));
     }
 
     #[tokio::test(start_paused = true)]

@@ -135,8 +135,13 @@ impl Node {
         let lanes_of_apps =
             Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
         let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
-        let autoprovision =
-            Autoprovision::new(registry.clone(), Arc::clone(&intake), events.clone(), world.clock.clone());
+        let autoprovision = Autoprovision::new(
+            registry.clone(),
+            Arc::clone(&intake),
+            events.clone(),
+            world.clock.clone(),
+            requests.clone(),
+        );
         let is_provisioned = provision(&autoprovision, &config).await?;
         let doors = Doors::open(&config, shares).await?;
         let (limits, compat) = (config.limits, config.compat);
@@ -172,7 +177,7 @@ impl Node {
             self.api.telemetry.add(logging.dropped().clone());
         }
         let keys = self.doors.keys().cloned();
-        let reload = Reload::new(origin, config, keys, logging)?;
+        let reload = Reload::new(origin, config, keys, logging, self.requests.clone())?;
         let reload = if self.is_provisioned { reload } else { reload.at_once() };
         Ok(Self { reload: Some(reload), ..self })
     }
@@ -217,7 +222,7 @@ impl Node {
         self.doors.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", readiness::watch(Arc::clone(&self.api)));
         if let Some(reload) = self.reload {
-            self.requests.spawn("reload", reload.run(self.autoprovision, self.requests.clone()));
+            self.requests.spawn("reload", reload.run(self.autoprovision));
         }
         stop.await;
         self.requests.begin();

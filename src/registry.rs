@@ -1,14 +1,19 @@
 //! The apps of this node, as every request finds them: kept in the store, read from memory.
 
+pub mod choice;
+mod error;
 mod expiry;
 pub mod topic;
+
+pub use error::ProvisionError;
 
 use crate::clock::Clock;
 use crate::credentials::sealed::{self, Opened};
 use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};
 use crate::drain::Drain;
-use crate::model::{AppId, AppKey, PushType};
-use crate::store::{AppRecord, Apps, StoreError};
+use crate::model::{AppKey, PushType};
+use crate::store::{AppRecord, Apps, EntryRecord, StoreError};
+use choice::Asked;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -67,6 +72,8 @@ pub struct Provision {
     pub entry: Option<String>,
     /// An expired certificate is taken, too: the app is there and says so.
     pub even_expired: bool,
+    /// A certificate that is refused today, and was not by 0.6, is taken, too, with a line in the log.
+    pub even_unfit: bool,
     /// An app without a topic is taken, too, as old configurations have them: its id is the topic.
     pub even_without_topic: bool,
 }
@@ -83,63 +90,8 @@ impl Provision {
             lanes: LANES_DEFAULT,
             entry: None,
             even_expired: false,
+            even_unfit: false,
             even_without_topic: false,
-        }
-    }
-}
-
-/// Why an app is not provisioned; nothing has changed then.
-#[derive(Debug, thiserror::Error)]
-pub enum ProvisionError {
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    #[error(
-        "`topic` is 1 to {} printable ASCII characters without spaces: mostly the bundle id",
-        topic::TOPIC_BYTES_MAX
-    )]
-    BadTopic,
-    #[error(
-        "the app has no topic: the credential names none, and its id `{id}` is no bundle id; give `topic` beside the credential (over REST in JSON), mostly the bundle id, like com.example.app"
-    )]
-    TopicMissing { id: AppId },
-    #[error(
-        "the certificate is not for the topic `{topic}`: it is for {listed}; take one of them, or leave `topic` out, or use another certificate"
-    )]
-    TopicNotOfCertificate { topic: String, listed: String },
-    #[error("`timeout` is 1 to {TIMEOUT_SECONDS_MAX} seconds")]
-    BadTimeout,
-    #[error("`lanes` is 1 to {LANES_MAX}")]
-    BadLanes,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl ProvisionError {
-    /// The field to blame, where it is one.
-    pub fn field(&self) -> Option<&'static str> {
-        match self {
-            Self::Credential(CredentialError::BadKeyId) => Some("key_id"),
-            Self::Credential(CredentialError::BadTeamId) => Some("team_id"),
-            Self::Credential(CredentialError::PassphraseMissing | CredentialError::PassphraseWrong) => {
-                Some("passphrase")
-            }
-            Self::BadTopic | Self::TopicMissing { .. } | Self::TopicNotOfCertificate { .. } => Some("topic"),
-            Self::BadTimeout => Some("timeout"),
-            Self::BadLanes => Some("lanes"),
-            Self::Credential(_) | Self::Store(_) => None,
-        }
-    }
-
-    /// The stable word for it in an answer.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Credential(refused) => refused.reason(),
-            Self::BadTopic => "bad_topic",
-            Self::TopicMissing { .. } => "topic_missing",
-            Self::TopicNotOfCertificate { .. } => "topic_not_of_certificate",
-            Self::BadTimeout => "bad_timeout",
-            Self::BadLanes => "bad_lanes",
-            Self::Store(failed) => failed.reason(),
         }
     }
 }
@@ -223,8 +175,9 @@ impl Registry {
     /// stop it.
     pub async fn provision(&self, wanted: Provision) -> Result<Arc<App>, ProvisionError> {
         let credential = self.inner.check(&wanted)?;
+        let material = choice::kept(&credential, wanted.material)?;
         let record = AppRecord {
-            credential: sealed::seal(&self.inner.keyring, &wanted.key, &wanted.material),
+            credential: sealed::seal(&self.inner.keyring, &wanted.key, &material),
             key: wanted.key,
             certificate_path: wanted.certificate_path,
             topic: wanted.topic,
@@ -253,9 +206,15 @@ impl Registry {
         .await
     }
 
-    /// The configuration's entries that were carried out, each with its fingerprint.
-    pub async fn entries(&self) -> Result<HashMap<AppKey, String>, StoreError> {
-        Ok(self.inner.store.entries().await?.into_iter().collect())
+    /// The configuration's entries that were carried out, by the app each made.
+    pub async fn entries(&self) -> Result<HashMap<AppKey, EntryRecord>, StoreError> {
+        let entries = self.inner.store.entries().await?;
+        Ok(entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
+    }
+
+    /// Gives an entry that was carried out another fingerprint; its app stays as it is.
+    pub async fn file_entry(&self, key: &AppKey, fingerprint: String) -> Result<(), StoreError> {
+        self.inner.store.file_entry(key.clone(), fingerprint).await
     }
 
     /// An entry has left the configuration: removes the app, and its events, if nobody has changed it since the entry
@@ -281,8 +240,17 @@ async fn finished<T>(change: JoinHandle<Result<T, StoreError>>) -> Result<T, Sto
 
 impl Inner {
     fn check(&self, wanted: &Provision) -> Result<Credential, ProvisionError> {
-        let credential = Credential::parse(&wanted.material)?;
-        match credential.check(wanted.key.environment, self.clock.unix_seconds()) {
+        let now = self.clock.unix_seconds();
+        let asked = Asked { key: &wanted.key, topic: wanted.topic.as_deref(), now };
+        let credential = match choice::choose(&wanted.material, asked) {
+            Err(refused) if wanted.even_unfit => {
+                let first = Credential::parse(&wanted.material)?;
+                tracing::error!(app = %wanted.key, "took the first certificate of the file, as 0.6 did, and Apple may refuse it: {refused}");
+                first
+            }
+            chosen => chosen?.tell(&wanted.key),
+        };
+        match credential.check(wanted.key.environment, now) {
             Err(CredentialError::Expired { .. }) if wanted.even_expired => {}
             checked => checked?,
         }
@@ -311,9 +279,23 @@ impl Inner {
 
     fn read(&self, record: &AppRecord, parsed: &mut Parsed) -> Result<Read, Unusable> {
         let Opened { material, stale } = sealed::open(&self.keyring, &record.key, &record.credential)?;
-        let credential = match parsed.entry(material.digest()) {
+        // What was stored by 0.6 may hold several certificates, and may be refused today: it loads all the same.
+        let asked = Asked { key: &record.key, topic: record.topic.as_deref(), now: self.clock.unix_seconds() };
+        let read = || match choice::choose(&material, asked) {
+            Ok(chosen) => Ok(chosen.tell(&record.key)),
+            Err(refused) => {
+                let first = Credential::parse(&material)?;
+                tracing::warn!(app = %record.key, "the app keeps the credential that it has, and it would be refused today: {refused}");
+                Ok::<_, CredentialError>(first)
+            }
+        };
+        let known = match &material {
+            Material::Certificate { .. } => format!("{} {:?} {:?}", material.digest(), record.topic, record.key),
+            Material::Key { .. } => material.digest(),
+        };
+        let credential = match parsed.entry(known) {
             Entry::Occupied(known) => Arc::clone(known.get()),
-            Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(Credential::parse(&material)?))),
+            Entry::Vacant(new) => Arc::clone(new.insert(Arc::new(read()?))),
         };
         let sealed_anew = stale.then(|| sealed::seal(&self.keyring, &record.key, &material));
         Ok(Read { credential, sealed_anew })

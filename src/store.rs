@@ -46,9 +46,12 @@ pub trait Apps: Send + Sync {
     /// At most `limit` apps behind a key, sorted by key.
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>>;
 
-    /// The configuration's entries that apps were made by: of each app the newest, with its fingerprint. An entry stays
-    /// when its app is changed or deleted.
-    fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>>;
+    /// The configuration's entries that apps were made by: of each app the newest. An entry stays when its app is changed
+    /// or deleted.
+    fn entries(&self) -> Pending<'_, Vec<EntryRecord>>;
+
+    /// Gives an entry that is kept another fingerprint; its app stays as it is.
+    fn file_entry(&self, key: AppKey, fingerprint: String) -> Pending<'_, ()>;
 
     /// Forgets an entry, and the app with its events if it is still the one the entry made: whether it was.
     fn delete_entry(&self, key: AppKey) -> Pending<'_, bool>;
@@ -115,6 +118,16 @@ impl fmt::Debug for AppRecord {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "AppRecord({}, credential of {} bytes)", self.key, self.credential.len())
     }
+}
+
+/// An entry of the configuration as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryRecord {
+    /// Of the app it made.
+    pub key: AppKey,
+    pub fingerprint: String,
+    /// The app is there as the entry made it: no caller of the API has changed or deleted it since.
+    pub app_is_its_own: bool,
 }
 
 /// A part of a list.

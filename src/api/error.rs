@@ -120,7 +120,8 @@ impl Failure {
             ProvisioningFault::TwoCredentials { .. } | ProvisioningFault::NotOfCertificate { .. } => {
                 (S::BAD_REQUEST, "credential_ambiguous")
             }
-            ProvisioningFault::LineBreaksLost => (S::BAD_REQUEST, "line_breaks_lost"),
+            ProvisioningFault::Form => (S::BAD_REQUEST, "malformed_json"),
+            ProvisioningFault::Utf16 => (S::BAD_REQUEST, "credential_utf16"),
             ProvisioningFault::CertificateNotPem => (S::BAD_REQUEST, "certificate_not_pem"),
             ProvisioningFault::KeyNotPem => (S::BAD_REQUEST, "key_not_pem"),
             ProvisioningFault::NotBase64 => (S::BAD_REQUEST, "pkcs12_not_base64"),
@@ -170,7 +171,11 @@ impl Failure {
             Self::Provisioning(fault) => {
                 said([("field", fault.field().map(Value::from)), ("limit", fault.limit().map(Value::from))])
             }
-            Self::NotProvisioned(error) => said([("field", error.field().map(Value::from))]),
+            Self::NotProvisioned(error) => said([
+                ("field", error.field().map(Value::from)),
+                ("topics", error.topics().map(Value::from)),
+                ("certificates", error.certificates().map(Value::from)),
+            ]),
             _ => json!({}),
         }
     }

@@ -270,8 +270,7 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
     assert_eq!(error(&client.post(APP, &other).await), (400, "wrong_environment"));
     let stripped = pem().replace('\n', "");
     let answer = client.post(APP, &stripped[stripped.find("-----").expect("PEM")..]).await;
-    assert_eq!(error(&answer), (400, "line_breaks_lost"));
-    assert!(answer.body["error"].as_str().is_some_and(|sentence| sentence.contains("--data-binary")));
+    assert_eq!(answer.status, 201, "what `curl -d @file` makes of a file is as clear: {}", answer.body);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, core_dumps: Forbidden) -> anyhow::Result<ExitCode> {
     let origin = arguments.settings.origin();
     let warnings = Settings::warnings();
-    let mut config = match origin.read_with_files() {
+    let mut config = match origin.read_to_start() {
         Ok(config) => config,
         Err(faults) => {
             warnings.iter().for_each(|warning| print::note(format_args!("warning: {warning}")));

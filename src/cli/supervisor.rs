@@ -1,7 +1,7 @@
 //! Tells systemd, or whoever started us so, what we do: sd_notify.
 
 use crate::drain::Drain;
-use std::os::linux::net::SocketAddrExt;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Arc;
@@ -10,12 +10,24 @@ use std::time::Duration;
 /// The other end of `$NOTIFY_SOCKET`, if there is one.
 pub struct Supervisor(Option<(UnixDatagram, SocketAddr)>);
 
+/// An address that is no file: only Linux has them.
+#[cfg(target_os = "linux")]
+fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt;
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 impl Supervisor {
     /// As the environment says.
     pub fn of_environment() -> Self {
         let found = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = match name.as_bytes() {
-                [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+                [b'@', name @ ..] => abstract_address(name),
                 path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path)),
             };
             let socket = UnixDatagram::unbound().ok()?;

@@ -3,15 +3,39 @@
 use super::Config;
 use super::reader::Reader;
 use crate::apns::trust::Trust;
-use crate::autoprovision::Entry;
+use crate::autoprovision::{Entry, Fault as Warning};
 use crate::clock::Clock;
 use crate::credentials::keyring::OWN_KEY;
 use crate::credentials::{Keyring, paths};
 use crate::http::server::tls::Tls;
 use std::path::{Path, PathBuf};
 
-/// Adds a fault for each that is of no use.
-pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
+/// Adds a fault for each that is of no use, and a notice for each that is of doubtful use.
+pub(super) fn try_all(config: &mut Config, read: &mut Reader<'_>) {
+    try_but_entries(config, read);
+    try_entries(config, read);
+}
+
+/// The same before a node starts. Its entries are then held against what it has stored, which may be older than a check;
+/// they are tried here only where it cannot start anyway, so that all faults are told in one run.
+pub(super) fn try_to_start(config: &mut Config, read: &mut Reader<'_>) {
+    try_but_entries(config, read);
+    if read.has_faults() {
+        try_entries(config, read);
+    }
+}
+
+fn try_entries(config: &mut Config, read: &mut Reader<'_>) {
+    let clock = Clock::system();
+    for entry in &config.autoprovision {
+        match entry.check(&clock) {
+            Ok(warning) => config.notices.extend(warning.map(|Warning { place, what }| format!("{place}: {what}"))),
+            Err(fault) => read.fault_at(fault.place, fault.what),
+        }
+    }
+}
+
+fn try_but_entries(config: &Config, read: &mut Reader<'_>) {
     if let Some(folder) = &config.credentials_dir
         && let Err(error) = std::fs::read_dir(folder)
     {
@@ -26,12 +50,6 @@ pub(super) fn try_all(config: &Config, read: &mut Reader<'_>) {
     for key in &config.api_keys {
         if let Err(error) = key.open() {
             read.fault_at(key.place.clone(), error.to_string());
-        }
-    }
-    let clock = Clock::system();
-    for entry in &config.autoprovision {
-        if let Err(fault) = entry.check(&clock) {
-            read.fault_at(fault.place, fault.what);
         }
     }
     if let Err(error) = Trust::load(config.apple.ca_file.as_deref()) {

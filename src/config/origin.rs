@@ -56,6 +56,11 @@ impl Origin {
         self.read_as(Config::read_with_files)
     }
 
+    /// The same for a node that is about to start: see [`Config::read_to_start`].
+    pub fn read_to_start(&self) -> Result<Config, Faults> {
+        self.read_as(Config::read_to_start)
+    }
+
     fn read_as(
         &self,
         read: impl FnOnce(Option<File<'_>>, &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults>,

@@ -248,6 +248,12 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault { place, what });
     }
 
+    /// Whether there is something to mend, once all settings were asked for.
+    pub fn has_faults(&mut self) -> bool {
+        self.refuse_the_rest();
+        !self.faults.is_empty()
+    }
+
     /// What the operator should know though it is no fault.
     pub fn notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)

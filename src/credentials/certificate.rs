@@ -1,27 +1,30 @@
 //! A client certificate of Apple's with its key: read from PEM, checked, and what its extensions say.
 
-use super::{CredentialError, Summary, import, sha256_hex, token};
+mod pairs;
+
+use super::import::pem;
+use super::{CredentialError, Secret, Summary, sha256_hex};
 use crate::model::Environment;
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use x509_parser::asn1_rs::{Any, FromDer, Oid, Tag, oid};
 use x509_parser::prelude::{ASN1Time, X509Certificate};
-use x509_parser::x509::SubjectPublicKeyInfo;
 use zeroize::Zeroizing;
 
 /// Subject attribute UID: the base topic.
 const UID: Oid<'static> = oid!(0.9.2342.19200300.100.1.1);
-/// Extensions of Apple's push certificates (apns-protocol.md 3). The first two count by presence alone.
+/// Extensions of Apple's push certificates (apns-protocol.md 3) are below the first. The next two count by presence alone.
+const PUSH: Oid<'static> = oid!(1.2.840.113635.100.6.3);
 const SANDBOX: Oid<'static> = oid!(1.2.840.113635.100.6.3.1);
 const PRODUCTION: Oid<'static> = oid!(1.2.840.113635.100.6.3.2);
 const VOIP_TOPICS: Oid<'static> = oid!(1.2.840.113635.100.6.3.4);
 const TOPICS: Oid<'static> = oid!(1.2.840.113635.100.6.3.6);
 
-const ELLIPTIC_CURVE_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
-/// P-256, P-384, P-521: the curves of TLS.
-const KNOWN_CURVES: [Oid<'static>; 3] = [oid!(1.2.840.10045.3.1.7), oid!(1.3.132.0.34), oid!(1.3.132.0.35)];
+/// Bases of the topics of wallet passes, of web sites, and of device management: their certificates may bear no mark.
+const UNMARKED_TOPICS: [&str; 3] = ["pass.", "web.", "com.apple.mgmt."];
+
+/// Longest name that is repeated.
+const NAME_CHARS_MAX: usize = 100;
 
 /// A certificate whose key is its own.
 pub struct Certificate {
@@ -34,23 +37,34 @@ pub struct Certificate {
 
 /// What Apple wrote into the leaf.
 struct Facts {
+    /// The subject's common name, else all of the subject.
+    name: String,
+    for_push: bool,
     base_topic: Option<String>,
     topics: Vec<String>,
     team_id: Option<String>,
     sandbox: bool,
     production: bool,
+    not_before: ASN1Time,
     not_after: ASN1Time,
 }
 
 impl Certificate {
-    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. The leaf is the
-    /// certificate that the key belongs to, wherever it stands.
-    pub fn parse(pem: &[u8]) -> Result<Self, CredentialError> {
-        let (mut chain, key) = blocks(pem)?;
-        let leaf = leaf_of(&chain, &key)?;
-        chain[..=leaf].rotate_right(1);
-        let facts = Facts::read(&x509(&chain[0])?);
-        Ok(Self { fingerprint: sha256_hex(&chain[0]), chain, key, facts })
+    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. Of several certificates it is the
+    /// one that the first key belongs to, wherever it stands.
+    pub fn parse(text: &[u8]) -> Result<Self, CredentialError> {
+        Ok(Self::all(text)?.swap_remove(0))
+    }
+
+    /// Every certificate of a PEM text whose key is there too, in the order of the keys: at least one. Each is followed by
+    /// the certificates that no key belongs to, its issuers.
+    pub fn all(text: &[u8]) -> Result<Vec<Self>, CredentialError> {
+        pairs::read(text)
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<Self, CredentialError> {
+        let facts = Facts::read(&pairs::x509(&chain[0])?);
+        Ok(Self { fingerprint: sha256_hex(&chain[0]), chain, key: Zeroizing::new(key.clone_key()), facts })
     }
 
     /// Refuses a certificate that is expired at `now` (UNIX seconds), or made for the other environment only.
@@ -58,16 +72,55 @@ impl Certificate {
         if self.expires_at() <= i64::try_from(now).unwrap_or(i64::MAX) {
             return Err(CredentialError::Expired { on: self.facts.not_after.to_string() });
         }
-        let allowed = match (self.facts.sandbox, self.facts.production) {
-            (true, false) => Environment::Sandbox,
-            (false, true) => Environment::Production,
-            // Not every kind of certificate is marked, so that no mark is no obstacle.
-            (true, true) | (false, false) => environment,
-        };
-        if allowed != environment {
-            return Err(CredentialError::WrongEnvironment { allowed, wanted: environment });
+        match self.only_for() {
+            Some(allowed) if allowed != environment => {
+                Err(CredentialError::WrongEnvironment { allowed, wanted: environment })
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The environment it is made for, if not for both. Not every kind of certificate is marked, so that no mark is no
+    /// obstacle.
+    pub fn only_for(&self) -> Option<Environment> {
+        match (self.facts.sandbox, self.facts.production) {
+            (true, false) => Some(Environment::Sandbox),
+            (false, true) => Some(Environment::Production),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    /// Whether Apple made it for push: it has one of the extensions for that, or is for passes, web sites or device
+    /// management.
+    pub fn is_for_push(&self) -> bool {
+        self.facts.for_push
+    }
+
+    /// Whether it is neither too new nor expired at `now` (UNIX seconds).
+    pub fn is_valid_at(&self, now: u64) -> bool {
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        self.facts.not_before.timestamp() <= now && now < self.expires_at()
+    }
+
+    /// The common name, as Keychain and Apple's portal show it.
+    pub fn name(&self) -> &str {
+        &self.facts.name
+    }
+
+    /// The certificate, its issuers and its key as PEM, without anything else that was in the file.
+    pub fn pem(&self) -> Result<Secret, CredentialError> {
+        let label = match &*self.key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        let blocks = self.chain.iter().map(|certificate| ("CERTIFICATE", certificate.as_ref()));
+        let blocks = blocks.chain([(label, self.key.secret_der())]);
+        let texts = blocks.map(|(label, der)| pem::encode(label, der)).collect::<Result<Vec<_>, _>>()?;
+        // Reserved at once: a growing vector would leave copies of the key behind.
+        let mut text = Vec::with_capacity(texts.iter().map(|text| text.len()).sum());
+        texts.iter().for_each(|block| text.extend_from_slice(block.as_bytes()));
+        Ok(text.into())
     }
 
     /// Chain and key as rustls wants them for client authentication.
@@ -121,68 +174,33 @@ impl Facts {
         if topics.is_empty() {
             topics.extend(base_topic.clone());
         }
+        let common_name = subject.iter_common_name().find_map(|name| name.as_str().ok()).map(str::to_owned);
+        let marked = leaf.iter_extensions().any(|extension| extension.oid.starts_with(&PUSH));
+        let unmarked = |topic: &String| UNMARKED_TOPICS.iter().any(|base| topic.starts_with(base));
         Self {
+            name: printable(&common_name.unwrap_or_else(|| subject.to_string())),
+            for_push: marked || base_topic.as_ref().is_some_and(unmarked),
             base_topic,
             topics,
             team_id: first(&x509_parser::oid_registry::OID_X509_ORGANIZATIONAL_UNIT),
             sandbox: has(&SANDBOX),
             production: has(&PRODUCTION),
+            not_before: leaf.validity().not_before,
             not_after: leaf.validity().not_after,
         }
     }
 }
 
-/// The certificates and the first private key of a PEM text.
-fn blocks(pem: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Zeroizing<PrivateKeyDer<'static>>), CredentialError> {
-    if import::is_encrypted(pem) {
-        return Err(CredentialError::PassphraseMissing);
-    }
-    let (mut chain, mut key) = (Vec::new(), None);
-    for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, der) = block.map_err(|_| CredentialError::NotPem)?;
-        match kind {
-            SectionKind::Certificate => chain.push(CertificateDer::from(der)),
-            _ if key.is_none() => key = PrivateKeyDer::from_pem(kind, der).map(Zeroizing::new),
-            _ => {}
-        }
-    }
-    match (chain.is_empty(), key) {
-        (true, None) => Err(CredentialError::NotPem),
-        (true, Some(key)) if token::is_signing_key(&key) => Err(CredentialError::SigningKeyAlone),
-        (true, Some(_)) => Err(CredentialError::CertificateMissing),
-        (false, None) => Err(CredentialError::KeyMissing),
-        (false, Some(key)) => Ok((chain, key)),
-    }
+/// A name for sentences and the log, whoever wrote it into the certificate.
+fn printable(name: &str) -> String {
+    name.chars().map(|char| if char.is_control() { ' ' } else { char }).take(NAME_CHARS_MAX).collect()
 }
 
-fn x509<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CredentialError> {
-    X509Certificate::from_der(der).map(|(_, leaf)| leaf).map_err(|_| CredentialError::CertificateUnreadable)
-}
-
-/// Where in `chain` the certificate of this key stands.
-fn leaf_of(chain: &[CertificateDer<'_>], key: &PrivateKeyDer<'_>) -> Result<usize, CredentialError> {
-    let certificates = chain.iter().map(x509).collect::<Result<Vec<_>, _>>()?;
-    let Ok(key) = any_supported_type(key) else {
-        let odd_curve = certificates.iter().any(|certificate| is_on_unknown_curve(certificate.public_key()));
-        return Err(if odd_curve { CredentialError::UnknownCurve } else { CredentialError::KeyUnreadable });
-    };
-    let spki = key.public_key().ok_or(CredentialError::KeyUnreadable)?;
-    let (_, public) = SubjectPublicKeyInfo::from_der(&spki).map_err(|_| CredentialError::KeyUnreadable)?;
-    certificates
-        .iter()
-        .position(|certificate| certificate.public_key().subject_public_key == public.subject_public_key)
-        .ok_or(CredentialError::KeyMismatch)
-}
-
-fn is_on_unknown_curve(key: &SubjectPublicKeyInfo<'_>) -> bool {
-    let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
-    key.algorithm.algorithm == ELLIPTIC_CURVE_KEY && curve.is_none_or(|curve| !KNOWN_CURVES.contains(&curve))
-}
-
-/// The list is a SEQUENCE that alternates UTF8String (topic) and SEQUENCE (its kind); the topics are wanted.
+/// The list is a SEQUENCE that alternates UTF8String (topic) and SEQUENCE (its kind); the topics are wanted. A topic alone
+/// is taken, too: the form of the list of VoIP certificates is not documented.
 fn topics_in(extension: &[u8], topics: &mut Vec<String>) {
     let Ok((_, list)) = Any::from_der(extension) else { return };
-    let mut rest = list.data;
+    let mut rest = if list.tag() == Tag::Utf8String { extension } else { list.data };
     while let Ok((after, item)) = Any::from_der(rest) {
         rest = after;
         if item.tag() != Tag::Utf8String {

@@ -6,7 +6,7 @@ use crate::model::Environment;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     #[error(
-        "the credential is neither PEM nor PKCS#12: give the file as it is, or one text with the certificate and its key, line breaks and the BEGIN and END lines included"
+        "the credential is neither PEM nor PKCS#12, or cut off: give the file as it is, or one text with the certificate and its key, the BEGIN and END lines of both included"
     )]
     NotPem,
     #[error(
@@ -18,7 +18,7 @@ pub enum CredentialError {
     )]
     SigningKeyAlone,
     #[error(
-        "there is no private key beside the certificate: add its `BEGIN PRIVATE KEY` block, or export the two together as .p12"
+        "there is no private key beside the certificate (a .cer from Apple's developer portal holds the certificate alone): add the `BEGIN PRIVATE KEY` block of the key that the request was made with, or export the two together from Keychain as .p12"
     )]
     KeyMissing,
     #[error(
@@ -46,6 +46,52 @@ pub enum CredentialError {
     UnknownCurve,
     #[error("the private key does not belong to the certificate: export the two together")]
     KeyMismatch,
+    #[error(
+        "{} not for push, since {} none of Apple's push extensions: give the app's certificate of the kind `Apple Push Notification service SSL` (or VoIP Services, Pass Type ID, Website Push ID, MDM) with its key",
+        are(names),
+        if names.len() == 1 { "it has" } else { "they have" }
+    )]
+    NotForPush { names: Vec<String> },
+    #[error(
+        "the file is text in UTF-16, as old Windows editors and PowerShell's `>` write it: save it as UTF-8, or copy the file as Apple made it"
+    )]
+    Utf16,
+    #[error(
+        "the certificate is in OpenSSL's own form `TRUSTED CERTIFICATE`: write a plain one with `openssl x509 -in FILE -out plain.pem`, and add its key"
+    )]
+    TrustedCertificate,
+    #[error(
+        "this is a certificate signing request (CSR), not a certificate: upload it in Apple's developer portal, and give the certificate that you get there, with the key that the request was made with"
+    )]
+    CertificateRequest,
+    #[error(
+        "this is a public key, and the private one is needed: give the `BEGIN PRIVATE KEY` block, or the file that holds it"
+    )]
+    PublicKey,
+    #[error(
+        "this is a provisioning profile (.mobileprovision), which apps are built with, and push needs a certificate or a signing key: export the push certificate with its key from Keychain as .p12, or make a .p8 in Apple's developer portal"
+    )]
+    ProvisioningProfile,
+    #[error(
+        "this is PKCS#7 (.p7b, .p7c, .p7m), which holds certificates without a key: export the certificate with its key as .p12, or as PEM"
+    )]
+    Pkcs7,
+    #[error(
+        "this is a key in OpenSSH's form, which no certificate of Apple's comes with: give the .p8 or the .p12 as you have it from Apple or Keychain, or write the key anew with `ssh-keygen -p -m PKCS8 -f FILE`"
+    )]
+    OpensshKey,
+    #[error(
+        "this is a Java keystore: make PKCS#12 of it with `keytool -importkeystore -srckeystore FILE -destkeystore app.p12 -deststoretype PKCS12`"
+    )]
+    JavaKeystore,
+    #[error(
+        "this is a web page (HTML), not a credential: the download led to a page, mostly a login; download it again"
+    )]
+    WebPage,
+    #[error(
+        "this is a certificate, not a signing key (.p8): give it as `certificate`, together with its own key, and leave `key_id` and `team_id` out"
+    )]
+    CertificateAsSigningKey,
     #[error("the certificate expired on {on}: renew it in Apple's developer portal")]
     Expired { on: String },
     #[error(
@@ -79,6 +125,17 @@ impl CredentialError {
             Self::KeyUnreadable => "key_unreadable",
             Self::UnknownCurve => "unknown_curve",
             Self::KeyMismatch => "key_mismatch",
+            Self::NotForPush { .. } => "certificate_not_for_push",
+            Self::Utf16 => "credential_utf16",
+            Self::TrustedCertificate => "trusted_certificate",
+            Self::CertificateRequest => "certificate_request",
+            Self::PublicKey => "public_key",
+            Self::ProvisioningProfile => "provisioning_profile",
+            Self::Pkcs7 => "pkcs7",
+            Self::OpensshKey => "openssh_key",
+            Self::JavaKeystore => "java_keystore",
+            Self::WebPage => "web_page",
+            Self::CertificateAsSigningKey => "certificate_as_signing_key",
             Self::Expired { .. } => "certificate_expired",
             Self::WrongEnvironment { .. } => "wrong_environment",
             Self::SigningKeyUnreadable => "signing_key_unreadable",
@@ -86,5 +143,14 @@ impl CredentialError {
             Self::BadKeyId => "bad_key_id",
             Self::BadTeamId => "bad_team_id",
         }
+    }
+}
+
+/// `the certificate A is`, `the certificates A and B are`.
+fn are(names: &[String]) -> String {
+    let quoted = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    match quoted.as_slice() {
+        [one] => format!("the certificate {one} is"),
+        several => format!("the certificates {} are", several.join(", ")),
     }
 }

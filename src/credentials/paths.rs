@@ -1,9 +1,12 @@
 //! Credentials given as a path on the server: which files may be read for whom.
 
+mod beneath;
+
 use super::Secret;
-use std::fs::{self, File};
+use rustix::fs::OFlags;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Largest credential file, in bytes.
@@ -50,8 +53,9 @@ pub fn is_pem(text: &[u8]) -> bool {
 }
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
-/// symbolic link leads out, and what others than its owner may write is not read. The caller learns nothing of what stands where; the
-/// log does, but not what was given: people send keys where a path belongs. Blocks for as long as the disk does.
+/// symbolic link leads out, even while they are being swapped, and what others than its owner may write is not read. The
+/// caller learns nothing of what stands where; the log does, but not what was given: people send keys where a path belongs.
+/// Blocks for as long as the disk does.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
     find_inside(root, path).map_err(|why| {
@@ -61,13 +65,11 @@ pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret,
 }
 
 fn find_inside(root: &Path, path: &str) -> Result<Secret, String> {
-    let root = root.canonicalize().map_err(|error| format!("credentials_dir: {error}"))?;
-    let real = root.join(path).canonicalize().map_err(|error| error.to_string())?;
-    if !real.starts_with(&root) {
-        return Err("it leads out of credentials_dir".to_owned());
-    }
-    let read = read_trusted(&real).map_err(|error| error.to_string())?;
-    if let Some(exposed) = exposed(&real) {
+    let file = beneath::open(root, Path::new(path)).map_err(|error| error.to_string())?;
+    // It is there: this is a path, and no key that was sent in place of one.
+    let path = root.join(path);
+    let (read, mode) = read_opened(file, &path).map_err(|error| error.to_string())?;
+    if let Some(exposed) = exposed_by(mode, &path) {
         tracing::warn!("{exposed}");
     }
     Ok(read)
@@ -77,32 +79,42 @@ fn find_inside(root: &Path, path: &str) -> Result<Secret, String> {
 /// Blocks for as long as the disk does.
 pub fn read_trusted(path: &Path) -> Result<Secret, PathError> {
     let unreadable = |source| PathError::Unreadable { path: path.to_owned(), source };
-    let file = open_regular(path).map_err(unreadable)?;
-    let file = file.ok_or_else(|| PathError::Unsuitable { path: path.to_owned() })?;
-    if file.metadata().map_err(unreadable)?.mode() & WRITABLE_BY_OTHERS != 0 {
+    // Looked at first, since opening a device can set it in motion.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(PathError::Unsuitable { path: path.to_owned() });
+    }
+    read_opened(open_at_once(path).map_err(unreadable)?, path).map(|(read, _)| read)
+}
+
+/// Opens what was a file a moment ago. Should it be a pipe by now, that does not wait for a writer.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Reads what was opened, if it is suitable, and gives its mode. `path` is for who reads of it.
+fn read_opened(file: File, path: &Path) -> Result<(Secret, u32), PathError> {
+    let unreadable = |source| PathError::Unreadable { path: path.to_owned(), source };
+    let unsuitable = || PathError::Unsuitable { path: path.to_owned() };
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unsuitable());
+    }
+    if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         return Err(PathError::Writable { path: path.to_owned() });
     }
-    let secret = read_whole(file).map_err(unreadable)?;
-    secret.ok_or_else(|| PathError::Unsuitable { path: path.to_owned() })
+    let secret = read_whole(file).map_err(unreadable)?.ok_or_else(unsuitable)?;
+    Ok((secret, metadata.mode()))
 }
 
 /// What an operator should know of a file with a secret in it that everyone on the machine may read.
 pub fn exposed(path: &Path) -> Option<String> {
-    let mode = fs::metadata(path).ok()?.mode();
-    let path = path.display();
-    (mode & READABLE_BY_EVERYONE != 0).then(|| format!("every user of this machine may read {path}: chmod o-r {path}"))
+    exposed_by(fs::metadata(path).ok()?.mode(), path)
 }
 
-/// `None` for what is not a regular file, or was swapped for another between the look and the opening.
-fn open_regular(path: &Path) -> io::Result<Option<File>> {
-    let seen = fs::metadata(path)?;
-    // Looked at first, since opening a pipe would wait for its writer.
-    if !seen.is_file() {
-        return Ok(None);
-    }
-    let file = File::open(path)?;
-    let opened = file.metadata()?;
-    Ok(((opened.dev(), opened.ino()) == (seen.dev(), seen.ino())).then_some(file))
+fn exposed_by(mode: u32, path: &Path) -> Option<String> {
+    let path = path.display();
+    (mode & READABLE_BY_EVERYONE != 0).then(|| format!("every user of this machine may read {path}: chmod o-r {path}"))
 }
 
 /// `None` for what is too large.
@@ -117,6 +129,7 @@ fn read_whole(file: File) -> io::Result<Option<Secret>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::testing::while_swapping;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
@@ -198,11 +211,52 @@ mod tests {
         assert!(matches!(read_inside(None, "/etc/passwd"), Err(PathError::NotConfigured)));
     }
 
+    /// A device of the machine stands for all: it would be read without end.
     #[test]
-    fn a_pipe_is_refused_without_waiting_for_its_writer() {
+    fn pipes_devices_sockets_and_folders_are_refused_at_once_and_not_read() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        for name in ["pipe", "socket", "folder", "."] {
+            let refused = read_inside(Some(dir.path()), name).expect_err(name);
+            assert!(matches!(refused, PathError::NotInside), "{name}: {refused}");
+            assert!(read_trusted(&dir.path().join(name)).is_err(), "{name}");
+        }
         assert!(matches!(read_trusted(&pipe), Err(PathError::Unsuitable { .. })));
+        assert!(matches!(read_trusted(Path::new("/dev/zero")), Err(PathError::Unsuitable { .. })));
+        assert!(matches!(read_inside(Some(Path::new("/dev")), "zero"), Err(PathError::NotInside)));
+    }
+
+    /// Opened as a file is, a pipe would hold the daemon's thread until somebody writes into it.
+    #[test]
+    fn a_pipe_is_opened_without_waiting_for_its_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(open_at_once(&pipe).is_ok()));
+        assert_eq!(told.recv_timeout(std::time::Duration::from_secs(10)), Ok(true));
+    }
+
+    #[test]
+    fn a_file_that_is_swapped_for_a_pipe_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["app.pem", "pipe"].map(|name| dir.path().join(name));
+        fs::write(&names[0], "pem").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&names[1]).status().unwrap().success());
+        let (root, file) = (dir.path().to_owned(), names[0].clone());
+        while_swapping(&names, move || {
+            let (mut read, mut refused) = (0, 0);
+            while read + refused < 8_000 || read.min(refused) < 10 {
+                for found in [read_trusted(&file).ok(), read_inside(Some(&root), "app.pem").ok()] {
+                    match found {
+                        Some(secret) => read += usize::from(secret == Secret::from("pem")),
+                        None => refused += 1,
+                    }
+                }
+            }
+        });
     }
 }

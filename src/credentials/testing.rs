@@ -5,6 +5,8 @@ pub(crate) mod forms;
 
 use super::{Material, Secret};
 use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, date_time_ymd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// UNIX seconds at which the certificates below are valid.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -14,6 +16,10 @@ pub(crate) const EXPIRES_AT: i64 = 1_893_456_000;
 /// What a test wants in its certificate.
 pub(crate) struct Recipe {
     pub uid: Option<&'static str>,
+    /// The common name.
+    pub name: Option<&'static str>,
+    /// First and last year of validity, the last not included.
+    pub years: [i32; 2],
     pub sandbox: bool,
     pub production: bool,
     pub topics: &'static [&'static str],
@@ -23,7 +29,15 @@ pub(crate) struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         let key = KeyPair::generate().unwrap();
-        Self { uid: Some("com.example.app"), sandbox: true, production: true, topics: &[], key }
+        Self {
+            uid: Some("com.example.app"),
+            name: None,
+            years: [2020, 2030],
+            sandbox: true,
+            production: true,
+            topics: &[],
+            key,
+        }
     }
 }
 
@@ -32,10 +46,14 @@ impl Recipe {
     pub(crate) fn certificate_pem(&self) -> String {
         const NULL: [u8; 2] = [0x05, 0x00];
         let mut params = CertificateParams::default();
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2030, 1, 1);
+        let [first, last] = self.years;
+        params.not_before = date_time_ymd(first, 1, 1);
+        params.not_after = date_time_ymd(last, 1, 1);
         if let Some(uid) = self.uid {
             params.distinguished_name.push(DnType::from_oid(&[0, 9, 2342, 19_200_300, 100, 1, 1]), uid);
+        }
+        if let Some(name) = self.name {
+            params.distinguished_name.push(DnType::CommonName, name);
         }
         params.distinguished_name.push(DnType::OrganizationalUnitName, "TEAM123456");
         let mut mark = |last: u64, content: Vec<u8>| {
@@ -77,4 +95,17 @@ fn topic_list(topics: &[&str]) -> Vec<u8> {
     let pair = |topic: &&str| [element(0x0c, topic.as_bytes()), element(0x30, &element(0x0c, b"app"))].concat();
     let content: Vec<u8> = topics.iter().flat_map(pair).collect();
     [&[0x30, 0x81, content.len() as u8], content.as_slice()].concat()
+}
+
+/// Runs `reads` while two names take each other's place all the time. Whoever waits for ever in it fails the test.
+pub(crate) fn while_swapping(names: &[PathBuf; 2], reads: impl FnOnce() + Send + 'static) {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (reader, until) = (std::thread::spawn(reads), Instant::now() + Duration::from_secs(30));
+    while !reader.is_finished() {
+        assert!(Instant::now() < until, "a read waits, or none succeeds");
+        renameat_with(CWD, &names[0], CWD, &names[1], RenameFlags::EXCHANGE).expect("both are there");
+    }
+    if let Err(failed) = reader.join() {
+        std::panic::resume_unwind(failed);
+    }
 }

@@ -1,8 +1,12 @@
 //! A `.p8` signing key, and the provider tokens (JWT, ES256) it makes.
 
+use super::import::{self, foreign, pem};
 use super::{CredentialError, Summary, sha256_hex};
 use aws_lc_rs::encoding::{AsBigEndian, AsDer};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    KeyPair,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::NistP256;
@@ -33,7 +37,7 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
-    /// Reads the text of a `.p8` file: PKCS#8 in PEM, P-256.
+    /// Reads the text of a `.p8` file: PKCS#8 in PEM, P-256. What OpenSSL made SEC1 of (`EC PRIVATE KEY`) is the same key.
     pub fn parse(p8: &[u8], key_id: &str, team_id: &str) -> Result<Self, CredentialError> {
         if !is_apple_id(key_id) {
             return Err(CredentialError::BadKeyId);
@@ -41,14 +45,8 @@ impl TokenKey {
         if !is_apple_id(team_id) {
             return Err(CredentialError::BadTeamId);
         }
-        let der = PrivatePkcs8KeyDer::from_pem_slice(p8).map_err(|_| CredentialError::SigningKeyUnreadable)?;
-        let der = Zeroizing::new(der);
-        let info = PrivateKeyInfoRef::try_from(der.secret_pkcs8_der());
-        let info = info.map_err(|_| CredentialError::SigningKeyUnreadable)?;
-        if info.algorithm.assert_oids(ALGORITHM_OID, NistP256::OID).is_err() {
-            return Err(CredentialError::SigningKeyWrongCurve);
-        }
-        let (scalar, public) = read_key(&der).ok_or(CredentialError::SigningKeyUnreadable)?;
+        let der = key_in(p8)?;
+        let (scalar, public) = read_key(&der).ok_or_else(|| unread(&der))?;
         let fingerprint = sha256_hex(&public);
         Ok(Self { scalar, key_id: key_id.to_owned(), team_id: team_id.to_owned(), fingerprint })
     }
@@ -99,17 +97,63 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// Whether a private key is of the kind that Apple signs provider tokens with: PKCS#8 on P-256.
+/// Whether a private key is of the kind that Apple signs provider tokens with: one on P-256.
 pub fn is_signing_key(key: &PrivateKeyDer<'_>) -> bool {
-    matches!(key, PrivateKeyDer::Pkcs8(der) if read_key(der).is_some())
+    !matches!(key, PrivateKeyDer::Pkcs1(_)) && read_key(key.secret_der()).is_some()
+}
+
+/// The first private key of a PEM text.
+fn key_in(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+    if import::is_encrypted(text) {
+        return Err(CredentialError::PassphraseMissing);
+    }
+    // What reads line by line always reads: earlier versions stored it as it was.
+    let Ok(blocks) = pem::blocks(text) else { return by_line(text).ok_or(CredentialError::SigningKeyUnreadable) };
+    let of_label = |label: &str| blocks.iter().find(|block| block.label == label);
+    let certificate = of_label("CERTIFICATE").map(|_| CredentialError::CertificateAsSigningKey);
+    let Some(key) = ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"].into_iter().find_map(of_label) else {
+        let foreign = blocks.iter().find_map(|block| foreign::of_label(block.label));
+        return Err(foreign.or(certificate).unwrap_or(CredentialError::SigningKeyUnreadable));
+    };
+    let der = key.der().map_err(|_| CredentialError::SigningKeyUnreadable)?;
+    match certificate {
+        Some(certificate) if read_key(&der).is_none() => Err(certificate),
+        _ => Ok(der),
+    }
+}
+
+fn by_line(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let key = Zeroizing::new(PrivatePkcs8KeyDer::from_pem_slice(text).ok()?);
+    Some(Zeroizing::new(key.secret_pkcs8_der().to_vec()))
 }
 
 /// The private scalar, and the public key as SubjectPublicKeyInfo.
-fn read_key(der: &PrivatePkcs8KeyDer<'_>) -> Option<(Zeroizing<Vec<u8>>, Vec<u8>)> {
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der()).ok()?;
+fn read_key(der: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Vec<u8>)> {
+    let pair = match PrivateKeyDer::try_from(der) {
+        Ok(PrivateKeyDer::Sec1(_)) => EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der),
+        _ => {
+            PrivateKeyInfoRef::try_from(der).ok()?;
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
+        }
+    };
+    let pair = pair.ok()?;
     let scalar = pair.private_key().as_be_bytes().ok()?;
     let public = pair.public_key().as_der().ok()?;
     Some((Zeroizing::new(scalar.as_ref().to_vec()), public.as_ref().to_vec()))
+}
+
+/// Why a key is none on P-256: it is another, or none at all.
+fn unread(der: &[u8]) -> CredentialError {
+    const OTHER_CURVES: [&aws_lc_rs::signature::EcdsaSigningAlgorithm; 2] =
+        [&ECDSA_P384_SHA384_FIXED_SIGNING, &ECDSA_P521_SHA512_FIXED_SIGNING];
+    let on_another_curve = OTHER_CURVES.iter().any(|curve| EcdsaKeyPair::from_private_key_der(curve, der).is_ok());
+    let of_another_kind = matches!(PrivateKeyDer::try_from(der), Ok(PrivateKeyDer::Pkcs1(_)))
+        || PrivateKeyInfoRef::try_from(der)
+            .is_ok_and(|key| key.algorithm.assert_oids(ALGORITHM_OID, NistP256::OID).is_err());
+    match on_another_curve || of_another_kind {
+        true => CredentialError::SigningKeyWrongCurve,
+        false => CredentialError::SigningKeyUnreadable,
+    }
 }
 
 fn is_apple_id(text: &str) -> bool {

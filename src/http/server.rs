@@ -53,7 +53,7 @@ pub async fn serve<S: Service>(
     metrics: Arc<Metrics>,
 ) {
     let mut trouble = None;
-    let mut follow = std::pin::pin!(listener.follow());
+    let mut follow = std::pin::pin!(listener.follow(&drain));
     let mut over = std::pin::pin!(farewell::over(&drain, limits.drain_notice));
     loop {
         let accepted = tokio::select! {

@@ -19,7 +19,8 @@ pub fn first_name(body: &[u8]) -> Option<&[u8]> {
     (!name.is_empty() && name.iter().all(in_name)).then_some(name)
 }
 
-fn is_multipart(body: &[u8]) -> bool {
+/// Returns whether this is a multipart form (RFC 7578).
+pub fn is_multipart(body: &[u8]) -> bool {
     const FIRST_HEADER: &[u8] = b"content-disposition:";
     let Some(end) = body.iter().take(BOUNDARY_LINE_BYTES_MAX + 1).position(|byte| *byte == b'\n') else { return false };
     let header = body[end + 1..].get(..FIRST_HEADER.len());

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 /// For so long nothing may change before it is read: who writes a file should be done by then.
@@ -30,6 +29,7 @@ type Stamp = Option<(u64, u64, u64, [i64; 4])>;
 
 /// See the module.
 pub struct Reload {
+    drain: Drain,
     origin: Origin,
     hangup: Signal,
     logging: Option<Logging>,
@@ -52,8 +52,15 @@ pub struct Reload {
 
 impl Reload {
     /// From now on SIGHUP is ours, and what changes is seen.
-    pub fn new(origin: Origin, config: &Config, keys: Option<Arc<Keys>>, logging: Option<Logging>) -> io::Result<Self> {
+    pub fn new(
+        origin: Origin,
+        config: &Config,
+        keys: Option<Arc<Keys>>,
+        logging: Option<Logging>,
+        drain: Drain,
+    ) -> io::Result<Self> {
         let reload = Self {
+            drain,
             hangup: signal(SignalKind::hangup())?,
             logging,
             started: config.settings.clone(),
@@ -83,11 +90,11 @@ impl Reload {
     }
 
     /// Runs until the drain begins.
-    pub async fn run(mut self, autoprovision: Autoprovision, drain: Drain) {
+    pub async fn run(mut self, autoprovision: Autoprovision) {
         loop {
             let asked = tokio::select! {
                 biased;
-                () = drain.cancelled() => return,
+                () = self.drain.cancelled() => return,
                 _ = self.hangup.recv() => true,
                 () = tick(self.every) => false,
             };
@@ -113,7 +120,7 @@ impl Reload {
 
     async fn look(&self) -> Vec<Stamp> {
         let files = self.files();
-        spawn_blocking(move || stamps(files)).await.unwrap_or_default()
+        self.drain.spawn_blocking(move || stamps(files)).await.unwrap_or_default()
     }
 
     async fn settled(&self, mut found: Vec<Stamp>) -> Option<Vec<Stamp>> {
@@ -131,7 +138,7 @@ impl Reload {
     async fn read(&mut self, autoprovision: &Autoprovision) {
         let origin = self.origin.clone();
         let read = move || origin.read().map(|config| (config.exposed(), config));
-        match spawn_blocking(read).await {
+        match self.drain.spawn_blocking(read).await {
             Ok(Ok((_, config))) if self.is_emptied(&config) => {
                 tracing::error!("the configuration file is empty: what was read before stays in force");
             }
@@ -202,7 +209,7 @@ impl Reload {
                 "no API key is left: every call is refused, until there is one; after a restart nobody is asked"
             );
         }
-        let faults = spawn_blocking(move || key_faults(&keys, &entries)).await.unwrap_or_default();
+        let faults = self.drain.spawn_blocking(move || key_faults(&keys, &entries)).await.unwrap_or_default();
         for fault in &faults {
             tracing::error!("the API key keeps the secret it had: {fault}");
         }

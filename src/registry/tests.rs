@@ -151,6 +151,64 @@ async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
     assert!(registry.remove(&bad.key).await.unwrap(), "it can be cleared away");
 }
 
+/// A blob as 0.6 sealed it: the text as it was given.
+async fn stored_by_0_6(material: &Material, topic: Option<&str>) -> Registry {
+    let store = Arc::new(Memory::new());
+    let key = key(Environment::Sandbox);
+    let record = AppRecord {
+        credential: sealed::seal(&keyring(), &key, material),
+        key,
+        certificate_path: None,
+        topic: topic.map(str::to_owned),
+        timeout_seconds: 15,
+        lanes: 1,
+        entry: None,
+    };
+    store.put(record).await.unwrap();
+    registry_over(store).await
+}
+
+#[tokio::test]
+async fn what_0_6_stored_and_would_be_refused_today_loads_as_it_was() {
+    let developer = || Recipe { uid: Some("ABCDE12345"), sandbox: false, production: false, ..Recipe::default() };
+    let (one, two) = (Recipe::default(), Recipe { uid: Some("com.example.other"), ..Recipe::default() });
+    let texts = [(developer().pem(), "ABCDE12345"), (one.pem() + &two.pem(), "com.example.app")];
+    for (text, topic) in texts {
+        let material = Material::Certificate { pem: text.into() };
+        let provisioned = registry().await.provision(Provision { material: material.clone(), ..wanted() }).await;
+        assert!(provisioned.unwrap_err().is_unfit());
+        let loaded = stored_by_0_6(&material, None).await;
+        assert_eq!(why(&loaded), None);
+        assert_eq!(loaded.list()[0].topic, topic);
+        let kept = Provision { material, even_unfit: true, ..wanted() };
+        assert_eq!(registry().await.provision(kept).await.unwrap().topic, topic, "as an old configuration has it");
+    }
+}
+
+#[tokio::test]
+async fn what_0_6_stored_with_the_wrong_certificate_first_is_right_after_a_start() {
+    let developer = Recipe { uid: Some("ABCDE12345"), sandbox: false, production: false, ..Recipe::default() };
+    let expired = Recipe { years: [2020, 2021], ..Recipe::default() };
+    let text = developer.pem() + &expired.pem() + &Recipe::default().pem();
+    let loaded = stored_by_0_6(&Material::Certificate { pem: text.into() }, None).await;
+    let app = &loaded.list()[0];
+    assert_eq!((app.topic.as_str(), app.credential_error(NOW)), ("com.example.app", None));
+}
+
+#[tokio::test]
+async fn of_a_file_with_several_certificates_only_the_chosen_one_is_stored() {
+    let store = Arc::new(Memory::new());
+    let developer = Recipe { uid: Some("ABCDE12345"), sandbox: false, production: false, ..Recipe::default() };
+    let text = developer.pem() + &Recipe::default().pem();
+    let material = Material::Certificate { pem: text.into() };
+    let app = registry_over(store.clone()).await.provision(Provision { material, ..wanted() }).await.unwrap();
+    let record = store.get(app.key.clone()).await.unwrap().unwrap();
+    let Opened { material, .. } = sealed::open(&keyring(), &app.key, &record.credential).unwrap();
+    let stored = Credential::all(&material).unwrap();
+    let fingerprints: Vec<_> = stored.iter().map(|one| one.summary().fingerprint).collect();
+    assert_eq!(fingerprints, [app.credential.summary().fingerprint]);
+}
+
 async fn loaded(directory: &std::path::Path, keyring: Keyring) -> Registry {
     let store = Arc::new(Sqlite::open(directory).unwrap());
     Registry::load(store, keyring, Clock::manual(NOW as f64), Drain::new()).await.unwrap()

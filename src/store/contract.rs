@@ -42,6 +42,7 @@ macro_rules! kept_by {
             apps_are_listed_in_the_order_of_their_keys,
             a_deleted_app_takes_its_events_with_it_and_no_others,
             an_entry_outlives_what_happens_to_its_app,
+            an_entry_filed_anew_leaves_its_app_as_it_is,
             with_an_entry_goes_only_the_app_that_it_made,
             of_a_token_only_the_newest_feedback_is_kept,
             feedback_of_one_token_is_kept_per_app,
@@ -185,13 +186,37 @@ pub(super) async fn an_entry_outlives_what_happens_to_its_app(store: &dyn Store)
     let entries = async || store.entries().await.unwrap();
     store.put(made("one")).await.unwrap();
     assert_eq!(store.get(shop()).await.unwrap(), Some(made("one")));
-    assert_eq!(entries().await, [(shop(), "one".to_owned())]);
+    assert_eq!(entries().await, [entry("one", true)]);
     store.put(app(shop())).await.unwrap();
     store.put(app(chat())).await.unwrap();
+    assert_eq!(entries().await, [entry("one", false)], "a caller's app is in its place");
     assert!(store.delete(shop()).await.unwrap());
-    assert_eq!(entries().await, [(shop(), "one".to_owned())]);
+    assert_eq!(entries().await, [entry("one", false)]);
     store.put(made("two")).await.unwrap();
-    assert_eq!(entries().await, [(shop(), "two".to_owned())]);
+    assert_eq!(entries().await, [entry("two", true)]);
+}
+
+fn entry(fingerprint: &str, app_is_its_own: bool) -> EntryRecord {
+    EntryRecord { key: shop(), fingerprint: fingerprint.to_owned(), app_is_its_own }
+}
+
+pub(super) async fn an_entry_filed_anew_leaves_its_app_as_it_is(store: &dyn Store) {
+    let made = |entry: &str| AppRecord { entry: Some(entry.to_owned()), ..app(shop()) };
+    let file = async |fingerprint: &str| store.file_entry(shop(), fingerprint.to_owned()).await.unwrap();
+    file("none").await;
+    assert_eq!(store.entries().await.unwrap(), [], "an entry that is not kept is not made");
+    store.put(made("one")).await.unwrap();
+    file("two").await;
+    assert_eq!(store.entries().await.unwrap(), [entry("two", true)]);
+    assert_eq!(store.get(shop()).await.unwrap(), Some(made("two")));
+    store.put(app(shop())).await.unwrap();
+    file("three").await;
+    assert_eq!(store.entries().await.unwrap(), [entry("three", false)]);
+    assert_eq!(store.get(shop()).await.unwrap(), Some(app(shop())), "what a caller made stays a caller's");
+    assert!(store.delete(shop()).await.unwrap());
+    file("four").await;
+    assert_eq!(store.entries().await.unwrap(), [entry("four", false)]);
+    assert_eq!(store.get(shop()).await.unwrap(), None);
 }
 
 pub(super) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Store) {

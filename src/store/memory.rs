@@ -1,7 +1,8 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, Epoch, Events, Page, Pending, StoreError, is_doubtful,
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, EntryRecord, Epoch, Events, Page, Pending, StoreError,
+    is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::collections::{BTreeMap, HashMap};
@@ -86,8 +87,25 @@ impl Apps for Memory {
         ready(self.state().apps.range((from, Unbounded)).take(limit).map(|(_, app)| app.clone()).collect())
     }
 
-    fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>> {
-        ready(self.state().entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect())
+    fn entries(&self) -> Pending<'_, Vec<EntryRecord>> {
+        let state = self.state();
+        let entry = |(key, fingerprint): (&AppKey, &String)| EntryRecord {
+            app_is_its_own: state.apps.get(key).is_some_and(|app| app.entry.is_some()),
+            key: key.clone(),
+            fingerprint: fingerprint.clone(),
+        };
+        ready(state.entries.iter().map(entry).collect())
+    }
+
+    fn file_entry(&self, key: AppKey, fingerprint: String) -> Pending<'_, ()> {
+        let mut state = self.state();
+        if let Some(entry) = state.apps.get_mut(&key).and_then(|app| app.entry.as_mut()) {
+            entry.clone_from(&fingerprint);
+        }
+        if let Some(entry) = state.entries.get_mut(&key) {
+            *entry = fingerprint;
+        }
+        ready(())
     }
 
     fn delete_entry(&self, key: AppKey) -> Pending<'_, bool> {

@@ -12,7 +12,7 @@ mod schema;
 mod threads;
 mod wal;
 
-use super::{AppRecord, Apps, Counts, Cursor, Epoch, Events, Page, Pending, StoreError};
+use super::{AppRecord, Apps, Counts, Cursor, EntryRecord, Epoch, Events, Page, Pending, StoreError};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use identity::Place;
 use opening::Opened;
@@ -82,8 +82,14 @@ impl Apps for Sqlite {
         Box::pin(self.reader.read(move |connection| apps::list(connection, after.as_ref(), limit)))
     }
 
-    fn entries(&self) -> Pending<'_, Vec<(AppKey, String)>> {
+    fn entries(&self) -> Pending<'_, Vec<EntryRecord>> {
         Box::pin(self.reader.read(apps::entries))
+    }
+
+    fn file_entry(&self, key: AppKey, fingerprint: String) -> Pending<'_, ()> {
+        Box::pin(
+            self.writer.write(Vec::new(), move |connection| apps::file_entry(connection, &key, fingerprint.as_str())),
+        )
     }
 
     fn delete_entry(&self, key: AppKey) -> Pending<'_, bool> {

@@ -186,32 +186,6 @@ async fn a_data_directory_in_use_or_of_a_newer_pyapns_is_refused_with_a_sentence
 }
 
 #[tokio::test]
-async fn a_path_over_the_api_is_read_inside_credentials_dir_only_and_the_log_says_why_not() {
-    let world = World::start().await;
-    let home = Home::new(&world, "paths", "pyapns.toml");
-    std::fs::create_dir(home.folder.join("credentials")).expect("a folder");
-    let pem = &world.simulator.identity().client_pem;
-    home.put("credentials/shop.pem", pem);
-    home.put("outside.pem", pem);
-    home.configure(&format!("listen = '127.0.0.1:0'\ncredentials_dir = '{}'", home.path("credentials")));
-    let mut process = home.start().await;
-    let mut client = process.client().await;
-    let made = client.post(SHOP, json!({"certificate": "shop.pem"}).to_string()).await;
-    assert_eq!((made.status, &made.response()["certificate"]), (201, &json!("shop.pem")), "{made:?}");
-    let mut refusals = std::collections::HashSet::new();
-    for path in ["../outside.pem", &home.path("outside.pem"), "missing.pem", "/etc/passwd"] {
-        let refused = client.post(SHOP, json!({"certificate": path}).to_string()).await;
-        assert_eq!(refused.reason(), "credential_path_refused");
-        refusals.insert((refused.status, refused.body["error"].to_string()));
-    }
-    assert_eq!(refusals.len(), 1, "a caller learns nothing of what stands where: {refusals:?}");
-    process.logs("it leads out of credentials_dir", 3).await;
-    process.logs("No such file", 1).await;
-    process.stop().await;
-    world.stop().await;
-}
-
-#[tokio::test]
 async fn the_configuration_of_pyapns_0_5_works_unchanged() {
     let world = World::start().await;
     let home = Home::new(&world, "old", "config.json");

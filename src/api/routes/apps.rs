@@ -72,6 +72,7 @@ pub async fn provision(
         lanes: asked.lanes,
         entry: None,
         even_expired: false,
+        even_unfit: false,
         even_without_topic: false,
     };
     let app = api.registry.provision(wanted).await?;
@@ -117,7 +118,7 @@ async fn load(api: &Api, given: Given, passphrase: Option<Secret>) -> Result<(Ma
 
 async fn opened(api: &Api, source: Source, passphrase: Option<Secret>) -> Result<(Secret, Option<String>), Failure> {
     let (content, path) = content(api, source).await?;
-    let pem = import::open_in_turn(content, passphrase).await.map_err(ProvisionError::from)?;
+    let pem = import::open_in_turn(content, passphrase, &api.drain).await.map_err(ProvisionError::from)?;
     Ok((pem, path))
 }
 
@@ -131,7 +132,7 @@ async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), 
                 let _until_it_ends = turn;
                 paths::read_inside(inside.as_deref(), &wanted)
             };
-            let read = tokio::task::spawn_blocking(read).await;
+            let read = api.drain.spawn_blocking(read).await;
             Ok((read.map_err(|_| RequestError::Panicked)??, Some(path)))
         }
     }

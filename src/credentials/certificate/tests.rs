@@ -1,11 +1,13 @@
 //! What is read from Apple's kinds of certificates, and every way one can be refused.
 
 use super::*;
+use crate::credentials::testing::forms::openssl;
 use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use p256::pkcs8::PrivateKeyInfoRef;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use rustls::pki_types::pem::PemObject;
 
 /// A certificate and its key on secp256k1.
 const ODD_CURVE: &str = "\
@@ -111,7 +113,6 @@ fn what_is_missing_is_named() {
     let recipe = Recipe::default();
     assert_eq!(refusal("not PEM at all"), CredentialError::NotPem);
     assert_eq!(refusal(""), CredentialError::NotPem);
-    assert_eq!(refusal(&recipe.pem().replace('\n', " ")), CredentialError::NotPem);
     assert_eq!(refusal(&recipe.pem().replace("-----END CERTIFICATE-----", "")), CredentialError::NotPem);
     assert_eq!(refusal(&recipe.certificate_pem()), CredentialError::KeyMissing);
     assert_eq!(refusal(&rsa().key.serialize_pem()), CredentialError::CertificateMissing);
@@ -195,4 +196,89 @@ fn a_certificate_serves_the_environments_it_is_marked_for_and_an_unmarked_one_bo
 fn a_certificate_prints_its_fingerprint_and_nothing_else() {
     let certificate = Certificate::parse(Recipe::default().pem().as_bytes()).unwrap();
     assert_eq!(format!("{certificate:?}"), format!("Certificate({})", certificate.fingerprint()));
+}
+
+/// The text, signed by its own key anew.
+fn same_key(key: &KeyPair) -> KeyPair {
+    KeyPair::from_pem(&key.serialize_pem()).unwrap()
+}
+
+#[test]
+fn every_certificate_with_its_key_is_found_and_none_follows_another_as_its_issuer() {
+    let first = Recipe { name: Some("Apple Development: A"), ..Recipe::default() };
+    let renewed = Recipe { name: Some("Apple Push Services: B"), key: same_key(&first.key), ..Recipe::default() };
+    let other = Recipe { name: Some("Apple Push Services: C"), ..rsa() };
+    let issuer = Recipe { name: Some("Apple CA"), ..Recipe::default() };
+    let certificates = [&first, &renewed, &issuer, &other].map(Recipe::certificate_pem).concat();
+    let text = other.key.serialize_pem() + &certificates + &first.key.serialize_pem();
+    let all = Certificate::all(text.as_bytes()).unwrap();
+    assert_eq!(
+        all.iter().map(Certificate::name).collect::<Vec<_>>(),
+        ["Apple Push Services: C", "Apple Development: A", "Apple Push Services: B"],
+        "in the order of the keys"
+    );
+    for certificate in &all {
+        let alone = Certificate::all(certificate.pem().unwrap().expose()).unwrap();
+        assert_eq!(alone.len(), 1, "what is kept has one key and one certificate of it");
+        assert_eq!(alone[0].fingerprint(), certificate.fingerprint());
+        assert_eq!(alone[0].client_auth().0.len(), 2, "the leaf and its issuer");
+    }
+}
+
+#[test]
+fn a_certificate_for_push_is_told_by_its_marks_or_by_a_topic_of_its_kind() {
+    let unmarked = |uid| Recipe { uid, sandbox: false, production: false, ..Recipe::default() };
+    let is_for_push = |recipe: Recipe| Certificate::parse(recipe.pem().as_bytes()).unwrap().is_for_push();
+    assert!(!is_for_push(unmarked(Some("ABCDE12345"))));
+    assert!(!is_for_push(unmarked(None)));
+    for uid in ["pass.com.example", "web.com.example", "com.apple.mgmt.External.1b2c"] {
+        assert!(is_for_push(unmarked(Some(uid))), "{uid}");
+    }
+    assert!(is_for_push(Recipe { sandbox: false, ..Recipe::default() }));
+    assert!(is_for_push(Recipe { topics: &["com.example.app"], ..unmarked(Some("com.example.app")) }));
+}
+
+#[test]
+fn a_voip_services_certificate_lists_its_topic_in_an_extension_of_its_own() {
+    let marked = "-addext 1.2.840.113635.100.6.3.1=ASN1:NULL -addext 1.2.840.113635.100.6.3.2=ASN1:NULL";
+    for list in ["ASN1:SEQUENCE:topics", "ASN1:UTF8:com.example.app.voip"] {
+        for uid in ["com.example.app", "com.example.app.voip"] {
+            let folder = tempfile::tempdir().unwrap();
+            let config = "[req]\ndistinguished_name=dn\nx509_extensions=ext\n[dn]\n[ext]\n[topics]\na=UTF8:com.example.app.voip\nb=SEQWRAP,UTF8:voip\n";
+            std::fs::write(folder.path().join("cnf"), config).unwrap();
+            let subject = format!("/UID={uid}/CN=VoIP Services: com.example.app/OU=TEAM123456");
+            let make = format!(
+                "req -x509 -config cnf -noenc -days 3650 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -keyout - {marked} -addext 1.2.840.113635.100.6.3.4={list}"
+            );
+            let text = openssl(folder.path(), &make, &["-subj", &subject], "");
+            let certificate = Certificate::parse(&text).unwrap();
+            assert_eq!(certificate.summary().topics, ["com.example.app.voip"], "{list} {uid}");
+            assert_eq!((certificate.base_topic(), certificate.only_for()), (Some(uid), None));
+            assert!(certificate.is_for_push());
+            assert_eq!(certificate.name(), "VoIP Services: com.example.app");
+        }
+    }
+}
+
+#[test]
+fn the_name_of_a_certificate_is_short_and_of_one_line() {
+    let name = "a\nb ".repeat(100);
+    let recipe = Recipe { name: Some(name.leak()), ..Recipe::default() };
+    let certificate = Certificate::parse(recipe.pem().as_bytes()).unwrap();
+    assert_eq!(certificate.name().chars().count(), NAME_CHARS_MAX);
+    assert!(certificate.name().starts_with("a b a b "), "{}", certificate.name());
+}
+
+#[test]
+fn a_block_that_is_commented_out_is_none() {
+    let (old, new) =
+        (Recipe { name: Some("old"), ..Recipe::default() }, Recipe { name: Some("new"), ..Recipe::default() });
+    for comment in ["# ", "// ", "  ;"] {
+        let one_line = format!("{comment}{}\n", old.pem().replace('\n', " "));
+        let all = Certificate::all((one_line + &new.pem().replace('\n', "\\n")).as_bytes()).unwrap();
+        assert_eq!(all.iter().map(Certificate::name).collect::<Vec<_>>(), ["new"], "{comment}");
+        let lines = old.pem().lines().map(|line| format!("{comment}{line}\n")).collect::<String>();
+        let all = Certificate::all((lines + &new.pem()).as_bytes()).unwrap();
+        assert_eq!(all.iter().map(Certificate::name).collect::<Vec<_>>(), ["new"], "{comment}");
+    }
 }

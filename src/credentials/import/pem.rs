@@ -1,14 +1,21 @@
-//! PEM whose private key is encrypted: as PKCS#8 (`ENCRYPTED PRIVATE KEY`), or in OpenSSL's old way (`Proc-Type`).
+//! PEM (RFC 7468) as people have it: armour anywhere in a text, its line breaks lost or written as `\n`. Keys encrypted as
+//! PKCS#8 (`ENCRYPTED PRIVATE KEY`) or in OpenSSL's old way (`Proc-Type`) are opened.
 
 use super::encryption::{Effort, Passphrase, decrypt_cbc, decrypt_key};
+use super::{find, wrapped};
 use crate::credentials::{CredentialError, Secret};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use der::asn1::AnyRef;
 use der::pem::LineEnding;
 use der::{Decode, Tag, Tagged};
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+const END: &[u8] = b"-----END ";
+const DASHES: &[u8] = b"-----";
+const LABEL_BYTES_MAX: usize = 64;
+/// What a line begins with that was commented out.
+const COMMENTS: [&[u8]; 3] = [b"#", b"//", b";"];
 
 const ENCRYPTED_PKCS8: &str = "ENCRYPTED PRIVATE KEY";
 const ENCRYPTED_HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED";
@@ -16,7 +23,7 @@ const CIPHER_HEADER: &[u8] = b"DEK-Info:";
 
 /// Whether a key in this text needs a passphrase.
 pub fn is_encrypted(text: &[u8]) -> bool {
-    let contains = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
+    let contains = |part: &[u8]| find(text, part).is_some();
     contains(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(ENCRYPTED_HEADER)
 }
 
@@ -25,7 +32,7 @@ pub fn decrypt(text: &[u8], passphrase: &Secret) -> Result<Secret, CredentialErr
     let passphrase = Passphrase::new(passphrase).ok_or(CredentialError::PassphraseWrong)?;
     let mut effort = Effort::new();
     // What comes out is shorter than what went in. Reserved at once: a growing vector would leave copies of the key.
-    let mut plain = Vec::with_capacity(text.len() + 128);
+    let mut plain = Vec::with_capacity(2 * text.len() + 128);
     for block in blocks(text)? {
         let (label, der) = block.open(&passphrase, &mut effort)?;
         plain.extend_from_slice(encode(label, der.expose())?.as_bytes());
@@ -38,66 +45,97 @@ pub fn encode(label: &str, der: &[u8]) -> Result<Zeroizing<String>, CredentialEr
     der::pem::encode_string(label, LineEnding::LF, der).map(Zeroizing::new).map_err(|_| CredentialError::NotPem)
 }
 
-struct Block<'a> {
-    label: &'a str,
-    /// `Name: value`.
-    headers: Vec<&'a [u8]>,
-    body: Zeroizing<Vec<u8>>,
+/// What stands between two lines of armour.
+pub struct Block<'a> {
+    pub label: &'a str,
+    body: &'a [u8],
 }
 
-fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, CredentialError> {
-    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+/// Finds every block, wherever in a line its armour stands; a line that is commented out begins none. Fails where armour is
+/// damaged, or has no end.
+pub fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, CredentialError> {
     let mut blocks = Vec::new();
-    while let Some(line) = lines.next() {
-        let Some(label) = line.strip_prefix(b"-----BEGIN ").and_then(|rest| rest.strip_suffix(b"-----")) else {
+    let mut at = 0;
+    while let Some(found) = find(&text[at..], BEGIN) {
+        let begin = at + found;
+        at = begin + BEGIN.len();
+        if is_comment(&text[..begin]) {
             continue;
-        };
-        let label = std::str::from_utf8(label).map_err(|_| CredentialError::NotPem)?;
-        let (mut headers, mut base64) = (Vec::new(), Zeroizing::new(Vec::with_capacity(text.len())));
-        loop {
-            match lines.next() {
-                None => return Err(CredentialError::NotPem),
-                Some(end) if end.starts_with(b"-----END ") => break,
-                Some(header) if header.contains(&b':') => headers.push(header),
-                Some(body) => base64.extend_from_slice(body),
-            }
         }
-        let body = STANDARD.decode(&*base64).map(Zeroizing::new).map_err(|_| CredentialError::NotPem)?;
-        blocks.push(Block { label, headers, body });
+        let (label, body) = label(&text[at..]).ok_or(CredentialError::NotPem)?;
+        let end = find(body, END).ok_or(CredentialError::NotPem)?;
+        let (body, rest) = (&body[..end], &body[end + END.len()..]);
+        let (end_label, rest) = self::label(rest).ok_or(CredentialError::NotPem)?;
+        if end_label != label || find(body, BEGIN).is_some() {
+            return Err(CredentialError::NotPem);
+        }
+        blocks.push(Block { label, body });
+        at = text.len() - rest.len();
     }
     Ok(blocks)
 }
 
+/// Whether the line that ends with `before` is commented out.
+fn is_comment(before: &[u8]) -> bool {
+    let line = before.rsplit(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_start();
+    COMMENTS.iter().any(|comment| line.starts_with(comment))
+}
+
+/// A label up to its dashes, and what follows them.
+fn label(text: &[u8]) -> Option<(&str, &[u8])> {
+    let length = find(text.get(..text.len().min(LABEL_BYTES_MAX + DASHES.len()))?, DASHES)?;
+    let label = std::str::from_utf8(&text[..length]).ok()?;
+    let is_label = label.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    is_label.then(|| (label, &text[length + DASHES.len()..]))
+}
+
 impl<'a> Block<'a> {
+    /// Its contents.
+    pub fn der(&self) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+        let headers_end = self.body.iter().rposition(|&byte| byte == b':').map_or(0, |colon| {
+            let line = self.body[colon..].iter().position(|&byte| byte == b'\n');
+            line.map_or(self.body.len(), |line| colon + line)
+        });
+        wrapped::decode(&self.body[headers_end..]).ok_or(CredentialError::NotPem)
+    }
+
     /// Its label and contents once nothing in it is encrypted.
     fn open(self, passphrase: &Passphrase, effort: &mut Effort) -> Result<(&'a str, Secret), CredentialError> {
         if self.label == ENCRYPTED_PKCS8 {
-            return Ok(("PRIVATE KEY", decrypt_key(&self.body, passphrase, effort)?));
+            return Ok(("PRIVATE KEY", decrypt_key(&self.der()?, passphrase, effort)?));
         }
-        if self.headers.contains(&ENCRYPTED_HEADER) {
+        if find(self.body, ENCRYPTED_HEADER).is_some() {
             return Ok((self.label, self.open_old(passphrase.utf8.expose())?));
         }
-        Ok((self.label, self.body.to_vec().into()))
+        Ok((self.label, std::mem::take(&mut *self.der()?).into()))
     }
 
     /// The key comes from the passphrase by a single MD5 (OpenSSL's `EVP_BytesToKey`), the salt from the IV.
     fn open_old(&self, passphrase: &[u8]) -> Result<Secret, CredentialError> {
-        let info = self.headers.iter().find_map(|header| header.strip_prefix(CIPHER_HEADER));
-        let info = info.and_then(|info| std::str::from_utf8(info).ok()).ok_or(CredentialError::EncryptionUnknown)?;
-        let (cipher, iv) = info.trim().split_once(',').ok_or(CredentialError::EncryptionUnknown)?;
-        let iv = bytes_of_hex(iv).ok_or(CredentialError::EncryptionUnknown)?;
+        let (cipher, iv, base64) = self.cipher().ok_or(CredentialError::EncryptionUnknown)?;
         let salt = iv.first_chunk::<8>().ok_or(CredentialError::EncryptionUnknown)?;
+        let body = wrapped::decode(base64).ok_or(CredentialError::NotPem)?;
         let key = |bytes| derive_old(passphrase, salt, bytes);
         let plain = match cipher {
-            "DES-EDE3-CBC" => decrypt_cbc::<des::TdesEde3>(&key(24), &iv, &self.body),
-            "AES-128-CBC" => decrypt_cbc::<aes::Aes128>(&key(16), &iv, &self.body),
-            "AES-192-CBC" => decrypt_cbc::<aes::Aes192>(&key(24), &iv, &self.body),
-            "AES-256-CBC" => decrypt_cbc::<aes::Aes256>(&key(32), &iv, &self.body),
+            "DES-EDE3-CBC" => decrypt_cbc::<des::TdesEde3>(&key(24), &iv, &body),
+            "AES-128-CBC" => decrypt_cbc::<aes::Aes128>(&key(16), &iv, &body),
+            "AES-192-CBC" => decrypt_cbc::<aes::Aes192>(&key(24), &iv, &body),
+            "AES-256-CBC" => decrypt_cbc::<aes::Aes256>(&key(32), &iv, &body),
             _ => Err(CredentialError::EncryptionUnknown),
         }?;
         // Of the wrong passphrases one in 256 leaves bytes that end like a padding.
         let is_key = AnyRef::from_der(plain.expose()).is_ok_and(|any| any.tag() == Tag::Sequence);
         is_key.then_some(plain).ok_or(CredentialError::PassphraseWrong)
+    }
+
+    /// The cipher, its IV, and the digits that follow: without a line break between them, too.
+    fn cipher(&self) -> Option<(&'a str, Vec<u8>, &'a [u8])> {
+        let info = self.body[find(self.body, CIPHER_HEADER)? + CIPHER_HEADER.len()..].trim_ascii_start();
+        let comma = info.iter().position(|&byte| byte == b',')?;
+        let cipher = std::str::from_utf8(&info[..comma]).ok()?;
+        let digits = if cipher.starts_with("DES") { 16 } else { 32 };
+        let (iv, base64) = info[comma + 1..].split_at_checked(digits)?;
+        Some((cipher, bytes_of_hex(std::str::from_utf8(iv).ok()?)?, base64))
     }
 }
 

@@ -1,18 +1,19 @@
 //! PKCS#12 (RFC 7292), as Keychain and OpenSSL export it, made into PEM. Attributes of its bags are passed over.
 
 use super::encryption::{Effort, Passphrase, decrypt, decrypt_key};
-use super::pem;
+use super::{ber, foreign, pem};
 use crate::credentials::{CredentialError, Secret};
 use aws_lc_rs::{hmac, pbkdf2};
 use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
 use der::{Decode, Sequence};
+use p256::pkcs8::PrivateKeyInfoRef;
 use pkcs5::AlgorithmIdentifierRef;
 use pkcs5::pbes2::{Kdf, Pbkdf2Prf};
 use pkcs12::kdf::{Pkcs12KeyType, derive_key};
+use rustls::pki_types::PrivateKeyDer;
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use std::num::NonZeroU32;
-use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
@@ -74,8 +75,8 @@ struct EncryptedData<'a> {
 struct EncryptedContent<'a> {
     kind: ObjectIdentifier,
     algorithm: AlgorithmIdentifierRef<'a>,
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
-    data: &'a OctetStringRef,
+    /// `[0] IMPLICIT OCTET STRING`, which may be in pieces.
+    data: AnyRef<'a>,
 }
 
 #[derive(Sequence)]
@@ -102,9 +103,13 @@ pub fn open(der: &[u8], passphrase: Option<&Secret>) -> Result<Secret, Credentia
     })
 }
 
-fn open_with(der: &[u8], passphrase: &Secret) -> Result<Secret, CredentialError> {
+fn open_with(file: &[u8], passphrase: &Secret) -> Result<Secret, CredentialError> {
     let passphrase = Passphrase::new(passphrase).ok_or(CredentialError::PassphraseWrong)?;
-    let pfx = Pfx::from_der(der).map_err(|_| not_pkcs12(der))?;
+    let der = ber::to_der(file).map_err(|damaged| match foreign::of_der(file) {
+        CredentialError::Damaged => damaged,
+        foreign => foreign,
+    })?;
+    let Ok(pfx) = Pfx::from_der(&der) else { return open_key(&der, &passphrase) };
     if pfx.version != 3 || pfx.safe.kind != DATA {
         return Err(CredentialError::Damaged);
     }
@@ -114,18 +119,26 @@ fn open_with(der: &[u8], passphrase: &Secret) -> Result<Secret, CredentialError>
         verify(mac, safe, &passphrase, &mut effort)?;
     }
     // Base64 and its frame make of a bag at most three times its bytes.
-    let mut found = Found { pem: Zeroizing::new(Vec::with_capacity(3 * der.len())), passphrase: &passphrase, effort };
-    for content in Vec::<ContentInfo<'_>>::from_der(safe)? {
+    let mut found = Found { pem: Zeroizing::new(Vec::with_capacity(3 * file.len())), passphrase: &passphrase, effort };
+    for content in Vec::<ContentInfo<'_>>::from_der(&ber::to_der(safe)?)? {
         found.take_contents(&content)?;
     }
     Ok(std::mem::take(&mut *found.pem).into())
 }
 
-/// What it is instead.
-fn not_pkcs12(der: &[u8]) -> CredentialError {
-    match X509Certificate::from_der(der) {
-        Ok(_) => CredentialError::KeyMissing,
-        Err(_) => CredentialError::Damaged,
+/// A private key without PEM around it, encrypted or not.
+fn open_key(der: &[u8], passphrase: &Passphrase) -> Result<Secret, CredentialError> {
+    let plain = |label: &str, der: &[u8]| Ok(pem::encode(label, der)?.as_bytes().to_vec().into());
+    match PrivateKeyDer::try_from(der) {
+        Ok(PrivateKeyDer::Pkcs8(_)) if PrivateKeyInfoRef::try_from(der).is_ok() => return plain("PRIVATE KEY", der),
+        Ok(PrivateKeyDer::Pkcs1(_)) => return plain("RSA PRIVATE KEY", der),
+        Ok(PrivateKeyDer::Sec1(_)) => return plain("EC PRIVATE KEY", der),
+        _ => {}
+    }
+    match decrypt_key(der, passphrase, &mut Effort::new()) {
+        Ok(key) => plain("PRIVATE KEY", key.expose()),
+        Err(CredentialError::Damaged) => Err(foreign::of_der(der)),
+        Err(error) => Err(error),
     }
 }
 
@@ -146,8 +159,8 @@ impl Found<'_> {
             DATA => self.take_bags(octets(content.content)?),
             ENCRYPTED_DATA => {
                 let EncryptedData { content, .. } = content.content.decode_as()?;
-                let data = content.data.as_bytes();
-                let plain = decrypt(&content.algorithm, data, self.passphrase, &mut self.effort)?;
+                let data = ber::implicit_octets(content.data)?;
+                let plain = decrypt(&content.algorithm, &data, self.passphrase, &mut self.effort)?;
                 self.take_bags(plain.expose())
             }
             _ => Err(CredentialError::EncryptionUnknown),
@@ -155,7 +168,7 @@ impl Found<'_> {
     }
 
     fn take_bags(&mut self, bags: &[u8]) -> Result<(), CredentialError> {
-        for bag in Vec::<Bag<'_>>::from_der(bags)? {
+        for bag in Vec::<Bag<'_>>::from_der(&ber::to_der(bags)?)? {
             match bag.kind {
                 pkcs12::PKCS_12_CERT_BAG_OID => {
                     let CertificateBag { kind, value } = bag.value.decode_as()?;

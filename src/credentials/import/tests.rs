@@ -1,10 +1,14 @@
 //! Every form people have opens to the same credential; everything else is told apart.
 
+mod since_0_6_0;
+
 use super::*;
 use crate::credentials::testing::NOW;
 use crate::credentials::testing::forms::{Form, Forms, PASSPHRASE};
 use crate::credentials::{Certificate, Credential, Material};
 use crate::model::Environment;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 fn opened(form: &Form, passphrase: Option<&str>) -> Result<Certificate, CredentialError> {
     let pem = open(Secret::from(form.bytes.clone()), passphrase.map(Secret::from).as_ref())?;
@@ -31,6 +35,93 @@ fn marks_of_utf8_before_the_blocks_of_pem_are_passed_over() {
         let pem = String::from_utf8_lossy(&form.bytes).replace("-----BEGIN", "\u{feff}-----BEGIN");
         let marked = Form { bytes: format!("\u{feff}{pem}").into(), ..*form };
         opened(&marked, form.passphrase).unwrap_or_else(|refused| panic!("{}: {refused}", form.name));
+    }
+}
+
+/// A text as it arrives where somebody pasted it.
+type Paste = fn(&str) -> String;
+
+const PASTES: [(&str, Paste); 13] = [
+    ("on one line", |pem| pem.replace('\n', " ")),
+    ("without its line breaks", |pem| pem.replace('\n', "")),
+    ("with line breaks of Windows", |pem| pem.replace('\n', "\r\n")),
+    ("with the escapes of JSON left in", |pem| pem.replace('\n', "\\n")),
+    ("escaped twice", |pem| pem.replace('/', "\\/").replace('=', "\\u003d").replace('\n', "\\\\n")),
+    ("indented", |pem| pem.replace('\n', "\n        ")),
+    ("as a string of JSON", |pem| serde_json::json!(pem).to_string()),
+    ("as lines of source code", |pem| pem.lines().map(|line| format!("\"{line}\\n\"\n")).collect()),
+    ("as an answer to a mail", |pem| pem.lines().map(|line| format!("> {line}\n")).collect()),
+    ("with nothing between its blocks", |pem| pem.replace("-----\n-----BEGIN", "----------BEGIN")),
+    ("with empty lines and blanks at their ends", |pem| pem.replace('\n', " \t\n\n")),
+    ("in base64", |pem| STANDARD.encode(pem)),
+    ("in base64 of 76 digits a line", |pem| {
+        let digits = STANDARD.encode(pem).into_bytes();
+        digits.chunks(76).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
+    }),
+];
+
+#[test]
+fn pem_is_read_however_it_was_pasted() {
+    let texts = Forms::get().forms.iter().filter(|form| !form.is_binary());
+    for form in texts {
+        let pem = String::from_utf8_lossy(&form.bytes).replace("-----\nBag", "-----\n\nBag");
+        for (how, paste) in PASTES {
+            let pasted = Form { bytes: paste(&pem).into(), ..*form };
+            let certificate = opened(&pasted, form.passphrase);
+            let certificate = certificate.unwrap_or_else(|refused| panic!("{} {how}: {refused}", form.name));
+            assert_eq!(certificate.summary().topics, ["com.example.app"], "{} {how}", form.name);
+        }
+    }
+}
+
+#[test]
+fn pkcs12_and_der_are_read_out_of_base64() {
+    for form in Forms::get().forms.iter().filter(|form| form.is_binary()) {
+        let digits = STANDARD.encode(&form.bytes);
+        let lines = digits.as_bytes().chunks(64).map(|line| format!("{}\\n", String::from_utf8_lossy(line)));
+        for text in [lines.collect(), format!("data:application/x-pkcs12;base64,{digits}"), format!("'{digits}'")] {
+            let wrapped = Form { bytes: text.into(), ..*form };
+            assert!(opened(&wrapped, form.passphrase).is_ok(), "{}", form.name);
+        }
+    }
+}
+
+#[test]
+fn a_signing_key_is_read_however_it_was_pasted() {
+    let p8 = rcgen::KeyPair::generate().expect("a key");
+    let (pem, der) = (p8.serialize_pem(), p8.serialize_der());
+    let sec1 = p256::pkcs8::PrivateKeyInfoRef::try_from(der.as_slice()).expect("a key").private_key.as_bytes().to_vec();
+    let sec1 = pem::encode("EC PRIVATE KEY", &sec1).expect("PEM").to_string();
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let fingerprint = |text: &[u8], how: &str| {
+        let p8 = open(Secret::from(text.to_vec()), None).unwrap_or_else(|refused| panic!("{how}: {refused}"));
+        let key = Material::Key { p8, key_id: "KEY1234567".to_owned(), team_id: "TEAM123456".to_owned() };
+        Credential::parse(&key).unwrap_or_else(|refused| panic!("{how}: {refused}")).summary().fingerprint
+    };
+    let expected = fingerprint(pem.as_bytes(), "as Apple makes it");
+    for text in [&pem, &sec1, &format!("{parameters}{sec1}")] {
+        for (how, paste) in PASTES {
+            assert_eq!(fingerprint(paste(text).as_bytes(), how), expected, "{how}");
+        }
+    }
+    assert_eq!(fingerprint(&der, "in DER"), expected);
+    assert_eq!(fingerprint(STANDARD.encode(&der).as_bytes(), "its base64 alone"), expected);
+}
+
+#[test]
+fn what_is_ambiguous_is_not_guessed_at() {
+    let form = Forms::get().forms.iter().find(|form| form.name == "PKCS#8").expect("it is in the table");
+    let pem = String::from_utf8_lossy(&form.bytes).into_owned();
+    let damaged = [
+        pem.replace("-----END PRIVATE KEY-----", ""),
+        pem.replace("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY----"),
+        pem.replace("-----END CERTIFICATE-----", "-----END PRIVATE KEY-----"),
+        pem.replacen("MII", "M.I", 1),
+        pem.replacen("MII", "M\u{e9}I", 1),
+    ];
+    for text in damaged {
+        let form = Form { bytes: text.clone().into(), ..*form };
+        assert_eq!(opened(&form, None).err(), Some(CredentialError::NotPem), "{text}");
     }
 }
 
@@ -116,7 +207,36 @@ fn a_signing_key_may_be_encrypted_too() {
 #[tokio::test]
 async fn opening_in_turn_gives_the_same() {
     for form in &Forms::get().forms {
-        let pem = open_in_turn(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from)).await;
+        let pem =
+            open_in_turn(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from), &Drain::new()).await;
         assert!(Certificate::parse(pem.expect(form.name).expose()).is_ok());
+    }
+}
+
+#[test]
+fn files_that_are_neither_text_of_pem_nor_der_are_called_by_their_names() {
+    let named = |bytes: &[u8]| open(Secret::from(bytes.to_vec()), None).err();
+    assert_eq!(named(b"\xfe\xed\xfe\xed\0\0\0\x02"), Some(CredentialError::JavaKeystore));
+    for page in ["<!DOCTYPE html>\n<title>Sign in</title>", "\r\n<HTML><body>"] {
+        assert_eq!(named(page.as_bytes()), Some(CredentialError::WebPage), "{page}");
+    }
+    for text in ["\u{feff}-----BEGIN", "<html>"] {
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+            assert_eq!(named(&bytes), Some(CredentialError::Utf16), "{text}");
+        }
+    }
+    assert_eq!(named(b"a text"), None, "told by whoever reads it");
+}
+
+#[test]
+fn a_damaged_file_is_not_mistaken_for_a_key_or_a_certificate() {
+    let forms = Forms::get().forms.iter().filter(|form| form.is_binary());
+    for form in forms {
+        let mut bytes = form.bytes.clone();
+        // The type of the contents.
+        let at = bytes.windows(4).position(|window| window == [0x86, 0xf7, 0x0d, 0x01]).expect("an OID of PKCS");
+        bytes[at + 4] ^= 0x55;
+        assert_eq!(open(Secret::from(bytes), None).err(), Some(CredentialError::Damaged), "{}", form.name);
     }
 }

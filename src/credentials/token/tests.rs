@@ -71,7 +71,7 @@ fn line_ends_of_another_system_and_text_around_the_key_are_tolerated() {
 fn what_is_no_key_of_apples_is_refused() {
     assert_eq!(parse("a key").err(), Some(CredentialError::SigningKeyUnreadable));
     assert_eq!(parse(&P8.replace("MIGHAgEA", "MIGHAgEB")).err(), Some(CredentialError::SigningKeyUnreadable));
-    assert_eq!(parse(&Recipe::default().certificate_pem()).err(), Some(CredentialError::SigningKeyUnreadable));
+    assert_eq!(parse(&Recipe::default().certificate_pem()).err(), Some(CredentialError::CertificateAsSigningKey));
     assert_eq!(parse(P384).err(), Some(CredentialError::SigningKeyWrongCurve));
 }
 
@@ -86,4 +86,24 @@ fn ids_are_ten_capitals_and_digits() {
 #[test]
 fn a_signing_key_does_not_print() {
     assert_eq!(format!("{:?}", parse(P8).unwrap()), "TokenKey(KEY1234567 of TEAM123456)");
+}
+
+#[test]
+fn what_is_given_in_a_signing_keys_place_is_called_by_its_name() {
+    let block = |label: &str| P8.replace("PRIVATE KEY", label);
+    let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let certificate = Recipe { key: rsa, ..Recipe::default() };
+    let table = [
+        (certificate.certificate_pem(), CredentialError::CertificateAsSigningKey),
+        (certificate.pem(), CredentialError::CertificateAsSigningKey),
+        (certificate.key.serialize_pem(), CredentialError::SigningKeyWrongCurve),
+        (block("PUBLIC KEY"), CredentialError::PublicKey),
+        (block("OPENSSH PRIVATE KEY"), CredentialError::OpensshKey),
+        (block("CERTIFICATE REQUEST"), CredentialError::CertificateRequest),
+        (block("ENCRYPTED PRIVATE KEY"), CredentialError::PassphraseMissing),
+    ];
+    for (text, refused) in table {
+        assert_eq!(parse(&text).err(), Some(refused), "{text}");
+    }
+    assert!(parse(&(certificate.certificate_pem() + P8)).is_ok(), "the key is there");
 }

@@ -4,6 +4,7 @@ use super::address::{Address, Mode};
 use super::socket::Socket;
 use super::tls::Tls;
 use super::unix::UnixSocket;
+use crate::drain::Drain;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -56,9 +57,9 @@ impl Listener {
     }
 
     /// Follows the certificate's files, for ever.
-    pub async fn follow(&self) {
+    pub async fn follow(&self, drain: &Drain) {
         match &self.bound {
-            Bound::Tcp { tls: Some(tls), .. } => Arc::clone(tls).follow().await,
+            Bound::Tcp { tls: Some(tls), .. } => Arc::clone(tls).follow(drain).await,
             _ => std::future::pending().await,
         }
     }

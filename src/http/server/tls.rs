@@ -1,6 +1,7 @@
 //! TLS on a listener: the certificate and key from two files, which may change while it listens.
 
 use crate::credentials::paths::{self, PathError};
+use crate::drain::Drain;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -66,7 +67,7 @@ impl Tls {
 
     /// Takes the files anew whenever they change, for as long as it runs. New connections get the new certificate;
     /// files that make no sense, half written ones for example, change nothing.
-    pub async fn follow(self: Arc<Self>) {
+    pub async fn follow(self: Arc<Self>, drain: &Drain) {
         let mut seen = stamps(&self.files).await;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -76,7 +77,7 @@ impl Tls {
             }
             seen = found;
             let files = self.files.clone();
-            match tokio::task::spawn_blocking(move || read(&files)).await {
+            match drain.spawn_blocking(move || read(&files)).await {
                 Ok(Ok(config)) => {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                     tracing::info!(certificate = %self.files.certificate.display(), "the listener's certificate was changed");

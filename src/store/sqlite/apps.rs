@@ -1,6 +1,6 @@
 //! The statements behind the provisioned apps.
 
-use super::AppRecord;
+use super::{AppRecord, EntryRecord};
 use crate::model::{AppId, AppKey, Environment};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
@@ -43,9 +43,25 @@ pub(super) fn delete(connection: &Connection, key: &AppKey) -> Result<bool> {
     Ok(apps > 0)
 }
 
-pub(super) fn entries(connection: &Connection) -> Result<Vec<(AppKey, String)>> {
-    let mut entries = connection.prepare_cached("SELECT * FROM entries")?;
-    entries.query_map([], |row| Ok((key(row)?, row.get("fingerprint")?)))?.collect()
+pub(super) fn entries(connection: &Connection) -> Result<Vec<EntryRecord>> {
+    let sql = "SELECT entries.*, apps.entry IS NOT NULL AS app_is_its_own
+        FROM entries LEFT JOIN apps USING (app_id, environment)";
+    let entry = |row: &Row<'_>| {
+        let (fingerprint, app_is_its_own) = (row.get("fingerprint")?, row.get("app_is_its_own")?);
+        Ok(EntryRecord { key: key(row)?, fingerprint, app_is_its_own })
+    };
+    connection.prepare_cached(sql)?.query_map([], entry)?.collect()
+}
+
+pub(super) fn file_entry(connection: &Connection, key: &AppKey, fingerprint: &str) -> Result<()> {
+    let named = (fingerprint, key.id.as_str(), key.environment.as_str());
+    for sql in [
+        "UPDATE entries SET fingerprint = ?1 WHERE app_id = ?2 AND environment = ?3",
+        "UPDATE apps SET entry = ?1 WHERE app_id = ?2 AND environment = ?3 AND entry IS NOT NULL",
+    ] {
+        connection.execute(sql, named)?;
+    }
+    Ok(())
 }
 
 pub(super) fn delete_entry(connection: &Connection, key: &AppKey) -> Result<bool> {

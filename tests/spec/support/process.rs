@@ -75,7 +75,7 @@ impl Home {
         command.arg("serve").arg("--config").arg(&self.file).arg("--data-dir").arg(self.data());
         command.env("PYAPNS_APPLE_SANDBOX", &self.gateway).env("PYAPNS_APPLE_PRODUCTION", &self.gateway);
         command.env("PYAPNS_APPLE_CA_FILE", &self.ca_file);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        piped(&mut command);
         command
     }
 
@@ -84,22 +84,27 @@ impl Home {
     }
 
     pub async fn start(&self) -> Process {
-        let mut child = self.command().spawn().expect("the program starts");
-        let log = listen(child.stderr.take().expect("piped"));
-        let mut out = listen(child.stdout.take().expect("piped"));
-        let said = timeout(PATIENCE, out.wait_for(|lines| !lines.is_empty())).await.expect("it starts soon");
-        let said = said.map(|lines| lines[0].clone());
-        let said = said.unwrap_or_else(|_| panic!("it did not start: {:?}", *log.borrow()));
-        let address = said.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
-        Process { address, child, log }
+        Process::run(self.command()).await
+    }
+
+    /// The same where the kernel answers `openat2` with this error: `ENOSYS` or `EPERM`.
+    pub async fn start_without_openat2(&self, error: &str) -> Process {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/without_openat2.py");
+        let usual = self.command();
+        let mut command = Command::new("python3");
+        command.args([script, error]).arg(usual.as_std().get_program()).args(usual.as_std().get_args());
+        command.envs(usual.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Process::run(command).await
     }
 
     /// Starts what must refuse to: its exit code, and what it said.
     pub async fn refused(&self) -> (Option<i32>, String) {
-        let ended = timeout(PATIENCE, self.command().output()).await.expect("it ends soon");
-        let Output { status, stderr, .. } = ended.expect("the program starts");
-        (status.code(), String::from_utf8(stderr).expect("text"))
+        Process::refused(self.command()).await
     }
+}
+
+fn piped(command: &mut Command) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
 }
 
 fn listen(from: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<Vec<String>> {
@@ -114,6 +119,26 @@ fn listen(from: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<Vec<
 }
 
 impl Process {
+    /// Runs a command that ends up as a node, and waits until it listens.
+    pub async fn run(mut command: Command) -> Self {
+        piped(&mut command);
+        let mut child = command.spawn().expect("the program starts");
+        let log = listen(child.stderr.take().expect("piped"));
+        let mut out = listen(child.stdout.take().expect("piped"));
+        let said = timeout(PATIENCE, out.wait_for(|lines| !lines.is_empty())).await.expect("it starts soon");
+        let said = said.map(|lines| lines[0].clone());
+        let said = said.unwrap_or_else(|_| panic!("it did not start: {:?}", *log.borrow()));
+        let address = said.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
+        Self { address, child, log }
+    }
+
+    /// Runs one that must refuse to start: its exit code, and what it said.
+    pub async fn refused(mut command: Command) -> (Option<i32>, String) {
+        let ended = timeout(PATIENCE, command.output()).await.expect("it ends soon");
+        let Output { status, stderr, .. } = ended.expect("the program starts");
+        (status.code(), String::from_utf8(stderr).expect("text"))
+    }
+
     pub async fn client(&self) -> Client {
         Client::connect(self.address).await
     }

@@ -1,22 +1,15 @@
 //! The body that provisions an app: a JSON object, or the certificate's file as it is, PEM or PKCS#12.
 
 use crate::credentials::Secret;
-use crate::credentials::import::{PASSPHRASE_BYTES_MAX, is_der};
-use crate::credentials::paths::{FILE_BYTES_MAX, is_pem};
-use crate::json::{self, Malformed, Object, ObjectFault, form};
+use crate::credentials::import::{PASSPHRASE_BYTES_MAX, decode_base64, has_armour, is_der, is_utf16, unwrap_base64};
+use crate::credentials::paths::FILE_BYTES_MAX;
+use crate::json::{self, Object, ObjectFault, form};
 use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// Names under which forms hold a credential, or what goes with one.
-const FORM_FIELDS: [&str; 5] = ["certificate", "key", "pkcs12", "passphrase", "topic"];
+/// Names of the first field by which a form is known: openssl writes `subject=` before PEM.
+const FORM_FIELDS: [&str; 10] =
+    ["certificate", "pkcs12", "key", "key_id", "team_id", "passphrase", "topic", "timeout", "lanes", "file"];
 
 /// What a caller asks for. Neither the credential nor any range is checked yet.
 #[derive(Debug, PartialEq)]
@@ -59,15 +52,19 @@ pub enum ProvisioningFault {
     KeyIncomplete { missing: &'static str },
     #[error("`{name}` belongs to a signing key, and a certificate is given: leave it out")]
     NotOfCertificate { name: &'static str },
-    #[error("the certificate has lost its line breaks on the way: send its file with `curl --data-binary @file`")]
-    LineBreaksLost,
     #[error(
-        "`certificate` is neither PEM nor a path: send the text of the file, its BEGIN and END lines and its line breaks included, or a .p12 in base64 as `pkcs12`"
+        "this is a form; send JSON, or the file alone with `curl --data-binary @FILE` and its passphrase in the header `X-Passphrase`"
+    )]
+    Form,
+    #[error(
+        "the body is text in UTF-16, as old Windows editors and PowerShell's `>` write it: save it as UTF-8, or send the file as Apple made it"
+    )]
+    Utf16,
+    #[error(
+        "`certificate` is neither PEM nor a path: send the text of the file, its BEGIN and END lines included, or a .p12 in base64 as `pkcs12`"
     )]
     CertificateNotPem,
-    #[error(
-        "`key` is neither PEM nor a path: send the text of the .p8 file, its BEGIN and END lines and its line breaks included"
-    )]
+    #[error("`key` is neither PEM nor a path: send the text of the .p8 file, its BEGIN and END lines included")]
     KeyNotPem,
     #[error("`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body")]
     NotBase64,
@@ -82,7 +79,7 @@ impl ProvisioningFault {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Object(fault) => fault.field(),
-            Self::NoCredential | Self::LineBreaksLost => None,
+            Self::NoCredential | Self::Form | Self::Utf16 => None,
             Self::TwoCredentials { second, .. } => Some(second),
             Self::KeyIncomplete { missing: name } | Self::NotOfCertificate { name } | Self::TooLong { name, .. } => {
                 Some(name)
@@ -106,20 +103,20 @@ impl ProvisioningFault {
 /// Reads a provisioning body; `passphrase` came beside it, in a header.
 pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, ProvisioningFault> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    // PEM may be what a field of a form holds. Only our own names: `openssl` writes "subject=" before PEM.
-    if form::first_name(body).is_some_and(|name| FORM_FIELDS.iter().any(|field| field.as_bytes() == name)) {
-        return Err(ObjectFault::from(Malformed::Form).into());
+    if is_utf16(body) {
+        return Err(ProvisioningFault::Utf16);
     }
-    let read = if is_der(body) {
-        file(body.to_vec().into())?
-    } else if body.trim_ascii_start().first() != Some(&b'{') && is_pem(body) {
-        // What `curl -d @file` makes of a file.
-        if !body.trim_ascii().iter().any(|byte| b"\r\n".contains(byte)) {
-            return Err(ProvisioningFault::LineBreaksLost);
-        }
+    if is_form(body) {
+        return Err(ProvisioningFault::Form);
+    }
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    let read = if is_der(body) || !is_object && has_armour(body) {
         file(body.to_vec().into())?
     } else {
-        object(body)?
+        match unwrap_base64(body) {
+            Some(wrapped) => file(wrapped)?,
+            None => object(body)?,
+        }
     };
     let passphrase = match (read.passphrase, passphrase) {
         (Some(_), Some(_)) => return Err(ProvisioningFault::TwoPassphrases),
@@ -129,6 +126,13 @@ pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, Pro
         return Err(ProvisioningFault::TooLong { name: "passphrase", limit: PASSPHRASE_BYTES_MAX });
     }
     Ok(Provisioning { passphrase, ..read })
+}
+
+/// Returns whether a body is a form: a multipart one, or an URL-encoded one with a field of ours. Other names prove nothing:
+/// `openssl` writes `subject=` before PEM.
+fn is_form(body: &[u8]) -> bool {
+    let is_ours = |name: &[u8]| FORM_FIELDS.iter().any(|field| field.as_bytes() == name);
+    form::is_multipart(body) || form::first_name(body).is_some_and(is_ours)
 }
 
 /// A body that is nothing but the certificate's file.
@@ -206,19 +210,16 @@ fn source(
     text: Zeroizing<String>,
     neither: ProvisioningFault,
 ) -> Result<Source, ProvisioningFault> {
-    if is_pem(text.as_bytes()) {
+    if has_armour(text.as_bytes()) {
         bounded(name, Secret::from(text.as_str()))
-    } else if is_no_path(&text) {
+    } else if let Some(content) = unwrap_base64(text.as_bytes()) {
+        bounded(name, content)
+    } else if text.trim().is_empty() || text.contains(['\n', '\r']) {
+        // Nobody has a file of such a name.
         Err(neither)
     } else {
         Ok(Source::Path(text.to_string()))
     }
-}
-
-/// Nobody has a file of such a name: it is empty, of several lines, or the base64 of a key or a certificate.
-fn is_no_path(text: &str) -> bool {
-    let is_base64 = || text.len() >= 64 && decode(text).is_ok_and(|bytes| is_der(bytes.expose()));
-    text.trim().is_empty() || text.contains(['\n', '\r']) || is_base64()
 }
 
 fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFault> {
@@ -229,16 +230,19 @@ fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFa
     Ok(Source::Content(content))
 }
 
-/// Line breaks are what `base64` prints.
+/// PEM in its place is as clear.
 fn decode(base64: &str) -> Result<Secret, ProvisioningFault> {
-    let digits: Zeroizing<Vec<u8>> =
-        Zeroizing::new(base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
-    BASE64.decode(&*digits).map(Secret::from).map_err(|_| ProvisioningFault::NotBase64)
+    match has_armour(base64.as_bytes()) {
+        true => Ok(base64.into()),
+        false => decode_base64(base64.as_bytes()).ok_or(ProvisioningFault::NotBase64),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
 
@@ -290,7 +294,7 @@ mod tests {
                 "`certificate` and `pkcs12` are both given: an app has one credential",
             ),
             (
-                r#"{"pkcs12":"a b-c"}"#,
+                r#"{"pkcs12":"a b.c"}"#,
                 "`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body",
             ),
             (r#"{"certificate":"a","passphrase":7}"#, "`passphrase` has to be a string"),
@@ -349,8 +353,7 @@ mod tests {
 
     #[test]
     fn a_text_that_no_file_is_called_is_told_as_no_pem() {
-        let key = BASE64.encode([&[0x30, 0x81, 0x87, 0x02][..], &[7; 134]].concat());
-        for text in ["", " ", "not a pem at all\nreally", "a\r\nb", &key, &format!("{key}\n")] {
+        for text in ["", " ", "not a pem at all\nreally", "a\r\nb"] {
             let certificate = serde_json::json!({"certificate": text}).to_string();
             assert_eq!(read(certificate.as_bytes()), Err(ProvisioningFault::CertificateNotPem), "{text}");
             let key = serde_json::json!({"key": text, "key_id": "k", "team_id": "t"}).to_string();
@@ -360,6 +363,48 @@ mod tests {
             let certificate = serde_json::json!({"certificate": path}).to_string();
             let expected = Given::Certificate(Source::Path(path.to_owned()));
             assert_eq!(read(certificate.as_bytes()).unwrap().credential, expected);
+        }
+    }
+
+    #[test]
+    fn a_file_in_base64_is_taken_for_what_it_is() {
+        let key = [&[0x30, 0x81, 0x87, 0x02][..], &[7; 134]].concat();
+        for content in [key.clone(), PEM.into()] {
+            let expected = Given::Certificate(Source::Content(content.clone().into()));
+            let base64 = STANDARD.encode(&content);
+            for text in [base64.clone(), format!("{base64}\n"), format!("\"{base64}\"")] {
+                let json = serde_json::json!({"certificate": text}).to_string();
+                assert_eq!(read(json.as_bytes()).unwrap().credential, expected, "{text}");
+                assert_eq!(read(text.as_bytes()).unwrap().credential, expected, "{text}");
+            }
+        }
+        let json = serde_json::json!({"key": STANDARD.encode(&key), "key_id": "k", "team_id": "t"}).to_string();
+        let Given::Key { key: given, .. } = read(json.as_bytes()).unwrap().credential else { panic!("a key") };
+        assert_eq!(given, Source::Content(key.into()));
+        let pem = serde_json::json!({"pkcs12": PEM}).to_string();
+        assert_eq!(read(pem.as_bytes()).unwrap().credential, Given::Certificate(Source::Content(PEM.into())));
+    }
+
+    #[test]
+    fn a_form_and_utf_16_are_called_by_their_names() {
+        let part = "--b0undary\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+        let forms = [
+            format!("{part}{PEM}\r\n--b0undary--\r\n"),
+            format!("{part}\u{30}\u{1}"),
+            format!("certificate={PEM}"),
+            "passphrase=a&certificate=-----BEGIN%20CERTIFICATE-----".to_owned(),
+        ];
+        for form in forms {
+            assert_eq!(read(form.as_bytes()), Err(ProvisioningFault::Form), "{form}");
+        }
+        let noise = format!("subject=CN = app\n{PEM}");
+        assert!(read(noise.as_bytes()).is_ok(), "what openssl writes before PEM");
+        for text in [PEM, r#"{"certificate": "app.pem"}"#] {
+            let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            for body in [little.clone(), big, [&[0xff, 0xfe], little.as_slice()].concat()] {
+                assert_eq!(read(&body), Err(ProvisioningFault::Utf16), "{text}");
+            }
         }
     }
 
@@ -375,7 +420,7 @@ mod tests {
         let file = [&[0x30, 0x82, 0x01, 0x00][..], &[7; 256]].concat();
         let expected = Given::Certificate(Source::Content(Secret::from(file.clone())));
         assert_eq!(read(&file).unwrap().credential, expected);
-        let base64 = BASE64.encode(&file);
+        let base64 = STANDARD.encode(&file);
         let lines = format!("{}\n{}\r\n", &base64[..64], &base64[64..]);
         for text in [&base64, base64.trim_end_matches('='), &lines] {
             let json = serde_json::json!({"pkcs12": text}).to_string();
@@ -383,7 +428,7 @@ mod tests {
         }
         let large = [file, vec![0; 65_536]].concat();
         assert_eq!(read(&large), Err(ProvisioningFault::TooLong { name: "certificate", limit: 65_536 }));
-        let json = serde_json::json!({"pkcs12": BASE64.encode(large)}).to_string();
+        let json = serde_json::json!({"pkcs12": STANDARD.encode(large)}).to_string();
         assert_eq!(read(json.as_bytes()), Err(ProvisioningFault::TooLong { name: "pkcs12", limit: 65_536 }));
     }
 

@@ -1,0 +1,106 @@
+//! The fingerprint of an entry: tells an entry, or a file it names, that is another from one that is as it was.
+
+use super::{Entry, Named};
+use crate::credentials::{Material, Secret, sha256_hex};
+use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
+use serde_json::{Map, Value};
+
+/// Stands before every fingerprint of today's scheme. Those of 0.6.0 are bare hex.
+const SCHEME: &str = "2:";
+
+/// Of the entry as the operator wrote it, and of the bytes of its credential file. What a release makes of them has no
+/// part in it, so that another release does not find every entry changed; nor has a passphrase, which could be guessed
+/// from its digest. Only what is given and not at its default counts: a field that a release adds changes nothing.
+pub(super) fn of(entry: &Entry, content: &Secret) -> String {
+    let mut said = Map::new();
+    let mut say = |name: &str, value: Value| said.insert(name.to_owned(), value);
+    say("content", sha256_hex(content.expose()).into());
+    match &entry.credential {
+        Named::Certificate(path) => {
+            say("certificate", path.display().to_string().into());
+        }
+        Named::Key { key_id, team_id, .. } => {
+            say("key_id", key_id.as_str().into());
+            say("team_id", team_id.as_str().into());
+        }
+    }
+    if let Some(topic) = &entry.topic {
+        say("topic", topic.as_str().into());
+    }
+    if entry.timeout_seconds != TIMEOUT_SECONDS_DEFAULT {
+        say("timeout", entry.timeout_seconds.into());
+    }
+    if entry.lanes != LANES_DEFAULT {
+        say("lanes", entry.lanes.into());
+    }
+    format!("{SCHEME}{}", sha256_hex(Value::Object(said).to_string().as_bytes()))
+}
+
+/// Whether a release with another scheme made it: that it differs from today's says nothing of the entry.
+pub(super) fn is_of_another_scheme(fingerprint: &str) -> bool {
+    !fingerprint.starts_with(SCHEME)
+}
+
+/// As 0.6.0 made it, out of the opened credential.
+pub(super) fn of_0_6_0(entry: &Entry, material: &Material, certificate_path: Option<&String>) -> String {
+    let beside = (&certificate_path, &entry.topic, entry.timeout_seconds, entry.lanes);
+    sha256_hex(format!("{} {beside:?}", material.digest()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AppId, AppKey, Environment};
+
+    fn entry() -> Entry {
+        Entry {
+            place: "[[autoprovision]] 1".to_owned(),
+            key: AppKey::new(AppId::new("shop").unwrap(), Environment::Sandbox),
+            credential: Named::Certificate("shop.pem".into()),
+            passphrase: None,
+            topic: None,
+            even_without_topic: false,
+            timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+            lanes: LANES_DEFAULT,
+        }
+    }
+
+    /// Every store has some: another text here would carry out all entries again, over what callers changed.
+    #[test]
+    fn the_same_entry_has_the_same_fingerprint_in_every_release() {
+        let content = Secret::from("pem");
+        assert_eq!(of(&entry(), &content), "2:4255f8411ef0d243546e1bfaa19ca7acec870f6d37943934fdf6215bfe28e4bb");
+        let key = Named::Key { file: "a.p8".into(), key_id: "ABCDE12345".to_owned(), team_id: "FGHIJ67890".to_owned() };
+        let full = Entry {
+            credential: key,
+            topic: Some("com.example.shop".to_owned()),
+            timeout_seconds: 20,
+            lanes: 2,
+            ..entry()
+        };
+        assert_eq!(of(&full, &content), "2:6d3c110911b181ea28498f5c5ac753370d36e7f0e120b283bef181b7b6bf7a44");
+    }
+
+    #[test]
+    fn whatever_the_operator_can_change_of_an_entry_changes_its_fingerprint() {
+        let content = Secret::from("pem");
+        let others = [
+            Entry { credential: Named::Certificate("other.pem".into()), ..entry() },
+            Entry { topic: Some("com.example.shop".to_owned()), ..entry() },
+            Entry { timeout_seconds: 16, ..entry() },
+            Entry { lanes: 2, ..entry() },
+        ];
+        for other in others {
+            assert_ne!(of(&other, &content), of(&entry(), &content), "{other:?}");
+        }
+        assert_ne!(of(&entry(), &Secret::from("other")), of(&entry(), &content));
+    }
+
+    #[test]
+    fn a_fingerprint_of_0_6_0_is_told_from_todays() {
+        let today = of(&entry(), &Secret::from("pem"));
+        assert!(!is_of_another_scheme(&today));
+        assert!(is_of_another_scheme(today.trim_start_matches(SCHEME)));
+        assert!(is_of_another_scheme("3:00"));
+    }
+}

@@ -1,0 +1,80 @@
+//! What an older release left behind (`tests/fixtures`), copied, beside a stand-in for Apple that knows its keys.
+
+use super::process::Process;
+use serde_json::Value;
+use simulator::{Options, Simulator};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+pub struct Release {
+    pub simulator: Simulator,
+    /// What its nodes answered last.
+    pub answers: Value,
+    folder: TempDir,
+}
+
+impl Release {
+    /// Each of them.
+    pub async fn all() -> Vec<Self> {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let found = fs::read_dir(fixtures).expect("the fixtures").map(|entry| entry.expect("an entry").path());
+        let mut releases = Vec::new();
+        for release in found.filter(|path| path.is_dir()) {
+            releases.push(Self::copy(&release).await);
+        }
+        assert!(!releases.is_empty(), "0.6.0 is there at least");
+        releases
+    }
+
+    async fn copy(release: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(release, folder.path());
+        let answers = fs::read(folder.path().join("answers.json")).expect("its answers");
+        let directory = Some(folder.path().join("simulator"));
+        let simulator = Simulator::start(Options { directory, ..Options::default() }).await.expect("a simulator");
+        Self { simulator, answers: serde_json::from_slice(&answers).expect("JSON"), folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What reads one of its configuration files, which name their files relative to the folder they are in.
+    pub fn command(&self, command: &str, file: &str) -> Command {
+        let gateway = format!("https://{}", self.simulator.address());
+        let mut program = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        program.args([command, "--config", file]).current_dir(self.folder.path());
+        program.env("PYAPNS_APPLE_SANDBOX", &gateway).env("PYAPNS_APPLE_PRODUCTION", &gateway);
+        program.env("PYAPNS_APPLE_CA_FILE", "simulator/ca.pem");
+        program
+    }
+
+    /// This release's node, on the old one's TOML file and the data directory that this names.
+    pub async fn start(&self) -> Process {
+        Process::run(self.command("serve", "pyapns.toml")).await
+    }
+
+    /// The store, while no node has it.
+    pub fn store(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path("data/pyapns.db")).expect("the store")
+    }
+}
+
+/// As private as they were made: Git keeps no more of a mode than whether a file can be run.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder") {
+        let from = entry.expect("an entry").path();
+        let to = to.join(from.file_name().expect("a name"));
+        if from.is_dir() {
+            fs::create_dir(&to).expect("a new folder");
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a copy");
+        }
+        let mode = if from.is_dir() { 0o700 } else { 0o600 };
+        fs::set_permissions(&to, Permissions::from_mode(mode)).expect("a mode");
+    }
+}
