@@ -32,3 +32,4 @@ mod seeing;
 mod sending;
 mod supervised;
 mod support;
+mod told_causes;

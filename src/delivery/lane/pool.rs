@@ -10,7 +10,7 @@ use super::work::Work;
 use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
 use crate::delivery::bound::Bound;
-use crate::delivery::status::Shown;
+use crate::delivery::status::{CONNECTING_LONG, Shown};
 use crate::model::NodeReason;
 use crate::registry::App;
 use std::net::SocketAddr;
@@ -54,6 +54,9 @@ pub struct Pool {
     bounds: Bounds,
     /// Since when all connections have been full.
     full_since: Option<Instant>,
+    /// When the last one was begun, and whether the operator was told that it takes long.
+    opened_at: Option<Instant>,
+    told_opening: bool,
     /// No more work will come.
     finishing: bool,
     scratch: Vec<u8>,
@@ -68,6 +71,8 @@ impl Pool {
             next_link: 0,
             bounds,
             full_since: None,
+            opened_at: None,
+            told_opening: false,
             finishing: false,
             scratch: Vec::new(),
         }
@@ -79,6 +84,7 @@ impl Pool {
             return;
         }
         self.app = Arc::clone(app);
+        work.app = Arc::clone(app);
         self.dialer.reset();
         work.health.reset();
         self.retire();
@@ -110,12 +116,47 @@ impl Pool {
 
     /// Shows how it stands with the connections.
     pub fn show(&self, shown: &mut Shown, work: &Work) {
-        let is_ready = self.links.iter().any(|link| link.is_serving() && link.is_ready());
-        let is_opening = || self.links.iter().any(|link| !link.is_leaving() && !link.is_ready());
+        let is_connecting = !self.has_ready() && (self.is_opening() || self.open_at(work).is_some());
         shown.generation = self.app.generation;
-        shown.is_connecting = !is_ready && (self.dialer.is_busy() || is_opening() || self.open_at(work).is_some());
+        let since = shown.connecting_since.unwrap_or(work.now.instant);
+        shown.connecting_since = is_connecting.then_some(since);
         shown.connections = self.links.len();
         shown.streams = self.links.iter().map(Link::streams).sum();
+    }
+
+    fn has_ready(&self) -> bool {
+        self.links.iter().any(|link| link.is_serving() && link.is_ready())
+    }
+
+    /// Whether a connection is on its way to be ready, from the look-up of the name to Apple's SETTINGS.
+    fn is_opening(&self) -> bool {
+        self.dialer.is_busy() || self.links.iter().any(Link::is_opening)
+    }
+
+    /// When the operator is to be told that a connection takes long to be ready while there is no other; once for each.
+    fn long_opening_at(&self) -> Option<Instant> {
+        let since = self.opened_at.filter(|_| !self.told_opening && self.is_opening() && !self.has_ready());
+        since.map(|since| since + CONNECTING_LONG)
+    }
+
+    /// Tells the operator of a connection that takes long to be ready, and which step of it does.
+    fn tell_of_long_opening(&mut self, work: &mut Work) {
+        if self.long_opening_at().is_none_or(|at| work.now.instant < at) {
+            return;
+        }
+        self.told_opening = true;
+        let seconds = CONNECTING_LONG.as_secs();
+        let what = match (self.dialer.step(), self.links.iter().find(|link| link.is_opening())) {
+            (Some(step), _) => format!("no connection to Apple within {seconds} s: {step}"),
+            (None, Some(link)) => format!(
+                "connected to Apple at {} with TLS, and no HTTP/2 SETTINGS came within {seconds} s: a proxy or firewall \
+                 may hold them back, or what answers there is not Apple's gateway",
+                link.address
+            ),
+            (None, None) => return,
+        };
+        tracing::warn!(app = %self.app.key, "{what}");
+        work.complain(what);
     }
 
     /// What keeps what waits from being sent; [`Bound::Caller`] if nothing waits.
@@ -158,6 +199,7 @@ impl Pool {
                 }
             }
         }
+        self.tell_of_long_opening(work);
         moved |= self.dismiss(work);
         moved |= self.reroute(work);
         let full = work.is_waiting() && self.is_full();
@@ -232,11 +274,11 @@ impl Pool {
             work.tally.metrics().lost(over.label());
         }
         let is_former = link.generation < self.app.generation;
-        if over.refuses_certificate() && !is_former && !self.works() {
-            work.credential_failed(over);
+        if let Some(refused) = over.certificate_refused().filter(|_| !is_former && !self.works()) {
+            work.credential_failed(|_| format!("Apple refuses the app's credential: {refused}"));
         }
         let Epitaph { affected, reason } = link.close(over, work);
-        work.connection_ended(&self.app.key, &reason, affected);
+        work.connection_ended(&reason, affected);
         work.tally.metrics().connections.dec();
         match over {
             Over::Drained => tracing::debug!(app = %self.app.key, "connection to Apple drained"),
@@ -252,6 +294,7 @@ impl Pool {
                 return false;
             }
             self.dialer.begin();
+            (self.opened_at, self.told_opening) = (Some(now), false);
         }
         let in_use: Vec<SocketAddr> = self.links.iter().map(|link| link.address).collect();
         let Poll::Ready(outcome) = self.dialer.poll(cx, &self.app, &in_use, now) else { return false };
@@ -277,8 +320,8 @@ impl Pool {
         work.complain(format!("cannot connect to Apple: {error}"));
         if error.is_credential() && !self.works() {
             let reason = NodeReason::CredentialError.into();
-            if work.credential_failed(error) {
-                work.connection_ended(&self.app.key, &reason, 0);
+            if work.credential_failed(|_| format!("Apple refuses the app's credential: {error}")) {
+                work.connection_ended(&reason, 0);
             }
         } else {
             self.count_failure(work);
@@ -324,6 +367,6 @@ impl Pool {
     pub fn next_time(&self, work: &Work) -> Option<Instant> {
         let open = if self.dialer.is_busy() { None } else { self.open_at(work) };
         let links = self.links.iter().filter_map(Link::next_time);
-        links.chain(open).chain(self.surplus_at()).min()
+        links.chain(open).chain(self.surplus_at()).chain(self.long_opening_at()).min()
     }
 }
