@@ -27,6 +27,7 @@ mod permissions;
 mod reaching_apple;
 mod readme;
 mod reloading;
+mod resent;
 mod running;
 mod seeing;
 mod sending;
