@@ -60,7 +60,11 @@ async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() 
         let (status, reason) = refusal(number);
         assert_eq!(outcome.kind, OutcomeKind::Unknown, "{number}: {outcome:?}, and Apple may have it");
         let told = (outcome.status, outcome.reason.as_ref().map(|reason| reason.as_str().to_owned()), outcome.attempts);
-        assert_eq!(told, (Some(status), Some(reason.to_owned()), 2), "{number}: the last word is Apple's, and it is final");
+        assert_eq!(
+            told,
+            (Some(status), Some(reason.to_owned()), 2),
+            "{number}: the last word is Apple's, and it is final"
+        );
     }
     let mut attempts: HashMap<usize, usize> = HashMap::new();
     for push in &gateway.ledger().pushes {
