@@ -114,6 +114,14 @@ impl fmt::Debug for AppRecord {
     }
 }
 
+/// The apps of a store, and the entries that made them, as they are at one time.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub apps: Vec<AppRecord>,
+    /// As [`Apps::entries`] gives them.
+    pub entries: Vec<(AppKey, String)>,
+}
+
 /// A place in a list of events. Opaque to callers: they hand back what they were given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(i64);

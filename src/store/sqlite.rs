@@ -8,7 +8,7 @@ mod log;
 mod schema;
 mod threads;
 
-use super::{AppRecord, Apps, Counts, Cursor, Events, Newest, Page, Pending, StoreError};
+use super::{AppRecord, Apps, Counts, Cursor, Events, Kept, Newest, Page, Pending, StoreError};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::fmt;
 use std::path::Path;
@@ -36,6 +36,12 @@ impl Sqlite {
             writer: Writer::start(writer, lock).map_err(failed)?,
         })
     }
+}
+
+/// The apps in the store of `directory`, read beside the node that holds it. Nothing is written. Blocks.
+pub fn read_beside(directory: &Path) -> Result<Kept, StoreError> {
+    let connection = schema::open_to_read_alone(&directory.join(directory::DATABASE_FILE))?;
+    Ok(Kept { apps: apps::list(&connection, None, usize::MAX)?, entries: apps::entries(&connection)? })
 }
 
 impl fmt::Debug for Sqlite {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LOCK_FILE: &str = "lock";
-const DATABASE_FILE: &str = "pyapns.db";
+pub(super) const DATABASE_FILE: &str = "pyapns.db";
 const OWNER_ONLY: u32 = 0o600;
 /// How long a lock that is held is asked for again: a predecessor may be ending just now, and a process that is being
 /// started elsewhere holds for a moment what it inherits.

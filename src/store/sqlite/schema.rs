@@ -132,6 +132,13 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// The same where the writer is another process, which may be of another version.
+pub(super) fn open_to_read_alone(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open_to_read(path)?;
+    refuse_newer(&connection, path)?;
+    Ok(connection)
+}
+
 /// Moves the log of writes into the database and empties it. A reader that is in the way leaves that for later.
 pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
