@@ -100,7 +100,8 @@ impl Entry {
     async fn wanted(&self) -> Result<Provision, Fault> {
         let entry = self.clone();
         let read = spawn_blocking(move || entry.read()).await;
-        let (content, passphrase) = read.unwrap_or_else(|panic| Err(self.fault(panic)))?;
+        // A panic has its own line in the log; its message may hold what was read.
+        let (content, passphrase) = read.unwrap_or_else(|_| Err(self.fault("reading its files failed")))?;
         let opened = import::open_in_turn(content, passphrase).await;
         Ok(self.asking_with(opened.map_err(|error| self.refused(&error))?))
     }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod model;
+pub mod subject;
 
 pub mod clock;
 pub mod drain;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Modules of `src/`, each with its rank: a module may use those of a lower rank, and of its own only itself.
 const LAYERS: &[(&str, u32)] = &[
     ("model", 0),
+    ("subject", 0),
     ("clock", 1),
     ("telemetry", 1),
     ("drain", 1),

@@ -13,6 +13,7 @@ use crate::credentials::{Material, Secret, import, paths};
 use crate::model::{AppId, AppKey, Environment};
 use crate::registry::{App, Provision, ProvisionError};
 use crate::store::StoreError;
+use crate::subject;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
@@ -121,7 +122,9 @@ async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), 
         Source::Content(secret) => Ok((secret, None)),
         Source::Path(path) => {
             let (inside, wanted) = (api.credentials_dir.clone(), path.clone());
-            let read = tokio::task::spawn_blocking(move || paths::read_inside(inside.as_deref(), &wanted)).await;
+            let read =
+                tokio::task::spawn_blocking(subject::carry(move || paths::read_inside(inside.as_deref(), &wanted)))
+                    .await;
             Ok((read.map_err(|_| Failure::Panicked)??, Some(path)))
         }
     }

@@ -1,6 +1,7 @@
 //! The routes, called as a client calls them, over a registry and events in memory.
 
 mod access;
+mod panicking;
 mod shortcut;
 
 use super::*;

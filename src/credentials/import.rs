@@ -7,6 +7,7 @@ mod pkcs12;
 pub use encryption::ITERATIONS_MAX;
 
 use super::{CredentialError, Secret};
+use crate::subject;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -68,14 +69,12 @@ pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>) -> Result<S
         return Ok(unmarked(given));
     }
     let turn = TURN.acquire().await;
-    let opened = spawn_blocking(move || {
+    let opened = spawn_blocking(subject::carry(move || {
         let _until_it_ends = turn;
         open(given, passphrase.as_ref())
-    });
-    opened.await.unwrap_or_else(|panic| {
-        tracing::error!(%panic, "opening a credential failed");
-        Err(CredentialError::Damaged)
-    })
+    }));
+    // A panic has its own line; its message, which may hold what was opened, belongs in none.
+    opened.await.unwrap_or(Err(CredentialError::Damaged))
 }
 
 #[cfg(test)]
