@@ -28,14 +28,25 @@ impl HttpBody for Mined {
     }
 }
 
+impl Connect for Mined {
+    fn resolve(&self, _: &Endpoint) -> Resolving {
+        panic!("no lane may get past {SECRET}")
+    }
+
+    fn connect(&self, endpoint: &Endpoint, _: SocketAddr, _: Arc<rustls::ClientConfig>, _: Duration) -> Connecting {
+        let error = ConnectError::Timeout { endpoint: endpoint.clone(), stage: Stage::Tcp, seconds: 1 };
+        Box::pin(async { Err(error) })
+    }
+}
+
 fn mined(path: &str, kind: &str, id: &str) -> HttpRequest<Body> {
     let request = HttpRequest::builder().method(Method::POST).uri(path);
     let request = request.header(header::CONTENT_TYPE, kind).header(observe::X_REQUEST_ID, id);
     request.body(Body::new(Mined)).expect("a request")
 }
 
-/// What the child does: a handler panics in the route of provisioning, one past the router, and one while it streams.
-async fn panic_three_times(format: Format) {
+/// The child's work: a handler panics in the route of provisioning, one past the router, one while it streams, and a lane.
+async fn panic_four_times(format: Format) {
     let logging = Logging::install(Config { format, level: Level::Info }).expect("the first log of this process");
     let client = Client::provisioned().await;
     let notifications = format!("{APP}/notifications");
@@ -46,6 +57,13 @@ async fn panic_three_times(format: Format) {
     let cut = stream.into_body().collect().await.expect_err("it breaks off");
     assert_eq!(cut.to_string(), "the answer could not be finished");
     assert_eq!(client.get("/healthz").await.status, 200, "the others are answered");
+
+    let mut api = api(Limits::default(), telemetry::Metrics::new()).await;
+    api.intake = Arc::new(intake_over(Arc::new(Mined), &api.events, &telemetry::Metrics::new()));
+    let client = Client::of(api);
+    assert_eq!(client.post(APP, &pem()).await.status, 201);
+    let sent = client.post(&notifications, r#"{"token":"00fc","payload":{"aps":{}}}"#).await;
+    assert_eq!(sent.body["response"]["outcome"], "unknown", "{}", sent.text);
     logging.flush(Duration::from_secs(10));
 }
 
@@ -63,14 +81,17 @@ async fn log(format: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_handler_that_panics_is_logged_as_json_under_its_requests_id() {
     if let Ok(format) = std::env::var(PANICS) {
-        return panic_three_times(format.parse().expect("a format")).await;
+        return panic_four_times(format.parse().expect("a format")).await;
     }
     let log = log("json").await;
     let lines: Vec<Value> =
         log.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     let panics: Vec<&Value> = lines.iter().filter(|line| line["location"].is_string()).collect();
     let ids: Vec<&Value> = panics.iter().map(|line| &line["request_id"]).collect();
-    assert_eq!(ids, ["provisioning-1", "sending-2", "streaming-3"], "{log:#?}");
+    assert_eq!(ids, [&json!("provisioning-1"), &json!("sending-2"), &json!("streaming-3"), &Value::Null], "{log:#?}");
+    assert_eq!(panics[3]["app"], "com.example.app/sandbox", "a lane works for its app, not for the first request");
+    let lost = lines.iter().find(|line| line["message"] == "a lane ended without answering").expect("its line");
+    assert_eq!(lost["app"], "com.example.app/sandbox", "{lost}");
     for line in panics {
         assert!(line["level"] == "ERROR" && line["timestamp"].is_string(), "{line}");
         assert!(
@@ -86,7 +107,7 @@ async fn a_handler_that_panics_is_logged_as_json_under_its_requests_id() {
 async fn a_handler_that_panics_is_logged_for_people_in_one_line() {
     let log = log("human").await;
     let panics: Vec<&String> = log.iter().filter(|line| line.contains("a panic, which is a bug in pyapns")).collect();
-    assert_eq!(panics.len(), 3, "{log:#?}");
+    assert_eq!(panics.len(), 4, "{log:#?}");
     assert!(panics[0].contains("ERROR") && panics[0].contains("request_id=\"provisioning-1\""), "{log:#?}");
     assert!(!log.concat().contains(SECRET) && !log.concat().contains("panicked at"), "{log:#?}");
 }
