@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn a_task_works_for_what_the_one_that_started_it_works_for() {
         let (drain, app) = (Drain::new(), subject::Subject::App("shop/sandbox".into()));
-        let started = app.clone().scope(async { drain.spawn("worker", async { subject::current() }) }).await;
+        let started = app.clone().within(|| drain.spawn("worker", async { subject::current() }));
         assert_eq!(started.await.unwrap(), Some(app));
         assert_eq!(drain.spawn("worker", async { subject::current() }).await.unwrap(), None);
     }

@@ -41,7 +41,7 @@ async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() 
                     continue;
                 }
                 // Apple takes every other one, and loses the connection before it answers any.
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     taken.lock().expect("no panic").insert(number);
                 }
                 if number + 1 == COUNT {

@@ -156,7 +156,7 @@ impl Pool {
             (None, None) => return,
         };
         tracing::warn!(app = %self.app.key, "{what}");
-        work.complain(what);
+        work.complain_of_connection(what);
     }
 
     /// What keeps what waits from being sent; [`Bound::Caller`] if nothing waits.
@@ -270,7 +270,7 @@ impl Pool {
         }
         let link = self.links.remove(at);
         if !matches!(over, Over::Drained) {
-            work.complain(format!("a connection to Apple ended: {over}"));
+            work.complain_of_connection(format!("a connection to Apple ended: {over}"));
             work.tally.metrics().lost(over.label());
         }
         let is_former = link.generation < self.app.generation;
@@ -317,7 +317,7 @@ impl Pool {
     fn refused(&mut self, error: &ConnectError, work: &mut Work) {
         work.tally.metrics().connect_failures.inc();
         tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
-        work.complain(format!("cannot connect to Apple: {error}"));
+        work.complain_of_connection(format!("cannot connect to Apple: {error}"));
         if error.is_credential() && !self.works() {
             let reason = NodeReason::CredentialError.into();
             if work.credential_failed(|_| format!("Apple refuses the app's credential: {error}")) {

@@ -2,7 +2,7 @@
 
 mod ending;
 
-use super::health::Health;
+use super::health::{Health, Trouble};
 use super::routes::{LinkId, Routes, bucket};
 use super::stopped::Stopped;
 use super::throttle::{Throttle, fingerprint};
@@ -126,6 +126,13 @@ impl Work {
     /// Remembers what went wrong, to be shown; `what` is a sentence.
     pub fn complain(&mut self, what: String) {
         self.last_error = Some(LastError { at: self.now.unix, what });
+    }
+
+    /// Remembers what is wrong with a connection, to be shown; unless the credential is refused: then its cause stays.
+    pub fn complain_of_connection(&mut self, what: String) {
+        if self.health.trouble() != Some(Trouble::Credential) {
+            self.complain(what);
+        }
     }
 
     /// Puts the end of a connection, with `affected` notifications unanswered, on the way into the log.
