@@ -111,7 +111,8 @@ impl Entry {
     async fn given(&self, drain: &Drain) -> Result<Given, Fault> {
         let entry = self.clone();
         let read = drain.spawn_blocking(move || entry.read()).await;
-        let (content, passphrase) = read.unwrap_or_else(|panic| Err(self.fault(panic)))?;
+        // A panic has its own line in the log; its message may hold what was read.
+        let (content, passphrase) = read.unwrap_or_else(|_| Err(self.fault("reading its files failed")))?;
         Ok(Given { fingerprint: fingerprint::of(self, &content), content, passphrase })
     }
 

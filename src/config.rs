@@ -3,6 +3,7 @@
 mod entries;
 mod files;
 mod keys;
+mod nearest;
 mod old;
 mod origin;
 mod reader;

@@ -10,6 +10,7 @@ pub mod job;
 pub mod lane;
 pub mod lanes;
 pub mod metrics;
+pub mod refusal;
 pub mod send;
 pub mod shard;
 pub mod status;

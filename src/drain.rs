@@ -1,5 +1,6 @@
 //! One shutdown signal for the whole node, and the only place where tasks and blocking work are started.
 
+use crate::subject;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -19,21 +20,25 @@ impl Drain {
         Self::default()
     }
 
-    /// Starts a task, from level debug on inside a span that carries `name`: entering one costs something on every poll. It
-    /// is counted until it ends; dropping the handle lets it run
-    /// on.
+    /// Starts a task, for what the running one works for. From level debug on it is inside a span that carries `name`:
+    /// entering one costs something on every poll. It is counted until it ends; dropping the handle lets it run on.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tasks.spawn(future.instrument(tracing::debug_span!("task", name)))
+        let future = future.instrument(tracing::debug_span!("task", name));
+        match subject::current() {
+            Some(subject) => self.tasks.spawn(subject.scope(future)),
+            None => self.tasks.spawn(future),
+        }
     }
 
-    /// Runs work that blocks, on the disk or on a computation, beside the threads that tasks run on. It is counted until it
+    /// Runs work that blocks, on the disk or on a computation, beside the threads that tasks run on, for what the running
+    /// task works for. It is counted until it
     /// ends, as tasks are, and nothing can end it before.
     pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.tasks.spawn_blocking(work)
+        self.tasks.spawn_blocking(subject::carry(work))
     }
 
     /// Resolves once the drain has begun, at once if it already has.
@@ -85,6 +90,14 @@ mod tests {
         assert!(!drain.has_begun());
         assert!(drain.finish(Duration::from_secs(6)).await);
         assert_eq!(task.await.ok(), Some("finished"));
+    }
+
+    #[tokio::test]
+    async fn a_task_works_for_what_the_one_that_started_it_works_for() {
+        let (drain, app) = (Drain::new(), subject::Subject::App("shop/sandbox".into()));
+        let started = app.clone().within(|| drain.spawn("worker", async { subject::current() }));
+        assert_eq!(started.await.unwrap(), Some(app));
+        assert_eq!(drain.spawn("worker", async { subject::current() }).await.unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 
 pub mod json;
 pub mod model;
+pub mod subject;
 
 pub mod clock;
 pub mod drain;

@@ -97,12 +97,7 @@ pub struct Node {
 impl Node {
     /// Opens the store, loads the apps, makes those of the configuration, binds the listener.
     pub async fn build(mut config: Config, world: World) -> Result<Self, StartError> {
-        let shares = Shares::of(descriptors::raise(), world.has_stand_in);
-        let lowered = shares.lower(&mut config);
-        config.notices.extend(lowered);
-        for notice in &config.notices {
-            tracing::warn!("{notice}");
-        }
+        let shares = share_descriptors(&mut config, world.has_stand_in);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
         let store = open_store(&config)?;
@@ -241,6 +236,18 @@ fn open_store(config: &Config) -> Result<Arc<Sqlite>, StoreError> {
         tracing::error!("{notice}");
     }
     Ok(Arc::new(store))
+}
+
+/// Shares out the descriptors that the system allows, lowers the limits that do not fit, and logs what the configuration's
+/// reader and this step have to say.
+fn share_descriptors(config: &mut Config, has_stand_in: bool) -> Shares {
+    let shares = Shares::of(descriptors::raise(), has_stand_in);
+    let lowered = shares.lower(config);
+    config.notices.extend(lowered);
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
+    shares
 }
 
 /// Makes the apps of the configuration: whether they are stored. A full disk is no reason to send nothing for those that

@@ -348,4 +348,24 @@ enum Unusable {
 }
 
 #[cfg(test)]
+impl App {
+    /// One with a signing key, in the sandbox.
+    pub(crate) fn sample() -> Self {
+        use crate::credentials::Secret;
+        let p8 = Secret::from(rcgen::KeyPair::generate().expect("a key").serialize_pem());
+        let material = Material::Key { p8, key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
+        Self {
+            key: AppKey::new(crate::model::AppId::new("shop").expect("an id"), crate::model::Environment::Sandbox),
+            credential: Arc::new(Credential::parse(&material).expect("a key")),
+            push_type: None,
+            topic: "com.example.shop".to_owned(),
+            timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
+            lanes: 1,
+            certificate_echo: String::new(),
+            generation: 1,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -120,6 +120,14 @@ impl fmt::Debug for AppRecord {
     }
 }
 
+/// The apps of a store, and the entries that made them, as they are at one time.
+#[derive(Debug, Default)]
+pub struct Kept {
+    pub apps: Vec<AppRecord>,
+    /// As [`Apps::entries`] gives them.
+    pub entries: Vec<EntryRecord>,
+}
+
 /// An entry of the configuration as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryRecord {

@@ -3,6 +3,7 @@
 pub mod latency;
 pub mod logging;
 pub mod metrics;
+mod panics;
 pub mod probe;
 
 pub use logging::Logging;

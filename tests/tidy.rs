@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Modules of `src/`, each with its rank: a module may use those of a lower rank, and of its own only itself.
 const LAYERS: &[(&str, u32)] = &[
     ("json", 0),
+    ("subject", 0),
     ("model", 1),
     ("clock", 2),
     ("telemetry", 2),
@@ -44,6 +45,7 @@ const PURE: &[&str] = &[
     "delivery/lane/health.rs",
     "delivery/lane/routes.rs",
     "delivery/lane/throttle.rs",
+    "delivery/refusal.rs",
     "delivery/shard.rs",
     "delivery/verdict.rs",
     "events/disconnection.rs",
@@ -291,6 +293,32 @@ fn tasks_start_through_the_drain_and_channels_are_bounded() {
             }
         }
     }
+}
+
+/// A node sends for many apps: a line that does not say for which is of no use.
+#[test]
+fn log_lines_about_sending_name_their_app() {
+    let mut complaints = Complaints::default();
+    let mut found = 0;
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        if !matches!(source.module(), "delivery" | "events") {
+            continue;
+        }
+        let lines: Vec<(usize, &str)> = source.code().collect();
+        for (index, (at, _)) in lines.iter().enumerate().filter(|(_, (_, line))| {
+            ["tracing::error!", "tracing::warn!", "tracing::info!"].iter().any(|call| line.contains(call))
+        }) {
+            let call = lines[index..].iter().map(|(_, line)| *line);
+            let end = call.clone().position(|line| line.trim_end().ends_with([';', ',', '}'])).unwrap_or(0);
+            let call = call.take(end + 1).collect::<String>();
+            let call = call.split("tracing::").nth(1).unwrap_or_default();
+            found += 1;
+            if !["(app,", "(%app,", "(app = "].iter().any(|field| call.contains(field)) {
+                complaints.add(source, *at, "a log line without its `app` as the first field");
+            }
+        }
+    }
+    assert!(found > 10, "the calls are found");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The routes, called as a client calls them, over a registry and events in memory.
 
 mod access;
+mod panicking;
 mod shortcut;
 
 use super::routes::{node, readiness};
@@ -120,6 +121,10 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
 
 /// Delivery to a gateway that nobody can reach.
 fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
+    intake_over(Arc::new(Unreachable), events, telemetry)
+}
+
+fn intake_over(connect: Arc<dyn Connect>, events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     let parts = Parts {
         clock: Clock::manual(testing::NOW as f64),
         events: events.clone(),
@@ -128,7 +133,7 @@ fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     };
     let nowhere = vec!["https://localhost:1".parse::<Endpoint>().expect("an address")];
     let trust = Arc::new(Trust::load(None).expect("no file to read"));
-    let apple = Apple { connect: Arc::new(Unreachable), trust, sandbox: nowhere.clone(), production: nowhere };
+    let apple = Apple { connect, trust, sandbox: nowhere.clone(), production: nowhere };
     let limits = delivery::intake::Limits { node_bytes: 1 << 20, app_bytes: 1 << 20 };
     Intake::new(Lanes::new(apple, parts), limits)
 }

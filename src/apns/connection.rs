@@ -1,7 +1,7 @@
 //! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
 
-use super::connect::{Transport, certificate_alert};
-use super::pulse::{Beat, Pulse};
+use super::connect::{HandshakeError, Transport, certificate_alert};
+use super::pulse::{Beat, Pulse, SETTINGS_WITHIN};
 use super::request::{Heads, with_request};
 use crate::model::{Batch, Notification};
 use http2::{Blocked, Config, Event, Session, StreamId};
@@ -33,6 +33,8 @@ pub enum Over {
     Broken(io::Error),
     #[error("the peer answers nothing, not even a PING")]
     Silent,
+    #[error("the peer completed TLS and sent no HTTP/2 SETTINGS within {} s", SETTINGS_WITHIN.as_secs())]
+    NoSettings,
     #[error("the peer broke HTTP/2: {0}")]
     Fault(String),
     #[error("it was drained")]
@@ -45,16 +47,17 @@ impl Over {
         match self {
             Self::Closed => "closed",
             Self::Broken(_) => "broken",
-            Self::Silent => "silent",
+            Self::Silent | Self::NoSettings => "silent",
             Self::Fault(_) => "fault",
             Self::Drained => "drained",
         }
     }
 
-    /// Whether the peer ended it because it does not take our certificate: under TLS 1.3 that alert comes only once the
+    /// The refusal of our certificate, if that is why the peer ended it: under TLS 1.3 that alert comes only once the
     /// handshake looks finished.
-    pub fn refuses_certificate(&self) -> bool {
-        matches!(self, Self::Broken(error) if certificate_alert(error).is_some())
+    pub fn certificate_refused(&self) -> Option<HandshakeError> {
+        let Self::Broken(error) = self else { return None };
+        certificate_alert(error).map(HandshakeError::CertificateRefused)
     }
 }
 
@@ -245,7 +248,8 @@ impl<T> Connection<T> {
         }
         match self.pulse.beat(self.session.is_ready(), now) {
             Beat::Fine => Ok(()),
-            Beat::Dead => Err(Over::Silent),
+            Beat::Dead if self.is_ready() => Err(Over::Silent),
+            Beat::Dead => Err(Over::NoSettings),
             Beat::Ping => {
                 self.ping();
                 Ok(())

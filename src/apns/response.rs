@@ -13,7 +13,7 @@ const REASON_BYTES_MAX: usize = 128;
 pub struct Response {
     pub status: u16,
     pub reason: Option<Reason>,
-    /// 410: since when the token is dead, milliseconds since the epoch.
+    /// 410: since when the token is dead, as Apple wrote it: milliseconds since the epoch, or seconds (below 10^11).
     pub dead_since: Option<u64>,
     /// Whole seconds, where the undocumented `retry-after` appears.
     pub retry_after_seconds: Option<u32>,
@@ -23,7 +23,7 @@ pub struct Response {
 struct Body<'a> {
     #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
-    /// Milliseconds since the epoch; anything else is passed over.
+    /// A whole number, or a float as some JSON writers make of it; anything else is passed over.
     #[serde(default)]
     timestamp: serde_json::Value,
 }
@@ -36,7 +36,8 @@ pub fn read(answer: &Answer<'_>) -> Response {
     }
     if let Some(body) = parse(answer.body) {
         response.reason = body.reason.as_deref().map(reason);
-        response.dead_since = body.timestamp.as_u64();
+        let as_float = || body.timestamp.as_f64().filter(|float| *float >= 0.0).map(|float| float as u64);
+        response.dead_since = body.timestamp.as_u64().or_else(as_float);
     }
     let seconds = answer.retry_after.and_then(|text| std::str::from_utf8(text).ok());
     response.retry_after_seconds = seconds.and_then(|text| text.parse().ok());
@@ -87,6 +88,12 @@ mod tests {
         let response = read(&answer(410, br#"{"reason":"Unregistered","timestamp":1508249865488}"#));
         assert_eq!(response.reason, Some(AppleReason::Unregistered.into()));
         assert_eq!(response.dead_since, Some(1_508_249_865_488));
+        for (written, read_as) in
+            [("1508249865488.0", Some(1_508_249_865_488)), ("1e300", Some(u64::MAX)), ("-1", None), ("\"soon\"", None)]
+        {
+            let body = format!(r#"{{"reason":"Unregistered","timestamp":{written}}}"#);
+            assert_eq!(read(&answer(410, body.as_bytes())).dead_since, read_as, "{written}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `pyapns doctor`: everything between this machine and Apple, looked at piece by piece.
 
+mod copy;
 mod credentials;
 mod gateway;
 mod machine;
@@ -12,11 +13,10 @@ use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::config::Config;
 use crate::node::World;
-use credentials::Prober;
+use copy::Copy;
 use report::Report;
 use std::process::ExitCode;
 use std::sync::Arc;
-use store::Found;
 
 /// Apps that Apple is asked about; of more, the first.
 const PROBES_MAX: usize = 100;
@@ -26,10 +26,10 @@ Examples:
   pyapns doctor --config /etc/pyapns/pyapns.toml
   sudo -u pyapns pyapns doctor --data-dir /var/lib/pyapns --no-push
 
-Looks at the configuration, clock, disk, open files; name, TCP, TLS and HTTP/2 of Apple's gateways; the store; and each
-app's credential, about which Apple is asked with a push to a device that does not exist. A running node keeps its store
-to itself: it is asked what it knows (with the API key in PYAPNS_API_KEY, if it wants one). Each line is ok, warn or fail,
-with what to do. Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
+Looks at the configuration, clock, disk, open files; name, TCP, TLS and HTTP/2 of Apple's gateways; the store; and the
+credential of each app in the store and in [[autoprovision]], about which Apple is asked with a push to a device that does
+not exist. A running node is asked for the state of its apps as well (with the API key in PYAPNS_API_KEY, if it wants one).
+Each line is ok, warn or fail, with what to do. Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -71,16 +71,21 @@ async fn examine(report: &mut Report, config: &Config, push: bool) {
     for endpoint in endpoints {
         reached |= gateway::examine(report, &*connect, &trust, endpoint).await;
     }
-    let Found::Apps(apps) = store::examine(report, config, &clock).await else { return };
-    let prober = (push && reached).then(|| Prober::new(config, clock.clone(), connect, trust));
+    let found = store::examine(report, config, &clock).await;
+    let Some(kept) = found.kept else { return };
+    let copy = match Copy::new(config, kept, clock.clone(), connect, trust).await {
+        Ok(copy) => copy,
+        Err(error) => return report.fail("store", error),
+    };
+    copy.carry_out(report, &config.autoprovision).await;
+    let apps = copy.apps();
+    let intake = (push && reached).then_some(&*copy.intake);
     for (index, app) in apps.iter().enumerate() {
-        let prober = prober.as_ref().filter(|_| index < PROBES_MAX);
-        credentials::examine(report, app, clock.unix_seconds(), prober).await;
+        let intake = intake.filter(|_| index < PROBES_MAX);
+        credentials::examine(report, app, clock.unix_seconds(), intake, found.node.as_ref()).await;
     }
     if push && apps.len() > PROBES_MAX {
         report.ok("apple", format!("only asked about the first {PROBES_MAX} of {} apps", apps.len()));
     }
-    if let Some(prober) = prober {
-        prober.finish().await;
-    }
+    copy.finish().await;
 }

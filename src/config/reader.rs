@@ -1,5 +1,6 @@
 //! Takes settings one by one from variables, file and defaults, and keeps every fault it meets.
 
+use super::nearest::nearest;
 use super::{DEFAULTS, File, Settings, old};
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -285,7 +286,11 @@ impl<'a> Reader<'a> {
 
     fn unknown(&mut self, key: &str) {
         let place = self.place(key);
-        let what = format!("there is no such setting; there are {}", self.known.join(", "));
+        let what = match nearest(key, self.known.iter().copied().chain(self.sections())) {
+            Some(near) if self.known.contains(&near) => format!("there is no such setting; there is {near}"),
+            Some(section) => format!("there is no such setting; there is the section [{section}]"),
+            None => "there is no such setting".to_owned(),
+        };
         self.faults.push(Fault { place, what });
     }
 

@@ -1,21 +1,23 @@
 //! Variables that look like settings and are none: mistyped, most likely.
 
 use super::Config;
+use super::nearest::nearest;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// So many letters may be wrong for a name to be meant.
-const TYPOS_MAX: usize = 2;
+/// Every setting's variable begins so.
+const HEAD: &str = "PYAPNS_";
 
 /// A sentence for each of these variables that is neither a setting nor one of `others`.
 pub fn warnings(names: impl IntoIterator<Item = String>, others: &[String]) -> Vec<String> {
     let settings = settings();
-    let ours = |name: &String| name.starts_with("PYAPNS_") && !is_foreign(name);
+    let ours = |name: &String| name.starts_with(HEAD) && !is_foreign(name);
     let mut strangers: Vec<_> = names.into_iter().filter(ours).collect();
     strangers.retain(|name| !settings.contains(name) && !others.contains(name));
     strangers.sort();
-    let warning = |name: &String| match settings.iter().find(|setting| is_meant(setting, name)) {
-        Some(setting) => format!("{name} is not a setting; there is {setting}"),
+    let known = || settings.iter().filter_map(|setting| setting.strip_prefix(HEAD));
+    let warning = |name: &String| match nearest(name.trim_start_matches(HEAD), known()) {
+        Some(setting) => format!("{name} is not a setting; there is {HEAD}{setting}"),
         None => format!("{name} is not a setting"),
     };
     strangers.iter().map(warning).collect()
@@ -37,26 +39,6 @@ fn is_foreign(name: &str) -> bool {
     name == "PYAPNS_PORT" || heads.iter().any(|head| name.starts_with(head))
 }
 
-/// Whether only its section is missing, or hardly a letter differs.
-fn is_meant(setting: &str, name: &str) -> bool {
-    let without_section = name.strip_prefix("PYAPNS").is_some_and(|rest| setting.ends_with(rest));
-    without_section || distance(setting, name) <= TYPOS_MAX
-}
-
-/// How many letters have to be put in, taken out or changed to make one name of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, letter) in one.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (at, beside) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(letter != beside);
-            diagonal = row[at + 1];
-            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +54,7 @@ mod tests {
             ("PYAPNS_LOGLEVEL", "PYAPNS_LOG_LEVEL"),
             ("PYAPNS_LITSEN", "PYAPNS_LISTEN"),
             ("PYAPNS_BODY_BYTES", "PYAPNS_LIMITS_BODY_BYTES"),
+            ("PYAPNS_CREDENTIALS", "PYAPNS_CREDENTIALS_DIR"),
         ] {
             assert_eq!(told(&[name]), [format!("{name} is not a setting; there is {near}")]);
         }

@@ -171,7 +171,26 @@ fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     assert_eq!(Config::read(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
     let refused = faults("[credentials]\nkey_files = ['a', ['b']]\nkey = 'c'");
     assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, in quotes");
-    assert!(refused[1].starts_with("credentials.key in test.toml: there is no such setting"), "{refused:?}");
+    assert_eq!(
+        refused[1], "credentials.key in test.toml: there is no such setting; there is credentials.key_files",
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn an_unknown_setting_is_told_with_the_nearest_and_no_other() {
+    let told = |text| faults(text).join("; ");
+    let said = |name, near| format!("{name} in test.toml: there is no such setting{near}");
+    for (text, name, near) in [
+        ("limit.items = 1", "limit", "; there is the section [limits]"),
+        ("[limits]\nitem = 1", "limits.item", "; there is limits.items"),
+        ("items = 1", "items", "; there is limits.items"),
+        ("lisen = 'x'", "lisen", "; there is listen"),
+        ("[aple]\nport = 443", "aple", "; there is the section [apple]"),
+        ("redis = 'x'", "redis", ""),
+    ] {
+        assert_eq!(told(text), said(name, near), "{text}");
+    }
 }
 
 /// The names of all settings in the documented file, those that are commented out included.
@@ -257,7 +276,7 @@ fn every_fault_of_a_list_of_tables_says_in_which_entry_it_is() {
     assert_eq!(lines.len(), 3, "{text}");
     assert_eq!(lines[0], "name in [[things]] 1 of test.toml: it is missing");
     assert!(lines[1].starts_with("lanes in [[things]] 1 of test.toml: "), "{text}");
-    assert_eq!(lines[2], "nam in [[things]] 2 of test.toml: there is no such setting; there are name, lanes");
+    assert_eq!(lines[2], "nam in [[things]] 2 of test.toml: there is no such setting; there is name");
     assert_eq!(told(None, Some("[{}]")), "name in [[things]] 1 of PYAPNS_THINGS: it is missing");
     for bad in ["things = 5", "things = 'a'", "[things]\nname = 'a'"] {
         assert!(told(Some(bad), None).starts_with("things in test.toml: it has to be a list of tables"), "{bad}");

@@ -64,6 +64,11 @@ impl Keyring {
         Ok(Self { first: read(first)?, older: older.iter().map(read).collect::<Result<_, _>>()? })
     }
 
+    /// One key that is nowhere else, for credentials that are only kept in memory.
+    pub fn passing() -> Result<Self, KeyFileError> {
+        Ok(Self { first: of(&file::random()?), older: Vec::new() })
+    }
+
     /// The one that seals.
     pub fn first(&self) -> &Key {
         &self.first

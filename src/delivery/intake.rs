@@ -66,8 +66,8 @@ impl Intake {
         let place = self.lanes.reserve(&app, 0)?;
         let (reply, answer) = oneshot::channel();
         self.count(&batch);
-        place.send(Job::new(app, Arc::clone(&batch), Instant::now(), sending, reply, Room::Own(held)));
-        Ok(Answer::of_lane(batch, answer))
+        place.send(Job::new(Arc::clone(&app), Arc::clone(&batch), Instant::now(), sending, reply, Room::Own(held)));
+        Ok(Answer::of_lane(app, batch, answer))
     }
 
     /// Cuts a batch by lane. There is a place for each of its parts, or nothing of it is sent.
@@ -89,7 +89,7 @@ impl Intake {
             (answer, part.positions)
         });
         let awaited = sent.collect();
-        Ok(Answer::of_lanes(batch, awaited))
+        Ok(Answer::of_lanes(Arc::clone(app), batch, awaited))
     }
 
     /// Counts what is about to be taken.

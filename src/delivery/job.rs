@@ -35,7 +35,7 @@ impl Ticket {
     }
 }
 
-/// The token is dead, and since when: Apple's milliseconds since the epoch, where it says so.
+/// The token is dead, and since when: Apple's timestamp as it came, where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadSince(pub Option<u64>);
 
@@ -135,10 +135,11 @@ impl Job {
         self.risked.insert(item);
     }
 
-    /// How an item ends, if its last attempt says `kind`: what Apple may have got, no later attempt can deny.
+    /// The outcome of an item whose last attempt ended as `kind`. Only an `accepted` says something about an earlier
+    /// attempt that Apple may have taken: after any other end the item stays `unknown`, with the last attempt's reason.
     pub fn end_of(&self, item: u32, kind: OutcomeKind) -> OutcomeKind {
-        let denies = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Expired);
-        if denies && self.risked.contains(&item) { OutcomeKind::Unknown } else { kind }
+        let is_silent = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Expired | OutcomeKind::Rejected);
+        if is_silent && self.risked.contains(&item) { OutcomeKind::Unknown } else { kind }
     }
 
     pub fn item(&self, item: u32) -> &Notification {

@@ -85,7 +85,7 @@ impl Lane {
             inbox,
             closed: false,
             gave_way: false,
-            work: Work::new(now, tally),
+            work: Work::new(now, Arc::clone(&app), tally),
             key: app.key.clone(),
             watch: parts.events.watch(&app.key),
             reporter: parts.metrics.board.begin(&app, number, now.instant),

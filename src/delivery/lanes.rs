@@ -9,6 +9,7 @@ use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::model::{AppKey, Environment};
 use crate::registry::App;
+use crate::subject::Subject;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc::error::TrySendError;
@@ -156,7 +157,9 @@ impl Lanes {
         *inbox = Some(sender.clone());
         let gateway = self.apple.gateway(app.key.environment, self.descriptors.clone());
         let lane = Lane::new(lane, jobs, Arc::clone(app), gateway, self.bounds, self.parts.clone());
-        self.parts.drain.spawn("lane", lane.run());
+        // Not for the request that happens to be the first.
+        let subject = Subject::App(app.key.to_string().into());
+        self.parts.drain.spawn("lane", subject.scope(lane.run()));
         sender.try_reserve_owned().map_err(|_| NotTaken::Full)
     }
 }

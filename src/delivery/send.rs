@@ -2,6 +2,7 @@
 
 use super::cut;
 use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
+use crate::registry::App;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -39,6 +40,8 @@ pub struct Sent {
 /// The outcomes of a batch, to be waited for: of one lane, or of several and put together again in request order.
 #[derive(Debug)]
 pub struct Answer {
+    /// For the log.
+    app: Arc<App>,
     batch: Arc<Batch>,
     awaits: Awaits,
 }
@@ -54,14 +57,14 @@ enum Awaits {
 
 impl Answer {
     /// That of one lane to the whole batch.
-    pub fn of_lane(batch: Arc<Batch>, answer: oneshot::Receiver<Sent>) -> Self {
-        Self { batch, awaits: Awaits::Lane(answer) }
+    pub fn of_lane(app: Arc<App>, batch: Arc<Batch>, answer: oneshot::Receiver<Sent>) -> Self {
+        Self { app, batch, awaits: Awaits::Lane(answer) }
     }
 
     /// Those of several lanes to a part each.
-    pub fn of_lanes(batch: Arc<Batch>, parts: Vec<Awaited>) -> Self {
+    pub fn of_lanes(app: Arc<App>, batch: Arc<Batch>, parts: Vec<Awaited>) -> Self {
         let outcomes = lost(batch.len());
-        Self { batch, awaits: Awaits::Lanes { parts, outcomes } }
+        Self { app, batch, awaits: Awaits::Lanes { parts, outcomes } }
     }
 }
 
@@ -69,12 +72,12 @@ impl Future for Answer {
     type Output = Sent;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
-        let Self { batch, awaits } = &mut *self;
+        let Self { app, batch, awaits } = &mut *self;
         let outcomes = match awaits {
             Awaits::Lane(answer) => match ready!(Pin::new(answer).poll(cx)) {
                 Ok(sent) => return Poll::Ready(sent),
                 Err(_) => {
-                    complain(batch.len());
+                    complain(app, batch.len());
                     lost(batch.len())
                 }
             },
@@ -83,7 +86,7 @@ impl Future for Answer {
                 while let Some((answer, positions)) = parts.last_mut() {
                     match ready!(Pin::new(answer).poll(cx)) {
                         Ok(sent) => cut::put_back(sent.outcomes, positions, outcomes),
-                        Err(_) => complain(positions.len()),
+                        Err(_) => complain(app, positions.len()),
                     }
                     parts.pop();
                 }
@@ -94,8 +97,8 @@ impl Future for Answer {
     }
 }
 
-fn complain(count: usize) {
-    tracing::error!(count, "a lane ended without answering");
+fn complain(app: &App, count: usize) {
+    tracing::error!(app = %app.key, count, "a lane ended without answering");
 }
 
 /// What a lane took that went down without a word (a bug of ours): nobody knows what Apple got.
@@ -123,6 +126,10 @@ mod tests {
         Arc::new(batch)
     }
 
+    fn app() -> Arc<App> {
+        Arc::new(App::sample())
+    }
+
     fn accepted(timestamp: f64) -> Outcome {
         Outcome { kind: OutcomeKind::Accepted, status: Some(200), reason: None, timestamp, attempts: 1 }
     }
@@ -136,7 +143,8 @@ mod tests {
         let (batch, part) = (batch(3), batch(1));
         let (one, from_one) = oneshot::channel();
         let (other, from_other) = oneshot::channel();
-        let mut answer = Answer::of_lanes(Arc::clone(&batch), vec![(from_one, vec![1]), (from_other, vec![0, 2])]);
+        let mut answer =
+            Answer::of_lanes(app(), Arc::clone(&batch), vec![(from_one, vec![1]), (from_other, vec![0, 2])]);
         other.send(Sent { batch: Arc::clone(&part), outcomes: vec![accepted(0.0), accepted(2.0)] }).unwrap();
         let now = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await;
         assert!(!now, "one is missing");
@@ -150,15 +158,15 @@ mod tests {
     async fn what_a_lane_lost_is_unknown_and_the_others_outcomes_stand() {
         let (one, from_one) = oneshot::channel();
         let (_, from_other) = oneshot::channel();
-        let answer = Answer::of_lanes(batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
+        let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
         one.send(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] }).unwrap();
         assert_eq!(told(&answer.await), [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]);
         let (_, from_lane) = oneshot::channel();
-        assert_eq!(told(&Answer::of_lane(batch(1), from_lane).await), [(OutcomeKind::Unknown, 0.0)]);
+        assert_eq!(told(&Answer::of_lane(app(), batch(1), from_lane).await), [(OutcomeKind::Unknown, 0.0)]);
     }
 
     #[tokio::test]
     async fn an_answer_of_no_lane_is_empty() {
-        assert!(Answer::of_lanes(batch(0), Vec::new()).await.outcomes.is_empty());
+        assert!(Answer::of_lanes(app(), batch(0), Vec::new()).await.outcomes.is_empty());
     }
 }

@@ -6,7 +6,11 @@ use crate::model::AppKey;
 use crate::registry::App;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// An app that needs a connection and has none ready for so long is in the state `cannot_connect`.
+pub const CONNECTING_LONG: Duration = Duration::from_secs(5);
 
 /// What went wrong last.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +29,8 @@ pub struct Shown {
     /// The provisioning of the app that it works for.
     pub generation: u64,
     pub trouble: Option<Trouble>,
-    /// No connection is ready, and one is being opened.
-    pub is_connecting: bool,
+    /// Since when no connection has been ready while one is needed.
+    pub connecting_since: Option<Instant>,
     pub connections: usize,
     /// Requests that Apple allows at once on all of them.
     pub streams: usize,
@@ -45,7 +49,7 @@ struct Status(Mutex<(Shown, Option<LastError>)>);
 /// How an app's sending is, for people: its lanes together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
-    /// `ok`, `connecting`, `credential_error` or `breaker_open`: that of the lane that is worst.
+    /// `ok`, `connecting`, `cannot_connect`, `breaker_open` or `credential_error`: that of the lane that is worst.
     pub state: &'static str,
     pub last_error: Option<LastError>,
     pub last_success: Option<f64>,
@@ -63,6 +67,7 @@ enum State {
     #[default]
     Ok,
     Connecting,
+    CannotConnect,
     BreakerOpen,
     CredentialError,
 }
@@ -72,6 +77,7 @@ impl State {
         match self {
             Self::Ok => "ok",
             Self::Connecting => "connecting",
+            Self::CannotConnect => "cannot_connect",
             Self::BreakerOpen => "breaker_open",
             Self::CredentialError => "credential_error",
         }
@@ -84,7 +90,7 @@ impl Shown {
             is_running: true,
             generation,
             trouble: None,
-            is_connecting: false,
+            connecting_since: None,
             connections: 0,
             streams: 0,
             in_flight: 0,
@@ -108,12 +114,16 @@ impl Shown {
         Self { is_running: false, last_success, account, ..Self::new(generation, Instant::now()) }
     }
 
-    fn state(&self) -> State {
+    /// `is_told`: what went wrong is there to be read.
+    fn state(&self, now: Instant, is_told: bool) -> State {
         match self.trouble {
             Some(Trouble::Credential) => State::CredentialError,
             Some(Trouble::Gateway) => State::BreakerOpen,
-            None if self.is_connecting => State::Connecting,
-            None => State::Ok,
+            None => match self.connecting_since {
+                Some(since) if is_told && now >= since + CONNECTING_LONG => State::CannotConnect,
+                Some(_) => State::Connecting,
+                None => State::Ok,
+            },
         }
     }
 }
@@ -203,7 +213,7 @@ impl Board {
                 add(&mut lately, &shown.account.lately());
             }
             if shown.generation >= app.generation {
-                state = state.max(shown.state());
+                state = state.max(shown.state(now, error.is_some()));
                 let is_later = |error: &LastError| seen.last_error.as_ref().is_none_or(|last| last.at <= error.at);
                 seen.last_error = error.filter(is_later).or(seen.last_error);
             }

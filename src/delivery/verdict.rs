@@ -93,7 +93,7 @@ fn refused(reason: AppleReason, attempts: u16) -> Verdict {
         | R::BadPath
         | R::MethodNotAllowed => REJECTED,
         // The topic's, or the app's configuration.
-        R::BadTopic | R::MissingTopic | R::TopicDisallowed | R::DeviceTokenNotForTopic => REJECTED,
+        R::BadTopic | R::MissingTopic | R::TopicDisallowed | R::TopicMismatch | R::DeviceTokenNotForTopic => REJECTED,
         // The token's.
         R::BadDeviceToken | R::Unregistered | R::ExpiredToken => DEAD,
         R::TooManyRequests => verdict(Fate::Later(Pause::Token), Beyond::Nothing),

@@ -213,6 +213,7 @@ fn apples(reason: AppleReason) -> Entry {
         | AppleReason::InvalidPushType
         | AppleReason::DuplicateHeaders
         | AppleReason::BadPath
+        | AppleReason::TopicMismatch
         | AppleReason::MethodNotAllowed => Entry::Blames(UNKNOWN),
         // Its token, which the feedback tells.
         AppleReason::Unregistered | AppleReason::ExpiredToken => Entry::No,

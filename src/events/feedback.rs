@@ -5,12 +5,26 @@ use crate::model::{AppKey, Feedback, Outcome, Reason};
 /// The reason of a 410 that gave none.
 const REASON_DEFAULT: &str = "Unregistered";
 
-/// The feedback for a token that the outcome's answer says is dead. `dead_since` is Apple's timestamp in the answer, in
-/// milliseconds since the epoch; without one, the token counts as dead since the answer (apns-protocol.md 12.3).
+/// A timestamp below this is in seconds: as milliseconds it would lie before 1973-03-03, as seconds it reaches the year 5138.
+const MILLISECONDS_FROM: u64 = 100_000_000_000;
+/// 2008-01-01, in UNIX seconds. APNs is younger (2009), so that no token can have died before.
+const EARLIEST: f64 = 1_199_145_600.0;
+
+/// The feedback for a token that the outcome's answer says is dead. `dead_since` is the timestamp of Apple's answer, in
+/// milliseconds since the epoch (seconds below 10^11); without a possible one, the token is dead since the answer
+/// (apns-protocol.md 12.3).
 pub fn of_dead_token(app: &AppKey, token: &str, outcome: &Outcome, dead_since: Option<u64>) -> Feedback {
     let reason = outcome.reason.as_ref().map_or(REASON_DEFAULT, Reason::as_str).to_owned();
-    let timestamp = dead_since.map_or(outcome.timestamp, |millis| millis as f64 / 1_000.0);
+    let timestamp = dead_since.map_or(outcome.timestamp, |since| possible(since, outcome.timestamp));
     Feedback { app: app.clone(), token: token.to_owned(), reason, timestamp }
+}
+
+/// Apple's timestamp in UNIX seconds, or `answered`, if no token can have died at that time. The store keeps the entry with the
+/// newest timestamp: one of the year 60,000 would never be replaced. Callers compare it with the token's last registration:
+/// one of 1970 would never remove a token.
+fn possible(since: u64, answered: f64) -> f64 {
+    let seconds = if since < MILLISECONDS_FROM { since as f64 } else { since as f64 / 1_000.0 };
+    if (EARLIEST..=answered).contains(&seconds) { seconds } else { answered }
 }
 
 #[cfg(test)]
@@ -31,5 +45,22 @@ mod tests {
         let expired = Some(Reason::Apple(AppleReason::ExpiredToken));
         assert_eq!(feedback(expired, Some(1_700_000_000_250)), ("ExpiredToken".into(), 1_700_000_000.25));
         assert_eq!(feedback(None, None), ("Unregistered".into(), 1_800_000_000.5));
+    }
+
+    #[test]
+    fn a_timestamp_in_seconds_is_read_as_seconds() {
+        assert_eq!(feedback(None, Some(1_700_000_000)).1, 1_700_000_000.0);
+        assert_eq!(feedback(None, Some(1_200_000_000_000)).1, 1_200_000_000.0);
+    }
+
+    #[test]
+    fn a_timestamp_at_which_no_token_can_have_died_is_replaced_by_the_time_of_the_answer() {
+        let answered = 1_800_000_000.5;
+        let (future, microseconds, nanoseconds) = (1_800_000_001_000, 1_700_000_000_000_000, 1_700_000_000_000_000_000);
+        let before_apns = [0, 17, 1_100_000_000, 100_000_000_000];
+        for odd in [future, 1_800_000_001, microseconds, nanoseconds, u64::MAX].into_iter().chain(before_apns) {
+            assert_eq!(feedback(None, Some(odd)).1, answered, "{odd}");
+        }
+        assert_eq!(feedback(None, Some(1_800_000_000_500)).1, answered, "just now is possible");
     }
 }

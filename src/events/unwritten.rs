@@ -52,20 +52,20 @@ impl Drop for Room {
 impl Events {
     /// Gives up what [`Events::record`] failed to write.
     pub fn lose(&self, Unwritten { records, error }: &Unwritten) {
-        let entries = records.len();
-        tracing::error!(%error, entries, "feedback and disconnections are lost");
+        let (app, entries) = (app_of(records), records.len());
+        tracing::error!(app, %error, entries, "feedback and disconnections are lost");
         self.metrics.lost.inc_by(entries as u64);
     }
 
     /// Goes on with what [`Events::record`] failed to write: tries again, ever more rarely, until it is written, or once
     /// more when the node stops.
     pub async fn write_later(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {
-        let entries = records.len();
+        let (app, entries) = (app_of(&records), records.len());
         let Some(_room) = self.waiting.take(entries) else {
-            tracing::error!(%error, entries, "feedback and disconnections are lost: too many wait for the store already");
+            tracing::error!(app, %error, entries, "feedback and disconnections are lost: too many wait for the store already");
             return self.metrics.lost.inc_by(entries as u64);
         };
-        tracing::error!(%error, entries, "feedback and disconnections wait in memory until the store can be written");
+        tracing::error!(app, %error, entries, "feedback and disconnections wait in memory until the store can be written");
         let mut pause = FIRST_PAUSE;
         loop {
             let last = tokio::select! {
@@ -74,15 +74,21 @@ impl Events {
                 () = tokio::time::sleep(pause) => false,
             };
             match self.write(&records).await {
-                Ok(()) => return tracing::info!(entries, "what waited for the store is written"),
+                Ok(()) => return tracing::info!(app, entries, "what waited for the store is written"),
                 Err(error) if last => {
-                    tracing::error!(%error, entries, "feedback and disconnections are lost: the node ends");
+                    tracing::error!(app, %error, entries, "feedback and disconnections are lost: the node ends");
                     return self.metrics.lost.inc_by(entries as u64);
                 }
                 Err(_) => pause = (2 * pause).min(LONGEST_PAUSE),
             }
         }
     }
+}
+
+/// The app that the records belong to, for the log: what is recorded at once is of one app.
+fn app_of(records: &Records) -> Option<String> {
+    let feedback = records.feedback.first().map(|entry| entry.app.to_string());
+    feedback.or_else(|| records.disconnections.first().map(|entry| entry.app.to_string()))
 }
 
 #[cfg(test)]

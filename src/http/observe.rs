@@ -3,14 +3,18 @@
 use super::Limits;
 use super::error::RequestError;
 use super::metrics::Metrics;
+use crate::subject::Subject;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -69,7 +73,9 @@ impl Observer {
         } else if place.is_err() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()
         } else {
-            unless_it_panics(answer(request)).await
+            let subject = Subject::Request(id.clone());
+            let response = subject.clone().scope(unless_it_panics(answer(request))).await;
+            with_body_of(response, subject)
         };
         drop(place);
         let seconds = began.elapsed().as_secs_f64();
@@ -117,6 +123,47 @@ fn known_method(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+/// A body that is made while it is sent is made for its request, too.
+fn with_body_of(response: Response, subject: Subject) -> Response {
+    let is_made = response.body().size_hint().exact().is_some();
+    if is_made { response } else { response.map(|body| Body::new(Streamed { body: Some(body), subject })) }
+}
+
+/// The body of an answer that is made while it is sent.
+struct Streamed {
+    /// `None` once making it has panicked.
+    body: Option<Body>,
+    subject: Subject,
+}
+
+/// A panic cuts the answer off, and not the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer could not be finished")]
+struct CutOff;
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let subject = self.subject.clone();
+        let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+        let poll = || subject.within(|| Pin::new(body).poll_frame(cx));
+        catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|_| {
+            self.body = None;
+            Poll::Ready(Some(Err(axum::Error::new(CutOff))))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
     }
 }
 

@@ -24,7 +24,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The reasons Apple documents for device pushes, and the one spelling seen only on the wire.
+    /// The reasons Apple documents for device pushes, the one spelling seen only on the wire, and the one 403 of broadcasts.
     AppleReason {
         BadCollapseId = "BadCollapseId",
         BadDeviceToken = "BadDeviceToken",
@@ -54,6 +54,7 @@ reasons! {
         ExpiredToken = "ExpiredToken",
         Unregistered = "Unregistered",
         PayloadTooLarge = "PayloadTooLarge",
+        TopicMismatch = "TopicMismatch",
         TooManyProviderTokenUpdates = "TooManyProviderTokenUpdates",
         TooManyRequests = "TooManyRequests",
         InternalServerError = "InternalServerError",

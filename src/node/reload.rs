@@ -154,7 +154,8 @@ impl Reload {
                     tracing::error!("not taken from the configuration, what was read before stays in force: {fault}");
                 }
             }
-            Err(panic) => tracing::error!(%panic, "reading the configuration failed"),
+            // The panic has its own line, without its message, which may hold what was read.
+            Err(_) => tracing::error!("reading the configuration failed: what was read before stays in force"),
         }
     }
 

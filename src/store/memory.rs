@@ -1,7 +1,7 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, EntryRecord, Epoch, Events, Page, Pending, StoreError,
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, EntryRecord, Epoch, Events, Kept, Page, Pending, StoreError,
     is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
@@ -37,6 +37,13 @@ struct AppEvents {
 impl Memory {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Keeps these apps and entries beside what is there.
+    pub fn keep(&self, kept: Kept) {
+        let mut state = self.state();
+        state.entries.extend(kept.entries.into_iter().map(|entry| (entry.key, entry.fingerprint)));
+        state.apps.extend(kept.apps.into_iter().map(|app| (app.key.clone(), app)));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

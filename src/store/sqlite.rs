@@ -12,7 +12,7 @@ mod schema;
 mod threads;
 mod wal;
 
-use super::{AppRecord, Apps, Counts, Cursor, EntryRecord, Epoch, Events, Page, Pending, StoreError};
+use super::{AppRecord, Apps, Counts, Cursor, EntryRecord, Epoch, Events, Kept, Page, Pending, StoreError};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use identity::Place;
 use opening::Opened;
@@ -52,6 +52,12 @@ impl Sqlite {
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
+}
+
+/// The apps in the store of `directory`, read beside the node that holds it. Nothing is written. Blocks.
+pub fn read_beside(directory: &Path) -> Result<Kept, StoreError> {
+    let connection = opening::open_beside(&directory.join(directory::DATABASE_FILE))?;
+    Ok(Kept { apps: apps::list(&connection, None, usize::MAX)?, entries: apps::entries(&connection)? })
 }
 
 impl fmt::Debug for Sqlite {

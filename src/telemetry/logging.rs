@@ -1,5 +1,6 @@
 //! Log lines: human or JSON, through a bounded queue, so that a slow terminal or pipe never holds up a worker.
 
+use super::panics;
 use prometheus::IntCounter;
 use std::io::{self, IsTerminal, Write};
 use std::str::FromStr;
@@ -87,14 +88,16 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Sends this process's log lines to standard error. A process does this once.
+    /// Sends this process's log lines to standard error, panics among them. A process does this once.
     pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
         let stderr = io::stderr();
         let colours = config.format == Format::Human && stderr.is_terminal();
         let lines = Lines::start(stderr, LINES_WAITING_MAX);
         let (subscriber, filter) = subscriber(config, colours, lines.clone());
         tracing::subscriber::set_global_default(subscriber)?;
-        Ok(Self { lines, filter })
+        let logging = Self { lines, filter };
+        panics::install(logging.clone());
+        Ok(logging)
     }
 
     /// Writes lines of this level from now on, and of those above it.

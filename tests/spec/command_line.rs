@@ -50,7 +50,7 @@ fn every_fault_of_a_broken_configuration_is_named_in_one_run() {
         "credentials.key_files in broken.toml: the key file short.key does not hold 32 bytes",
         "credentials.key_files in broken.toml: the credential file gone.key cannot be read",
         "apple.ca_file in broken.toml: cannot read the ca_file missing.pem",
-        "aple in broken.toml: there is no such setting",
+        "aple in broken.toml: there is no such setting; there is the section [apple]",
     ];
     for fault in faults {
         assert_eq!(told.lines().filter(|line| line.starts_with(fault)).count(), 1, "{fault}: {told}");

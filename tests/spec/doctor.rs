@@ -2,9 +2,10 @@
 
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
+use crate::support::process::entry;
 use crate::support::world::{APP, Credential, World, to, token};
 use serde_json::json;
-use simulator::Simulator;
+use simulator::{Options, Simulator};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Output;
@@ -129,6 +130,7 @@ async fn a_running_node_is_asked_instead_of_its_store() {
     assert!(lines(&said, "ok", "store")[0].contains("is held by a node that runs"), "{said}");
     assert_eq!(lines(&said, "ok", "node"), [format!("http://{listen} is ready")], "{said}");
     assert!(lines(&said, "ok", "credential")[0].starts_with("com.example.app/sandbox: "), "{said}");
+    assert_eq!(lines(&said, "ok", "apple"), ["com.example.app/sandbox: takes the credential"], "{said}");
     let path = format!("{APP}/notifications");
     let answer = Client::connect(daemon.address).await.post(&path, to(&token(1)).to_string()).await;
     assert_eq!(answer.outcomes(), ["accepted"], "the node was not disturbed");
@@ -136,5 +138,84 @@ async fn a_running_node_is_asked_instead_of_its_store() {
     let elsewhere = doctor(&world.simulator, &data, &[], &["--listen", &nobody().to_string()]).await;
     assert_eq!(elsewhere.status.code(), Some(1));
     assert!(lines(&told(&elsewhere), "fail", "node")[0].contains("no node answers at"), "{}", told(&elsewhere));
+    world.stop().await;
+}
+
+/// An entry of the configuration with a signing key in `file`, and the ids as given.
+fn key_entry(app_id: &str, file: &Path, key_id: &str, team_id: &str) -> String {
+    let file = file.display();
+    format!(
+        "[[autoprovision]]\napp_id = '{app_id}'\nenvironment = 'sandbox'\nkey = '{file}'\nkey_id = '{key_id}'\nteam_id = \
+         '{team_id}'\ntopic = 'com.example.app'\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_configurations_apps_are_asked_about_before_the_first_start_and_after_each_change() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let options = Options { directory: Some(directory.path().join("simulator")), ..Options::default() };
+    let simulator = Simulator::start(options).await.expect("a simulator");
+    let identity = simulator.identity();
+    let (key, pem) = (directory.path().join("key.p8"), directory.path().join("shop.pem"));
+    std::fs::write(&key, &identity.key_pem).expect("a file");
+    std::fs::write(&pem, &identity.client_pem).expect("a file");
+    let (config, data) = (directory.path().join("pyapns.toml"), directory.path().join("data"));
+    let exchanged = key_entry("chat", &key, &identity.team_id, &identity.key_id);
+    std::fs::write(&config, entry("shop", &pem, "") + &exchanged).expect("a file");
+    let arguments = ["--config", config.to_str().expect("text")];
+    let output = doctor(&simulator, &data, &[], &arguments).await;
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(lines(&said, "ok", "apple"), ["shop/sandbox: takes the credential"], "{said}");
+    let refused = lines(&said, "fail", "apple");
+    assert!(refused[0].starts_with("chat/sandbox: refuses the credential: InvalidProviderToken: "), "{said}");
+    assert!(refused[0].contains("the two may be exchanged"), "{said}");
+    assert!(lines(&said, "ok", "credential").iter().all(|line| !line.starts_with("chat/")), "{said}");
+    assert!(!data.exists(), "and nothing was made");
+
+    let right = key_entry("chat", &key, &identity.key_id, &identity.team_id);
+    std::fs::write(&config, entry("shop", &pem, "") + &right).expect("a file");
+    let said = told(&doctor(&simulator, &data, &[], &arguments).await);
+    assert_eq!((lines(&said, "ok", "apple").len(), lines(&said, "fail", "apple").len()), (2, 0), "{said}");
+    let said = told(&doctor(&simulator, &data, &[], &["--config", arguments[1], "--no-push"]).await);
+    assert!(lines(&said, "ok", "credential")[0].ends_with("Apple was not asked about it"), "{said}");
+    simulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_a_running_node_no_credential_is_ok_that_apple_refuses_and_the_node_is_not_disturbed() {
+    let world = World::start().await;
+    let daemon = Daemon::start(&world).await;
+    let data = world.directory.path().join("daemon");
+    let identity = world.simulator.identity();
+    let (key, key_id, team_id) = (&identity.key_pem, &identity.team_id, &identity.key_id);
+    let body = json!({"key": key, "key_id": key_id, "team_id": team_id, "topic": identity.topic}).to_string();
+    let mut client = daemon.client().await;
+    assert_eq!(client.post("/apps/chat/sandbox", body).await.status, 201);
+    let listen = daemon.address.to_string();
+    let output = doctor(&world.simulator, &data, &[], &["--listen", &listen]).await;
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let refused = lines(&said, "fail", "apple").iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    assert!(refused[0].starts_with("chat/sandbox: refuses the credential: InvalidProviderToken: "), "{said}");
+    assert_eq!(lines(&said, "ok", "apple"), ["com.example.app/sandbox: takes the credential"], "{said}");
+    assert!(lines(&said, "ok", "credential").iter().all(|line| !line.starts_with("chat/")), "{said}");
+    for list in ["feedback", "disconnections"] {
+        for app in ["chat", "com.example.app"] {
+            let events = client.get(&format!("/apps/{app}/sandbox/{list}")).await;
+            assert_eq!(events.response(), &json!([]), "doctor asks by itself, not through the node");
+        }
+    }
+
+    let sent = client.post("/apps/chat/sandbox/notifications", to(&token(1)).to_string()).await;
+    assert_eq!(sent.outcomes(), ["not_sent"]);
+    let app = client.get("/apps/chat/sandbox").await;
+    let last_error = app.response()["last_error"].as_str().expect("a sentence").to_owned();
+    let advice = refused[0].split_once("InvalidProviderToken: ").expect("an advice").1;
+    assert!(last_error.ends_with(advice), "the same words: {last_error}");
+    let said = told(&doctor(&world.simulator, &data, &[], &["--listen", &listen]).await);
+    let node = format!("chat/sandbox: the running node says credential_error: {last_error}");
+    assert_eq!(lines(&said, "fail", "credential"), [node.as_str()], "{said}");
+    assert!(lines(&said, "fail", "apple")[0].starts_with("chat/sandbox: refuses the credential: "), "{said}");
     world.stop().await;
 }

@@ -293,6 +293,8 @@ async fn a_certificate_that_is_refused_stops_its_app_until_it_is_provisioned_ane
             sleep(SECOND).await;
         }
         assert_eq!(sender.metric("credentials_refused"), 1.0);
+        let told = sender.seen(&broken).last_error.expect("an error").what;
+        assert!(told.starts_with("Apple refuses the app's credential: it refuses the client certificate"), "{told}");
         let dials = gateway.ledger().dials.len();
         assert!((2..=4).contains(&dials), "{dials} attempts in 100 s");
         good.store(true, Ordering::Relaxed);

@@ -25,7 +25,7 @@ pub enum HandshakeError {
     AuthorityAsServer,
     #[error("its certificate is refused: {0}")]
     BadCertificate(CertificateError),
-    #[error("it refuses the client certificate with the alert {}: provision a certificate that is valid there", name(*.0))]
+    #[error("it refuses the client certificate with the alert {}: {}", name(*.0), because(*.0))]
     CertificateRefused(AlertDescription),
     #[error("it wants a client certificate, and the app has a signing key")]
     CertificateWanted,
@@ -110,6 +110,28 @@ fn is_cut(kind: io::ErrorKind) -> bool {
     matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
+/// The likely cause of an alert about a client certificate, and what to do.
+fn because(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CertificateExpired => {
+            "it has expired; renew it in Apple's developer portal and provision the app again"
+        }
+        AlertDescription::CertificateRevoked => {
+            "it was revoked; make another in Apple's developer portal and provision the app with it"
+        }
+        AlertDescription::CertificateRequired => {
+            "none arrived; something on the way, a proxy or a firewall, takes TLS apart: let the connection through untouched"
+        }
+        AlertDescription::DecryptError => {
+            "its private key does not belong to it; export both together and provision the app again"
+        }
+        AlertDescription::AccessDenied => {
+            "it is valid, and may not be used here; check app id, team and environment, and provision the app again"
+        }
+        _ => "it is no push certificate of Apple's, or not for this gateway; provision the app with one that is",
+    }
+}
+
 /// The alert as RFC 8446 6.2 counts and spells it: `certificate_expired (45)`.
 fn name(alert: AlertDescription) -> String {
     let mut name = String::new();
@@ -150,6 +172,16 @@ mod tests {
         let blaming: Vec<u8> =
             (0..=255).filter(|alert| certificate_alert(&received(AlertDescription::from(*alert))).is_some()).collect();
         assert_eq!(blaming, [42, 43, 44, 45, 46, 48, 49, 51, 116]);
+    }
+
+    #[test]
+    fn an_alert_about_a_certificate_names_its_cause() {
+        let told = |alert| HandshakeError::CertificateRefused(alert).to_string();
+        assert!(
+            told(AlertDescription::CertificateExpired).contains("certificate_expired (45): it has expired; renew it")
+        );
+        assert!(told(AlertDescription::CertificateRevoked).contains("certificate_revoked (44): it was revoked"));
+        assert!(told(AlertDescription::UnknownCA).contains("no push certificate of Apple's"));
     }
 
     #[test]

@@ -1,21 +1,10 @@
 //! Each app's credential: whether it opens, how long it is valid, and what Apple says to it.
 
 use super::Report;
-use crate::apns::connect::Connect;
-use crate::apns::trust::Trust;
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::delivery::Sending;
-use crate::delivery::intake::Limits;
-use crate::delivery::lane::Parts;
-use crate::delivery::lanes::{Apple, Lanes};
-use crate::delivery::{Intake, metrics};
-use crate::drain::Drain;
-use crate::events::Events;
+use super::store::Running;
+use crate::delivery::{Intake, Sending, refusal};
 use crate::model::{AppleReason, Batch, Draft, Outcome, OutcomeKind, Reason};
 use crate::registry::App;
-use crate::store::Memory;
-use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,46 +12,15 @@ use tokio::time::Instant;
 /// A certificate that ends within these days has to be renewed.
 const DAYS_FEW: i64 = 30;
 const PATIENCE: Duration = Duration::from_secs(15);
-const BYTES: usize = 1 << 20;
 
-/// Asks Apple about credentials by the way that real notifications take; what it learns is kept nowhere.
-pub struct Prober {
-    intake: Intake,
-    drain: Drain,
+/// Apple's word on a credential.
+enum Word {
+    Good(String),
+    Bad(String),
 }
 
-impl Prober {
-    pub fn new(config: &Config, clock: Clock, connect: Arc<dyn Connect>, trust: Arc<Trust>) -> Self {
-        let (drain, telemetry) = (Drain::new(), Metrics::new());
-        let (sandbox, production) = (config.apple.sandbox.clone(), config.apple.production.clone());
-        let parts = Parts {
-            clock,
-            events: Events::new(Arc::new(Memory::new()), &telemetry),
-            metrics: metrics::Metrics::new(&telemetry),
-            drain: drain.clone(),
-        };
-        let lanes = Lanes::new(Apple { connect, trust, sandbox, production }, parts);
-        Self { intake: Intake::new(lanes, Limits { node_bytes: BYTES, app_bytes: BYTES }), drain }
-    }
-
-    /// What Apple says to a push to a device that does not exist: a credential that it takes gets as far as that.
-    async fn ask(&self, app: &Arc<App>) -> Option<Outcome> {
-        let mut batch = Batch::default().with_push_type(app.push_type);
-        let draft = Draft { token: &"0".repeat(64), payload: r#"{"aps":{}}"#, expiry: Some(0), ..Draft::default() };
-        batch.push(draft).ok()?;
-        let sending = Sending { deadline: Instant::now() + PATIENCE, retry_unknown: false };
-        self.intake.send(Arc::clone(app), batch, sending).await.ok()?.outcomes.pop()
-    }
-
-    /// Closes the connections.
-    pub async fn finish(self) {
-        self.intake.close();
-        self.drain.finish(PATIENCE).await;
-    }
-}
-
-/// Looks at an app's credential; with a prober, Apple is asked, too.
-pub async fn examine(report: &mut Report, app: &Arc<App>, now: u64, prober: Option<&Prober>) {
+/// Looks at an app's credential. `intake` asks Apple about it; `node` is what a running node says of its apps.
+pub async fn examine(report: &mut Report, app: &Arc<App>, now: u64, intake: Option<&Intake>, node: Option<&Running>) {
     let key = &app.key;
     if let Some(why) = app.credential.unusable() {
         return report.fail("credential", format!("{key}: {why}"));
@@ -70,7 +28,26 @@ pub async fn examine(report: &mut Report, app: &Arc<App>, now: u64, prober: Opti
     if let Err(refused) = app.credential.check(key.environment, now) {
         return report.fail("credential", format!("{key}: {refused}"));
     }
-    let summary = app.credential.summary();
+    // What Apple refuses must not be called ok before.
+    let word = match intake {
+        Some(intake) => Some(ask(app, intake).await),
+        None => None,
+    };
+    if let Some((what, trouble)) = node.and_then(|node| node.trouble(key)) {
+        report.fail(what, format!("{key}: the running node says {trouble}"));
+    } else if !matches!(word, Some(Word::Bad(_))) {
+        validity(report, app, now, word.is_some());
+    }
+    match word {
+        Some(Word::Good(told)) => report.ok("apple", format!("{key}: {told}")),
+        Some(Word::Bad(told)) => report.fail("apple", format!("{key}: {told}")),
+        None => {}
+    }
+}
+
+/// What the credential is, and for how long.
+fn validity(report: &mut Report, app: &App, now: u64, asked: bool) {
+    let (key, summary) = (&app.key, app.credential.summary());
     let days_left = summary.days_left(now);
     let about = match (&summary.key_id, days_left) {
         (Some(key_id), _) => format!("{key}: signing key {key_id}"),
@@ -79,33 +56,46 @@ pub async fn examine(report: &mut Report, app: &Arc<App>, now: u64, prober: Opti
     };
     match days_left {
         Some(..DAYS_FEW) => report.warn("credential", format!("{about}: renew it in Apple's developer portal")),
-        _ => report.ok("credential", &about),
-    }
-    if let Some(prober) = prober {
-        judge(report, app, prober.ask(app).await);
+        _ if asked => report.ok("credential", &about),
+        _ => report.ok("credential", format!("{about}; Apple was not asked about it")),
     }
 }
 
-fn judge(report: &mut Report, app: &App, outcome: Option<Outcome>) {
-    const WHAT: &str = "apple";
-    let key = &app.key;
-    let Some(outcome) = outcome else { return report.fail(WHAT, format!("{key}: nothing could be sent")) };
+/// Sends to a device that does not exist, by the way that real notifications take: a credential that Apple takes gets as
+/// far as the device (apns-protocol.md 4).
+async fn ask(app: &Arc<App>, intake: &Intake) -> Word {
+    let nothing = || Word::Bad("nothing could be sent".to_owned());
+    let mut batch = Batch::default().with_push_type(app.push_type);
+    let draft = Draft { token: &"0".repeat(64), payload: r#"{"aps":{}}"#, expiry: Some(0), ..Draft::default() };
+    if batch.push(draft).is_err() {
+        return nothing();
+    }
+    let sending = Sending { deadline: Instant::now() + PATIENCE, retry_unknown: false };
+    let Ok(mut sent) = intake.send(Arc::clone(app), batch, sending).await else { return nothing() };
+    let Some(outcome) = sent.outcomes.pop() else { return nothing() };
+    // What ended without an answer of Apple's has its cause there.
+    let cause = intake.seen(app).last_error.map(|error| format!(": {}", error.what)).unwrap_or_default();
+    judge(app, &outcome, &cause)
+}
+
+fn judge(app: &App, outcome: &Outcome, cause: &str) -> Word {
+    use AppleReason::{BadTopic, MissingTopic, TopicDisallowed};
     let reason = outcome.reason.as_ref().map_or("no reason given", Reason::as_str);
+    let advice = match &outcome.reason {
+        Some(Reason::Apple(reason)) => refusal::advice(*reason, app).map(|advice| format!(": {advice}")),
+        _ => None,
+    };
     match (outcome.kind, &outcome.reason, outcome.status) {
-        (OutcomeKind::Accepted, ..) => report.ok(WHAT, format!("{key}: takes the credential")),
-        (
-            OutcomeKind::Rejected,
-            Some(Reason::Apple(AppleReason::TopicDisallowed | AppleReason::BadTopic | AppleReason::MissingTopic)),
-            _,
-        ) => report.fail(
-            WHAT,
-            format!(
-                "{key}: takes the credential, but not for the topic {} ({reason}): provision with another",
-                app.topic
-            ),
-        ),
-        (OutcomeKind::Rejected, ..) => report.ok(WHAT, format!("{key}: takes the credential (and said {reason})")),
-        (_, _, Some(403)) => report.fail(WHAT, format!("{key}: refuses the credential: {reason}; provision another")),
-        _ => report.fail(WHAT, format!("{key}: no answer to a push: {reason}")),
+        (OutcomeKind::Accepted, ..) => Word::Good("takes the credential".to_owned()),
+        (OutcomeKind::Rejected, Some(Reason::Apple(TopicDisallowed | BadTopic | MissingTopic)), _) => {
+            let advice = advice.unwrap_or_default();
+            Word::Bad(format!("takes the credential, but not for the topic {} ({reason}){advice}", app.topic))
+        }
+        (OutcomeKind::Rejected, ..) => Word::Good(format!("takes the credential (and said {reason})")),
+        (_, _, Some(403)) => {
+            let advice = advice.unwrap_or_else(|| "; provision another".to_owned());
+            Word::Bad(format!("refuses the credential: {reason}{advice}"))
+        }
+        _ => Word::Bad(format!("no answer to a push: {reason}{}", advice.as_deref().unwrap_or(cause))),
     }
 }

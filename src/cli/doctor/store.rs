@@ -9,31 +9,34 @@ use crate::credentials::{Keyring, Secret};
 use crate::drain::Drain;
 use crate::http::client::{Callee, Caller, NodeUrl, refusal};
 use crate::http::server::address::Address;
-use crate::registry::{App, Registry};
-use crate::store::{Sqlite, StoreError};
+use crate::model::AppKey;
+use crate::store::{Apps, Kept, Sqlite, StoreError, sqlite};
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 
 /// What there is to know of the apps.
-pub enum Found {
-    /// They are read here.
-    Apps(Vec<Arc<App>>),
-    /// A node holds the store: it has been asked.
-    Running,
-    Nothing,
+#[derive(Default)]
+pub struct Found {
+    /// The apps that the store keeps, with what opens their credentials; `None` if they cannot be read.
+    pub kept: Option<(Kept, Keyring)>,
+    /// The node that holds the store, if one does and can be asked.
+    pub node: Option<Running>,
 }
 
-/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made.
+/// A running node's word on its apps.
+pub struct Running(Vec<Value>);
+
+/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node holds
+/// is only read.
 pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Found {
     let folder = &config.data_dir;
     if !folder.join("pyapns.db").exists() {
         absent(report, folder);
-        return Found::Nothing;
+        return nothing_kept(report, config);
     }
     if let Ok(owner) = fs::metadata(folder).map(|about| about.uid())
         && owner != rustix::process::geteuid().as_raw()
@@ -43,31 +46,62 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fou
     let opened = match Sqlite::open(folder) {
         Ok(store) => {
             store.notices().iter().for_each(|notice| report.warn("store", notice));
-            load(config, store, clock).await
+            load(config, &store).await
         }
-        Err(StoreError::Locked { .. }) => {
-            report.ok("store", format!("{} is held by a node that runs: it is asked instead", folder.display()));
-            ask(report, config).await;
-            return Found::Running;
-        }
+        Err(StoreError::Locked { .. }) => return beside(report, config, clock).await,
         Err(error) => Err(error.to_string()),
     };
     match opened {
-        Ok(apps) => {
-            report.ok("store", format!("{}: opens, can be written, {} apps", folder.display(), apps.len()));
-            Found::Apps(apps)
+        Ok(kept) => {
+            report.ok("store", format!("{}: opens, can be written, {} apps", folder.display(), kept.0.apps.len()));
+            Found { kept: Some(kept), node: None }
         }
         Err(error) => {
             report.fail("store", error);
-            Found::Nothing
+            Found::default()
         }
     }
 }
 
-async fn load(config: &Config, store: Sqlite, clock: &Clock) -> Result<Vec<Arc<App>>, String> {
+/// Before the first start there are only the configuration's entries.
+fn nothing_kept(report: &mut Report, config: &Config) -> Found {
+    let made = || Keyring::load(&config.key_files, &config.data_dir);
+    match if config.key_files.is_empty() { Keyring::passing() } else { made() } {
+        Ok(keyring) => Found { kept: Some((Kept::default(), keyring)), node: None },
+        Err(error) => {
+            report.fail("store", error);
+            Found::default()
+        }
+    }
+}
+
+async fn load(config: &Config, store: &Sqlite) -> Result<(Kept, Keyring), String> {
     let keyring = Keyring::load(&config.key_files, &config.data_dir).map_err(|error| error.to_string())?;
-    let loaded = Registry::load(Arc::new(store), keyring, clock.clone(), Drain::new()).await;
-    loaded.map(|registry| registry.list()).map_err(|error| error.to_string())
+    let apps = store.list(None, usize::MAX).await.map_err(|error| error.to_string())?;
+    let entries = store.entries().await.map_err(|error| error.to_string())?;
+    Ok((Kept { apps, entries }, keyring))
+}
+
+/// A node holds the store: it is asked for its state, and its credentials are read beside it, since only Apple knows
+/// which of them it takes.
+async fn beside(report: &mut Report, config: &Config, clock: &Clock) -> Found {
+    let folder = &config.data_dir;
+    report
+        .ok("store", format!("{} is held by a node that runs: it is asked, and its store only read", folder.display()));
+    let node = ask(report, config).await;
+    let read = || {
+        let kept = sqlite::read_beside(folder).map_err(|error| error.to_string())?;
+        Ok::<_, String>((kept, Keyring::load(&config.key_files, folder).map_err(|error| error.to_string())?))
+    };
+    match read() {
+        Ok(kept) => Found { kept: Some(kept), node },
+        Err(error) => {
+            let what = format!("Apple cannot be asked about the node's apps, as its store cannot be read: {error}");
+            report.warn("apple", what);
+            node.iter().flat_map(|node| &node.0).for_each(|app| told(report, app, clock.unix_seconds()));
+            Found::default()
+        }
+    }
 }
 
 fn absent(report: &mut Report, folder: &Path) {
@@ -82,7 +116,7 @@ fn absent(report: &mut Report, folder: &Path) {
 }
 
 /// Readiness and apps, from the node's own API.
-async fn ask(report: &mut Report, config: &Config) {
+async fn ask(report: &mut Report, config: &Config) -> Option<Running> {
     let listener = config.admin_listen.as_ref().unwrap_or(&config.listen);
     let node = match listener {
         Address::Unix(path) => NodeUrl::Unix(path.clone()),
@@ -102,8 +136,14 @@ async fn ask(report: &mut Report, config: &Config) {
     };
     match answers.await {
         // Its certificate is for a name, and here is only an address.
-        Err(error) if config.tls.is_some() => report.warn("node", format!("it cannot be asked: {error:#}")),
-        Err(error) => report.fail("node", format!("{error:#}; is it the configuration that it runs with?")),
+        Err(error) if config.tls.is_some() => {
+            report.warn("node", format!("it cannot be asked: {error:#}"));
+            None
+        }
+        Err(error) => {
+            report.fail("node", format!("{error:#}; is it the configuration that it runs with?"));
+            None
+        }
         Ok(((status, ready), (apps_status, apps))) => {
             match status {
                 200 => {
@@ -117,30 +157,51 @@ async fn ask(report: &mut Report, config: &Config) {
                 _ => report.fail("node", format!("{}: {}", callee.node, refusal(status, &ready))),
             }
             match apps["response"].as_array() {
-                Some(apps) => apps.iter().for_each(|app| told(report, app)),
-                None => report.warn("credential", format!("not shown: {}", refusal(apps_status, &apps))),
+                Some(apps) => Some(Running(apps.clone())),
+                None => {
+                    report.warn("node", format!("it does not show its apps: {}", refusal(apps_status, &apps)));
+                    None
+                }
             }
         }
     }
 }
 
-/// What a node says of an app.
-fn told(report: &mut Report, app: &Value) {
-    let name = |field: &str| app[field].as_str().unwrap_or_default().to_owned();
+impl Running {
+    /// Why nothing is sent for an app now, if so: what to blame, and a sentence.
+    pub fn trouble(&self, key: &AppKey) -> Option<(&'static str, String)> {
+        let is_it = |app: &&Value| app["app_id"] == key.id.as_str() && app["environment"] == key.environment.as_str();
+        trouble(self.0.iter().find(is_it)?)
+    }
+}
+
+fn trouble(app: &Value) -> Option<(&'static str, String)> {
+    let state = app["state"].as_str().unwrap_or("no state");
+    let what = match state {
+        "ok" | "connecting" => return None,
+        "breaker_open" | "cannot_connect" => "apple",
+        _ => "credential",
+    };
+    Some((what, format!("{state}: {}", app["last_error"].as_str().unwrap_or("without an error"))))
+}
+
+/// What a node says of an app whose credential cannot be read here.
+fn told(report: &mut Report, app: &Value, now: u64) {
+    let name = |field: &str| app[field].as_str().unwrap_or_default();
     let key = format!("{}/{}", name("app_id"), name("environment"));
-    let days = app["credential"]["days_left"].as_i64();
-    match (app["state"].as_str(), days) {
-        (Some("ok" | "connecting"), Some(..0)) => {
-            report.fail("credential", format!("{key}: the certificate has expired: renew it"))
-        }
-        (Some("ok" | "connecting"), Some(days @ ..30)) => {
-            report.warn("credential", format!("{key}: {days} days left: renew it"))
-        }
-        (Some("ok" | "connecting"), Some(days)) => report.ok("credential", format!("{key}: {days} days left")),
-        (Some("ok" | "connecting"), None) => report.ok("credential", format!("{key}: signing key")),
-        (Some("breaker_open"), _) => report.fail("apple", format!("{key}: {}", name("last_error"))),
-        (state, _) => {
-            report.fail("credential", format!("{key}: {}: {}", state.unwrap_or("no state"), name("last_error")));
-        }
+    if let Some((what, trouble)) = trouble(app) {
+        return report.fail(what, format!("{key}: the running node says {trouble}"));
+    }
+    let ago = app["last_success_at"].as_f64().map(|at| (now as f64 - at).max(0.0));
+    let proof = match ago {
+        Some(seconds) => format!("Apple accepted something {seconds:.0} s ago"),
+        None => "Apple has accepted nothing since the node's start".to_owned(),
+    };
+    match app["credential"]["days_left"].as_i64() {
+        Some(..0) => report.fail("credential", format!("{key}: the certificate has expired: renew it")),
+        Some(days @ ..30) => report.warn("credential", format!("{key}: {days} days left: renew it; {proof}")),
+        _ if ago.is_none() => report.warn("credential", format!("{key}: {proof}: it is not known to work")),
+        Some(days) => report.ok("credential", format!("{key}: {days} days left; {proof}")),
+        None => report.ok("credential", format!("{key}: signing key; {proof}")),
     }
 }

@@ -34,6 +34,15 @@ pub enum KeyFileError {
     OwnKeyDamaged { path: PathBuf },
     #[error("the key file {path} cannot be made: {source}")]
     CannotMake { path: PathBuf, source: io::Error },
+    #[error("the system gives no random numbers")]
+    NoRandom,
+}
+
+/// A new key that no file has.
+pub fn random() -> Result<Secret, KeyFileError> {
+    let mut key = vec![0; KEY_BYTES];
+    rand::fill(&mut key).map_err(|_| KeyFileError::NoRandom)?;
+    Ok(Secret::from(key))
 }
 
 /// Reads a key file of the operator's.

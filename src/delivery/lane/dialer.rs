@@ -83,6 +83,18 @@ impl Dialer {
         !matches!(self.stage, Stage::Idle)
     }
 
+    /// The step of opening a connection that is under way, if any, for people.
+    pub fn step(&self) -> Option<String> {
+        let endpoint = |at: usize| &self.gateway.endpoints[at];
+        match &self.stage {
+            Stage::Idle => None,
+            Stage::Resolving(at, _) => Some(format!("the name of {} is being looked up", endpoint(*at))),
+            Stage::Connecting(at, address, _) => {
+                Some(format!("TCP and TLS with {} at {address} are not complete", endpoint(*at)))
+            }
+        }
+    }
+
     /// When the next connection may be begun; `None` is any time.
     pub fn ready_at(&self) -> Option<Instant> {
         self.retry_at.max(self.pace.next())
@@ -154,7 +166,7 @@ impl Dialer {
         while let Stage::Resolving(at, resolving) = &mut self.stage {
             let (at, resolved) = (*at, ready!(resolving.as_mut().poll(cx)));
             self.stage = Stage::Idle;
-            let failed = self.resolved(at, resolved);
+            let failed = self.resolved(at, resolved, app);
             if let Some(Choice { address, spare }) = self.addresses.choose(&self.known[at], in_use, now) {
                 self.connect(at, address, patience(app, spare), app, now)?;
             } else if at + 1 < self.known.len() {
@@ -201,19 +213,19 @@ impl Dialer {
     }
 
     /// Takes the resolver's answer. A resolver that fails costs nothing while its last good answer works.
-    fn resolved(&mut self, at: usize, resolved: io::Result<Vec<SocketAddr>>) -> Option<ConnectError> {
+    fn resolved(&mut self, at: usize, resolved: io::Result<Vec<SocketAddr>>, app: &App) -> Option<ConnectError> {
         let endpoint = &self.gateway.endpoints[at];
         match resolved {
             Ok(addresses) if !addresses.is_empty() => {
                 (self.known[at], self.unresolved) = (addresses, 0);
                 None
             }
-            Ok(_) => self.resolved(at, Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"))),
+            Ok(_) => self.resolved(at, Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")), app),
             Err(cause) if self.known[at].is_empty() => {
                 Some(ConnectError::Resolve { endpoint: endpoint.clone(), cause })
             }
             Err(cause) => {
-                tracing::warn!(%endpoint, %cause, "no address found: taking those known");
+                tracing::warn!(app = %app.key, %endpoint, %cause, "no address found: taking those known");
                 None
             }
         }

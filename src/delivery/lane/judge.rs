@@ -3,13 +3,16 @@
 use super::throttle::fingerprint;
 use super::work::Work;
 use crate::apns::response::{self, Response};
-use crate::delivery::backoff;
 use crate::delivery::job::Ticket;
 use crate::delivery::verdict::{self, Beyond, Fate, Pause};
-use crate::model::{NodeReason, OutcomeKind, Reason};
+use crate::delivery::{backoff, refusal};
+use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
+use crate::registry::App;
 use http2::{Answer, End, Processed};
-use std::fmt::Display;
 use std::time::Duration;
+
+/// How often at most the operator is told of provider tokens that change too often.
+const UPDATES_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 impl Work {
     /// Apple answered to a request that was made under the app's credential, or `former`ly was it: whether its connection
@@ -51,14 +54,16 @@ impl Work {
     /// What an answer says of the app as a whole.
     fn weigh(&mut self, ticket: Ticket, response: &Response, beyond: Beyond, fate: Fate) {
         if beyond == Beyond::CredentialBroken {
-            self.credential_failed(&response.reason.as_ref().map_or("no reason given", Reason::as_str));
+            self.credential_refused(response.reason.as_ref());
         } else if response.status >= 500 {
             if self.health.service_failed(self.now.instant) {
                 let what = "most of Apple's answers are 5xx: stopped until a probe is judged";
-                tracing::error!(status = response.status, "{what}");
+                tracing::error!(app = %self.app.key, status = response.status, "{what}");
                 self.complain(what.to_owned());
             }
             return;
+        } else if response.reason == Some(AppleReason::TooManyProviderTokenUpdates.into()) {
+            self.too_many_updates();
         }
         self.health.answered();
         if fate == Fate::Done(OutcomeKind::Rejected) {
@@ -68,7 +73,7 @@ impl Work {
 
     fn judged(&mut self, ticket: Ticket) {
         if self.health.judged(ticket) {
-            tracing::info!("Apple judges this app's notifications again");
+            tracing::info!(app = %self.app.key, "Apple judges this app's notifications again");
         }
     }
 
@@ -117,14 +122,35 @@ impl Work {
         }
     }
 
-    /// The credential does not work: what waits is told at once, and only a rare probe goes out from now on. Whether
-    /// that is news.
-    pub fn credential_failed(&mut self, why: &dyn Display) -> bool {
+    /// Apple's answer, or its GOAWAY, blames the credential.
+    pub fn credential_refused(&mut self, reason: Option<&Reason>) {
+        self.credential_failed(|app| match reason {
+            Some(Reason::Apple(reason)) => refusal::sentence(*reason, app),
+            Some(reason) => format!("Apple refuses the app's credential ({reason}): provision the app again"),
+            None => "Apple refuses the app's credential, and gives no reason: provision the app again".to_owned(),
+        });
+    }
+
+    /// The credential does not work: what waits ends at once, and only a rare probe goes out from now on. Returns whether
+    /// that is news; then the operator reads the sentence.
+    pub fn credential_failed(&mut self, sentence: impl FnOnce(&App) -> String) -> bool {
         let is_news = self.health.credential_failed(self.now.instant, fastrand::f64);
         if is_news {
-            tracing::error!(reason = %why, "Apple refuses the app's credential: re-provision it");
-            self.complain(format!("Apple refuses the app's credential ({why}): provision the app again"));
+            let what = sentence(&self.app);
+            tracing::error!(app = %self.app.key, "{what}");
+            self.complain(what);
         }
         is_news
+    }
+
+    /// Apple finds that provider tokens change too often. It says so to all that is in flight, and the operator once a minute.
+    fn too_many_updates(&mut self) {
+        let now = self.now.instant;
+        if self.updates_told.is_none_or(|told| now >= told + UPDATES_TOLD_EVERY) {
+            self.updates_told = Some(now);
+            let what = refusal::sentence(AppleReason::TooManyProviderTokenUpdates, &self.app);
+            tracing::warn!(app = %self.app.key, "{what}");
+            self.complain(what);
+        }
     }
 }

@@ -160,6 +160,11 @@ impl Link {
         self.permit.must_close(idle.map_or(busy, Usage::Idle))
     }
 
+    /// Whether it stands without the SETTINGS that Apple begins with.
+    pub fn is_opening(&self) -> bool {
+        !self.is_ready() && !self.is_leaving()
+    }
+
     /// Whether Apple ever answered anything here.
     pub fn has_answered(&self) -> bool {
         self.books.answered
@@ -209,7 +214,7 @@ impl Link {
         if !self.is_leaving() && work.is_waiting_for(self.id) {
             self.renew_token(app, work.now);
             let sent = self.fill(was_full, work);
-            self.starve(sent, work.now.instant);
+            self.starve(sent, work);
             moved |= sent;
         }
         // Before what waits is written: a PING has to leave now.
@@ -237,10 +242,10 @@ impl Link {
         let Self { connection, mut books, permit: _given_back_at_the_end, .. } = self;
         connection.close(|event| books.note(event, work, Then::Retry));
         let otherwise = match over {
-            over if over.refuses_certificate() => NodeReason::CredentialError,
+            over if over.certificate_refused().is_some() => NodeReason::CredentialError,
             Over::Drained => NodeReason::GoneAway,
             Over::Closed | Over::Broken(_) => NodeReason::ConnectionLost,
-            Over::Silent => NodeReason::ConnectionSilent,
+            Over::Silent | Over::NoSettings => NodeReason::ConnectionSilent,
             Over::Fault(_) => NodeReason::ProtocolError,
         };
         Epitaph { affected: books.lost, reason: books.goaway.unwrap_or(otherwise.into()) }
@@ -303,7 +308,8 @@ impl Link {
     }
 
     /// Gives the connection up once Apple has held everything back for too long.
-    fn starve(&mut self, sent: bool, now: Instant) {
+    fn starve(&mut self, sent: bool, work: &Work) {
+        let now = work.now.instant;
         if !self.is_shut() {
             // While it is in doubt whether the peer lives, nothing is known of what it allows.
             self.starved = self.starved.filter(|_| !sent && self.connection.is_in_doubt());
@@ -312,7 +318,8 @@ impl Link {
         let since = self.starved.filter(|_| !sent).unwrap_or(now);
         self.starved = Some(since);
         if now >= since + STARVED_FOR {
-            tracing::warn!(address = %self.address, "Apple lets nothing through here: another connection takes over");
+            let app = &work.app.key;
+            tracing::warn!(%app, address = %self.address, "Apple lets nothing through here: another connection takes over");
             self.retire();
         }
     }
@@ -352,11 +359,11 @@ impl Books {
             Event::GoAway { last_id, code, debug } => {
                 let reason = goaway(last_id, code, debug, work);
                 if verdict::gone_away(reason.as_ref()) == Beyond::CredentialBroken && !self.former {
-                    work.credential_failed(&reason.as_ref().map_or("no reason given", Reason::as_str));
+                    work.credential_refused(reason.as_ref());
                 }
                 self.goaway.get_or_insert(reason.unwrap_or(NodeReason::GoneAway.into()));
             }
-            Event::Fault(fault) => tracing::warn!(%fault, "the gateway broke HTTP/2"),
+            Event::Fault(fault) => tracing::warn!(app = %work.app.key, %fault, "the gateway broke HTTP/2"),
             Event::Settings | Event::Pong(_) => {}
         }
     }
@@ -365,7 +372,8 @@ impl Books {
 /// Apple closes the connection. The session keeps the books; here is read why.
 fn goaway(last_id: u32, code: u32, debug: &[u8], work: &Work) -> Option<Reason> {
     let reason = response::named(debug);
-    tracing::info!(last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
+    let app = &work.app.key;
+    tracing::info!(%app, last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());
     reason
 }

@@ -3,20 +3,18 @@
 //! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have no
 //! room for. One is opened where none takes work, and, as long as all are full, one after the other.
 
-use super::dialer::{Dialed, Dialer, Gateway};
+mod opening;
+
+use super::dialer::{Dialer, Gateway};
 use super::link::{Epitaph, Link};
 use super::routes::LinkId;
 use super::work::Work;
-use crate::apns::connect::ConnectError;
 use crate::apns::connection::Over;
 use crate::delivery::bound::Bound;
-use crate::delivery::descriptors::Need;
 use crate::delivery::status::Shown;
-use crate::model::NodeReason;
 use crate::registry::App;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -57,6 +55,9 @@ pub struct Pool {
     is_out_of_descriptors: bool,
     /// Since when all connections have been full.
     full_since: Option<Instant>,
+    /// When the last one was begun, and whether the operator was told that it takes long.
+    opened_at: Option<Instant>,
+    told_opening: bool,
     /// No more work will come.
     finishing: bool,
     scratch: Vec<u8>,
@@ -72,6 +73,8 @@ impl Pool {
             bounds,
             is_out_of_descriptors: false,
             full_since: None,
+            opened_at: None,
+            told_opening: false,
             finishing: false,
             scratch: Vec::new(),
         }
@@ -83,6 +86,7 @@ impl Pool {
             return;
         }
         self.app = Arc::clone(app);
+        work.app = Arc::clone(app);
         self.dialer.reset();
         work.health.reset();
         self.retire();
@@ -114,10 +118,10 @@ impl Pool {
 
     /// Shows how it stands with the connections.
     pub fn show(&self, shown: &mut Shown, work: &Work) {
-        let is_ready = self.links.iter().any(|link| link.is_serving() && link.is_ready());
-        let is_opening = || self.links.iter().any(|link| !link.is_leaving() && !link.is_ready());
+        let is_connecting = !self.has_ready() && (self.is_opening() || self.open_at(work).is_some());
         shown.generation = self.app.generation;
-        shown.is_connecting = !is_ready && (self.dialer.is_busy() || is_opening() || self.open_at(work).is_some());
+        let since = shown.connecting_since.unwrap_or(work.now.instant);
+        shown.connecting_since = is_connecting.then_some(since);
         shown.connections = self.links.len();
         shown.streams = self.links.iter().map(Link::streams).sum();
     }
@@ -162,6 +166,7 @@ impl Pool {
                 }
             }
         }
+        self.tell_of_long_opening(work);
         moved |= self.dismiss(work);
         moved |= self.make_room(work);
         moved |= self.reroute(work);
@@ -250,93 +255,19 @@ impl Pool {
         }
         let link = self.links.remove(at);
         if !matches!(over, Over::Drained) {
-            work.complain(format!("a connection to Apple ended: {over}"));
+            work.complain_of_connection(format!("a connection to Apple ended: {over}"));
             work.tally.metrics().lost(over.label());
         }
         let is_former = link.generation < self.app.generation;
-        if over.refuses_certificate() && !is_former && !self.works() {
-            work.credential_failed(over);
+        if let Some(refused) = over.certificate_refused().filter(|_| !is_former && !self.works()) {
+            work.credential_failed(|_| format!("Apple refuses the app's credential: {refused}"));
         }
         let Epitaph { affected, reason } = link.close(over, work);
-        work.connection_ended(&self.app.key, &reason, affected);
+        work.connection_ended(&reason, affected);
         work.tally.metrics().connections.dec();
         match over {
             Over::Drained => tracing::debug!(app = %self.app.key, "connection to Apple drained"),
             over => tracing::warn!(app = %self.app.key, %over, affected, "connection to Apple ended"),
-        }
-    }
-
-    /// Goes on opening a connection, or begins to, where one is needed: whether anything moved.
-    fn open(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
-        let now = work.now.instant;
-        let has_begun = self.dialer.is_busy() || self.begin(cx, work);
-        let is_without = self.dialer.is_waiting() || self.is_out_of_descriptors;
-        work.lacks_descriptors = is_without && !self.links.iter().any(Link::is_serving);
-        if !has_begun {
-            return false;
-        }
-        let in_use: Vec<SocketAddr> = self.links.iter().map(|link| link.address).collect();
-        let Poll::Ready(outcome) = self.dialer.poll(cx, &self.app, &in_use, now) else { return false };
-        match outcome {
-            Ok(dialed) => self.opened(dialed, work),
-            Err(error) => self.refused(&error, work),
-        }
-        true
-    }
-
-    /// Begins to open a connection where one is needed and there is a descriptor for it; true if it did.
-    fn begin(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
-        if self.open_at(work).is_none_or(|at| work.now.instant < at) {
-            self.dialer.claim().withdraw();
-            return false;
-        }
-        let need = if self.has_young() { Need::More } else { Need::First };
-        let waited = self.dialer.is_waiting();
-        let has_begun = self.dialer.begin(cx, work.is_waiting().then_some(need));
-        if need == Need::First && !waited && self.dialer.is_waiting() && self.dialer.claim().is_short() {
-            self.tell_of_shortage(work);
-        }
-        has_begun
-    }
-
-    /// Logs and shows that no descriptor is left and no connection is idle.
-    fn tell_of_shortage(&mut self, work: &mut Work) {
-        let budget = self.dialer.claim().budget();
-        let max = budget.counts().max.unwrap_or(usize::MAX);
-        let what = "no connection to Apple can be opened: all descriptors for them are in use, and none is idle; raise \
-                    LimitNOFILE (systemd) or the hard limit of `ulimit -n`";
-        if budget.is_news(work.now.instant) {
-            tracing::warn!(app = %self.app.key, max, "{what}");
-        }
-        work.complain(what.to_owned());
-    }
-
-    fn opened(&mut self, dialed: Dialed, work: &mut Work) {
-        work.tally.metrics().connects.inc();
-        work.tally.metrics().connections.inc();
-        let id = self.next_link;
-        self.next_link = id.wrapping_add(1);
-        self.is_out_of_descriptors = false;
-        self.links.push(Link::new(id, dialed, &self.app, work.now));
-        self.full_since = None;
-    }
-
-    fn refused(&mut self, error: &ConnectError, work: &mut Work) {
-        work.tally.metrics().connect_failures.inc();
-        self.is_out_of_descriptors = error.is_out_of_descriptors();
-        if !self.is_out_of_descriptors || self.dialer.claim().budget().is_news(work.now.instant) {
-            tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
-        }
-        work.complain(format!("cannot connect to Apple: {error}"));
-        if self.is_out_of_descriptors {
-            // That says nothing of Apple.
-        } else if error.is_credential() && !self.works() {
-            let reason = NodeReason::CredentialError.into();
-            if work.credential_failed(error) {
-                work.connection_ended(&self.app.key, &reason, 0);
-            }
-        } else {
-            self.count_failure(work);
         }
     }
 
@@ -354,24 +285,6 @@ impl Pool {
         }
     }
 
-    /// When the next connection is to be begun; `None` while none is needed or one is being opened.
-    fn open_at(&self, work: &Work) -> Option<Instant> {
-        let now = work.now.instant;
-        let needed = if self.has_young() {
-            self.full_since.filter(|_| self.links.len() < self.bounds.connections)? + FULL_FOR
-        } else {
-            let lately = !self.finishing && now < work.last_job + LATELY && !self.dialer.is_used_up();
-            (lately || work.is_waiting()).then_some(now)?
-        };
-        let may = self.dialer.ready_at().max(work.health.opens_at());
-        Some(may.map_or(needed, |may| needed.max(may)))
-    }
-
-    /// True if a connection takes work and need not be replaced.
-    fn has_young(&self) -> bool {
-        self.links.iter().any(|link| link.is_serving() && link.requests() < self.bounds.requests)
-    }
-
     /// Whether no connection has room. A token connection starts with one stream, so that it must have accepted something
     /// before it can be called full.
     fn is_full(&self) -> bool {
@@ -384,6 +297,6 @@ impl Pool {
         let is_woken = self.dialer.is_busy() || self.dialer.is_waiting();
         let open = if is_woken { None } else { self.open_at(work) };
         let links = self.links.iter().filter_map(Link::next_time);
-        links.chain(open).chain(self.surplus_at()).min()
+        links.chain(open).chain(self.surplus_at()).chain(self.long_opening_at()).min()
     }
 }

@@ -2,7 +2,7 @@
 
 mod ending;
 
-use super::health::Health;
+use super::health::{Health, Trouble};
 use super::routes::{LinkId, Routes, bucket};
 use super::stopped::Stopped;
 use super::throttle::{Throttle, fingerprint};
@@ -12,9 +12,11 @@ use crate::delivery::job::{DeadSince, Job, Ticket};
 use crate::delivery::metrics::Tally;
 use crate::delivery::status::LastError;
 use crate::events::disconnection;
-use crate::model::{AppKey, AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
+use crate::model::{AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
+use crate::registry::App;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,6 +47,8 @@ pub struct Pick {
 /// See the module.
 pub struct Work {
     pub now: Now,
+    /// As it was provisioned last.
+    pub app: Arc<App>,
     pub tally: Tally,
     pub budget: Budget,
     pub health: Health,
@@ -56,6 +60,8 @@ pub struct Work {
     pub last_job: Instant,
     /// What went wrong lately and was not shown yet.
     pub last_error: Option<LastError>,
+    /// When the operator was last told of provider tokens that change too often.
+    pub(super) updates_told: Option<Instant>,
     /// When the lane began, and its milliseconds since then, which may wrap.
     began: Instant,
     ms: u32,
@@ -79,9 +85,10 @@ pub struct Work {
 }
 
 impl Work {
-    pub fn new(now: Now, tally: Tally) -> Self {
+    pub fn new(now: Now, app: Arc<App>, tally: Tally) -> Self {
         Self {
             now,
+            app,
             tally,
             budget: Budget::default(),
             health: Health::new(now.instant),
@@ -91,6 +98,7 @@ impl Work {
             stopped: Stopped::default(),
             last_job: now.instant,
             last_error: None,
+            updates_told: None,
             began: now.instant,
             ms: 0,
             identifiers: 1,
@@ -123,8 +131,16 @@ impl Work {
         self.last_error = Some(LastError { at: self.now.unix, what });
     }
 
+    /// Remembers what is wrong with a connection, to be shown; unless the credential is refused: then its cause stays.
+    pub fn complain_of_connection(&mut self, what: String) {
+        if self.health.trouble() != Some(Trouble::Credential) {
+            self.complain(what);
+        }
+    }
+
     /// Puts the end of a connection, with `affected` notifications unanswered, on the way into the log.
-    pub fn connection_ended(&mut self, app: &AppKey, reason: &Reason, affected: u32) {
+    pub fn connection_ended(&mut self, reason: &Reason, affected: u32) {
+        let app = &self.app.key;
         self.incidents.extend(disconnection::of_connection(app, reason, self.last_accepted, affected, self.now.unix));
     }
 

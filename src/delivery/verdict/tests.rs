@@ -34,6 +34,7 @@ const ROWS: &[(u16, &str, Fate, Beyond)] = &[
     (403, "UnrelatedKeyIdInToken", Fate::Resend, Beyond::LeaveConnection),
     (403, "BadEnvironmentKeyIdInToken", Fate::Done(OutcomeKind::NotSent), Beyond::CredentialBroken),
     (403, "BadEnvironmentKeyInToken", Fate::Done(OutcomeKind::NotSent), Beyond::CredentialBroken),
+    (403, "TopicMismatch", DONE, Beyond::Nothing),
     (404, "BadPath", DONE, Beyond::Nothing),
     (405, "MethodNotAllowed", DONE, Beyond::Nothing),
     (410, "Unregistered", DONE, Beyond::DeadToken),

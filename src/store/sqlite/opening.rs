@@ -65,6 +65,14 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     Ok(Opened { writer, reader, place, epoch, notices })
 }
 
+/// Opens the database of a node that runs, to read beside it. The node may be of another version.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    let connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, None).map_err(|error| StoreError::at(error, path))?;
+    schema::refuse_newer(&connection, path)?;
+    Ok(connection)
+}
+
 /// A connection that can be used: the index of the log is there.
 fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
     let connection = match vfs {

@@ -154,6 +154,12 @@ impl Process {
         self.log.borrow().iter().filter(|line| line.contains(text)).count()
     }
 
+    /// The first line of its log that holds this text.
+    pub fn line_with(&self, text: &str) -> String {
+        let found = self.log.borrow().iter().find(|line| line.contains(text)).cloned();
+        found.unwrap_or_else(|| panic!("no {text:?} in {:#?}", *self.log.borrow()))
+    }
+
     /// Waits until so many lines of its log hold this text.
     pub async fn logs(&mut self, text: &str, times: usize) {
         let enough = |lines: &Vec<String>| lines.iter().filter(|line| line.contains(text)).count() >= times;

@@ -135,6 +135,12 @@ impl Sender {
         log.entries.into_iter().map(|entry| (entry.reason, entry.affected)).collect()
     }
 
+    /// The app's dead tokens: token, reason and timestamp.
+    pub async fn feedback(&self, app: &App) -> Vec<(String, String, f64)> {
+        let list = self.events.feedback(&app.key, Cursor::START, 10_000).await.expect("a store in memory");
+        list.entries.into_iter().map(|entry| (entry.token, entry.reason, entry.timestamp)).collect()
+    }
+
     /// How the app's sending is.
     pub fn seen(&self, app: &App) -> Seen {
         self.intake.seen(app)

@@ -20,7 +20,7 @@ pub struct AppObject<'a> {
     credential: CredentialObject,
     topic: &'a str,
     lanes: u16,
-    /// `ok`, `connecting`, `credential_error` or `breaker_open`.
+    /// `ok`, `connecting`, `cannot_connect` (after 5 s), `breaker_open` or `credential_error`.
     state: &'static str,
     /// Why the state is not `ok`, or what went wrong last since the app was provisioned.
     last_error: Option<String>,

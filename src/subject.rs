@@ -1,0 +1,58 @@
+//! What the running task works for: a request or an app. The log names it when the task panics.
+
+use http::HeaderValue;
+use std::sync::Arc;
+use tokio::task::futures::TaskLocalFuture;
+
+tokio::task_local! {
+    static SUBJECT: Subject;
+}
+
+/// What a task works for. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A request, by its `X-Request-Id`.
+    Request(HeaderValue),
+    /// An app, as `app_id/environment`.
+    App(Arc<str>),
+}
+
+impl Subject {
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Request(id) => id.to_str().ok(),
+            Self::App(_) => None,
+        }
+    }
+
+    pub fn app(&self) -> Option<&str> {
+        match self {
+            Self::Request(_) => None,
+            Self::App(key) => Some(key),
+        }
+    }
+
+    /// Has `work` done for it.
+    pub fn within<T>(self, work: impl FnOnce() -> T) -> T {
+        SUBJECT.sync_scope(self, work)
+    }
+
+    /// Has the future done for it, and the tasks that it starts through the drain.
+    pub fn scope<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
+        SUBJECT.scope(self, future)
+    }
+}
+
+/// What the running task works for, where that is known.
+pub fn current() -> Option<Subject> {
+    SUBJECT.try_with(Subject::clone).ok()
+}
+
+/// The same work, to be done on another thread for what the running task works for.
+pub fn carry<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let subject = current();
+    move || match subject {
+        Some(subject) => subject.within(work),
+        None => work(),
+    }
+}
