@@ -1,7 +1,9 @@
 //! `/healthz`, `/readyz` and `/metrics`: what machines ask about the node itself.
 
+use super::auth::Caller;
 use super::error::Failure;
 use super::{Api, envelope};
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -82,12 +84,14 @@ pub async fn health() -> Response {
 #[derive(Debug, Default)]
 pub struct Rendered(Mutex<Option<(Instant, Bytes)>>);
 
-/// `GET /metrics`. They are made by one at a time, and once for all who wait for that: making them is dear.
-pub async fn metrics(State(api): State<Arc<Api>>) -> Response {
+/// `GET /metrics`. They are made by one at a time, and once for all who wait for that: making them is dear. A caller whose
+/// key is for some apps sees no series of another app.
+pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<Caller>>) -> Response {
     let asked = Instant::now();
     let mut rendered = api.rendered.0.lock().await;
-    let text = match &*rendered {
-        Some((from, text)) if *from > asked => text.clone(),
+    let text = match (&*rendered, caller) {
+        (_, Some(caller)) => api.telemetry.render_for(|app| caller.may_use(app)).into(),
+        (Some((from, text)), None) if *from > asked => text.clone(),
         _ => {
             let (from, text) = (Instant::now(), Bytes::from(api.telemetry.render()));
             *rendered = Some((from, text.clone()));

@@ -151,6 +151,24 @@ async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metr
     let node = Client::provisioned().await;
     let client = node.guarded(None, Door::Public);
     for (method, path) in [
+#[tokio::test]
+async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
+    let node = Client::provisioned().await;
+    node.api.registry.watch(&node.api.telemetry);
+    node.post("/apps/com.example.app2/sandbox", &pem()).await;
+    let own = ApiKey { apps: Some(vec![AppId::new("com.example.app").expect("an id")]), ..key("own", Scope::Metrics) };
+    let client = node.guarded(Some(vec![key("all", Scope::Metrics), own]), Door::Whole);
+    let apps = async |id: &str| {
+        let text = client.call_as(id, Method::GET, "/metrics").await.text;
+        assert!(text.contains("\npyapns_build_info{"), "what is of no app is shown");
+        let apps = ["com.example.app", "com.example.app2"];
+        apps.into_iter().filter(|app| text.contains(&format!("\"{app}\""))).collect::<Vec<_>>()
+    };
+    assert_eq!(apps("own").await, ["com.example.app"]);
+    assert_eq!(apps("all").await, ["com.example.app", "com.example.app2"]);
+    assert_eq!(apps("own").await, ["com.example.app"], "also after others were answered");
+}
+
         (Method::POST, APP),
         (Method::DELETE, APP),
         (Method::GET, "/metrics"),
