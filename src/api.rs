@@ -36,6 +36,7 @@ use crate::telemetry;
 use auth::Guard;
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use body::Bodies;
@@ -127,20 +128,13 @@ fn with_and_without_slash(router: Router<Arc<Api>>, route: (String, MethodRouter
 }
 
 async fn nothing_here(request: Request) -> Failure {
-    let (head, body) = request.into_parts();
-    body::discard(&head.headers, body).await;
-    Failure::NoSuchPath { path: head.uri.path().to_owned() }
+    Failure::NoSuchPath { path: request.uri().path().to_owned() }
 }
 
 /// The methods of a path, also for the answer to any other.
 fn only(allow: &'static [&'static str], methods: MethodRouter<Arc<Api>>) -> MethodRouter<Arc<Api>> {
-    methods.fallback(move |request| not_this_method(allow, request))
-}
-
-async fn not_this_method(allow: &'static [&'static str], request: Request) -> Failure {
-    let (head, body) = request.into_parts();
-    body::discard(&head.headers, body).await;
-    Failure::MethodNotAllowed { method: head.method.to_string(), allow }
+    let refuse = async move |method: Method| Failure::MethodNotAllowed { method: method.to_string(), allow };
+    methods.fallback(refuse)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 pub mod entry;
 pub mod key;
 
-use super::body;
 use super::error::Failure;
 use crate::clock::Clock;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
@@ -166,14 +165,11 @@ impl Caller {
     }
 }
 
-/// Lets a request pass, or refuses it before its body is looked at.
+/// Lets a request pass, or refuses it before its body is read.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     match guard.admit(&mut head).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(fault) => {
-            body::discard(&head.headers, body).await;
-            Failure::Access(fault).into_response()
-        }
+        Err(fault) => Failure::Access(fault).into_response(),
     }
 }

@@ -38,6 +38,8 @@ pub enum Failure {
         "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
     )]
     BodyTooLarge { limit: usize },
+    #[error("`Content-Length` is 2^63 or more: a body has at most {limit} bytes")]
+    LengthTooLarge { limit: usize },
     #[error("the body came too slowly: less than 1 KiB a second")]
     BodyTooSlow,
     #[error("the body broke off")]
@@ -103,6 +105,7 @@ impl Failure {
 
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::LengthTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTooSlow => (S::REQUEST_TIMEOUT, "body_too_slow"),
             Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
             Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
@@ -190,6 +193,7 @@ impl Failure {
             Self::MethodNotAllowed { method, allow } => json!({"method": method, "allow": allow}),
             Self::HeadersTooLarge { limit }
             | Self::BodyTooLarge { limit }
+            | Self::LengthTooLarge { limit }
             | Self::TooManyBytesInFlight { limit }
             | Self::TooManySlowBodies { limit }
             | Self::TooManyRequests { limit } => json!({"limit": limit}),

@@ -11,6 +11,7 @@ mod places;
 mod socket;
 pub mod tls;
 mod unix;
+mod unread;
 mod words;
 
 pub use listener::Listener;
@@ -32,6 +33,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use unread::Given;
 
 /// How long to leave the listener alone when the machine is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -131,17 +133,19 @@ pub async fn answer<Io>(io: Io, entry: Entry, drain: Drain, limits: Limits)
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
+    let activity = Arc::new(Activity::new(drain.clone()));
     let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
-    let (leaving, requests) = (drain.clone(), Arc::clone(&activity));
+    let requests = Arc::clone(&activity);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let version = request.version();
         let busy = Activity::begin(&activity, version);
-        let answer = entry.clone().answer(request.map(Body::new));
-        let drain = leaving.clone();
+        let (head, body) = request.into_parts();
+        let body = Body::new(Given::new(body, &head.headers, version, &activity));
+        let answer = entry.clone().answer(hyper::Request::from_parts(head, body));
+        let activity = Arc::clone(&activity);
         async move {
             let response = lasting::hold(answer.await, busy, version);
-            Ok::<_, Infallible>(farewell::mark(response, version, &drain))
+            Ok::<_, Infallible>(farewell::mark(response, version, activity.drain()))
         }
     });
     let builder = builder(&limits);
