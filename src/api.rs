@@ -9,6 +9,7 @@ pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod feedback;
+mod head;
 pub mod held;
 pub mod json;
 pub mod limits;
@@ -105,7 +106,7 @@ fn routes() -> impl Iterator<Item = (String, MethodRouter<Arc<Api>>)> {
 
 /// The whole API, as one listener answers it.
 pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
-    let observer = Observer::new(metrics, &api.limits);
+    let observer = Observer::new(metrics, &api.limits, guard.browsers.clone());
     // What stands before every route has to stand before the shortcut too.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     Entry::new(router(api, observer, guard), shortcut)

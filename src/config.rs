@@ -11,6 +11,7 @@ pub mod strangers;
 pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
+use crate::api::auth::browser::HostName;
 use crate::api::auth::entry::Entry as KeyEntry;
 use crate::api::server::Network;
 use crate::api::server::address::{Address, Mode};
@@ -44,6 +45,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Who may call; without any, everybody who reaches a listener.
     pub api_keys: Vec<KeyEntry>,
+    /// Names of the node besides `localhost` and the machine's, for what browsers send.
+    pub hosts: Vec<HostName>,
     /// The operator answers for who can reach a `listen` that is not loopback.
     pub insecure: bool,
     pub data_dir: PathBuf,
@@ -149,6 +152,7 @@ impl Config {
             socket_mode: read.setting("socket_mode"),
             tls: tls(read),
             api_keys: keys::read(read, folder),
+            hosts: read.list_or_none("hosts").unwrap_or_default(),
             insecure: read.flag("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),

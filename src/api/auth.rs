@@ -1,5 +1,6 @@
 //! Who may call what: every route's scope is on this page, and a route without one is for `admin` alone.
 
+pub mod browser;
 pub mod entry;
 pub mod key;
 
@@ -10,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use browser::BrowserPolicy;
 use key::{ApiKey, Keys, Scope};
 use std::sync::Arc;
 
@@ -109,11 +111,13 @@ pub struct Guard {
     /// Without it nobody is asked for a key. What is in it may change meanwhile; when it is empty, nobody is let in.
     pub keys: Option<Arc<Keys>>,
     pub door: Door,
+    /// Asked before everything else, of every route that is not for probes; `None` where no browser comes.
+    pub browsers: Option<Arc<BrowserPolicy>>,
     pub clock: Clock,
 }
 
 impl Guard {
-    /// Whether anything is ever refused.
+    /// Whether callers are asked for anything.
     pub fn is_needed(&self) -> bool {
         self.keys.is_some() || self.door == Door::Public
     }

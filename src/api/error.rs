@@ -2,7 +2,9 @@
 
 use super::apps::provisioning::ProvisioningFault;
 use super::auth::AccessFault;
+use super::auth::browser::BrowserFault;
 use super::envelope;
+use super::head::HeadFault;
 use super::node::NotReady;
 use super::notifications::fault::Fault;
 use super::object::ObjectFault;
@@ -31,6 +33,10 @@ pub enum Failure {
     NotReady(NotReady),
     #[error(transparent)]
     Access(#[from] AccessFault),
+    #[error(transparent)]
+    Browser(#[from] BrowserFault),
+    #[error(transparent)]
+    Head(#[from] HeadFault),
 
     #[error("the header list has more than {limit} bytes")]
     HeadersTooLarge { limit: usize },
@@ -102,6 +108,8 @@ impl Failure {
 
             Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.reason()),
             Self::Access(fault) => fault.row(),
+            Self::Browser(fault) => fault.row(),
+            Self::Head(fault) => fault.row(),
 
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -198,6 +206,9 @@ impl Failure {
             | Self::TooManySlowBodies { limit }
             | Self::TooManyRequests { limit } => json!({"limit": limit}),
             Self::Access(AccessFault::ScopeMissing { scope }) => json!({"scope": scope.as_str()}),
+            Self::Browser(BrowserFault::Host { host }) => json!({"host": host, "setting": "hosts"}),
+            Self::Browser(BrowserFault::Origin { origin }) => json!({"origin": origin, "setting": "hosts"}),
+            Self::Browser(BrowserFault::Site) => json!({"setting": "hosts"}),
             Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
             Self::BadParameter { name, .. } | Self::ForeignCursor { name } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),

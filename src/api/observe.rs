@@ -1,7 +1,9 @@
-//! Around every request: its id, its limits on headers, its count and time, its log line, and what remains of a panic.
+//! Around every request: its id, the checks of its headers, its count and time, its log line, and what remains of a panic.
 
 use super::Limits;
+use super::auth::browser::BrowserPolicy;
 use super::error::Failure;
+use super::head::Head;
 use super::metrics::Metrics;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -26,19 +28,38 @@ pub struct Observer {
     pub header_list_bytes: usize,
     /// Requests that may be answered at a time.
     pub requests: usize,
+    browsers: Option<Arc<BrowserPolicy>>,
     places: Arc<Semaphore>,
 }
 
 impl Observer {
-    pub fn new(metrics: Arc<Metrics>, limits: &Limits) -> Self {
+    pub fn new(metrics: Arc<Metrics>, limits: &Limits, browsers: Option<Arc<BrowserPolicy>>) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
-        Self { metrics, header_list_bytes: limits.header_list_bytes, requests: limits.requests, places }
+        Self { metrics, header_list_bytes: limits.header_list_bytes, requests: limits.requests, browsers, places }
     }
+
+    /// Judges a request before its route sees it.
+    fn check(&self, route: &str, request: &Request) -> Result<(), Failure> {
+        let head = Head::read(request.headers());
+        if head.bytes > self.header_list_bytes {
+            return Err(Failure::HeadersTooLarge { limit: self.header_list_bytes });
+        }
+        head.check(request.version())?;
+        match &self.browsers {
+            // Probes call a node by any name, and learn nothing that a page could use.
+            Some(browsers) if !is_probe(route) => Ok(browsers.check(request.uri(), &head)?),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_probe(route: &str) -> bool {
+    matches!(route, "/healthz" | "/readyz")
 }
 
 /// What is asked about the node itself is answered when all places are taken, too.
 fn is_about_the_node(route: &str) -> bool {
-    matches!(route, "/healthz" | "/readyz" | "/metrics")
+    is_probe(route) || route == "/metrics"
 }
 
 /// Answers a request, and sees to it that it is answered.
@@ -57,10 +78,9 @@ impl Observer {
         let began = Instant::now();
         let id = request_id(request.headers());
         let method = request.method().clone();
-        let limit = self.header_list_bytes;
         let place = self.places.try_acquire();
-        let mut response = if header_bytes(request.headers()) > limit {
-            Failure::HeadersTooLarge { limit }.into_response()
+        let mut response = if let Err(failure) = self.check(route, &request) {
+            failure.into_response()
         } else if place.is_err() && !is_about_the_node(route) {
             Failure::TooManyRequests { limit: self.requests }.into_response()
         } else {
@@ -95,10 +115,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
             HeaderValue::from_str(text).expect("hex digits can stand in a header")
         }
     }
-}
-
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 /// A caller can invent methods without end; a metric's label cannot take them.

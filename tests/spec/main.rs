@@ -1,6 +1,7 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
 
 mod bound;
+mod browsers;
 mod bulk;
 mod canaries;
 mod canary_keys;

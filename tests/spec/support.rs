@@ -11,6 +11,7 @@ pub mod forms;
 pub mod hosts;
 pub mod pipes;
 pub mod process;
+pub mod raw;
 pub mod sender;
 pub mod stream;
 pub mod tls_server;

@@ -35,7 +35,12 @@ fn name_of(scope: Scope) -> String {
 impl Client {
     /// The same node behind a guard.
     fn guarded(&self, keys: Option<Vec<ApiKey>>, door: Door) -> Self {
-        let guard = Guard { keys: keys.map(|keys| Arc::new(Keys::new(keys))), door, clock: self.api.clock.clone() };
+        let guard = Guard {
+            keys: keys.map(|keys| Arc::new(Keys::new(keys))),
+            door,
+            browsers: None,
+            clock: self.api.clock.clone(),
+        };
         let metrics = Arc::new(Metrics::new(&telemetry::Metrics::new()));
         Self { entry: entry(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
     }
@@ -147,11 +152,6 @@ async fn a_key_for_some_apps_cannot_tell_a_foreign_app_from_an_absent_one() {
 }
 
 #[tokio::test]
-async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metrics() {
-    let node = Client::provisioned().await;
-    let client = node.guarded(None, Door::Public);
-    for (method, path) in [
-#[tokio::test]
 async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
     let node = Client::provisioned().await;
     node.api.registry.watch(&node.api.telemetry);
@@ -169,6 +169,11 @@ async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
     assert_eq!(apps("own").await, ["com.example.app"], "also after others were answered");
 }
 
+#[tokio::test]
+async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metrics() {
+    let node = Client::provisioned().await;
+    let client = node.guarded(None, Door::Public);
+    for (method, path) in [
         (Method::POST, APP),
         (Method::DELETE, APP),
         (Method::GET, "/metrics"),
