@@ -289,6 +289,10 @@ impl IntoResponse for Failure {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pyapns\""));
         }
+        if matches!(self, Self::Head(HeadFault::TransferEncoding)) {
+            // Where the next request begins is as doubtful as where this body ends.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }

@@ -201,7 +201,7 @@ mod tests {
         let metrics = Metrics::new();
         let ends = metrics.gauges("ends_seconds", "Ends.", &[APP_LABEL, "environment"]);
         metrics.gauges("depths", "Depths.", &[APP_LABEL]).with_label_values(&["foreign"]).set(1);
-        ["own", "foreign"].map(|app| ends.with_label_values(&[app, "sandbox"]).set(7));
+        ["own", "foreign"].iter().for_each(|app| ends.with_label_values(&[*app, "sandbox"]).set(7));
         let text = metrics.render_for(|app| app == "own");
         assert!(text.contains("pyapns_ends_seconds{app_id=\"own\",environment=\"sandbox\"} 7"), "{text}");
         assert!(text.contains("pyapns_build_info") && !text.contains("foreign") && !text.contains("depths"), "{text}");

@@ -13,6 +13,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -166,6 +167,19 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
     // Who has said nothing is told nothing: a pool that connects early would take it for an answer.
     assert_eq!(said(daemon.address, b"", false).await, "");
     assert!(honest.end().await.len() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_doubtful_body_coding_the_connection_ends() {
+    let world = World::start().await;
+    let smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut stream = TcpStream::connect(world.node.address).await.expect("the node listens");
+    stream.write_all(&post("transfer-encoding: gzip, chunked\r\n", smuggled)).await.expect("sent");
+    let mut said = String::new();
+    let _ = stream.read_to_string(&mut said).await;
+    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("connection: close"), "{said}");
+    assert!(!said.contains("200 OK"), "{said}");
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
