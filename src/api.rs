@@ -13,12 +13,12 @@ pub use compat::Compat;
 pub use state::Api;
 
 use crate::http::RequestError;
-use crate::http::body;
 use crate::http::metrics::Metrics;
 use crate::http::observe::{Observer, Policy, observe};
 use auth::Guard;
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use entry::{Entry, Shortcut};
@@ -26,11 +26,12 @@ use error::Failure;
 use routes::{NOTIFICATIONS, ROUTES, Route};
 use std::sync::Arc;
 
-const POLICY: Policy = Policy { always_answered: routes::is_about_the_node, sends: NOTIFICATIONS };
+const POLICY: Policy =
+    Policy { is_probe: routes::is_probe, always_answered: routes::is_about_the_node, sends: NOTIFICATIONS };
 
 /// The whole API, as one listener answers it.
 pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
-    let observer = Observer::new(metrics, &api.limits, POLICY);
+    let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
     // What stands before every route has to stand before the shortcut too.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     Entry::new(router(api, observer, guard), shortcut)
@@ -56,15 +57,11 @@ fn with_and_without_slash(router: Router<Arc<Api>>, route: &'static Route) -> Ro
 }
 
 async fn nothing_here(request: Request) -> Failure {
-    let (head, body) = request.into_parts();
-    body::discard(&head.headers, body).await;
-    RequestError::NoSuchPath { path: head.uri.path().to_owned() }.into()
+    RequestError::NoSuchPath { path: request.uri().path().to_owned() }.into()
 }
 
-async fn not_this_method(route: &Route, request: Request) -> Failure {
-    let (head, body) = request.into_parts();
-    body::discard(&head.headers, body).await;
-    RequestError::MethodNotAllowed { method: head.method.to_string(), allow: route.allow() }.into()
+async fn not_this_method(route: &Route, method: Method) -> Failure {
+    RequestError::MethodNotAllowed { method: method.to_string(), allow: route.allow() }.into()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
 use crate::autoprovision::Entry;
 use crate::http::Limits;
+use crate::http::browser::HostName;
 use crate::http::server::Network;
 use crate::http::server::address::{Address, Mode};
 use crate::http::server::tls::Files as TlsFiles;
@@ -46,6 +47,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Who may call; without any, everybody who reaches a listener.
     pub api_keys: Vec<KeyEntry>,
+    /// Names of the node besides `localhost` and the machine's, for what browsers send.
+    pub hosts: Vec<HostName>,
     /// The operator answers for who can reach a `listen` that is not loopback.
     pub insecure: bool,
     pub data_dir: PathBuf,
@@ -161,6 +164,7 @@ impl Config {
             socket_mode: read.setting("socket_mode"),
             tls: tls(read),
             api_keys: keys::read(read, folder),
+            hosts: read.list_or_none("hosts").unwrap_or_default(),
             insecure: read.flag("insecure"),
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),

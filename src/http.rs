@@ -1,10 +1,12 @@
 //! An HTTP server with manners, and a client for it. It knows no resource of ours: `api` brings the routes.
 
 pub mod body;
+pub mod browser;
 pub mod client;
 pub mod envelope;
 pub mod error;
 mod guard;
+pub mod head;
 pub mod limits;
 pub mod metrics;
 pub mod observe;

@@ -6,7 +6,7 @@ pub mod key;
 use super::error::Failure;
 use super::routes::Route;
 use crate::clock::Clock;
-use crate::http::body;
+use crate::http::browser::BrowserPolicy;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
@@ -80,11 +80,13 @@ pub struct Guard {
     /// Without it nobody is asked for a key. What is in it may change meanwhile; when it is empty, nobody is let in.
     pub keys: Option<Arc<Keys>>,
     pub door: Door,
+    /// Asked before everything else, of every route that is not for probes; `None` where no browser comes.
+    pub browsers: Option<Arc<BrowserPolicy>>,
     pub clock: Clock,
 }
 
 impl Guard {
-    /// Whether anything is ever refused.
+    /// Whether callers are asked for anything.
     pub fn is_needed(&self) -> bool {
         self.keys.is_some() || self.door == Door::Public
     }
@@ -136,14 +138,11 @@ impl Caller {
     }
 }
 
-/// Lets a request pass, or refuses it before its body is looked at.
+/// Lets a request pass, or refuses it before its body is read.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     match guard.admit(&mut head).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(fault) => {
-            body::discard(&head.headers, body).await;
-            Failure::Access(fault).into_response()
-        }
+        Err(fault) => Failure::Access(fault).into_response(),
     }
 }

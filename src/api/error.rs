@@ -223,6 +223,9 @@ impl From<ProvisionError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        if let Self::Request(error) = self {
+            return error.into_response();
+        }
         let (status, reason) = self.row();
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the store failed a request");

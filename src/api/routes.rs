@@ -234,7 +234,12 @@ impl Route {
     }
 }
 
+/// Returns whether a route is one that load balancers ask, under any name of the node.
+pub fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
 /// Returns whether a route is about the node itself: it is answered when every place for a request is taken, too.
 pub fn is_about_the_node(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/metrics")
+    is_probe(path) || path == "/metrics"
 }

@@ -57,7 +57,7 @@ impl Client {
     fn of(api: Api) -> Self {
         let metrics = Arc::new(Metrics::new(&api.telemetry, NOTIFICATIONS));
         let api = Arc::new(api);
-        let guard = Guard { keys: None, door: Door::Whole, clock: api.clock.clone() };
+        let guard = Guard { keys: None, door: Door::Whole, browsers: None, clock: api.clock.clone() };
         Self { entry: entry(Arc::clone(&api), metrics, guard), api }
     }
 
@@ -67,7 +67,8 @@ impl Client {
         client
     }
 
-    async fn send(&self, request: HttpRequest<Body>) -> Answer {
+    async fn send(&self, mut request: HttpRequest<Body>) -> Answer {
+        request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("localhost"));
         let response = self.entry.clone().answer(request).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();

@@ -162,12 +162,27 @@ impl<'a> Reader<'a> {
     /// A setting that may be absent, or have several values: a list in the file, with commas between in a variable.
     pub fn list<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
         let (place, given) = self.given(key)?;
+        self.parse_list(&place, given)
+    }
+
+    /// The same for a list that may be given and empty: `[]`.
+    pub fn list_or_none<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
+        let (place, given) = self.given(key)?;
+        let is_empty = match &given {
+            Value::Array(values) => values.is_empty(),
+            Value::String(text) => matches!(text.trim(), "" | "[]"),
+            _ => false,
+        };
+        if is_empty { None } else { self.parse_list(&place, given) }
+    }
+
+    fn parse_list<T: FromStr<Err: Display>>(&mut self, place: &str, given: Value) -> Option<Vec<T>> {
         let values = match given {
             Value::Array(values) if !values.is_empty() => values,
             Value::String(text) => text.split(',').map(|part| Value::from(part.trim())).collect(),
             other => vec![other],
         };
-        values.into_iter().map(|value| self.parse(&place, value)).collect()
+        values.into_iter().map(|value| self.parse(place, value)).collect()
     }
 
     /// Whether an entry says anything of it, good or bad; before it is asked for.

@@ -193,6 +193,23 @@ fn an_unknown_setting_is_told_with_the_nearest_and_no_other() {
     }
 }
 
+#[test]
+fn hosts_are_none_or_names_without_scheme_and_port() {
+    let hosts = |text: &str| read(text).unwrap().hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        hosts("hosts = ['Push.example.com', 'pyapns.', '10.0.0.1']"),
+        ["push.example.com", "pyapns", "10.0.0.1"]
+    );
+    assert_eq!(hosts("hosts = 'pyapns'"), ["pyapns"]);
+    assert!(hosts("hosts = []").is_empty() && hosts("hosts = ''").is_empty() && hosts("").is_empty());
+    let variable = |text: &'static str| move |name: &str| (name == "PYAPNS_HOSTS").then(|| text.to_owned());
+    assert_eq!(Config::read(None, &variable("a, b")).unwrap().hosts.len(), 2);
+    assert!(Config::read(Some(File { name: "t", text: "hosts = ['a']" }), &variable("")).unwrap().hosts.is_empty());
+    for bad in ["['http://a']", "['a:8088']", "['*']", "7", "[7]"] {
+        assert!(faults(&format!("hosts = {bad}"))[0].starts_with("hosts in test.toml: it has to be"), "{bad}");
+    }
+}
+
 /// The names of all settings in the documented file, those that are commented out included.
 fn documented() -> BTreeSet<String> {
     let mut section = String::new();

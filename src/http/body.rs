@@ -5,7 +5,7 @@ mod pieces;
 use super::Limits;
 use super::error::RequestError;
 use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, EXPECT};
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -14,7 +14,7 @@ use pieces::Pieces;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// In each stretch of this length, the least that has to come of a body: 1 KiB a second.
 const STRETCH: Duration = Duration::from_secs(5);
@@ -23,13 +23,6 @@ const STRETCH_BYTES_MIN: usize = 5 << 10;
 const STEP: usize = 64 << 10;
 /// Bodies that take longer than a stretch share this part of all room: they cannot hold it against quick ones.
 const SLOW_SHARE: usize = 4;
-/// How long the rest of a refused body is read, so that its sender gets to read our answer.
-const LINGER: Duration = Duration::from_secs(2);
-/// Most that is read of it, and how much at a time, with pauses: it is of no use to anybody.
-const LINGER_BYTES: usize = 16 << 20;
-const LINGER_PART: usize = 256 << 10;
-const LINGER_PAUSE: Duration = Duration::from_millis(10);
-
 /// What a stream of lines may hold: its blocks in flight with their outcomes, and what is being read and written.
 pub const STREAM_BYTES: usize = 4 << 20;
 
@@ -115,19 +108,15 @@ impl Bodies {
 
     /// Reads the body of `request` whole, whatever its `Content-Type`.
     pub async fn collect(&self, request: Request<Body>) -> Result<Collected, RequestError> {
-        let (head, mut body) = request.into_parts();
-        let collected = match plain(&head.headers) {
-            Ok(()) => self.read(&mut body).await,
-            Err(failure) => Err(failure),
-        };
-        if !matches!(collected, Ok(_) | Err(RequestError::BodyTooSlow)) {
-            discard(&head.headers, body).await;
-        }
-        collected
+        plain(request.headers())?;
+        self.read(request.into_body()).await
     }
 
-    async fn read(&self, body: &mut Body) -> Result<Collected, RequestError> {
+    async fn read(&self, mut body: Body) -> Result<Collected, RequestError> {
         let declared = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        if declared > isize::MAX as usize {
+            return Err(RequestError::LengthTooLarge { limit: self.body_bytes });
+        }
         if declared > self.body_bytes {
             return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
@@ -203,27 +192,6 @@ impl Pace {
         }
         now - self.began > STRETCH
     }
-}
-
-/// Reads what is left of a refused request's body for a while: closing the socket on unread bytes would reset it, and
-/// its sender would never read our answer. A sender that waits for our consent sends nothing.
-pub async fn discard(headers: &HeaderMap, mut body: Body) {
-    if headers.contains_key(EXPECT) {
-        return;
-    }
-    let rest = async {
-        let mut read = 0;
-        while let Some(Ok(frame)) = body.frame().await
-            && read < LINGER_BYTES
-        {
-            let before = read;
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read / LINGER_PART > before / LINGER_PART {
-                sleep(LINGER_PAUSE).await;
-            }
-        }
-    };
-    let _ = timeout(LINGER, rest).await;
 }
 
 /// Refuses a body that is encoded.

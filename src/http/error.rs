@@ -1,7 +1,9 @@
 //! Requests that the HTTP server refuses by itself, whatever they ask for: the table of status and reason.
 
+use super::browser::BrowserFault;
 use super::envelope;
-use axum::http::{StatusCode, header};
+use super::head::HeadFault;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -15,12 +17,19 @@ pub enum RequestError {
     #[error("the daemon failed while it answered: its log says why, under this request's id")]
     Panicked,
 
+    #[error(transparent)]
+    Browser(#[from] BrowserFault),
+    #[error(transparent)]
+    Head(#[from] HeadFault),
+
     #[error("the header list has more than {limit} bytes")]
     HeadersTooLarge { limit: usize },
     #[error(
         "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
     )]
     BodyTooLarge { limit: usize },
+    #[error("`Content-Length` is 2^63 or more: a body has at most {limit} bytes")]
+    LengthTooLarge { limit: usize },
     #[error("the body came too slowly: less than 1 KiB a second")]
     BodyTooSlow,
     #[error("the body broke off")]
@@ -51,8 +60,10 @@ impl RequestError {
             Self::NoSuchPath { .. } => (S::NOT_FOUND, "no_such_path"),
             Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
+            Self::Browser(fault) => fault.row(),
+            Self::Head(fault) => fault.row(),
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
-            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyTooLarge { .. } | Self::LengthTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTooSlow => (S::REQUEST_TIMEOUT, "body_too_slow"),
             Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
             Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
@@ -72,9 +83,13 @@ impl RequestError {
             Self::MethodNotAllowed { method, allow } => json!({"method": method, "allow": allow}),
             Self::HeadersTooLarge { limit }
             | Self::BodyTooLarge { limit }
+            | Self::LengthTooLarge { limit }
             | Self::TooManyBytesInFlight { limit }
             | Self::TooManySlowBodies { limit }
             | Self::TooManyRequests { limit } => json!({"limit": limit}),
+            Self::Browser(BrowserFault::Host { host }) => json!({"host": host, "setting": "hosts"}),
+            Self::Browser(BrowserFault::Origin { origin }) => json!({"origin": origin, "setting": "hosts"}),
+            Self::Browser(BrowserFault::Site) => json!({"setting": "hosts"}),
             Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
             Self::BadParameter { name, .. } => json!({"parameter": name}),
             _ => json!({}),
@@ -96,6 +111,10 @@ impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let (status, reason) = self.row();
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
+        if matches!(self, Self::Head(HeadFault::TransferEncoding)) {
+            // Nobody knows where its body ends (RFC 9112, 6.1).
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }

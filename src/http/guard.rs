@@ -4,4 +4,5 @@ pub mod frames;
 pub mod lasting;
 pub mod patient;
 pub mod places;
+pub mod unread;
 pub mod words;

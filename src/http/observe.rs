@@ -1,7 +1,9 @@
-//! Around every request: its id, its limits on headers, its count and time, its log line, and what remains of a panic.
+//! Around every request: its id, the checks of its headers, its count and time, its log line, and what remains of a panic.
 
 use super::Limits;
+use super::browser::BrowserPolicy;
 use super::error::RequestError;
+use super::head::Head;
 use super::metrics::Metrics;
 use crate::subject::Subject;
 use axum::body::{Body, HttpBody};
@@ -31,12 +33,15 @@ pub struct Observer {
     /// Requests that may be answered at a time.
     pub requests: usize,
     policy: Policy,
+    browsers: Option<Arc<BrowserPolicy>>,
     places: Arc<Semaphore>,
 }
 
 /// Routes that are watched over in a way of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
+    /// Routes that load balancers ask under any name.
+    pub is_probe: fn(&str) -> bool,
     /// Routes that are answered when every place for a request is taken, too.
     pub always_answered: fn(&str) -> bool,
     /// The route of sends, which change nothing that an operator would look for in the log.
@@ -44,9 +49,24 @@ pub struct Policy {
 }
 
 impl Observer {
-    pub fn new(metrics: Arc<Metrics>, limits: &Limits, policy: Policy) -> Self {
+    pub fn new(metrics: Arc<Metrics>, limits: &Limits, browsers: Option<Arc<BrowserPolicy>>, policy: Policy) -> Self {
         let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
-        Self { metrics, header_list_bytes: limits.header_list_bytes, requests: limits.requests, policy, places }
+        let (header_list_bytes, requests) = (limits.header_list_bytes, limits.requests);
+        Self { metrics, header_list_bytes, requests, policy, browsers, places }
+    }
+
+    /// Judges a request before its route sees it.
+    fn check(&self, route: &str, request: &Request) -> Result<(), RequestError> {
+        let head = Head::read(request.headers());
+        if head.bytes > self.header_list_bytes {
+            return Err(RequestError::HeadersTooLarge { limit: self.header_list_bytes });
+        }
+        head.check(request.version())?;
+        match &self.browsers {
+            // Probes call a node by any name, and learn nothing that a page could use.
+            Some(browsers) if !(self.policy.is_probe)(route) => Ok(browsers.check(request.uri(), &head)?),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -66,10 +86,9 @@ impl Observer {
         let began = Instant::now();
         let id = request_id(request.headers());
         let method = request.method().clone();
-        let limit = self.header_list_bytes;
         let place = self.places.try_acquire();
-        let mut response = if header_bytes(request.headers()) > limit {
-            RequestError::HeadersTooLarge { limit }.into_response()
+        let mut response = if let Err(error) = self.check(route, &request) {
+            error.into_response()
         } else if place.is_err() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()
         } else {
@@ -106,10 +125,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
             HeaderValue::from_str(text).expect("hex digits can stand in a header")
         }
     }
-}
-
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 /// A caller can invent methods without end; a metric's label cannot take them.

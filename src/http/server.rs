@@ -13,6 +13,7 @@ pub use super::guard::places::{Network, Places};
 
 use super::guard::patient::{Activity, Patient};
 use super::guard::places::Place;
+use super::guard::unread::Given;
 use super::guard::{lasting, words};
 use super::metrics::Metrics;
 use super::{Limits, Service};
@@ -126,17 +127,19 @@ where
     S: Service,
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Arc::new(Activity::default());
+    let activity = Arc::new(Activity::new(drain.clone()));
     let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
-    let (leaving, requests) = (drain.clone(), Arc::clone(&activity));
+    let requests = Arc::clone(&activity);
     let answering = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let version = request.version();
         let busy = Activity::begin(&activity, version);
-        let answer = service.clone().answer(request.map(Body::new));
-        let drain = leaving.clone();
+        let (head, body) = request.into_parts();
+        let body = Body::new(Given::new(body, &head.headers, version, &activity));
+        let answer = service.clone().answer(hyper::Request::from_parts(head, body));
+        let activity = Arc::clone(&activity);
         async move {
             let response = lasting::hold(answer.await, busy, version);
-            Ok::<_, Infallible>(farewell::mark(response, version, &drain))
+            Ok::<_, Infallible>(farewell::mark(response, version, activity.drain()))
         }
     });
     let builder = builder(&limits);

@@ -8,10 +8,12 @@ use crate::api::auth::{Door, Guard};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::http::browser::{BrowserPolicy, HostName};
 use crate::http::metrics::Metrics;
 use crate::http::server::address::Address;
 use crate::http::server::tls::Tls;
 use crate::http::server::{self, Listener, Places};
+use crate::model::NodeName;
 use std::sync::Arc;
 
 /// Bound, but not answering yet.
@@ -20,6 +22,7 @@ pub struct Doors {
     admin: Option<Listener>,
     keys: Option<Arc<Keys>>,
     shares: Shares,
+    hosts: Vec<HostName>,
 }
 
 impl Doors {
@@ -41,7 +44,7 @@ impl Doors {
             |entry: &Entry| entry.open().map_err(|cause| StartError::ApiKey { place: entry.place.clone(), cause });
         let keys: Vec<_> = config.api_keys.iter().map(open).collect::<Result<_, _>>()?;
         let keys = (!keys.is_empty()).then(|| Arc::new(Keys::new(keys)));
-        Ok(Self { public, admin, keys, shares })
+        Ok(Self { public, admin, keys, shares, hosts: config.hosts.clone() })
     }
 
     pub fn public(&self) -> &Listener {
@@ -57,9 +60,22 @@ impl Doors {
         self.keys.as_ref()
     }
 
-    /// What stands before every route of a listener.
+    /// What stands before every route of a listener over TCP.
     pub fn guard(&self, door: Door, api: &Api) -> Guard {
-        Guard { keys: self.keys.clone(), door, clock: api.clock.clone() }
+        let browsers = Some(Arc::new(self.browsers()));
+        Guard { keys: self.keys.clone(), door, browsers, clock: api.clock.clone() }
+    }
+
+    fn browsers(&self) -> BrowserPolicy {
+        let machine = super::machine_name();
+        BrowserPolicy::new(machine.as_ref().map(NodeName::as_str), self.hosts.clone(), self.keys.is_some())
+    }
+
+    /// No browser comes through a Unix socket by itself. What a proxy brings there shows a key, if there are keys.
+    fn guard_of(&self, listener: &Listener, door: Door, api: &Api) -> Guard {
+        let guard = self.guard(door, api);
+        let reachable = !listener.is_unix() || self.keys.is_some();
+        Guard { browsers: guard.browsers.filter(|_| reachable), ..guard }
     }
 
     /// Starts to answer on every listener, until the drain begins.
@@ -69,11 +85,11 @@ impl Doors {
         let (_, of_admin) = self.shares.listeners(self.admin.is_some());
         let places = Places::new(limits.connections, one, shared);
         let door = if self.admin.is_some() { Door::Public } else { Door::Whole };
-        let public = (self.public, door, places);
+        let admin_guard = self.admin.as_ref().map(|listener| self.guard_of(listener, Door::Whole, api));
+        let public = (self.guard_of(&self.public, door, api), self.public, places);
         let places = || Places::new(of_admin, of_admin, Vec::new());
-        let admin = self.admin.map(|listener| (listener, Door::Whole, places()));
-        for (listener, door, places) in [Some(public), admin].into_iter().flatten() {
-            let guard = Guard { keys: self.keys.clone(), door, clock: api.clock.clone() };
+        let admin = admin_guard.zip(self.admin).map(|(guard, listener)| (guard, listener, places()));
+        for (guard, listener, places) in [Some(public), admin].into_iter().flatten() {
             let entry = api::entry(Arc::clone(api), Arc::clone(metrics), guard);
             let (limits, metrics) = (limits.clone(), Arc::clone(metrics));
             drain.spawn("accept", server::serve(listener, entry, drain.clone(), limits, places, metrics));

@@ -2,6 +2,7 @@
 
 use super::Registry;
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::APP_LABEL;
 use crate::telemetry::probe::Kind;
 
 /// Apps that get a series of their own: those whose credential expires first.
@@ -15,7 +16,7 @@ impl Registry {
             Kind::Gauge,
             "credential_expires_timestamp_seconds",
             "When an app's certificate expires, in UNIX seconds; of the 100 that expire first.",
-            &["app_id", "environment"],
+            &[APP_LABEL, "environment"],
             move || {
                 let apps = registry.list();
                 let mut ends: Vec<_> =

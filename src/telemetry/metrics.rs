@@ -3,6 +3,7 @@
 use super::latency::Latency;
 use super::probe::{Kind, Probe, Sample};
 use prometheus::core::Collector;
+use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -10,6 +11,9 @@ use prometheus::{
 
 /// Comes before every name of ours; the process's own metrics keep the names that dashboards know.
 const PREFIX: &str = "pyapns_";
+
+/// The one label that names an app, by its id: callers that may not use the app do not see the series.
+pub const APP_LABEL: &str = "app_id";
 
 /// Makes metrics and renders them. Names begin with the module's: `api_requests_total`.
 ///
@@ -93,9 +97,22 @@ impl Metrics {
 
     /// Everything, in Prometheus's text format.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text).expect("text into memory cannot fail");
-        text
+        encode(&self.registry.gather())
+    }
+
+    /// The same without the series of apps that are not `shown`.
+    pub fn render_for(&self, shown: impl Fn(&str) -> bool) -> String {
+        let mut families = self.registry.gather();
+        for family in &mut families {
+            let is_shown = |metric: &Metric| {
+                metric.get_label().iter().filter(|pair| pair.name() == APP_LABEL).all(|pair| shown(pair.value()))
+            };
+            let mut metrics = family.take_metric();
+            metrics.retain(is_shown);
+            family.set_metric(metrics);
+        }
+        families.retain(|family| !family.get_metric().is_empty());
+        encode(&families)
     }
 
     /// What is wrong with the names and helps of what was made so far. A vector is only seen once it has a value.
@@ -112,18 +129,29 @@ impl Metrics {
     }
 }
 
+fn encode(families: &[MetricFamily]) -> String {
+    let mut text = String::new();
+    TextEncoder::new().encode_utf8(families, &mut text).expect("text into memory cannot fail");
+    text
+}
+
 fn ours(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
 #[cfg(test)]
 fn lint(family: &prometheus::proto::MetricFamily) -> Option<String> {
-    use prometheus::proto::MetricType;
+    use prometheus::proto::{LabelPair, MetricType};
     let name = family.name();
     let legal = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit());
+    let label = |label: &&str| *label != APP_LABEL && (*label == "app" || label.starts_with("app_"));
+    let names_app =
+        family.get_metric().iter().flat_map(Metric::get_label).map(LabelPair::name).any(|name| label(&name));
     let unit = name.ends_with("_seconds") || name.ends_with("_bytes") || name.ends_with("_items");
     let fault = if !legal || !name.starts_with("pyapns_") {
         "is not pyapns_ and lower case"
+    } else if names_app {
+        "names an app in a label that callers without this app are shown"
     } else if !family.help().ends_with('.') {
         "has no help that is a sentence"
     } else if (family.get_field_type() == MetricType::COUNTER) != name.ends_with("_total") {
@@ -164,6 +192,18 @@ mod tests {
         metrics.gauge("Up", "Up.");
         metrics.gauge("depth", "no sentence");
         metrics.histogram("latency", "Latency.", &[1.0]);
-        assert_eq!(metrics.faults().len(), 4);
+        metrics.gauges("depths", "Depths.", &["app"]).with_label_values(&["com.example.app"]).set(1);
+        assert_eq!(metrics.faults().len(), 5);
+    }
+
+    #[test]
+    fn series_of_apps_that_are_not_shown_are_left_out_with_families_that_have_no_other() {
+        let metrics = Metrics::new();
+        let ends = metrics.gauges("ends_seconds", "Ends.", &[APP_LABEL, "environment"]);
+        metrics.gauges("depths", "Depths.", &[APP_LABEL]).with_label_values(&["foreign"]).set(1);
+        ["own", "foreign"].iter().for_each(|app| ends.with_label_values(&[*app, "sandbox"]).set(7));
+        let text = metrics.render_for(|app| app == "own");
+        assert!(text.contains("pyapns_ends_seconds{app_id=\"own\",environment=\"sandbox\"} 7"), "{text}");
+        assert!(text.contains("pyapns_build_info") && !text.contains("foreign") && !text.contains("depths"), "{text}");
     }
 }

@@ -47,19 +47,24 @@ def control(simulator):
     control.post("/reset")
 
 
-@pytest.fixture(scope="session")
-def node(simulator, tmp_path_factory):
-    """The `host:port` of a node that takes the simulator for both of Apple's environments."""
-    directory = tmp_path_factory.mktemp("node")
+def start_node(simulator, directory, settings=""):
+    """A node that takes the simulator for both of Apple's environments, and its `host:port`."""
     config = directory / "pyapns.toml"
     gateway = "https://" + simulator["listen"]
     config.write_text(
-        f'[apple]\nsandbox = "{gateway}"\nproduction = "{gateway}"\nca_file = "{simulator["ca_file"]}"\n'
+        f'{settings}\n[apple]\nsandbox = "{gateway}"\nproduction = "{gateway}"\nca_file = "{simulator["ca_file"]}"\n'
     )
     process = Process(
         "serve", "--config", config, "--listen", "127.0.0.1:0", "--data-dir", directory / "data"
     )
-    yield process.said.rsplit("http://", 1)[1]
+    return process, process.said.rsplit("http://", 1)[1]
+
+
+@pytest.fixture(scope="session")
+def node(simulator, tmp_path_factory):
+    """The `host:port` of a node."""
+    process, address = start_node(simulator, tmp_path_factory.mktemp("node"))
+    yield address
     process.stop()
 
 

@@ -84,11 +84,11 @@ fn call(url: &str) -> String {
 fn garble(address: SocketAddr) -> String {
     let key = format!("authorization: Bearer shop.{SECRET}");
     let garbled = [
-        format!("GET /apps HTTP/1.1\r\nhost: a\r\n{key}\r\nbad header\r\n\r\n"),
-        format!("GET /apps HTTP/1.1\r\nhost: a\r\n{key}\u{1}\r\n\r\n"),
-        format!("GET /apps HTTP/1.1\r\nhost: a\r\n{key}\r\ncontent-length: x\r\n\r\n"),
+        format!("GET /apps HTTP/1.1\r\nhost: localhost\r\n{key}\r\nbad header\r\n\r\n"),
+        format!("GET /apps HTTP/1.1\r\nhost: localhost\r\n{key}\u{1}\r\n\r\n"),
+        format!("GET /apps HTTP/1.1\r\nhost: localhost\r\n{key}\r\ncontent-length: x\r\n\r\n"),
         format!("{key}\r\n\r\n"),
-        format!("GET /apps HTTP/1.1\r\nhost: a\r\n{}\r\n", format!("{key}\r\n").repeat(2_000)),
+        format!("GET /apps HTTP/1.1\r\nhost: localhost\r\n{}\r\n", format!("{key}\r\n").repeat(2_000)),
     ];
     let mut told = String::new();
     for text in garbled {

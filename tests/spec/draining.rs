@@ -34,7 +34,7 @@ impl Caller {
 
     /// Status and reason, and whether it was asked to close.
     async fn get(&mut self, path: &str) -> (u16, String, bool) {
-        let request = http::Request::get(path).header("host", "a").body(Empty::new()).expect("a request");
+        let request = http::Request::get(path).header("host", "localhost").body(Empty::new()).expect("a request");
         self.0.ready().await.expect("an open connection");
         let answer = self.0.send_request(request).await.expect("an answer");
         let (head, body) = answer.into_parts();

@@ -6,6 +6,7 @@ use crate::support::daemon::Daemon;
 use crate::support::door::curl;
 use crate::support::elsewhere::elsewhere;
 use crate::support::full;
+use crate::support::raw::{envelope, said};
 use crate::support::world::{APP, World, to, token};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -28,62 +29,15 @@ async fn provision(world: &World, daemon: &Daemon) {
     assert_eq!(daemon.client().await.post(APP, pem).await.status, 201);
 }
 
-/// What a node says to these bytes until it hangs up, or until its answer is whole. `cut`: no more bytes will come.
-async fn said(address: SocketAddr, bytes: &[u8], cut: bool) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("the node listens");
-    let (mut read, mut write) = stream.split();
-    let send = async {
-        let _ = write.write_all(bytes).await;
-        if cut {
-            let _ = write.shutdown().await;
-        }
-        std::future::pending::<()>().await;
-    };
-    let mut answer = Vec::new();
-    let receive = async {
-        let mut part = [0; 16 << 10];
-        while let Ok(read @ 1..) = read.read(&mut part).await {
-            answer.extend_from_slice(&part[..read]);
-            if is_whole(&answer) {
-                break;
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        () = receive => {}
-        () = send => {}
-    }
-    String::from_utf8(answer).expect("text")
-}
-
-fn is_whole(answer: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(answer);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
-}
-
-const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// Whether a new connection finds a place.
 async fn is_answered(address: SocketAddr) -> bool {
     said(address, HEALTH, false).await.starts_with("HTTP/1.1 200 ")
 }
 
-/// Status and reason of an answer that is a whole envelope.
-fn envelope(answer: &str) -> (u16, String) {
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    let body: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("no envelope: {answer:?}"));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    assert!(head.contains("x-request-id: ") && head.contains("content-type: application/json"), "{head}");
-    assert_eq!((&body["code"], &body["type"], &body["message"]), (&json!(status), &json!("error"), &body["error"]));
-    assert!(body["args"].is_object(), "{body}");
-    (status, body["reason"].as_str().expect("a reason").to_owned())
-}
-
 fn post(headers: &str, body: &str) -> Vec<u8> {
-    format!("POST {APP}/notifications HTTP/1.1\r\nhost: x\r\n{headers}\r\n{body}").into_bytes()
+    format!("POST {APP}/notifications HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n{body}").into_bytes()
 }
 
 fn json_post(body: &str) -> Vec<u8> {
@@ -95,7 +49,7 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
     let world = World::start().await;
     let daemon = node(&world, &[("PYAPNS_LIMITS_HEADER_SECONDS", "1")]).await;
     let honest = Honest::start(daemon.address, 2).await;
-    let get = |headers: &str| format!("GET /apps HTTP/1.1\r\nhost: x\r\n{headers}\r\n").into_bytes();
+    let get = |headers: &str| format!("GET /apps HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").into_bytes();
     let good = to(&token(1)).to_string();
     let many = format!("[{}]", vec![r#"{"token":"00","payload":{}}"#; 10_001].join(","));
     let deep = format!(r#"{{"token":"00","payload":{}{}}}"#, r#"{"a":"#.repeat(40), "1".to_owned() + &"}".repeat(40));
@@ -108,13 +62,48 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
         ("a negative length", post("content-length: -1\r\n", ""), false, 400, "malformed_http"),
         ("two lengths", post("content-length: 1\r\ncontent-length: 2\r\n", ""), false, 400, "malformed_http"),
         ("a coding that is not chunked", post("transfer-encoding: gzip\r\n", ""), false, 400, "malformed_http"),
+        ("two codings", post("transfer-encoding: gzip, chunked\r\n", "0\r\n\r\n"), false, 400, "malformed_http"),
+        ("chunked twice", post("transfer-encoding: chunked, chunked\r\n", "0\r\n\r\n"), false, 400, "malformed_http"),
+        (
+            "chunked in two lines",
+            post("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"),
+            false,
+            400,
+            "malformed_http",
+        ),
+        ("no host", b"GET /apps HTTP/1.1\r\n\r\n".to_vec(), false, 400, "malformed_http"),
+        ("no host for a probe", b"GET /healthz HTTP/1.1\r\n\r\n".to_vec(), false, 400, "malformed_http"),
+        ("two hosts", get("host: localhost\r\n"), false, 400, "malformed_http"),
+        (
+            "two hosts in HTTP/1.0",
+            b"GET /apps HTTP/1.0\r\nhost: localhost\r\nhost: localhost\r\n\r\n".to_vec(),
+            false,
+            400,
+            "malformed_http",
+        ),
+        ("a length of 2^63", post("content-length: 9223372036854775808\r\n", ""), false, 413, "body_too_large"),
+        ("a length of 2^64 - 1", post("content-length: 18446744073709551615\r\n", ""), false, 413, "body_too_large"),
+        ("a length of 2^64", post("content-length: 18446744073709551616\r\n", ""), false, 413, "body_too_large"),
+        (
+            "a length of 40 digits",
+            post(&format!("Content-Length:{}\r\n", "9".repeat(40)), ""),
+            false,
+            413,
+            "body_too_large",
+        ),
         ("long headers", get(&format!("a: {}\r\n", "x".repeat(20 << 10))), false, 431, "headers_too_large"),
         ("headers over all buffers", get(&format!("a: {}\r\n", "x".repeat(90 << 10))), false, 431, "headers_too_large"),
         ("too many headers", get(&"a: b\r\n".repeat(101)), false, 431, "headers_too_large"),
         ("half a request line", b"GET /ap".to_vec(), false, 408, "headers_too_slow"),
         ("half the headers", b"GET /apps HTTP/1.1\r\nhost:".to_vec(), false, 408, "headers_too_slow"),
-        ("a method of its own", b"BREW /apps HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), false, 405, "method_not_allowed"),
-        ("nothing there", b"GET /pot HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), false, 404, "no_such_path"),
+        (
+            "a method of its own",
+            b"BREW /apps HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+            false,
+            405,
+            "method_not_allowed",
+        ),
+        ("nothing there", b"GET /pot HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(), false, 404, "no_such_path"),
         ("a body cut short", post("content-length: 100\r\n", "{"), true, 400, "body_broke_off"),
         ("a body that stands still", post("content-length: 100\r\n", "{"), false, 408, "body_too_slow"),
         ("a chunk without a size", post("transfer-encoding: chunked\r\n", "size\r\n"), false, 400, "body_broke_off"),
@@ -178,6 +167,30 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
     // Who has said nothing is told nothing: a pool that connects early would take it for an answer.
     assert_eq!(said(daemon.address, b"", false).await, "");
     assert!(honest.end().await.len() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_doubtful_body_coding_the_connection_ends() {
+    let world = World::start().await;
+    let smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut stream = TcpStream::connect(world.node.address).await.expect("the node listens");
+    stream.write_all(&post("transfer-encoding: gzip, chunked\r\n", smuggled)).await.expect("sent");
+    let mut said = String::new();
+    let _ = stream.read_to_string(&mut said).await;
+    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("connection: close"), "{said}");
+    assert!(!said.contains("200 OK"), "{said}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_of_2_to_the_63_or_more_is_told_as_such() {
+    let world = World::start().await;
+    for length in ["9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999999"] {
+        let answer = said(world.node.address, &post(&format!("content-length: {length}\r\n"), ""), false).await;
+        let told = "`Content-Length` is 2^63 or more: a body has at most 4194304 bytes";
+        assert!(answer.contains(told) && answer.contains(r#""args":{"limit":4194304}"#), "{length}: {answer}");
+    }
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,7 +321,7 @@ impl Attack {
                 Self::SlowBodies => held.push(linger(address, &post("content-length: 100000\r\n", "[")).await),
                 Self::SlowReaders if held.len() >= 200 => std::future::pending().await,
                 Self::SlowReaders => {
-                    held.push(linger(address, &b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(50)).await);
+                    held.push(linger(address, &b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(50)).await);
                 }
                 Self::EndlessBodies => endless_body(address).await,
                 Self::Flood(flood) => {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bound;
+mod browsers;
 mod bulk;
 mod canaries;
 mod canary_keys;

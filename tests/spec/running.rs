@@ -102,13 +102,14 @@ async fn while_draining_requests_are_taken_for_a_while_and_each_answer_asks_to_c
     let mut process = start(&world, "close", "drain_notice_seconds = 3").await;
     let mut socket = TcpStream::connect(process.address).await.expect("a connection");
     let body = to(&token(1)).to_string();
-    let head = format!("POST {SHOP}/notifications HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST {SHOP}/notifications HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
     socket.write_all(format!("{head}{body}").as_bytes()).await.expect("sent");
     world.simulator.ledger().wait_until(|totals| totals.requests >= 1).await;
     process.signal("TERM");
     process.logs("draining", 1).await;
     let mut late = TcpStream::connect(process.address).await.expect("the notice is not over");
-    late.write_all(b"GET /apps HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
+    late.write_all(b"GET /apps HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
     let (mut first, mut second) = (String::new(), String::new());
     socket.read_to_string(&mut first).await.expect("an answer, then the end");
     late.read_to_string(&mut second).await.expect("an answer, then the end");

@@ -11,6 +11,7 @@ pub mod forms;
 pub mod hosts;
 pub mod pipes;
 pub mod process;
+pub mod raw;
 pub mod release;
 pub mod sender;
 pub mod small_disk;

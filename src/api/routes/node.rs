@@ -2,7 +2,9 @@
 
 use super::readiness;
 use crate::api::Api;
+use crate::api::auth::Caller;
 use crate::http::envelope;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -24,12 +26,17 @@ pub async fn health() -> Response {
 #[derive(Debug, Default)]
 pub struct Rendered(Mutex<Option<(Instant, Bytes)>>);
 
-/// `GET /metrics`. They are made by one at a time, and once for all who wait for that: making them is dear.
-pub async fn metrics(State(api): State<Arc<Api>>) -> Response {
+/// `GET /metrics`. They are made by one at a time, and once for all who wait for that: making them is expensive. A caller
+/// whose key is for some apps sees no series of another app.
+pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<Caller>>) -> Response {
     let asked = Instant::now();
     let mut rendered = api.rendered.0.lock().await;
-    let text = match &*rendered {
-        Some((from, text)) if *from > asked => text.clone(),
+    let text = match (&*rendered, caller) {
+        (_, Some(caller)) => {
+            readiness::examine(&api).await;
+            api.telemetry.render_for(|app| caller.may_use(app)).into()
+        }
+        (Some((from, text)), None) if *from > asked => text.clone(),
         _ => {
             // What is wrong is to be seen as it is now, and not as it was when somebody last wrote.
             readiness::examine(&api).await;

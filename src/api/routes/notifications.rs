@@ -56,9 +56,8 @@ pub async fn send(
         let wanted = asked.and_then(|asked| path.map(|AppPath(key)| (asked, key)));
         return Box::pin(stream::send(api, wanted, request)).await;
     }
-    // The body is read before anything is refused: see `body::discard`.
-    let body = api.bodies.collect(request).await?;
     let (asked, AppPath(key)) = (asked?, path?);
+    let body = api.bodies.collect(request).await?;
     let app = api.app(&key)?;
     let Parsed { mut batch, list } = parse::parse(&body.bytes, app.push_type, api.limits.items)?;
     api.compat.read_as_meant(&mut batch);

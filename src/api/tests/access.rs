@@ -35,7 +35,12 @@ fn name_of(scope: Scope) -> String {
 impl Client {
     /// The same node behind a guard.
     fn guarded(&self, keys: Option<Vec<ApiKey>>, door: Door) -> Self {
-        let guard = Guard { keys: keys.map(|keys| Arc::new(Keys::new(keys))), door, clock: self.api.clock.clone() };
+        let guard = Guard {
+            keys: keys.map(|keys| Arc::new(Keys::new(keys))),
+            door,
+            browsers: None,
+            clock: self.api.clock.clone(),
+        };
         let metrics = Arc::new(Metrics::new(&telemetry::Metrics::new(), NOTIFICATIONS));
         Self { entry: entry(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
     }
@@ -144,6 +149,24 @@ async fn a_key_for_some_apps_cannot_tell_a_foreign_app_from_an_absent_one() {
     }
     told.dedup();
     assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
+    let node = Client::provisioned().await;
+    node.api.registry.watch(&node.api.telemetry);
+    node.post("/apps/com.example.app2/sandbox", &pem()).await;
+    let own = ApiKey { apps: Some(vec![AppId::new("com.example.app").expect("an id")]), ..key("own", Scope::Metrics) };
+    let client = node.guarded(Some(vec![key("all", Scope::Metrics), own]), Door::Whole);
+    let apps = async |id: &str| {
+        let text = client.call_as(id, Method::GET, "/metrics").await.text;
+        assert!(text.contains("\npyapns_build_info{"), "what is of no app is shown");
+        let apps = ["com.example.app", "com.example.app2"];
+        apps.into_iter().filter(|app| text.contains(&format!("\"{app}\""))).collect::<Vec<_>>()
+    };
+    assert_eq!(apps("own").await, ["com.example.app"]);
+    assert_eq!(apps("all").await, ["com.example.app", "com.example.app2"]);
+    assert_eq!(apps("own").await, ["com.example.app"], "also after others were answered");
 }
 
 #[tokio::test]

@@ -41,7 +41,8 @@ impl Connect for Mined {
 
 fn mined(path: &str, kind: &str, id: &str) -> HttpRequest<Body> {
     let request = HttpRequest::builder().method(Method::POST).uri(path);
-    let request = request.header(header::CONTENT_TYPE, kind).header(observe::X_REQUEST_ID, id);
+    let request = request.header(header::HOST, "localhost").header(header::CONTENT_TYPE, kind);
+    let request = request.header(observe::X_REQUEST_ID, id);
     request.body(Body::new(Mined)).expect("a request")
 }
 

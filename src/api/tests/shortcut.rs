@@ -25,7 +25,7 @@ struct Way {
 impl Way {
     fn new(api: &Arc<Api>, build: impl FnOnce(Arc<Api>, Arc<Metrics>, Guard) -> Entry) -> Self {
         let counted = telemetry::Metrics::new();
-        let guard = Guard { keys: None, door: Door::Whole, clock: api.clock.clone() };
+        let guard = Guard { keys: None, door: Door::Whole, browsers: None, clock: api.clock.clone() };
         let entry = build(Arc::clone(api), Arc::new(Metrics::new(&counted, NOTIFICATIONS)), guard);
         Self { entry, api: Arc::clone(api), counted }
     }
@@ -172,7 +172,7 @@ async fn a_send_past_the_router_is_answered_and_counted_as_the_router_would() {
     let node = Client::provisioned().await;
     let short = Way::new(&node.api, entry);
     let long = Way::new(&node.api, |api, metrics, guard| {
-        let observer = Observer::new(metrics, &api.limits, POLICY);
+        let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
         Entry::new(router(api, observer, guard), None)
     });
     for version in [1, 2] {

@@ -3,6 +3,7 @@
 
 use super::frames::Frames;
 use super::words::{self, Instead};
+use crate::drain::Drain;
 use crate::http::Limits;
 use http::Version;
 use std::io::{self, IoSlice};
@@ -25,9 +26,19 @@ pub struct Activity {
     http2: AtomicBool,
     /// Parts of answers that HTTP/2 has not let out yet.
     unsent: AtomicU64,
+    drain: Drain,
 }
 
 impl Activity {
+    /// `drain` starts what outlasts a request.
+    pub fn new(drain: Drain) -> Self {
+        Self { drain, ..Self::default() }
+    }
+
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
     /// A request's headers are complete. It lasts until its guard is dropped.
     pub fn begin(activity: &Arc<Self>, version: Version) -> Busy {
         activity.http2.store(version == Version::HTTP_2, Relaxed);
@@ -35,10 +46,13 @@ impl Activity {
         Busy(Arc::clone(activity))
     }
 
+    fn is_idle(&self) -> bool {
+        self.begun.load(Relaxed) == self.ended.load(Relaxed)
+    }
+
     /// Whether an HTTP/2 connection carries neither a request nor any of an answer.
     pub fn is_idle_http2(&self) -> bool {
-        let idle = self.begun.load(Relaxed) == self.ended.load(Relaxed) && self.unsent.load(Relaxed) == 0;
-        idle && self.http2.load(Relaxed)
+        self.is_idle() && self.unsent.load(Relaxed) == 0 && self.http2.load(Relaxed)
     }
 }
 
@@ -85,10 +99,14 @@ pub struct Patient<Io> {
     idle_timeout: Duration,
     write_timeout: Duration,
     waiting: Option<Waiting>,
-    /// How many requests had begun when `waiting` was set.
+    /// Requests that had begun and ended by the last look.
     begun: u64,
-    /// Bytes came while no request was being answered.
+    ended: u64,
+    /// Bytes came since then, while no request was being answered.
     partial: bool,
+    /// They give a body a length that no number can hold.
+    endless: bool,
+    body_bytes: usize,
     reading: Timer,
     /// While the socket takes nothing more.
     blocked: Option<Taking>,
@@ -109,7 +127,10 @@ impl<Io: AsyncWrite + Unpin> Patient<Io> {
             write_timeout: limits.write_timeout,
             waiting: Some(Waiting::FirstRequest),
             begun: 0,
+            ended: 0,
             partial: false,
+            endless: false,
+            body_bytes: limits.body_bytes,
             reading: Timer::new(limits.header_timeout),
             blocked: None,
             withheld: None,
@@ -126,11 +147,15 @@ impl<Io: AsyncWrite + Unpin> Patient<Io> {
         {
             return Poll::Ready(error);
         }
-        let begun = self.activity.begun.load(Relaxed);
+        let (begun, ended) = (self.activity.begun.load(Relaxed), self.activity.ended.load(Relaxed));
         if begun != self.begun {
             (self.begun, self.partial, self.waiting) = (begun, false, None);
         }
-        let waiting = if self.activity.ended.load(Relaxed) < begun {
+        if ended != self.ended {
+            // What came before the end was that request's body.
+            (self.ended, self.partial) = (ended, false);
+        }
+        let waiting = if ended < begun {
             self.waiting = None;
             return Poll::Pending;
         } else if begun == 0 {
@@ -206,6 +231,9 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<Io> {
             Poll::Ready(Ok(())) => {
                 this.partial = true;
                 let seen = this.frames.read(&into.filled()[before..], Instant::now);
+                if this.frames.is_http1() && this.activity.is_idle() {
+                    this.endless = words::gives_endless_length(&into.filled()[before..]);
+                }
                 if seen.is_err() {
                     into.set_filled(before);
                 }
@@ -221,7 +249,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.instead.is_none() && this.frames.is_http1() {
-            this.instead = Instead::of(bytes);
+            this.instead = Instead::of(bytes, this.endless.then_some(this.body_bytes));
         }
         if this.instead.is_some() {
             return this.poll_instead(cx, bytes.len());
@@ -381,6 +409,17 @@ mod tests {
         client.write_u8(b'x').await.unwrap();
         patient.read_u8().await.unwrap();
         assert_eq!(seconds_until_timeout(&mut patient).await, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_after_its_headers_is_no_beginning_of_the_next_request() {
+        let (mut patient, mut client, activity) = pair();
+        let busy = Activity::begin(&activity, Version::HTTP_11);
+        assert!(tokio::time::timeout(Duration::from_secs(1), patient.read_u8()).await.is_err());
+        client.write_u8(b'x').await.unwrap();
+        patient.read_u8().await.unwrap();
+        drop(busy);
+        assert_eq!(seconds_until_timeout(&mut patient).await, 75);
     }
 
     #[tokio::test(start_paused = true)]

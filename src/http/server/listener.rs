@@ -56,6 +56,10 @@ impl Listener {
         }
     }
 
+    pub fn is_unix(&self) -> bool {
+        matches!(self.bound, Bound::Unix(_))
+    }
+
     /// Follows the certificate's files, for ever.
     pub async fn follow(&self, drain: &Drain) {
         match &self.bound {

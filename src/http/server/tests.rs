@@ -129,6 +129,56 @@ async fn a_sender_that_reads_only_after_its_last_byte_still_gets_the_413() {
     }
 }
 
+/// What the server says up to the end of an answer's head, and what comes with that.
+async fn first_answer(stream: &mut TcpStream) -> String {
+    let (mut answer, mut part) = (String::new(), [0; 4 << 10]);
+    while !answer.contains("\r\n\r\n") {
+        match stream.read(&mut part).await {
+            Ok(read @ 1..) => answer.push_str(&String::from_utf8_lossy(&part[..read])),
+            _ => break,
+        }
+    }
+    answer
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_is_answered_before_its_body_has_come_and_the_connection_goes_on_after_it() {
+    let bodies = Bodies::new(&Limits { body_bytes: 1024, ..Limits::default() });
+    let take = post(async move |request: Request| bodies.collect(request).await.map(|body| body.bytes));
+    let running = start(echo().route("/take", take), Limits::default()).await;
+    let length = 1 << 20;
+    let (half, chunk) = ("x".repeat(length / 2), format!("{length:x}\r\n"));
+    for (path, framing, status, tail) in [
+        ("/nowhere", format!("content-length: {length}\r\n\r\n"), "404", ""),
+        ("/take", format!("content-length: {length}\r\n\r\n"), "413", ""),
+        ("/take", format!("transfer-encoding: chunked\r\n\r\n{chunk}"), "413", "\r\n0\r\n\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let began = std::time::Instant::now();
+        let begin = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{framing}{half}");
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        let answer = first_answer(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {answer}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{path} {framing:?} waits for the rest");
+        stream.write_all(format!("{half}{tail}GET / HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut next = String::new();
+        while !next.contains("hello") {
+            let more = first_answer(&mut stream).await;
+            assert!(!more.is_empty(), "{path} {framing:?} {next}");
+            next.push_str(&more);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_waits_for_consent_gets_its_refusal_and_the_connection_ends() {
+    let running = start(echo(), Limits::default()).await;
+    let began = std::time::Instant::now();
+    let head = "POST /nowhere HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    let answer = exchange(running.address, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 404 ") && began.elapsed() < Duration::from_secs(2), "{answer}");
+}
+
 #[tokio::test]
 async fn a_body_of_four_mebibytes_arrives_whole() {
     let running = start(echo(), Limits::default()).await;

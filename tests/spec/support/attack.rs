@@ -113,7 +113,7 @@ pub async fn withhold_the_window(address: SocketAddr) {
 /// Asks over HTTP/1 for one answer after another and reads none; gives the socket, which the node has given up.
 pub async fn ask_and_read_nothing(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("the node listens");
-    let ask = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let ask = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
     while stream.write_all(ask.as_bytes()).await.is_ok() {}
     stream
 }
@@ -128,7 +128,7 @@ pub async fn linger(address: SocketAddr, beginning: &[u8]) -> Option<TcpStream> 
 /// Sends a body without end until the node hangs up.
 pub async fn endless_body(address: SocketAddr) {
     let Ok(mut stream) = TcpStream::connect(address).await else { return };
-    let head = format!("POST {APP}/notifications HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head = format!("POST {APP}/notifications HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n");
     let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 0x10000], b"\r\n".to_vec()].concat();
     let (mut read, mut write) = stream.split();
     let send = async {

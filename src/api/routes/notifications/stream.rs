@@ -58,13 +58,7 @@ pub(super) async fn send(
         api.app(&key)?;
         Ok((asked, key, api.bodies.stream()?))
     });
-    let (asked, key, place) = match admitted {
-        Ok(admitted) => admitted,
-        Err(failure) => {
-            body::discard(&head.headers, body).await;
-            return Err(failure);
-        }
-    };
+    let (asked, key, place) = admitted?;
     let mut input = Input::new(body, api.limits.idle_timeout);
     if head.headers.contains_key(header::EXPECT) {
         // Our consent can only go out before our answer does.

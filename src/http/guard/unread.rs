@@ -1,0 +1,90 @@
+//! The rest of a body that nobody wants: a request may be answered before its body has come.
+//!
+//! A socket that is closed on unread bytes is reset, and a client that reads only after its last byte would never get the
+//! answer. So the rest is read for a while, beside the answer and after it.
+
+use super::patient::{Activity, Busy};
+use axum::body::HttpBody;
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{HeaderMap, Version};
+use http_body_util::BodyExt;
+use hyper::body::{Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How long the rest of a body is read.
+const LINGER: Duration = Duration::from_secs(2);
+/// Most that is read of it, and how much at a time, with pauses: it is of no use to anybody.
+const LINGER_BYTES: usize = 16 << 20;
+const LINGER_PART: usize = 256 << 10;
+const LINGER_PAUSE: Duration = Duration::from_millis(10);
+
+/// A request's body. When it is dropped before its end, the rest is read by a task of its own.
+pub struct Given {
+    /// `None` once nothing more can come.
+    body: Option<Incoming>,
+    /// The client waits for our consent: reading would give it, and without it nothing comes.
+    withheld: bool,
+    version: Version,
+    activity: Arc<Activity>,
+}
+
+impl Given {
+    pub fn new(body: Incoming, headers: &HeaderMap, version: Version, activity: &Arc<Activity>) -> Self {
+        let body = Some(body).filter(|body| !body.is_end_stream());
+        let withheld = body.is_some() && headers.contains_key(EXPECT);
+        Self { body, withheld, version, activity: Arc::clone(activity) }
+    }
+}
+
+impl HttpBody for Given {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.withheld = false;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.body = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !self.withheld && !body.is_end_stream()) {
+            let busy = Activity::begin(&self.activity, self.version);
+            self.activity.drain().spawn("unread body", linger(body, busy));
+        }
+    }
+}
+
+async fn linger(mut body: Incoming, _busy: Busy) {
+    let rest = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await
+            && read < LINGER_BYTES
+        {
+            let before = read;
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read / LINGER_PART > before / LINGER_PART {
+                sleep(LINGER_PAUSE).await;
+            }
+        }
+    };
+    let _ = timeout(LINGER, rest).await;
+}
