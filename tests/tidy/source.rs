@@ -227,16 +227,12 @@ fn end_of_item(trees: &[TokenTree], at: usize) -> usize {
         first => matches!(first, "use" | "static" | "let" | "type"),
     };
     let is_field = word(begin + 1) == ":";
-    for at in begin..trees.len() {
-        match &trees[at] {
-            TokenTree::Punct(mark) if mark.as_char() == ';' || mark.as_char() == ',' && is_field => return at + 1,
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace && !is_value && !is_field => {
-                return at + 1;
-            }
-            _ => {}
-        }
-    }
-    trees.len()
+    let ends = |tree: &TokenTree| match tree {
+        TokenTree::Punct(mark) => mark.as_char() == ';' || mark.as_char() == ',' && is_field,
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace && !is_value && !is_field,
+        _ => false,
+    };
+    trees[begin..].iter().position(ends).map_or(trees.len(), |found| begin + found + 1)
 }
 
 #[cfg(test)]
