@@ -4,7 +4,7 @@ use super::source::{Complaint, Source};
 
 struct Ban {
     path: &'static str,
-    /// Files, or modules, that may.
+    /// Files, or folders with the file that is called like them, that may.
     but_in: &'static [&'static str],
     why: &'static str,
 }
@@ -34,7 +34,12 @@ pub fn check(source: &Source) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for used in source.used() {
         for Ban { path, but_in, why } in BANS {
-            let may = but_in.iter().any(|place| source.path == *place || source.module() == *place);
+            let may = but_in.iter().any(|place| {
+                source
+                    .path
+                    .strip_prefix(place)
+                    .is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
+            });
             if used.is_in(path) && !may {
                 complaints.push(Complaint::new(used.line, format!("{why}: `{path}`")));
             }

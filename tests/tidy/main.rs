@@ -47,7 +47,7 @@ fn hold(check: Check, sources: impl IntoIterator<Item = &'static Source>) {
     let mut all = String::new();
     for source in sources {
         for Complaint { line, what } in check(source) {
-            let _ = writeln!(all, "src/{}:{line}: {what}", source.path);
+            let _ = writeln!(all, "{}:{line}: {what}", source.place());
         }
     }
     assert!(all.is_empty(), "\n{all}");

@@ -26,11 +26,7 @@ impl Used {
 impl Source {
     /// The module that a token is in, from the crate's root, for each token.
     fn modules(&self) -> Vec<Rc<[String]>> {
-        let own = match self.path.trim_end_matches(".rs") {
-            "lib" | "main" => Vec::new(),
-            path => path.split('/').map(str::to_owned).collect(),
-        };
-        let (mut now, mut depth) = (Rc::<[String]>::from(own), 0);
+        let (mut now, mut depth) = (Rc::<[String]>::from(self.own_module()), 0);
         let mut around = Vec::new();
         let mut modules = Vec::with_capacity(self.tokens.len());
         for (at, token) in self.tokens.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub struct Source {
-    /// Relative to `src/`.
+    /// Relative to `src/`; of another crate of the workspace, relative to the repository: `crates/…`.
     pub path: String,
     pub text: String,
     pub tokens: Vec<Token>,
@@ -40,7 +40,7 @@ impl Complaint {
     }
 }
 
-/// Every file below `src/`.
+/// Every file below `src/` and `crates/`.
 pub fn all() -> &'static [Source] {
     static ALL: OnceLock<Vec<Source>> = OnceLock::new();
     ALL.get_or_init(read_all)
@@ -52,14 +52,16 @@ pub fn product() -> impl Iterator<Item = &'static Source> + Clone {
 }
 
 fn read_all() -> Vec<Source> {
-    let src = root().join("src");
     let mut found = Vec::new();
-    walk(&src, &mut |path| {
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(path).expect("a source file is text");
-            found.push(Source::new(&path.strip_prefix(&src).expect("below src").to_string_lossy(), text));
-        }
-    });
+    for (folder, relative_to) in [("src", root().join("src")), ("crates", root())] {
+        let folder = root().join(folder);
+        walk(&folder, &mut |path| {
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).expect("a source file is text");
+                found.push(Source::new(&path.strip_prefix(&relative_to).expect("below it").to_string_lossy(), text));
+            }
+        });
+    }
     assert!(found.len() > 20, "the walk found the sources");
     mark_test_files(&mut found);
     found
@@ -70,7 +72,7 @@ pub fn root() -> PathBuf {
 }
 
 fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {
-    for entry in fs::read_dir(folder).expect("a readable folder") {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() { walk(&path, visit) } else { visit(&path) }
     }
@@ -86,7 +88,8 @@ fn mark_test_files(sources: &mut [Source]) {
             let rest = source.path.strip_prefix(module.as_str());
             rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         };
-        source.is_test = modules.iter().any(is_below);
+        let is_beside_src = source.is_of_another_crate() && source.path.split('/').nth(2) != Some("src");
+        source.is_test = is_beside_src || modules.iter().any(is_below);
     }
 }
 
@@ -111,12 +114,32 @@ impl Source {
         self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
+    pub fn is_of_another_crate(&self) -> bool {
+        self.path.starts_with("crates/")
+    }
+
+    /// For who reads of it.
+    pub fn place(&self) -> String {
+        if self.is_of_another_crate() { self.path.clone() } else { format!("src/{}", self.path) }
+    }
+
     /// Where the files of its modules are.
     fn folder(&self) -> String {
-        match self.path.trim_end_matches(".rs") {
-            "lib" | "main" => String::new(),
-            path => format!("{path}/"),
+        let stem = self.path.trim_end_matches(".rs");
+        match stem.strip_suffix("lib").or_else(|| stem.strip_suffix("main")) {
+            Some(root) if root.is_empty() || root.ends_with('/') => root.to_owned(),
+            _ => format!("{stem}/"),
         }
+    }
+
+    /// The module it is, from its crate's root.
+    pub fn own_module(&self) -> Vec<String> {
+        let folder = self.folder();
+        let inside = folder
+            .split_once("/src/")
+            .filter(|_| self.is_of_another_crate())
+            .map_or(folder.as_str(), |(_, inside)| inside);
+        inside.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
     /// Its lines that are no tests.
@@ -285,9 +308,13 @@ mod tests {
             Source::new("api/helping.rs", ""),
             Source::new("api/helping_more.rs", ""),
             Source::new("tests/odd.rs", ""),
+            Source::new("crates/http2/src/lib.rs", "mod session;\n#[cfg(test)]\nmod tests;"),
+            Source::new("crates/http2/src/session.rs", ""),
+            Source::new("crates/http2/src/tests.rs", ""),
+            Source::new("crates/http2/tests/interop.rs", ""),
         ];
         mark_test_files(&mut sources);
         let marked = sources.iter().map(|source| source.is_test).collect::<Vec<_>>();
-        assert_eq!(marked, [false, false, true, true, true, false, false]);
+        assert_eq!(marked, [false, false, true, true, true, false, false, false, false, true, true]);
     }
 }
