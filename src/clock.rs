@@ -40,6 +40,7 @@ impl Clock {
         self.since_epoch().as_secs_f64()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the wall clock")]
     fn since_epoch(&self) -> Duration {
         match &self.manual {
             Some(now) => Duration::from_micros(now.load(Ordering::Relaxed)),

@@ -22,6 +22,7 @@ impl Drain {
 
     /// Starts a task, for what the running one works for. From level debug on it is inside a span that carries `name`:
     /// entering one costs something on every poll. It is counted until it ends; dropping the handle lets it run on.
+    #[expect(clippy::disallowed_methods, reason = "the only place that starts tasks")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -37,6 +38,7 @@ impl Drain {
     /// Runs work that blocks, on the disk or on a computation, beside the threads that tasks run on, for what the running
     /// task works for. It is counted until it
     /// ends, as tasks are, and nothing can end it before.
+    #[expect(clippy::disallowed_methods, reason = "the only place that starts blocking work")]
     pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.tasks.spawn_blocking(subject::carry(work))
     }

@@ -2,6 +2,11 @@
 //!
 //! Starts the simulator and the daemon, each a process of its own, and measures in turn, round by round, on loopback TLS
 //! with the same headers, bodies and number in flight. `cargo bench --bench delivery`; `-- --help` tells the options.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a benchmark blocks, prints and starts tasks"
+)]
 
 mod chart;
 mod distance;

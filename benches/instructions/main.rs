@@ -3,6 +3,11 @@
 //! A whole node runs on one thread; its callers and Apple are pipes in memory of which hardly anything is counted; there is
 //! no TLS. So the count is the same on any machine, however busy. Without arguments each shape is compared with `counts.txt`:
 //! more than 3 % above is a failure. `-- --renew` writes what is measured now; `-- --profile SHAPE` leaves a profile.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a benchmark blocks, prints and starts tasks"
+)]
 
 mod apple;
 mod caller;

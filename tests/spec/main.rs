@@ -1,4 +1,5 @@
 //! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")]
 
 mod backup;
 mod bound;

@@ -1,5 +1,4 @@
 //! `pyapns-simulator`: the stand-in alone, without a daemon around it.
-#![forbid(unsafe_code)]
 
 use clap::Parser;
 use simulator::command::Arguments;

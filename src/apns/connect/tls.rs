@@ -74,6 +74,7 @@ impl Connect for TlsConnect {
 }
 
 /// Asks the system's resolver in a thread. Its place among the lookups is free once it has really ended.
+#[expect(clippy::disallowed_methods, reason = "a lookup can take long, and ends nothing that a drain waits for")]
 async fn look_up(lookups: Arc<Semaphore>, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);

@@ -18,6 +18,7 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Locks the directory for as long as the returned file is open; the system frees it if the process dies. Blocks for up to
 /// two seconds.
+#[expect(clippy::disallowed_methods, reason = "a store is opened before anything else runs, or beside it")]
 pub(super) fn claim(directory: &Path) -> Result<File, StoreError> {
     let make = || {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;

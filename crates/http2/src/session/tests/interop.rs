@@ -1,5 +1,7 @@
 //! Against another implementation: the server half of the h2 crate, strict about windows, limits and HPACK.
 
+#![expect(clippy::disallowed_methods, reason = "a peer in the same test, which waits for it")]
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

@@ -1,0 +1,142 @@
+//! Files that decide and do nothing else: no clock, socket, disk, task or chance.
+
+use super::source::{Complaint, Source};
+
+/// Files, or folders with the file that is called like them.
+const PURE: &[&str] = &[
+    "crates/http2/src",
+    "json",
+    "model",
+    "apns/endpoint.rs",
+    "apns/pulse.rs",
+    "apns/request.rs",
+    "apns/response.rs",
+    "delivery/backoff.rs",
+    "delivery/bound.rs",
+    "delivery/cut.rs",
+    "delivery/descriptors.rs",
+    "delivery/job.rs",
+    "delivery/lane/health.rs",
+    "delivery/lane/routes.rs",
+    "delivery/lane/throttle.rs",
+    "delivery/refusal.rs",
+    "delivery/shard.rs",
+    "delivery/verdict.rs",
+    "events/disconnection.rs",
+    "events/guard.rs",
+];
+
+/// What has no place in a pure file.
+const IMPURE: &[&str] = &[
+    "crate::clock",
+    "fastrand",
+    "rustix",
+    "socket2",
+    "std::env",
+    "std::fs",
+    "std::io::stdin",
+    "std::net",
+    "std::os",
+    "std::process",
+    "std::thread",
+    "std::time::Instant::now",
+    "std::time::SystemTime",
+    "tokio::fs",
+    "tokio::net",
+    "tokio::process",
+    "tokio::spawn",
+    "tokio::task",
+    "tokio::time::Instant::now",
+    "tokio::time::sleep",
+    "uuid::Uuid::new_v4",
+];
+
+/// Where the design does not keep the rule yet. What is not needed any more is told.
+const EXCEPTIONS: &[(&str, &str)] = &[("model/notification.rs", "uuid::Uuid::new_v4")];
+
+/// The words of code that waits.
+const WAITING: [&str; 2] = ["async", ". await"];
+
+pub fn check(source: &Source) -> Vec<Complaint> {
+    if !PURE.iter().any(|pure| covers(pure, &source.path)) {
+        return Vec::new();
+    }
+    let mut complaints = Vec::new();
+    for used in source.used() {
+        let excepted = |impure: &&&str| !EXCEPTIONS.contains(&(source.path.as_str(), **impure));
+        if let Some(impure) = IMPURE.iter().filter(excepted).find(|impure| used.is_in(impure)) {
+            complaints.push(Complaint::new(used.line, format!("`{impure}` in a pure file")));
+        }
+    }
+    for word in WAITING {
+        let waits = source.lines_with(word).into_iter();
+        complaints.extend(waits.map(|line| Complaint::new(line, format!("`{word}` in a pure file"))));
+    }
+    complaints
+}
+
+/// Whether a line of the list is about this file.
+fn covers(pure: &str, path: &str) -> bool {
+    let stem = pure.trim_end_matches(".rs");
+    path == format!("{stem}.rs") || path.starts_with(&format!("{stem}/"))
+}
+
+/// What is listed, and is not there.
+pub fn check_lists(sources: &[Source]) -> Vec<String> {
+    let lost = PURE.iter().filter(|pure| !sources.iter().any(|source| covers(pure, &source.path)));
+    let lost = lost.map(|pure| format!("{pure} is listed as pure and does not exist"));
+    let unneeded = EXCEPTIONS.iter().filter(|(path, impure)| {
+        let file = sources.iter().find(|source| source.path == *path);
+        !file.is_some_and(|file| file.used().iter().any(|used| used.is_in(impure)))
+    });
+    lost.chain(unneeded.map(|(path, impure)| format!("{path} needs no exception for `{impure}`"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lines;
+
+    #[test]
+    fn whatever_is_not_deciding_is_seen_in_a_pure_file() {
+        for impure in [
+            "async fn f() {}",
+            "fn f() { async { 1 }; }",
+            "fn f() { g().await; }",
+            "use std::fs;",
+            "use std::{fmt, net::IpAddr};",
+            "fn f() { std::thread::yield_now(); }",
+            "use std::time; fn f() { time::SystemTime::now(); }",
+            "use std::time::Instant; fn f() { Instant::now(); }",
+            "use tokio::time::Instant as I; fn f() { I::now(); }",
+            "use uuid::Uuid; fn f() { Uuid::new_v4(); }",
+            "fn f(id: Option<Uuid>) { id.unwrap_or_else(uuid::Uuid::new_v4); }",
+            "fn f() { fastrand::u64(..); }",
+            "fn f() { #[cfg(test)]\nlet a = 1; tokio::spawn(g()); }",
+            "fn f() { vec![tokio::spawn(g())]; }",
+        ] {
+            assert!(!lines(check, "delivery/verdict.rs", impure).is_empty(), "{impure}");
+            assert!(!lines(check, "crates/http2/src/session/end.rs", impure).is_empty(), "{impure}");
+            assert_eq!(lines(check, "delivery/lane.rs", impure), [0; 0], "{impure}");
+        }
+    }
+
+    #[test]
+    fn deciding_is_fine_and_so_are_the_tests_of_it() {
+        for fine in [
+            "use std::time::{Duration, Instant}; fn f(now: Instant) -> Instant { now }",
+            "#[cfg(test)]\nmod tests { fn f() { std::time::Instant::now(); } }",
+            "// std::fs",
+            "fn is_async() {}",
+        ] {
+            assert_eq!(lines(check, "delivery/verdict.rs", fine), [0; 0], "{fine}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_out_of_date_is_told() {
+        let complaints = check_lists(&[Source::new("model/notification.rs", "")]);
+        assert!(complaints.iter().any(|what| what.starts_with("delivery/verdict.rs is listed")), "{complaints:?}");
+        assert!(complaints.iter().any(|what| what.contains("needs no exception")), "{complaints:?}");
+    }
+}
