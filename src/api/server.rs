@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
 pub mod address;
+mod beginning;
 pub mod descriptors;
 mod farewell;
 mod frames;
