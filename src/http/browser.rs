@@ -10,6 +10,7 @@ use axum::http::uri::Uri;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Longest name of DNS, in bytes.
@@ -88,6 +89,8 @@ pub struct BrowserPolicy {
     listed: Vec<HostName>,
     /// Callers show a key. A browser adds none by itself but a password it remembers, for the name it was typed for.
     keys: bool,
+    /// The authority that was found to be ours first: nearly all callers write the same.
+    usual: OnceLock<Box<[u8]>>,
     logged: AtomicBool,
 }
 
@@ -96,7 +99,7 @@ impl BrowserPolicy {
     pub fn new(machine: Option<&str>, listed: Vec<HostName>, keys: bool) -> Self {
         let short = machine.and_then(|name| name.split('.').next());
         let own = ["localhost"].into_iter().chain(machine).chain(short).filter_map(|name| name.parse().ok());
-        Self { own: own.collect(), listed, keys, logged: AtomicBool::new(false) }
+        Self { own: own.collect(), listed, keys, usual: OnceLock::new(), logged: AtomicBool::new(false) }
     }
 
     /// Judges a request by its headers and its target, which has an authority in HTTP/2 and in absolute form.
@@ -141,6 +144,17 @@ impl BrowserPolicy {
     }
 
     fn is_ours(&self, authority: &[u8]) -> bool {
+        if self.usual.get().is_some_and(|usual| **usual == *authority) {
+            return true;
+        }
+        let is_ours = self.names_us(authority);
+        if is_ours {
+            self.usual.get_or_init(|| authority.into());
+        }
+        is_ours
+    }
+
+    fn names_us(&self, authority: &[u8]) -> bool {
         let Some(host) = std::str::from_utf8(authority).ok().and_then(host_of) else { return false };
         let known = |names: &[HostName]| names.iter().any(|name| name.is(host));
         known(&self.own) || host.parse::<Ipv4Addr>().is_ok() || known(&self.listed) || is_ipv6(host)

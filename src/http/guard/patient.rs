@@ -1,6 +1,7 @@
 //! A client's socket with limits to our patience: for its first request, for headers, between requests, and for taking
 //! an answer.
 
+use super::beginning::Beginning;
 use super::frames::Frames;
 use super::words::{self, Instead};
 use crate::drain::Drain;
@@ -104,8 +105,7 @@ pub struct Patient<Io> {
     ended: u64,
     /// Bytes came since then, while no request was being answered.
     partial: bool,
-    /// They give a body a length that no number can hold.
-    endless: bool,
+    beginning: Beginning,
     body_bytes: usize,
     reading: Timer,
     /// While the socket takes nothing more.
@@ -129,7 +129,7 @@ impl<Io: AsyncWrite + Unpin> Patient<Io> {
             begun: 0,
             ended: 0,
             partial: false,
-            endless: false,
+            beginning: Beginning::default(),
             body_bytes: limits.body_bytes,
             reading: Timer::new(limits.header_timeout),
             blocked: None,
@@ -232,7 +232,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<Io> {
                 this.partial = true;
                 let seen = this.frames.read(&into.filled()[before..], Instant::now);
                 if this.frames.is_http1() && this.activity.is_idle() {
-                    this.endless = words::gives_endless_length(&into.filled()[before..]);
+                    this.beginning.add(this.activity.begun.load(Relaxed), &into.filled()[before..]);
                 }
                 if seen.is_err() {
                     into.set_filled(before);
@@ -249,7 +249,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.instead.is_none() && this.frames.is_http1() {
-            this.instead = Instead::of(bytes, this.endless.then_some(this.body_bytes));
+            this.instead = Instead::of(bytes, || this.beginning.has_endless_length().then_some(this.body_bytes));
         }
         if this.instead.is_some() {
             return this.poll_instead(cx, bytes.len());
