@@ -53,6 +53,8 @@ pub fn normalise(text: &str) -> Result<Cow<'_, str>, BadToken> {
     }
 }
 
+/// Apart from the usual way, which is short enough to be inlined.
+#[inline(never)]
 fn rewrite(text: &str) -> Result<String, BadToken> {
     let mut token = String::with_capacity(text.len());
     let dropped = text.chars().take_while(|character| character.is_whitespace()).count();

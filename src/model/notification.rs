@@ -98,7 +98,7 @@ pub enum Invalid {
     TokenOfMany { index: usize, bad: BadToken },
     #[error("`payload` is not a JSON object")]
     PayloadNotObject,
-    #[error("`payload` is a string that holds JSON: send the object itself, without quotes around it")]
+    #[error("`payload` is a string that looks like JSON: send the object itself, without quotes around it")]
     PayloadInString,
     #[error("`payload` nests deeper than {PAYLOAD_DEPTH_MAX} levels")]
     PayloadTooDeep,

@@ -67,7 +67,11 @@ async fn each_slip_of_a_notification_is_told_by_its_cause() {
         (with("token", json!(base64)).to_string(), "token_not_hex", "`token` is not hex but base64: decode it"),
         (with("expiry", json!(1_895_934_818_000_u64)).to_string(), "expiry_not_seconds", "looks like milliseconds"),
         (with("expiry", json!(1_895_934_818_000_123_u64)).to_string(), "expiry_not_seconds", "looks like microseconds"),
-        (with("payload", json!(payload)).to_string(), "payload_not_object", "`payload` is a string that holds JSON"),
+        (
+            with("payload", json!(payload)).to_string(),
+            "payload_not_object",
+            "`payload` is a string that looks like JSON",
+        ),
         (escaped, "payload_too_large", &format!("spaces between its parts, and it has {}", payload.len())),
     ];
     let mut client = world.client().await;

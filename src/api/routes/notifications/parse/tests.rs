@@ -327,7 +327,10 @@ fn a_payload_written_as_json_twice_is_told_as_that() {
     let body = json!({"token": "00", "payload": json!({"aps": {"alert": "x"}}).to_string()}).to_string();
     let (status, reason, sentence, _) = refused(body.as_bytes());
     assert_eq!((status, reason), (400, "payload_not_object"));
-    assert_eq!(sentence, "`payload` is a string that holds JSON: send the object itself, without quotes around it");
+    assert_eq!(
+        sentence,
+        "`payload` is a string that looks like JSON: send the object itself, without quotes around it"
+    );
 }
 
 #[test]
