@@ -76,6 +76,7 @@ const TOP_LEVEL: &[&str] = &[
     "benches",
     "crates",
     "deploy",
+    "docs",
     "fuzz",
     "grafana",
     "haproxy",
