@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 /// Follows a page from its first block to its last; gives what is wrong with it.
 async fn follow(page: Page) -> Result<(), String> {
     let mut reader = Reader::at(&page).await;
-    let mut printed = None;
+    let mut printed: Option<String> = None;
     for block in &page.blocks {
         let at = |why: String| format!("{}:{}: {why}", page.name, block.line);
         let answers = printed.take().filter(|_| block.is_answer);
