@@ -1,5 +1,5 @@
 //! The documentation as its reader follows it: every command is run as it stands on its page, every answer that is shown is
-//! compared with the real one, and everything that a page or a comment points at is there.
+//! compared with the real one, and every file, heading and section that a page or a comment cites exists.
 
 mod answer;
 mod page;
@@ -16,7 +16,10 @@ use reader::Reader;
 use std::collections::BTreeSet;
 use tokio::task::JoinSet;
 
-/// Follows a page from its first block to its last; gives what is wrong with it.
+/// Follows a page from its first block to its last.
+///
+/// # Errors
+/// The first fault, with page and line.
 async fn follow(page: Page) -> Result<(), String> {
     let mut reader = Reader::at(&page).await;
     let mut printed: Option<String> = None;
@@ -55,9 +58,8 @@ async fn every_command_of_the_documentation_works_as_it_stands_there_and_answers
 
 #[test]
 fn every_block_that_cannot_be_run_is_listed_with_its_reason() {
-    let first_line = |page: &Page, block: &Block| {
-        (page.name.clone(), block.text.lines().next().unwrap_or_default().to_owned())
-    };
+    let first_line =
+        |page: &Page, block: &Block| (page.name.clone(), block.text.lines().next().unwrap_or_default().to_owned());
     let pages = page::executed();
     let consoles = |page: &Page| page.blocks.iter().filter(|block| block.language == Language::Console).count();
     let blocks = pages.iter().flat_map(|page| page.blocks.iter().map(move |block| (page, block)));

@@ -2,7 +2,7 @@
 
 use serde_json::{Deserializer, Value};
 
-/// Keys whose values programs compare: a page shows them as they are.
+/// Keys with stable values: the shown value must equal the real one.
 const STABLE: [&str; 10] =
     ["type", "code", "outcome", "status", "reason", "state", "environment", "bound_by", "attempts", "verbose_message"];
 
@@ -13,7 +13,10 @@ pub fn parse(text: &str) -> Result<Vec<Value>, String> {
     if values.is_empty() { Err("it holds no JSON".to_owned()) } else { Ok(values) }
 }
 
-/// Whether a page shows what is really answered.
+/// Compares an answer on a page with the real one.
+///
+/// # Errors
+/// The first difference.
 pub fn compare(shown: &str, real: &str) -> Result<(), String> {
     let (shown_values, real_values) = (parse(shown)?, parse(real).map_err(|why| format!("{why}: {real}"))?);
     same(&Value::Array(shown_values), &Value::Array(real_values), "answer")
@@ -39,9 +42,11 @@ fn same(shown: &Value, real: &Value, at: &str) -> Result<(), String> {
             if shown.len() != real.len() {
                 return Err(format!("{at} is shown with {} entries and has {}", shown.len(), real.len()));
             }
-            shown.iter().zip(real).enumerate().try_for_each(|(index, (shown, real))| {
-                same(shown, real, &format!("{at}[{index}]"))
-            })
+            shown
+                .iter()
+                .zip(real)
+                .enumerate()
+                .try_for_each(|(index, (shown, real))| same(shown, real, &format!("{at}[{index}]")))
         }
         _ if kind(shown) == kind(real) => Ok(()),
         _ => Err(format!("{at} is shown as {shown} and is {real}")),

@@ -10,7 +10,7 @@ pub enum Language {
     Python,
     Json,
     Toml,
-    /// It cannot be run in a test; docs/README.md says why.
+    /// Not run; docs/README.md says why.
     Console,
 }
 
@@ -35,12 +35,12 @@ impl Language {
 #[derive(Debug)]
 pub struct Block {
     pub language: Language,
-    /// The name under which its reader saves it: `file=NAME` beside the language.
+    /// The file name to save it under: `file=NAME` after the language.
     pub file: Option<String>,
     pub text: String,
-    /// Where it begins, from 1.
+    /// The line of its opening fence, from 1.
     pub line: usize,
-    /// It stands right below another block: it shows what that one prints.
+    /// It follows another block directly, and so shows what that block prints.
     pub is_answer: bool,
 }
 
@@ -60,7 +60,7 @@ pub fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The pages whose blocks are executed. Apple's contract shows frames, and nothing to run.
+/// The pages whose blocks are executed. Apple's contract is left out: its blocks show frames.
 pub fn executed() -> Vec<Page> {
     let mut names = vec!["README.md".to_owned(), "crates/simulator/README.md".to_owned()];
     names.extend(in_docs().into_iter().filter(|name| name != "docs/apns-protocol.md"));

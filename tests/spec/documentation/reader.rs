@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 /// Longer than any block should take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Addresses that pages name: those of a node, of the simulator and of its control port. Each page gets ports of its own.
+/// The addresses on the pages: of a node, of the simulator and of its control port. Each page gets free ports in their place.
 const NODE: &str = "127.0.0.1:8088";
 const GATEWAY: &str = "127.0.0.1:2197";
 const CONTROL: &str = "127.0.0.1:2198";
-/// Runs the program that is there in place of one that would have to be compiled first.
+/// Stands in for cargo: runs the program that is built already.
 const CARGO: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 64\nshift 3\nexec pyapns \"$@\"\n";
 
 pub struct Reader {
@@ -30,17 +30,17 @@ pub struct Reader {
 
 struct Server {
     child: Child,
-    /// What it prints; it would not do to let go of it.
+    /// Its output, kept open: without a reader its next line would fail.
     lines: Lines<BufReader<ChildStdout>>,
 }
 
-/// Whether a block starts something that stays.
+/// Returns whether a block starts a server.
 fn is_server(text: &str) -> bool {
     text.contains("pyapns simulator") || text.contains("pyapns serve") || text.contains("-- serve")
 }
 
 impl Reader {
-    /// Where a page starts no server of its own, there is a node with the simulator beside it, as the README starts it.
+    /// Starts a node with the simulator beside it, unless the page starts servers of its own.
     pub async fn at(page: &Page) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let cargo = folder.path().join(".bin/cargo");
@@ -55,7 +55,10 @@ impl Reader {
         reader
     }
 
-    /// Runs a block; gives what it printed. A server is started, and goes on.
+    /// Runs a block and returns what it printed. A server is started and keeps running.
+    ///
+    /// # Errors
+    /// The exit status, with everything that the block printed.
     pub async fn run(&mut self, block: &Block) -> Result<String, String> {
         if block.language == Language::Sh && is_server(&block.text) {
             self.start(block.text.trim_end()).await?;
@@ -76,14 +79,14 @@ impl Reader {
         Err(format!("{status}\n{}printed: {printed}\nsaid: {said}", block.text))
     }
 
-    /// Saves a block that has a file's name.
+    /// Saves a block that has a file name.
     pub fn save(&self, block: &Block) {
         if let Some(name) = &block.file {
             fs::write(self.folder.path().join(name), &block.text).expect("a file");
         }
     }
 
-    /// Stops the servers, the last one first. Each must end well.
+    /// Stops the servers, the last one first. Each must exit with 0.
     pub async fn leave(mut self) -> Result<(), String> {
         while let Some(mut server) = self.servers.pop() {
             let id = server.child.id().ok_or("a server ended by itself")?;
@@ -107,7 +110,7 @@ impl Reader {
                 text.push_str(" --listen 127.0.0.1:0 --control 127.0.0.1:0");
             }
         }
-        // The shell is to become the server, so that signals reach it.
+        // The shell becomes the server, so signals reach it.
         let mut command = self.command("bash", &["-euc"]);
         command.arg(format!("exec env {text}")).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -123,7 +126,7 @@ impl Reader {
             self.addresses.insert(NODE, address);
         }
         if block.contains("--simulator") {
-            // The demo app is there once it is introduced.
+            // This line comes after the demo app is provisioned.
             server.says("try: ").await?;
         }
         self.servers.push(server);
@@ -150,10 +153,11 @@ impl Reader {
 }
 
 impl Server {
-    /// Waits for a line that begins so.
+    /// Waits for a line with this beginning.
     async fn says(&mut self, beginning: &str) -> Result<String, String> {
         loop {
-            let line = timeout(PATIENCE, self.lines.next_line()).await.map_err(|_| "the server is silent".to_owned())?;
+            let line =
+                timeout(PATIENCE, self.lines.next_line()).await.map_err(|_| "the server is silent".to_owned())?;
             match line.map_err(|error| error.to_string())? {
                 Some(line) if line.starts_with(beginning) => return Ok(line),
                 Some(_) => {}

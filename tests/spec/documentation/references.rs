@@ -1,4 +1,4 @@
-//! What pages and comments point at: files, headings, sections, names.
+//! References in pages and comments: to files, headings, sections and names.
 
 use super::page::{in_docs, read, root};
 use std::fs;
@@ -16,7 +16,7 @@ const PAGES: [&str; 6] = [
 /// Folders with code.
 const CODE: [&str; 5] = ["benches", "crates", "fuzz", "src", "tests"];
 
-/// Links within the repository that lead nowhere.
+/// Links to files and headings that do not exist.
 pub fn broken_links() -> Vec<String> {
     let mut faults = Vec::new();
     for page in PAGES.map(str::to_owned).into_iter().chain(in_docs()) {
@@ -37,7 +37,7 @@ pub fn broken_links() -> Vec<String> {
     faults
 }
 
-/// Pages that comments cite and that are not there, and sections that Apple's contract does not have.
+/// Citations in comments of pages that do not exist, and of sections that Apple's contract does not have.
 pub fn broken_citations() -> Vec<String> {
     let contract = read("docs/apns-protocol.md");
     let sections: Vec<_> = headings(&contract).filter_map(|heading| heading.split(' ').next()).collect();
@@ -54,7 +54,7 @@ pub fn broken_citations() -> Vec<String> {
     faults
 }
 
-/// What is wrong with the citations of a comment.
+/// The faults in the citations of one comment.
 fn cited<'a>(comment: &'a str, sections: &'a [&str]) -> impl Iterator<Item = String> + 'a {
     let words = || comment.split(|c: char| c.is_whitespace() || "()`[],;:".contains(c)).filter(|word| !word.is_empty());
     let pages = words().filter(|word| word.ends_with(".md") && !word.starts_with('.'));
@@ -63,18 +63,21 @@ fn cited<'a>(comment: &'a str, sections: &'a [&str]) -> impl Iterator<Item = Str
         ![format!("docs/{name}"), page.to_string()].iter().any(|path| root().join(path).exists())
     });
     let lost = lost.map(|page| format!("there is no page {page}"));
-    let mut after = comment.split("apns-protocol").skip(1).map(|rest| rest.trim_start_matches([' ', '`', '.', 'm', 'd']));
+    let mut after =
+        comment.split("apns-protocol").skip(1).map(|rest| rest.trim_start_matches([' ', '`', '.', 'm', 'd']));
     let numbers = std::iter::from_fn(move || after.next()).flat_map(|rest| {
         let list = rest.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ',' || c == ' ')).next();
-        list.unwrap_or_default().split([',', ' ']).map(|number| number.trim_end_matches('.')).filter(|number| !number.is_empty())
+        list.unwrap_or_default()
+            .split([',', ' '])
+            .map(|number| number.trim_end_matches('.'))
+            .filter(|number| !number.is_empty())
     });
-    let missing = numbers.filter(|number| {
-        !sections.contains(number) && !sections.contains(&format!("{number}.").as_str())
-    });
+    let missing =
+        numbers.filter(|number| !sections.contains(number) && !sections.contains(&format!("{number}.").as_str()));
     lost.chain(missing.map(|number| format!("apns-protocol.md has no section {number}")))
 }
 
-/// Files in backquotes that are not there, and names that are not in the file they are said to be in: `NAME` in `FILE`.
+/// Files in backquotes that do not exist, and names that their file does not contain: `NAME` in `FILE`.
 pub fn lost_places(page: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let quoted: Vec<&str> = page.split('`').collect();
@@ -113,7 +116,7 @@ fn walk(folder: &Path, visit: &mut impl FnMut(String, &str)) {
     for entry in fs::read_dir(folder).expect("a readable folder") {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {
-            // What tools put there is not ours.
+            // Build output and packages of others.
             if !path.ends_with("target") && !path.ends_with("node_modules") {
                 walk(&path, visit);
             }
@@ -128,7 +131,9 @@ fn walk(folder: &Path, visit: &mut impl FnMut(String, &str)) {
 fn a_page_or_a_section_that_is_not_there_is_found_in_a_comment() {
     let sections = ["9.", "12.", "12.1"];
     let faults = |comment: &str| cited(comment, &sections).count();
-    for good in [" (apns-protocol.md 9)", " `apns-protocol` 12.1, as seen", " (apns-protocol.md 9, 12 and more)", " none"] {
+    for good in
+        [" (apns-protocol.md 9)", " `apns-protocol` 12.1, as seen", " (apns-protocol.md 9, 12 and more)", " none"]
+    {
         assert_eq!(faults(good), 0, "{good}");
     }
     for bad in [" (apns-protocol.md 17)", " `apns-protocol` 9.3", " see house.md 2", " (apns-protocol.md 9, 18)"] {
