@@ -29,9 +29,19 @@ impl Seen {
     }
 }
 
+/// Credentials as people paste them, which are taken.
+fn pasted(pem: &str) -> Vec<String> {
+    let one_line = pem.replace('\n', "");
+    vec![
+        json!({"pkcs12": pem, "passphrase": PASSPHRASE}).to_string(),
+        json!({"certificate": one_line, "passphrase": PASSPHRASE}).to_string(),
+        json!(pem).to_string(),
+        one_line,
+    ]
+}
+
 /// What people get wrong when they provision, each with the key and the passphrase in it somewhere.
 fn malformed(pem: &str, p8: &str) -> Vec<String> {
-    let one_line = pem.replace('\n', "");
     let bare: String = p8.lines().filter(|line| !line.starts_with("-----")).collect();
     let whole = json!({"key": p8, "key_id": KEY_ID, "team_id": TEAM_ID, "passphrase": PASSPHRASE}).to_string();
     vec![
@@ -47,11 +57,7 @@ fn malformed(pem: &str, p8: &str) -> Vec<String> {
         json!({"key": bare, "key_id": KEY_ID, "team_id": TEAM_ID}).to_string(),
         json!({"certificate": bare, "passphrase": PASSPHRASE}).to_string(),
         json!({"certificate": p8, "passphrase": [PASSPHRASE]}).to_string(),
-        json!({"pkcs12": pem, "passphrase": PASSPHRASE}).to_string(),
-        json!({"certificate": one_line, "passphrase": PASSPHRASE}).to_string(),
         json!([{"certificate": pem}]).to_string(),
-        json!(pem).to_string(),
-        one_line,
         p8.to_owned(),
         format!("key={p8}&passphrase={PASSPHRASE}"),
         p8.replace("PRIVATE KEY", "PRIVATE KAY"),
@@ -66,6 +72,9 @@ async fn provision(client: &mut Client, seen: &mut Seen, pem: &str, p8: &str) {
     let key = key.to_string();
     assert_eq!(seen.call(client, "POST", "/apps/key/sandbox", &key).await, 201);
     assert_eq!(seen.call(client, "POST", "/apps/pem/sandbox", pem).await, 201);
+    for body in pasted(pem) {
+        assert_eq!(seen.call(client, "POST", "/apps/pasted/sandbox", &body).await, 201);
+    }
     for body in malformed(pem, p8) {
         let status = seen.call(client, "POST", "/apps/bad/sandbox", &body).await;
         assert_eq!(status, 400, "{}", seen.0.last().expect("an answer").0);

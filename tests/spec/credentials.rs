@@ -168,7 +168,7 @@ async fn neither_keys_nor_passphrases_are_in_the_data_directory_in_answers_or_in
     seen.push(client.get("/apps").await);
     let metrics = client.text("/metrics").await;
     let mut places = daemon.end(folder.path());
-    assert!(places.iter().any(|(path, bytes)| path.ends_with("pyapns.db-wal") && bytes.len() > 100_000), "data");
+    assert!(places.iter().any(|(path, bytes)| path.ends_with("pyapns.db") && bytes.len() > 100_000), "data");
     assert!(places.iter().any(|(path, bytes)| path.ends_with("log") && bytes.len() > 1_000), "a log");
     places.push(("answers".into(), format!("{seen:?}").into_bytes()));
     places.push(("metrics".into(), metrics.into_bytes()));

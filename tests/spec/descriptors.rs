@@ -107,7 +107,7 @@ async fn a_system_without_descriptors_is_not_taken_for_a_gateway_in_trouble() {
     let app = app("any");
     let ended = sender.begin(&app, vec![(1, 1)], 15 * SECOND).await.expect("no panic");
     assert_eq!(tally(&ended).into_keys().collect::<Vec<_>>(), ["not_sent no_descriptors"]);
-    assert_eq!((sender.metric("breakers_open"), sender.seen(&app).state), (0.0, "connecting"));
+    assert_eq!((sender.metric("breakers_open"), sender.seen(&app).state), (0.0, "cannot_connect"));
     assert!(is_accepted(&sender.one(&app, 2, 2).await), "and it goes on by itself");
 }
 

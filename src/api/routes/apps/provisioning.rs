@@ -109,8 +109,8 @@ pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, Pro
     if is_form(body) {
         return Err(ProvisioningFault::Form);
     }
-    let is_object = body.trim_ascii_start().first() == Some(&b'{');
-    let read = if is_der(body) || !is_object && has_armour(body) {
+    let is_json = body.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first));
+    let read = if is_der(body) || !is_json && has_armour(body) {
         file(body.to_vec().into())?
     } else {
         match unwrap_base64(body) {
