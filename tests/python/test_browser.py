@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from conftest import start_node
-from test_v05_client import OldClient
+from rest import Rest
 
 # Names that lead here, as their owner's DNS server says.
 CROSS_SITE, REBOUND = "evil.example", "rebound.example"
@@ -155,7 +155,7 @@ def sends_answered(node):
 def provision(node, simulator):
     path = f"/apps/page.{uuid.uuid4().hex[:8]}/sandbox"
     certificate = pathlib.Path(simulator["certificate_file"]).read_text()
-    assert OldClient(node).call("POST", path, {"certificate": certificate})[0] == 201
+    assert Rest(node).call("POST", path, {"certificate": certificate})[0] == 201
     return path
 
 
@@ -164,12 +164,12 @@ def test_a_page_of_another_origin_gets_neither_a_read_nor_a_write(
     browser, pages, origin, node, simulator, control
 ):
     app = provision(node, simulator)
-    before = OldClient(node).call("GET", "/apps")
+    before = Rest(node).call("GET", "/apps")
     read, tokens = attack(browser, pages, origin, node, app, simulator)
     # A page under a name that was moved here reads its own refusals.
     assert all('"reason":"host_not_allowed"' in text for text in read) if origin == REBOUND else read == []
     assert control.ledger() == []
-    assert OldClient(node).call("GET", "/apps") == before
+    assert Rest(node).call("GET", "/apps") == before
 
 
 @pytest.mark.parametrize("origin", [CROSS_SITE, REBOUND])
@@ -179,7 +179,7 @@ def test_the_same_page_writes_where_its_host_is_listed_so_that_the_attack_is_one
     app = provision(trusting, simulator)
     read, tokens = attack(browser, pages, origin, trusting, app, simulator)
     sent = {entry["token"] for entry in control.ledger()}
-    names = {one["name"] for one in OldClient(trusting).call("GET", "/apps")[1]["response"]}
+    names = {one["name"] for one in Rest(trusting).call("GET", "/apps")[1]["response"]}
     assert "made.by.a.page" in names
     if origin == REBOUND:
         # The same origin: it deletes the app, too, before the last two ways to send.
