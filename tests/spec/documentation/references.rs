@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 /// Pages with links, besides those of `docs/`.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "README.md",
     "benches/README.md",
     "crates/simulator/README.md",
