@@ -5,13 +5,13 @@
 
 mod answer;
 mod arrival;
-mod farewell;
+mod end;
 mod limits;
-mod odd;
+mod malformed;
+mod poison;
 mod record;
 mod settings;
 mod slow;
-mod wear;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,10 +33,10 @@ use super::ledger::Batch;
 use super::pump::{self, Field, Pump, PumpHandle};
 use super::rules::{self, Credential, Rejection};
 use super::script::{Act, Place, Plan, Spent};
-use super::server::Shared;
+use super::shared::Shared;
 use answer::Waiting;
 use arrival::Arrival;
-use farewell::Farewell;
+use end::EndProgress;
 use limits::Limits;
 use settings::Changes;
 use slow::LateBody;
@@ -118,7 +118,7 @@ struct Session<S> {
     active: Plan,
     credential: Credential,
     random: fastrand::Rng,
-    farewell: Farewell,
+    ending: EndProgress,
     /// Streams whose body has not ended.
     incomplete: Vec<Arrival>,
     complete: Vec<Arrival>,
@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             active,
             credential,
             random,
-            farewell: Farewell::default(),
+            ending: EndProgress::default(),
             incomplete: Vec::new(),
             complete: Vec::new(),
             waiting: Waiting::default(),
@@ -318,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.poison = Some((until, rejection.clone()));
                 self.answer_scripted(arrival, id, rejection, "poisons the connection");
             }
-            Some(Act::Odd(odd)) => self.answer_oddly(arrival, &id, &odd, now_ms),
+            Some(Act::Malformed(malformed)) => self.answer_malformed(arrival, &id, &malformed, now_ms),
             Some(Act::Reset { code, processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));
                 self.record(&arrival, &id, verdict.as_ref(), Some(&format!("reset with code {code}")));
@@ -331,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.record(&arrival, &id, verdict.as_ref(), Some("silence"));
                 self.parked.push(arrival.into_stream());
             }
-            Some(act) => self.process_oddly(act, arrival, id, now_ms),
+            Some(act) => self.process_timed(act, arrival, id, now_ms),
         }
     }
 
@@ -365,8 +365,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Ready when the earliest deadline passed: `true` if it was the connection's last.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let last = self.farewell.linger_until();
-        let steps = [self.farewell.step_at(), self.next_change_at(), last];
+        let last = self.ending.linger_until();
+        let steps = [self.ending.step_at(), self.next_change_at(), last];
         let answers = [self.waiting.next_due(), self.next_late_body()];
         let due = steps.into_iter().chain(answers).flatten().min();
         let Some(due) = due else { return Poll::Pending };

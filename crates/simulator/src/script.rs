@@ -5,7 +5,7 @@ mod budget;
 mod connects;
 mod guard;
 mod latency;
-mod odd;
+mod malformed;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub use connects::{
     Shut,
 };
 pub use latency::Latency;
-pub use odd::Odd;
+pub use malformed::Malformed;
 pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 
 use super::base64_bytes;
@@ -198,7 +198,8 @@ pub enum Act {
     /// This answer in place of processing.
     Answer { status: u16, reason: String },
     /// An answer that is not like Apple's.
-    Odd(Box<Odd>),
+    #[serde(rename = "odd")]
+    Malformed(Box<Malformed>),
     /// No answer, ever.
     Silence { processed: bool },
     /// This answer in place of processing, to this request and to all later ones of its connection, for so many
@@ -265,7 +266,8 @@ impl Script {
         self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
         self.faults.iter().try_for_each(Fault::check)?;
         self.settings.as_ref().map_or(Ok(()), SettingsPlay::check)?;
-        let takes_table = |fault: &Fault| matches!(&fault.act, Act::Odd(odd) if odd.table_size.is_some());
+        let takes_table =
+            |fault: &Fault| matches!(&fault.act, Act::Malformed(malformed) if malformed.table_size.is_some());
         if self.latency.is_some() && self.faults.iter().any(takes_table) {
             return Err(ScriptError::Latecomers);
         }
@@ -359,7 +361,7 @@ impl Fault {
             {
                 Err(ScriptError::Status)
             }
-            Act::Odd(odd) => odd.check(),
+            Act::Malformed(malformed) => malformed.check(),
             _ => Ok(()),
         }
     }

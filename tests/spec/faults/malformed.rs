@@ -1,8 +1,8 @@
-//! Group 11, malformed answers: what is odd costs at most its reason, what is broken at most its own notification.
+//! Group 11, malformed answers: what is malformed costs at most its reason, what is broken at most its own notification.
 
 use super::books::{Books, Tally, only};
 use crate::support::world::{Credential, World};
-use simulator::{Act, DebugData, Fault, Odd, Options, Script};
+use simulator::{Act, DebugData, Fault, Malformed, Options, Script};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -10,8 +10,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const SENT: usize = 200;
 const ODD: usize = 10;
 
-fn play(odd: Odd) -> Script {
-    let fault = Fault { every: Some(20), times: Some(ODD as u64), ..Fault::new(Act::Odd(Box::new(odd))) };
+fn play(malformed: Malformed) -> Script {
+    let fault = Fault { every: Some(20), times: Some(ODD as u64), ..Fault::new(Act::Malformed(Box::new(malformed))) };
     Script { faults: vec![fault], ..Script::default() }
 }
 
@@ -23,53 +23,66 @@ fn text(text: &str) -> Option<DebugData> {
     Some(DebugData::Text(text.to_owned()))
 }
 
-/// The told outcomes where so many were odd and told so.
-fn expected(odd: &str) -> Tally {
-    match odd {
+/// The told outcomes where so many were malformed and told so.
+fn expected(malformed: &str) -> Tally {
+    match malformed {
         "accepted" => Tally::from([("accepted".to_owned(), SENT)]),
-        odd => Tally::from([("accepted".to_owned(), SENT - ODD), (odd.to_owned(), ODD)]),
+        malformed => Tally::from([("accepted".to_owned(), SENT - ODD), (malformed.to_owned(), ODD)]),
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_odd_answer_is_understood_as_far_as_it_goes() {
-    let odd = Odd::default;
+    let malformed = Malformed::default;
     let kinds = [
-        ("accepted", Odd { apns_id: false, ..odd() }),
-        ("accepted", Odd { headers: pairs("x-news", &"n".repeat(3000)), ..odd() }),
-        ("accepted", Odd { trailers: pairs("x-late", "1"), ..odd() }),
-        ("accepted", Odd { continuation: true, informational: vec![100, 103, 199], ..odd() }),
-        ("accepted", Odd { body: text("a body on 200"), ..odd() }),
-        ("accepted", Odd { reset: Some(2), ..odd() }),
-        ("rejected", Odd { status: Some(400), body: text(""), ..odd() }),
-        ("rejected", Odd { status: Some(400), body: text("{\"reason\":"), apns_id: false, ..odd() }),
-        ("rejected", Odd { status: Some(400), body: text("[\"BadDeviceToken\"]"), ..odd() }),
-        ("rejected", Odd { status: Some(404), body: Some(DebugData::Base64(vec![0xff; 16_000])), ..odd() }),
-        ("rejected Novelty", Odd { status: Some(400), body: Some(DebugData::Reason("Novelty".into())), ..odd() }),
-        ("rejected", Odd { status: Some(418), body: text(""), trailers: pairs("x", "y"), ..odd() }),
+        ("accepted", Malformed { apns_id: false, ..malformed() }),
+        ("accepted", Malformed { headers: pairs("x-news", &"n".repeat(3000)), ..malformed() }),
+        ("accepted", Malformed { trailers: pairs("x-late", "1"), ..malformed() }),
+        ("accepted", Malformed { continuation: true, informational: vec![100, 103, 199], ..malformed() }),
+        ("accepted", Malformed { body: text("a body on 200"), ..malformed() }),
+        ("accepted", Malformed { reset: Some(2), ..malformed() }),
+        ("rejected", Malformed { status: Some(400), body: text(""), ..malformed() }),
+        ("rejected", Malformed { status: Some(400), body: text("{\"reason\":"), apns_id: false, ..malformed() }),
+        ("rejected", Malformed { status: Some(400), body: text("[\"BadDeviceToken\"]"), ..malformed() }),
+        ("rejected", Malformed { status: Some(404), body: Some(DebugData::Base64(vec![0xff; 16_000])), ..malformed() }),
+        (
+            "rejected Novelty",
+            Malformed { status: Some(400), body: Some(DebugData::Reason("Novelty".into())), ..malformed() },
+        ),
+        ("rejected", Malformed { status: Some(418), body: text(""), trailers: pairs("x", "y"), ..malformed() }),
         (
             "rejected PayloadTooLarge",
-            Odd { status: Some(413), body: Some(DebugData::Reason("PayloadTooLarge".into())), reset: Some(0), ..odd() },
+            Malformed {
+                status: Some(413),
+                body: Some(DebugData::Reason("PayloadTooLarge".into())),
+                reset: Some(0),
+                ..malformed()
+            },
         ),
-        ("unknown", Odd { status: Some(204), body: text(""), ..odd() }),
+        ("unknown", Malformed { status: Some(204), body: text(""), ..malformed() }),
         (
             "unknown",
-            Odd { status: Some(302), body: text(""), headers: pairs("location", "https://elsewhere.example"), ..odd() },
+            Malformed {
+                status: Some(302),
+                body: text(""),
+                headers: pairs("location", "https://elsewhere.example"),
+                ..malformed()
+            },
         ),
-        ("unknown", Odd { status: Some(777), body: text(""), ..odd() }),
-        ("unknown malformed_answer", Odd { headers: vec![pairs("x", "1"); 200].concat(), ..odd() }),
-        ("unknown malformed_answer", Odd { headers: pairs(":path", "/"), ..odd() }),
-        ("unknown malformed_answer", Odd { headers: pairs("connection", "close"), ..odd() }),
+        ("unknown", Malformed { status: Some(777), body: text(""), ..malformed() }),
+        ("unknown malformed_answer", Malformed { headers: vec![pairs("x", "1"); 200].concat(), ..malformed() }),
+        ("unknown malformed_answer", Malformed { headers: pairs(":path", "/"), ..malformed() }),
+        ("unknown malformed_answer", Malformed { headers: pairs("connection", "close"), ..malformed() }),
     ];
     let world = World::with_one_connection(Options::default(), Credential::Certificate).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
     let mut wrong = Vec::new();
-    for (how, odd) in kinds {
-        world.simulator.set_script(play(odd.clone())).expect("a script");
+    for (how, malformed) in kinds {
+        world.simulator.set_script(play(malformed.clone())).expect("a script");
         let told = books.send(&world, SENT).await;
         if told != expected(how) {
-            wrong.push(format!("{odd:?}: {told:?}"));
+            wrong.push(format!("{malformed:?}: {told:?}"));
         }
         world.simulator.set_script(Script::default()).expect("a script");
         books.recover(&world, &format!("11 {how}"), Instant::now(), SECOND).await;
@@ -86,7 +99,10 @@ async fn a_dynamic_table_of_nothing_is_kept_in_step() {
         let world = World::with_one_connection(Options::default(), Credential::Token).await;
         let mut books = Books::new();
         assert!(only(&books.send(&world, 100).await, "accepted"));
-        world.simulator.set_script(play(Odd { table_size: Some(table_size), ..Odd::default() })).expect("a script");
+        world
+            .simulator
+            .set_script(play(Malformed { table_size: Some(table_size), ..Malformed::default() }))
+            .expect("a script");
         let told = books.send(&world, 300).await;
         assert!(only(&told, "accepted"), "{told:?}");
         world.simulator.set_script(Script::default()).expect("a script");
@@ -102,8 +118,9 @@ async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() 
     for reason in ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken"] {
         let world = World::with(Credential::Token).await;
         let mut books = Books::new();
-        let odd = Odd { status: Some(403), body: Some(DebugData::Reason(reason.into())), ..Odd::default() };
-        let script = Script { faults: vec![Fault::new(Act::Odd(Box::new(odd)))], ..Script::default() };
+        let malformed =
+            Malformed { status: Some(403), body: Some(DebugData::Reason(reason.into())), ..Malformed::default() };
+        let script = Script { faults: vec![Fault::new(Act::Malformed(Box::new(malformed)))], ..Script::default() };
         world.simulator.set_script(script).expect("a script");
         let told = books.send(&world, 200).await;
         assert_eq!(told.values().sum::<usize>(), 200);
@@ -122,8 +139,8 @@ async fn a_header_block_without_measure_costs_its_connection_and_no_more() {
     let world = World::with_one_connection(Options::default(), Credential::Certificate).await;
     let mut books = Books::new();
     assert!(only(&books.send(&world, 100).await, "accepted"));
-    let huge = Odd { headers: pairs("x-huge", &"n".repeat(17_000)), continuation: true, ..Odd::default() };
-    let fault = Fault { every: Some(100), times: Some(1), ..Fault::new(Act::Odd(Box::new(huge))) };
+    let huge = Malformed { headers: pairs("x-huge", &"n".repeat(17_000)), continuation: true, ..Malformed::default() };
+    let fault = Fault { every: Some(100), times: Some(1), ..Fault::new(Act::Malformed(Box::new(huge))) };
     world.simulator.set_script(Script { faults: vec![fault], ..Script::default() }).expect("a script");
     let began = Instant::now();
     let told = books.send(&world, 300).await;

@@ -56,7 +56,7 @@ impl Trial {
         let end = afresh.then(|| GoAway::new(When::Now, Ending::Cut));
         let script = Script { goaway: end.or(script.goaway), ..script };
         self.world.simulator.set_script(script).expect("a good script");
-        self.world.simulator.obeyed().await;
+        self.world.simulator.script_applied().await;
     }
 
     /// Sends open loop for so long, and gives what was told.

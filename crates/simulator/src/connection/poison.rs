@@ -28,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.choke_or_lift(verdict.as_ref().err().map_or(200, |rejection| rejection.status));
         let Err(rejection) = verdict else { return };
         let Some(budget) = &self.active.script.script.error_budget else { return };
-        if self.spent.count(rejection.status, &rejection.reason, budget) && self.is_staying() {
+        if self.spent.count(rejection.status, &rejection.reason, budget) && self.is_open() {
             let (code, debug, kind) = (budget.code, budget.debug.clone(), budget.kind);
             self.end(&GoAway { code, debug, ..GoAway::new(When::Now, kind) });
         }

@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub fn refuse_over_limit(&mut self, arrival: Arrival) {
         self.batch.totals.over_limit += 1;
         self.refuse(arrival, "over MAX_CONCURRENT_STREAMS");
-        if self.settings_play().is_some_and(|play| play.violation == Violation::Goaway) && self.is_staying() {
+        if self.settings_play().is_some_and(|play| play.violation == Violation::Goaway) && self.is_open() {
             let debug = DebugData::Text(OVER_LIMIT_TEXT.to_owned());
             self.end(&GoAway { code: OVER_LIMIT, debug, ..GoAway::new(When::Now, Ending::Single) });
         }

@@ -12,9 +12,9 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::error::SimulatorError;
 use crate::identity::{Authority, Identity, IdentityError};
 use crate::script::{AlertTo, ConnectionAct, Flaw};
-use crate::server::SimulatorError;
 
 /// Makes the acceptor of a connection.
 pub struct Tls {
