@@ -106,7 +106,9 @@ impl Sender {
         let mut batch = Batch::default();
         for (token, number) in pairs {
             let (token, payload) = (super::world::token(token), body(token, number));
-            batch.push(Draft { token: &token, payload: &payload, ..Draft::default() }).expect("a good draft");
+            batch
+                .push(Draft { token: &token, payload: &payload, ..Draft::default() }, uuid::Uuid::new_v4)
+                .expect("a good draft");
         }
         let (intake, app, count) = (Arc::clone(&self.intake), Arc::clone(app), batch.len());
         async move {
