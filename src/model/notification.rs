@@ -61,7 +61,7 @@ impl Priority {
         }
     }
 
-    /// What a notification gets that names none: Apple takes background pushes at 5 only.
+    /// The priority of a notification that names none: Apple takes background pushes at 5 only.
     pub fn default_for(push_type: PushType) -> Self {
         match push_type {
             PushType::Background => Self::Considerate,
@@ -190,7 +190,7 @@ impl From<BadPayload> for Invalid {
     }
 }
 
-/// One push, ready to be sent. Its texts are spans of the [`Batch`] it stands in.
+/// One push, ready to be sent. Its texts are spans of its [`Batch`].
 #[derive(Debug, Clone, Copy)]
 pub struct Notification {
     /// Lower-case hex.
@@ -218,7 +218,7 @@ pub struct Batch {
     items: Vec<Notification>,
     /// The push type of what names neither one nor a topic of its own, where the app's topic decides it.
     of_topic: Option<PushType>,
-    /// What it is a part of, and whose rewritten texts it shares.
+    /// The batch of which this is a part, and whose rewritten texts it shares.
     whole: Option<Arc<Batch>>,
 }
 

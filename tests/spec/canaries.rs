@@ -29,7 +29,7 @@ impl Seen {
     }
 }
 
-/// What people get wrong when they provision, each with the key and the passphrase in it somewhere.
+/// Common mistakes in provisioning, each with the key and the passphrase in it somewhere.
 fn malformed(pem: &str, p8: &str) -> Vec<String> {
     let one_line = pem.replace('\n', "");
     let bare: String = p8.lines().filter(|line| !line.starts_with("-----")).collect();

@@ -71,7 +71,7 @@ async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_pub
     assert_eq!(curl(&["-d", "{}", &format!("{admin}/apps/a/sandbox")]).reason(), "credential_missing");
     assert_eq!(curl(&[&format!("{public}/apps")]).status, 200);
 
-    // The place is free once the node has seen that curl is gone.
+    // The place is free once the node has seen curl's connection close.
     let _only_place = loop {
         let mut place = TcpStream::connect(door.address()).expect("the node listens");
         // Who is turned away may be so before this is written.

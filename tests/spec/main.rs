@@ -1,4 +1,4 @@
-//! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
+//! The promises of pyapns, as sentences: through the real composition root, against the simulator.
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")]
 
 mod backup;

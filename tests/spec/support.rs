@@ -1,4 +1,4 @@
-//! What several specs need.
+//! Helpers that several specs share.
 
 pub mod attack;
 pub mod client;
@@ -20,7 +20,7 @@ pub mod tls_server;
 pub mod trial;
 pub mod world;
 
-/// Whether the long forms were asked for (`tests/run --full`).
+/// Returns `true` if the long forms were requested (`tests/run --full`).
 pub fn full() -> bool {
     std::env::var_os("PYAPNS_TEST_FULL").is_some()
 }

@@ -43,9 +43,9 @@ use slow::LateBody;
 
 /// Resets by the peer that h2 remembers.
 const RESETS_MAX: usize = 1000;
-/// What every window holds at first (RFC 9113 6.9.2).
+/// Initial size of every window (RFC 9113 6.9.2).
 const WINDOW: u32 = 65_535;
-/// How long the peer may take to close after we did.
+/// Time that the peer may take to close after we did.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The flow control of a connection that a script has put its hand on.
@@ -53,15 +53,15 @@ const LINGER: Duration = Duration::from_secs(5);
 pub struct Window {
     /// Bytes that each stream may send at first.
     pub stream: u32,
-    /// Whether more may follow, on the stream and on the connection.
+    /// `false`: the window is never opened again, on the stream or on the connection.
     pub updates: bool,
 }
 
-/// What a connection is before it speaks HTTP/2.
+/// A connection before it speaks HTTP/2.
 pub struct Opening {
     /// Counts from 1.
     pub number: u64,
-    /// What TLS verified.
+    /// The certificate that TLS verified.
     pub certificate: Option<ClientCertificate>,
     /// `None` is wide open.
     pub window: Option<Window>,
@@ -128,7 +128,7 @@ struct Session<S> {
     parked: Vec<Stream>,
     /// Streams that were answered past h2.
     passed: Vec<Stream>,
-    /// The peer was told to have no dynamic table, and h2 does not know.
+    /// The peer's dynamic table was set to size 0, and h2 does not know.
     without_table: bool,
     /// Header blocks of requests to come, by stream, where they are recorded.
     heads: HashMap<u32, Vec<Field>>,
@@ -143,7 +143,7 @@ struct Session<S> {
     changes: Changes,
     /// Of the script's error budget.
     spent: Spent,
-    /// What every request gets until then.
+    /// The answer to every request, and the time until which it lasts.
     poison: Option<(Option<Instant>, Rejection)>,
     /// Streams taken from h2 and not ended.
     open: u32,

@@ -28,7 +28,7 @@ use super::shared::{ACCEPT_PAUSE, Shared};
 use super::valve::{Transport, Valve, break_connection};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long the peer may take to close after a failed handshake.
+/// Time that the peer may take to close after a failed handshake.
 const LINGER: Duration = Duration::from_secs(5);
 const PIPE_BYTES: usize = 64 * 1024;
 

@@ -20,7 +20,7 @@ use super::rules::{Check, Environment, Settings, TokenState};
 use super::script::{Script, ScriptError};
 use super::shared::Shared;
 
-/// How a simulator is set up. The default listens on a free port of 127.0.0.1, without control port, and keeps its
+/// The settings of a simulator. The default listens on a free port of 127.0.0.1, without control port, and keeps its
 /// identities in memory.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -155,8 +155,8 @@ impl Simulator {
         &self.shared.clock
     }
 
-    /// Replaces the script; counters start anew. Requests sent after this returns find it in force; connections begun then
-    /// need not find the listeners as it wants them: see [`Self::script_applied`].
+    /// Replaces the script and resets its counters. It applies to requests sent after this returns. Listeners follow a
+    /// little later: wait for [`Self::script_applied`].
     pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
         self.shared.set_script(script)
     }
@@ -181,7 +181,7 @@ impl Simulator {
         self.shared.reset();
     }
 
-    /// What `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
+    /// The JSON line that `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
     pub fn announcement(&self) -> serde_json::Value {
         serde_json::json!({
             "listen": self.address().to_string(),

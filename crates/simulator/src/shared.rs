@@ -54,7 +54,7 @@ impl Shared {
         }
     }
 
-    /// What to obey.
+    /// Returns the plan to obey, and its changes.
     pub fn plan(&self) -> watch::Receiver<Plan> {
         self.plan.subscribe()
     }
@@ -77,7 +77,7 @@ impl Shared {
         self.ledger.reset();
     }
 
-    /// What a new connection starts from, with its number.
+    /// Returns the number of a new connection, and the plan that it obeys.
     pub fn admit(&self) -> (u64, watch::Receiver<Plan>) {
         (self.connections.fetch_add(1, Ordering::Relaxed) + 1, self.plan.subscribe())
     }

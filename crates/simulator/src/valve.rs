@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 use super::pump::FrameWalk;
 use super::script::{Breakage, Point};
 
-/// What a connection runs on.
+/// The transport of a connection.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// When it is dropped next, the peer gets a RST.
     fn abort(&self);
@@ -49,7 +49,7 @@ pub async fn break_connection(mut transport: impl Transport, how: Breakage) {
     }
 }
 
-/// See the module.
+/// A transport that a script breaks at a point.
 pub struct Valve<S> {
     inner: S,
     at: Point,
@@ -75,7 +75,7 @@ impl<S: Transport> Valve<S> {
         Self { inner, at, how, state: State::Open, read: 0, written: 0, outgoing: FrameWalk::default(), idle }
     }
 
-    /// How many of these bytes may be written, none beyond the point.
+    /// Returns how many of these bytes may be written: none beyond the point.
     fn up_to_point(&self, bytes: &[u8]) -> usize {
         let mut walk = self.outgoing.clone();
         for at in 0..bytes.len() {
@@ -117,7 +117,7 @@ impl<S: Transport> Valve<S> {
         }
     }
 
-    /// What reading gives once the valve is shut.
+    /// Reads from a shut valve.
     fn poll_read_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.how {
             Breakage::Deaf => Poll::Pending,

@@ -12,10 +12,10 @@ const BATCH: usize = 50;
 /// Callers side by side.
 const CALLERS: usize = 4;
 
-/// How many ended in which way: `accepted`, `not_sent ServiceUnavailable`.
+/// Number of notifications by outcome and reason: `accepted`, `not_sent ServiceUnavailable`.
 pub type Tally = BTreeMap<String, usize>;
 
-/// What a caller was told of one notification.
+/// The outcome that a caller received for one notification.
 #[derive(Debug, Clone)]
 pub struct Told {
     pub outcome: String,
@@ -26,7 +26,7 @@ pub struct Told {
     retry_unknown: bool,
 }
 
-/// What the callers of one app were told, by apns-id.
+/// The outcomes that the callers of one app received, by apns-id.
 pub struct Books {
     app: String,
     /// Those of `tokens` given, else a new one for each notification.
@@ -50,7 +50,7 @@ impl Books {
         self.tokens = tokens;
     }
 
-    /// Sends so many over REST, a few requests side by side, and notes what is told.
+    /// Sends so many over REST, a few requests side by side, and records the outcomes.
     pub async fn send(&mut self, world: &World, count: usize) -> Tally {
         self.send_with(world, "", count).await
     }
@@ -116,12 +116,12 @@ impl Books {
         assert!(self.told.insert(id, told).is_none(), "two outcomes for one notification");
     }
 
-    /// All that was told so far.
+    /// All outcomes so far.
     pub fn told(&self) -> impl Iterator<Item = &Told> {
         self.told.values()
     }
 
-    /// Compares with the ledger: what was told accepted is there, what was told anything else but `unknown` is not, and
+    /// Compares with the ledger: what was reported accepted is there, what was reported anything else but `unknown` is not, and
     /// there is nothing twice but what the caller let us send again.
     pub fn check(&self, world: &World) {
         let arrived = world.simulator.ledger().accepted_ids();
@@ -153,7 +153,7 @@ impl Books {
     }
 }
 
-/// Whether all ended so.
+/// Returns `true` if all ended with this outcome.
 pub fn only(tally: &Tally, how: &str) -> bool {
     tally.keys().all(|key| key == how)
 }

@@ -151,7 +151,7 @@ async fn a_certificate_that_apple_blames_stops_only_its_app_until_it_is_provisio
 
         world.simulator.set_script(Script::default()).expect("a script");
         assert_eq!(world.provision(OTHER, Credential::Certificate).await.status, 201);
-        books.recover(&world, &format!("5 {reason}, provisioned anew"), Instant::now(), 2 * SECOND).await;
+        books.recover(&world, &format!("5 {reason}, provisioned again"), Instant::now(), 2 * SECOND).await;
         assert!(only(&others.send(&world, 100).await, "accepted"));
         books.check(&world);
         others.check(&world);

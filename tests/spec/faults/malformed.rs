@@ -1,4 +1,4 @@
-//! Group 11, malformed answers: what is malformed costs at most its reason, what is broken at most its own notification.
+//! Group 11, malformed answers: an unusual answer costs at most its reason, a broken one at most its own notification.
 
 use super::books::{Books, Tally, only};
 use crate::support::world::{Credential, World};
@@ -128,7 +128,7 @@ async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() 
         assert_eq!(told[&format!("not_sent {reason}")], 1, "asked once: {told:?}");
         world.simulator.set_script(Script::default()).expect("a script");
         assert_eq!(world.provision(crate::support::world::APP, Credential::Token).await.status, 201);
-        books.recover(&world, &format!("11 {reason}, provisioned anew"), Instant::now(), 2 * SECOND).await;
+        books.recover(&world, &format!("11 {reason}, provisioned again"), Instant::now(), 2 * SECOND).await;
         books.check(&world);
         world.stop().await;
     }

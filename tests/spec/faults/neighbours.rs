@@ -1,4 +1,4 @@
-//! What a broken app and a flooding one cost a healthy one: figures, to be taken on a quiet machine.
+//! The cost of a broken app and of a flooding one for a healthy one. Take the figures on a quiet machine.
 
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;

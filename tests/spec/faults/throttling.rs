@@ -40,7 +40,7 @@ async fn a_connection_poisoned_by_token_updates_is_left() {
     world.simulator.set_script(poison(429, "TooManyProviderTokenUpdates", Some(60_000))).expect("a script");
     let began = Instant::now();
     let told = books.send(&world, 1000).await;
-    // Apple said "not now" to what was in flight: what the budget of retries does not cover is told so.
+    // Apple answered "not now" to those in flight: those beyond the retry budget end with that reason.
     let not_now = told.get("not_sent TooManyProviderTokenUpdates").copied().unwrap_or(0);
     assert!(told["accepted"] + not_now == 1000 && not_now < 200, "{told:?}");
     books.recover(&world, "3 TooManyProviderTokenUpdates", began, 5 * SECOND).await;

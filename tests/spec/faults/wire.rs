@@ -66,7 +66,7 @@ async fn one_key_shows_apple_one_token_however_many_apps_and_nodes_use_it() {
         let (one, two) = tokio::join!(books.send(&world, 300), others.send(&world, 300));
         assert!(only(&one, "accepted") && only(&two, "accepted"), "{one:?} {two:?}");
         let world = world.restart().await;
-        assert_eq!(world.provision(APP, Credential::Token).await.status, 201, "even provisioned anew");
+        assert_eq!(world.provision(APP, Credential::Token).await.status, 201, "even provisioned again");
         assert!(only(&books.send(&world, 100).await, "accepted"));
         books.check(&world);
         others.check(&world);

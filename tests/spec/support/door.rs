@@ -58,7 +58,7 @@ impl Door {
     }
 }
 
-/// What `curl` got; status 0 is no answer.
+/// The response that `curl` received; status 0 means none.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,

@@ -1,4 +1,4 @@
-//! How a connection ends by script: when, with which GOAWAY frames, and what becomes of its streams.
+//! The scripted end of a connection: its time, its GOAWAY frames, and the fate of its streams.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use crate::script::{Close, DebugData, Ending, GoAway, When};
 
 const LAST_ID_MAX: u32 = (1 << 31) - 1;
 
-/// How far the end of a connection has come.
+/// The progress of a connection's end.
 #[derive(Default)]
 pub struct EndProgress {
     stage: Stage,
     /// Requests since the connection began, or since the script arrived.
     requests: u64,
-    /// Whether the script's endings suffice for this connection; asked at its first request, so that nothing is
+    /// The script's endings suffice for this connection. Decided at its first request, so that nothing is
     /// withheld on a connection that will not end.
     granted: bool,
     /// Something was ordered from the pump, which acts when h2 flushes.
@@ -34,7 +34,7 @@ enum Stage {
     Closing { linger_until: Instant },
 }
 
-/// What the count of requests asks for.
+/// The effect of the number of requests so far.
 #[derive(Default, Clone, Copy)]
 pub struct Signal {
     /// This request ends the connection.
@@ -64,7 +64,7 @@ impl EndProgress {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// What happens right after SETTINGS: a certificate of the other environment, or a script, may end it all.
+    /// Ends the connection right after SETTINGS if the certificate is of the other environment, or the script says so.
     pub fn greet(&mut self, misplaced: bool) {
         if misplaced {
             let reason = DebugData::Reason("BadCertificateEnvironment".to_owned());
@@ -93,12 +93,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Whether nothing has ended the connection yet.
+    /// Returns `true` until something has ended the connection.
     pub fn is_open(&self) -> bool {
         matches!(self.ending.stage, Stage::Open)
     }
 
-    /// Whether streams above the last id are refused rather than left alone.
+    /// Returns `true` if streams above the last id are refused rather than ignored.
     pub fn refuses_late(&self) -> bool {
         matches!(self.ending.stage, Stage::Draining { close: Close::Never, .. })
     }

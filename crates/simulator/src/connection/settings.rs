@@ -12,7 +12,7 @@ use crate::script::{At, Change, DebugData, Delay, Ending, GoAway, SettingsPlay, 
 const OVER_LIMIT: u32 = 7;
 const OVER_LIMIT_TEXT: &str = "Maximum active streams violated for this endpoint.";
 
-/// How far the script's changes have come.
+/// The progress of the script's changes.
 pub struct Changes {
     since: Instant,
     requests: u64,
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.order(&pump::settings(&values.wire()));
     }
 
-    /// Whether this stream, the newest, is one too many.
+    /// Returns `true` if this stream, the newest, is one too many.
     pub fn is_over_limit(&mut self, stream: u32) -> bool {
         self.take_seen();
         self.open > self.limits.for_stream(stream)

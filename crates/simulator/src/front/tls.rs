@@ -110,7 +110,7 @@ struct Refusing {
 }
 
 impl Refusing {
-    /// What rustls turns into the alert.
+    /// The error that rustls turns into the alert.
     fn error(&self) -> CertificateError {
         match self.code {
             42 => CertificateError::BadEncoding,
