@@ -1,8 +1,8 @@
 //! Canary strings in API keys, valid and invalid: whoever shows them, and wherever, they appear in no output.
 
 use super::canaries::{files, holds};
+use crate::support::bare_node::curl;
 use crate::support::daemon::Daemon;
-use crate::support::door::curl;
 use crate::support::world::{APP, World};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,10 +1,10 @@
 //! Faulty and malicious callers: each gets an error that names the cause, or is cut off, and no other caller notices.
 
 use crate::support::attack::{Flood, Honest, ask_and_read_nothing, endless_body, linger, withhold_the_window};
+use crate::support::background::in_background;
+use crate::support::bare_node::curl;
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
-use crate::support::door::curl;
-use crate::support::elsewhere::elsewhere;
 use crate::support::full;
 use crate::support::raw::{envelope, said};
 use crate::support::world::{APP, World, to, token};
@@ -352,7 +352,7 @@ async fn what_attacks_cost_the_others_is_measured() {
             without.extend(honest_second(&daemon).await);
             let (stop, stopped) = oneshot::channel::<()>();
             let address = daemon.address;
-            let attacker = elsewhere(async move || {
+            let attacker = in_background(async move || {
                 tokio::select! {
                     () = attack.go_on(address) => {}
                     _ = stopped => {}

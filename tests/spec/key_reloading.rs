@@ -1,6 +1,6 @@
 //! API keys that change while the node runs: in the configuration, and in files of their own.
 
-use crate::support::door::curl;
+use crate::support::bare_node::curl;
 use crate::support::process::{Home, Process};
 use crate::support::world::World;
 use pyapns::api::auth::key::Digest;

@@ -1,6 +1,6 @@
 //! Common mistakes in requests: the response names the cause.
 
-use crate::support::door::curl;
+use crate::support::bare_node::curl;
 use crate::support::forms::openssl;
 use crate::support::world::{APP, World, to, token};
 use serde_json::{Value, json};

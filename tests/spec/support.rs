@@ -1,11 +1,11 @@
 //! Helpers that several specs share.
 
 pub mod attack;
+pub mod background;
+pub mod bare_node;
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
-pub mod door;
-pub mod elsewhere;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;

@@ -1,6 +1,6 @@
 //! Group 11, malformed answers: an unusual answer costs at most its reason, a broken one at most its own notification.
 
-use super::books::{Books, Tally, only};
+use super::outcomes::{Outcomes, Tally, only};
 use crate::support::world::{Credential, World};
 use simulator::{Act, DebugData, Fault, Malformed, Options, Script};
 use std::time::{Duration, Instant};
@@ -75,18 +75,18 @@ async fn an_odd_answer_is_understood_as_far_as_it_goes() {
         ("unknown malformed_answer", Malformed { headers: pairs("connection", "close"), ..malformed() }),
     ];
     let world = World::with_one_connection(Options::default(), Credential::Certificate).await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 100).await, "accepted"));
     let mut wrong = Vec::new();
     for (how, malformed) in kinds {
         world.simulator.set_script(play(malformed.clone())).expect("a script");
-        let told = books.send(&world, SENT).await;
+        let told = outcomes.send(&world, SENT).await;
         if told != expected(how) {
             wrong.push(format!("{malformed:?}: {told:?}"));
         }
         world.simulator.set_script(Script::default()).expect("a script");
-        books.recover(&world, &format!("11 {how}"), Instant::now(), SECOND).await;
-        books.check(&world);
+        outcomes.recover(&world, &format!("11 {how}"), Instant::now(), SECOND).await;
+        outcomes.check(&world);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(world.simulator.ledger().totals().connections, 1, "none of it ended the connection");
@@ -97,17 +97,17 @@ async fn an_odd_answer_is_understood_as_far_as_it_goes() {
 async fn a_dynamic_table_of_nothing_is_kept_in_step() {
     for table_size in [0, 64] {
         let world = World::with_one_connection(Options::default(), Credential::Token).await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 100).await, "accepted"));
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 100).await, "accepted"));
         world
             .simulator
             .set_script(play(Malformed { table_size: Some(table_size), ..Malformed::default() }))
             .expect("a script");
-        let told = books.send(&world, 300).await;
+        let told = outcomes.send(&world, 300).await;
         assert!(only(&told, "accepted"), "{told:?}");
         world.simulator.set_script(Script::default()).expect("a script");
-        books.recover(&world, "11 table size", Instant::now(), SECOND).await;
-        books.check(&world);
+        outcomes.recover(&world, "11 table size", Instant::now(), SECOND).await;
+        outcomes.check(&world);
         assert_eq!(world.simulator.ledger().totals().connections, 1);
         world.stop().await;
     }
@@ -117,19 +117,19 @@ async fn a_dynamic_table_of_nothing_is_kept_in_step() {
 async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() {
     for reason in ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken"] {
         let world = World::with(Credential::Token).await;
-        let mut books = Books::new();
+        let mut outcomes = Outcomes::new();
         let malformed =
             Malformed { status: Some(403), body: Some(DebugData::Reason(reason.into())), ..Malformed::default() };
         let script = Script { faults: vec![Fault::new(Act::Malformed(Box::new(malformed)))], ..Script::default() };
         world.simulator.set_script(script).expect("a script");
-        let told = books.send(&world, 200).await;
+        let told = outcomes.send(&world, 200).await;
         assert_eq!(told.values().sum::<usize>(), 200);
         assert!(told.keys().all(|how| how.starts_with("not_sent")), "{told:?}");
         assert_eq!(told[&format!("not_sent {reason}")], 1, "asked once: {told:?}");
         world.simulator.set_script(Script::default()).expect("a script");
         assert_eq!(world.provision(crate::support::world::APP, Credential::Token).await.status, 201);
-        books.recover(&world, &format!("11 {reason}, provisioned again"), Instant::now(), 2 * SECOND).await;
-        books.check(&world);
+        outcomes.recover(&world, &format!("11 {reason}, provisioned again"), Instant::now(), 2 * SECOND).await;
+        outcomes.check(&world);
         world.stop().await;
     }
 }
@@ -137,16 +137,16 @@ async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_block_without_measure_costs_its_connection_and_no_more() {
     let world = World::with_one_connection(Options::default(), Credential::Certificate).await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 100).await, "accepted"));
     let huge = Malformed { headers: pairs("x-huge", &"n".repeat(17_000)), continuation: true, ..Malformed::default() };
     let fault = Fault { every: Some(100), times: Some(1), ..Fault::new(Act::Malformed(Box::new(huge))) };
     world.simulator.set_script(Script { faults: vec![fault], ..Script::default() }).expect("a script");
     let began = Instant::now();
-    let told = books.send(&world, 300).await;
+    let told = outcomes.send(&world, 300).await;
     assert_eq!(told["accepted"] + told["unknown connection_lost"], 300, "{told:?}");
-    books.recover(&world, "11 endless header block", began, 5 * SECOND).await;
-    books.check(&world);
+    outcomes.recover(&world, "11 endless header block", began, 5 * SECOND).await;
+    outcomes.check(&world);
     assert_eq!(world.simulator.ledger().totals().connections, 2);
     world.stop().await;
 }

@@ -123,7 +123,10 @@ impl Trial {
         for (id, told) in &self.told {
             let times = ledger.get(id).copied().unwrap_or(0);
             let may_be_there = matches!(told.outcome.as_str(), "accepted" | "unknown");
-            assert!(told.outcome != "accepted" || times > 0, "{name}: {id} was reported accepted, and Apple does not have it");
+            assert!(
+                told.outcome != "accepted" || times > 0,
+                "{name}: {id} was reported accepted, and Apple does not have it"
+            );
             assert!(times == 0 || may_be_there, "{name}: Apple has {id}, which was reported {told:?}");
             let resent = self.query.contains("retry_unknown=true") && told.attempts > 1;
             assert!(times <= 1 || resent, "{name}: Apple has {id} {times} times, and nobody asked for that: {told:?}");

@@ -8,7 +8,7 @@ use super::{Body, Happening, Session};
 use crate::frame::{ErrorCode, FrameHead, REFUSED_STREAM, STREAM_ID_MAX, StreamId, read_u32};
 
 impl<T> Session<T> {
-    /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer receives RST_STREAM,
+    /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer gets RST_STREAM,
     /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete. After
     /// a fault it is `None` too: the peer receives nothing more, and the end comes from `closed`.
     pub fn cancel(&mut self, id: StreamId) -> Option<Event<'_, T>> {

@@ -1,4 +1,4 @@
-//! The callers' books against Apple's: what everybody was told, compared with what the stand-in's ledger says.
+//! The outcomes that callers received, compared with the simulator's ledger.
 
 use crate::support::client::Client;
 use crate::support::world::{APP, World, token};
@@ -27,7 +27,7 @@ pub struct Told {
 }
 
 /// The outcomes that the callers of one app received, by apns-id.
-pub struct Books {
+pub struct Outcomes {
     app: String,
     /// Those of `tokens` given, else a new one for each notification.
     tokens: Vec<String>,
@@ -35,12 +35,12 @@ pub struct Books {
     told: HashMap<String, Told>,
 }
 
-impl Books {
+impl Outcomes {
     pub fn new() -> Self {
         Self::of(APP)
     }
 
-    /// The books of another app.
+    /// The outcomes of another app.
     pub fn of(app: &str) -> Self {
         Self { app: app.to_owned(), tokens: Vec::new(), next: 0, told: HashMap::new() }
     }
@@ -76,14 +76,14 @@ impl Books {
             });
         }
         let mut tally = Tally::new();
-        let mut outcomes = 0;
+        let mut received = 0;
         while let Some(answers) = callers.join_next().await {
             for answer in answers.expect("a caller without a fault") {
-                outcomes += 1;
+                received += 1;
                 self.note(&answer, query.contains("retry_unknown=true"), &mut tally);
             }
         }
-        assert_eq!(outcomes, count, "one outcome each");
+        assert_eq!(received, count, "one outcome each");
         tally
     }
 
@@ -121,8 +121,8 @@ impl Books {
         self.told.values()
     }
 
-    /// Compares with the ledger: what was reported accepted is there, what was reported anything else but `unknown` is not, and
-    /// there is nothing twice but what the caller let us send again.
+    /// Compares with the ledger. Every notification reported accepted is there. One reported otherwise is not, unless it is
+    /// `unknown`. None is there twice, except where the caller allowed a resend.
     pub fn check(&self, world: &World) {
         let arrived = world.simulator.ledger().accepted_ids();
         for (id, told) in &self.told {
