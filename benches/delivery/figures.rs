@@ -1,4 +1,4 @@
-//! What was measured, as it goes into the JSON file.
+//! The measurements, as written to the JSON file.
 
 use crate::latency::Percentiles;
 use crate::load::Sent;

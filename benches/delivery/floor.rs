@@ -45,7 +45,7 @@ fn command() -> Command {
     command
 }
 
-/// What it sends before it measures.
+/// Notifications sent before the measurement.
 pub fn warm_up(notifications: usize) -> usize {
     notifications / 10
 }

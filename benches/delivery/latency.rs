@@ -1,4 +1,4 @@
-//! How long requests take in an open loop: each is meant to be sent at a time of its own, and its latency counts from
+//! The latency of requests in an open loop: each is meant to be sent at a time of its own, and its latency counts from
 //! then, so that a slow answer shows in those that had to wait behind it too.
 
 use serde::{Deserialize, Serialize};

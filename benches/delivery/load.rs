@@ -56,7 +56,7 @@ pub struct Load {
     messages: Vec<Vec<Bytes>>,
 }
 
-/// What was sent, and in which time.
+/// The number of notifications sent, and the time that it took.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
     pub notifications: usize,

@@ -1,4 +1,4 @@
-//! What the daemon adds to the simulator's own latency, at half of what it managed at the most.
+//! The latency that the daemon adds to the simulator's own, at half of its highest rate.
 
 use crate::figures::{Latency, Row, median};
 use crate::floor;

@@ -1,15 +1,15 @@
-//! What the command line says: `cargo bench --bench delivery -- --shapes batch-100,lines --rounds 3`.
+//! The options of the command line: `cargo bench --bench delivery -- --shapes batch-100,lines --rounds 3`.
 
 use crate::shape::{SHAPES, Shape};
 use clap::Parser;
 
-/// What a notification costs.
+/// Measures the cost of a notification.
 #[derive(Debug, Parser)]
 pub struct Options {
     /// Only these; the floor is always measured. See the table for their names.
     #[arg(long, value_delimiter = ',', value_parser = known)]
     shapes: Vec<&'static str>,
-    /// Rounds, each of which measures everything once; medians are told.
+    /// Rounds, each of which measures everything once; medians are reported.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
     /// Notifications of a shape in a round; the slow ones send a part of them.
@@ -21,7 +21,7 @@ pub struct Options {
     /// Only how fast the simulator is, against a bare h2 server.
     #[arg(long)]
     pub simulator: bool,
-    /// What cargo adds.
+    /// The argument that cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -54,7 +54,7 @@ impl Options {
         SHAPES.iter().filter(|shape| self.wants(shape.name))
     }
 
-    /// Whether the figures may stand for the whole: nothing was left out or shortened.
+    /// Returns `true` if the figures are complete: nothing was left out or shortened.
     pub fn is_whole(&self) -> bool {
         self.shapes.is_empty() && !self.quick
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const NAME: &str = "a2";
-/// What stands in the library's source, and what takes its place.
+/// Text in the library's source, and its replacement.
 const REPLACED: [(&str, &str); 2] = [
     (
         r#"Endpoint::Sandbox => "api.development.push.apple.com","#,
@@ -97,7 +97,7 @@ fn copy_package(from: &Path, to: &Path, replaced: &[(&str, &str)]) -> io::Result
     ["Cargo.toml", "Cargo.lock", "src"].iter().try_for_each(|name| copy(&from.join(name), &to.join(name), replaced))
 }
 
-/// What is there already keeps its time, so that it is not built again.
+/// An unchanged file keeps its time, so that it is not built again.
 fn copy(from: &Path, to: &Path, replaced: &[(&str, &str)]) -> io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;

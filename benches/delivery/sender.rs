@@ -1,4 +1,4 @@
-//! Senders that are measured beside the daemon, each a process of its own: what they are told, and what they tell.
+//! Senders that are measured beside the daemon, each a process of its own: their orders and their results.
 
 use crate::latency::Percentiles;
 use crate::process::Program;
@@ -27,7 +27,7 @@ pub struct Pace {
     pub bursts_per_second: f64,
 }
 
-/// What a sender prints when it is done, as a line of JSON. It measures after a warm-up of its own.
+/// The line of JSON that a sender prints when it is done. It measures after a warm-up of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Used {
     /// Seconds of user and system time.

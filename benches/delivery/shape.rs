@@ -6,7 +6,7 @@ pub const IN_FLIGHT: usize = 500;
 pub const APPS: usize = 100;
 /// The lanes of the app that has several.
 pub const LANES: usize = 2;
-/// What the many apps are measured against.
+/// The shape that the many apps are compared with.
 pub const ONE_APP: &str = "batch-100";
 
 /// One row of the table.
@@ -23,7 +23,7 @@ pub struct Shape {
     pub target: Option<Target>,
 }
 
-/// What a request looks like.
+/// The form of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// One object.

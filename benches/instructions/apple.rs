@@ -50,7 +50,7 @@ const APNS_ID: [u8; 27] = [
     0xf7,
 ];
 
-/// See the module.
+/// A gateway that accepts every push.
 pub struct Apple;
 
 impl Connect for Apple {
@@ -65,7 +65,7 @@ impl Connect for Apple {
 }
 
 struct Pipe {
-    /// What came and was not looked at yet.
+    /// Bytes received and not yet read.
     input: Vec<u8>,
     /// Answers to be read, from `taken` on.
     output: Vec<u8>,

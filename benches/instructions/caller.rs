@@ -12,9 +12,9 @@ pub struct Caller(Arc<Mutex<State>>);
 
 struct State {
     request: Vec<u8>,
-    /// How often an answer has to say that a notification was accepted.
+    /// Number of accepted outcomes that a response must hold.
     accepted: usize,
-    /// How much of the request was read.
+    /// Bytes of the request that were read.
     sent: usize,
     begun: usize,
     answered: usize,
@@ -52,7 +52,7 @@ impl Caller {
         state.reader.take().into_iter().for_each(Waker::wake);
     }
 
-    /// Whether all it sent was accepted.
+    /// Returns `true` if all it sent was accepted.
     pub fn check(&self) {
         let state = self.state();
         for answer in &state.answers {

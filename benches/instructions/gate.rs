@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// How much more than the kept count is a failure.
+/// The excess over the recorded count that is a failure.
 const MARGIN: f64 = 0.03;
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/counts.txt");
 const RENEW: &str = "cargo bench --profile gate --bench instructions -- --renew";
@@ -79,7 +79,7 @@ fn count(shape: &Shape, profile: &str) -> f64 {
     collected / (shape.callers * shape.counted * shape.notifications) as f64
 }
 
-/// What the counts depend on.
+/// The environment that the counts depend on.
 fn compiler() -> String {
     let rustc = Command::new("rustc").arg("--version").output().expect("rustc is installed");
     format!("{} on {}", String::from_utf8_lossy(&rustc.stdout).trim(), std::env::consts::ARCH)

@@ -1,4 +1,4 @@
-//! How many instructions a notification costs, from the caller's bytes to the outcome's, as valgrind counts them.
+//! The instructions per notification, from the caller's bytes to the outcome's, as valgrind counts them.
 //!
 //! A whole node runs on one thread; its callers and Apple are pipes in memory of which hardly anything is counted; there is
 //! no TLS. So the count is the same on any machine, however busy. Without arguments each shape is compared with `counts.txt`:

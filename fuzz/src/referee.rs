@@ -22,7 +22,7 @@ pub struct Referee {
     /// Requests whose end the caller waits for.
     awaited: BTreeSet<StreamId>,
     next_id: StreamId,
-    /// How many useless frames the server may send in all, and how many resets the session.
+    /// Useless frames that the server may send in all, and resets that the session may.
     useless_max: u64,
     resets_max: u64,
     client: ClientHalf,
@@ -30,7 +30,7 @@ pub struct Referee {
     fault: Option<Fault>,
 }
 
-/// What the server has read, and what it therefore knows.
+/// The state that the server knows from what it has read.
 struct ClientHalf {
     preface_read: usize,
     frames: Frames,
@@ -51,7 +51,7 @@ struct ClientHalf {
     gone: bool,
 }
 
-/// What the server has sent, as far as the session took it in.
+/// The part of the server's output that the session has taken in.
 struct ServerHalf {
     frames: Frames,
     frame_count: usize,
@@ -201,7 +201,7 @@ impl Frames {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What is left of a frame that is not whole.
+    /// The bytes of an incomplete frame.
     fn rest(&self) -> &[u8] {
         &self.bytes[self.at..]
     }

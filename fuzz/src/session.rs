@@ -15,7 +15,7 @@ pub mod call {
     /// A stream, and how many from there on.
     pub const CANCEL: u8 = 2;
     pub const HAND_ALL: u8 = 3;
-    /// How many 255ths of the output.
+    /// Share of the output, in 255ths.
     pub const HAND: u8 = 4;
     /// Which, and a number.
     pub const OTHER: u8 = 5;
@@ -25,9 +25,9 @@ pub mod call {
     pub const FRAME: u8 = 7;
     /// Type, flags, stream, length and the byte that fills the payload.
     pub const LONG_FRAME: u8 = 8;
-    /// How often the last frame comes again.
+    /// Number of repetitions of the last frame.
     pub const REPEAT: u8 = 9;
-    /// How many entries, and each.
+    /// Number of entries, and the entry.
     pub const SETTINGS: u8 = 10;
     /// Type, stream and number: RST_STREAM and WINDOW_UPDATE.
     pub const NUMBER_FRAME: u8 = 11;
@@ -336,7 +336,7 @@ impl Run {
         self.session.check_bounds();
     }
 
-    /// The transport is gone, after all output or with some of it not handed over.
+    /// The transport is lost, after all output or with some of it not handed over.
     fn finish(&mut self) {
         if self.drains || self.last_words.is_some() {
             while !self.session.output().is_empty() {

@@ -15,7 +15,7 @@ fn corpus(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target)
 }
 
-/// Compares the corpus with the seeds it was made from; `WRITE_SEEDS=1` makes it anew.
+/// Compares the corpus with the seeds it was made from; `WRITE_SEEDS=1` writes it again.
 fn check_seeds(target: &str, seeds: Vec<Seed>) {
     for (name, input) in seeds {
         let path = corpus(target).join(name);

@@ -87,7 +87,9 @@ mod tests {
         let read = |compat: Compat| {
             let mut batch = Batch::default();
             for expiry in expiries {
-                batch.push(Draft { token: "00fc", payload: "{}", expiry, ..Draft::default() }).expect("a notification");
+                batch
+                    .push(Draft { token: "00fc", payload: "{}", expiry, ..Draft::default() }, uuid::Uuid::new_v4)
+                    .expect("a notification");
             }
             compat.read_as_meant(&mut batch);
             batch.items().iter().map(|item| item.expiry).collect::<Vec<_>>()

@@ -149,7 +149,7 @@ mod tests {
 
     fn batch(draft: Draft<'_>) -> Batch {
         let mut batch = Batch::default();
-        batch.push(Draft { token: "00fc", payload: "{}", ..draft }).expect("a good draft");
+        batch.push(Draft { token: "00fc", payload: "{}", ..draft }, uuid::Uuid::new_v4).expect("a good draft");
         batch
     }
 

@@ -45,7 +45,7 @@ mod tests {
         for (number, token) in tokens.into_iter().enumerate() {
             let identifier = number.to_string();
             let draft = Draft { token: &token, payload: "{}", identifier: Some(&identifier), ..Draft::default() };
-            batch.push(draft).unwrap();
+            batch.push(draft, uuid::Uuid::new_v4).unwrap();
         }
         Arc::new(batch)
     }

@@ -121,7 +121,7 @@ mod tests {
     fn batch(count: usize) -> Arc<Batch> {
         let mut batch = Batch::default();
         for _ in 0..count {
-            batch.push(Draft { token: "00fc", payload: "{}", ..Draft::default() }).unwrap();
+            batch.push(Draft { token: "00fc", payload: "{}", ..Draft::default() }, uuid::Uuid::new_v4).unwrap();
         }
         Arc::new(batch)
     }

@@ -16,7 +16,7 @@ impl<'a> Characters<'a> {
         Self { rest: inside }
     }
 
-    /// How many bytes of UTF-8 they are; half a pair counts as three.
+    /// Returns their length in bytes of UTF-8; half a surrogate pair counts as three.
     pub fn utf8_bytes(self) -> usize {
         self.map(|character| character.map_or(3, char::len_utf8)).sum()
     }

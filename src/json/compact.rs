@@ -2,8 +2,8 @@
 
 use super::characters::Characters;
 
-/// How many bytes `json`, which must be well-formed, has without white space between its parts and with every character
-/// in UTF-8 that need not be escaped.
+/// Returns how many bytes `json`, which must be well-formed, has without white space between its parts, and with UTF-8
+/// in place of needless escapes.
 pub fn compact_bytes(json: &str) -> usize {
     let mut rest = json;
     let mut bytes = 0;

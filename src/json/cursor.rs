@@ -30,7 +30,7 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// Whether nothing but white space is left.
+    /// Returns `true` if only white space is left.
     pub fn is_at_end(&mut self) -> bool {
         self.peek().is_none()
     }
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
         if byte == b',' { Some(false) } else { (byte == end).then_some(true) }
     }
 
-    /// What `walk` takes, as it is written.
+    /// Returns the text that `walk` takes.
     pub fn written(&mut self, walk: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a str> {
         self.peek()?;
         let start = self.at;

@@ -5,7 +5,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// The longest first line of a multipart form: two dashes and a boundary (RFC 2046, 5.1.1).
 const BOUNDARY_LINE_BYTES_MAX: usize = 72;
 
-/// Whether this is a form of either kind and no JSON. `Content-Type` says nothing of it: `curl -d` sends JSON under a form's.
+/// Returns `true` for a form of either kind. `Content-Type` does not tell: `curl -d` sends JSON under a form's.
 pub fn is_form(body: &[u8]) -> bool {
     let begins_with_brace = matches!(body.first_chunk(), Some([b'%', b'7' | b'5', b'B' | b'b']));
     begins_with_brace || first_name(body).is_some() || is_multipart(body)

@@ -1,4 +1,4 @@
-//! JSON as callers get it wrong: where a body stops being JSON, said so that they can mend it.
+//! Faults of a caller's JSON: the place where a body stops being JSON, in a sentence that helps to fix it.
 
 use super::form;
 use serde_json::error::Category;
@@ -25,7 +25,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// What serde_json found wrong with the form of `text`.
+    /// Describes the fault that serde_json found in the form of `text`.
     pub fn new(text: &str, error: &serde_json::Error) -> Self {
         if text.trim().is_empty() {
             return Self::Empty;
@@ -82,7 +82,7 @@ impl Malformed {
     }
 }
 
-/// How many bytes serde_json had taken at the error.
+/// Returns how many bytes serde_json had read at the error.
 fn offset(text: &str, error: &serde_json::Error) -> usize {
     let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
     (lines.map(str::len).sum::<usize>() + error.column()).min(text.len())
@@ -95,7 +95,7 @@ fn position(before: &[u8]) -> (usize, usize) {
     (line, column)
 }
 
-/// Whether `json`, good so far, stops between the quotes of a string.
+/// Returns `true` if `json`, good so far, stops inside a string.
 fn ends_inside_a_string(json: &[u8]) -> bool {
     let (mut inside, mut escaped) = (false, false);
     for &byte in json {

@@ -27,7 +27,7 @@ pub fn unsigned(json: &str) -> Option<u64> {
     value.checked_mul(10_u64.checked_pow(u32::try_from(number.scale).ok()?)?)
 }
 
-/// Whether this is an integer of any size and sign.
+/// Returns `true` for an integer of any size and sign.
 pub fn is_integer(json: &str) -> bool {
     Decimal::read(json).is_some_and(|number| number.is_zero() || number.scale >= 0)
 }

@@ -15,7 +15,7 @@ pub enum ObjectFault {
     Malformed(#[from] Malformed),
     #[error("the body has to be a JSON object")]
     NotAnObject,
-    #[error("`{name}` stands there twice")]
+    #[error("`{name}` appears twice")]
     Repeated { name: String },
     #[error("`{name}` is not known here: known are {known}")]
     Unknown { name: String, known: String },
@@ -84,7 +84,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// What nobody took is not known.
+    /// A field that nobody took is unknown.
     pub fn finish(self) -> Result<(), ObjectFault> {
         match self.fields.first() {
             None => Ok(()),
@@ -183,7 +183,7 @@ mod tests {
             read.expect_err("a bad object").to_string()
         };
         assert_eq!(told("[]"), "the body has to be a JSON object");
-        assert_eq!(told(r#"{"a":1,"a":2}"#), "`a` stands there twice");
+        assert_eq!(told(r#"{"a":1,"a":2}"#), "`a` appears twice");
         assert_eq!(told(r#"{"a":1,"b":2}"#), "`b` is not known here: known are a");
         assert_eq!(told(r#"{"a":"secret"}"#), "`a` has to be a number");
         assert_eq!(told(r#"{"a":1"#), "the body ends in the middle of its JSON, at line 1, column 7");

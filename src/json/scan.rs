@@ -5,7 +5,7 @@ const CHUNK: usize = 32;
 const ONES: u64 = u64::from_ne_bytes([0x01; WORD]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; WORD]);
 
-/// Where a quote, a backslash or a control character first stands in `text`; its length if none does.
+/// Returns the position of the first quote, backslash or control character in `text`; its length if there is none.
 #[inline]
 pub fn end_of_plain_text(text: &[u8]) -> usize {
     // Most strings end within a word.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 /// Longest app id, in bytes.
 pub const APP_ID_BYTES_MAX: usize = 128;
 
-/// What an operator calls an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`, a letter or digit first; often, but not always, its
-/// bundle id.
+/// The name that callers give an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`, a letter or digit first. It is often the bundle
+/// id, but need not be.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(Arc<str>);
 
@@ -35,7 +35,7 @@ impl AppId {
         Ok(Self(text.into()))
     }
 
-    /// Whether it can be what Apple calls an app: letters, digits and hyphens in parts, with dots between.
+    /// Returns `true` if it can be a bundle id: letters, digits and hyphens in parts, with dots between.
     pub fn is_bundle_id(&self) -> bool {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         self.0.contains('.') && self.0.split('.').all(|part| !part.is_empty() && part.bytes().all(legal))

@@ -15,7 +15,7 @@ pub enum BadToken {
     Empty,
     #[error("is not hex: character {at} is {}, and a token's bytes are written as digits 0-9 and a-f", Shown(*.character))]
     NotHex {
-        /// Where it stands in the text, from 1.
+        /// Its position in the text, from 1.
         at: usize,
         character: char,
     },
@@ -69,8 +69,8 @@ fn rewrite(text: &str) -> Result<String, BadToken> {
     Ok(token)
 }
 
-/// Whether this is base64 of either alphabet, and no hex with a few slips: two of three characters of base64 are no hex
-/// digits.
+/// Returns `true` for base64 of either alphabet, and not for hex with a few slips: two of three characters of base64 are
+/// no hex digits.
 fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);

@@ -1,4 +1,4 @@
-//! What an operator reads afterwards: dead tokens (feedback) and the disconnection log.
+//! The records that operators read afterwards: dead tokens (feedback) and the disconnection log.
 
 use super::app::AppKey;
 use super::node_name::NodeName;
@@ -15,7 +15,7 @@ pub struct Feedback {
     pub timestamp: f64,
 }
 
-/// What one cause leaves for operators to read.
+/// The records of one cause.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Records {
     pub feedback: Vec<Feedback>,
@@ -41,7 +41,7 @@ pub struct Hold {
     pub why: String,
 }
 
-/// What becomes of feedback that was held back.
+/// The operator's decision on feedback that was held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
     /// It is feedback like any other from now on.
@@ -69,7 +69,7 @@ pub struct Disconnection {
     /// Apple's HTTP status, where Apple answered.
     pub status: Option<u16>,
     pub apns_id: Option<String>,
-    /// How many notifications a connection's end left without an answer.
+    /// Number of notifications that a connection's end left without an answer.
     pub affected: u32,
     /// The node it happened on; `None` of what was kept before nodes had names.
     pub node: Option<NodeName>,

@@ -9,7 +9,7 @@ pub const IDENTIFIER_BYTES_MAX: usize = 256;
 const UUID_BYTES: usize = 36;
 const UUID_BYTES_ESCAPED: usize = 6 * UUID_BYTES;
 
-/// How many bytes an identifier has.
+/// Returns the length of an identifier in bytes.
 pub fn bytes(json: &str) -> usize {
     match inside(json) {
         // No escape stands for more bytes than it is written with.
@@ -43,7 +43,7 @@ fn canonical(text: &str) -> Option<Uuid> {
     if canonical { Uuid::try_parse(text).ok() } else { None }
 }
 
-/// What stands between the quotes, if it is a string.
+/// Returns the text between the quotes of a string.
 fn inside(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }

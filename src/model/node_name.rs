@@ -1,4 +1,4 @@
-//! What operators call a node.
+//! The name that operators give a node.
 
 use std::fmt;
 use std::str::FromStr;

@@ -61,7 +61,7 @@ impl Priority {
         }
     }
 
-    /// What a notification gets that names none: Apple takes background pushes at 5 only.
+    /// The priority of a notification that names none: Apple takes background pushes at 5 only.
     pub fn default_for(push_type: PushType) -> Self {
         match push_type {
             PushType::Background => Self::Considerate,
@@ -190,7 +190,7 @@ impl From<BadPayload> for Invalid {
     }
 }
 
-/// One push, ready to be sent. Its texts are spans of the [`Batch`] it stands in.
+/// One push, ready to be sent. Its texts are spans of its [`Batch`].
 #[derive(Debug, Clone, Copy)]
 pub struct Notification {
     /// Lower-case hex.
@@ -218,7 +218,7 @@ pub struct Batch {
     items: Vec<Notification>,
     /// The push type of what names neither one nor a topic of its own, where the app's topic decides it.
     of_topic: Option<PushType>,
-    /// What it is a part of, and whose rewritten texts it shares.
+    /// The batch of which this is a part, and whose rewritten texts it shares.
     whole: Option<Arc<Batch>>,
 }
 
@@ -244,26 +244,32 @@ impl Batch {
         Self { body: self.body.clone(), items, whole: Some(Arc::clone(self)), ..Self::default() }
     }
 
-    /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. An `apns-id` is taken from an
-    /// identifier that is a canonical UUID, else made.
-    pub fn push(&mut self, draft: Draft<'_>) -> Result<(), Invalid> {
+    /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. The `apns-id` is the identifier
+    /// where that is a canonical UUID, otherwise `new_id`'s.
+    pub fn push(&mut self, draft: Draft<'_>, new_id: impl FnOnce() -> Uuid) -> Result<(), Invalid> {
         let token = device_token::normalise(draft.token).map_err(Invalid::Token)?;
-        let apns_id = draft.identifier.and_then(identifier::canonical_uuid).unwrap_or_else(Uuid::new_v4);
+        let apns_id = draft.identifier.and_then(identifier::canonical_uuid).unwrap_or_else(new_id);
         let token = self.span(&token);
         let notification = self.read(&draft, token, apns_id)?;
         self.items.push(notification);
         Ok(())
     }
 
-    /// Checks a draft and appends it once for each of `tokens`, under an `apns-id` of its own: all share the same bytes.
-    pub fn push_to_many(&mut self, draft: Draft<'_>, tokens: &[impl AsRef<str>]) -> Result<(), Invalid> {
+    /// Checks a draft and appends it once for each of `tokens`, each with an `apns-id` from `new_id`. All share the same
+    /// bytes.
+    pub fn push_to_many(
+        &mut self,
+        draft: Draft<'_>,
+        tokens: &[impl AsRef<str>],
+        mut new_id: impl FnMut() -> Uuid,
+    ) -> Result<(), Invalid> {
         let nowhere = Span { start: 0, length: 0 };
         let notification = self.read(&draft, nowhere, Uuid::nil())?;
         self.items.reserve(tokens.len());
         for (index, token) in tokens.iter().enumerate() {
             let token = device_token::normalise(token.as_ref()).map_err(|bad| Invalid::TokenOfMany { index, bad })?;
             let token = self.span(&token);
-            self.items.push(Notification { token, apns_id: Uuid::new_v4(), ..notification });
+            self.items.push(Notification { token, apns_id: new_id(), ..notification });
         }
         Ok(())
     }
@@ -408,7 +414,7 @@ mod tests {
     }
 
     fn refusal(draft: Draft<'_>) -> Invalid {
-        Batch::default().push(draft).expect_err("a bad draft")
+        Batch::default().push(draft, Uuid::new_v4).expect_err("a bad draft")
     }
 
     #[test]
@@ -417,15 +423,18 @@ mod tests {
         let whole: &str = std::str::from_utf8(&body).unwrap();
         let mut batch = Batch::over(body.clone());
         batch
-            .push(Draft {
-                token: &whole[..8],
-                payload: &whole[9..19],
-                identifier: Some(&whole[20..]),
-                ..Draft::default()
-            })
+            .push(
+                Draft {
+                    token: &whole[..8],
+                    payload: &whole[9..19],
+                    identifier: Some(&whole[20..]),
+                    ..Draft::default()
+                },
+                Uuid::new_v4,
+            )
             .unwrap();
         assert!(batch.rewritten.is_empty());
-        batch.push(Draft { token: "<00FC>", ..draft() }).unwrap();
+        batch.push(Draft { token: "<00FC>", ..draft() }, Uuid::new_v4).unwrap();
         assert_eq!(batch.text(batch.items()[0].token), "00fc13ad");
         assert_eq!(batch.bytes(batch.items()[0].payload), br#"{"aps":{}}"#);
         assert_eq!(batch.text(batch.items()[1].token), "00fc");
@@ -438,7 +447,7 @@ mod tests {
         let whole: &str = std::str::from_utf8(&body).unwrap();
         let mut batch = Batch::over(body.clone());
         for token in [&whole[..8], "<00FC>", "AB"] {
-            batch.push(Draft { token, payload: &whole[9..], ..Draft::default() }).unwrap();
+            batch.push(Draft { token, payload: &whole[9..], ..Draft::default() }, Uuid::new_v4).unwrap();
         }
         let batch = Arc::new(batch);
         let part = Arc::new(batch.part(&[2, 0]));
@@ -457,7 +466,7 @@ mod tests {
         let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
         let escaped = canonical.replace('-', r"\u002d");
         for identifier in [canonical, r#""123E4567-E89B-12D3-A456-426655440000""#, "7", &escaped] {
-            batch.push(Draft { identifier: Some(identifier), ..draft() }).unwrap();
+            batch.push(Draft { identifier: Some(identifier), ..draft() }, Uuid::new_v4).unwrap();
         }
         let ids: Vec<_> = batch.items().iter().map(|item| format!("\"{}\"", item.apns_id)).collect();
         assert_eq!(ids[0], canonical);
@@ -467,16 +476,34 @@ mod tests {
     }
 
     #[test]
+    fn an_apns_id_comes_from_the_callers_source_and_none_is_drawn_in_vain() {
+        let mut drawn = 0;
+        let mut next = || {
+            drawn += 1;
+            Uuid::from_u128(drawn)
+        };
+        let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
+        let mut batch = Batch::default();
+        batch.push(draft(), &mut next).unwrap();
+        batch.push(Draft { identifier: Some(canonical), ..draft() }, &mut next).unwrap();
+        batch.push_to_many(Draft { token: "", ..draft() }, &["00", "01"], &mut next).unwrap();
+        let ids = batch.items().iter().map(|item| item.apns_id.as_u128()).collect::<Vec<_>>();
+        assert_eq!(ids, [1, 0x123e_4567_e89b_12d3_a456_4266_5544_0000, 2, 3]);
+    }
+
+    #[test]
     fn one_payload_to_many_is_kept_once_and_each_has_its_own_apns_id() {
         let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
         let mut batch = Batch::default();
-        batch.push_to_many(Draft { token: "", identifier: Some(canonical), ..draft() }, &["00", "<01 FC>"]).unwrap();
+        batch
+            .push_to_many(Draft { token: "", identifier: Some(canonical), ..draft() }, &["00", "<01 FC>"], Uuid::new_v4)
+            .unwrap();
         let [one, other] = batch.items() else { panic!("two notifications") };
         assert_eq!((one.payload, one.identifier), (other.payload, other.identifier));
         assert_eq!((batch.text(one.token), batch.text(other.token)), ("00", "01fc"));
         assert_ne!(one.apns_id, other.apns_id);
         assert!([one, other].iter().all(|item| format!("\"{}\"", item.apns_id) != canonical && !item.apns_id.is_nil()));
-        let refused = batch.push_to_many(draft(), &["00", "0"]).expect_err("a bad token");
+        let refused = batch.push_to_many(draft(), &["00", "0"], Uuid::new_v4).expect_err("a bad token");
         assert_eq!(refused, Invalid::TokenOfMany { index: 1, bad: BadToken::OddLength });
     }
 
@@ -486,7 +513,7 @@ mod tests {
         let refused = refusal(Draft { payload: &long, ..draft() });
         assert_eq!(refused, Invalid::PayloadTooLarge { bytes: 4097, limit: 4096, push_type: "alert", compact: None });
         let mut batch = Batch::default();
-        assert!(batch.push(Draft { payload: &long, push_type: Some("voip"), ..draft() }).is_ok());
+        assert!(batch.push(Draft { payload: &long, push_type: Some("voip"), ..draft() }, Uuid::new_v4).is_ok());
     }
 
     #[test]
@@ -502,13 +529,16 @@ mod tests {
             (None, Draft { push_type: Some("alert"), ..own("com.example.app.voip") }, PushType::Alert),
         ] {
             let mut batch = Batch::default().with_push_type(of_app);
-            batch.push(draft).unwrap();
-            batch.push_to_many(Draft { token: "", ..draft }, &["00fc"]).unwrap();
+            batch.push(draft, Uuid::new_v4).unwrap();
+            batch.push_to_many(Draft { token: "", ..draft }, &["00fc"], Uuid::new_v4).unwrap();
             assert!(batch.items().iter().all(|item| item.push_type == expected), "{of_app:?} {draft:?}");
         }
         let long = format!(r#"{{"aps":"{}"}}"#, "x".repeat(5110));
         let mut batch = Batch::default().with_push_type(Some(PushType::Voip));
-        assert!(batch.push(Draft { payload: &long, ..draft() }).is_ok(), "the limit is that of the decided type");
+        assert!(
+            batch.push(Draft { payload: &long, ..draft() }, Uuid::new_v4).is_ok(),
+            "the limit is that of the decided type"
+        );
     }
 
     #[test]
@@ -532,7 +562,7 @@ mod tests {
         for (written, good) in [(r"\u00e9".repeat(128), true), ("é".repeat(128), true), (r"\u00e9".repeat(129), false)]
         {
             let identifier = format!("\"{written}\"");
-            let pushed = Batch::default().push(Draft { identifier: Some(&identifier), ..draft() });
+            let pushed = Batch::default().push(Draft { identifier: Some(&identifier), ..draft() }, Uuid::new_v4);
             let expected = if good { Ok(()) } else { Err(Invalid::IdentifierTooLong { bytes: 258 }) };
             assert_eq!(pushed, expected, "{identifier}");
         }

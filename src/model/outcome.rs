@@ -1,4 +1,4 @@
-//! What finally became of a notification: exactly one of five.
+//! The outcome of a notification: exactly one of five kinds.
 
 use super::reason::Reason;
 
@@ -40,6 +40,6 @@ pub struct Outcome {
     pub reason: Option<Reason>,
     /// When it ended, UNIX seconds.
     pub timestamp: f64,
-    /// How many times any of it was handed to Apple's connection.
+    /// Number of times that any of it was handed to Apple's connection.
     pub attempts: u16,
 }

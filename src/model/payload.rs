@@ -1,4 +1,4 @@
-//! What a payload's own bytes tell: how deep it nests, and which push type it asks for.
+//! Checks of a payload's bytes: its depth, and the push type that it asks for.
 
 use super::push_type::PushType;
 use crate::json::Cursor;
@@ -62,8 +62,8 @@ impl Keys {
     }
 }
 
-/// Whether the JSON value that `text` begins with is none of `null`, `false`, zero and empty: senders write those for keys
-/// that they do not use.
+/// Returns `true` unless the JSON value at the start of `text` is `null`, `false`, zero or empty: senders write those for
+/// keys that they do not use.
 fn says_something(text: &[u8]) -> bool {
     let is_closed_by = |end| text[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&end);
     match text.first() {
@@ -120,7 +120,7 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
     Ok(keys.push_type())
 }
 
-/// Whether `json` is a string that seems to hold an object: a caller has written its payload as JSON twice.
+/// Returns `true` if `json` is a string that seems to hold an object: its caller has encoded the payload twice.
 fn is_in_string(json: &[u8]) -> bool {
     if json.first() != Some(&b'"') {
         return false;

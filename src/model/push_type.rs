@@ -81,7 +81,7 @@ impl PushType {
         topic.strip_suffix(suffix).filter(|bundle| !suffix.is_empty() && !bundle.is_empty())
     }
 
-    /// What the topic carries after the bundle id.
+    /// The suffix of the topic after the bundle id.
     pub fn topic_suffix(self) -> &'static str {
         match self {
             Self::Alert | Self::Background | Self::Mdm => "",

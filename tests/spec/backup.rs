@@ -27,7 +27,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Provisions and sends to dead tokens until it is told to stop: how many apps there are, and dead tokens.
+/// Provisions and sends to dead tokens until stopped. Returns the numbers of apps and of dead tokens.
 async fn write_on(daemon: Arc<Daemon>, world: Arc<World>, stop: Arc<AtomicBool>) -> (usize, usize) {
     let mut client = daemon.client().await;
     let pem = world.simulator.identity().client_pem.clone();

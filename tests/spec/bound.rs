@@ -1,4 +1,4 @@
-//! What bounds an app, how it is, and that every notification taken is accounted for at any time: from what a node shows.
+//! An app's bound and condition as a node reports them. Every notification taken is accounted for at any time.
 
 use crate::support::pipes::{Gateway, talk};
 use crate::support::sender::{DEADLINE, Sender, app, is_accepted, sum};
@@ -15,7 +15,7 @@ fn each(count: usize) -> Vec<(usize, usize)> {
     (0..count).map(|at| (at, at)).collect()
 }
 
-/// How many apps a sender says are bound by this.
+/// Returns how many apps a sender reports as bound by this.
 fn apps(sender: &Sender, by: &str) -> f64 {
     sender.metric(&format!("bound_by{{by=\"{by}\"}}"))
 }

@@ -270,7 +270,7 @@ async fn a_node_that_stops_answers_every_line_it_was_given_and_waits_for_no_sile
     assert_eq!(outcomes.more().await.map(|told| told.len()), Some(5));
     let World { node, simulator, directory } = world;
     let stopping = tokio::spawn(node.stop());
-    // How many are still sent depends on when the node hears of its end; the last are not, and are told so.
+    // How many are still sent depends on when the node hears of its end; the last are not, and their outcomes say so.
     let mut last = Value::Null;
     while last["reason"] != "shutting_down" {
         sender.send(to(&token(1)).to_string().into()).await.expect("the node reads");

@@ -40,7 +40,7 @@ fn pasted(pem: &str) -> Vec<String> {
     ]
 }
 
-/// What people get wrong when they provision, each with the key and the passphrase in it somewhere.
+/// Common mistakes in provisioning, each with the key and the passphrase in it somewhere.
 fn malformed(pem: &str, p8: &str) -> Vec<String> {
     let bare: String = p8.lines().filter(|line| !line.starts_with("-----")).collect();
     let whole = json!({"key": p8, "key_id": KEY_ID, "team_id": TEAM_ID, "passphrase": PASSPHRASE}).to_string();

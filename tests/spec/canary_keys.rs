@@ -1,8 +1,8 @@
-//! Canary strings in API keys, right ones and wrong ones: whoever shows them, and wherever, they are told to nobody.
+//! Canary strings in API keys, valid and invalid: whoever shows them, and wherever, they appear in no output.
 
 use super::canaries::{files, holds};
+use crate::support::bare_node::curl;
 use crate::support::daemon::Daemon;
-use crate::support::door::curl;
 use crate::support::world::{APP, World};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,7 +37,7 @@ fn configuration() -> String {
     keys.concat()
 }
 
-/// How an `Authorization` header may look, and what comes of it at the world's app.
+/// Forms of an `Authorization` header, with the status that each gets at the world's app.
 fn shown() -> Vec<(String, u16)> {
     let basic = |secret: &str| format!("Basic {}", STANDARD.encode(format!("shop:{secret}")));
     vec![
@@ -57,7 +57,7 @@ fn shown() -> Vec<(String, u16)> {
     ]
 }
 
-/// Everything that callers are told, whatever they show.
+/// All responses to callers, whatever they show.
 fn call(url: &str) -> String {
     let mut told = String::new();
     for version in ["--http1.1", "--http2-prior-knowledge"] {
@@ -80,7 +80,7 @@ fn call(url: &str) -> String {
     told + &curl(&[&["-i"], &twice[..], &[&format!("{url}/apps")]].concat()).text
 }
 
-/// What is no request at all, with a key in it.
+/// Bytes that are no request and hold a key.
 fn garble(address: SocketAddr) -> String {
     let key = format!("authorization: Bearer shop.{SECRET}");
     let garbled = [
@@ -100,7 +100,7 @@ fn garble(address: SocketAddr) -> String {
     told
 }
 
-/// What our own commands say that show a key: the calls that work, and those that do not.
+/// The output of our own commands that take a key: calls that work, and calls that do not.
 fn run(folder: &Path, data: &Path, url: &str) -> String {
     let mut told = String::new();
     for secret in [SECRET, WRONG] {
@@ -122,7 +122,7 @@ fn run(folder: &Path, data: &Path, url: &str) -> String {
     told
 }
 
-/// What is said of a configuration with a key where something else belongs.
+/// The complaints about a configuration with a key in the wrong place.
 fn misconfigured(folder: &Path) -> String {
     let lines = ["id", "secret_sha256", "scopes", "apps", "expires", "secret", "secret_file"];
     let mut told = String::new();

@@ -1,4 +1,4 @@
-//! What `pyapns completions` prints, read by the shells it is for. A shell that is not installed is passed by.
+//! The output of `pyapns completions`, read by its shells. A shell that is not installed is skipped.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn script(folder: &TempDir, shell: &str, name: &str) -> PathBuf {
     file
 }
 
-/// What a shell prints, and that it complains of nothing; `None` where there is no such shell.
+/// Returns what a shell prints, and asserts that it complains of nothing; `None` where there is no such shell.
 fn run(shell: &str, arguments: &[&str], script: &Path) -> Option<String> {
     let output = match Command::new(shell).args(arguments).arg(script).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -223,7 +223,7 @@ async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
     world.stop().await;
 }
 
-/// What 0.6 started with, whatever was in the file.
+/// Files with which 0.6 started.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_0_6_took_starts_and_says_what_is_wrong_with_its_files() {
     let world = World::start().await;

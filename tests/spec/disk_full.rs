@@ -50,7 +50,7 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
     let sent = client.post(&notifications, json!([to(&token(9)), to(&token(2))]).to_string()).await;
     assert_eq!((sent.status, sent.outcomes()), (201, vec!["accepted", "rejected"]), "sends go on: {sent:?}");
     let (tokens, cursor) = feedback(&mut client).await;
-    assert_eq!(tokens, [token(1)], "what was told before is there, what waits is not yet");
+    assert_eq!(tokens, [token(1)], "what was reported before is there, what waits is not yet");
     let through = format!("{APP}/feedback?through={}", cursor.as_str().expect("a cursor"));
     let kept = client.call("DELETE", &through, "").await;
     assert_eq!((kept.status, kept.reason()), (507, "disk_full"), "{kept:?}");
@@ -82,7 +82,7 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
     world.stop().await;
 }
 
-/// What `/readyz` says is in trouble.
+/// Returns what `/readyz` reports as degraded.
 fn troubles(answer: &Answer) -> Vec<&str> {
     let degraded = answer.response()["degraded"].as_array().expect("a list");
     degraded.iter().map(|part| part["what"].as_str().expect("a name")).collect()

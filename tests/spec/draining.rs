@@ -1,4 +1,4 @@
-//! What callers and load balancers see of a node that stops: when they are told, and that nobody is cut off.
+//! A node that stops, as callers and load balancers see it: they learn of it in time, and no caller is cut off.
 
 use crate::support::process::{Process, start};
 use crate::support::world::{World, to, token};

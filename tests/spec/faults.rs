@@ -1,12 +1,12 @@
-//! Every family of faults that Apple's side can show: traffic before, during and after it, and the books compared.
+//! Every family of faults on Apple's side: traffic before, during and after it, and outcomes against the ledger.
 
-mod books;
 mod bursts;
 mod connect_failures;
 mod error_budget;
 mod goaway;
+mod malformed;
 mod neighbours;
-mod odd;
+mod outcomes;
 mod resets;
 mod settings;
 mod slow;

@@ -1,10 +1,10 @@
-//! Callers that are clumsy or mean harm: each is told what is wrong, or cut off, and no other caller notices.
+//! Faulty and malicious callers: each gets an error that names the cause, or is cut off, and no other caller notices.
 
 use crate::support::attack::{Flood, Honest, ask_and_read_nothing, endless_body, linger, withhold_the_window};
+use crate::support::background::in_background;
+use crate::support::bare_node::curl;
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
-use crate::support::door::curl;
-use crate::support::elsewhere::elsewhere;
 use crate::support::full;
 use crate::support::raw::{envelope, said};
 use crate::support::world::{APP, World, to, token};
@@ -31,7 +31,7 @@ async fn provision(world: &World, daemon: &Daemon) {
 
 const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
-/// Whether a new connection finds a place.
+/// Returns `true` if a new connection is admitted.
 async fn is_answered(address: SocketAddr) -> bool {
     said(address, HEALTH, false).await.starts_with("HTTP/1.1 200 ")
 }
@@ -164,7 +164,7 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // Who has said nothing is told nothing: a pool that connects early would take it for an answer.
+    // A silent caller gets no response: a pool that connects early would take it for an answer.
     assert_eq!(said(daemon.address, b"", false).await, "");
     assert!(honest.end().await.len() > 10);
 }
@@ -352,7 +352,7 @@ async fn what_attacks_cost_the_others_is_measured() {
             without.extend(honest_second(&daemon).await);
             let (stop, stopped) = oneshot::channel::<()>();
             let address = daemon.address;
-            let attacker = elsewhere(async move || {
+            let attacker = in_background(async move || {
                 tokio::select! {
                     () = attack.go_on(address) => {}
                     _ = stopped => {}

@@ -1,6 +1,6 @@
 //! API keys that change while the node runs: in the configuration, and in files of their own.
 
-use crate::support::door::curl;
+use crate::support::bare_node::curl;
 use crate::support::process::{Home, Process};
 use crate::support::world::World;
 use pyapns::api::auth::key::Digest;
@@ -9,7 +9,7 @@ const LISTEN: &str = "listen = '127.0.0.1:0'\n";
 const OLD: &str = "old-canary-0123456789";
 const NEW: &str = "new-canary-0123456789";
 
-/// What a caller gets at `/apps` with this key.
+/// Returns the status at `/apps` with this key.
 fn get(process: &Process, key: &str) -> u16 {
     curl(&["-H", &format!("Authorization: Bearer {key}"), &format!("http://{}/apps", process.address)]).status
 }

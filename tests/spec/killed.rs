@@ -1,4 +1,4 @@
-//! `kill -9` at random points: what a caller was told is true afterwards.
+//! `kill -9` at random points: every response that a caller received is true afterwards.
 
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
@@ -19,7 +19,7 @@ const DEAD: usize = 10;
 /// Feedback entries that are read, and then acknowledged, at a time.
 const PAGE: usize = 25;
 
-/// What must be true, from what the callers asked for and were told.
+/// Promises that follow from what callers requested and received.
 #[derive(Default)]
 struct Known {
     /// The topics that an app may have; `None` = it may not be there. More than one while a change is not answered.
@@ -117,7 +117,7 @@ impl Callers {
         }
     }
 
-    /// What a node that was just started says must be what its callers were told.
+    /// Asserts that a restarted node agrees with the responses that its callers received.
     async fn check(&self, node: SocketAddr) {
         let mut client = Client::connect(node).await;
         let apps = client.get("/apps").await;
@@ -135,7 +135,7 @@ impl Known {
         for (app, may) in &mut self.apps {
             let found = listed.iter().find(|object| object["app_id"] == app.as_str());
             let found = found.map(|object| object["topic"].as_str().expect("a topic").to_owned());
-            assert!(may.contains(&found), "{app} is {found:?}, and was told to be one of {may:?}");
+            assert!(may.contains(&found), "{app} is {found:?}, and was reported as one of {may:?}");
             *may = vec![found];
         }
     }

@@ -1,4 +1,4 @@
-//! What a broken gateway does to those who send, in virtual time: nothing hangs, nothing is multiplied, all ends once.
+//! The effects of a broken gateway on senders, in virtual time: nothing hangs, nothing is multiplied, all ends once.
 
 use crate::support::pipes::{Gateway, Manner, Peer, address, talk};
 use crate::support::sender::{DEADLINE, Sender, all, app, is_accepted, numbers, tally};
@@ -78,7 +78,7 @@ async fn a_black_hole_of_any_kind_is_replaced_within_twelve_seconds() {
     }
 }
 
-/// Five minutes of 503 with this reason, then health: how it is told and what it costs.
+/// Five minutes of 503 with this reason, then health: its log entries and its cost.
 async fn outage(reason: &'static str) {
     let broken = Arc::new(AtomicBool::new(true));
     let state = Arc::clone(&broken);
@@ -340,14 +340,14 @@ async fn what_a_broken_credential_costs_is_told_once_a_minute() {
         assert!(!is_accepted(&sender.one(&app, number, number).await));
     }
     let refused = || "credential_error".to_owned();
-    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "what happened is told at once");
+    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "what happened is logged at once");
     sleep(61 * SECOND).await;
     let mut costs = sender.log(&app).await;
     costs.retain(|(_, affected)| *affected > 0);
-    assert_eq!(costs, [(refused(), 1), (refused(), 49)], "what else it cost is told together");
+    assert_eq!(costs, [(refused(), 1), (refused(), 49)], "what else it cost is logged together");
 }
 
-/// What is on its way under the former credential when the app is provisioned anew is judged after that.
+/// An answer to a request under the old credential is judged after the app has a new one.
 #[tokio::test(start_paused = true)]
 async fn what_apple_says_of_a_former_credential_stops_nothing() {
     for by_goaway in [false, true] {
@@ -506,7 +506,7 @@ async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
     assert!(sender.attempt(&greedy, vec![(1, 1)], SECOND, false).await.is_ok(), "there is room again");
 }
 
-/// Each is told at its own time, which `begin` checks, in whatever order they came.
+/// Each is answered at its own time, which `begin` checks, in whatever order they came.
 #[tokio::test(start_paused = true)]
 async fn deadlines_come_in_another_order_than_their_requests() {
     let gateway = Gateway::new(|mut peer| {

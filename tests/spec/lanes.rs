@@ -250,7 +250,7 @@ async fn an_app_shows_its_lanes_together() {
     assert_eq!((seen.connections, seen.in_flight, seen.queued, seen.bound_by), (0, 0, 0, Bound::Caller));
     assert!(seen.last_success.is_some(), "it is remembered when the lanes have ended for want of traffic");
     assert!(sender.begin(&app, each(100), DEADLINE).await.expect("no panic").iter().all(is_accepted));
-    assert_eq!((sender.seen(&app).connections, gateway.ledger().dials.len()), (4, 8), "they begin anew");
+    assert_eq!((sender.seen(&app).connections, gateway.ledger().dials.len()), (4, 8), "they begin again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! What callers were told against what Apple's stand-in saw, while connections end in every ordinary way.
+//! Outcomes compared with the simulator's ledger, while connections end in every ordinary way.
 
 use crate::support::client::Client;
 use crate::support::full;
@@ -16,7 +16,7 @@ const DEAD_EVERY: usize = 100;
 const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
 
-/// What the callers were told, by apns-id.
+/// The outcomes that callers received, by apns-id.
 #[derive(Default)]
 struct Told {
     outcomes: HashMap<String, String>,
@@ -68,7 +68,7 @@ fn script(ending: Ending, every: u64) -> Script {
     }
 }
 
-/// Sends the notifications `from..to` in batches, and notes what is told.
+/// Sends the notifications `from..to` in batches, and records the outcomes.
 async fn send(world: &World, from: usize, to: usize) -> Told {
     let batches: Vec<usize> = (from..to).step_by(BATCH).collect();
     let mut callers = tokio::task::JoinSet::new();
@@ -144,7 +144,7 @@ async fn every_notification_has_one_true_outcome_however_connections_end() {
     }
     let since: HashMap<String, f64> =
         dead_numbers.map(|number| (token(number), dead_since(number) as f64 / 1000.0)).collect();
-    assert!(dead.len() > next / DEAD_EVERY * 9 / 10, "most dead tokens were told dead");
+    assert!(dead.len() > next / DEAD_EVERY * 9 / 10, "most dead tokens were reported");
     let mut dead: Vec<(String, f64)> = dead.into_iter().map(|token| (token.clone(), since[&token])).collect();
     let mut told = feedback(&world).await;
     told.sort_by(|one, other| one.0.cmp(&other.0));
@@ -158,12 +158,12 @@ fn check(world: &World, told: &Told, sent: usize, reset_every: usize, ending: En
     assert_eq!(told.outcomes.len(), sent, "one outcome each");
     let arrived = world.simulator.ledger().accepted_ids();
     for id in &told.ids("accepted") {
-        assert!(arrived.contains_key(*id), "{id} was told accepted, and Apple never had it");
+        assert!(arrived.contains_key(*id), "{id} was reported accepted, and Apple never had it");
     }
     for (id, kind) in &told.outcomes {
         let times = arrived.get(id).copied().unwrap_or(0);
         assert!(times <= 1, "{id}, told {kind}, arrived {times} times");
-        assert!(times == 0 || kind == "accepted" || kind == "unknown", "{id} arrived and was told {kind}");
+        assert!(times == 0 || kind == "accepted" || kind == "unknown", "{id} arrived and was reported {kind}");
     }
     assert_eq!(told.ids("not_sent").len() + told.ids("expired").len(), 0, "nothing is lost: {:?}", told.reasons);
     if matches!(ending, Ending::Graceful | Ending::Single) {

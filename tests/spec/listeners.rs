@@ -1,6 +1,6 @@
 //! Where a node listens, and who may call it there. Callers are `curl`, as people have it.
 
-use crate::support::door::{Door, Pair, curl};
+use crate::support::bare_node::{BareNode, Pair, curl};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,13 +15,13 @@ async fn a_unix_socket_has_its_permissions_and_is_gone_with_the_node() {
     // As a node that was killed leaves it.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a socket"));
     let settings = format!("listen = \"unix:{}\"\nsocket_mode = \"0600\"", socket.display());
-    let door = Door::open(&settings, "").await;
+    let bare_node = BareNode::start(&settings, "").await;
     assert_eq!(fs::metadata(&socket).expect("a socket").permissions().mode() & 0o777, 0o600);
     for version in ["--http1.1", "--http2-prior-knowledge"] {
         let answer = curl(&[version, "--unix-socket", &socket.display().to_string(), "http://localhost/apps"]);
         assert_eq!((answer.status, answer.body["response"].is_array()), (200, true), "{answer:?}");
     }
-    door.close().await;
+    bare_node.stop().await;
     assert!(!socket.exists());
 }
 
@@ -31,8 +31,8 @@ async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_
     let pair = Pair::make(folder.path());
     let (certificate, key) = (&pair.certificate, &pair.key);
     let tls = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}");
-    let door = Door::open("listen = \"127.0.0.1:0\"", &tls).await;
-    let url = format!("https://localhost:{}/healthz", door.address().port());
+    let bare_node = BareNode::start("listen = \"127.0.0.1:0\"", &tls).await;
+    let url = format!("https://localhost:{}/healthz", bare_node.address().port());
     let trusted = |version: &str| curl(&[version, "--cacert", &certificate.display().to_string(), &url]);
     for (version, spoken) in [("--http1.1", "1.1"), ("--http2", "2")] {
         let answer = trusted(version);
@@ -41,7 +41,7 @@ async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_
     let clear = curl(&["--http1.1", &url.replace("https:", "http:")]);
     assert_eq!(clear.status, 0, "{clear:?}");
     // Who does not finish the handshake is not waited for longer than five seconds.
-    let mut silent = TcpStream::connect(door.address()).expect("the node listens");
+    let mut silent = TcpStream::connect(bare_node.address()).expect("the node listens");
     let ended = tokio::task::spawn_blocking(move || silent.read(&mut [0; 16])).await.expect("no panic");
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
 
@@ -55,14 +55,14 @@ async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_
     assert_eq!(curl(&["--cacert", &old_file.display().to_string(), &url]).status, 200);
     fs::copy(&next.key, key).expect("a copy");
     while curl(&["--cacert", &next_trust, &url]).status != 200 {}
-    door.close().await;
+    bare_node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_public_one_is_full() {
     let settings = "listen = \"127.0.0.1:0\"";
-    let door = Door::open(settings, "[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\nconnections = 1").await;
-    let (public, admin) = (door.url(), door.admin_url());
+    let bare_node = BareNode::start(settings, "[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\nconnections = 1").await;
+    let (public, admin) = (bare_node.url(), bare_node.admin_url());
     for path in ["/metrics", "/cluster"] {
         let answer = curl(&[&format!("{public}{path}")]);
         assert_eq!((answer.status, answer.reason()), (403, "admin_listener_only"), "{answer:?}");
@@ -71,9 +71,9 @@ async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_pub
     assert_eq!(curl(&["-d", "{}", &format!("{admin}/apps/a/sandbox")]).reason(), "credential_missing");
     assert_eq!(curl(&[&format!("{public}/apps")]).status, 200);
 
-    // The place is free once the node has seen that curl is gone.
+    // The place is free once the node has seen curl's connection close.
     let _only_place = loop {
-        let mut place = TcpStream::connect(door.address()).expect("the node listens");
+        let mut place = TcpStream::connect(bare_node.address()).expect("the node listens");
         // Who is turned away may be so before this is written.
         let _ = place.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let mut answer = [0; 12];
@@ -85,7 +85,7 @@ async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_pub
     let metrics = curl(&[&format!("{admin}/metrics")]);
     assert!(metrics.status == 200 && metrics.text.contains("pyapns_api_connections_refused_total"), "{metrics:?}");
     drop(_only_place);
-    door.close().await;
+    bare_node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,11 +117,11 @@ async fn a_key_as_it_is_printed_opens_the_door_and_nothing_else_does() {
     let (id, secret) = key.split_once('.').expect("id and secret");
     assert!(id == "shop" && !entry.contains(secret), "{entry}");
 
-    let door = Door::open("listen = \"127.0.0.1:0\"", &entry).await;
-    let apps = format!("{}/apps", door.url());
+    let bare_node = BareNode::start("listen = \"127.0.0.1:0\"", &entry).await;
+    let apps = format!("{}/apps", bare_node.url());
     assert_eq!(curl(&["-H", &format!("Authorization: Bearer {key}"), &apps]).status, 200);
     assert_eq!(curl(&["-u", &format!("shop:{secret}"), &apps]).status, 200);
-    let large = door.directory.path().join("large");
+    let large = bare_node.directory.path().join("large");
     fs::write(&large, vec![b'x'; 3 << 20]).expect("a file");
     for (arguments, expected) in [
         (vec![apps.clone()], (401, "api_key_missing")),
@@ -145,8 +145,8 @@ async fn a_key_as_it_is_printed_opens_the_door_and_nothing_else_does() {
         let answer = curl(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!((answer.status, answer.reason()), expected, "{arguments:?}");
     }
-    assert_eq!(curl(&[&format!("{}/healthz", door.url())]).status, 200);
-    door.close().await;
+    assert_eq!(curl(&[&format!("{}/healthz", bare_node.url())]).status, 200);
+    bare_node.stop().await;
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What pyapns promises, as sentences; through the real composition root, against Apple's stand-in.
+//! The promises of pyapns, as sentences: through the real composition root, against the simulator.
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")]
 
 mod backup;
@@ -27,6 +27,7 @@ mod killed;
 mod lane_connections;
 mod lane_faults;
 mod lanes;
+mod last_error;
 mod ledger;
 mod listeners;
 mod main_path;
@@ -38,11 +39,10 @@ mod reloading;
 mod request_faults;
 mod resent;
 mod running;
-mod seeing;
 mod sending;
+mod status;
 mod store_trouble;
 mod supervised;
 mod support;
-mod told_causes;
 mod topics;
 mod upgrade;

@@ -1,4 +1,4 @@
-//! What callers that were written for pyapns 0.5 send and read.
+//! Requests and responses of callers that were written for pyapns 0.5.
 
 use crate::support::client::{Answer, Client};
 use crate::support::process::{Home, start};
@@ -48,7 +48,7 @@ async fn disconnections(client: &mut Client) -> Vec<Value> {
     read.response().as_array().expect("a list").clone()
 }
 
-/// What the log says of a notification that Apple refused, and of an end that no notification is to blame for.
+/// The log lines for a notification that Apple refused, and for an end that no notification caused.
 async fn one_refused_and_one_incident(world: &World, client: &mut Client, sent: &Value) -> [Value; 2] {
     let notifications = format!("{SHOP}/notifications?timeout=1");
     world.simulator.set_token(sent["token"].as_str().expect("a token"), Some(TokenState::Bad));

@@ -1,6 +1,6 @@
-//! Files with secrets in them: what others may write is refused, what everyone may read is told and taken.
+//! Files with secrets: one that others may write is refused, one that everyone may read is used with a warning.
 
-use crate::support::door::Pair;
+use crate::support::bare_node::Pair;
 use crate::support::process::{Home, entry};
 use crate::support::world::World;
 use serde_json::json;

@@ -53,7 +53,7 @@ async fn connect(
     connect.connect(endpoint, addresses[0], Arc::new(tls), PATIENCE).await
 }
 
-/// What comes of connecting to a server made so, at `host`, trusting its authority or not.
+/// Connects to a server with these settings at `host` and returns the lane's error. `trusted`: the lane trusts its CA.
 async fn failure(recipe: Recipe, host: &str, trusted: bool, credential: &Credential) -> ConnectError {
     let server = TlsServer::start(recipe).await;
     let folder = tempfile::tempdir().expect("a folder");

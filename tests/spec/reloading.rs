@@ -36,7 +36,7 @@ async fn fingerprint(process: &Process, path: &str) -> String {
     app(process, path).await["credential"]["fingerprint"].as_str().expect("a fingerprint").to_owned()
 }
 
-/// Callers that send until they are told to stop; then what they were told, by identifier.
+/// Callers that send until they are stopped; then their outcomes, by identifier.
 struct Load {
     enough: Arc<AtomicBool>,
     callers: JoinSet<Vec<(String, String)>>,
@@ -158,7 +158,7 @@ async fn a_post_or_a_delete_wins_until_the_entry_is_another_and_over_restarts() 
     world.stop().await;
 }
 
-/// What was held back is gone with the app, and its guard watches over the next one.
+/// Deleting an app deletes its held feedback, and its guard starts afresh for the next app.
 #[tokio::test]
 async fn an_entry_that_leaves_and_comes_back_begins_with_nothing_held_back() {
     const WAVE: usize = 60;

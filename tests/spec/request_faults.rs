@@ -1,11 +1,11 @@
-//! What people send by mistake: the answer names the cause.
+//! Common mistakes in requests: the response names the cause.
 
-use crate::support::door::curl;
+use crate::support::bare_node::curl;
 use crate::support::forms::openssl;
 use crate::support::world::{APP, World, to, token};
 use serde_json::{Value, json};
 
-/// What `curl` is answered with these arguments at a path of the node.
+/// Returns the response to `curl` with these arguments at a path of the node.
 async fn called(world: &World, path: &str, arguments: &[&str]) -> (u16, String) {
     let url = format!("http://{}{path}", world.node.address);
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).chain([url]).collect();

@@ -1,4 +1,4 @@
-//! What becomes of notifications that are sent again though Apple may have them, in virtual time, against Apple's ledger.
+//! Notifications that are sent again though Apple may have them, in virtual time, against the simulator's ledger.
 
 use crate::support::pipes::{Gateway, talk};
 use crate::support::sender::{DEADLINE, Sender, app, numbers};

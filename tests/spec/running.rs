@@ -87,7 +87,7 @@ async fn sigterm_under_load_answers_every_request_and_exits_with_zero() {
     assert_eq!(process.ended().await, Some(0));
     let arrived = world.simulator.ledger().accepted_ids();
     assert!(answered.len() >= 400);
-    assert!(answered.iter().all(|id| arrived.get(id) == Some(&1)), "what was told accepted is with Apple, once");
+    assert!(answered.iter().all(|id| arrived.get(id) == Some(&1)), "what was reported accepted is with Apple, once");
     assert_eq!(arrived.len(), answered.len(), "nothing else is");
     assert!(idle.ready().await.is_err(), "an idle connection is closed");
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
@@ -209,7 +209,7 @@ async fn the_configuration_of_pyapns_0_5_works_unchanged() {
     world.stop().await;
 }
 
-/// How many entries two reads of each list show, one after the other: of feedback, then of disconnections.
+/// Returns how many entries two reads of each list show, one after the other: of feedback, then of disconnections.
 async fn read_twice(world: &World, process: &Process) -> [[usize; 2]; 2] {
     let states = [TokenState::Dead { reason: "Unregistered", timestamp: None }, TokenState::Bad];
     for (number, state) in states.into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! `pyapns send`, as a person or a script runs it.
 
-use crate::support::door::Door;
+use crate::support::bare_node::BareNode;
 use crate::support::world::{APP, World, token};
 use serde_json::{Value, json};
 use simulator::{Act, Fault, Script, TokenState};
@@ -171,7 +171,7 @@ async fn a_unix_socket_and_an_api_key_are_used_as_they_are_given() {
     let key = text(&made.stderr).trim().rsplit(' ').next().expect("a key").to_owned();
     let (key_file, socket) = (folder.path().join("key"), folder.path().join("api.sock"));
     std::fs::write(&key_file, format!("{key}\n")).expect("a file");
-    let door = Door::open(&format!("listen = 'unix:{}'", socket.display()), &text(&made.stdout)).await;
+    let bare_node = BareNode::start(&format!("listen = 'unix:{}'", socket.display()), &text(&made.stdout)).await;
     let run = async |key_file: Option<&Path>, variable: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
         command.args(["send", "--app", "shop", "--environment", "sandbox", "--token", "00fc", "--alert", "Hello"]);
@@ -188,7 +188,7 @@ async fn a_unix_socket_and_an_api_key_are_used_as_they_are_given() {
     }
     let refused = run(None, "shop.wrong-canary").await;
     assert!(refused.contains("API key") && !refused.contains("canary"), "{refused}");
-    door.close().await;
+    bare_node.stop().await;
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn a_data_directory_that_goes_away_is_told_refuses_changes_and_stops_no_se
     assert_eq!(gone["reason"], "data_directory_moved", "{gone}");
     assert_eq!(gone["response"]["status"], "not_ready");
     assert_eq!(gone["response"]["degraded"][0]["what"], "data_directory");
-    assert!(!gone.to_string().contains(&*home.folder.to_string_lossy()), "no path is told: {gone}");
+    assert!(!gone.to_string().contains(&*home.folder.to_string_lossy()), "no path is shown: {gone}");
     assert!(client.text("/metrics").await.contains("\npyapns_degraded{what=\"data_directory\"} 1\n"));
     let pem = world.simulator.identity().client_pem.clone();
     for refused in [client.post("/apps/other/sandbox", pem.clone()).await, client.call("DELETE", SHOP, "").await] {
@@ -110,7 +110,7 @@ async fn a_damaged_log_of_writes_is_told_when_the_node_starts() {
     assert!(kept < 3, "{kept} entries are there");
     process.stop().await;
     let process = home.start().await;
-    assert_eq!(process.lines_with("is damaged"), 0, "it is told once");
+    assert_eq!(process.lines_with("is damaged"), 0, "it is logged once");
     process.stop().await;
     world.stop().await;
 }

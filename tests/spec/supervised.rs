@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// The next thing that is told.
+/// Returns the next message to the supervisor.
 fn told(socket: &UnixDatagram) -> String {
     let mut text = [0; 1024];
     let length = socket.recv(&mut text).expect("something is told");

@@ -1,11 +1,11 @@
-//! What several specs need.
+//! Helpers that several specs share.
 
 pub mod attack;
+pub mod background;
+pub mod bare_node;
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
-pub mod door;
-pub mod elsewhere;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;
@@ -20,7 +20,7 @@ pub mod tls_server;
 pub mod trial;
 pub mod world;
 
-/// Whether the long forms were asked for (`tests/run --full`).
+/// Returns `true` if the long forms were requested (`tests/run --full`).
 pub fn full() -> bool {
     std::env::var_os("PYAPNS_TEST_FULL").is_some()
 }

@@ -34,7 +34,7 @@ async fn send(client: &mut Client, app: &str, body: &Value) -> Answer {
     client.post(&format!("{app}/notifications"), body.to_string()).await
 }
 
-/// What became of a stream of this line.
+/// Sends a stream of this line and returns its outcome.
 async fn send_line(client: &mut Client, app: &str, line: &str) -> String {
     let kind = ("content-type", "application/x-ndjson");
     let answer = client.post_with(&format!("{app}/notifications"), kind, format!("{line}\n")).await;
@@ -52,7 +52,7 @@ fn is(topic: &str, push_type: &str) -> (String, String) {
     (topic.to_owned(), push_type.to_owned())
 }
 
-/// A "VoIP Services" certificate as Apple makes them, by `openssl`: its topics stand in an extension of their own.
+/// A "VoIP Services" certificate as Apple makes them, by `openssl`: its topics are in an extension of their own.
 fn voip_services(world: &World) -> String {
     let (folder, authority) = (world.directory.path(), &world.simulator.identity().authority);
     let marks = "extendedKeyUsage=clientAuth\n1.2.840.113635.100.6.3.1=ASN1:NULL\n1.2.840.113635.100.6.3.2=ASN1:NULL\n\

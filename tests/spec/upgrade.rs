@@ -1,4 +1,4 @@
-//! What an older release wrote and read, this one starts on (`tests/fixtures`).
+//! This release starts with the files of an older one (`tests/fixtures`).
 
 use crate::support::client::Client;
 use crate::support::process::Process;

@@ -1,4 +1,4 @@
-//! What has one place, and stands nowhere else.
+//! Calls that may occur in one file only.
 
 use super::source::{Complaint, Source};
 

@@ -1,4 +1,4 @@
-//! Who may know whom.
+//! The order of the layers: which folder may use which.
 
 use super::source::{Complaint, Source};
 
@@ -28,7 +28,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("lib", 15),
 ];
 
-/// The crate that stands in for Apple: only the command line starts it.
+/// The crate that simulates Apple: only the command line starts it.
 const SIMULATOR: &str = "simulator";
 
 pub fn check(source: &Source) -> Vec<Complaint> {

@@ -1,4 +1,4 @@
-//! How long files and functions may be.
+//! The maximum length of files and functions.
 
 use super::source::{Complaint, Source};
 

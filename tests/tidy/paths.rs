@@ -4,7 +4,7 @@ use super::source::{Source, Token};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// A path as it stands in the code, from the crate or from another one: `crate::api::error`, `tokio::task::spawn`.
+/// A path as written in the code, from the crate or from another one: `crate::api::error`, `tokio::task::spawn`.
 #[derive(Debug)]
 pub struct Used {
     pub segments: Vec<String>,
@@ -13,7 +13,7 @@ pub struct Used {
 }
 
 impl Used {
-    /// Whether it is `path`, or something in it. A `*` at its end stands for everything there.
+    /// Returns `true` if it is `path`, or something in it. A `*` at its end stands for everything there.
     pub fn is_in(&self, path: &str) -> bool {
         let (wanted, own) = (path.split("::"), self.segments.iter().map(String::as_str));
         let is_glob = self.segments.last().is_some_and(|last| last == "*");

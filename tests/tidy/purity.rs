@@ -26,7 +26,7 @@ const PURE: &[&str] = &[
     "events/guard.rs",
 ];
 
-/// What has no place in a pure file.
+/// Paths that no pure file may use.
 const IMPURE: &[&str] = &[
     "crate::clock",
     "fastrand",
@@ -51,9 +51,6 @@ const IMPURE: &[&str] = &[
     "uuid::Uuid::new_v4",
 ];
 
-/// Where the design does not keep the rule yet. What is not needed any more is told.
-const EXCEPTIONS: &[(&str, &str)] = &[("model/notification.rs", "uuid::Uuid::new_v4")];
-
 /// The words of code that waits.
 const WAITING: [&str; 2] = ["async", ". await"];
 
@@ -63,8 +60,7 @@ pub fn check(source: &Source) -> Vec<Complaint> {
     }
     let mut complaints = Vec::new();
     for used in source.used() {
-        let excepted = |impure: &&&str| !EXCEPTIONS.contains(&(source.path.as_str(), **impure));
-        if let Some(impure) = IMPURE.iter().filter(excepted).find(|impure| used.is_in(impure)) {
+        if let Some(impure) = IMPURE.iter().find(|impure| used.is_in(impure)) {
             complaints.push(Complaint::new(used.line, format!("`{impure}` in a pure file")));
         }
     }
@@ -75,21 +71,16 @@ pub fn check(source: &Source) -> Vec<Complaint> {
     complaints
 }
 
-/// Whether a line of the list is about this file.
+/// Returns `true` if a line of the list covers the file.
 fn covers(pure: &str, path: &str) -> bool {
     let stem = pure.trim_end_matches(".rs");
     path == format!("{stem}.rs") || path.starts_with(&format!("{stem}/"))
 }
 
-/// What is listed, and is not there.
+/// Returns a sentence for each listed file that does not exist.
 pub fn check_lists(sources: &[Source]) -> Vec<String> {
     let lost = PURE.iter().filter(|pure| !sources.iter().any(|source| covers(pure, &source.path)));
-    let lost = lost.map(|pure| format!("{pure} is listed as pure and does not exist"));
-    let unneeded = EXCEPTIONS.iter().filter(|(path, impure)| {
-        let file = sources.iter().find(|source| source.path == *path);
-        !file.is_some_and(|file| file.used().iter().any(|used| used.is_in(impure)))
-    });
-    lost.chain(unneeded.map(|(path, impure)| format!("{path} needs no exception for `{impure}`"))).collect()
+    lost.map(|pure| format!("{pure} is listed as pure and does not exist")).collect()
 }
 
 #[cfg(test)]
@@ -134,9 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_out_of_date_is_told() {
+    fn a_listed_file_that_does_not_exist_is_a_complaint() {
         let complaints = check_lists(&[Source::new("model/notification.rs", "")]);
         assert!(complaints.iter().any(|what| what.starts_with("delivery/verdict.rs is listed")), "{complaints:?}");
-        assert!(complaints.iter().any(|what| what.contains("needs no exception")), "{complaints:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! How a file begins, how `select!` does, and what may not be left in one.
+//! Rules on the form of a file: its first line, its `select!`, and marks that may not stay.
 
 use super::source::{Complaint, Source};
 

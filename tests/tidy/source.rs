@@ -27,7 +27,7 @@ pub struct Token {
     pub of_one_system: bool,
 }
 
-/// A thing to mend.
+/// A breach of a rule.
 #[derive(Debug)]
 pub struct Complaint {
     pub line: usize,
@@ -217,7 +217,7 @@ fn brackets(group: &Group) -> (&'static str, &'static str) {
     }
 }
 
-/// What stands in a `#[cfg(…)]` that begins here.
+/// Returns the contents of a `#[cfg(…)]` that begins here.
 fn condition(trees: &[TokenTree]) -> Option<String> {
     let [TokenTree::Punct(mark), TokenTree::Group(attribute), ..] = trees else { return None };
     let inner: Vec<TokenTree> = attribute.stream().into_iter().collect();

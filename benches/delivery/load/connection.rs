@@ -6,9 +6,9 @@ use tokio::net::TcpStream;
 
 /// Read at once.
 const READ_BYTES: usize = 64 << 10;
-/// What an outcome says that is as it should be.
+/// The text of an expected outcome.
 const ACCEPTED: &[u8] = br#""outcome":"accepted""#;
-/// How every answer to a sender begins.
+/// The beginning of every response to a sender.
 pub const CREATED: &[u8] = b"HTTP/1.1 201 ";
 
 pub struct Connection {

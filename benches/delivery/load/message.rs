@@ -1,4 +1,4 @@
-//! What callers send, made before anything is measured.
+//! The requests of callers, made before anything is measured.
 
 use crate::shape::{APPS, Apps, Form, Shape};
 use bytes::Bytes;
@@ -46,7 +46,7 @@ pub fn stream_head() -> Bytes {
 /// The end of a stream of lines.
 pub const STREAM_END: &[u8] = b"0\r\n\r\n";
 
-/// What one of a shape's callers sends: requests, or chunks of a stream.
+/// The input of one of a shape's callers: requests, or chunks of a stream.
 pub fn of_caller(shape: &Shape, caller: usize) -> Vec<Bytes> {
     let different = if shape.apps == Apps::Many { APPS } else { DIFFERENT };
     let message = |at: usize| {

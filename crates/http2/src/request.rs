@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a header counts in a list or table beyond its bytes (RFC 9113 6.5.2, RFC 7541 4.1).
+/// Bytes that a header counts in a list or table beyond its own (RFC 9113 6.5.2, RFC 7541 4.1).
 pub const FIELD_OVERHEAD: usize = 32;
 
 const PATH: &str = ":path";

@@ -35,7 +35,7 @@ use super::frame::StreamId;
 use super::hpack::{Decoder, Encoder, TABLE_SIZE_DEFAULT};
 use super::request::Request;
 
-/// What a connection may be told; the default is for sending notifications.
+/// A session's limits; the defaults suit the sending of notifications.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Odd. Anything but 1 is for tests of the last ids.

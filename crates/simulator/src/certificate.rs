@@ -1,4 +1,4 @@
-//! What a presented client certificate says: base topic, topic list, environments.
+//! The contents of a presented client certificate: base topic, topic list, environments.
 
 use aws_lc_rs::digest;
 use rustls::pki_types::CertificateDer;

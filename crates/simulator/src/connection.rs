@@ -5,13 +5,13 @@
 
 mod answer;
 mod arrival;
-mod farewell;
+mod end;
 mod limits;
-mod odd;
+mod malformed;
+mod poison;
 mod record;
 mod settings;
 mod slow;
-mod wear;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,19 +33,19 @@ use super::ledger::Batch;
 use super::pump::{self, Field, Pump, PumpHandle};
 use super::rules::{self, Credential, Rejection};
 use super::script::{Act, Place, Plan, Spent};
-use super::server::Shared;
+use super::shared::Shared;
 use answer::Waiting;
 use arrival::Arrival;
-use farewell::Farewell;
+use end::EndProgress;
 use limits::Limits;
 use settings::Changes;
 use slow::LateBody;
 
 /// Resets by the peer that h2 remembers.
 const RESETS_MAX: usize = 1000;
-/// What every window holds at first (RFC 9113 6.9.2).
+/// Initial size of every window (RFC 9113 6.9.2).
 const WINDOW: u32 = 65_535;
-/// How long the peer may take to close after we did.
+/// Time that the peer may take to close after we did.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The flow control of a connection that a script has put its hand on.
@@ -53,15 +53,15 @@ const LINGER: Duration = Duration::from_secs(5);
 pub struct Window {
     /// Bytes that each stream may send at first.
     pub stream: u32,
-    /// Whether more may follow, on the stream and on the connection.
+    /// `false`: the window is never opened again, on the stream or on the connection.
     pub updates: bool,
 }
 
-/// What a connection is before it speaks HTTP/2.
+/// A connection before it speaks HTTP/2.
 pub struct Opening {
     /// Counts from 1.
     pub number: u64,
-    /// What TLS verified.
+    /// The certificate that TLS verified.
     pub certificate: Option<ClientCertificate>,
     /// `None` is wide open.
     pub window: Option<Window>,
@@ -118,7 +118,7 @@ struct Session<S> {
     active: Plan,
     credential: Credential,
     random: fastrand::Rng,
-    farewell: Farewell,
+    ending: EndProgress,
     /// Streams whose body has not ended.
     incomplete: Vec<Arrival>,
     complete: Vec<Arrival>,
@@ -128,7 +128,7 @@ struct Session<S> {
     parked: Vec<Stream>,
     /// Streams that were answered past h2.
     passed: Vec<Stream>,
-    /// The peer was told to have no dynamic table, and h2 does not know.
+    /// The peer's dynamic table was set to size 0, and h2 does not know.
     without_table: bool,
     /// Header blocks of requests to come, by stream, where they are recorded.
     heads: HashMap<u32, Vec<Field>>,
@@ -143,7 +143,7 @@ struct Session<S> {
     changes: Changes,
     /// Of the script's error budget.
     spent: Spent,
-    /// What every request gets until then.
+    /// The answer to every request, and the time until which it lasts.
     poison: Option<(Option<Instant>, Rejection)>,
     /// Streams taken from h2 and not ended.
     open: u32,
@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             active,
             credential,
             random,
-            farewell: Farewell::default(),
+            ending: EndProgress::default(),
             incomplete: Vec::new(),
             complete: Vec::new(),
             waiting: Waiting::default(),
@@ -318,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.poison = Some((until, rejection.clone()));
                 self.answer_scripted(arrival, id, rejection, "poisons the connection");
             }
-            Some(Act::Odd(odd)) => self.answer_oddly(arrival, &id, &odd, now_ms),
+            Some(Act::Malformed(malformed)) => self.answer_malformed(arrival, &id, &malformed, now_ms),
             Some(Act::Reset { code, processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));
                 self.record(&arrival, &id, verdict.as_ref(), Some(&format!("reset with code {code}")));
@@ -331,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.record(&arrival, &id, verdict.as_ref(), Some("silence"));
                 self.parked.push(arrival.into_stream());
             }
-            Some(act) => self.process_oddly(act, arrival, id, now_ms),
+            Some(act) => self.process_timed(act, arrival, id, now_ms),
         }
     }
 
@@ -365,8 +365,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Ready when the earliest deadline passed: `true` if it was the connection's last.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let last = self.farewell.linger_until();
-        let steps = [self.farewell.step_at(), self.next_change_at(), last];
+        let last = self.ending.linger_until();
+        let steps = [self.ending.step_at(), self.next_change_at(), last];
         let answers = [self.waiting.next_due(), self.next_late_body()];
         let due = steps.into_iter().chain(answers).flatten().min();
         let Some(due) = due else { return Poll::Pending };

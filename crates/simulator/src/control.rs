@@ -18,9 +18,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::front::ACCEPT_PAUSE;
 use super::script::Script;
-use super::server::Shared;
+use super::shared::{ACCEPT_PAUSE, Shared};
 use super::tokens::TokenListing;
 
 const BODY_MAX: usize = 64 << 20;
@@ -31,11 +30,11 @@ const PAGE_MAX: usize = 10_000;
 pub async fn run(
     listener: TcpListener,
     shared: Arc<Shared>,
-    obeyed: Vec<watch::Receiver<u64>>,
+    applied: Vec<watch::Receiver<u64>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let obeyed: Arc<[_]> = obeyed.into();
+    let applied: Arc<[_]> = applied.into();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -46,23 +45,23 @@ pub async fn run(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (shared, obeyed, stopping) = (Arc::clone(&shared), Arc::clone(&obeyed), stopping.clone());
+        let (shared, applied, stopping) = (Arc::clone(&shared), Arc::clone(&applied), stopping.clone());
         tasks.spawn(async move {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => {}
-                () = connection(socket, shared, obeyed) => {}
+                () = connection(socket, shared, applied) => {}
             }
         });
     }
 }
 
-async fn connection(socket: TcpStream, shared: Arc<Shared>, obeyed: Arc<[watch::Receiver<u64>]>) {
+async fn connection(socket: TcpStream, shared: Arc<Shared>, applied: Arc<[watch::Receiver<u64>]>) {
     let service = service_fn(move |request| {
-        let (shared, obeyed) = (Arc::clone(&shared), Arc::clone(&obeyed));
+        let (shared, applied) = (Arc::clone(&shared), Arc::clone(&applied));
         async move {
             let answer = answer(request, &shared).await;
-            shared.obeyed(&obeyed).await;
+            shared.wait_until_applied(&applied).await;
             Ok::<_, Infallible>(answer)
         }
     });

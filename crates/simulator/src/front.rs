@@ -1,6 +1,6 @@
 //! The front of Apple's side: accepts, does the TLS handshake, hands over to the connection, or breaks it as scripted.
 
-mod door;
+mod listener;
 mod tls;
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use door::Door;
+pub use listener::ScriptedListener;
 pub use tls::Tls;
 
 use super::certificate::ClientCertificate;
@@ -24,13 +24,11 @@ use super::connection::{self, Opening, Window};
 use super::identity::Identity;
 use super::ledger::Totals;
 use super::script::{AlertTo, Breakage, ConnectionAct, Plan, Point};
-use super::server::Shared;
-use super::valve::{Carrier, Valve, shatter};
+use super::shared::{ACCEPT_PAUSE, Shared};
+use super::valve::{Transport, Valve, break_connection};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Rest after a failed accept: out of descriptors, it would spin otherwise.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long the peer may take to close after a failed handshake.
+/// Time that the peer may take to close after a failed handshake.
 const LINGER: Duration = Duration::from_secs(5);
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -48,19 +46,19 @@ impl Front {
         Self { shared, tls, stopping, tasks }
     }
 
-    /// Accepts at this door until told to stop; each connection is a task. Tells the number of the script it obeys.
-    pub fn serve(&self, listener: usize, door: Door) -> watch::Receiver<u64> {
-        let (obeys, obeyed) = watch::channel(0);
-        self.tasks.spawn(self.clone().run(listener, door, obeys));
-        obeyed
+    /// Accepts at this scripted until told to stop; each connection is a task. Tells the number of the script it obeys.
+    pub fn serve(&self, listener: usize, scripted: ScriptedListener) -> watch::Receiver<u64> {
+        let (obeys, applied) = watch::channel(0);
+        self.tasks.spawn(self.clone().run(listener, scripted, obeys));
+        applied
     }
 
-    async fn run(self, listener: usize, mut door: Door, obeys: watch::Sender<u64>) {
+    async fn run(self, listener: usize, mut scripted: ScriptedListener, obeys: watch::Sender<u64>) {
         let mut plan = self.shared.plan();
         loop {
             let Plan { script, number, .. } = plan.borrow_and_update().clone();
             let shut = script.shut(listener);
-            if let Err(error) = door.set(shut.map(|(shut, _)| shut)).await {
+            if let Err(error) = scripted.set(shut.map(|(shut, _)| shut)).await {
                 tracing::warn!(%error, listener, "the simulator cannot shut or open its port as scripted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -74,7 +72,7 @@ impl Front {
                     Err(_) => return,
                 },
                 () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => continue,
-                accepted = door.accept() => accepted,
+                accepted = scripted.accept() => accepted,
             };
             match accepted {
                 Ok((socket, source)) => self.admit(self.clone().connection(listener, socket, source)),
@@ -104,14 +102,14 @@ impl Front {
         let (act, blocked) = plan.borrow().script.clone().connection_fault(listener, source.ip());
         self.shared.ledger.add(&Totals { sockets: 1, blocked: blocked.into(), ..Totals::default() });
         match act {
-            Some(ConnectionAct::Break { at: Point::Accept, how }) => return shatter(socket, how).await,
+            Some(ConnectionAct::Break { at: Point::Accept, how }) => return break_connection(socket, how).await,
             Some(ConnectionAct::Alert { code, to: AlertTo::Hello }) => {
                 let mut hello = [0; 4096];
                 if socket.read(&mut hello).await.is_ok() {
                     let _ = socket.write_all(&tls::alert(code)).await;
                 }
                 self.handshake_failed();
-                return part(socket).await;
+                return close_after_alert(socket).await;
             }
             _ => {}
         }
@@ -124,7 +122,7 @@ impl Front {
             Ok(Ok(stream)) => stream,
             Ok(Err((_, socket))) => {
                 self.handshake_failed();
-                return part(socket).await;
+                return close_after_alert(socket).await;
             }
             Err(_) => return self.handshake_failed(),
         };
@@ -138,12 +136,12 @@ impl Front {
     }
 
     /// From TLS on.
-    async fn speak(self, stream: impl Carrier, certificate: Option<ClientCertificate>, act: Option<ConnectionAct>) {
+    async fn speak(self, stream: impl Transport, certificate: Option<ClientCertificate>, act: Option<ConnectionAct>) {
         self.shared.ledger.add(&Totals { connections: 1, ..Totals::default() });
         let (number, plan) = self.shared.admit();
         let opening = Opening { number, certificate, window: None };
         match act {
-            Some(ConnectionAct::Break { at: Point::Accept | Point::Tls, how }) => shatter(stream, how).await,
+            Some(ConnectionAct::Break { at: Point::Accept | Point::Tls, how }) => break_connection(stream, how).await,
             Some(ConnectionAct::Break { at, how }) => {
                 connection::serve(Valve::new(stream, at, how), opening, self.shared, plan).await;
             }
@@ -169,7 +167,7 @@ impl Front {
 }
 
 /// Closes a socket so that no RST overtakes the alert just written: what the peer has sent meanwhile is read.
-async fn part(mut socket: TcpStream) {
+async fn close_after_alert(mut socket: TcpStream) {
     let _ = socket.shutdown().await;
-    let _ = tokio::time::timeout(LINGER, shatter(socket, Breakage::Silence)).await;
+    let _ = tokio::time::timeout(LINGER, break_connection(socket, Breakage::Silence)).await;
 }

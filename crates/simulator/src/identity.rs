@@ -1,4 +1,4 @@
-//! Who the simulator is and whom it trusts: its authority, one demo certificate and one demo key, kept in a directory.
+//! The simulator's identity: its certificate authority, a demo certificate and a demo key, kept in a directory.
 
 mod authority;
 
@@ -123,7 +123,7 @@ impl Identity {
         self.directory.as_ref().map(|directory| directory.join(name))
     }
 
-    /// `identity.json` comes last: a directory without it is made anew.
+    /// `identity.json` comes last: a directory without it is written again.
     fn save(&self, directory: &Path) -> Result<(), IdentityError> {
         let failed = |source| IdentityError::File { verb: "create", path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;

@@ -46,7 +46,7 @@ impl Key {
     }
 }
 
-/// What a token with a good signature says.
+/// The claims of a token with a valid signature.
 #[derive(Debug, Clone)]
 pub struct Claims {
     pub key: Arc<Key>,

@@ -15,7 +15,7 @@ use super::rules::Caller;
 
 const TWENTY_MINUTES_MS: i64 = 20 * 60 * 1000;
 
-/// How much the ledger keeps.
+/// The amount of detail that the ledger keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerMode {
@@ -100,7 +100,7 @@ pub struct Totals {
     pub statuses: BTreeMap<u16, u64>,
 }
 
-/// What one connection adds in one go.
+/// The entries and totals that one connection adds at once.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Its `statuses` leave out 200, which `accepted` counts.
@@ -167,12 +167,12 @@ impl Ledger {
         (page, next)
     }
 
-    /// How often the notification with this apns-id (of either case) was accepted. Always 0 in `counts` mode.
+    /// Returns how often the notification with this apns-id (of either case) was accepted. Always 0 in `counts` mode.
     pub fn accepted(&self, apns_id: &str) -> u64 {
         self.lock().accepted.get(&apns_id.to_ascii_lowercase()).copied().unwrap_or(0)
     }
 
-    /// How often each apns-id (lower case) was accepted.
+    /// Returns how often each apns-id (lower case) was accepted.
     pub fn accepted_ids(&self) -> HashMap<String, u64> {
         self.lock().accepted.clone()
     }

@@ -12,6 +12,7 @@ mod clock;
 pub mod command;
 mod connection;
 mod control;
+mod error;
 mod front;
 pub mod identity;
 mod jwt;
@@ -20,10 +21,12 @@ mod pump;
 pub mod rules;
 pub mod script;
 mod server;
+mod shared;
 mod tokens;
 mod valve;
 
 pub use clock::Clock;
+pub use error::SimulatorError;
 pub use identity::{ClientSubject, Identity, generate_key};
 pub use jwt::Key;
 pub use ledger::{Entry, Ledger, LedgerMode, Totals};
@@ -31,10 +34,10 @@ pub use pump::{Field, Form};
 pub use rules::{Check, Environment, TokenRate, TokenState};
 pub use script::{
     Act, AlertTo, At, Breakage, Change, Close, ConnectRate, ConnectionAct, ConnectionFault, DebugData, Delay, Ending,
-    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Odd, Point, Script, SettingsPlay, Shut, Values,
+    ErrorBudget, Fault, Flaw, GoAway, Latency, ListenerFault, Malformed, Point, Script, SettingsPlay, Shut, Values,
     Violation, When,
 };
-pub use server::{Options, Simulator, SimulatorError};
+pub use server::{Options, Simulator};
 
 #[cfg(test)]
 mod tests;

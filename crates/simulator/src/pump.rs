@@ -84,7 +84,7 @@ impl PumpHandle {
         self.orders.close_after.store(streams, Ordering::Release);
     }
 
-    /// What the peer sent since the last call that h2 does not tell of.
+    /// Returns what the peer sent since the last call and h2 does not report.
     pub fn take_seen(&self) -> Option<Seen> {
         self.orders.has_seen.swap(false, Ordering::AcqRel).then(|| std::mem::take(&mut *self.seen()))
     }

@@ -28,7 +28,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// Whether something made for `self` may be used on a server of `other`.
+    /// Returns `true` if a credential made for `self` may be used on a server of `other`.
     pub fn meets(self, other: Environment) -> bool {
         self == Environment::Both || other == Environment::Both || self == other
     }
@@ -92,7 +92,7 @@ impl Rejection {
     }
 }
 
-/// How strict the simulator is, and what it knows.
+/// The simulator's checks, keys and leniency.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub checks: Vec<Check>,
@@ -104,7 +104,7 @@ pub struct Settings {
     pub documented_spelling: bool,
 }
 
-/// What the checks look at besides the request and its connection.
+/// The input of the checks besides the request and its connection.
 pub struct Context<'a> {
     pub settings: &'a Settings,
     pub tokens: &'a Tokens,

@@ -5,7 +5,7 @@ mod budget;
 mod connects;
 mod guard;
 mod latency;
-mod odd;
+mod malformed;
 mod settings;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub use connects::{
     Shut,
 };
 pub use latency::Latency;
-pub use odd::Odd;
+pub use malformed::Malformed;
 pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 
 use super::base64_bytes;
@@ -29,14 +29,14 @@ use super::rules::TokenRate;
 pub struct Script {
     /// Seed of every random choice; each connection draws from its own generator, seeded with this plus its number.
     pub seed: u64,
-    /// How long each answer waits after its request was processed.
+    /// Delay of each answer after its request was processed.
     pub latency: Option<Latency>,
     pub goaway: Option<GoAway>,
     /// The first fault that picks a request is applied to it.
     pub faults: Vec<Fault>,
     /// 429 `TooManyRequests` for a device token pushed to more often.
     pub token_rate: Option<TokenRate>,
-    /// What connections are told they may do.
+    /// The SETTINGS that connections receive.
     pub settings: Option<SettingsPlay>,
     /// Ends connections that cause too many rejections.
     pub error_budget: Option<ErrorBudget>,
@@ -72,7 +72,7 @@ pub struct GoAway {
     /// Between the two frames of a graceful end.
     #[serde(default = "grace")]
     pub second_after_ms: u64,
-    /// How many connections are ended in all; absent: no limit. With `connection_requests` these are the first that
+    /// Number of connections to end in all; absent: no limit. With `connection_requests` these are the first that
     /// carry a request.
     #[serde(default)]
     pub times: Option<u64>,
@@ -84,7 +84,7 @@ pub struct GoAway {
     pub close: Close,
 }
 
-/// When a connection that was told to go is closed.
+/// The time at which a connection closes after its GOAWAY.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Close {
@@ -97,7 +97,7 @@ pub enum Close {
     Never,
 }
 
-/// What ends a connection.
+/// The trigger that ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
@@ -111,7 +111,7 @@ pub enum When {
     ConnectionRequests(u64),
 }
 
-/// How a connection is ended.
+/// The way in which a connection is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -177,7 +177,7 @@ pub struct Fault {
     /// Only the request on this stream.
     #[serde(default)]
     pub stream: Option<u32>,
-    /// How often the fault is applied in all; absent: no limit.
+    /// Number of times that the fault is applied in all; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
     /// Only from this many milliseconds after the script arrived.
@@ -189,7 +189,7 @@ pub struct Fault {
     pub act: Act,
 }
 
-/// What happens to a request.
+/// The treatment of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Act {
@@ -198,7 +198,8 @@ pub enum Act {
     /// This answer in place of processing.
     Answer { status: u16, reason: String },
     /// An answer that is not like Apple's.
-    Odd(Box<Odd>),
+    #[serde(rename = "odd")]
+    Malformed(Box<Malformed>),
     /// No answer, ever.
     Silence { processed: bool },
     /// This answer in place of processing, to this request and to all later ones of its connection, for so many
@@ -257,7 +258,7 @@ pub enum ScriptError {
 }
 
 impl Script {
-    /// What the types alone cannot rule out.
+    /// Checks what the types alone cannot rule out.
     pub fn check(&self) -> Result<(), ScriptError> {
         if self.latency.as_ref().is_some_and(|latency| !latency.is_valid()) {
             return Err(ScriptError::Latency);
@@ -265,7 +266,8 @@ impl Script {
         self.goaway.as_ref().map_or(Ok(()), GoAway::check)?;
         self.faults.iter().try_for_each(Fault::check)?;
         self.settings.as_ref().map_or(Ok(()), SettingsPlay::check)?;
-        let takes_table = |fault: &Fault| matches!(&fault.act, Act::Odd(odd) if odd.table_size.is_some());
+        let takes_table =
+            |fault: &Fault| matches!(&fault.act, Act::Malformed(malformed) if malformed.table_size.is_some());
         if self.latency.is_some() && self.faults.iter().any(takes_table) {
             return Err(ScriptError::Latecomers);
         }
@@ -296,7 +298,7 @@ impl GoAway {
         }
     }
 
-    /// Whether the ending leaves processed requests without an answer.
+    /// Returns `true` if the ending leaves processed requests without an answer.
     pub fn drops_answers(&self) -> bool {
         matches!(self.kind, Ending::Abrupt | Ending::Cut)
     }
@@ -359,7 +361,7 @@ impl Fault {
             {
                 Err(ScriptError::Status)
             }
-            Act::Odd(odd) => odd.check(),
+            Act::Malformed(malformed) => malformed.check(),
             _ => Ok(()),
         }
     }

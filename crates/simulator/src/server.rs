@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
@@ -12,15 +11,16 @@ use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
 use super::control;
-use super::front::{Door, Front, Tls};
-use super::identity::{Identity, IdentityError};
+use super::error::SimulatorError;
+use super::front::{Front, ScriptedListener, Tls};
+use super::identity::Identity;
 use super::jwt::Key;
 use super::ledger::{Ledger, LedgerMode};
 use super::rules::{Check, Environment, Settings, TokenState};
-use super::script::{ActiveScript, Plan, Script, ScriptError};
-use super::tokens::Tokens;
+use super::script::{Script, ScriptError};
+use super::shared::Shared;
 
-/// How a simulator is set up. The default listens on a free port of 127.0.0.1, without control port, and keeps its
+/// The settings of a simulator. The default listens on a free port of 127.0.0.1, without control port, and keeps its
 /// identities in memory.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -68,40 +68,17 @@ impl Default for Options {
     }
 }
 
-/// Why a simulator did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulatorError {
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: String, source: std::io::Error },
-    #[error("the script is refused: {0}")]
-    Script(#[from] ScriptError),
-    #[error("TLS cannot be set up: {0}")]
-    Tls(String),
-}
-
 /// A running simulator. It stops when dropped; `stop` also waits for its tasks.
 pub struct Simulator {
     shared: Arc<Shared>,
     identity: Identity,
     addresses: Vec<SocketAddr>,
     /// The script that each listener obeys, by its number.
-    obeyed: Vec<watch::Receiver<u64>>,
+    applied: Vec<watch::Receiver<u64>>,
     front: Front,
     control: Option<SocketAddr>,
     stopping: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// What connections, control port and the simulator's owner share.
-pub struct Shared {
-    pub ledger: Ledger,
-    pub clock: Clock,
-    pub rules: Settings,
-    pub connection_window: u32,
-    plan: watch::Sender<Plan>,
-    connections: AtomicU64,
 }
 
 impl Simulator {
@@ -112,9 +89,9 @@ impl Simulator {
             Some(directory) => Identity::open(directory)?,
             None => Identity::generate()?,
         };
-        let mut doors = vec![door(&options.listen, 0).await?];
-        for place in &options.beside {
-            doors.push(door(place, doors[0].address().port()).await?);
+        let mut listeners = vec![bind_scripted(&options.listen, 0).await?];
+        for address in &options.beside {
+            listeners.push(bind_scripted(address, listeners[0].address().port()).await?);
         }
         let control = match &options.control {
             Some(address) => Some(bind(address).await?),
@@ -123,31 +100,25 @@ impl Simulator {
         let tls = Arc::new(Tls::new(&identity, host_of(&options.listen))?);
         let mut keys: Vec<Arc<Key>> = options.keys.into_iter().map(Arc::new).collect();
         keys.push(Arc::new(identity.key()?));
-        let plan = Plan { script: Arc::new(ActiveScript::new(options.script)), tokens: Arc::default(), number: 0 };
-        let shared = Arc::new(Shared {
-            ledger: Ledger::new(options.ledger),
-            clock: Clock::default(),
-            rules: Settings {
-                checks: options.checks,
-                environment: options.environment,
-                keys,
-                lenient: options.lenient,
-                documented_spelling: options.documented_spelling,
-            },
-            connection_window: options.connection_window,
-            plan: watch::Sender::new(plan),
-            connections: AtomicU64::new(0),
-        });
+        let rules = Settings {
+            checks: options.checks,
+            environment: options.environment,
+            keys,
+            lenient: options.lenient,
+            documented_spelling: options.documented_spelling,
+        };
+        let shared = Arc::new(Shared::new(options.ledger, rules, options.connection_window, options.script));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let front = Front::new(Arc::clone(&shared), tls, stopping.clone(), tasks.clone());
-        let addresses = doors.iter().map(Door::address).collect();
-        let obeyed: Vec<_> = doors.into_iter().enumerate().map(|(at, door)| front.serve(at, door)).collect();
+        let addresses = listeners.iter().map(ScriptedListener::address).collect();
+        let applied: Vec<_> =
+            listeners.into_iter().enumerate().map(|(at, listener)| front.serve(at, listener)).collect();
         let control_address = control.as_ref().map(|listener| local(listener, "control")).transpose()?;
         if let Some(listener) = control {
-            let (shared, obeyed) = (Arc::clone(&shared), obeyed.clone());
-            tasks.spawn(control::run(listener, shared, obeyed, stopping.clone(), tasks.clone()));
+            let (shared, applied) = (Arc::clone(&shared), applied.clone());
+            tasks.spawn(control::run(listener, shared, applied, stopping.clone(), tasks.clone()));
         }
-        Ok(Self { shared, identity, addresses, obeyed, front, control: control_address, stopping, tasks })
+        Ok(Self { shared, identity, addresses, applied, front, control: control_address, stopping, tasks })
     }
 
     /// Where Apple's side listens; the first of several.
@@ -184,8 +155,8 @@ impl Simulator {
         &self.shared.clock
     }
 
-    /// Replaces the script; counters start anew. Requests sent after this returns find it in force; connections begun then
-    /// need not find the listeners as it wants them: see [`Self::obeyed`].
+    /// Replaces the script and resets its counters. It applies to requests sent after this returns. Listeners follow a
+    /// little later: wait for [`Self::script_applied`].
     pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
         self.shared.set_script(script)
     }
@@ -196,8 +167,8 @@ impl Simulator {
     }
 
     /// Waits until the listeners are as the script in force wants them.
-    pub async fn obeyed(&self) {
-        self.shared.obeyed(&self.obeyed).await;
+    pub async fn script_applied(&self) {
+        self.shared.wait_until_applied(&self.applied).await;
     }
 
     /// Sets what is wrong with one device token; `None` makes it good again.
@@ -210,7 +181,7 @@ impl Simulator {
         self.shared.reset();
     }
 
-    /// What `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
+    /// The JSON line that `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
     pub fn announcement(&self) -> serde_json::Value {
         serde_json::json!({
             "listen": self.address().to_string(),
@@ -239,60 +210,9 @@ impl Drop for Simulator {
     }
 }
 
-impl Shared {
-    pub fn set_script(&self, script: Script) -> Result<(), ScriptError> {
-        script.check()?;
-        let script = Arc::new(ActiveScript::new(script));
-        self.plan.send_modify(|plan| (plan.script, plan.number) = (script, plan.number + 1));
-        Ok(())
-    }
-
-    /// Waits until all these listeners obey the script now in force.
-    pub async fn obeyed(&self, listeners: &[watch::Receiver<u64>]) {
-        let wanted = self.plan.borrow().number;
-        for listener in listeners {
-            // It has stopped if this fails.
-            let _ = listener.clone().wait_for(|number| *number >= wanted).await;
-        }
-    }
-
-    /// What to obey.
-    pub fn plan(&self) -> watch::Receiver<Plan> {
-        self.plan.subscribe()
-    }
-
-    pub fn set_tokens(&self, changes: impl IntoIterator<Item = (String, Option<TokenState>)>) {
-        self.plan.send_modify(|plan| {
-            let tokens = Arc::make_mut(&mut plan.tokens);
-            for (token, state) in changes {
-                tokens.set(&token, state);
-            }
-        });
-    }
-
-    pub fn reset(&self) {
-        let script = Arc::new(ActiveScript::new(Script::default()));
-        self.plan.send_modify(|plan| {
-            *plan = Plan { script, tokens: Arc::new(Tokens::default()), number: plan.number + 1 };
-        });
-        self.clock.reset();
-        self.ledger.reset();
-    }
-
-    /// What a new connection starts from, with its number.
-    pub fn admit(&self) -> (u64, watch::Receiver<Plan>) {
-        (self.connections.fetch_add(1, Ordering::Relaxed) + 1, self.plan.subscribe())
-    }
-
-    /// The script in force and the number of listed tokens.
-    pub fn summary(&self) -> (Script, usize) {
-        let plan = self.plan.borrow();
-        (plan.script.script.clone(), plan.tokens.len())
-    }
-}
-
-async fn door(place: &str, port: u16) -> Result<Door, SimulatorError> {
-    Door::bind(place, port).await.map_err(|source| SimulatorError::Listen { address: place.to_owned(), source })
+async fn bind_scripted(address: &str, port: u16) -> Result<ScriptedListener, SimulatorError> {
+    let failed = |source| SimulatorError::Listen { address: address.to_owned(), source };
+    ScriptedListener::bind(address, port).await.map_err(failed)
 }
 
 async fn bind(address: &str) -> Result<TcpListener, SimulatorError> {

@@ -13,43 +13,43 @@ use tokio_rustls::server::TlsStream;
 use super::pump::FrameWalk;
 use super::script::{Breakage, Point};
 
-/// What a connection runs on.
-pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {
+/// The transport of a connection.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// When it is dropped next, the peer gets a RST.
     fn abort(&self);
 }
 
-impl Carrier for TcpStream {
+impl Transport for TcpStream {
     fn abort(&self) {
         let _ = socket2::SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
 }
 
-impl Carrier for TlsStream<TcpStream> {
+impl Transport for TlsStream<TcpStream> {
     fn abort(&self) {
         self.get_ref().0.abort();
     }
 }
 
-impl Carrier for tokio::io::DuplexStream {
+impl Transport for tokio::io::DuplexStream {
     /// A pipe has no RST: its end is all that the peer sees.
     fn abort(&self) {}
 }
 
 /// Breaks a connection that no HTTP/2 is spoken on yet.
-pub async fn shatter(mut carrier: impl Carrier, how: Breakage) {
+pub async fn break_connection(mut transport: impl Transport, how: Breakage) {
     match how {
         Breakage::Silence => {
             let mut lost = [0; 4096];
-            while matches!(carrier.read(&mut lost).await, Ok(count) if count > 0) {}
+            while matches!(transport.read(&mut lost).await, Ok(count) if count > 0) {}
         }
         Breakage::Deaf => std::future::pending().await,
-        Breakage::Reset => carrier.abort(),
+        Breakage::Reset => transport.abort(),
         Breakage::HalfClose | Breakage::Close => {}
     }
 }
 
-/// See the module.
+/// A transport that a script breaks at a point.
 pub struct Valve<S> {
     inner: S,
     at: Point,
@@ -69,13 +69,13 @@ enum State {
     Broken,
 }
 
-impl<S: Carrier> Valve<S> {
+impl<S: Transport> Valve<S> {
     pub fn new(inner: S, at: Point, how: Breakage) -> Self {
         let idle = Box::pin(tokio::time::sleep(idle_after(at).unwrap_or_default()));
         Self { inner, at, how, state: State::Open, read: 0, written: 0, outgoing: FrameWalk::default(), idle }
     }
 
-    /// How many of these bytes may be written, none beyond the point.
+    /// Returns how many of these bytes may be written: none beyond the point.
     fn up_to_point(&self, bytes: &[u8]) -> usize {
         let mut walk = self.outgoing.clone();
         for at in 0..bytes.len() {
@@ -117,7 +117,7 @@ impl<S: Carrier> Valve<S> {
         }
     }
 
-    /// What reading gives once the valve is shut.
+    /// Reads from a shut valve.
     fn poll_read_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.how {
             Breakage::Deaf => Poll::Pending,
@@ -141,7 +141,7 @@ fn idle_after(at: Point) -> Option<Duration> {
     }
 }
 
-impl<S: Carrier> AsyncRead for Valve<S> {
+impl<S: Transport> AsyncRead for Valve<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.poll_idle(cx);
@@ -170,7 +170,7 @@ impl<S: Carrier> AsyncRead for Valve<S> {
     }
 }
 
-impl<S: Carrier> AsyncWrite for Valve<S> {
+impl<S: Transport> AsyncWrite for Valve<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.poll_idle(cx);

@@ -1,4 +1,4 @@
-//! What the client writes: whole frames, in the right states, within the peer's limits, saying what was asked for.
+//! Checks of what the client writes: whole frames, in the right states, within the peer's limits, as requested.
 
 use super::{Frames, Referee, Stream, head_across, number};
 use http2::Fault;

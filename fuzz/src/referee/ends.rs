@@ -8,7 +8,7 @@ use http2::{Answer, Cause, End, Event, Fault, Processed};
 const LIST_SIZE_MAX: usize = 16_384;
 const FIELDS_MAX: usize = 128;
 
-/// Who asked for the event.
+/// The party that caused the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum During {
     Receive,

@@ -1,4 +1,4 @@
-//! What the server sends: whether it is legal, and what follows from it for streams and limits.
+//! Judges what the server sends: its legality, and its effects on streams and limits.
 
 use super::{Block, Judgement, Referee, head_across, number};
 use http2::Fault;
@@ -55,7 +55,7 @@ impl Referee {
         );
     }
 
-    /// What the head alone of the next frame tells.
+    /// Judges the next frame by its head alone.
     fn judge_next(&mut self, rest: &[u8]) {
         if let Some(head) = head_across(self.server.frames.rest(), rest) {
             self.server.judgement = self.server.judgement.max(self.judge_head(head));

@@ -67,7 +67,7 @@ async fn ask(app: &Arc<App>, intake: &Intake) -> Word {
     let nothing = || Word::Bad("nothing could be sent".to_owned());
     let mut batch = Batch::default().with_push_type(app.push_type);
     let draft = Draft { token: &"0".repeat(64), payload: r#"{"aps":{}}"#, expiry: Some(0), ..Draft::default() };
-    if batch.push(draft).is_err() {
+    if batch.push(draft, uuid::Uuid::new_v4).is_err() {
         return nothing();
     }
     let sending = Sending { deadline: Instant::now() + PATIENCE, retry_unknown: false };

@@ -13,7 +13,9 @@ fn batch() -> Batch {
     let mut batch = Batch::default();
     let payload = r#"{"aps": {"alert":"hä"}}"#;
     let (identifier, expiry) = (Some(r#""order \"7\"""#), Some(0));
-    batch.push(Draft { token: "00FC 13ad", payload, identifier, expiry, ..Draft::default() }).unwrap();
+    batch
+        .push(Draft { token: "00FC 13ad", payload, identifier, expiry, ..Draft::default() }, uuid::Uuid::new_v4)
+        .unwrap();
     batch
 }
 

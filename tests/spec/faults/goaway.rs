@@ -1,6 +1,6 @@
 //! Group 5, GOAWAY: any reason, code and debug data, any last stream id, twice, without a close, on all connections at once.
 
-use super::books::{Books, after, only};
+use super::outcomes::{Outcomes, after, only};
 use crate::support::world::{Credential, World};
 use simulator::{Close, DebugData, Ending, GoAway, Latency, Options, Script, SettingsPlay, Values, When};
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ fn script(goaway: GoAway) -> Script {
 async fn costs_nothing(credential: Credential, goaway: GoAway) {
     let what = format!("5 {credential:?} {:?} code {} {:?}", goaway.kind, goaway.code, goaway.close);
     let world = World::with_one_connection(Options::default(), credential).await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 100).await, "accepted"));
     world.simulator.set_script(script(GoAway { times: Some(1), ..goaway })).expect("a script");
     let began = Instant::now();
-    let told = books.send(&world, 400).await;
+    let told = outcomes.send(&world, 400).await;
     assert!(only(&told, "accepted"), "{what}: {told:?}");
-    books.recover(&world, &what, began, 3 * SECOND).await;
-    books.check(&world);
+    outcomes.recover(&world, &what, began, 3 * SECOND).await;
+    outcomes.check(&world);
     let totals = world.simulator.ledger().totals();
     assert_eq!((totals.connections, totals.accepted_ids), (2, totals.accepted), "{what}: {totals:?}");
     world.stop().await;
@@ -71,12 +71,12 @@ async fn what_waits_behind_a_limit_of_one_goes_to_the_next_connection() {
     let goaway = GoAway { times: Some(2), ..GoAway::new(When::ConnectionRequests(1), Ending::Single) };
     let script = Script { latency: Some(Latency::FixedMs(50.0)), ..script(goaway) };
     let world = World::beside_with(Options { script, ..Options::default() }, Credential::Token).await;
-    let mut books = Books::new();
+    let mut outcomes = Outcomes::new();
     let began = Instant::now();
-    let told = books.send(&world, 200).await;
+    let told = outcomes.send(&world, 200).await;
     assert!(only(&told, "accepted"), "{told:?}");
-    books.recover(&world, "5 behind a limit of 1", began, 5 * SECOND).await;
-    books.check(&world);
+    outcomes.recover(&world, "5 behind a limit of 1", began, 5 * SECOND).await;
+    outcomes.check(&world);
     assert_eq!(world.simulator.ledger().totals().goaways, 2);
     world.stop().await;
 }
@@ -87,12 +87,12 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
     let slow = Script { settings: Some(settings), latency: Some(Latency::FixedMs(30.0)), ..Script::default() };
     for kind in [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut] {
         let world = World::beside(Options { script: slow.clone(), ..Options::default() }).await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 300).await, "accepted"));
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 300).await, "accepted"));
         let mut connections = 0;
         let maintenance = Script { goaway: Some(GoAway::new(When::Now, kind)), ..slow.clone() };
         let mut began = Instant::now();
-        let told = books
+        let told = outcomes
             .send_during(&world, 200, async {
                 connections = after(world.simulator.ledger(), 100).await.connections as usize;
                 world.simulator.set_script(maintenance).expect("a script");
@@ -105,8 +105,8 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
         // One more may have been opened meanwhile.
         let most = if matches!(kind, Ending::Graceful | Ending::Single) { 0 } else { 5 * (connections + 1) };
         assert!(unknown <= most, "{kind:?}: only what was in flight may be unknown: {told:?}");
-        books.recover(&world, &format!("5 maintenance {kind:?}"), began, 5 * SECOND).await;
-        books.check(&world);
+        outcomes.recover(&world, &format!("5 maintenance {kind:?}"), began, 5 * SECOND).await;
+        outcomes.check(&world);
         world.stop().await;
     }
 }
@@ -115,15 +115,15 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
 async fn what_was_lost_with_a_connection_is_doubled_only_for_those_who_asked() {
     for query in ["", "?retry_unknown=true"] {
         let world = World::start().await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 100).await, "accepted"));
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 100).await, "accepted"));
         let cut = GoAway { unanswered: 20, ..GoAway::new(When::ConnectionRequests(100), Ending::Cut) };
         world.simulator.set_script(script(GoAway { times: Some(1), ..cut })).expect("a script");
-        let told = books.send_with(&world, query, 300).await;
+        let told = outcomes.send_with(&world, query, 300).await;
         let unknown = told.get("unknown connection_lost").copied().unwrap_or(0);
         assert_eq!(told["accepted"] + unknown, 300, "{told:?}");
         assert!(if query.is_empty() { unknown >= 20 } else { unknown == 0 }, "{query}: {told:?}");
-        books.check(&world);
+        outcomes.check(&world);
         let twice = world.simulator.ledger().accepted_ids().values().filter(|times| **times > 1).count();
         assert_eq!(twice > 0, !query.is_empty(), "{twice} twice");
         world.stop().await;
@@ -134,26 +134,26 @@ async fn what_was_lost_with_a_connection_is_doubled_only_for_those_who_asked() {
 async fn a_certificate_that_apple_blames_stops_only_its_app_until_it_is_provisioned_anew() {
     for reason in ["BadCertificate", "BadCertificateEnvironment"] {
         let world = World::start().await;
-        let (mut books, mut others) = (Books::of(OTHER), Books::new());
+        let (mut outcomes, mut others) = (Outcomes::of(OTHER), Outcomes::new());
         assert!(only(&others.send(&world, 100).await, "accepted"));
         let debug = DebugData::Reason(reason.into());
         let blame = GoAway { debug, ..GoAway::new(When::Connect, Ending::Single) };
         world.simulator.set_script(script(blame)).expect("a script");
         assert_eq!(world.provision(OTHER, Credential::Certificate).await.status, 201);
         let began = Instant::now();
-        let (told, fine) = tokio::join!(books.send(&world, 200), others.send(&world, 1000));
+        let (told, fine) = tokio::join!(outcomes.send(&world, 200), others.send(&world, 1000));
         assert!(only(&told, "not_sent credential_error"), "{told:?}");
         assert!(only(&fine, "accepted"), "the other app goes on: {fine:?}");
         println!("5 {reason}: told {} ms after the app was provisioned", began.elapsed().as_millis());
-        let told = books.send(&world, 200).await;
+        let told = outcomes.send(&world, 200).await;
         assert!(only(&told, "not_sent credential_error"), "{told:?}");
         assert!(world.simulator.ledger().totals().connections <= 3, "no loop");
 
         world.simulator.set_script(Script::default()).expect("a script");
         assert_eq!(world.provision(OTHER, Credential::Certificate).await.status, 201);
-        books.recover(&world, &format!("5 {reason}, provisioned anew"), Instant::now(), 2 * SECOND).await;
+        outcomes.recover(&world, &format!("5 {reason}, provisioned again"), Instant::now(), 2 * SECOND).await;
         assert!(only(&others.send(&world, 100).await, "accepted"));
-        books.check(&world);
+        outcomes.check(&world);
         others.check(&world);
         world.stop().await;
     }

@@ -1,8 +1,8 @@
-//! What a broken app and a flooding one cost a healthy one: figures, to be taken on a quiet machine.
+//! The cost of a broken app and of a flooding one for a healthy one. Take the figures on a quiet machine.
 
+use crate::support::background::in_background;
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
-use crate::support::elsewhere::elsewhere;
 use crate::support::full;
 use crate::support::world::{APP, token};
 use bytes::Bytes;
@@ -175,7 +175,7 @@ async fn a_broken_app_and_a_flooding_one_leave_a_healthy_one_its_latency() {
         let stop = Arc::new(AtomicBool::new(false));
         let others = [(FLOOD, 0.2 * capacity), (EXPIRED, 100.0)].map(|(app, a_second)| {
             let stop = Arc::clone(&stop);
-            elsewhere(move || pester(node, app, a_second, stop))
+            in_background(move || pester(node, app, a_second, stop))
         });
         let loud = healthy(node).await;
         stop.store(true, Ordering::Relaxed);

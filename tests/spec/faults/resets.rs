@@ -1,6 +1,6 @@
 //! Group 8, stream resets: every code, before and after Apple has processed the request.
 
-use super::books::{Books, only};
+use super::outcomes::{Outcomes, only};
 use crate::support::world::World;
 use simulator::{Act, Fault, Script};
 use std::time::{Duration, Instant};
@@ -17,21 +17,21 @@ fn resets(code: u32, processed: bool) -> Script {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_reset_with_any_code_costs_only_itself_and_is_told_truly() {
     let world = World::start().await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 100).await, "accepted"));
     // REFUSED_STREAM after processing would be a lie that nobody could see through: it is not played.
     let kinds = CODES.into_iter().flat_map(|code| [(code, false), (code, true)]);
     for (code, processed) in kinds.filter(|kind| *kind != (REFUSED_STREAM, true)) {
         world.simulator.set_script(resets(code, processed)).expect("a script");
-        let told = books.send(&world, 200).await;
+        let told = outcomes.send(&world, 200).await;
         if code == REFUSED_STREAM {
             assert!(only(&told, "accepted"), "{code}: {told:?}");
         } else {
             assert_eq!((told["accepted"], told["unknown stream_reset"]), (180, 20), "{code} {processed}: {told:?}");
         }
         world.simulator.set_script(Script::default()).expect("a script");
-        books.recover(&world, &format!("8 reset {code}"), Instant::now(), Duration::from_secs(1)).await;
-        books.check(&world);
+        outcomes.recover(&world, &format!("8 reset {code}"), Instant::now(), Duration::from_secs(1)).await;
+        outcomes.check(&world);
     }
     world.stop().await;
 }
@@ -41,11 +41,11 @@ async fn what_was_reset_is_sent_again_only_for_those_who_prefer_duplicates() {
     const CANCEL: u32 = 8;
     for processed in [false, true] {
         let world = World::start().await;
-        let mut books = Books::new();
+        let mut outcomes = Outcomes::new();
         world.simulator.set_script(resets(CANCEL, processed)).expect("a script");
-        let told = books.send_with(&world, "?retry_unknown=true", 300).await;
+        let told = outcomes.send_with(&world, "?retry_unknown=true", 300).await;
         assert!(only(&told, "accepted"), "{told:?}");
-        books.check(&world);
+        outcomes.check(&world);
         let duplicates = world.simulator.ledger().accepted_ids().values().filter(|times| **times > 1).count();
         assert_eq!(duplicates, if processed { 20 } else { 0 });
         world.stop().await;

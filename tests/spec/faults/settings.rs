@@ -1,6 +1,6 @@
 //! Group 1, SETTINGS: a choke, limits that fall below what is in flight, windows and tables of nothing, late ones.
 
-use super::books::{Books, only};
+use super::outcomes::{Outcomes, only};
 use crate::support::world::{Credential, World, token};
 use simulator::{At, Change, Delay, Latency, Options, Script, SettingsPlay, TokenState, Values, Violation};
 use std::time::{Duration, Instant};
@@ -19,21 +19,21 @@ fn change(requests: u64, set: Values) -> Change {
 async fn a_choke_after_each_rejection_slows_and_loses_nothing() {
     for credential in [Credential::Certificate, Credential::Token] {
         let world = World::with(credential).await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 100).await, "accepted"));
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 100).await, "accepted"));
         for number in (100..1000).step_by(10) {
             let bad = if number % 20 == 0 { TokenState::WrongTopic } else { TokenState::Bad };
             world.simulator.set_token(&token(number), Some(bad));
         }
         world.simulator.set_script(script(SettingsPlay { choke: true, ..Default::default() })).expect("a script");
-        let told = books.send(&world, 900).await;
+        let told = outcomes.send(&world, 900).await;
         assert_eq!(told["accepted"], 810, "{told:?}");
         assert_eq!((told["rejected BadDeviceToken"], told["rejected DeviceTokenNotForTopic"]), (45, 45));
         let lifted = Instant::now();
         world.simulator.set_script(Script::default()).expect("a script");
-        books.recover(&world, "1 choke", lifted, SECOND).await;
-        assert!(only(&books.send(&world, 500).await, "accepted"), "wide again");
-        books.check(&world);
+        outcomes.recover(&world, "1 choke", lifted, SECOND).await;
+        assert!(only(&outcomes.send(&world, 500).await, "accepted"), "wide again");
+        outcomes.check(&world);
         world.stop().await;
     }
 }
@@ -42,8 +42,8 @@ async fn a_choke_after_each_rejection_slows_and_loses_nothing() {
 async fn a_limit_below_what_is_in_flight_is_kept_and_its_return_used() {
     for low in [0, 1, 7] {
         let world = World::start().await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 100).await, "accepted"));
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 100).await, "accepted"));
         let play = SettingsPlay {
             changes: vec![
                 change(150, Values::streams(low)),
@@ -55,11 +55,11 @@ async fn a_limit_below_what_is_in_flight_is_kept_and_its_return_used() {
             ..Default::default()
         };
         world.simulator.set_script(script(play)).expect("a script");
-        let told = books.send(&world, 1000).await;
+        let told = outcomes.send(&world, 1000).await;
         assert!(only(&told, "accepted"), "{told:?}");
         let began = Instant::now();
-        books.recover(&world, "1 limit", began, SECOND).await;
-        books.check(&world);
+        outcomes.recover(&world, "1 limit", began, SECOND).await;
+        outcomes.check(&world);
         assert_eq!(world.simulator.ledger().totals().accepted, 1120, "nothing twice");
         world.stop().await;
     }
@@ -70,8 +70,8 @@ async fn windows_and_tables_may_shrink_to_nothing_and_come_back() {
     let window = |size| Values { initial_window_size: Some(size), ..Default::default() };
     let table = |size| Values { header_table_size: Some(size), ..Default::default() };
     let world = World::start().await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 50).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 50).await, "accepted"));
     let play = SettingsPlay {
         changes: vec![
             change(50, table(0)),
@@ -94,10 +94,10 @@ async fn windows_and_tables_may_shrink_to_nothing_and_come_back() {
     };
     world.simulator.set_script(script(play)).expect("a script");
     let began = Instant::now();
-    let told = books.send(&world, 1500).await;
+    let told = outcomes.send(&world, 1500).await;
     assert!(only(&told, "accepted"), "{told:?}");
-    books.recover(&world, "1 windows and tables", began, 10 * SECOND).await;
-    books.check(&world);
+    outcomes.recover(&world, "1 windows and tables", began, 10 * SECOND).await;
+    outcomes.check(&world);
     let totals = world.simulator.ledger().totals();
     assert!(totals.accepted >= 1570 && totals.connections <= 4, "once each, without reconnecting for it: {totals:?}");
     world.stop().await;
@@ -117,9 +117,9 @@ async fn first_settings_of_any_kind_are_obeyed_from_the_first_request_on() {
     {
         let play = SettingsPlay { first, violation: Violation::Goaway, ..Default::default() };
         let world = World::beside_with(Options { script: script(play), ..Options::default() }, credential).await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 300).await, "accepted"), "{first:?}");
-        books.check(&world);
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 300).await, "accepted"), "{first:?}");
+        outcomes.check(&world);
         assert_eq!(world.simulator.ledger().totals().goaways, 0);
         world.stop().await;
     }
@@ -128,30 +128,30 @@ async fn first_settings_of_any_kind_are_obeyed_from_the_first_request_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_settings_only_delay() {
     let world = World::start().await;
-    let mut books = Books::new();
+    let mut outcomes = Outcomes::new();
     let late = SettingsPlay { delay: Some(Delay::Ms(1500)), ..Default::default() };
     world.simulator.set_script(script(late)).expect("a script");
     let began = Instant::now();
-    let told = books.send(&world, 100).await;
+    let told = outcomes.send(&world, 100).await;
     assert!(only(&told, "accepted") && began.elapsed() >= Duration::from_millis(1500), "{told:?}");
     println!("1 late SETTINGS: 100 sent {} ms after the first connect", began.elapsed().as_millis());
-    books.check(&world);
+    outcomes.check(&world);
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_without_end_under_load_cost_nothing() {
     let world = World::start().await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 20).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 20).await, "accepted"));
     let mut changes = Vec::new();
     for at in 0..200_u64 {
         changes.push(change(at * 10, Values::streams([1000, 3, 40, 1][at as usize % 4].max(1))));
     }
     changes[0].at = At::Requests(1);
     world.simulator.set_script(script(SettingsPlay { changes, ..Default::default() })).expect("a script");
-    let told = books.send(&world, 2500).await;
+    let told = outcomes.send(&world, 2500).await;
     assert!(only(&told, "accepted"), "{told:?}");
-    books.check(&world);
+    outcomes.check(&world);
     world.stop().await;
 }

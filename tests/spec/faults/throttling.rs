@@ -1,6 +1,6 @@
 //! Group 3, throttling: one device token, and connections on which the provider token has worn out.
 
-use super::books::{Books, only};
+use super::outcomes::{Outcomes, only};
 use crate::support::world::{Credential, World, token};
 use simulator::{Act, Fault, Options, Script, TokenRate};
 use std::time::{Duration, Instant};
@@ -16,16 +16,16 @@ fn poison(status: u16, reason: &str, for_ms: Option<u64>) -> Script {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wedged_connection_is_left_and_every_notification_resent_once_elsewhere() {
     let world = World::with_one_connection(Options::default(), Credential::Token).await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 100).await, "accepted"));
     world.simulator.set_script(poison(403, "ExpiredProviderToken", None)).expect("a script");
     let began = Instant::now();
-    let told = books.send(&world, 1000).await;
+    let told = outcomes.send(&world, 1000).await;
     assert!(only(&told, "accepted"), "{told:?}");
-    let resent = books.told().filter(|told| told.attempts > 1).count();
-    assert!(resent >= 1 && books.told().all(|told| told.attempts <= 2), "{resent} were resent");
-    books.recover(&world, "3 ExpiredProviderToken", began, 5 * SECOND).await;
-    books.check(&world);
+    let resent = outcomes.told().filter(|told| told.attempts > 1).count();
+    assert!(resent >= 1 && outcomes.told().all(|told| told.attempts <= 2), "{resent} were resent");
+    outcomes.recover(&world, "3 ExpiredProviderToken", began, 5 * SECOND).await;
+    outcomes.check(&world);
     let totals = world.simulator.ledger().totals();
     assert_eq!(totals.connections, 2, "{totals:?}");
     assert_eq!(totals.statuses[&403], resent as u64, "nothing new went to the wedged connection after its answers");
@@ -35,17 +35,17 @@ async fn a_wedged_connection_is_left_and_every_notification_resent_once_elsewher
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_poisoned_by_token_updates_is_left() {
     let world = World::with_one_connection(Options::default(), Credential::Token).await;
-    let mut books = Books::new();
-    assert!(only(&books.send(&world, 100).await, "accepted"));
+    let mut outcomes = Outcomes::new();
+    assert!(only(&outcomes.send(&world, 100).await, "accepted"));
     world.simulator.set_script(poison(429, "TooManyProviderTokenUpdates", Some(60_000))).expect("a script");
     let began = Instant::now();
-    let told = books.send(&world, 1000).await;
-    // Apple said "not now" to what was in flight: what the budget of retries does not cover is told so.
+    let told = outcomes.send(&world, 1000).await;
+    // Apple answered "not now" to those in flight: those beyond the retry budget end with that reason.
     let not_now = told.get("not_sent TooManyProviderTokenUpdates").copied().unwrap_or(0);
     assert!(told["accepted"] + not_now == 1000 && not_now < 200, "{told:?}");
-    books.recover(&world, "3 TooManyProviderTokenUpdates", began, 5 * SECOND).await;
-    assert!(only(&books.send(&world, 500).await, "accepted"));
-    books.check(&world);
+    outcomes.recover(&world, "3 TooManyProviderTokenUpdates", began, 5 * SECOND).await;
+    assert!(only(&outcomes.send(&world, 500).await, "accepted"));
+    outcomes.check(&world);
     assert_eq!(world.simulator.ledger().totals().connections, 2, "one other connection is enough");
     world.stop().await;
 }
@@ -53,20 +53,20 @@ async fn a_connection_poisoned_by_token_updates_is_left() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_token_that_gets_too_much_rests_and_no_other_waits() {
     let world = World::start().await;
-    let mut books = Books::new();
+    let mut outcomes = Outcomes::new();
     let tokens: Vec<String> = (0..50).map(|number| token(if number % 5 == 0 { 0 } else { number })).collect();
-    books.to(tokens);
-    assert!(only(&books.send(&world, 50).await, "accepted"));
+    outcomes.to(tokens);
+    assert!(only(&outcomes.send(&world, 50).await, "accepted"));
     let rate = TokenRate { limit: 3, seconds: 60 };
     world.simulator.set_script(Script { token_rate: Some(rate), ..Script::default() }).expect("a script");
     let began = Instant::now();
-    let told = books.send_with(&world, "?timeout=2", 100).await;
+    let told = outcomes.send_with(&world, "?timeout=2", 100).await;
     assert_eq!((told["accepted"], told["not_sent TooManyRequests"]), (80 + 3, 17), "{told:?}");
     let asked = world.simulator.ledger().totals().statuses[&429];
     assert!(asked <= 20, "{asked} times for a token that must rest");
     println!("3 TooManyRequests: {} ms for the rest of the traffic and the refusals", began.elapsed().as_millis());
     world.simulator.set_script(Script::default()).expect("a script");
-    books.recover(&world, "3 TooManyRequests", Instant::now(), 8 * SECOND).await;
-    books.check(&world);
+    outcomes.recover(&world, "3 TooManyRequests", Instant::now(), 8 * SECOND).await;
+    outcomes.check(&world);
     world.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Group 2, dead tokens: of every length, with any timestamp, dying in the middle of the traffic.
 
-use super::books::{Books, only};
+use super::outcomes::{Outcomes, only};
 use crate::support::world::{APP, World, token};
 use serde_json::Value;
 use simulator::TokenState;
@@ -25,7 +25,7 @@ async fn feedback(world: &World) -> HashMap<String, Value> {
 async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
     let (past, future) = (1_508_249_865_488_i64, 4_000_000_000_123_i64);
     let world = World::start().await;
-    let mut books = Books::new();
+    let mut outcomes = Outcomes::new();
     let mut all = Vec::new();
     let mut dead = HashMap::new();
     for bytes in [32, 54, 80, 100] {
@@ -42,9 +42,9 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
         world.simulator.set_token(&of(bytes, 4), Some(TokenState::WrongTopic));
         all.extend((0..10).map(|number| of(bytes, number)));
     }
-    books.to(all);
+    outcomes.to(all);
     let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
-    let told = books.send(&world, 40 * 3).await;
+    let told = outcomes.send(&world, 40 * 3).await;
     assert_eq!(told["accepted"], 4 * 5 * 3, "{told:?}");
     assert_eq!((told["rejected Unregistered"], told["rejected ExpiredToken"]), (4 * 2 * 3, 4 * 3), "{told:?}");
     assert_eq!((told["rejected BadDeviceToken"], told["rejected DeviceTokenNotForTopic"]), (12, 12), "{told:?}");
@@ -64,7 +64,7 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
         "the token may be good elsewhere"
     );
     assert_eq!(entries.len(), 4 * 4, "dead and bad ones only");
-    books.check(&world);
+    outcomes.check(&world);
     world.stop().await;
 }
 
@@ -72,22 +72,22 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
 async fn a_token_that_dies_after_some_sends_is_told_dead_from_then_on() {
     const AFTER: u64 = 5;
     let world = World::start().await;
-    let mut books = Books::new();
+    let mut outcomes = Outcomes::new();
     let tokens: Vec<String> = (0..20).map(token).collect();
     for token in &tokens[..8] {
         let dying = TokenState::Dying { after: AFTER, reason: "Unregistered", timestamp: Some(1_700_000_000_000) };
         world.simulator.set_token(token, Some(dying));
     }
-    books.to(tokens);
-    let told = books.send(&world, 20 * 10).await;
+    outcomes.to(tokens);
+    let told = outcomes.send(&world, 20 * 10).await;
     assert_eq!(told["accepted"], 12 * 10 + 8 * AFTER as usize, "{told:?}");
     assert_eq!(told["rejected Unregistered"], 8 * (10 - AFTER as usize), "{told:?}");
     assert_eq!(feedback(&world).await.len(), 8);
     for number in 0..8 {
         world.simulator.set_token(&token(number), None);
     }
-    books.recover(&world, "2 tokens good again", Instant::now(), Duration::from_secs(1)).await;
-    books.check(&world);
-    assert!(only(&books.send(&world, 20).await, "accepted"));
+    outcomes.recover(&world, "2 tokens good again", Instant::now(), Duration::from_secs(1)).await;
+    outcomes.check(&world);
+    assert!(only(&outcomes.send(&world, 20).await, "accepted"));
     world.stop().await;
 }

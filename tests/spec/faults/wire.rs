@@ -1,6 +1,6 @@
 //! Group 13, the ledger: what the node writes, header by header, and how it spends streams, connections and tokens.
 
-use super::books::{Books, only};
+use super::outcomes::{Outcomes, only};
 use crate::support::world::{APP, Credential, World, token};
 use serde_json::{Value, json};
 use simulator::{Entry, Form, Latency, Options, Script};
@@ -39,12 +39,12 @@ async fn requests_are_written_as_apple_asks() {
     for credential in [Credential::Certificate, Credential::Token] {
         let script = Script { record_headers: true, latency: Some(Latency::FixedMs(5.0)), ..Script::default() };
         let world = World::with_one_connection(Options { script, ..Options::default() }, credential).await;
-        let mut books = Books::new();
-        assert!(only(&books.send(&world, 500).await, "accepted"));
+        let mut outcomes = Outcomes::new();
+        assert!(only(&outcomes.send(&world, 500).await, "accepted"));
         let one = |at| json!({"token": token(at), "payload": {"aps": {}}, "collapse_id": format!("c{at}")});
         let answer = world.send(&Value::Array((0..200).map(one).collect())).await;
         assert!(answer.outcomes().iter().all(|how| *how == "accepted"));
-        books.check(&world);
+        outcomes.check(&world);
         let entries = world.simulator.ledger().entries();
         check_forms(&entries);
         let totals = world.simulator.ledger().totals();
@@ -62,13 +62,13 @@ async fn one_key_shows_apple_one_token_however_many_apps_and_nodes_use_it() {
     let world = {
         let other = "/apps/com.example.app/production";
         assert_eq!(world.provision(other, Credential::Token).await.status, 201);
-        let (mut books, mut others) = (Books::new(), Books::of(other));
-        let (one, two) = tokio::join!(books.send(&world, 300), others.send(&world, 300));
+        let (mut outcomes, mut others) = (Outcomes::new(), Outcomes::of(other));
+        let (one, two) = tokio::join!(outcomes.send(&world, 300), others.send(&world, 300));
         assert!(only(&one, "accepted") && only(&two, "accepted"), "{one:?} {two:?}");
         let world = world.restart().await;
-        assert_eq!(world.provision(APP, Credential::Token).await.status, 201, "even provisioned anew");
-        assert!(only(&books.send(&world, 100).await, "accepted"));
-        books.check(&world);
+        assert_eq!(world.provision(APP, Credential::Token).await.status, 201, "even provisioned again");
+        assert!(only(&outcomes.send(&world, 100).await, "accepted"));
+        outcomes.check(&world);
         others.check(&world);
         world
     };

@@ -1,4 +1,4 @@
-//! Callers that mean harm, frame by frame; and an honest one that goes on meanwhile.
+//! Malicious callers, frame by frame, and an honest one that continues meanwhile.
 
 use super::client::Client;
 use super::world::{APP, to, token};
@@ -39,7 +39,7 @@ impl Flood {
     pub const ALL: [Self; 6] =
         [Self::RapidReset, Self::MadeYouReset, Self::Continuation, Self::EmptyData, Self::Ping, Self::Settings];
 
-    /// What comes on the `turn`th turn.
+    /// The bytes that are sent in the `turn`th turn.
     fn frames(self, turn: u32) -> Vec<u8> {
         let stream = 2 * turn + 1;
         let both = |first: Vec<u8>, second: Vec<u8>| [first, second].concat();
@@ -144,7 +144,7 @@ pub async fn endless_body(address: SocketAddr) {
     }
 }
 
-/// Callers that send what they should, one notification after another, until they are told to end.
+/// Callers that send what they should, one notification after another, until they are stopped.
 pub struct Honest {
     stop: watch::Sender<bool>,
     answers: watch::Receiver<usize>,
@@ -176,12 +176,12 @@ impl Honest {
         Self { stop, answers, callers: started }
     }
 
-    /// How many answers they have all got so far.
+    /// Returns how many answers all have received so far.
     pub fn answers(&self) -> usize {
         *self.answers.borrow()
     }
 
-    /// How long each answer took; every one was what it should be.
+    /// Returns how long each answer took; each was as expected.
     pub async fn end(self) -> Vec<Duration> {
         let _ = self.stop.send(true);
         let mut took = Vec::new();

@@ -22,7 +22,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What stands under `response`.
+    /// The value of `response`.
     pub fn response(&self) -> &Value {
         &self.body["response"]
     }
@@ -59,7 +59,7 @@ impl Client {
         Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
     }
 
-    /// What stands at `path`, as text.
+    /// Returns the value at `path`, as text.
     pub async fn text(&mut self, path: &str) -> String {
         let (_, bytes) = self.exchange("GET", path, None, Bytes::new()).await;
         String::from_utf8(bytes.to_vec()).expect("text")

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the proxy does with a request for a tunnel.
+/// The proxy's treatment of a request for a tunnel.
 #[derive(Clone, Copy)]
 pub enum Manner {
     Tunnel,

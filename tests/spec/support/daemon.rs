@@ -26,7 +26,7 @@ impl Daemon {
         Self::run(Self::command(world, data, variables)).await
     }
 
-    /// What starts it.
+    /// The command that starts it.
     pub fn command(world: &World, data: &Path, variables: &[(&str, &str)]) -> Command {
         let gateway = format!("https://{}", world.simulator.address());
         Self::between(world.directory.path(), &[gateway.clone(), gateway], data, variables)

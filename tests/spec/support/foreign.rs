@@ -63,14 +63,14 @@ impl Drop for Server {
     }
 }
 
-/// How a request ended, without its borrows.
+/// The end of a request, without its borrows.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
     Answered { status: u16, body: Vec<u8>, complete: bool },
     Without(http2::End),
 }
 
-/// What came of a talk.
+/// The result of an exchange.
 #[derive(Debug, Default)]
 pub struct Talk {
     /// By the request's number.
@@ -133,7 +133,7 @@ impl Talk {
         }
     }
 
-    /// How many were answered with this status.
+    /// Returns how many were answered with this status.
     pub fn answered(&self, wanted: u16) -> usize {
         self.ends.iter().filter(|(_, end)| matches!(end, Ended::Answered { status, .. } if *status == wanted)).count()
     }

@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// What opens the encrypted ones. Not ASCII, as some people's is not; none of it occurs by chance.
+/// The passphrase of the encrypted ones. It is not ASCII, as some people's is not; no part of it occurs by chance.
 pub const PASSPHRASE: &str = "pässphräse-cänary-€-😀-7f3a";
 
 /// A certificate and its key in one file.
 pub struct Form {
     pub name: &'static str,
     pub bytes: Vec<u8>,
-    /// What opens it, if anything is encrypted.
+    /// The passphrase, if anything is encrypted.
     pub passphrase: Option<&'static str>,
 }
 
@@ -31,7 +31,7 @@ pub struct Forms {
     private_numbers: Vec<Vec<u8>>,
 }
 
-/// How to write a key: arguments of `openssl` that read `key.pem`.
+/// Arguments of `openssl` that read `key.pem` and write a form of the key.
 const KEYS: &[(&str, bool, &str)] = &[
     ("PKCS#8", false, "pkey -in rsa.pem"),
     ("PKCS#1", false, "rsa -in rsa.pem -traditional"),
@@ -68,7 +68,7 @@ const KEYS: &[(&str, bool, &str)] = &[
     ("EC, Proc-Type", true, "ec -in ec.pem -aes256 -passout env:PASS"),
 ];
 
-/// How to write a PKCS#12 file: more arguments of `openssl pkcs12 -export`.
+/// Further arguments of `openssl pkcs12 -export` for a PKCS#12 file.
 const PKCS12: &[(&str, Option<&str>, &str)] = &[
     ("PKCS#12 of OpenSSL 3", Some(PASSPHRASE), "-in rsa.crt -inkey rsa.pem"),
     ("PKCS#12 of Keychain: RC2-40, 3DES, SHA-1", Some(PASSPHRASE), "-in rsa.crt -inkey rsa.pem -legacy"),
@@ -131,13 +131,13 @@ impl Forms {
         Self { forms, private_numbers }
     }
 
-    /// What may be seen nowhere: the passphrases, and the keys in binary, in hex, and in every form of base64.
+    /// The secrets that must appear nowhere: the passphrases, and the keys in binary, in hex and in all forms of base64.
     pub fn canaries(&self) -> Vec<Vec<u8>> {
         let mut canaries = vec![PASSPHRASE.into(), b"wrong-canary".to_vec(), b"PRIVATE KEY-----".to_vec()];
         for number in &self.private_numbers {
             canaries.push(number.clone());
             canaries.push(number.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect());
-            // Base64 of the same bytes depends on where they stand in a group of three, and lines end somewhere.
+            // Base64 of the same bytes depends on their position in a group of three, and lines end somewhere.
             canaries.extend(number.windows(9).map(|part| STANDARD_NO_PAD.encode(part).into_bytes()));
         }
         canaries
@@ -205,7 +205,7 @@ fn pem(dir: &Path, der: &[u8]) -> Vec<u8> {
     [&b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"[..], &base64, b"-----END ENCRYPTED PRIVATE KEY-----\n"].concat()
 }
 
-/// What makes the key private: RSA's first prime, or the scalar.
+/// The private part of the key: RSA's first prime, or the scalar.
 fn private_number(dir: &Path, name: &str) -> Vec<u8> {
     let text = openssl(dir, &format!("pkey -in {name}.pem -noout -text"), &[], "");
     let text = String::from_utf8(text).expect("text");
@@ -217,7 +217,7 @@ fn private_number(dir: &Path, name: &str) -> Vec<u8> {
     bytes[bytes.len() - 31..].to_vec()
 }
 
-/// What `openssl` prints, run in `dir`; `env:PASS` names the passphrase.
+/// Runs `openssl` in `dir` and returns what it prints; `env:PASS` names the passphrase.
 pub fn openssl(dir: &Path, arguments: &str, more: &[&str], passphrase: &str) -> Vec<u8> {
     let mut command = Command::new("openssl");
     let command = command.current_dir(dir).env("PASS", passphrase).args(arguments.split(' ')).args(more);

@@ -22,7 +22,7 @@ const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 
-/// What becomes of an attempt to connect.
+/// The result of an attempt to connect.
 pub enum Manner {
     Refuse,
     /// The process may open no more files.
@@ -56,7 +56,7 @@ pub struct Dial {
     pub within: Duration,
 }
 
-/// What the gateway saw.
+/// The gateway's record of requests.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub dials: Vec<Dial>,
@@ -83,7 +83,7 @@ impl Gateway {
         Arc::new(Self { ledger: Arc::default(), addresses, serve: Box::new(serve) })
     }
 
-    /// What its name stands for from now on.
+    /// Sets the addresses of its name from now on.
     pub fn resolve_to(&self, addresses: io::Result<Vec<SocketAddr>>) {
         *self.addresses.lock().expect("no panic") = addresses;
     }

@@ -149,7 +149,7 @@ impl Process {
         assert!(sent.expect("a shell").success());
     }
 
-    /// How many lines of its log hold this text so far.
+    /// Returns how many lines of its log hold this text so far.
     pub fn lines_with(&self, text: &str) -> usize {
         self.log.borrow().iter().filter(|line| line.contains(text)).count()
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What a node says to these bytes until it hangs up, or until its answer is whole. `cut`: no more bytes will come.
+/// Returns a node's response to these bytes, up to its end or the connection's. `cut`: no more bytes follow.
 pub async fn said(address: SocketAddr, bytes: &[u8], cut: bool) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the node listens");
     let (mut read, mut write) = stream.split();

@@ -1,4 +1,4 @@
-//! What an older release left behind (`tests/fixtures`), copied, beside a stand-in for Apple that knows its keys.
+//! A copy of an older release's files (`tests/fixtures`), with a simulator that knows its keys.
 
 use super::process::Process;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 pub struct Release {
     pub simulator: Simulator,
-    /// What its nodes answered last.
+    /// The last responses of its nodes.
     pub answers: Value,
     folder: TempDir,
 }
@@ -42,7 +42,7 @@ impl Release {
         self.folder.path().join(name)
     }
 
-    /// What reads one of its configuration files, which name their files relative to the folder they are in.
+    /// Returns the command that reads one of its configuration files, which name files relative to their folder.
     pub fn command(&self, command: &str, file: &str) -> Command {
         let gateway = format!("https://{}", self.simulator.address());
         let mut program = Command::new(env!("CARGO_BIN_EXE_pyapns"));

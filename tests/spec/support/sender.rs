@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// What plain sends have by default.
+/// Deadline of a plain send.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
@@ -34,7 +34,7 @@ pub struct Sender {
     telemetry: Metrics,
 }
 
-/// An app with a signing key, provisioned anew by each call.
+/// An app with a signing key, provisioned again by each call.
 pub fn app(name: &str) -> Arc<App> {
     app_of_lanes(name, 1)
 }
@@ -106,7 +106,9 @@ impl Sender {
         let mut batch = Batch::default();
         for (token, number) in pairs {
             let (token, payload) = (super::world::token(token), body(token, number));
-            batch.push(Draft { token: &token, payload: &payload, ..Draft::default() }).expect("a good draft");
+            batch
+                .push(Draft { token: &token, payload: &payload, ..Draft::default() }, uuid::Uuid::new_v4)
+                .expect("a good draft");
         }
         let (intake, app, count) = (Arc::clone(&self.intake), Arc::clone(app), batch.len());
         async move {
@@ -141,7 +143,7 @@ impl Sender {
         list.entries.into_iter().map(|entry| (entry.token, entry.reason, entry.timestamp)).collect()
     }
 
-    /// How the app's sending is.
+    /// Returns the app's sending status.
     pub fn seen(&self, app: &App) -> Seen {
         self.intake.seen(app)
     }
@@ -166,7 +168,7 @@ pub fn numbers(body: &str) -> (usize, usize) {
     (number("token"), number("number"))
 }
 
-/// How many ended in which way, by outcome and reason.
+/// Returns the number of notifications by outcome and reason.
 pub fn tally<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for outcome in outcomes {

@@ -30,7 +30,7 @@ impl SmallDisk {
         Self { holder, data }
     }
 
-    /// What runs a program where the disk is seen.
+    /// The command that runs a program where the disk is mounted.
     pub fn command(&self, inner: &Command) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--user", "--mount", "--preserve-credentials", "--target", &self.holder.id().to_string()]);

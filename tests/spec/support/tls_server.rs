@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// How the server is. The default is as Apple's, for `localhost`, without client certificates.
+/// The settings of the server. The default is as Apple's, for `localhost`, without client certificates.
 pub struct Recipe {
     pub names: Vec<&'static str>,
     pub not_before_year: i32,
@@ -23,7 +23,7 @@ pub struct Recipe {
     pub clients: Clients,
 }
 
-/// Who is let in.
+/// The clients that are admitted.
 pub enum Clients {
     Any,
     /// Those with a certificate from an authority that nobody has.

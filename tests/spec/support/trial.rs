@@ -1,4 +1,4 @@
-//! A fault tried on a node over REST: traffic before, during and after it, and what callers were told against the ledger
+//! A fault tried on a node over REST: traffic before, during and after it, and the outcomes against the ledger
 //! of Apple's stand-in.
 
 use super::client::Client;
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(50);
 /// No fault may leave a node broken for longer, once it is over.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(15);
 
-/// What was told of one notification.
+/// The outcome of one notification.
 #[derive(Debug, Clone)]
 pub struct Told {
     pub outcome: String,
@@ -28,7 +28,7 @@ pub struct Told {
     pub took: Duration,
 }
 
-/// See the module.
+/// A node under a fault, with the outcomes that its callers received.
 pub struct Trial {
     pub world: World,
     /// Of the requests, with its `?`.
@@ -56,10 +56,10 @@ impl Trial {
         let end = afresh.then(|| GoAway::new(When::Now, Ending::Cut));
         let script = Script { goaway: end.or(script.goaway), ..script };
         self.world.simulator.set_script(script).expect("a good script");
-        self.world.simulator.obeyed().await;
+        self.world.simulator.script_applied().await;
     }
 
-    /// Sends open loop for so long, and gives what was told.
+    /// Sends in an open loop for this long and returns the outcomes.
     pub async fn traffic(&mut self, span: Duration) -> Vec<Told> {
         self.traffic_to(span, token).await
     }
@@ -123,8 +123,11 @@ impl Trial {
         for (id, told) in &self.told {
             let times = ledger.get(id).copied().unwrap_or(0);
             let may_be_there = matches!(told.outcome.as_str(), "accepted" | "unknown");
-            assert!(told.outcome != "accepted" || times > 0, "{name}: {id} was told accepted, and Apple has it not");
-            assert!(times == 0 || may_be_there, "{name}: Apple has {id}, which was told {told:?}");
+            assert!(
+                told.outcome != "accepted" || times > 0,
+                "{name}: {id} was reported accepted, and Apple does not have it"
+            );
+            assert!(times == 0 || may_be_there, "{name}: Apple has {id}, which was reported {told:?}");
             let resent = self.query.contains("retry_unknown=true") && told.attempts > 1;
             assert!(times <= 1 || resent, "{name}: Apple has {id} {times} times, and nobody asked for that: {told:?}");
         }
@@ -140,7 +143,7 @@ impl Trial {
     }
 }
 
-/// How many ended in which way, by outcome and reason.
+/// Returns the number of notifications by outcome and reason.
 pub fn tally<'a>(told: impl IntoIterator<Item = &'a Told>) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for told in told {

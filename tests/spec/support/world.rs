@@ -167,7 +167,7 @@ impl World {
         self.client().await.text("/metrics").await
     }
 
-    /// Stops the node and starts it anew on the same data.
+    /// Stops the node and starts it again on the same data.
     pub async fn restart(self) -> Self {
         self.node.stop().await;
         let node = Running::start(self.directory.path(), self.simulator.address()).await;

@@ -7,7 +7,7 @@ use super::primitive::{write_integer, write_string};
 use super::{TABLE_SIZE_DEFAULT, Table};
 use crate::request::{Head, Request, field_size};
 
-/// A table full of outdated headers is started anew at most this often; that costs some 300 bytes.
+/// A table full of outdated headers is emptied at most this often; each time costs some 300 bytes.
 const BLOCKS_BETWEEN_RESTARTS: u32 = 4_096;
 
 /// More Heads than these in use at once are encoded step by step in turn.
@@ -44,7 +44,7 @@ struct Template {
     path_at: usize,
 }
 
-/// How a field begins whose value differs with each message.
+/// The beginning of a field whose value differs with each message.
 struct PerMessageName {
     name: &'static str,
     bytes: Vec<u8>,

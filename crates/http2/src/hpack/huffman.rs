@@ -28,7 +28,7 @@ const STEP_BITS: usize = 12;
 static CODE: Code = Code::build();
 static STEPS: [Step; 1 << STEP_BITS] = Step::build();
 
-/// What the next [`STEP_BITS`] bits hold: one or two symbols of at most 8 bits each, or none.
+/// The contents of the next [`STEP_BITS`] bits: one or two symbols of at most 8 bits each, or none.
 #[derive(Clone, Copy)]
 struct Step {
     symbols: [u8; 2],

@@ -8,7 +8,7 @@ const BYTES_AFTER_PREFIX_MAX: u32 = 4;
 /// The high bit of a string's first byte: its text is Huffman coded.
 const HUFFMAN: u8 = 0x80;
 
-/// A string as it stands in the block.
+/// A string as encoded in the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coded<'a> {
     Plain(&'a [u8]),

@@ -103,7 +103,7 @@ impl Table {
         Some((name, rest.get(..entry.value_length)?))
     }
 
-    /// How many dynamic entries there are.
+    /// Number of dynamic entries.
     pub fn entry_count(&self) -> usize {
         self.entries.len()
     }

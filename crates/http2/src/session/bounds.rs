@@ -1,4 +1,4 @@
-//! What a peer can make a session hold at most, asserted by the fuzz targets.
+//! The most that a peer can make a session hold, asserted by the fuzz targets.
 
 use super::Session;
 use crate::frame::{HEAD_LENGTH, PAYLOAD_MAX};

@@ -1,4 +1,4 @@
-//! How much useless work a peer may cause: points instead of a clock.
+//! A limit on the useless work that a peer may cause, in points instead of time.
 
 use super::event::Fault;
 
@@ -8,7 +8,7 @@ const POINTS_PER_STREAM: u32 = 8;
 /// Resets of ours look like an attack to a peer; Netty closes after 200 in 30 seconds.
 const RESETS_MAX: u32 = 100;
 
-/// What is legal but tiresome costs a point; each stream of ours earns some.
+/// A legal frame without use costs a point; each stream of ours earns some.
 #[derive(Debug)]
 pub struct Budget {
     points: u32,
@@ -33,7 +33,7 @@ impl Budget {
         self.points = self.points.saturating_add(points).min(POINTS_MAX);
     }
 
-    /// Whether one more RST_STREAM may go out.
+    /// Returns `true` if one more RST_STREAM may be sent, and counts it.
     #[must_use]
     pub fn spend_reset(&mut self) -> bool {
         let allowed = self.resets > 0;

@@ -8,9 +8,9 @@ use super::{Body, Happening, Session};
 use crate::frame::{ErrorCode, FrameHead, REFUSED_STREAM, STREAM_ID_MAX, StreamId, read_u32};
 
 impl<T> Session<T> {
-    /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer is told by RST_STREAM,
+    /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer gets RST_STREAM,
     /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete. After
-    /// a fault it is `None` too: the peer is told nothing any more, and the end comes from `closed`.
+    /// a fault it is `None` too: the peer receives nothing more, and the end comes from `closed`.
     pub fn cancel(&mut self, id: StreamId) -> Option<Event<'_, T>> {
         if self.is_over() {
             return None;
@@ -24,7 +24,7 @@ impl<T> Session<T> {
         Some(self.lend(end, Payload::Lent(&[])))
     }
 
-    /// The transport is gone: gives the end of each stream still open, then `None`. Call it until then.
+    /// Returns the end of each stream still open after the loss of the transport, then `None`. Call it until then.
     pub fn closed(&mut self) -> Option<Event<'_, T>> {
         if !std::mem::replace(&mut self.closed, true) {
             let streams = self.streams.remove_above(0);

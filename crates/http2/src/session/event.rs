@@ -1,9 +1,9 @@
-//! What a session tells its caller: events, answers, and how streams and connections end.
+//! The session's reports to its caller: events, answers, and the ends of streams and connections.
 
 use crate::frame::{ErrorCode, StreamId};
 use crate::hpack::HpackError;
 
-/// What came of the bytes received. What is borrowed lives until the next call of the session.
+/// An event that received bytes caused. Its borrows live until the next call of the session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a, T> {
     /// A request was answered; its stream has ended.
@@ -34,14 +34,14 @@ pub struct Answer<'a> {
     pub complete: bool,
 }
 
-/// How a stream ended that has no answer.
+/// The end of a stream that has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
     pub processed: Processed,
     pub cause: Cause,
 }
 
-/// Whether the peer may have acted on the request.
+/// The session's statement on an unanswered request: may the peer have acted on it?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processed {
     /// Provably not: sending it again is safe.
@@ -111,7 +111,7 @@ pub struct Refused<T> {
     pub why: Blocked,
 }
 
-/// What a request would have to wait for.
+/// The reason for which a request cannot start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
     /// The peer's SETTINGS have not come yet.

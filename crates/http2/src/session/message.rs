@@ -18,7 +18,7 @@ const CHANNEL_ID: usize = 2;
 const REQUEST_ID: usize = 3;
 const RETRY_AFTER: usize = 4;
 
-/// What a field block turned out to be.
+/// The result of judging a field block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Judged {
     Interim,

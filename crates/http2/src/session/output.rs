@@ -2,10 +2,10 @@
 
 use crate::frame::{self, ErrorCode, FrameHead, HEAD_LENGTH, PAYLOAD_MAX, StreamId, flag, kind};
 
-/// What a turn's buffer is filled to: one full TLS record.
+/// Bytes of a full turn's buffer: one TLS record.
 const TURN_BYTES: usize = 16_384;
 
-/// What a request's headers usually stay below.
+/// Usual upper bound of a request's headers, in bytes.
 const HEADERS_USUAL: usize = 256;
 
 /// A peer that does not read our replies gets no more than this many.
@@ -22,7 +22,7 @@ pub struct Output {
     bytes: Vec<u8>,
     /// `bytes[..taken]` was handed over.
     taken: usize,
-    /// Where the first frame in `bytes` begins: behind the preface, until that is gone.
+    /// Where the first frame in `bytes` begins: after the preface, until that is written.
     frames_at: usize,
     handed: u64,
     replies: u32,
@@ -60,12 +60,12 @@ impl Output {
         self.handed + self.waiting().len() as u64
     }
 
-    /// Encoded headers cannot be taken back, so a request waits until the buffer before its own is gone whole.
+    /// Encoded headers cannot be taken back, so a request waits until all of the buffer before its own is written.
     pub fn takes_request(&self, body: usize) -> bool {
         self.bytes.is_empty() || (self.taken == 0 && self.bytes.len() + HEADERS_USUAL + body <= TURN_BYTES)
     }
 
-    /// Whether more of a body that waits may be added.
+    /// Returns `true` while more of a waiting body may be added.
     pub fn takes_data(&self) -> bool {
         self.bytes.len() < TURN_BYTES
     }

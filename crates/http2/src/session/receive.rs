@@ -6,7 +6,7 @@ use super::window::Overflow;
 use super::{Happening, Session};
 use crate::frame::{FrameHead, HEAD_LENGTH, PAYLOAD_MAX, STREAM_ID_MAX, StreamId, flag, kind, read_u32};
 
-/// What a frame on a stream meets.
+/// The state of the stream that a frame belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Open,
@@ -47,7 +47,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// What the nine bytes alone tell, so that no payload is waited for in vain. Must change nothing.
+    /// Checks the nine bytes alone, so that no payload is awaited in vain. It must change no state.
     fn check_head(&self, head: FrameHead) -> Result<(), Fault> {
         if let Some(stream) = self.block.stream()
             && (head.kind, head.stream) != (kind::CONTINUATION, stream)

@@ -48,7 +48,7 @@ impl<T> Session<T> {
         (STREAM_ID_MAX + 2).saturating_sub(self.next_id) / 2
     }
 
-    /// What waits to be written, in order. Hand over all of it before asking for more requests.
+    /// Bytes waiting to be written, in order. Write all of them before starting more requests.
     pub fn output(&self) -> &[u8] {
         self.output.waiting()
     }

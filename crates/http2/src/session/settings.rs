@@ -18,7 +18,7 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_SIZE: u16 = 5;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
 
-/// What the peer allows, as far as it binds us.
+/// The peer's SETTINGS that bind us.
 pub struct PeerSettings {
     pub stream_limit: u32,
     pub initial_window: u32,
@@ -26,7 +26,7 @@ pub struct PeerSettings {
 }
 
 impl PeerSettings {
-    /// What holds where the peer's first SETTINGS are silent.
+    /// The values that hold until the peer's first SETTINGS set others.
     pub fn new(stream_limit: u32) -> Self {
         Self { stream_limit, initial_window: WINDOW_DEFAULT, header_list_max: u32::MAX }
     }

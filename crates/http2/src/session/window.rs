@@ -17,7 +17,7 @@ const STREAM_UPDATE_AT: u32 = WINDOW_DEFAULT / 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overflow;
 
-/// What we may still send; may fall below zero (RFC 9113 6.9.2). For a stream it is kept relative to the peer's
+/// Bytes that we may still send; may fall below zero (RFC 9113 6.9.2). For a stream it is kept relative to the peer's
 /// INITIAL_WINDOW_SIZE, so that a change of that touches no stream.
 #[derive(Debug, Clone, Copy)]
 pub struct SendWindow(i64);
@@ -56,7 +56,7 @@ impl SendWindow {
     }
 }
 
-/// What the peer has used up of a window of ours and was not given back yet. A payload is at most 16,384 bytes.
+/// Bytes of a window of ours that the peer has used and that we have not returned yet. A payload has at most 16,384.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReceiveWindow {
     unacked: u32,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::arrival::Arrival;
 use super::{Session, Stream};
 use crate::rules::{Environment, Rejection};
-use crate::script::Odd;
+use crate::script::Malformed;
 
 static APNS_ID: HeaderName = HeaderName::from_static("apns-id");
 static APNS_UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     pub fn answer_now(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
         if self.without_table {
-            return self.answer_past_h2(arrival, &id, &verdict, &Odd::default());
+            return self.answer_past_h2(arrival, &id, &verdict, &Malformed::default());
         }
         let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
         let response = self.response(id, &verdict);

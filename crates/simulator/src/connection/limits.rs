@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 pub struct Limits {
-    /// What the connection has once it has proved itself, and while it is not choked.
+    /// The limit after the first accepted push, while no script lowers it.
     pub full: u32,
     /// As advertised last.
     pub advertised: u32,
@@ -34,7 +34,7 @@ impl Limits {
         }
     }
 
-    /// How many streams may be open with this one, the newest. A higher limit counts as soon as it is on its way.
+    /// Returns how many streams may be open, with this newest one. A higher limit counts as soon as it is sent.
     pub fn for_stream(&mut self, stream: u32) -> u32 {
         while let Some((_, limit)) = self.acknowledged.pop_front_if(|(after, _)| *after < stream) {
             self.binding = limit;

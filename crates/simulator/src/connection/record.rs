@@ -1,4 +1,4 @@
-//! What a connection writes into the ledger.
+//! A connection's entries in the ledger.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::script::{At, Change, DebugData, Delay, Ending, GoAway, SettingsPlay, 
 const OVER_LIMIT: u32 = 7;
 const OVER_LIMIT_TEXT: &str = "Maximum active streams violated for this endpoint.";
 
-/// How far the script's changes have come.
+/// The progress of the script's changes.
 pub struct Changes {
     since: Instant,
     requests: u64,
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.order(&pump::settings(&values.wire()));
     }
 
-    /// Whether this stream, the newest, is one too many.
+    /// Returns `true` if this stream, the newest, is one too many.
     pub fn is_over_limit(&mut self, stream: u32) -> bool {
         self.take_seen();
         self.open > self.limits.for_stream(stream)
@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub fn refuse_over_limit(&mut self, arrival: Arrival) {
         self.batch.totals.over_limit += 1;
         self.refuse(arrival, "over MAX_CONCURRENT_STREAMS");
-        if self.settings_play().is_some_and(|play| play.violation == Violation::Goaway) && self.is_staying() {
+        if self.settings_play().is_some_and(|play| play.violation == Violation::Goaway) && self.is_open() {
             let debug = DebugData::Text(OVER_LIMIT_TEXT.to_owned());
             self.end(&GoAway { code: OVER_LIMIT, debug, ..GoAway::new(When::Now, Ending::Single) });
         }

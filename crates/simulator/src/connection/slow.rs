@@ -22,13 +22,13 @@ pub struct LateBody {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Processes a request to which this is to be done.
-    pub fn process_oddly(&mut self, act: Act, arrival: Arrival, id: HeaderValue, now_ms: i64) {
+    pub fn process_timed(&mut self, act: Act, arrival: Arrival, id: HeaderValue, now_ms: i64) {
         match act {
             Act::AnswerAndGoaway { status, reason } => {
                 let debug = DebugData::Reason(reason.clone());
                 let rejection = Rejection { status, reason: reason.into(), timestamp: None };
                 self.answer_scripted(arrival, id, rejection, "scripted answer, and GOAWAY");
-                if self.is_staying() {
+                if self.is_open() {
                     self.end(&GoAway { debug, ..GoAway::new(When::Now, Ending::Single) });
                 }
             }
@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             | Act::Poison { .. }
             | Act::Reset { .. }
             | Act::Silence { .. }
-            | Act::Odd(_) => {}
+            | Act::Malformed(_) => {}
         }
     }
 

@@ -12,9 +12,9 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::error::SimulatorError;
 use crate::identity::{Authority, Identity, IdentityError};
 use crate::script::{AlertTo, ConnectionAct, Flaw};
-use crate::server::SimulatorError;
 
 /// Makes the acceptor of a connection.
 pub struct Tls {
@@ -110,7 +110,7 @@ struct Refusing {
 }
 
 impl Refusing {
-    /// What rustls turns into the alert.
+    /// The error that rustls turns into the alert.
     fn error(&self) -> CertificateError {
         match self.code {
             42 => CertificateError::BadEncoding,

@@ -12,7 +12,7 @@ const SANDBOX: u64 = 1;
 const PRODUCTION: u64 = 2;
 const TOPICS: u64 = 6;
 
-/// What a client certificate should say.
+/// The names and environments of a client certificate to generate.
 #[derive(Debug, Clone)]
 pub struct ClientSubject<'a> {
     /// The bundle id: the subject's UID, and part of its common name.

@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::frames::{self, CONTINUATION, END_HEADERS, FRAME_HEADER, HEADERS};
 use super::huffman;
 
-/// How a field was written (RFC 7541 6).
+/// The representation in which a field was written (RFC 7541 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// All of it stands in a table.
+    /// Name and value are in a table.
     Indexed,
     /// Written out, and put into the table.
     Incremental,

@@ -1,4 +1,4 @@
-//! What the peer sent and h2 has not read yet. Acknowledgements of SETTINGS that h2 never wrote are taken out.
+//! Bytes that the peer sent and h2 has not read yet. Acknowledgements of SETTINGS that h2 never wrote are removed.
 
 use std::io;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ pub struct Inbox {
     heads: Option<Heads>,
 }
 
-/// What came since it was asked last.
+/// Frames seen since the last call.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// For each acknowledgement of SETTINGS: the newest stream opened before it.
@@ -70,7 +70,7 @@ impl Inbox {
         }
     }
 
-    /// What was seen since the last call.
+    /// Returns what was seen since the last call.
     pub fn take_seen(&mut self) -> Option<Seen> {
         (!self.seen.is_empty()).then(|| std::mem::take(&mut self.seen))
     }

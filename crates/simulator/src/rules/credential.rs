@@ -29,7 +29,7 @@ pub enum Caller {
     Token { team_id: String, key_id: String },
 }
 
-/// What one connection has shown of itself.
+/// The credentials that a connection has shown.
 #[derive(Default)]
 pub struct Credential {
     certificate: Option<ClientCertificate>,

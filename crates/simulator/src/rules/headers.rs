@@ -52,7 +52,7 @@ pub fn duplicates(push: &Push<'_>) -> Result<(), Rejection> {
     if push.repeated { Err(DUPLICATE_HEADERS) } else { Ok(()) }
 }
 
-/// Row 5. A certificate of a single topic stands in for a missing header.
+/// Row 5. A certificate of a single topic replaces a missing header.
 pub fn topic(push: &Push<'_>, credential: &Credential) -> Result<(), Rejection> {
     let Some(topic) = push.topic else {
         let single = credential.certificate().is_some_and(|certificate| certificate.topics.len() == 1);

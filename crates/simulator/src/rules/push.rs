@@ -55,7 +55,7 @@ impl<'a> Push<'a> {
         push
     }
 
-    /// What follows `/3/device/`, `None` on another path.
+    /// The part of the path after `/3/device/`; `None` on another path.
     pub fn device_token(&self) -> Option<&'a str> {
         self.path.strip_prefix(DEVICE)
     }

@@ -20,7 +20,7 @@ pub const PAYLOAD_MAX: usize = 4096;
 pub const PAYLOAD_VOIP_MAX: usize = 5120;
 const TOKEN_HEX_MAX: usize = 512;
 
-/// What is wrong with a device token; a token without a state is good.
+/// The fault of a device token; a token without a state is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenState {
     /// 410 with this reason; the timestamp (milliseconds) is left out when `None`.
@@ -74,7 +74,7 @@ pub fn rate(push: &Push<'_>, context: &Context<'_>) -> Result<(), Rejection> {
     if rates.take(push.device_token().unwrap_or_default(), context.now_ms) { Ok(()) } else { Err(TOO_MANY_REQUESTS) }
 }
 
-/// How often one device token may be pushed to.
+/// The rate limit of one device token.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRate {

@@ -12,12 +12,12 @@ use super::{Act, ConnectionAct, ConnectionFault, Fault, Script, Shut};
 use crate::rules::{Push, TokenRates};
 use crate::tokens::Tokens;
 
-/// What every connection obeys: the script in force and the listed tokens.
+/// The plan that every connection obeys: the script in force and the listed tokens.
 #[derive(Clone)]
 pub struct Plan {
     pub script: Arc<ActiveScript>,
     pub tokens: Arc<Tokens>,
-    /// How many scripts came before this one.
+    /// Number of scripts before this one.
     pub number: u64,
 }
 
@@ -95,7 +95,7 @@ impl ActiveScript {
             .map(|(fault, _)| &fault.act)
     }
 
-    /// What is wrong with a connection from `source` that `listener` has just accepted, and whether it is because that
+    /// Returns the fault of a connection from `source` that `listener` has just accepted, and `true` if it is because the
     /// source connects too often. Each call counts as one connection.
     pub fn connection_fault(&self, listener: usize, source: IpAddr) -> (Option<ConnectionAct>, bool) {
         if let Some(act) = self.guard.as_ref().and_then(|guard| guard.blocks(source, Instant::now())) {
@@ -122,7 +122,7 @@ impl ActiveScript {
             && take(&count.applied, fault.times)
     }
 
-    /// How `listener` is shut now, and until when, if there is an end to it.
+    /// Returns how `listener` is shut now, and until when, if there is an end to it.
     pub fn shut(&self, listener: usize) -> Option<(Shut, Option<Instant>)> {
         let mut faults = self.script.listeners.iter();
         let fault = faults

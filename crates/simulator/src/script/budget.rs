@@ -37,7 +37,7 @@ impl ErrorBudget {
     }
 }
 
-/// What a connection has spent of it.
+/// The part of the budget that a connection has spent.
 #[derive(Debug, Default)]
 pub struct Spent {
     errors: u64,

@@ -20,7 +20,7 @@ pub struct ConnectionFault {
     /// Chance in percent, drawn per connection.
     #[serde(default)]
     pub percent: Option<f64>,
-    /// How many connections are picked in all; absent: no limit.
+    /// Number of connections to pick in all; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
     /// Only within this many milliseconds after the script arrived.
@@ -29,7 +29,7 @@ pub struct ConnectionFault {
     pub act: ConnectionAct,
 }
 
-/// What is wrong with a connection.
+/// The fault of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ConnectionAct {
@@ -45,7 +45,7 @@ pub enum ConnectionAct {
     Window { stream: u32, updates: bool },
 }
 
-/// How far a connection works.
+/// The point up to which a connection works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Point {
@@ -57,15 +57,15 @@ pub enum Point {
     Settings,
     /// So many answers were written.
     Answers(u64),
-    /// So many bytes of HTTP/2 were read: the last of them may stand in the middle of a request's body.
+    /// So many bytes of HTTP/2 were read: the last of them may lie within a request's body.
     BytesIn(u64),
-    /// So many bytes of HTTP/2 were written: the last of them may stand in the middle of an answer.
+    /// So many bytes of HTTP/2 were written: the last of them may lie within an answer.
     BytesOut(u64),
     /// Nothing was read for so long.
     IdleMs(u64),
 }
 
-/// How a connection breaks.
+/// The way in which a connection breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Breakage {
@@ -91,7 +91,7 @@ pub enum AlertTo {
     Certificate,
 }
 
-/// What is wrong with the server's certificate.
+/// The fault of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flaw {
@@ -115,7 +115,7 @@ pub struct ListenerFault {
     pub for_ms: Option<u64>,
 }
 
-/// How a listener takes no connections.
+/// The way in which a listener takes no connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shut {
@@ -132,7 +132,7 @@ pub struct ConnectRate {
     /// Connections within `seconds` that are still served.
     pub limit: u32,
     pub seconds: u32,
-    /// How long every connection of a source that made more breaks as soon as it is accepted.
+    /// Time for which every connection of a source over the limit breaks as soon as it is accepted.
     pub block_ms: u64,
     /// `close`, `reset`, `silence` or `deaf`.
     pub how: Breakage,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{ConnectRate, ConnectionAct, Point};
 
-/// See the module.
+/// The limit on new connections of one source.
 pub struct Guard {
     rate: ConnectRate,
     sources: Mutex<HashMap<IpAddr, Source>>,

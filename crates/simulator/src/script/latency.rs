@@ -1,4 +1,4 @@
-//! How long answers take: the distributions a script can name.
+//! The distributions of answer latency that a script can name.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScriptError;
 
-/// How connections are told what they may do. The default is Apple's usual way.
+/// The SETTINGS that connections receive, and when. The default is Apple's usual way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SettingsPlay {
@@ -140,7 +140,7 @@ impl SettingsPlay {
         Ok(())
     }
 
-    /// Whether it is meant for this connection.
+    /// Returns `true` if it applies to this connection.
     pub fn concerns(&self, connection: u64) -> bool {
         self.connection.is_none_or(|wanted| wanted == connection)
     }

@@ -203,16 +203,16 @@ async fn a_listener_is_shut_alone_and_opened_again_on_its_port() {
     for (state, expected) in [(Shut::Closed, Some(io::ErrorKind::ConnectionRefused)), (Shut::Stalled, None)] {
         let fault = ListenerFault { listener: Some(0), state, for_ms: None };
         simulator.set_script(Script { listeners: vec![fault], ..Script::default() }).unwrap();
-        simulator.obeyed().await;
+        simulator.script_applied().await;
         assert_eq!(refused_or_lost(first).await, expected);
         assert!(TcpStream::connect(second).await.is_ok());
         simulator.set_script(Script::default()).unwrap();
-        simulator.obeyed().await;
+        simulator.script_applied().await;
         works(&simulator).await;
     }
     let short = ListenerFault { listener: None, state: Shut::Closed, for_ms: Some(50) };
     simulator.set_script(Script { listeners: vec![short], ..Script::default() }).unwrap();
-    simulator.obeyed().await;
+    simulator.script_applied().await;
     assert_eq!(refused_or_lost(second).await, Some(io::ErrorKind::ConnectionRefused));
     soon(async { while TcpStream::connect(first).await.is_err() {} }).await;
 }

@@ -41,7 +41,7 @@ pub async fn start_with(options: Options) -> Simulator {
     Simulator::start(options).await.unwrap()
 }
 
-/// How a client shows who it is.
+/// The way in which a client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
     Certificate,

@@ -313,7 +313,7 @@ mod tests {
             (r#"{"certificate":["SECRET"]}"#, "`certificate` has to be a string: PEM text, or a path on the server"),
             (r#"{"certificate":"a","timeout":"15"}"#, "`timeout` has to be an integer: seconds"),
             (r#"{"certificate":"a","lanes":-1}"#, "`lanes` has to be an integer"),
-            (r#"{"certificate":"a","certificate":"b"}"#, "`certificate` stands there twice"),
+            (r#"{"certificate":"a","certificate":"b"}"#, "`certificate` appears twice"),
         ];
         for (body, sentence) in table {
             assert_eq!(refused(body), sentence, "{body}");

@@ -121,7 +121,9 @@ mod tests {
     fn batch(identifiers: &[Option<&str>]) -> Batch {
         let mut batch = Batch::default();
         for &identifier in identifiers {
-            batch.push(Draft { token: "<00FC>", payload: "{}", identifier, ..Draft::default() }).unwrap();
+            batch
+                .push(Draft { token: "<00FC>", payload: "{}", identifier, ..Draft::default() }, uuid::Uuid::new_v4)
+                .unwrap();
         }
         batch
     }

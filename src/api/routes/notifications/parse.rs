@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use tokens::{Token, Tokens};
+use uuid::Uuid;
 
 /// What a request asks to send.
 #[derive(Debug)]
@@ -160,13 +161,13 @@ impl Reading {
     fn take(&mut self, parts: &Parts<'_>) -> Result<(), ItemFault> {
         let draft = parts.draft()?;
         match &parts.tokens {
-            None => self.batch.push(draft)?,
+            None => self.batch.push(draft, Uuid::new_v4)?,
             Some(_) if self.alone => return Err(ItemFault::TokensInLine),
             Some(_) if parts.token.is_some() => return Err(ItemFault::TokenAndTokens),
             Some(tokens) if tokens.is_empty() => return Err(ItemFault::NoTokens),
             Some(tokens) => {
                 self.many = true;
-                self.batch.push_to_many(draft, &tokens::texts(tokens)?)?;
+                self.batch.push_to_many(draft, &tokens::texts(tokens)?, Uuid::new_v4)?;
             }
         }
         Ok(())

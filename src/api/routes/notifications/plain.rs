@@ -5,6 +5,7 @@ use super::field::{Field, TYPE};
 use super::parse::Parsed;
 use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
+use uuid::Uuid;
 
 /// Reads one notification object, or a list of at most `items_max`, from `text` into this batch over it.
 pub fn read(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
@@ -28,7 +29,7 @@ pub fn read(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
 pub fn read_line(batch: &mut Batch, text: &str) -> Option<()> {
     let mut json = Cursor::over(text);
     let (draft, tokens) = draft(&mut json, 0)?;
-    (tokens.is_none() && json.is_at_end()).then(|| batch.push(draft).ok())?
+    (tokens.is_none() && json.is_at_end()).then(|| batch.push(draft, Uuid::new_v4).ok())?
 }
 
 /// Appends an object's notifications: whether they may be many.
@@ -36,8 +37,8 @@ fn item(json: &mut Cursor<'_>, batch: &mut Batch, items_max: usize) -> Option<bo
     let room = items_max.checked_sub(batch.len())?;
     let (draft, tokens) = draft(json, room)?;
     match &tokens {
-        Some(tokens) => batch.push_to_many(draft, tokens).ok()?,
-        None => batch.push(draft).ok()?,
+        Some(tokens) => batch.push_to_many(draft, tokens, Uuid::new_v4).ok()?,
+        None => batch.push(draft, Uuid::new_v4).ok()?,
     }
     (batch.len() <= items_max).then_some(tokens.is_some())
 }

@@ -49,7 +49,7 @@ impl Wire {
     }
 }
 
-/// A string as it stands in a block, its length below 127.
+/// A string as encoded in a block, its length below 127.
 fn text(text: &str) -> Vec<u8> {
     [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
 }

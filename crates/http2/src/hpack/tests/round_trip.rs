@@ -1,4 +1,4 @@
-//! What the encoder writes, a decoder reads: any Heads, any messages, any SETTINGS of the peer.
+//! A decoder reads everything that the encoder writes: any Heads, any messages, any SETTINGS of the peer.
 
 use proptest::prelude::*;
 

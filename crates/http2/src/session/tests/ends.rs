@@ -5,7 +5,7 @@ use super::support::*;
 use crate::frame::ErrorCode::{Cancel, NoError, Protocol};
 use crate::frame::{flag, kind};
 
-/// How much of the request on stream 1 was handed over.
+/// The part of the request on stream 1 that was handed over.
 #[derive(Debug, Clone, Copy)]
 enum Handed {
     Nothing,

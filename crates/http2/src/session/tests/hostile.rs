@@ -15,7 +15,7 @@ fn client() -> Client {
     client
 }
 
-/// How many frames it takes until the connection ends.
+/// Returns the number of frames after which the connection ends.
 fn endured(mut client: Client, input: &[u8]) -> usize {
     for count in 0..=2 * POINTS {
         let seen = client.feed(input);

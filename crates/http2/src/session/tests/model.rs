@@ -70,7 +70,7 @@ struct Books {
     goaway: Option<StreamId>,
 }
 
-/// What a frame on a stream should lead to.
+/// The expected effect of a frame on a stream.
 enum Met {
     Fault,
     Closed,

@@ -6,7 +6,7 @@ use super::super::Config;
 use super::support::*;
 use crate::frame::{flag, kind};
 
-/// What a replay shows: events, all output, and the ends that a close brings.
+/// The results of a replay: events, all output, and the ends that a close brings.
 type Shown = (Vec<Seen>, Vec<u8>, Vec<Seen>);
 
 /// Streams 1, 3, 5 (its body waiting) and 7 are open.

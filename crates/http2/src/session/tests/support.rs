@@ -182,7 +182,7 @@ impl Client {
         self.session.cancel(id).map(Seen::from)
     }
 
-    /// The transport is gone.
+    /// The transport is lost.
     pub fn close(&mut self) -> Vec<Seen> {
         let mut seen = Vec::new();
         while let Some(event) = self.session.closed() {

@@ -1,4 +1,4 @@
-//! The callers' books against Apple's: what everybody was told, compared with what the stand-in's ledger says.
+//! The outcomes that callers received, compared with the simulator's ledger.
 
 use crate::support::client::Client;
 use crate::support::world::{APP, World, token};
@@ -12,10 +12,10 @@ const BATCH: usize = 50;
 /// Callers side by side.
 const CALLERS: usize = 4;
 
-/// How many ended in which way: `accepted`, `not_sent ServiceUnavailable`.
+/// Number of notifications by outcome and reason: `accepted`, `not_sent ServiceUnavailable`.
 pub type Tally = BTreeMap<String, usize>;
 
-/// What a caller was told of one notification.
+/// The outcome that a caller received for one notification.
 #[derive(Debug, Clone)]
 pub struct Told {
     pub outcome: String,
@@ -26,8 +26,8 @@ pub struct Told {
     retry_unknown: bool,
 }
 
-/// What the callers of one app were told, by apns-id.
-pub struct Books {
+/// The outcomes that the callers of one app received, by apns-id.
+pub struct Outcomes {
     app: String,
     /// Those of `tokens` given, else a new one for each notification.
     tokens: Vec<String>,
@@ -35,12 +35,12 @@ pub struct Books {
     told: HashMap<String, Told>,
 }
 
-impl Books {
+impl Outcomes {
     pub fn new() -> Self {
         Self::of(APP)
     }
 
-    /// The books of another app.
+    /// The outcomes of another app.
     pub fn of(app: &str) -> Self {
         Self { app: app.to_owned(), tokens: Vec::new(), next: 0, told: HashMap::new() }
     }
@@ -50,7 +50,7 @@ impl Books {
         self.tokens = tokens;
     }
 
-    /// Sends so many over REST, a few requests side by side, and notes what is told.
+    /// Sends so many over REST, a few requests side by side, and records the outcomes.
     pub async fn send(&mut self, world: &World, count: usize) -> Tally {
         self.send_with(world, "", count).await
     }
@@ -76,14 +76,14 @@ impl Books {
             });
         }
         let mut tally = Tally::new();
-        let mut outcomes = 0;
+        let mut received = 0;
         while let Some(answers) = callers.join_next().await {
             for answer in answers.expect("a caller without a fault") {
-                outcomes += 1;
+                received += 1;
                 self.note(&answer, query.contains("retry_unknown=true"), &mut tally);
             }
         }
-        assert_eq!(outcomes, count, "one outcome each");
+        assert_eq!(received, count, "one outcome each");
         tally
     }
 
@@ -116,13 +116,13 @@ impl Books {
         assert!(self.told.insert(id, told).is_none(), "two outcomes for one notification");
     }
 
-    /// All that was told so far.
+    /// All outcomes so far.
     pub fn told(&self) -> impl Iterator<Item = &Told> {
         self.told.values()
     }
 
-    /// Compares with the ledger: what was told accepted is there, what was told anything else but `unknown` is not, and
-    /// there is nothing twice but what the caller let us send again.
+    /// Compares with the ledger. Every notification reported accepted is there. One reported otherwise is not, unless it is
+    /// `unknown`. None is there twice, except where the caller allowed a resend.
     pub fn check(&self, world: &World) {
         let arrived = world.simulator.ledger().accepted_ids();
         for (id, told) in &self.told {
@@ -153,7 +153,7 @@ impl Books {
     }
 }
 
-/// Whether all ended so.
+/// Returns `true` if all ended with this outcome.
 pub fn only(tally: &Tally, how: &str) -> bool {
     tally.keys().all(|key| key == how)
 }

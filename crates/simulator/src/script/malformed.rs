@@ -7,7 +7,7 @@ use super::{DebugData, ScriptError};
 /// An answer that differs from Apple's usual one. It leaves at once, whatever the latency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Odd {
+pub struct Malformed {
     /// In place of processing; absent: what the rules decide.
     pub status: Option<u16>,
     /// `false`: the header is missing.
@@ -27,7 +27,7 @@ pub struct Odd {
     pub reset: Option<u32>,
 }
 
-impl Default for Odd {
+impl Default for Malformed {
     fn default() -> Self {
         Self {
             status: None,
@@ -43,7 +43,7 @@ impl Default for Odd {
     }
 }
 
-impl Odd {
+impl Malformed {
     pub fn check(&self) -> Result<(), ScriptError> {
         if self.status.is_some_and(|status| !(201..=999).contains(&status)) {
             return Err(ScriptError::Bounds("odd.status", "201 and 999 (leave it out for what the rules decide)"));

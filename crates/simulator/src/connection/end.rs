@@ -1,4 +1,4 @@
-//! How a connection ends by script: when, with which GOAWAY frames, and what becomes of its streams.
+//! The scripted end of a connection: its time, its GOAWAY frames, and the fate of its streams.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use crate::script::{Close, DebugData, Ending, GoAway, When};
 
 const LAST_ID_MAX: u32 = (1 << 31) - 1;
 
-/// How far the end of a connection has come.
+/// The progress of a connection's end.
 #[derive(Default)]
-pub struct Farewell {
+pub struct EndProgress {
     stage: Stage,
     /// Requests since the connection began, or since the script arrived.
     requests: u64,
-    /// Whether the script's endings suffice for this connection; asked at its first request, so that nothing is
+    /// The script's endings suffice for this connection. Decided at its first request, so that nothing is
     /// withheld on a connection that will not end.
     granted: bool,
     /// Something was ordered from the pump, which acts when h2 flushes.
@@ -34,7 +34,7 @@ enum Stage {
     Closing { linger_until: Instant },
 }
 
-/// What the count of requests asks for.
+/// The effect of the number of requests so far.
 #[derive(Default, Clone, Copy)]
 pub struct Signal {
     /// This request ends the connection.
@@ -43,7 +43,7 @@ pub struct Signal {
     pub withhold: bool,
 }
 
-impl Farewell {
+impl EndProgress {
     /// When the next step is due by time.
     pub fn step_at(&self) -> Option<Instant> {
         match self.stage {
@@ -64,7 +64,7 @@ impl Farewell {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// What happens right after SETTINGS: a certificate of the other environment, or a script, may end it all.
+    /// Ends the connection right after SETTINGS if the certificate is of the other environment, or the script says so.
     pub fn greet(&mut self, misplaced: bool) {
         if misplaced {
             let reason = DebugData::Reason("BadCertificateEnvironment".to_owned());
@@ -75,8 +75,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     pub fn script_arrived(&mut self) {
-        self.farewell.requests = 0;
-        self.farewell.granted = false;
+        self.ending.requests = 0;
+        self.ending.granted = false;
         if self.scripted_when() == Some(When::Now) {
             self.end_unasked();
         }
@@ -84,8 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Streams above it are neither processed nor answered.
     pub fn last_id(&self) -> u32 {
-        match self.farewell.stage {
-            Stage::Open if self.farewell.granted => self.chosen_last_id().unwrap_or(LAST_ID_MAX),
+        match self.ending.stage {
+            Stage::Open if self.ending.granted => self.chosen_last_id().unwrap_or(LAST_ID_MAX),
             Stage::Open => LAST_ID_MAX,
             Stage::Announced { .. } => LAST_ID_MAX,
             Stage::Draining { last, .. } => last,
@@ -93,35 +93,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Whether nothing has ended the connection yet.
-    pub fn is_staying(&self) -> bool {
-        matches!(self.farewell.stage, Stage::Open)
+    /// Returns `true` until something has ended the connection.
+    pub fn is_open(&self) -> bool {
+        matches!(self.ending.stage, Stage::Open)
     }
 
-    /// Whether streams above the last id are refused rather than left alone.
+    /// Returns `true` if streams above the last id are refused rather than ignored.
     pub fn refuses_late(&self) -> bool {
-        matches!(self.farewell.stage, Stage::Draining { close: Close::Never, .. })
+        matches!(self.ending.stage, Stage::Draining { close: Close::Never, .. })
     }
 
     /// Writes a frame between two of h2's, in this turn.
     pub fn order(&mut self, frame: &[u8]) {
         self.pump.inject(frame);
-        self.farewell.ordered = true;
+        self.ending.ordered = true;
     }
 
     /// Writes frames after all that h2 has by now, in this turn: h2's header blocks come in their order.
     pub fn order_last(&mut self, frames: &[u8]) {
         self.pump.inject_last(frames);
-        self.farewell.ordered = true;
+        self.ending.ordered = true;
     }
 
     /// Counts a request that is about to be processed, or parked above a last stream id chosen beforehand.
     pub fn count(&mut self) -> Signal {
         let Some(goaway) = &self.active.script.script.goaway else { return Signal::default() };
-        if !matches!(self.farewell.stage, Stage::Open) {
+        if !matches!(self.ending.stage, Stage::Open) {
             return Signal::default();
         }
-        self.farewell.requests += 1;
+        self.ending.requests += 1;
         let unanswered = if goaway.drops_answers() { goaway.unanswered } else { 0 };
         match goaway.when {
             When::Now | When::Connect => Signal::default(),
@@ -131,11 +131,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Signal { fires, withhold: fires && unanswered > 0 }
             }
             When::ConnectionRequests(count) => {
-                if self.farewell.requests == 1 {
-                    self.farewell.granted = self.active.script.take_ending();
+                if self.ending.requests == 1 {
+                    self.ending.granted = self.active.script.take_ending();
                 }
-                let left = count.saturating_sub(self.farewell.requests);
-                let granted = self.farewell.granted;
+                let left = count.saturating_sub(self.ending.requests);
+                let granted = self.ending.granted;
                 Signal { fires: granted && left == 0, withhold: granted && left < unanswered }
             }
         }
@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// An ending that no request triggers.
     fn end_unasked(&mut self) {
-        if matches!(self.farewell.stage, Stage::Open) && self.active.script.take_ending() {
+        if matches!(self.ending.stage, Stage::Open) && self.active.script.take_ending() {
             self.end_scripted();
         }
     }
@@ -161,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if goaway.kind == Ending::Graceful {
             self.say(LAST_ID_MAX, goaway.code, &goaway.debug.bytes());
             let second_at = Instant::now() + Duration::from_millis(goaway.second_after_ms);
-            self.farewell.stage = Stage::Announced { second_at, code: goaway.code, close: goaway.close };
+            self.ending.stage = Stage::Announced { second_at, code: goaway.code, close: goaway.close };
             return;
         }
         if goaway.kind != Ending::Cut {
@@ -174,21 +174,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.parked.extend(self.waiting.abandon());
             self.close();
         } else {
-            self.farewell.stage = Stage::Draining { last, close: goaway.close, since: Instant::now() };
+            self.ending.stage = Stage::Draining { last, close: goaway.close, since: Instant::now() };
         }
     }
 
     /// Moves an end that has begun one step on; `true` if h2 must be polled again for it.
     pub fn part(&mut self) -> bool {
-        match self.farewell.stage {
+        match self.ending.stage {
             Stage::Announced { second_at, code, close } if second_at <= Instant::now() => {
                 self.say(self.highest_seen, code, b"");
-                self.farewell.stage = Stage::Draining { last: self.highest_seen, close, since: Instant::now() };
+                self.ending.stage = Stage::Draining { last: self.highest_seen, close, since: Instant::now() };
             }
             Stage::Draining { last, close, since } if self.is_drained(last) && may_close(close, since) => self.close(),
             _ => {}
         }
-        std::mem::take(&mut self.farewell.ordered)
+        std::mem::take(&mut self.ending.ordered)
     }
 
     fn is_drained(&self, last: u32) -> bool {
@@ -199,8 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn close(&mut self) {
         self.pump.close_after(self.ended);
-        self.farewell.ordered = true;
-        self.farewell.stage = Stage::Closing { linger_until: Instant::now() + LINGER };
+        self.ending.ordered = true;
+        self.ending.stage = Stage::Closing { linger_until: Instant::now() + LINGER };
     }
 
     fn say(&mut self, last: u32, code: u32, debug: &[u8]) {

@@ -1,4 +1,4 @@
-//! A node without an app and without Apple, for what happens at its door; and `curl` as its caller.
+//! A node without an app and without Apple, for tests of its listeners, and `curl` as its caller.
 
 use pyapns::config::{Config, File};
 use pyapns::node::{Node, World};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub struct Door {
+pub struct BareNode {
     pub directory: TempDir,
     url: String,
     address: Option<SocketAddr>,
@@ -19,9 +19,9 @@ pub struct Door {
     done: JoinHandle<bool>,
 }
 
-impl Door {
-    /// `settings` stand at the top of the configuration, `sections` at its end.
-    pub async fn open(settings: &str, sections: &str) -> Self {
+impl BareNode {
+    /// Starts a node. `settings` begin its configuration, and `sections` end it.
+    pub async fn start(settings: &str, sections: &str) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let text = format!("{settings}\ndata_dir = {:?}\n{sections}\n", directory.path().join("data"));
         let config = Config::read(Some(File { name: "test", text: &text }), &|_| None).expect("good settings");
@@ -52,13 +52,13 @@ impl Door {
     }
 
     /// Drains the node; all it had must be finished in time.
-    pub async fn close(self) {
+    pub async fn stop(self) {
         let _ = self.stop.send(());
         assert!(self.done.await.expect("no panic"), "the node did not finish in time");
     }
 }
 
-/// What `curl` got; status 0 is no answer.
+/// The response that `curl` received; status 0 means none.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,

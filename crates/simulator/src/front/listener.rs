@@ -9,11 +9,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use crate::script::Shut;
 
 const BACKLOG: u32 = 1024;
-/// A connection that takes longer over loopback will never stand.
+/// A connection over loopback that takes longer is never established.
 const FILLING_WITHIN: Duration = Duration::from_millis(200);
 
-/// See the module.
-pub struct Door {
+/// A listener that the script can shut and open again.
+pub struct ScriptedListener {
     address: SocketAddr,
     /// Bound and never listening: keeps the port while nobody listens on it.
     _keeper: TcpSocket,
@@ -30,16 +30,16 @@ enum State {
     },
 }
 
-impl Door {
+impl ScriptedListener {
     /// Listens at `HOST:PORT`; a port of 0 takes `port`, and a free one if that is 0 too.
-    pub async fn bind(place: &str, port: u16) -> io::Result<Self> {
+    pub async fn bind(host_and_port: &str, port: u16) -> io::Result<Self> {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for mut address in lookup_host(place).await? {
+        for mut address in lookup_host(host_and_port).await? {
             if address.port() == 0 {
                 address.set_port(port);
             }
             match Self::at(address) {
-                Ok(door) => return Ok(door),
+                Ok(listener) => return Ok(listener),
                 Err(error) => failed = error,
             }
         }
@@ -57,7 +57,7 @@ impl Door {
         self.address
     }
 
-    /// Opens the door, or shuts it in this way.
+    /// Opens the listener, or shuts it in the given way.
     pub async fn set(&mut self, shut: Option<Shut>) -> io::Result<()> {
         match (shut, &self.state) {
             (None, State::Open(_))
@@ -84,7 +84,7 @@ impl Door {
         Ok(State::Stalled { _listener: listener, _filling: filling })
     }
 
-    /// The next connection; none comes while the door is shut.
+    /// The next connection; none comes while the listener is shut.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match &self.state {
             State::Open(listener) => listener.accept().await,

@@ -1,11 +1,11 @@
-//! Callers that stand for other machines' in measurements: on a thread of their own that takes what the measured leave.
+//! Callers in place of other machines, for measurements: on a thread that gets only the CPU time that others leave.
 
 use std::process::Command;
 use std::thread;
 use tokio::sync::oneshot;
 
-/// Runs what `start` makes on a thread that every other may push aside at once. Dropping the result ends it.
-pub fn elsewhere<F>(start: impl FnOnce() -> F + Send + 'static) -> oneshot::Receiver<F::Output>
+/// Runs the future of `start` on a thread of idle priority. Dropping the result ends it.
+pub fn in_background<F>(start: impl FnOnce() -> F + Send + 'static) -> oneshot::Receiver<F::Output>
 where
     F: Future<Output: Send + 'static>,
 {

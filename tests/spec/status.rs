@@ -1,4 +1,4 @@
-//! What a node tells about itself and about the apps it sends for.
+//! A node's statements about itself and about the apps it sends for.
 
 use crate::support::daemon::Daemon;
 use crate::support::world::{APP, World, to, token};

@@ -1,20 +1,21 @@
 //! Answers unlike Apple's, and what the ledger knows of requests beyond their content.
 
 use super::support::*;
-use crate::{Act, DebugData, Fault, Form, Odd, Options, Script, Simulator, TokenState};
+use crate::{Act, DebugData, Fault, Form, Malformed, Options, Script, Simulator, TokenState};
 
 const CONTINUATION: u8 = 9;
 
-async fn playing(odd: Odd) -> Simulator {
-    let fault = Fault::new(Act::Odd(Box::new(odd)));
+async fn playing(malformed: Malformed) -> Simulator {
+    let fault = Fault::new(Act::Malformed(Box::new(malformed)));
     start_with(Options { script: Script { faults: vec![fault], ..Script::default() }, ..Options::default() }).await
 }
 
 #[tokio::test]
 async fn an_answer_may_lack_its_id_and_bring_headers_and_trailers() {
     let pair = |name: &str| vec![(name.to_owned(), "1".to_owned())];
-    let odd = Odd { apns_id: false, headers: pair("x-new"), trailers: pair("x-late"), ..Odd::default() };
-    let simulator = playing(odd).await;
+    let malformed =
+        Malformed { apns_id: false, headers: pair("x-new"), trailers: pair("x-late"), ..Malformed::default() };
+    let simulator = playing(malformed).await;
     let mut client = Client::connect(&simulator, Auth::Certificate).await;
     for _ in 0..3 {
         let (head, mut body) = soon(client.begin(Push::new()).await.unwrap()).await.unwrap().into_parts();
@@ -28,8 +29,8 @@ async fn an_answer_may_lack_its_id_and_bring_headers_and_trailers() {
 
 #[tokio::test]
 async fn a_block_may_come_in_several_frames_after_statuses_1xx() {
-    let odd = Odd { continuation: true, informational: vec![100, 103], ..Odd::default() };
-    let simulator = playing(odd).await;
+    let malformed = Malformed { continuation: true, informational: vec![100, 103], ..Malformed::default() };
+    let simulator = playing(malformed).await;
     simulator.set_token("00ff", Some(TokenState::Bad));
     let mut client = Client::connect(&simulator, Auth::Token).await;
     assert_eq!(client.push(Push::new()).await.unwrap().header("apns-id"), APNS_ID);
@@ -43,8 +44,8 @@ async fn the_dynamic_table_may_be_taken_away_for_good() {
     let simulator = start().await;
     let mut client = Client::connect(&simulator, Auth::Certificate).await;
     assert_eq!(client.push(Push::new()).await.unwrap().status, 200);
-    let odd = Act::Odd(Box::new(Odd { table_size: Some(0), ..Odd::default() }));
-    let fault = Fault { times: Some(1), ..Fault::new(odd) };
+    let malformed = Act::Malformed(Box::new(Malformed { table_size: Some(0), ..Malformed::default() }));
+    let fault = Fault { times: Some(1), ..Fault::new(malformed) };
     simulator.set_script(Script { faults: vec![fault], ..Script::default() }).unwrap();
     simulator.set_token("00ff", Some(TokenState::Bad));
     for _ in 0..3 {
@@ -63,7 +64,7 @@ async fn statuses_and_bodies_may_be_anything() {
         (Some(299), Some(DebugData::Text(String::new())), ""),
         (None, Some(DebugData::Base64(vec![b'x'; 100])), &"x".repeat(100)),
     ] {
-        let simulator = playing(Odd { status, body, ..Odd::default() }).await;
+        let simulator = playing(Malformed { status, body, ..Malformed::default() }).await;
         let mut client = Client::connect(&simulator, Auth::Certificate).await;
         let answer = client.push(Push::new()).await.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (status.unwrap_or(200), expected.as_bytes()));
@@ -73,7 +74,7 @@ async fn statuses_and_bodies_may_be_anything() {
 
 #[tokio::test]
 async fn an_answer_may_be_reset_in_place_of_its_end() {
-    let simulator = playing(Odd { status: Some(413), reset: Some(0), ..Odd::default() }).await;
+    let simulator = playing(Malformed { status: Some(413), reset: Some(0), ..Malformed::default() }).await;
     let mut client = Client::connect(&simulator, Auth::Certificate).await;
     let response = soon(client.begin(Push::new()).await.unwrap()).await.unwrap();
     assert_eq!(response.status(), 413);

@@ -1,4 +1,4 @@
-//! What an operator reads when Apple does not take an app's pushes: the cause, and what to do, in `last_error` and the log.
+//! The cause and the remedy in `last_error` and the log when Apple does not take an app's pushes.
 
 use crate::support::pipes::{Gateway, Manner, address, talk};
 use crate::support::process::{Home, entry};

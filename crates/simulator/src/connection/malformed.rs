@@ -8,18 +8,18 @@ use super::Session;
 use super::arrival::Arrival;
 use crate::pump::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame};
 use crate::rules::Rejection;
-use crate::script::{DebugData, Odd};
+use crate::script::{DebugData, Malformed};
 
 /// Nothing we write is longer.
 const FRAME_MAX: usize = 16_384;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// A request that gets an odd answer.
-    pub fn answer_oddly(&mut self, arrival: Arrival, id: &HeaderValue, odd: &Odd, now_ms: i64) {
-        let verdict = match odd.status {
+    /// A request that gets a malformed answer.
+    pub fn answer_malformed(&mut self, arrival: Arrival, id: &HeaderValue, malformed: &Malformed, now_ms: i64) {
+        let verdict = match malformed.status {
             None => self.judge(&arrival, now_ms),
             Some(status) => {
-                let reason = match &odd.body {
+                let reason = match &malformed.body {
                     Some(DebugData::Reason(reason)) => reason.clone(),
                     _ => String::new(),
                 };
@@ -28,14 +28,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 verdict
             }
         };
-        self.record(&arrival, id, Some(&verdict), Some("odd answer"));
-        self.without_table |= odd.table_size.is_some();
-        self.answer_past_h2(arrival, id, &verdict, odd);
+        self.record(&arrival, id, Some(&verdict), Some("malformed answer"));
+        self.without_table |= malformed.table_size.is_some();
+        self.answer_past_h2(arrival, id, &verdict, malformed);
     }
 
     /// Writes the answer. The entry of the request is the last in the batch.
-    pub fn answer_past_h2(&mut self, arrival: Arrival, id: &HeaderValue, verdict: &Result<(), Rejection>, odd: &Odd) {
-        self.order_last(&wire(arrival.stream, id, verdict, odd));
+    pub fn answer_past_h2(
+        &mut self,
+        arrival: Arrival,
+        id: &HeaderValue,
+        verdict: &Result<(), Rejection>,
+        malformed: &Malformed,
+    ) {
+        self.order_last(&wire(arrival.stream, id, verdict, malformed));
         self.open -= 1;
         self.batch.totals.answered += 1;
         if let Some(entry) = self.batch.entries.last_mut() {
@@ -47,20 +53,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// All frames of an answer.
-fn wire(stream: u32, id: &HeaderValue, verdict: &Result<(), Rejection>, odd: &Odd) -> Vec<u8> {
+fn wire(stream: u32, id: &HeaderValue, verdict: &Result<(), Rejection>, malformed: &Malformed) -> Vec<u8> {
     let mut out = Vec::new();
-    for status in &odd.informational {
+    for status in &malformed.informational {
         let mut block = Vec::new();
         literal(&mut block, b":status", status.to_string().as_bytes());
-        headers(&mut out, stream, &block, false, odd);
+        headers(&mut out, stream, &block, false, malformed);
     }
-    let body = match (&odd.body, verdict) {
+    let body = match (&malformed.body, verdict) {
         (Some(body), _) => body.bytes(),
         (None, Err(rejection)) => rejection.body().into_bytes(),
         (None, Ok(())) => Vec::new(),
     };
     let mut block = Vec::new();
-    if let Some(size) = odd.table_size {
+    if let Some(size) = malformed.table_size {
         integer(&mut block, 0x20, 5, size as usize);
     }
     let status = verdict.as_ref().err().map_or(200, |rejection| rejection.status);
@@ -68,32 +74,32 @@ fn wire(stream: u32, id: &HeaderValue, verdict: &Result<(), Rejection>, odd: &Od
     if !body.is_empty() {
         literal(&mut block, b"content-type", b"application/json");
     }
-    if odd.apns_id {
+    if malformed.apns_id {
         literal(&mut block, b"apns-id", id.as_bytes());
     }
-    for (name, value) in &odd.headers {
+    for (name, value) in &malformed.headers {
         literal(&mut block, name.as_bytes(), value.as_bytes());
     }
-    let ends = odd.reset.is_none();
-    headers(&mut out, stream, &block, ends && body.is_empty() && odd.trailers.is_empty(), odd);
+    let ends = malformed.reset.is_none();
+    headers(&mut out, stream, &block, ends && body.is_empty() && malformed.trailers.is_empty(), malformed);
     if !body.is_empty() {
-        let flags = if ends && odd.trailers.is_empty() { END_STREAM } else { 0 };
+        let flags = if ends && malformed.trailers.is_empty() { END_STREAM } else { 0 };
         out.extend(frame(DATA, flags, stream, &body));
     }
-    if !odd.trailers.is_empty() {
+    if !malformed.trailers.is_empty() {
         let mut block = Vec::new();
-        odd.trailers.iter().for_each(|(name, value)| literal(&mut block, name.as_bytes(), value.as_bytes()));
-        headers(&mut out, stream, &block, ends, odd);
+        malformed.trailers.iter().for_each(|(name, value)| literal(&mut block, name.as_bytes(), value.as_bytes()));
+        headers(&mut out, stream, &block, ends, malformed);
     }
-    if let Some(code) = odd.reset {
+    if let Some(code) = malformed.reset {
         out.extend(frame(RST_STREAM, 0, stream, &code.to_be_bytes()));
     }
     out
 }
 
 /// A header block in one frame, or in three and more.
-fn headers(out: &mut Vec<u8>, stream: u32, block: &[u8], ends: bool, odd: &Odd) {
-    let piece = if odd.continuation { block.len().div_ceil(3).clamp(1, FRAME_MAX) } else { FRAME_MAX };
+fn headers(out: &mut Vec<u8>, stream: u32, block: &[u8], ends: bool, malformed: &Malformed) {
+    let piece = if malformed.continuation { block.len().div_ceil(3).clamp(1, FRAME_MAX) } else { FRAME_MAX };
     let count = block.len().div_ceil(piece);
     for (at, part) in block.chunks(piece).enumerate() {
         let kind = if at == 0 { HEADERS } else { CONTINUATION };
