@@ -1,9 +1,9 @@
 //! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin` alone.
 
-pub mod entry;
+pub mod config;
 pub mod key;
 
-use super::error::Failure;
+use super::error::ApiError;
 use super::routes::Route;
 use crate::clock::Clock;
 use crate::http::browser::BrowserPolicy;
@@ -31,14 +31,14 @@ fn need(method: &Method, route: Option<&str>) -> Need {
 
 /// Which listener a request came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Exposure {
     /// Everything is answered here.
     Whole,
     /// Provisioning, metrics and what is for `admin` are answered by the admin listener.
     Public,
 }
 
-impl Door {
+impl Exposure {
     fn answers(self, need: Need) -> bool {
         self == Self::Whole || !matches!(need, Need::Scope(Scope::AppsWrite | Scope::Metrics | Scope::Admin))
     }
@@ -62,7 +62,7 @@ pub enum AccessFault {
 }
 
 impl AccessFault {
-    pub fn row(self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(self) -> (StatusCode, &'static str) {
         match self {
             Self::KeyMissing => (StatusCode::UNAUTHORIZED, "api_key_missing"),
             Self::KeyUnknown => (StatusCode::UNAUTHORIZED, "api_key_unknown"),
@@ -79,7 +79,7 @@ impl AccessFault {
 pub struct Guard {
     /// Without it nobody is asked for a key. What is in it may change meanwhile; when it is empty, nobody is let in.
     pub keys: Option<Arc<Keys>>,
-    pub door: Door,
+    pub exposure: Exposure,
     /// Asked before everything else, of every route that is not for probes; `None` where no browser comes.
     pub browsers: Option<Arc<BrowserPolicy>>,
     pub clock: Clock,
@@ -88,7 +88,7 @@ pub struct Guard {
 impl Guard {
     /// Whether callers are asked for anything.
     pub fn is_needed(&self) -> bool {
-        self.keys.is_some() || self.door == Door::Public
+        self.keys.is_some() || self.exposure == Exposure::Public
     }
 
     async fn admit(&self, head: &mut Parts) -> Result<(), AccessFault> {
@@ -101,7 +101,7 @@ impl Guard {
             Some(keys) if need != Need::Nothing => Some(self.key(keys, head, need)?),
             _ => None,
         };
-        if !self.door.answers(need) {
+        if !self.exposure.answers(need) {
             return Err(AccessFault::AdminListenerOnly);
         }
         let Some(key) = key.filter(|key| key.apps.is_some()) else { return Ok(()) };
@@ -111,7 +111,7 @@ impl Guard {
         if app.is_some_and(|(_, app)| !key.may_use(app)) {
             return Err(AccessFault::AppForbidden);
         }
-        head.extensions.insert(Caller(key));
+        head.extensions.insert(RestrictedCaller(key));
         Ok(())
     }
 
@@ -130,9 +130,9 @@ impl Guard {
 
 /// A caller whose key is for some apps only.
 #[derive(Debug, Clone)]
-pub struct Caller(Arc<ApiKey>);
+pub struct RestrictedCaller(Arc<ApiKey>);
 
-impl Caller {
+impl RestrictedCaller {
     pub fn may_use(&self, app: &str) -> bool {
         self.0.may_use(app)
     }
@@ -143,6 +143,6 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let (mut head, body) = request.into_parts();
     match guard.admit(&mut head).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(fault) => Failure::Access(fault).into_response(),
+        Err(fault) => ApiError::Access(fault).into_response(),
     }
 }

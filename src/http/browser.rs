@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// Longest name of DNS, in bytes.
 const NAME_BYTES_MAX: usize = 253;
 /// A refusal repeats no more of a header than this, in bytes.
-const SHOWN_MAX: usize = 256;
+const SHOWN_BYTES_MAX: usize = 256;
 
 /// A host without its port, in lower case: a DNS name without the dot at its end, or an IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub enum BrowserFault {
 }
 
 impl BrowserFault {
-    pub fn row(&self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(&self) -> (StatusCode, &'static str) {
         let reason = match self {
             Self::Host { .. } => "host_not_allowed",
             Self::Origin { .. } => "origin_not_allowed",
@@ -197,7 +197,7 @@ fn is_remembered(authorization: &[u8]) -> bool {
 
 fn shown(header: &[u8]) -> String {
     let plain = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
-    header.iter().take(SHOWN_MAX).map(plain).collect()
+    header.iter().take(SHOWN_BYTES_MAX).map(plain).collect()
 }
 
 #[cfg(test)]
@@ -216,7 +216,7 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         let judged = policy.check(&uri.parse().unwrap(), &Head::read(&map));
-        judged.map_or_else(|fault| fault.row().1, |()| "ok")
+        judged.map_or_else(|fault| fault.status_and_reason().1, |()| "ok")
     }
 
     #[test]

@@ -58,20 +58,20 @@ impl fmt::Display for NodeUrl {
         match self {
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
             Self::Tcp { host, port, tls } => {
-                let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-                write!(out, "http{}://{open}{host}{close}:{port}", if *tls { "s" } else { "" })
+                let (left, right) = if host.contains(':') { ("[", "]") } else { ("", "") };
+                write!(out, "http{}://{left}{host}{right}:{port}", if *tls { "s" } else { "" })
             }
         }
     }
 }
 
 /// The body of a request: whole, or as its lines come.
-pub type Outgoing = Either<Full<Bytes>, Lines>;
+pub type Outgoing = Either<Full<Bytes>, LineBody>;
 
-/// Lines as they are made; the body ends when the sender is dropped.
-pub struct Lines(pub mpsc::Receiver<Bytes>);
+/// LineBody as they are made; the body ends when the sender is dropped.
+pub struct LineBody(pub mpsc::Receiver<Bytes>);
 
-impl Body for Lines {
+impl Body for LineBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -82,7 +82,7 @@ impl Body for Lines {
 
 /// Whom to call, and what to show there.
 #[derive(Debug)]
-pub struct Callee {
+pub struct Target {
     pub node: NodeUrl,
     /// `ID.SECRET`.
     pub api_key: Option<Secret>,
@@ -91,29 +91,29 @@ pub struct Callee {
 }
 
 /// An open connection.
-pub struct Caller {
+pub struct Client {
     requests: SendRequest<Outgoing>,
     host: HeaderValue,
     authorization: Option<HeaderValue>,
 }
 
-impl Caller {
+impl Client {
     /// Connects; what drives the connection is a task of `drain`.
-    pub async fn connect(callee: &Callee, drain: &Drain) -> anyhow::Result<Self> {
-        let node = &callee.node;
+    pub async fn connect(target: &Target, drain: &Drain) -> anyhow::Result<Self> {
+        let node = &target.node;
         let unreachable = || format!("no node answers at {node}: does `pyapns serve` run there?");
         let requests = match node {
-            NodeUrl::Unix(path) => start(UnixStream::connect(path).await.with_context(unreachable)?, drain).await,
+            NodeUrl::Unix(path) => open(UnixStream::connect(path).await.with_context(unreachable)?, drain).await,
             NodeUrl::Tcp { host, port, tls } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await.with_context(unreachable)?;
                 socket.set_nodelay(true)?;
                 if *tls {
-                    let connector = TlsConnector::from(Arc::new(trust(callee.ca_file.as_deref())?));
+                    let connector = TlsConnector::from(Arc::new(trust(target.ca_file.as_deref())?));
                     let name = ServerName::try_from(host.clone()).context("the node's name can be no certificate's")?;
                     let secured = connector.connect(name, socket).await;
-                    start(secured.with_context(|| format!("TLS with {node} failed"))?, drain).await
+                    open(secured.with_context(|| format!("TLS with {node} failed"))?, drain).await
                 } else {
-                    start(socket, drain).await
+                    open(socket, drain).await
                 }
             }
         };
@@ -122,10 +122,10 @@ impl Caller {
             NodeUrl::Unix(_) => HeaderValue::from_static("localhost"),
             NodeUrl::Tcp { .. } => HeaderValue::from_str(node.to_string().split("//").nth(1).unwrap_or_default())?,
         };
-        Ok(Self { requests, host, authorization: callee.api_key.as_ref().map(authorization).transpose()? })
+        Ok(Self { requests, host, authorization: target.api_key.as_ref().map(authorization).transpose()? })
     }
 
-    pub async fn call(&mut self, request: Request<Outgoing>) -> anyhow::Result<Response<Incoming>> {
+    pub async fn send(&mut self, request: Request<Outgoing>) -> anyhow::Result<Response<Incoming>> {
         let mut request = request;
         request.headers_mut().insert(HOST, self.host.clone());
         if let Some(authorization) = &self.authorization {
@@ -138,7 +138,7 @@ impl Caller {
     /// A whole exchange: status, and the JSON that came with it.
     pub async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(u16, Value)> {
         let request = Request::builder().method(method).uri(path).body(Either::Left(Full::new(body)))?;
-        let answer = self.call(request).await?;
+        let answer = self.send(request).await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
@@ -150,7 +150,7 @@ pub fn refusal(status: u16, body: &Value) -> String {
     body["error"].as_str().map_or_else(|| format!("the node answers {status}, and not why"), str::to_owned)
 }
 
-async fn start<S>(socket: S, drain: &Drain) -> hyper::Result<SendRequest<Outgoing>>
+async fn open<S>(socket: S, drain: &Drain) -> hyper::Result<SendRequest<Outgoing>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -33,7 +33,7 @@ pub enum RequestError {
     #[error("the body came too slowly: less than 1 KiB a second")]
     BodyTooSlow,
     #[error("the body broke off")]
-    BodyBrokeOff,
+    BodyIncomplete,
     #[error("the body is encoded as `{encoding}`: send it as it is")]
     ContentEncoding { encoding: String },
     #[error("the requests being read hold {limit} bytes, which is all they may: send it again soon")]
@@ -54,18 +54,18 @@ pub enum RequestError {
 
 impl RequestError {
     /// The table: the status, and a stable word for programs.
-    pub fn row(&self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
             Self::NoSuchPath { .. } => (S::NOT_FOUND, "no_such_path"),
             Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
-            Self::Browser(fault) => fault.row(),
-            Self::Head(fault) => fault.row(),
+            Self::Browser(fault) => fault.status_and_reason(),
+            Self::Head(fault) => fault.status_and_reason(),
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::BodyTooLarge { .. } | Self::LengthTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTooSlow => (S::REQUEST_TIMEOUT, "body_too_slow"),
-            Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
+            Self::BodyIncomplete => (S::BAD_REQUEST, "body_broke_off"),
             Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
             Self::TooManyBytesInFlight { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
             Self::TooManySlowBodies { .. } => (S::SERVICE_UNAVAILABLE, "too_many_slow_bodies"),
@@ -109,7 +109,7 @@ impl RequestError {
 
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
-        let (status, reason) = self.row();
+        let (status, reason) = self.status_and_reason();
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
         if matches!(self, Self::Head(HeadFault::TransferEncoding)) {
             // Nobody knows where its body ends (RFC 9112, 6.1).

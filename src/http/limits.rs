@@ -1,6 +1,6 @@
 //! The limits of the door, each a setting.
 
-use super::guard::places::Network;
+use super::guard::connection_limit::Network;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

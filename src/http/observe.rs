@@ -34,15 +34,15 @@ pub struct Observer {
     pub requests: usize,
     policy: Policy,
     browsers: Option<Arc<BrowserPolicy>>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 /// Routes that are watched over in a way of their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Routes that load balancers ask under any name.
-    pub is_probe: fn(&str) -> bool,
-    /// Routes that are answered when every place for a request is taken, too.
+    pub is_health_check: fn(&str) -> bool,
+    /// Routes that are answered when every permit for a request is taken, too.
     pub always_answered: fn(&str) -> bool,
     /// The route of sends, which change nothing that an operator would look for in the log.
     pub sends: &'static str,
@@ -50,9 +50,9 @@ pub struct Policy {
 
 impl Observer {
     pub fn new(metrics: Arc<Metrics>, limits: &Limits, browsers: Option<Arc<BrowserPolicy>>, policy: Policy) -> Self {
-        let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
+        let permits = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
         let (header_list_bytes, requests) = (limits.header_list_bytes, limits.requests);
-        Self { metrics, header_list_bytes, requests, policy, browsers, places }
+        Self { metrics, header_list_bytes, requests, policy, browsers, permits }
     }
 
     /// Judges a request before its route sees it.
@@ -64,7 +64,7 @@ impl Observer {
         head.check(request.version())?;
         match &self.browsers {
             // Probes call a node by any name, and learn nothing that a page could use.
-            Some(browsers) if !(self.policy.is_probe)(route) => Ok(browsers.check(request.uri(), &head)?),
+            Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
             _ => Ok(()),
         }
     }
@@ -86,17 +86,17 @@ impl Observer {
         let began = Instant::now();
         let id = request_id(request.headers());
         let method = request.method().clone();
-        let place = self.places.try_acquire();
+        let permit = self.permits.try_acquire();
         let mut response = if let Err(error) = self.check(route, &request) {
             error.into_response()
-        } else if place.is_err() && !(self.policy.always_answered)(route) {
+        } else if permit.is_err() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()
         } else {
             let subject = Subject::Request(id.clone());
-            let response = subject.clone().scope(unless_it_panics(answer(request))).await;
-            with_body_of(response, subject)
+            let response = subject.clone().scope(catch_panic(answer(request))).await;
+            scope_body(response, subject)
         };
-        drop(place);
+        drop(permit);
         let seconds = began.elapsed().as_secs_f64();
         self.metrics.answered(route, known_method(&method), response.status(), seconds);
 
@@ -116,9 +116,9 @@ impl Observer {
 
 /// The caller's id if it can stand in a log line as it is, else one of ours.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     match headers.get(X_REQUEST_ID) {
-        Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(sane) => id.clone(),
+        Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(allowed) => id.clone(),
         _ => {
             let mut text = [0; uuid::fmt::Simple::LENGTH];
             let text = Uuid::new_v4().simple().encode_lower(&mut text);
@@ -142,7 +142,7 @@ fn known_method(method: &Method) -> &'static str {
 }
 
 /// A body that is made while it is sent is made for its request, too.
-fn with_body_of(response: Response, subject: Subject) -> Response {
+fn scope_body(response: Response, subject: Subject) -> Response {
     let is_made = response.body().size_hint().exact().is_some();
     if is_made { response } else { response.map(|body| Body::new(Streamed { body: Some(body), subject })) }
 }
@@ -183,7 +183,7 @@ impl HttpBody for Streamed {
 }
 
 /// A panic ends one request and not the connection, with all the other requests on it.
-async fn unless_it_panics(answer: impl Future<Output = Response>) -> Response {
+async fn catch_panic(answer: impl Future<Output = Response>) -> Response {
     let mut answer = pin!(answer);
     std::future::poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)));
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_a_500() {
-        let response = unless_it_panics(async { panic!("a bug") }).await;
+        let response = catch_panic(async { panic!("a bug") }).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 

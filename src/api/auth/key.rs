@@ -211,7 +211,7 @@ impl Keys {
     /// The key that an `Authorization` header shows: `Bearer id.secret`, or `Basic` with id and secret as name and
     /// password. Takes the same time for an unknown id and a wrong secret.
     pub fn find(&self, authorization: &[u8]) -> Option<Arc<ApiKey>> {
-        let shown = Shown::read(authorization)?;
+        let shown = PresentedKey::read(authorization)?;
         let (id, secret) = shown.parts()?;
         let key = self.named(id);
         let shown = Digest::of(secret.as_bytes());
@@ -221,12 +221,12 @@ impl Keys {
 }
 
 /// What a caller shows, as text.
-struct Shown {
+struct PresentedKey {
     text: Zeroizing<String>,
     separator: char,
 }
 
-impl Shown {
+impl PresentedKey {
     fn read(authorization: &[u8]) -> Option<Self> {
         let (scheme, value) = std::str::from_utf8(authorization).ok()?.trim().split_once(' ')?;
         let value = value.trim_start();

@@ -53,7 +53,7 @@ async fn panic_four_times(format: Format) {
     let notifications = format!("{APP}/notifications");
     assert_eq!(client.send(mined(APP, "application/json", "provisioning-1")).await.status, 500);
     assert_eq!(client.send(mined(&notifications, "application/json", "sending-2")).await.status, 500);
-    let stream = client.entry.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
+    let stream = client.service.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
     assert_eq!(stream.status(), 201, "it had begun");
     let cut = stream.into_body().collect().await.expect_err("it breaks off");
     assert_eq!(cut.to_string(), "the answer could not be finished");

@@ -5,10 +5,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::yield_now;
 
 /// Room for pieces is taken in steps of at most this, and after as much others get their turn.
-const SEGMENT: usize = 256 << 10;
+const SEGMENT_BYTES_MAX: usize = 256 << 10;
 
 /// A body up to this is copied: kept as it came, it would hold the whole buffer that it was read into.
-const COPIED_BYTES: usize = 4 << 10;
+const COPY_BYTES_MAX: usize = 4 << 10;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Pieces {
     segments: Vec<BytesMut>,
     length: usize,
     /// How many bytes had come when others had their turn last.
-    rested: usize,
+    yielded_at: usize,
     declared: usize,
 }
 
@@ -40,14 +40,14 @@ impl Pieces {
             return;
         }
         if self.segments.is_empty() {
-            let room = if self.declared > 0 { self.declared } else { self.step() };
+            let room = if self.declared > 0 { self.declared } else { self.segment_bytes() };
             self.segments.push(BytesMut::with_capacity(room));
             let first = std::mem::take(&mut self.first);
             self.copy(&first);
         }
         self.copy(&piece);
-        if self.length - self.rested >= SEGMENT {
-            self.rested = self.length;
+        if self.length - self.yielded_at >= SEGMENT_BYTES_MAX {
+            self.yielded_at = self.length;
             yield_now().await;
         }
     }
@@ -55,7 +55,7 @@ impl Pieces {
     /// All of them as one.
     pub async fn join(mut self) -> Bytes {
         match self.segments.len() {
-            0 if self.first.len() <= COPIED_BYTES => return Bytes::copy_from_slice(&self.first),
+            0 if self.first.len() <= COPY_BYTES_MAX => return Bytes::copy_from_slice(&self.first),
             0 => return self.first,
             1 => return self.segments.remove(0).freeze(),
             _ => {}
@@ -77,14 +77,14 @@ impl Pieces {
                     last.extend_from_slice(now);
                     piece = later;
                 }
-                _ => self.segments.push(BytesMut::with_capacity(self.step())),
+                _ => self.segments.push(BytesMut::with_capacity(self.segment_bytes())),
             }
         }
     }
 
     /// Room for as much as came before.
-    fn step(&self) -> usize {
-        (2 * self.length).min(SEGMENT)
+    fn segment_bytes(&self) -> usize {
+        (2 * self.length).min(SEGMENT_BYTES_MAX)
     }
 }
 
@@ -105,7 +105,16 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_of_any_size_become_one_in_their_order() {
-        for sizes in [&[][..], &[0], &[5], &[0, 5], &[1; 300], &[SEGMENT, 1], &[7, 3 * SEGMENT, 9], &[SEGMENT - 1; 4]] {
+        for sizes in [
+            &[][..],
+            &[0],
+            &[5],
+            &[0, 5],
+            &[1; 300],
+            &[SEGMENT_BYTES_MAX, 1],
+            &[7, 3 * SEGMENT_BYTES_MAX, 9],
+            &[SEGMENT_BYTES_MAX - 1; 4],
+        ] {
             for declared in [0, sizes.iter().sum()] {
                 let (joined, expected) = joined(declared, sizes).await;
                 assert!(joined == expected, "{sizes:?}, declared as {declared}");
@@ -119,7 +128,7 @@ mod tests {
         let mut pieces = Pieces::expecting(0);
         let body = async {
             for _ in 0..64 {
-                pieces.add(vec![0; SEGMENT / 4].into()).await;
+                pieces.add(vec![0; SEGMENT_BYTES_MAX / 4].into()).await;
             }
         };
         let other = async {

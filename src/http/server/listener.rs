@@ -22,7 +22,7 @@ enum Bound {
 }
 
 /// A client that has come, before anything is said.
-pub enum Arrived {
+pub enum Accepted {
     Tcp(TcpStream, Option<Arc<Tls>>),
     Unix(UnixStream),
 }
@@ -68,18 +68,18 @@ impl Listener {
         }
     }
 
-    pub async fn accept(&self) -> io::Result<Arrived> {
+    pub async fn accept(&self) -> io::Result<Accepted> {
         match &self.bound {
             Bound::Tcp { listener, tls } => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Arrived::Tcp(stream, tls.clone()))
+                Ok(Accepted::Tcp(stream, tls.clone()))
             }
-            Bound::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
+            Bound::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
     }
 }
 
-impl Arrived {
+impl Accepted {
     /// Whose connection it is, as far as addresses tell.
     pub fn peer(&self) -> Option<IpAddr> {
         match self {
@@ -90,16 +90,16 @@ impl Arrived {
 
     /// Says something in clear text at once and hangs up. A fresh socket has room for it, and a client that is gone
     /// already does not matter. A client that waits for a handshake only sees the end.
-    pub fn turn_away(self, last_words: &[u8]) {
+    pub fn refuse(self, response: &[u8]) {
         let _ = match &self {
-            Self::Tcp(stream, None) => stream.try_write(last_words),
+            Self::Tcp(stream, None) => stream.try_write(response),
             Self::Tcp(_, Some(_)) => Ok(0),
-            Self::Unix(stream) => stream.try_write(last_words),
+            Self::Unix(stream) => stream.try_write(response),
         };
     }
 
     /// A stream to talk over.
-    pub async fn open(self) -> io::Result<Socket> {
+    pub async fn handshake(self) -> io::Result<Socket> {
         match self {
             Self::Tcp(stream, tls) => {
                 // Fails only for a connection that is gone, which the first read will tell.

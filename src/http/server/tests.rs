@@ -22,7 +22,8 @@ struct Running {
 async fn start(router: Router, limits: Limits) -> Running {
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), address::Mode(0o600), None).await.unwrap();
     let address = listener.address().unwrap();
-    let places = Places::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone());
+    let places =
+        ConnectionLimit::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone());
     let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new(&telemetry::Metrics::new(), "/")));
     let loop_ended = drain.spawn("api", serve(listener, router, drain.clone(), limits, places, Arc::clone(&metrics)));
     Running { address, drain, metrics, loop_ended }

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 /// Longest handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// HTTP/2 first: who speaks both shares one connection.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -43,7 +43,7 @@ pub enum TlsError {
 }
 
 /// What tells a changed file from the same one: inode, size, time of change in ns.
-type Stamp = (u64, u64, i64, i64);
+type FileStamp = (u64, u64, i64, i64);
 
 /// See the module.
 pub struct Tls {
@@ -68,14 +68,14 @@ impl Tls {
     /// Takes the files anew whenever they change, for as long as it runs. New connections get the new certificate;
     /// files that make no sense, half written ones for example, change nothing.
     pub async fn follow(self: Arc<Self>, drain: &Drain) {
-        let mut seen = stamps(&self.files).await;
+        let mut last_stamps = stamps(&self.files).await;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(FILE_POLL_INTERVAL).await;
             let found = stamps(&self.files).await;
-            if found == seen {
+            if found == last_stamps {
                 continue;
             }
-            seen = found;
+            last_stamps = found;
             let files = self.files.clone();
             match drain.spawn_blocking(move || read(&files)).await {
                 Ok(Ok(config)) => {
@@ -89,11 +89,11 @@ impl Tls {
     }
 }
 
-async fn stamps(files: &Files) -> [Option<Stamp>; 2] {
+async fn stamps(files: &Files) -> [Option<FileStamp>; 2] {
     [stamp(&files.certificate).await, stamp(&files.key).await]
 }
 
-async fn stamp(path: &Path) -> Option<Stamp> {
+async fn stamp(path: &Path) -> Option<FileStamp> {
     let file = tokio::fs::metadata(path).await.ok()?;
     Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }

@@ -1,7 +1,7 @@
 //! Every way a body can be wrong, with the word and the sentence its caller gets.
 
 use super::*;
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::model::{Priority, PushType};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn refused(body: &[u8]) -> (u16, &'static str, String, Value) {
 /// The same under another limit of items.
 fn refused_within(items_max: usize, body: &[u8]) -> (u16, &'static str, String, Value) {
     let fault = parse(&Bytes::copy_from_slice(body), None, items_max).expect_err("a bad body");
-    let failure = Failure::from(fault);
+    let failure = ApiError::from(fault);
     (failure.status().as_u16(), failure.reason(), failure.to_string(), failure.args())
 }
 

@@ -1,11 +1,11 @@
 //! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
 
-use super::offending::offending;
+use super::log_excerpt::log_excerpt;
 use crate::api::Compat;
-use crate::api::error::Failure;
-use crate::api::routes::notifications::answer::{self, Refused};
-use crate::api::routes::notifications::fault::Fault;
-use crate::api::routes::notifications::parse::{OneByOne, Rescued};
+use crate::api::error::ApiError;
+use crate::api::routes::notifications::fault::NotificationsFault;
+use crate::api::routes::notifications::parse::{LineReader, Recovered};
+use crate::api::routes::notifications::response::{self, RefusedItem};
 use crate::events::disconnection;
 use crate::json;
 use crate::model::{AppKey, Batch, Disconnection, Outcome, PushType};
@@ -30,7 +30,7 @@ struct RefusedLine {
     identifier: Option<Box<str>>,
     token: Option<Box<str>>,
     /// Its sentence is only made when it is written: a block may hold many.
-    why: Failure,
+    why: ApiError,
     /// As it came, if the disconnection log has a place for it.
     logged: Option<Bytes>,
 }
@@ -38,21 +38,21 @@ struct RefusedLine {
 impl Block {
     /// Reads whole lines; blank ones do not count. `of_topic` is the push type that the app's topic decides.
     pub fn read(lines: Bytes, of_topic: Option<PushType>, compat: Compat) -> Self {
-        let mut reader = OneByOne::into_empty(Batch::over(lines.clone()).with_push_type(of_topic));
+        let mut reader = LineReader::into_empty(Batch::over(lines.clone()).with_push_type(of_topic));
         let mut refused = Vec::new();
         let mut rest = &lines[..];
         while !rest.is_empty() {
             let (line, after) = rest.split_at(memchr(b'\n', rest).unwrap_or(rest.len()));
             rest = after.get(1..).unwrap_or_default();
-            if let Err((fault, Rescued { identifier, token })) = read_line(&mut reader, line) {
-                let why = Failure::from(fault);
+            if let Err((fault, Recovered { identifier, token })) = read_line(&mut reader, line) {
+                let why = ApiError::from(fault);
                 let logged = disconnection::is_of_refused(why.reason()).then(|| lines.slice_ref(line));
                 let (identifier, token) = (identifier.map(Box::from), token.map(Box::from));
                 refused.push(RefusedLine { before: reader.good(), identifier, token, why, logged });
             }
         }
         let mut batch = reader.into_batch();
-        compat.read_as_meant(&mut batch);
+        compat.apply_legacy_expiry(&mut batch);
         Self { batch: Arc::new(batch), refused }
     }
 
@@ -68,7 +68,7 @@ impl Block {
     /// What the app's disconnection log has to show of the lines that were refused, at `timestamp` (UNIX seconds).
     pub fn disconnections(&self, app: &AppKey, timestamp: f64) -> Vec<Disconnection> {
         let entry = |line: &RefusedLine| {
-            let offending = offending(line.logged.as_deref()?, line.identifier.as_deref());
+            let offending = log_excerpt(line.logged.as_deref()?, line.identifier.as_deref());
             disconnection::of_refused(app, line.why.reason(), offending, timestamp)
         };
         self.refused.iter().filter_map(entry).collect()
@@ -76,9 +76,9 @@ impl Block {
 
     /// An outcome for each line, in order; `timestamp` (UNIX seconds) is for those that were refused.
     pub fn write(&self, outcomes: &[Outcome], timestamp: f64) -> Vec<u8> {
-        let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * answer::OUTCOME_BYTES);
+        let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * response::OUTCOME_BYTES);
         let mut refused = self.refused.iter().peekable();
-        let mut writer = answer::Writer::default();
+        let mut writer = response::OutcomeWriter::default();
         for (index, (item, outcome)) in self.batch.items().iter().zip(outcomes).enumerate() {
             while let Some(line) = refused.next_if(|line| line.before == index) {
                 line.write(&mut out, timestamp);
@@ -94,21 +94,23 @@ impl Block {
 impl RefusedLine {
     fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
         let (identifier, token) = (self.identifier.as_deref(), self.token.as_deref());
-        Refused { identifier, token, reason: self.why.reason(), error: &self.why.to_string() }.write(out, timestamp);
+        RefusedItem { identifier, token, reason: self.why.reason(), error: &self.why.to_string() }
+            .write(out, timestamp);
         out.push(b'\n');
     }
 }
 
 /// Reads a line; or why not, and whose it was.
-fn read_line<'l>(reader: &mut OneByOne, line: &'l [u8]) -> Result<(), (Fault, Rescued<'l>)> {
+fn read_line<'l>(reader: &mut LineReader, line: &'l [u8]) -> Result<(), (NotificationsFault, Recovered<'l>)> {
     if line.trim_ascii().is_empty() {
         return Ok(());
     }
     if line.len() > LINE_BYTES_MAX {
-        return Err((Fault::LineTooLong { limit: LINE_BYTES_MAX }, Rescued::default()));
+        return Err((NotificationsFault::LineTooLong { limit: LINE_BYTES_MAX }, Recovered::default()));
     }
-    let text = json::text(line).map_err(|malformed| (Fault::MalformedLine(malformed), Rescued::default()))?;
-    reader.read(text).map_err(|fault| (fault, Rescued::from(text)))
+    let text =
+        json::text(line).map_err(|malformed| (NotificationsFault::MalformedLine(malformed), Recovered::default()))?;
+    reader.read(text).map_err(|fault| (fault, Recovered::from(text)))
 }
 
 #[cfg(test)]

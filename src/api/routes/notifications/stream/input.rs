@@ -16,7 +16,7 @@ pub const LINES_MAX: usize = 1000;
 
 /// Why a stream ended before its end. The lines that were whole are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum InputError {
     #[error("the stream of lines broke off")]
     BrokeOff,
     #[error("nothing of the stream of lines came for too long")]
@@ -33,15 +33,15 @@ pub struct Input {
     whole: usize,
     /// The rest of a line that is too long is passed over.
     skipping: bool,
-    end: Option<Result<(), Broken>>,
-    patience: Duration,
+    end: Option<Result<(), InputError>>,
+    silence_timeout: Duration,
     alarm: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
 impl Input {
-    /// Gives up when nothing has come for `patience`.
-    pub fn new(body: Body, patience: Duration) -> Self {
+    /// Gives up when nothing has come for `silence_timeout`.
+    pub fn new(body: Body, silence_timeout: Duration) -> Self {
         Self {
             body,
             frame: Bytes::new(),
@@ -49,20 +49,20 @@ impl Input {
             whole: 0,
             skipping: false,
             end: None,
-            patience,
-            alarm: Box::pin(sleep(patience)),
+            silence_timeout,
+            alarm: Box::pin(sleep(silence_timeout)),
             waiting: false,
         }
     }
 
-    /// Gives up after `patience` from now on.
-    pub fn hurry(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Gives up after `silence_timeout` from now on.
+    pub fn limit_silence(&mut self, silence_timeout: Duration) {
+        self.silence_timeout = silence_timeout;
         self.waiting = false;
     }
 
     /// Waits for the first bytes, or the end.
-    pub async fn begin(&mut self) {
+    pub async fn first_bytes(&mut self) {
         std::future::poll_fn(|cx| {
             self.fill(cx);
             if self.block.is_empty() && self.end.is_none() { Poll::Pending } else { Poll::Ready(()) }
@@ -82,9 +82,9 @@ impl Input {
                     self.waiting = false;
                     self.frame = frame.into_data().unwrap_or_default();
                 }
-                Poll::Ready(Some(Err(_))) => self.finish(Err(Broken::BrokeOff)),
+                Poll::Ready(Some(Err(_))) => self.finish(Err(InputError::BrokeOff)),
                 Poll::Ready(None) => self.finish(Ok(())),
-                Poll::Pending if self.is_silent(cx) => self.finish(Err(Broken::Silent)),
+                Poll::Pending if self.is_silent(cx) => self.finish(Err(InputError::Silent)),
                 Poll::Pending => return,
             }
         }
@@ -96,12 +96,12 @@ impl Input {
     }
 
     /// How the body ended, once it has.
-    pub fn end(&self) -> Option<Result<(), Broken>> {
+    pub fn end(&self) -> Option<Result<(), InputError>> {
         self.end
     }
 
     /// Takes the whole lines that have come, if there are any.
-    pub fn cut(&mut self) -> Option<Bytes> {
+    pub fn take_lines(&mut self) -> Option<Bytes> {
         if self.whole == 0 {
             return None;
         }
@@ -139,7 +139,7 @@ impl Input {
     }
 
     /// No more will come. The last line needs no line end, unless it was cut off.
-    fn finish(&mut self, end: Result<(), Broken>) {
+    fn finish(&mut self, end: Result<(), InputError>) {
         self.end = Some(end);
         if end.is_err() {
             self.block.truncate(self.whole);
@@ -152,7 +152,7 @@ impl Input {
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.waiting {
             self.waiting = true;
-            self.alarm.as_mut().reset(Instant::now() + self.patience);
+            self.alarm.as_mut().reset(Instant::now() + self.silence_timeout);
         }
         self.alarm.as_mut().poll(cx).is_ready()
     }
@@ -208,7 +208,7 @@ mod tests {
         let mut blocks = Vec::new();
         loop {
             fill(&mut input);
-            match input.cut() {
+            match input.take_lines() {
                 Some(block) => blocks.push(block),
                 None => break,
             }
@@ -231,11 +231,11 @@ mod tests {
         sender.try_send(Bytes::from_static(b"one\ntw")).unwrap();
         fill(&mut input);
         assert!(!input.is_full());
-        assert_eq!(input.cut().as_deref(), Some(&b"one\n"[..]));
-        assert_eq!(input.cut(), None);
+        assert_eq!(input.take_lines().as_deref(), Some(&b"one\n"[..]));
+        assert_eq!(input.take_lines(), None);
         sender.try_send(Bytes::from_static(b"o\n")).unwrap();
         fill(&mut input);
-        assert_eq!(input.cut().as_deref(), Some(&b"two\n"[..]));
+        assert_eq!(input.take_lines().as_deref(), Some(&b"two\n"[..]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -268,8 +268,8 @@ mod tests {
             if input.end().is_some() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        assert_eq!((input.end(), began.elapsed().as_secs()), (Some(Err(Broken::Silent)), 75));
-        assert_eq!(input.cut().as_deref(), Some(&b"one\n"[..]));
-        assert_eq!(input.cut(), None);
+        assert_eq!((input.end(), began.elapsed().as_secs()), (Some(Err(InputError::Silent)), 75));
+        assert_eq!(input.take_lines().as_deref(), Some(&b"one\n"[..]));
+        assert_eq!(input.take_lines(), None);
     }
 }

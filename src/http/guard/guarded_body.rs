@@ -1,6 +1,6 @@
 //! A request lasts as long as its answer, and an answer until its bytes are gone.
 
-use super::patient::{Busy, Unsent};
+use super::timed_socket::{ActiveRequest, Unsent};
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
@@ -11,26 +11,26 @@ use std::task::{Context, Poll};
 
 /// Keeps `busy` with an answer whose length is not known yet. In HTTP/1 any other is there already, and only has to be
 /// written; in HTTP/2 the client may let it wait, and so every answer is watched.
-pub fn hold(answer: Response, busy: Busy, version: Version) -> Response {
+pub fn hold(answer: Response, busy: ActiveRequest, version: Version) -> Response {
     let http2 = version == Version::HTTP_2;
     if !http2 && answer.body().size_hint().exact().is_some() {
         return answer;
     }
     answer.map(|body| {
         let unsent = http2.then(|| busy.unsent());
-        Body::new(Lasting { body, http2, unsent, busy })
+        Body::new(GuardedBody { body, http2, unsent, busy })
     })
 }
 
-struct Lasting {
+struct GuardedBody {
     body: Body,
     http2: bool,
     /// While it is the client's turn: we have something for it.
     unsent: Option<Unsent>,
-    busy: Busy,
+    busy: ActiveRequest,
 }
 
-impl HttpBody for Lasting {
+impl HttpBody for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -42,7 +42,7 @@ impl HttpBody for Lasting {
         }
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let watched = frame.map_data(|data| Bytes::from_owner(Leaving { data, _unsent: busy.unsent() }));
+                let watched = frame.map_data(|data| Bytes::from_owner(TrackedBytes { data, _unsent: busy.unsent() }));
                 unsent.get_or_insert_with(|| busy.unsent());
                 Poll::Ready(Some(Ok(watched)))
             }
@@ -63,12 +63,12 @@ impl HttpBody for Lasting {
 }
 
 /// Bytes on their way out.
-struct Leaving {
+struct TrackedBytes {
     data: Bytes,
     _unsent: Unsent,
 }
 
-impl AsRef<[u8]> for Leaving {
+impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }

@@ -35,7 +35,7 @@ pub enum Flood {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Frames {
+pub struct Http2FloodGuard {
     state: State,
     resets: Bucket,
     idle: Bucket,
@@ -52,7 +52,7 @@ enum State {
     Payload(usize),
 }
 
-impl Frames {
+impl Http2FloodGuard {
     pub fn new(now: Instant) -> Self {
         Self { state: State::Preface(0), resets: Bucket::new(RESETS, now), idle: Bucket::new(IDLE_FRAMES, now) }
     }
@@ -171,14 +171,14 @@ mod tests {
     const EMPTY_DATA: [u8; 9] = [0, 0, 0, 0, 0, 0, 0, 0, 1];
     const LAST_DATA: [u8; 9] = [0, 0, 0, 0, 1, 0, 0, 0, 1];
 
-    fn http2(now: Instant) -> Frames {
-        let mut frames = Frames::new(now);
+    fn http2(now: Instant) -> Http2FloodGuard {
+        let mut frames = Http2FloodGuard::new(now);
         assert_eq!(frames.read(PREFACE, || now), Ok(()));
         frames
     }
 
     /// How many times `bytes` may come at one moment.
-    fn most(frames: &mut Frames, bytes: &[u8], now: Instant) -> usize {
+    fn most(frames: &mut Http2FloodGuard, bytes: &[u8], now: Instant) -> usize {
         (0..100_000).take_while(|_| frames.read(bytes, || now).is_ok()).count()
     }
 
@@ -198,7 +198,7 @@ mod tests {
     fn time_and_what_we_write_give_new_room() {
         let now = Instant::now();
         let mut frames = http2(now);
-        let pings = |frames: &mut Frames, now| {
+        let pings = |frames: &mut Http2FloodGuard, now| {
             let head = PING[..HEAD_BYTES].try_into().expect("nine bytes");
             (0..100_000).take_while(|_| frames.judge(head, &|| now).is_ok()).count()
         };
@@ -235,7 +235,7 @@ mod tests {
             (b"PRI * HTTP/1.1\r\n", true),
             (PREFACE, false),
         ] {
-            let mut frames = Frames::new(now);
+            let mut frames = Http2FloodGuard::new(now);
             assert_eq!(frames.read(bytes, || now), Ok(()));
             assert_eq!(frames.is_http1(), is_http1, "{bytes:?}");
         }

@@ -55,64 +55,64 @@ fn subscriber(address: IpAddr) -> IpAddr {
 
 /// Why a connection has no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub enum LimitReached {
     Node,
     Address,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Places {
+pub struct ConnectionLimit {
     free: Arc<Semaphore>,
-    of_one_address: usize,
+    per_address: usize,
     /// Many callers come from one of these: load balancers.
     shared: Vec<Network>,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-impl Places {
-    pub fn new(all: usize, of_one_address: usize, shared: Vec<Network>) -> Arc<Self> {
+impl ConnectionLimit {
+    pub fn new(all: usize, per_address: usize, shared: Vec<Network>) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { free, of_one_address, shared, taken: Mutex::default() })
+        Arc::new(Self { free, per_address, shared, taken: Mutex::default() })
     }
 
     /// A place for a connection from `peer`; `None` is a Unix socket.
-    pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, Full> {
-        let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Node)?;
+    pub fn acquire(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, LimitReached> {
+        let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| LimitReached::Node)?;
         let counted = match peer.filter(|peer| !self.shared.iter().any(|network| network.holds(*peer))) {
             Some(peer) => Some(self.count(subscriber(peer))?),
             None => None,
         };
-        Ok(Place { _free: free, _counted: counted })
+        Ok(Permit { _free: free, _counted: counted })
     }
 
-    fn count(self: &Arc<Self>, address: IpAddr) -> Result<Counted, Full> {
+    fn count(self: &Arc<Self>, address: IpAddr) -> Result<Counted, LimitReached> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&address).copied().unwrap_or(0);
-        if count >= self.of_one_address {
-            return Err(Full::Address);
+        if count >= self.per_address {
+            return Err(LimitReached::Address);
         }
         taken.insert(address, count + 1);
-        Ok(Counted { places: Arc::clone(self), address })
+        Ok(Counted { limit: Arc::clone(self), address })
     }
 }
 
 /// A connection's place; free again when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     _free: OwnedSemaphorePermit,
     _counted: Option<Counted>,
 }
 
 #[derive(Debug)]
 struct Counted {
-    places: Arc<Places>,
+    limit: Arc<ConnectionLimit>,
     address: IpAddr,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -132,35 +132,35 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_the_places_of_others_and_gives_its_own_back() {
-        let places = Places::new(5, 2, Vec::new());
-        let first = places.take(ip("192.0.2.1")).expect("a place");
-        let _second = places.take(ip("::ffff:192.0.2.1")).expect("a place");
-        assert_eq!(places.take(ip("192.0.2.1")).err(), Some(Full::Address));
-        let _other = places.take(ip("192.0.2.2")).expect("a place");
+        let limit = ConnectionLimit::new(5, 2, Vec::new());
+        let first = limit.acquire(ip("192.0.2.1")).expect("a place");
+        let _second = limit.acquire(ip("::ffff:192.0.2.1")).expect("a place");
+        assert_eq!(limit.acquire(ip("192.0.2.1")).err(), Some(LimitReached::Address));
+        let _other = limit.acquire(ip("192.0.2.2")).expect("a place");
         drop(first);
-        let _again = places.take(ip("192.0.2.1")).expect("a place that was given back");
-        let _unix = (places.take(None).expect("a place"), places.take(None).expect("the last place"));
-        assert_eq!(places.take(None).err(), Some(Full::Node));
-        assert_eq!(places.taken.lock().expect("no panic").len(), 2);
+        let _again = limit.acquire(ip("192.0.2.1")).expect("a place that was given back");
+        let _unix = (limit.acquire(None).expect("a place"), limit.acquire(None).expect("the last place"));
+        assert_eq!(limit.acquire(None).err(), Some(LimitReached::Node));
+        assert_eq!(limit.taken.lock().expect("no panic").len(), 2);
     }
 
     #[test]
     fn an_ipv6_subscriber_is_one_address() {
-        let places = Places::new(5, 1, Vec::new());
-        let _first = places.take(ip("2001:db8:1:2::1")).expect("a place");
-        assert_eq!(places.take(ip("2001:db8:1:2:ffff::9")).err(), Some(Full::Address));
-        assert!(places.take(ip("2001:db8:1:3::1")).is_ok());
+        let limit = ConnectionLimit::new(5, 1, Vec::new());
+        let _first = limit.acquire(ip("2001:db8:1:2::1")).expect("a place");
+        assert_eq!(limit.acquire(ip("2001:db8:1:2:ffff::9")).err(), Some(LimitReached::Address));
+        assert!(limit.acquire(ip("2001:db8:1:3::1")).is_ok());
     }
 
     #[test]
     fn a_load_balancer_may_have_more() {
         let shared = ["10.0.0.0/8", "192.0.2.7", "::1"].map(|text| text.parse().expect("a network"));
-        let places = Places::new(5, 0, shared.into());
+        let limit = ConnectionLimit::new(5, 0, shared.into());
         for shared in ["10.255.0.1", "::ffff:10.0.0.1", "192.0.2.7", "::1"] {
-            assert!(places.take(ip(shared)).is_ok(), "{shared}");
+            assert!(limit.acquire(ip(shared)).is_ok(), "{shared}");
         }
         for own in ["11.0.0.1", "192.0.2.6", "::2"] {
-            assert_eq!(places.take(ip(own)).err(), Some(Full::Address), "{own}");
+            assert_eq!(limit.acquire(ip(own)).err(), Some(LimitReached::Address), "{own}");
         }
         assert_eq!(Network::LOOPBACK, ["127.0.0.0/8", "::1"].map(|text| text.parse().expect("a network")));
         assert!("0.0.0.0/0".parse::<Network>().is_ok_and(|all| all.holds("8.8.8.8".parse().expect("an address"))));

@@ -15,7 +15,7 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     if list {
         out.push(b'[');
     }
-    let mut writer = Writer::default();
+    let mut writer = OutcomeWriter::default();
     for (index, (item, outcome)) in batch.items().iter().zip(outcomes).enumerate() {
         if index > 0 {
             out.push(b',');
@@ -31,11 +31,11 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
 
 /// Appends outcome objects to one buffer. Neighbours mostly end alike: then the end is copied.
 #[derive(Default)]
-pub struct Writer<'o> {
+pub struct OutcomeWriter<'o> {
     last: Option<(&'o Outcome, Range<usize>)>,
 }
 
-impl<'o> Writer<'o> {
+impl<'o> OutcomeWriter<'o> {
     /// Appends the outcome object of one notification.
     pub fn write(&mut self, out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &'o Outcome) {
         out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
@@ -77,7 +77,7 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
 }
 
 /// What never became a notification.
-pub struct Refused<'a> {
+pub struct RefusedItem<'a> {
     /// As JSON, where it could be read.
     pub identifier: Option<&'a str>,
     pub token: Option<&'a str>,
@@ -86,7 +86,7 @@ pub struct Refused<'a> {
     pub error: &'a str,
 }
 
-impl Refused<'_> {
+impl RefusedItem<'_> {
     /// Appends its outcome object: rejected by us at `timestamp` (UNIX seconds).
     pub fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
         out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
@@ -167,11 +167,11 @@ mod tests {
         let later = Outcome { timestamp: 1_800_000_000.5, ..unknown.clone() };
         let outcomes = [accepted.clone(), accepted, unknown, later];
         let mut together = Vec::new();
-        let mut writer = Writer::default();
+        let mut writer = OutcomeWriter::default();
         let mut alone = Vec::new();
         for (item, outcome) in batch.items().iter().zip(&outcomes) {
             writer.write(&mut together, &batch, item, outcome);
-            Writer::default().write(&mut alone, &batch, item, outcome);
+            OutcomeWriter::default().write(&mut alone, &batch, item, outcome);
         }
         assert_eq!(String::from_utf8(together).unwrap(), String::from_utf8(alone).unwrap());
     }

@@ -1,22 +1,22 @@
 //! Sends that ask for what is not built yet: answered with 501 and a sentence, never ignored.
 
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::http::query::Query;
 use axum::http::HeaderMap;
 
-const DURABLE: Failure = Failure::NotBuilt(
+const DURABLE: ApiError = ApiError::NotImplemented(
     "durable sending is not built yet: leave out `Prefer: respond-async` and `wait=false`, and wait for the answer",
 );
-const IDEMPOTENCY_KEY: Failure = Failure::NotBuilt(
+const IDEMPOTENCY_KEY: ApiError = ApiError::NotImplemented(
     "`Idempotency-Key` is not built yet: leave it out, and send only what came back as `not_sent` again (Apple drops no repeats; a `collapse_id` makes them harmless)",
 );
 
 /// Refuses a send that asks for what is not built.
-pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), Failure> {
+pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), ApiError> {
     if headers.contains_key("idempotency-key") {
         return Err(IDEMPOTENCY_KEY);
     }
-    let prefers = headers.get_all("prefer").iter().any(|value| names(value.as_bytes(), b',', b"respond-async"));
+    let prefers = headers.get_all("prefer").iter().any(|value| has_token(value.as_bytes(), b',', b"respond-async"));
     if prefers || query.truth("wait")? == Some(false) {
         return Err(DURABLE);
     }
@@ -24,7 +24,7 @@ pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), Failure> {
 }
 
 /// Whether one of the parts of a header is `word`, in any case.
-pub fn names(value: &[u8], separator: u8, word: &[u8]) -> bool {
+pub fn has_token(value: &[u8], separator: u8, word: &[u8]) -> bool {
     value.split(|&byte| byte == separator).any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
 }
 

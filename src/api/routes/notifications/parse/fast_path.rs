@@ -1,8 +1,8 @@
 //! Reads notifications as nearly all callers write them: good ones, in one pass. Of any other it knows only that it is not
 //! for it: `parse` reads those anew, and says what is wrong.
 
-use super::field::{Field, TYPE};
-use super::parse::Parsed;
+use super::Parsed;
+use crate::api::routes::notifications::field::{Field, TYPE};
 use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
 

@@ -8,13 +8,13 @@ const KEPT_BYTES: usize = 1 << 10;
 const ENDLESS_DIGITS: usize = 20;
 
 #[derive(Debug, Default)]
-pub struct Beginning {
+pub struct RequestStart {
     bytes: Vec<u8>,
     /// The number of its request.
     request: u64,
 }
 
-impl Beginning {
+impl RequestStart {
     /// Bytes came for this request.
     pub fn add(&mut self, request: u64, bytes: &[u8]) {
         if self.request != request {
@@ -46,10 +46,10 @@ mod tests {
     use super::*;
 
     fn is_endless(parts: &[&str]) -> bool {
-        let mut beginning = Beginning::default();
-        beginning.add(0, b"GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n");
-        parts.iter().for_each(|part| beginning.add(1, part.as_bytes()));
-        beginning.has_endless_length()
+        let mut request_start = RequestStart::default();
+        request_start.add(0, b"GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n");
+        parts.iter().for_each(|part| request_start.add(1, part.as_bytes()));
+        request_start.has_endless_length()
     }
 
     #[test]

@@ -12,20 +12,20 @@ const SECRET_BYTES_MIN: usize = 16;
 
 /// Where the secret is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
+pub enum SecretSource {
     /// Nowhere here: this is its SHA-256.
     Sha256(Digest),
     /// In this file: the secret, or `ID.SECRET` as callers show it.
     File(PathBuf),
 }
 
-/// An entry of the configuration.
+/// An config of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ApiKeyConfig {
     /// Where it stands, for faults.
     pub place: String,
     pub id: KeyId,
-    pub secret: Named,
+    pub secret: SecretSource,
     pub scopes: Vec<Scope>,
     /// The apps it may work with; `None` = all.
     pub apps: Option<Vec<AppId>>,
@@ -60,20 +60,20 @@ impl From<PathError> for SecretFileError {
     }
 }
 
-impl Entry {
+impl ApiKeyConfig {
     /// What has to be read for it.
     pub fn file(&self) -> Option<&Path> {
         match &self.secret {
-            Named::Sha256(_) => None,
-            Named::File(file) => Some(file),
+            SecretSource::Sha256(_) => None,
+            SecretSource::File(file) => Some(file),
         }
     }
 
     /// The key, its file read. Blocks for as long as the disk does.
     pub fn open(&self) -> Result<ApiKey, SecretFileError> {
         let digest = match &self.secret {
-            Named::Sha256(digest) => digest.clone(),
-            Named::File(file) => self.digest_of(&paths::read_trusted(file)?)?,
+            SecretSource::Sha256(digest) => digest.clone(),
+            SecretSource::File(file) => self.digest_of(&paths::read_trusted(file)?)?,
         };
         Ok(self.with(digest))
     }
@@ -93,17 +93,17 @@ impl Entry {
 }
 
 impl Keys {
-    /// Makes the keys what the entries say, and gives the places of those whose file stands in the way, and why: such a key
+    /// Makes the keys what the configs say, and gives the places of those whose file stands in the way, and why: such a key
     /// keeps the secret it had, and is none if it had none. Blocks for as long as the disk does.
-    pub fn follow(&self, entries: &[Entry]) -> Vec<(String, SecretFileError)> {
+    pub fn follow(&self, configs: &[ApiKeyConfig]) -> Vec<(String, SecretFileError)> {
         let mut faults = Vec::new();
-        let mut keys = Vec::with_capacity(entries.len());
-        for entry in entries {
-            match entry.open() {
+        let mut keys = Vec::with_capacity(configs.len());
+        for config in configs {
+            match config.open() {
                 Ok(key) => keys.push(key),
                 Err(error) => {
-                    keys.extend(self.get(&entry.id).map(|had| entry.with(had.digest.clone())));
-                    faults.push((entry.place.clone(), error));
+                    keys.extend(self.get(&config.id).map(|had| config.with(had.digest.clone())));
+                    faults.push((config.place.clone(), error));
                 }
             }
         }
@@ -118,11 +118,11 @@ mod tests {
 
     const SECRET: &str = "0123456789abcdef";
 
-    fn entry(file: &Path) -> Entry {
-        Entry {
+    fn config(file: &Path) -> ApiKeyConfig {
+        ApiKeyConfig {
             place: "here".to_owned(),
             id: "shop".parse().unwrap(),
-            secret: Named::File(file.to_owned()),
+            secret: SecretSource::File(file.to_owned()),
             scopes: vec![Scope::Send],
             apps: None,
             expires_at: None,
@@ -135,7 +135,7 @@ mod tests {
         let file = folder.path().join("key");
         for text in [SECRET.to_owned(), format!("{SECRET}\r\n"), format!("shop.{SECRET}\n")] {
             std::fs::write(&file, &text).unwrap();
-            assert!(entry(&file).open().unwrap().digest == Digest::of(SECRET.as_bytes()), "{text}");
+            assert!(config(&file).open().unwrap().digest == Digest::of(SECRET.as_bytes()), "{text}");
         }
         let long = "x".repeat(paths::FILE_BYTES_MAX as usize + 1);
         for text in [
@@ -149,7 +149,7 @@ mod tests {
             &long,
         ] {
             std::fs::write(&file, text).unwrap();
-            let refused = entry(&file).open().expect_err("no secret").to_string();
+            let refused = config(&file).open().expect_err("no secret").to_string();
             assert!(refused.starts_with("its `secret_file` ") && !refused.contains("0123"), "{refused}");
         }
     }
@@ -160,13 +160,13 @@ mod tests {
         let file = folder.path().join("key");
         std::fs::write(&file, SECRET).unwrap();
         let keys = Keys::default();
-        assert!(keys.follow(&[entry(&file)]).is_empty());
+        assert!(keys.follow(&[config(&file)]).is_empty());
         std::fs::write(&file, "").unwrap();
-        let faults = keys.follow(&[Entry { scopes: vec![Scope::Metrics], ..entry(&file) }]);
+        let faults = keys.follow(&[ApiKeyConfig { scopes: vec![Scope::Metrics], ..config(&file) }]);
         assert!(matches!(faults.as_slice(), [(place, SecretFileError::NoSecret)] if place == "here"));
         let kept = keys.find(format!("Bearer shop.{SECRET}").as_bytes()).expect("the secret it had");
         assert_eq!(kept.scopes, [Scope::Metrics]);
-        assert_eq!(keys.follow(&[Entry { id: "new".parse().unwrap(), ..entry(&file) }]).len(), 1);
+        assert_eq!(keys.follow(&[ApiKeyConfig { id: "new".parse().unwrap(), ..config(&file) }]).len(), 1);
         assert!(keys.find(format!("Bearer shop.{SECRET}").as_bytes()).is_none(), "it has left the configuration");
         assert!(keys.find(b"Bearer new.").is_none());
     }

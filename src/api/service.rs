@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 /// Answers requests. Clones share everything.
 #[derive(Clone)]
-pub struct Entry {
+pub struct ApiService {
     router: Router,
     shortcut: Option<Arc<Shortcut>>,
 }
@@ -27,13 +27,13 @@ pub struct Shortcut {
     pub observer: Observer,
 }
 
-impl Entry {
+impl ApiService {
     pub fn new(router: Router, shortcut: Option<Shortcut>) -> Self {
         Self { router, shortcut: shortcut.map(Arc::new) }
     }
 }
 
-impl Service for Entry {
+impl Service for ApiService {
     async fn answer(self, request: Request) -> Response {
         let key = self.shortcut.as_ref().and_then(|shortcut| Some((shortcut, sends_to(&request)?)));
         let Some((shortcut, key)) = key else {

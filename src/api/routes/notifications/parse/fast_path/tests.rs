@@ -1,7 +1,7 @@
 //! What is read here reads the same there.
 
 use super::*;
-use crate::api::routes::notifications::parse::parse_any;
+use crate::api::routes::notifications::parse::full_parser;
 use crate::model::PushType;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn read_alike(body: &[u8]) -> Option<String> {
     let (text, body) = (std::str::from_utf8(body).ok()?, Bytes::copy_from_slice(body));
     let batch = || Batch::over(body.clone()).with_push_type(Some(PushType::Voip));
     let read = told(&read(batch(), text, 3)?);
-    let there = parse_any(batch(), text, 3).expect("what is plain is good");
+    let there = full_parser::parse(batch(), text, 3).expect("what is plain is good");
     assert_eq!(read, told(&there), "{text}");
     Some(read)
 }
