@@ -32,10 +32,10 @@ const POLICY: Policy = Policy {
     sends: NOTIFICATIONS,
 };
 
-/// The whole API, as one listener answers it.
+/// Builds the API that one listener serves.
 pub fn service(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> ApiService {
     let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
-    // What stands before every route has to stand before the shortcut too.
+    // A guard before every route must guard the shortcut too.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     ApiService::new(router(api, observer, guard), shortcut)
 }
@@ -43,7 +43,7 @@ pub fn service(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> ApiService
 /// A path means the same with a slash at its end.
 fn router(api: Arc<Api>, observer: Observer, guard: Guard) -> Router {
     let router = ROUTES.iter().fold(Router::new(), with_and_without_slash).fallback(nothing_here);
-    // Where nobody is refused anything, nothing is asked.
+    // Without a key or a restriction nothing needs a check.
     let router = if guard.is_needed() { router.layer(from_fn_with_state(guard, auth::guard)) } else { router };
     router.layer(from_fn_with_state(observer, observe)).with_state(api)
 }

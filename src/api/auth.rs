@@ -1,4 +1,5 @@
-//! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin` alone.
+//! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin`
+//! alone.
 
 pub mod config;
 pub mod key;
@@ -15,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use key::{ApiKey, Keys, Scope};
 use std::sync::Arc;
 
-/// What a call needs.
+/// The access that a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     Nothing,
@@ -24,12 +25,12 @@ pub enum Need {
 }
 
 fn need(method: &Method, route: Option<&str>) -> Need {
-    // What is nowhere has nothing to guard but the knowledge that it is nowhere.
+    // An unknown path has nothing to guard but the fact that it is unknown.
     let Some(path) = route else { return Need::AnyKey };
     Route::find(path).map_or(Need::Scope(Scope::Admin), |route| route.need(method))
 }
 
-/// Which listener a request came through.
+/// The callers that a listener serves, and so the routes that it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
     /// Everything is answered here.
@@ -44,7 +45,7 @@ impl Exposure {
     }
 }
 
-/// Why a call is not for this caller. The sentences are the same for an app that exists and one that does not.
+/// The reasons to refuse a caller. The sentences are the same for an app that exists and one that does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessFault {
     #[error("this call needs an API key: send the header `Authorization: Bearer ID.SECRET`")]
@@ -74,19 +75,20 @@ impl AccessFault {
     }
 }
 
-/// Stands before every route of a listener that does not answer everybody everything.
+/// The check before every route of a listener that restricts its callers.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// Without it nobody is asked for a key. What is in it may change meanwhile; when it is empty, nobody is let in.
+    /// `None` means that no key is needed. The keys may change at run time; when there is none, every caller is
+    /// refused.
     pub keys: Option<Arc<Keys>>,
     pub exposure: Exposure,
-    /// Asked before everything else, of every route that is not for probes; `None` where no browser comes.
+    /// Checked first, on every route but health checks; `None` on a listener that browsers cannot reach.
     pub browsers: Option<Arc<BrowserPolicy>>,
     pub clock: Clock,
 }
 
 impl Guard {
-    /// Whether callers are asked for anything.
+    /// Returns true if any caller can be refused.
     pub fn is_needed(&self) -> bool {
         self.keys.is_some() || self.exposure == Exposure::Public
     }

@@ -1,22 +1,22 @@
-//! What old clients expect and others should not have to live with, each a setting that is off by default.
+//! Behaviour for clients of v0.5 that other clients do not need. Each is a setting that is off by default.
 
 use crate::json::number;
 use crate::model::Batch;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// UNIX seconds before which no `expiry` is meant as a date: March 1973.
+/// UNIX seconds (March 1973) below which an `expiry` is not a date.
 const EARLIEST_EXPIRY_SECONDS: u64 = 100_000_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compat {
     /// `GET …/feedback` and `GET …/disconnections` clear what they return, as those of v0.5 did.
     pub clear_on_read: bool,
-    /// An `expiry` that is no date of today's counts as 0, try once: the help of v0.5 had `"expiry": 30` in it, and Apple took
-    /// it so.
+    /// An `expiry` before 1973 counts as 0, try once: the documentation of v0.5 had `"expiry": 30` in it, and Apple
+    /// read it so.
     pub early_expiry_is_zero: bool,
     /// `GET …/disconnections` answers as that of v0.5 did, whose client reads `'offending_notification' in event` and
-    /// `int(notification['expiry'])`: what there is not is left out, and no `null` stands for a number or a text.
+    /// `int(notification['expiry'])`: missing values are left out, and a number or a text is never `null`.
     pub v05_shapes: bool,
 }
 
@@ -44,7 +44,7 @@ pub fn without_nulls(offending: &str) -> Option<Box<RawValue>> {
 }
 
 impl Compat {
-    /// Makes of a request's notifications what its caller meant.
+    /// Applies `early_expiry_is_zero` to a request's notifications.
     pub fn apply_legacy_expiry(self, batch: &mut Batch) {
         if self.early_expiry_is_zero {
             batch.try_once_where_expiry_is_before(EARLIEST_EXPIRY_SECONDS);

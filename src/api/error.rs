@@ -1,4 +1,4 @@
-//! What can go wrong in a request, and the one table that gives each its status and its reason.
+//! The errors of a request, and the table of their statuses and reasons.
 
 use super::auth::AccessFault;
 use super::routes::apps::provisioning::ProvisioningFault;
@@ -33,7 +33,7 @@ pub enum ApiError {
     )]
     ForeignCursor { name: &'static str },
 
-    #[error("`{environment}` is no environment: it is `sandbox` or `production`")]
+    #[error("unknown environment `{environment}`: it must be `sandbox` or `production`")]
     UnknownEnvironment { environment: String },
     #[error("{0}")]
     BadAppId(#[from] crate::model::app::BadAppId),
@@ -141,7 +141,7 @@ impl ApiError {
         self.status_and_reason().1
     }
 
-    /// What the sentence says, for programs.
+    /// The figures and names of the sentence, for programs.
     pub fn args(&self) -> Value {
         match self {
             Self::Request(error) => error.args(),
@@ -163,7 +163,7 @@ impl ApiError {
                 ("field", why.field().map(Value::from)),
                 ("limit", why.limit().map(Value::from)),
                 ("token_index", why.token_index().map(Value::from)),
-                // Those of tokens, where it is tokens that are bad; else those of items.
+                // The indexes of tokens where tokens are bad, else the indexes of items.
                 (
                     "indexes",
                     if why.token_index().is_some() { why.token_indexes() } else { faulty.several() }.map(Value::from),
@@ -182,7 +182,7 @@ impl ApiError {
         }
     }
 
-    /// Seconds after which the same request may do better.
+    /// Seconds after which the same request may succeed.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Request(error) => error.retry_after_seconds(),
@@ -195,12 +195,12 @@ impl ApiError {
     }
 }
 
-/// An object of what there is to say.
+/// An object of the arguments that have a value.
 fn said<const N: usize>(args: [(&str, Option<Value>); N]) -> Value {
     args.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
 
-/// What a caller has to know of it; the rest is for the log.
+/// The sentence for the caller; the log has the details.
 fn of_store(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full => {
@@ -214,7 +214,7 @@ fn of_store(error: &StoreError) -> &'static str {
 }
 
 impl From<ProvisionError> for ApiError {
-    /// What the caller can mend, and what only the operator can.
+    /// Separates errors that the caller can fix from those of the store.
     fn from(error: ProvisionError) -> Self {
         match error {
             ProvisionError::Store(error) => Self::Store(error),

@@ -1,4 +1,4 @@
-//! Lists come in pages: `?limit=` entries after `?cursor=`.
+//! Lists in pages: `?limit=` entries after `?cursor=`.
 
 use super::error::ApiError;
 use crate::http::RequestError;
@@ -8,7 +8,7 @@ use crate::store::StoreError;
 const LIMIT_DEFAULT: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
 
-/// The page that is asked for. `C` is where it begins: the `cursor` of an earlier answer.
+/// The page that a caller requests. `C` is where it begins: the `cursor` of an earlier answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PageRequest<C> {
     pub after: Option<C>,
@@ -25,13 +25,13 @@ impl<C> PageRequest<C> {
     }
 }
 
-/// Up to where a list is acknowledged. It has to be said, so that nothing is cleared that nobody read.
+/// Reads the cursor up to which a list is acknowledged. It is required, so that no unread entry is cleared.
 pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C, ApiError> {
     let query = Query::read(query, &["through"])?;
     cursor(&query, "through", parse)?.ok_or_else(|| no_cursor("through"))
 }
 
-/// Names the parameter in which a cursor of another store stood.
+/// Adds the name of the parameter to the error about a cursor of another store.
 pub fn cursor_error(name: &'static str) -> impl Fn(StoreError) -> ApiError {
     move |error| match error {
         StoreError::ForeignCursor => ApiError::ForeignCursor { name },
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(PageRequest::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
         assert_eq!(through(None, parse).map_err(sentence), Err(format!("`through` {cursor}")));
         assert_eq!(through(Some("through=3"), parse).map_err(sentence), Ok(3));
-        let unknown = "`thru` is no parameter of this call".to_owned();
+        let unknown = "unknown parameter `thru`: this call does not have it".to_owned();
         assert_eq!(through(Some("thru=3"), parse).map_err(sentence), Err(unknown));
     }
 }

@@ -26,7 +26,7 @@ impl FromRequestParts<Arc<Api>> for AppPath {
             return Err(ApiError::UnknownEnvironment { environment: environment.to_owned() });
         };
         let is_there = |id: &AppId| api.registry.get(&AppKey::new(id.clone(), parsed)).is_some();
-        // What an earlier build took can still be used, and removed.
+        // An id that an earlier version accepted can still be used, and removed.
         let old = || AppId::stored(id).ok().filter(is_there);
         let id = AppId::new(id).or_else(|bad| old().ok_or(bad))?;
         Ok(Self(AppKey::new(id, parsed)))

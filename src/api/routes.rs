@@ -29,7 +29,7 @@ pub struct Route {
 
 /// One method of a path.
 pub struct Operation {
-    /// `GET` stands for `HEAD` too. `*` is any method: a path that is not built yet.
+    /// `GET` includes `HEAD`. `*` is any method: a path that is not built yet.
     pub method: &'static str,
     /// The name of the operation in the API description.
     pub id: &'static str,
@@ -243,7 +243,7 @@ pub fn is_health_check(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
 
-/// Returns whether a route is about the node itself: it is answered when every place for a request is taken, too.
+/// Returns whether a route is about the node itself: it is answered even when the limit of requests is reached.
 pub fn is_about_the_node(path: &str) -> bool {
     is_health_check(path) || path == "/metrics"
 }

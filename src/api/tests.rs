@@ -284,7 +284,7 @@ async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
     let client = Client::new().await;
     let answer = client.get("/apps/com.example.app/staging").await;
     assert_eq!(error(&answer), (404, "unknown_environment"));
-    assert_eq!(answer.body["error"], "`staging` is no environment: it is `sandbox` or `production`");
+    assert_eq!(answer.body["error"], "unknown environment `staging`: it must be `sandbox` or `production`");
     assert_eq!(answer.body["args"], json!({"environment": "staging"}));
 
     for path in ["", "/notifications", "/feedback", "/disconnections"] {

@@ -16,14 +16,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// In each stretch of this length, the least that has to come of a body: 1 KiB a second.
+/// The least that must arrive of a body in each window: 1 KiB a second.
 const PACE_WINDOW: Duration = Duration::from_secs(5);
 const PACE_WINDOW_BYTES_MIN: usize = 5 << 10;
-/// A body gets its room in steps, as it comes: what it says of its length takes none from others.
+/// Memory is reserved for a body in steps, as it arrives: a declared length takes nothing from other bodies.
 const RESERVE_STEP_BYTES: usize = 64 << 10;
-/// Bodies that take longer than a stretch share this part of all room: they cannot hold it against quick ones.
+/// Bodies that take longer than one window share the whole budget divided by this: the rest is for fast ones.
 const SLOW_BODIES_DIVISOR: usize = 4;
-/// What a stream of lines may hold: its blocks in flight with their outcomes, and what is being read and written.
+/// Memory of a stream of lines: its blocks in flight with their outcomes, and the bytes being read and written.
 pub const STREAM_BYTES: usize = 4 << 20;
 
 /// Bounds the memory of all bodies that are read or answered at one time.
@@ -32,38 +32,38 @@ pub struct Bodies {
     body_bytes: usize,
     in_flight_bytes: usize,
     free: Arc<Semaphore>,
-    /// What slow bodies may hold of it.
+    /// The part of it for slow bodies.
     slow: Arc<Semaphore>,
-    /// How many streams there may be.
+    /// Streams that may be open.
     streams: Arc<Semaphore>,
 }
 
-/// A stream's place in the limit of all bodies, and among the streams.
+/// A stream's permit: its part of the body budget, and one of the streams.
 #[derive(Debug)]
 pub struct StreamPermit {
     _bytes: OwnedSemaphorePermit,
     _stream: OwnedSemaphorePermit,
 }
 
-/// A body, and its place in the limit of all of them.
+/// A body, and its part of the budget of all bodies.
 #[derive(Debug)]
 pub struct Collected {
     pub bytes: Bytes,
     permit: BodyPermit,
 }
 
-/// Room for a body, or for its answer afterwards.
+/// Memory reserved for a body, or for its response afterwards.
 #[derive(Debug)]
 pub struct BodyPermit(OwnedSemaphorePermit);
 
 impl Collected {
-    /// The place, for the answer.
+    /// The permit, for the response.
     pub fn into_permit(self) -> BodyPermit {
         self.permit
     }
 }
 
-/// An answer that holds its place until its last byte is written, so that callers who do not read are counted.
+/// A response that holds its permit until its last byte is written, so that callers who do not read are counted.
 struct ResponseBytes {
     answer: Vec<u8>,
     _permit: BodyPermit,
@@ -85,8 +85,8 @@ impl Bodies {
         Self { body_bytes: limits.body_bytes, in_flight_bytes, free, slow, streams }
     }
 
-    /// `answer` as a body that holds `place` for as long as it is in memory, and as much room as it takes. What came of
-    /// a request has to be told, so it is held even where there is no such room.
+    /// Makes `answer` a body that holds `permit` for as long as it is in memory, grown to the size of the answer. The
+    /// caller must get its outcomes, so the body is made even where the budget has no such room.
     pub fn hold(&self, answer: Vec<u8>, mut permit: BodyPermit) -> Bytes {
         let more = u32::try_from(answer.len().saturating_sub(permit.0.num_permits())).unwrap_or(u32::MAX);
         if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(more) {
@@ -95,7 +95,7 @@ impl Bodies {
         Bytes::from_owner(ResponseBytes { answer, _permit: permit })
     }
 
-    /// A place for a stream, which holds at most [`STREAM_BYTES`] at a time.
+    /// Reserves the memory of a stream, which holds at most [`STREAM_BYTES`] at a time.
     pub fn reserve_stream(&self) -> Result<StreamPermit, RequestError> {
         let bytes = u32::try_from(STREAM_BYTES.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
         let stream = Arc::clone(&self.streams).try_acquire_owned().ok();
@@ -144,7 +144,7 @@ impl Bodies {
         Ok(Collected { bytes, permit: BodyPermit(permit) })
     }
 
-    /// Room to go on: twice as much as before where there is that much, so that it is asked for rarely.
+    /// Doubles the reservation where the budget allows, so that reservations are rare; else reserves the bytes needed.
     fn reserve_more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         let bound = if declared > 0 { declared } else { self.body_bytes };
         let wanted = (2 * held).min(bound).max(total);
@@ -162,7 +162,7 @@ impl Bodies {
         Ok(())
     }
 
-    /// Room for a body of `total` bytes that has room for `held` already.
+    /// Reserves memory for a body of `total` bytes that holds `held` already.
     fn reserve(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         if total > self.body_bytes {
             return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
@@ -173,17 +173,18 @@ impl Bodies {
     }
 }
 
-/// How a body comes along.
+/// The progress of a body.
 struct Pace {
     began: Instant,
-    /// When the current stretch began.
+    /// The start of the current window.
     window_start: Instant,
-    /// What has to have come by its end.
+    /// The bytes that must have arrived by its end.
     due_bytes: usize,
 }
 
 impl Pace {
-    /// Whether a body of which `received` has come by now takes longer than others.
+    /// Starts a new window where `received` bytes are enough. Returns true if the body has taken longer than one
+    /// window.
     fn is_slow(&mut self, received: usize) -> bool {
         let now = Instant::now();
         if received >= self.due_bytes {
@@ -194,7 +195,7 @@ impl Pace {
     }
 }
 
-/// Refuses a body that is encoded.
+/// Refuses a body with a `Content-Encoding`.
 pub fn refuse_encoded(headers: &HeaderMap) -> Result<(), RequestError> {
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {

@@ -1,4 +1,4 @@
-//! A caller of a node, as any other program is one: one connection, over TCP, TLS or a Unix socket.
+//! An HTTP client of a node: one connection, over TCP, TLS or a Unix socket.
 
 use crate::credentials::Secret;
 use crate::drain::Drain;
@@ -26,7 +26,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
-/// Where a node listens.
+/// The URL on which a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeUrl {
     Tcp { host: String, port: u16, tls: bool },
@@ -65,10 +65,10 @@ impl fmt::Display for NodeUrl {
     }
 }
 
-/// The body of a request: whole, or as its lines come.
+/// The body of a request: whole, or a stream of lines.
 pub type Outgoing = Either<Full<Bytes>, LineBody>;
 
-/// LineBody as they are made; the body ends when the sender is dropped.
+/// A body of lines as they are made; it ends when the sender is dropped.
 pub struct LineBody(pub mpsc::Receiver<Bytes>);
 
 impl Body for LineBody {
@@ -80,7 +80,7 @@ impl Body for LineBody {
     }
 }
 
-/// Whom to call, and what to show there.
+/// The node to call, and the API key and authorities to use.
 #[derive(Debug)]
 pub struct Target {
     pub node: NodeUrl,
@@ -98,7 +98,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects; what drives the connection is a task of `drain`.
+    /// Connects. A task of `drain` drives the connection.
     pub async fn connect(target: &Target, drain: &Drain) -> anyhow::Result<Self> {
         let node = &target.node;
         let unreachable = || format!("no node answers at {node}: does `pyapns serve` run there?");
@@ -109,7 +109,8 @@ impl Client {
                 socket.set_nodelay(true)?;
                 if *tls {
                     let connector = TlsConnector::from(Arc::new(trust(target.ca_file.as_deref())?));
-                    let name = ServerName::try_from(host.clone()).context("the node's name can be no certificate's")?;
+                    let name = ServerName::try_from(host.clone())
+                        .context("the node's name is not a valid name for a certificate")?;
                     let secured = connector.connect(name, socket).await;
                     open(secured.with_context(|| format!("TLS with {node} failed"))?, drain).await
                 } else {
@@ -132,22 +133,27 @@ impl Client {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         self.requests.ready().await.context("the node closed the connection")?;
-        self.requests.send_request(request).await.context("the node broke the connection off")
+        self.requests.send_request(request).await.context("the node closed the connection early")
     }
 
-    /// A whole exchange: status, and the JSON that came with it.
+    /// Sends a request and returns the status and the JSON of its answer.
     pub async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(u16, Value)> {
         let request = Request::builder().method(method).uri(path).body(Either::Left(Full::new(body)))?;
         let answer = self.send(request).await?;
         let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .context("the connection closed before the answer was complete")?
+            .to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 }
 
 /// The sentence of a refusal.
 pub fn refusal(status: u16, body: &Value) -> String {
-    body["error"].as_str().map_or_else(|| format!("the node answers {status}, and not why"), str::to_owned)
+    body["error"].as_str().map_or_else(|| format!("the node answered {status} without a reason"), str::to_owned)
 }
 
 async fn open<S>(socket: S, drain: &Drain) -> hyper::Result<SendRequest<Outgoing>>
@@ -156,7 +162,7 @@ where
 {
     let (requests, connection) = handshake(TokioIo::new(socket)).await?;
     drain.spawn("connection", async move {
-        // What went wrong shows in the request that it went wrong for.
+        // An error shows in the request that fails.
         let _ = connection.await;
     });
     Ok(requests)
@@ -164,8 +170,8 @@ where
 
 fn authorization(key: &Secret) -> anyhow::Result<HeaderValue> {
     let shown = [b"Bearer ", key.expose()].concat();
-    let mut header =
-        HeaderValue::from_bytes(&shown).context("the API key holds what no header can: ID.SECRET is meant")?;
+    let mut header = HeaderValue::from_bytes(&shown)
+        .context("the API key has characters that no header allows: it must be ID.SECRET")?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -1,4 +1,4 @@
-//! One pass over a request's headers: everything that is judged before a route sees the request.
+//! One pass over a request's headers: everything that is checked before a route sees the request.
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
@@ -20,7 +20,7 @@ impl<'a> HeaderLines<'a> {
     }
 }
 
-/// The headers that are judged, borrowed from a request.
+/// The headers that are checked, borrowed from a request.
 #[derive(Debug, Default)]
 pub struct Head<'a> {
     /// Names and values together.

@@ -1,4 +1,5 @@
-//! Around every request: its id, the checks of its headers, its count and time, its log line, and what remains of a panic.
+//! Around every request: its id, the checks of its headers, its count and time, its log line, and its recovery from a
+//! panic.
 
 use super::Limits;
 use super::browser::BrowserPolicy;
@@ -25,7 +26,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id of a caller that is kept.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What is needed to watch over a request.
+/// The middleware around every request.
 #[derive(Debug, Clone)]
 pub struct Observer {
     pub metrics: Arc<Metrics>,
@@ -37,12 +38,12 @@ pub struct Observer {
     permits: Arc<Semaphore>,
 }
 
-/// Routes that are watched over in a way of their own.
+/// The routes that the observer treats in a special way.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Routes that load balancers ask under any name.
+    /// Routes that load balancers call under any host name.
     pub is_health_check: fn(&str) -> bool,
-    /// Routes that are answered when every permit for a request is taken, too.
+    /// Routes that are answered even when the limit of requests is reached.
     pub always_answered: fn(&str) -> bool,
     /// The route of sends, which change nothing that an operator would look for in the log.
     pub sends: &'static str,
@@ -55,7 +56,7 @@ impl Observer {
         Self { metrics, header_list_bytes, requests, policy, browsers, permits }
     }
 
-    /// Judges a request before its route sees it.
+    /// Checks a request's headers before its route sees it.
     fn check(&self, route: &str, request: &Request) -> Result<(), RequestError> {
         let head = Head::read(request.headers());
         if head.bytes > self.header_list_bytes {
@@ -63,14 +64,14 @@ impl Observer {
         }
         head.check(request.version())?;
         match &self.browsers {
-            // Probes call a node by any name, and learn nothing that a page could use.
+            // Health checks call a node by any name, and learn nothing that a page could use.
             Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
             _ => Ok(()),
         }
     }
 }
 
-/// Answers a request, and sees to it that it is answered.
+/// Runs the route of a request under the observer.
 pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
@@ -78,7 +79,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
 }
 
 impl Observer {
-    /// Watches over how `answer` answers a request to this route.
+    /// Answers a request to this route with `answer`: checks it, counts it, logs it and survives its panic.
     pub async fn watch<F>(&self, route: &str, request: Request, answer: impl FnOnce(Request) -> F) -> Response
     where
         F: Future<Output = Response>,
@@ -114,7 +115,7 @@ impl Observer {
     }
 }
 
-/// The caller's id if it can stand in a log line as it is, else one of ours.
+/// The caller's id if a log line can contain it as it is, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     match headers.get(X_REQUEST_ID) {
@@ -122,12 +123,12 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         _ => {
             let mut text = [0; uuid::fmt::Simple::LENGTH];
             let text = Uuid::new_v4().simple().encode_lower(&mut text);
-            HeaderValue::from_str(text).expect("hex digits can stand in a header")
+            HeaderValue::from_str(text).expect("hex digits are valid in a header")
         }
     }
 }
 
-/// A caller can invent methods without end; a metric's label cannot take them.
+/// The metric label of a method. Callers can invent methods without end, and labels must be few.
 fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -141,7 +142,7 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
-/// A body that is made while it is sent is made for its request, too.
+/// Runs a body that is made while it is sent in the scope of its request.
 fn scope_body(response: Response, subject: Subject) -> Response {
     let is_made = response.body().size_hint().exact().is_some();
     if is_made { response } else { response.map(|body| Body::new(Streamed { body: Some(body), subject })) }
@@ -149,7 +150,7 @@ fn scope_body(response: Response, subject: Subject) -> Response {
 
 /// The body of an answer that is made while it is sent.
 struct Streamed {
-    /// `None` once making it has panicked.
+    /// `None` after a panic.
     body: Option<Body>,
     subject: Subject,
 }

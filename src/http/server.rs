@@ -29,22 +29,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long to leave the listener alone when the machine is out of sockets or memory.
+/// Pause before the next accept when the machine is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Read and write buffer of an HTTP/1 connection; above the header limit, so that our own answer to it can be given.
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// Streams that a client took back before we saw them.
+/// Streams that a client reset before they were accepted.
 const PENDING_RESETS_MAX: usize = 20;
-/// Streams that we had to take back because of what the client sent on them, over a connection's life.
+/// Streams that the server reset because of the client's errors, over a connection's life.
 const LOCAL_RESETS_MAX: usize = 32;
-/// A client that is silent for so long is asked whether it is there, and has so long to answer.
+/// A client that is silent for the interval gets a PING, and has the timeout to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers on `listener` until the drain has begun and its notice is over. Then it takes no more connections and returns;
-/// those it has finish the requests they carry, as tasks that the drain waits for.
+/// Accepts connections on `listener` until the drain has begun and its notice is over. Then it returns. The open
+/// connections finish their requests, as tasks that the drain waits for.
 pub async fn serve<S: Service>(
     listener: Listener,
     service: S,
@@ -83,15 +83,15 @@ pub async fn serve<S: Service>(
             }
             Err(reached) => {
                 metrics.connections_refused.inc();
-                tracing::debug!(peer = ?accepted.peer(), ?reached, "a connection was turned away");
+                tracing::debug!(peer = ?accepted.peer(), ?reached, "a connection was refused");
                 accepted.refuse(canned_responses::limit_reached(reached).as_bytes());
             }
         }
     }
 }
 
-/// A connection that died while it waited costs nothing; being out of sockets passes when others close. The log is told
-/// once until a connection could be accepted again.
+/// Pauses after a failed accept, unless it was only that a client disconnected while it waited. A lack of sockets
+/// passes when other connections close. One line is logged until a connection is accepted again.
 async fn pause_after(error: &io::Error, last_error: &mut Option<io::ErrorKind>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
@@ -121,7 +121,7 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Answers a client on its byte stream until one of both leaves.
+/// Answers a client on its byte stream until either side closes.
 pub async fn answer<Io, S>(io: Io, service: S, drain: Drain, limits: Limits)
 where
     S: Service,
@@ -161,7 +161,7 @@ where
     }
 }
 
-/// All waiting is timed by [`TimedSocket`], below the protocol: hyper's own header timeout would also cut idle connections.
+/// [`TimedSocket`] has all timeouts, below the protocol: hyper's own header timeout would also cut idle connections.
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None).max_buf_size(HTTP1_BUFFER_BYTES);

@@ -1,4 +1,4 @@
-//! What the configuration says of an API key, whose secret may stand in a file of its own.
+//! An API key in the configuration. Its secret may be in a file of its own.
 
 use super::key::{ApiKey, Digest, KeyId, Keys, Scope};
 use crate::credentials::Secret;
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 /// Shortest secret that a file may hold: one that is shorter can be guessed, or was not written to its end.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// Where the secret is.
+/// The source of a key's secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// Nowhere here: this is its SHA-256.
+    /// The SHA-256 of the secret.
     Sha256(Digest),
-    /// In this file: the secret, or `ID.SECRET` as callers show it.
+    /// A file with the secret, or with `ID.SECRET` as callers show it.
     File(PathBuf),
 }
 
-/// An config of the configuration.
+/// One API key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyConfig {
-    /// Where it stands, for faults.
+    /// Its place in the configuration, for error messages.
     pub place: String,
     pub id: KeyId,
     pub secret: SecretSource,
@@ -33,8 +33,8 @@ pub struct ApiKeyConfig {
     pub expires_at: Option<u64>,
 }
 
-/// Why a file gives no secret. A file that may not be there is not named: who takes the setting for the secret itself must
-/// not read it in a log.
+/// An error in reading a secret's file. The name of a missing file is not repeated: it may be the secret itself,
+/// written into the wrong setting, and must not be logged.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     #[error("its `secret_file` cannot be read: {0}")]
@@ -61,7 +61,7 @@ impl From<PathError> for SecretFileError {
 }
 
 impl ApiKeyConfig {
-    /// What has to be read for it.
+    /// The file that it reads, if any.
     pub fn file(&self) -> Option<&Path> {
         match &self.secret {
             SecretSource::Sha256(_) => None,
@@ -93,8 +93,8 @@ impl ApiKeyConfig {
 }
 
 impl Keys {
-    /// Makes the keys what the configs say, and gives the places of those whose file stands in the way, and why: such a key
-    /// keeps the secret it had, and is none if it had none. Blocks for as long as the disk does.
+    /// Replaces the keys by the configured ones. Returns the place and error of each key whose file cannot be used:
+    /// such a key keeps its previous secret, and is left out if it has none. Blocks on the disk.
     pub fn follow(&self, configs: &[ApiKeyConfig]) -> Vec<(String, SecretFileError)> {
         let mut faults = Vec::new();
         let mut keys = Vec::with_capacity(configs.len());

@@ -30,7 +30,7 @@ const X_PASSPHRASE: HeaderName = HeaderName::from_static("x-passphrase");
 /// Credential files read at one time: they share the few file descriptors that callers' connections leave.
 static PATH_READS: Semaphore = Semaphore::const_new(4);
 
-/// `GET /apps`: sorted by id and environment; those that the caller may use.
+/// `GET /apps`: lists the apps that the caller may use, sorted by id and environment.
 pub async fn list(
     State(api): State<Arc<Api>>,
     caller: Option<Extension<RestrictedCaller>>,

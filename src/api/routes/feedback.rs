@@ -37,7 +37,7 @@ impl<'a> FeedbackObject<'a> {
     }
 }
 
-/// `GET`: reading clears nothing, unless clients of v0.5 are to be served.
+/// `GET`: reading clears nothing, unless `clear_on_read` is set for clients of v0.5.
 pub async fn list(
     State(api): State<Arc<Api>>,
     AppPath(key): AppPath,

@@ -1,4 +1,4 @@
-//! `/readyz`: whether a node should get traffic, and which of its parts are in trouble.
+//! `/healthz` and `/readyz`: the process answers; the node should get traffic; the parts of it that are degraded.
 
 use crate::api::Api;
 use crate::api::error::ApiError;
@@ -15,12 +15,12 @@ use tokio::sync::Mutex;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long an answer of the store holds: whoever asks, and how often, it is not made to work more.
+/// Time for which a check of the store is valid: more requests do not cause more checks.
 const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the store may take.
+/// Longest check of the store.
 const STORE_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The parts that the store's answer tells of.
+/// The parts that a check of the store covers.
 const STORE_PARTS: [Part; 2] = [Part::Store, Part::DataDirectory];
 
 const STOPPING: Cause = Cause { reason: "shutting_down", why: "it is stopping" };
@@ -35,7 +35,7 @@ const MOVED: Cause = Cause {
     why: "its data directory was moved or deleted: sends are answered, nothing else can be kept; put it back, or start the node again",
 };
 
-/// When the store was last asked.
+/// The time of the last check of the store.
 #[derive(Debug, Default)]
 pub struct StoreCheck(Mutex<Option<Instant>>);
 
@@ -48,7 +48,7 @@ pub struct NotReady {
 }
 
 impl NotReady {
-    /// What `/readyz` answers beside the error.
+    /// The `response` of `/readyz` beside the error.
     pub fn response(&self) -> Value {
         readiness_object("not_ready", &self.degraded)
     }
@@ -61,7 +61,8 @@ fn readiness_object(status: &str, degraded: &[Degraded]) -> Value {
     json!({"type": "readiness", "status": status, "degraded": degraded})
 }
 
-/// `GET /healthz`: the process answers. It looks at nothing else: who restarts a node for the sake of its disk helps nobody.
+/// `GET /healthz`: the process answers. It checks nothing else: a restart does not
+/// repair a full disk.
 pub async fn healthz() -> Response {
     envelope::success(StatusCode::OK, &json!({"type": "health", "status": "ok"}))
 }
@@ -81,7 +82,7 @@ pub async fn readyz(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     Ok(envelope::success(StatusCode::OK, &readiness_object(status, &degraded)))
 }
 
-/// Tries whether the store can be written, at most once in [`STORE_CHECK_INTERVAL`], and lists what is wrong.
+/// Checks that the store can be written, at most once in [`STORE_CHECK_INTERVAL`], and records the result.
 pub(super) async fn check_store(api: &Api) {
     let mut last = api.store_check.0.lock().await;
     if last.is_some_and(|at| at.elapsed() < STORE_CHECK_INTERVAL) {
@@ -91,8 +92,8 @@ pub(super) async fn check_store(api: &Api) {
     *last = Some(Instant::now());
 }
 
-/// Looks once a second whether the data directory is where it was, and tries whether what is in trouble works again, until
-/// the drain begins.
+/// Checks once a second that the data directory has not moved, and that degraded parts of the store work again. Returns
+/// when the drain begins.
 pub async fn watch(api: Arc<Api>) {
     loop {
         tokio::select! {
@@ -104,7 +105,7 @@ pub async fn watch(api: Arc<Api>) {
             check_store(&api).await;
         } else {
             match timeout(STORE_CHECK_TIMEOUT, api.events.look()).await {
-                // That it is there does not mean that it can be written.
+                // A store that exists may still fail to write.
                 Ok(Ok(())) => {}
                 trouble => record(&api.health, trouble),
             }

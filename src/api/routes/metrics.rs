@@ -1,4 +1,4 @@
-//! `/healthz` and `/metrics`: what machines ask about the node itself.
+//! `/metrics`: the node's metrics in Prometheus's text format.
 
 use super::health;
 use crate::api::Api;
@@ -15,12 +15,12 @@ use tokio::time::Instant;
 /// Prometheus's text format, with the version that its scrapers look for.
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// The metrics as they were last made, and from when on.
+/// The metrics as they were last rendered, and the time when rendering began.
 #[derive(Debug, Default)]
 pub struct RenderedMetrics(Mutex<Option<(Instant, Bytes)>>);
 
-/// `GET /metrics`. They are made by one at a time, and once for all who wait for that: making them is expensive. A caller
-/// whose key is for some apps sees no series of another app.
+/// `GET /metrics`. One request renders at a time, for all requests that wait: rendering is expensive. A caller whose
+/// key is for some apps sees no series of another app.
 pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<RestrictedCaller>>) -> Response {
     let asked = Instant::now();
     let mut rendered = api.rendered.0.lock().await;
@@ -31,7 +31,7 @@ pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<Restr
         }
         (Some((from, text)), None) if *from > asked => text.clone(),
         _ => {
-            // What is wrong is to be seen as it is now, and not as it was when somebody last wrote.
+            // The metrics show the store as it is now, and not as it was at the last write.
             health::check_store(&api).await;
             let (from, text) = (Instant::now(), Bytes::from(api.telemetry.render()));
             *rendered = Some((from, text.clone()));

@@ -1,4 +1,4 @@
-//! Sends that ask for what is not built yet: answered with 501 and a sentence, never ignored.
+//! Sends that ask for a feature that is not implemented yet: answered with 501 and a sentence, never ignored.
 
 use crate::api::error::ApiError;
 use crate::http::query::Query;
@@ -11,7 +11,7 @@ const IDEMPOTENCY_KEY: ApiError = ApiError::NotImplemented(
     "`Idempotency-Key` is not built yet: leave it out, and send only what came back as `not_sent` again (Apple drops no repeats; a `collapse_id` makes them harmless)",
 );
 
-/// Refuses a send that asks for what is not built.
+/// Refuses a send that asks for a feature that is not implemented.
 pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), ApiError> {
     if headers.contains_key("idempotency-key") {
         return Err(IDEMPOTENCY_KEY);
@@ -23,7 +23,7 @@ pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Whether one of the parts of a header is `word`, in any case.
+/// Returns true if one of the parts of a header is `word`, in any case.
 pub fn has_token(value: &[u8], separator: u8, word: &[u8]) -> bool {
     value.split(|&byte| byte == separator).any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
 }

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 pub const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// What the query and headers of a send ask for.
+/// The options of a send, from its query and headers.
 #[derive(Debug, Clone, Copy)]
 struct SendOptions {
     timeout: Duration,
@@ -44,7 +44,7 @@ impl SendOptions {
     }
 }
 
-/// Sends one notification, a list or a stream of lines, and answers with what became of each.
+/// Sends one notification, a list or a stream of lines, and answers with the outcome of each.
 pub async fn send(
     State(api): State<Arc<Api>>,
     path: Result<AppPath, ApiError>,

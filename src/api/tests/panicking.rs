@@ -46,7 +46,8 @@ fn mined(path: &str, kind: &str, id: &str) -> HttpRequest<Body> {
     request.body(Body::new(Mined)).expect("a request")
 }
 
-/// The child's work: a handler panics in the route of provisioning, one past the router, one while it streams, and a lane.
+/// The child's work: a handler panics in the route of provisioning, one past the router, one while it streams, and a
+/// lane.
 async fn panic_four_times(format: Format) {
     let logging = Logging::install(Config { format, level: Level::Info }).expect("the first log of this process");
     let client = Client::provisioned().await;

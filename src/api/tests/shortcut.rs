@@ -1,4 +1,4 @@
-//! A send that is led past the router against the same one through it: nobody can tell them apart.
+//! A send that bypasses the router has the same answer and metrics as one through the router.
 
 use super::*;
 use bytes::Bytes;
@@ -139,7 +139,7 @@ const HEADERS: [(&str, &str); 16] = [
     ("origin", "https://elsewhere.example"),
 ];
 
-/// What callers send, rightly and wrongly.
+/// Valid and invalid requests of callers.
 fn requests() -> Vec<Sent> {
     let build = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
         let request = HttpRequest::builder().method(method).uri(format!("http://localhost{path}"));

@@ -1,29 +1,29 @@
-//! A body's pieces as they come. What is there is not moved again until all is: a body without end costs each of its bytes
-//! once, and whoever else is served by this thread waits for none of it.
+//! The pieces of a body, collected as they arrive. Bytes are not moved again until the body is whole: an endless body
+//! costs one copy of each byte. The other tasks of the thread get their turn meanwhile.
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::yield_now;
 
-/// Room for pieces is taken in steps of at most this, and after as much others get their turn.
+/// Largest segment that is allocated; the task yields after as many bytes.
 const SEGMENT_BYTES_MAX: usize = 256 << 10;
 
-/// A body up to this is copied: kept as it came, it would hold the whole buffer that it was read into.
+/// A body of one piece up to this size is copied: as it is, it would hold the whole buffer that it was read into.
 const COPY_BYTES_MAX: usize = 4 << 10;
 
-/// See the module.
+/// A body that is being collected.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    /// The only one so far: most bodies have no other.
+    /// The only piece so far: most bodies have no other.
     first: Bytes,
     segments: Vec<BytesMut>,
     length: usize,
-    /// How many bytes had come when others had their turn last.
+    /// The length at the last yield.
     yielded_at: usize,
     declared: usize,
 }
 
 impl Pieces {
-    /// Of a body that says it has so many bytes; 0 if it does not say.
+    /// Collects a body of this declared length; 0 if none is declared.
     pub fn expecting(declared: usize) -> Self {
         Self { declared, ..Self::default() }
     }
@@ -52,7 +52,7 @@ impl Pieces {
         }
     }
 
-    /// All of them as one.
+    /// Joins the pieces into one.
     pub async fn join(mut self) -> Bytes {
         match self.segments.len() {
             0 if self.first.len() <= COPY_BYTES_MAX => return Bytes::copy_from_slice(&self.first),
@@ -82,7 +82,7 @@ impl Pieces {
         }
     }
 
-    /// Room for as much as came before.
+    /// Capacity of the next segment: as many bytes as have arrived twice over, up to the maximum.
     fn segment_bytes(&self) -> usize {
         (2 * self.length).min(SEGMENT_BYTES_MAX)
     }

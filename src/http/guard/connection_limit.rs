@@ -1,4 +1,4 @@
-//! How many connections there may be: of the node, and of one address.
+//! The limit of connections: of the node, and of one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,7 +14,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// What only this machine has: a caller that is a proxy speaks for many.
+    /// The loopback addresses: a proxy on this machine speaks for many callers.
     pub const LOOPBACK: [Self; 2] =
         [Self { bits: 0xffff_7f00_0000, prefix: 104 }, Self { bits: Ipv6Addr::LOCALHOST.to_bits(), prefix: 128 }];
 
@@ -37,7 +37,7 @@ impl FromStr for Network {
     }
 }
 
-/// Both families in one: an IPv4 address is the IPv6 address that stands for it.
+/// The bits of an address as IPv6; an IPv4 address is mapped.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -45,7 +45,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// What counts as one address: in IPv6, a network of 64 bits belongs to one subscriber.
+/// The address under which a client is counted: in IPv6, a /64 network belongs to one subscriber.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -53,19 +53,19 @@ fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Why a connection has no place.
+/// The limit that refuses a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitReached {
     Node,
     Address,
 }
 
-/// See the module.
+/// The connections that are open, and their limits.
 #[derive(Debug)]
 pub struct ConnectionLimit {
     free: Arc<Semaphore>,
     per_address: usize,
-    /// Many callers come from one of these: load balancers.
+    /// Addresses of load balancers: many callers share one of them.
     shared: Vec<Network>,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -76,7 +76,7 @@ impl ConnectionLimit {
         Arc::new(Self { free, per_address, shared, taken: Mutex::default() })
     }
 
-    /// A place for a connection from `peer`; `None` is a Unix socket.
+    /// Returns a permit for a connection from `peer`; `None` is a Unix socket.
     pub fn acquire(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, LimitReached> {
         let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| LimitReached::Node)?;
         let counted = match peer.filter(|peer| !self.shared.iter().any(|network| network.holds(*peer))) {
@@ -97,7 +97,7 @@ impl ConnectionLimit {
     }
 }
 
-/// A connection's place; free again when it is dropped.
+/// One connection under the limits. Dropping it frees them.
 #[derive(Debug)]
 pub struct Permit {
     _free: OwnedSemaphorePermit,
@@ -131,15 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_the_places_of_others_and_gives_its_own_back() {
+    fn one_address_cannot_take_the_permits_of_others_and_gives_its_own_back() {
         let limit = ConnectionLimit::new(5, 2, Vec::new());
-        let first = limit.acquire(ip("192.0.2.1")).expect("a place");
-        let _second = limit.acquire(ip("::ffff:192.0.2.1")).expect("a place");
+        let first = limit.acquire(ip("192.0.2.1")).expect("a permit");
+        let _second = limit.acquire(ip("::ffff:192.0.2.1")).expect("a permit");
         assert_eq!(limit.acquire(ip("192.0.2.1")).err(), Some(LimitReached::Address));
-        let _other = limit.acquire(ip("192.0.2.2")).expect("a place");
+        let _other = limit.acquire(ip("192.0.2.2")).expect("a permit");
         drop(first);
-        let _again = limit.acquire(ip("192.0.2.1")).expect("a place that was given back");
-        let _unix = (limit.acquire(None).expect("a place"), limit.acquire(None).expect("the last place"));
+        let _again = limit.acquire(ip("192.0.2.1")).expect("a permit that was given back");
+        let _unix = (limit.acquire(None).expect("a permit"), limit.acquire(None).expect("the last permit"));
         assert_eq!(limit.acquire(None).err(), Some(LimitReached::Node));
         assert_eq!(limit.taken.lock().expect("no panic").len(), 2);
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn an_ipv6_subscriber_is_one_address() {
         let limit = ConnectionLimit::new(5, 1, Vec::new());
-        let _first = limit.acquire(ip("2001:db8:1:2::1")).expect("a place");
+        let _first = limit.acquire(ip("2001:db8:1:2::1")).expect("a permit");
         assert_eq!(limit.acquire(ip("2001:db8:1:2:ffff::9")).err(), Some(LimitReached::Address));
         assert!(limit.acquire(ip("2001:db8:1:3::1")).is_ok());
     }

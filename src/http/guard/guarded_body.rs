@@ -1,4 +1,4 @@
-//! A request lasts as long as its answer, and an answer until its bytes are gone.
+//! A request is active as long as its response, and a response until its bytes are written.
 
 use super::timed_socket::{ActiveRequest, Unsent};
 use axum::body::{Body, HttpBody};
@@ -9,8 +9,9 @@ use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Keeps `busy` with an answer whose length is not known yet. In HTTP/1 any other is there already, and only has to be
-/// written; in HTTP/2 the client may let it wait, and so every answer is watched.
+/// Keeps the request active until its response has ended. In HTTP/1 a response of known length is complete and only
+/// waits to be written, so it is returned as it is. In HTTP/2 the client may delay it, and so every response is
+/// tracked.
 pub fn hold(answer: Response, busy: ActiveRequest, version: Version) -> Response {
     let http2 = version == Version::HTTP_2;
     if !http2 && answer.body().size_hint().exact().is_some() {
@@ -25,7 +26,7 @@ pub fn hold(answer: Response, busy: ActiveRequest, version: Version) -> Response
 struct GuardedBody {
     body: Body,
     http2: bool,
-    /// While it is the client's turn: we have something for it.
+    /// Set while the response has data that the client has not taken.
     unsent: Option<Unsent>,
     busy: ActiveRequest,
 }
@@ -62,7 +63,7 @@ impl HttpBody for GuardedBody {
     }
 }
 
-/// Bytes on their way out.
+/// Bytes that count as unsent until they are dropped.
 struct TrackedBytes {
     data: Bytes,
     _unsent: Unsent,

@@ -1,7 +1,7 @@
-//! The rest of a body that nobody wants: a request may be answered before its body has come.
+//! The unread rest of a body: a request may be answered before its body has arrived.
 //!
-//! A socket that is closed on unread bytes is reset, and a client that reads only after its last byte would never get the
-//! answer. So the rest is read for a while, beside the answer and after it.
+//! A socket that is closed on unread bytes is reset, and a client that reads only after its last byte would never get
+//! the answer. So the rest is read for a while, beside the answer and after it.
 
 use super::timed_socket::{ActiveRequest, Activity};
 use axum::body::HttpBody;
@@ -16,18 +16,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// How long the rest of a body is read.
+/// Time for which the rest of a body is read.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Most that is read of it, and how much at a time, with pauses: it is of no use to anybody.
+/// Most bytes that are read of it. The task pauses regularly, since the bytes are discarded.
 const LINGER_BYTES_MAX: usize = 16 << 20;
 const LINGER_PAUSE_EVERY_BYTES: usize = 256 << 10;
 const LINGER_PAUSE: Duration = Duration::from_millis(10);
 
 /// A request's body. When it is dropped before its end, the rest is read by a task of its own.
 pub struct LingeringBody {
-    /// `None` once nothing more can come.
+    /// `None` once the body has ended.
     body: Option<Incoming>,
-    /// The client waits for our consent: reading would give it, and without it nothing comes.
+    /// The client waits for `100 Continue`. Reading would send it; without it no body arrives.
     awaits_consent: bool,
     version: Version,
     activity: Arc<Activity>,

@@ -1,5 +1,5 @@
-//! The beginning of the request that is being read, kept for the answer that the protocol's parser gives by itself: the
-//! parser tells no reason.
+//! The first bytes of the request that is being read. They give the reason for a refusal by hyper's parser, which gives
+//! none itself.
 
 /// Most bytes that are kept. A request with longer headers gets the general reason.
 const KEPT_BYTES: usize = 1 << 10;
@@ -15,7 +15,7 @@ pub struct RequestStart {
 }
 
 impl RequestStart {
-    /// Bytes came for this request.
+    /// Keeps bytes of this request, up to the limit.
     pub fn add(&mut self, request: u64, bytes: &[u8]) {
         if self.request != request {
             self.request = request;
@@ -28,7 +28,7 @@ impl RequestStart {
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Whether a line gives the body a length that no 64 bits hold.
+    /// Returns true if a header line gives the body a length of 2^64 or more.
     pub fn has_endless_length(&self) -> bool {
         let lines = self.bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         lines.take_while(|line| !line.is_empty()).any(|line| {

@@ -1,5 +1,4 @@
-//! A client's socket with limits to our timeout: for its first request, for headers, between requests, and for progress
-//! an answer.
+//! A client's socket with timeouts: for its first request, for headers, between requests, and for reading a response.
 
 use super::canned_responses::{self, Replacement};
 use super::http2_flood::Http2FloodGuard;
@@ -16,22 +15,22 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client has to take of an answer in the time that it has for progress something.
+/// Bytes of a response that a client must take within each write timeout.
 const WRITE_PROGRESS_BYTES_MIN: usize = 64 << 10;
 
-/// What a connection's socket has to know of its requests.
+/// The requests and responses of a connection, counted for its socket's timeouts.
 #[derive(Debug, Default)]
 pub struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
     http2: AtomicBool,
-    /// Parts of answers that HTTP/2 has not let out yet.
+    /// Parts of responses that HTTP/2 has not written yet.
     unsent: AtomicU64,
     drain: Drain,
 }
 
 impl Activity {
-    /// `drain` starts what outlasts a request.
+    /// `drain` runs the tasks that outlast a request.
     pub fn new(drain: Drain) -> Self {
         Self { drain, ..Self::default() }
     }
@@ -40,7 +39,7 @@ impl Activity {
         &self.drain
     }
 
-    /// A request's headers are complete. It lasts until its guard is dropped.
+    /// Counts a request whose headers are complete. It is active until the returned guard is dropped.
     pub fn begin(activity: &Arc<Self>, version: Version) -> ActiveRequest {
         activity.http2.store(version == Version::HTTP_2, Relaxed);
         activity.begun.fetch_add(1, Relaxed);
@@ -51,7 +50,7 @@ impl Activity {
         self.begun.load(Relaxed) == self.ended.load(Relaxed)
     }
 
-    /// Whether an HTTP/2 connection carries neither a request nor any of an answer.
+    /// Returns true if the connection is HTTP/2 and has neither an active request nor unsent bytes.
     pub fn is_idle_http2(&self) -> bool {
         self.is_idle() && self.unsent.load(Relaxed) == 0 && self.http2.load(Relaxed)
     }
@@ -60,7 +59,7 @@ impl Activity {
 pub struct ActiveRequest(Arc<Activity>);
 
 impl ActiveRequest {
-    /// There is something for the client to take.
+    /// Counts a part of a response that the client has not taken yet.
     pub fn unsent(&self) -> Unsent {
         self.0.unsent.fetch_add(1, Relaxed);
         Unsent(Arc::clone(&self.0))
@@ -73,7 +72,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// Something that the client has not taken yet; dropped when it has.
+/// A part of a response that the client has not taken yet; dropped when it has.
 pub struct Unsent(Arc<Activity>);
 
 impl Drop for Unsent {
@@ -82,17 +81,17 @@ impl Drop for Unsent {
     }
 }
 
-/// What the other side is waited for.
+/// The next thing that the client must send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     FirstRequest,
-    /// Some bytes of a request have come, its headers are not complete.
+    /// Some bytes of a request have arrived; its headers are not complete.
     Headers,
     NextRequest,
 }
 
-/// A socket whose reads and writes fail with `TimedOut` when the other side keeps us waiting too long, and whose reads
-/// fail when it floods us.
+/// A socket whose reads and writes fail with `TimedOut` when the client is too slow, and whose reads fail when the
+/// client floods the connection.
 pub struct TimedSocket<Io> {
     io: Io,
     activity: Arc<Activity>,
@@ -100,20 +99,20 @@ pub struct TimedSocket<Io> {
     idle_timeout: Duration,
     write_timeout: Duration,
     awaited: Option<Awaited>,
-    /// Requests that had begun and ended by the last look.
+    /// Requests that had begun and ended at the last check.
     begun: u64,
     ended: u64,
-    /// Bytes came since then, while no request was being answered.
+    /// Bytes have arrived since then, while no request was being answered.
     partial: bool,
     request_start: RequestStart,
     body_bytes: usize,
     read_timer: Timer,
-    /// While the socket takes nothing more.
+    /// Set while the socket's buffer is full.
     blocked: Option<WriteProgress>,
-    /// While HTTP/2 holds something back that its client has not asked for.
+    /// Set while HTTP/2 holds data back for lack of a window.
     withheld: Option<WriteProgress>,
     flood_guard: Http2FloodGuard,
-    /// Goes out in place of what the protocol wanted to say.
+    /// Written in place of hyper's own bare response.
     replacement: Option<Replacement>,
 }
 
@@ -139,7 +138,7 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
         }
     }
 
-    /// Whether a read that found nothing has waited too long.
+    /// Resolves once a read without data has waited too long.
     fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.activity.unsent.load(Relaxed) == 0 {
             self.withheld = None;
@@ -153,7 +152,7 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
             (self.begun, self.partial, self.awaited) = (begun, false, None);
         }
         if ended != self.ended {
-            // What came before the end was that request's body.
+            // The bytes before the end were that request's body.
             (self.ended, self.partial) = (ended, false);
         }
         let waiting = if ended < begun {
@@ -176,14 +175,14 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
         }
         let error = ready!(self.read_timer.poll(cx));
         if waiting != Awaited::NextRequest && self.partial && self.flood_guard.is_http1() {
-            // Nothing else waits to be written, and a socket that has no room for it belongs to nobody who reads.
+            // Nothing else waits to be written, and a client whose socket has no room does not read.
             let _ = Pin::new(&mut self.io).poll_write(cx, canned_responses::headers_too_slow().as_bytes());
             let _ = Pin::new(&mut self.io).poll_flush(cx);
         }
         Poll::Ready(error)
     }
 
-    /// The end of each write: `wanted` bytes were there to be written.
+    /// Accounts for a write of `wanted` bytes.
     fn after_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -199,7 +198,8 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
                 if bytes == wanted {
                     self.blocked = None;
                 }
-                // Being idle begins after the last byte of an answer; in HTTP/2, what is written between answers is none.
+                // Being idle begins after the last byte of an answer; in HTTP/2, what is written between answers is
+                // none.
                 if bytes > 0 && self.awaited == Some(Awaited::NextRequest) && !self.activity.http2.load(Relaxed) {
                     self.awaited = None;
                 }
@@ -212,7 +212,7 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
         }
     }
 
-    /// Writes what goes out instead; then what it replaces counts as written.
+    /// Writes the replacement; then the `written` bytes that it replaces count as written.
     fn poll_replacement(&mut self, cx: &mut Context<'_>, written: usize) -> Poll<io::Result<usize>> {
         while let Some(replacement) = &mut self.replacement {
             let rest = replacement.rest();
@@ -272,7 +272,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedSocket<Io> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // What the protocol says by itself comes alone.
+        // Hyper writes its own bare responses in one slice.
         let mut some = slices.iter().filter(|slice| !slice.is_empty());
         if let (Some(only), None) = (some.next(), some.next()) {
             return self.as_mut().poll_write(cx, only);
@@ -298,7 +298,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedSocket<Io> {
     }
 }
 
-/// A client that is to take something.
+/// The progress of a client that must take bytes.
 struct WriteProgress {
     timer: Timer,
     timeout: Duration,
@@ -373,7 +373,7 @@ mod tests {
         (TimedSocket::new(ours, Arc::clone(&activity), &limits()), theirs, activity)
     }
 
-    /// Seconds until a read gives up.
+    /// Seconds until a read times out.
     async fn seconds_until_timeout(socket: &mut TimedSocket<DuplexStream>) -> u64 {
         let began = Instant::now();
         let error = socket.read_u8().await.expect_err("nothing to read");
@@ -449,7 +449,8 @@ mod tests {
         assert_eq!(seconds_until_timeout(&mut socket).await, 75);
     }
 
-    /// Whether `bytes` are written to a client that takes `every` each ten seconds, and the seconds that takes.
+    /// Writes `bytes` to a client that takes `every` bytes each ten seconds. Returns true if it succeeds, and the
+    /// seconds.
     async fn write_slowly(bytes: usize, every: usize) -> (bool, u64) {
         let (ours, mut client) = duplex(1024);
         let mut socket = TimedSocket::new(ours, Arc::new(Activity::default()), &limits());
@@ -484,7 +485,7 @@ mod tests {
         let unsent = busy.unsent();
         assert_eq!(seconds_until_timeout(&mut socket).await, 30);
         drop(unsent);
-        // Http2FloodGuard that are no answers do not make an idle connection busy.
+        // Frames outside responses do not make an idle connection busy.
         drop(busy);
         let ping = async {
             loop {

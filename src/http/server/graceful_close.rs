@@ -1,5 +1,6 @@
-//! How a node that stops parts with its callers: for a while it goes on as before, and each answer asks to close. So no
-//! connection is closed under a request that is on its way; what is idle then is closed.
+//! The graceful close of connections when the node stops. For a while the node still accepts requests, and each
+//! response asks the client to close. So no connection closes under a request on its way. Idle connections are closed
+//! afterwards.
 
 use crate::drain::Drain;
 use crate::http::guard::timed_socket::Activity;
@@ -7,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, Version, header};
 use std::time::Duration;
 
-/// How long an idle HTTP/2 client may take to answer the PING that comes with its GOAWAY.
+/// Time that an idle HTTP/2 client has to answer the PING that comes with its GOAWAY.
 const GOAWAY_PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Resolves once the drain has begun and `notice` has passed since then, or since now.
@@ -16,8 +17,8 @@ pub async fn notice_over(drain: &Drain, notice: Duration) {
     tokio::time::sleep(notice).await;
 }
 
-/// Resolves once an HTTP/2 client that was told to leave has nothing here and does not say that it has heard. Who hears
-/// it answers a PING, and its connection ends by that; HTTP/1 ends without the client's help.
+/// Resolves once an HTTP/2 client is idle after GOAWAY and has not answered the PING that came with it. A client that
+/// answers ends its connection by that; HTTP/1 ends without the client's help.
 pub async fn goaway_unanswered(activity: &Activity) {
     loop {
         tokio::time::sleep(GOAWAY_PING_TIMEOUT).await;
@@ -27,7 +28,7 @@ pub async fn goaway_unanswered(activity: &Activity) {
     }
 }
 
-/// An answer that asks to close once the drain has begun. HTTP/2 says it with a frame.
+/// Asks an HTTP/1 client to close, once the drain has begun. HTTP/2 does so with a frame.
 pub fn ask_to_close(mut answer: Response, version: Version, drain: &Drain) -> Response {
     if version < Version::HTTP_2 && drain.has_begun() {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

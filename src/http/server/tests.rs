@@ -34,7 +34,7 @@ fn echo() -> Router {
     Router::new().route("/", get(async || "hello")).route("/echo", post(answer))
 }
 
-/// What the server says until it closes.
+/// Returns everything that the server sends until it closes.
 async fn exchange(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_sender_that_reads_only_after_its_last_byte_still_gets_the_413() {
     }
 }
 
-/// What the server says up to the end of an answer's head, and what comes with that.
+/// Returns what the server sends up to the end of a response's head, and the bytes that come with it.
 async fn first_answer(stream: &mut TcpStream) -> String {
     let (mut answer, mut part) = (String::new(), [0; 4 << 10]);
     while !answer.contains("\r\n\r\n") {

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 const FORM_FIELDS: [&str; 10] =
     ["certificate", "pkcs12", "key", "key_id", "team_id", "passphrase", "topic", "timeout", "lanes", "file"];
 
-/// What a caller asks for. Neither the credential nor any range is checked yet.
+/// The request of a caller. Neither the credential nor any range is checked yet.
 #[derive(Debug, PartialEq)]
 pub struct Provisioning {
     pub credential: GivenCredential,
-    /// What opens the credential, if anything in it is encrypted.
+    /// The passphrase of the credential, if it is encrypted.
     pub passphrase: Option<Secret>,
     pub topic: Option<String>,
     /// For connecting to Apple.
@@ -23,14 +23,14 @@ pub struct Provisioning {
     pub lanes: u16,
 }
 
-/// Which credential it is.
+/// The credential that is given.
 #[derive(Debug, PartialEq)]
 pub enum GivenCredential {
     Certificate(CredentialSource),
     Key { key: CredentialSource, key_id: String, team_id: String },
 }
 
-/// Where it is.
+/// The place of a certificate or key.
 #[derive(Debug, PartialEq)]
 pub enum CredentialSource {
     /// PEM, or PKCS#12 for a certificate.
@@ -39,7 +39,7 @@ pub enum CredentialSource {
     Path(String),
 }
 
-/// Why a body provisions nothing.
+/// The faults of a body that provisions nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProvisioningFault {
     #[error(transparent)]
@@ -91,7 +91,7 @@ impl ProvisioningFault {
         }
     }
 
-    /// The most bytes that there may be of it.
+    /// The limit that was exceeded, in bytes.
     pub fn limit(&self) -> Option<usize> {
         match self {
             Self::TooLong { limit, .. } => Some(*limit),
@@ -128,7 +128,8 @@ pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, Pro
     Ok(Provisioning { passphrase, ..read })
 }
 
-/// Returns whether a body is a form: a multipart one, or an URL-encoded one with a field of ours. Other names prove nothing:
+/// Returns whether a body is a form: a multipart one, or an URL-encoded one with a field of ours. Other names prove
+/// nothing:
 /// `openssl` writes `subject=` before PEM.
 fn is_form(body: &[u8]) -> bool {
     let is_ours = |name: &[u8]| FORM_FIELDS.iter().any(|field| field.as_bytes() == name);
@@ -155,12 +156,12 @@ fn object(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
     let timeout_seconds = object.take_integer("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
     let lanes = object.take_integer("lanes", "an integer")?.unwrap_or(LANES_DEFAULT);
     object.take_type("app", "`app`, or left out")?;
-    // Before anything is missed: it may be there under another name.
+    // Unknown fields first: a missing field may be present under a wrong name.
     object.finish()?;
     Ok(Provisioning { credential: given(fields)?, passphrase, topic, timeout_seconds, lanes })
 }
 
-/// What an object says of its credential.
+/// The fields of an object that give its credential.
 struct Fields {
     certificate: Option<Zeroizing<String>>,
     pkcs12: Option<Zeroizing<String>>,

@@ -1,4 +1,4 @@
-//! Why a body is no list of notifications, in sentences that say where.
+//! The faults of a body of notifications, in sentences that name the place.
 
 use super::field::Field;
 use crate::json::Malformed;
@@ -21,7 +21,7 @@ pub enum NotificationsFault {
     TooManyItems { limit: usize },
     #[error("{}{why}{}", ItemPrefix(*index), MoreFaulty { faulty, what: "items" })]
     Item {
-        /// Where it stands in the list, from 0; `None` for a single object.
+        /// Index in the list, from 0; `None` for a single object.
         index: Option<usize>,
         why: ItemFault,
         /// All items of the list that are no notifications; `why` is about the first.
@@ -32,7 +32,7 @@ pub enum NotificationsFault {
 /// Most indexes that an answer lists.
 const INDEXES_MAX: usize = 100;
 
-/// Where the faulty ones of a list stand, from 0.
+/// Indexes of the faulty items or tokens of a list, from 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultyIndexes(Box<[usize]>);
 
@@ -65,7 +65,7 @@ pub enum ItemFault {
     NotAnObject,
     #[error("`{}` is missing", .0.name())]
     Missing(Field),
-    #[error("`{}` stands there twice", .0.name())]
+    #[error("`{}` appears twice", .0.name())]
     Repeated(Field),
     #[error("`{}` has to be {}", .0.name(), .0.expected())]
     WrongType(Field),
@@ -73,7 +73,7 @@ pub enum ItemFault {
         "`{0}` is not a field of a notification: known are type, token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
     )]
     Unknown(String),
-    #[error("`token` and `tokens` stand there together: give one of them")]
+    #[error("`token` and `tokens` are both given: give one of them")]
     TokenAndTokens,
     #[error("a line of a stream is one notification: give it one `token`")]
     TokensInLine,
@@ -103,7 +103,7 @@ impl ItemFault {
         }
     }
 
-    /// The most that there may be of it.
+    /// The limit that was exceeded.
     pub fn limit(&self) -> Option<usize> {
         match self {
             Self::BadTokens { index, why: TokenFault::Bad(bad), .. } => {

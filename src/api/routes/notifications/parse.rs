@@ -1,6 +1,7 @@
 //! Reads a request's notifications straight into a [`Batch`]: payloads and tokens stay slices of the body.
 //!
-//! [`fast_path`] reads what nearly all callers write. [`full_parser`] reads every other body, and finds what is wrong in it.
+//! [`fast_path`] reads what nearly all callers write. [`full_parser`] reads every other body, and finds what is wrong
+//! in it.
 
 mod fast_path;
 mod full_parser;
@@ -16,16 +17,16 @@ use serde::de::DeserializeSeed;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// What a request asks to send.
+/// The notifications of a request.
 #[derive(Debug)]
 pub struct Parsed {
     pub batch: Batch,
-    /// A list came, or one object with `tokens`: a list goes back.
+    /// The request was a list, or one object with `tokens`: the response is a list.
     pub list: bool,
 }
 
-/// Reads one notification object, or a list of at most `items_max`. The whole body is good, or none of it is. `of_topic` is
-/// the push type that the app's topic decides.
+/// Reads one notification object, or a list of at most `items_max`. The whole body is good, or none of it is.
+/// `of_topic` is the push type that the app's topic decides.
 pub fn parse(body: &Bytes, of_topic: Option<PushType>, items_max: usize) -> Result<Parsed, NotificationsFault> {
     let text = json::text(body)?;
     let batch = || Batch::over(body.clone()).with_push_type(of_topic);
@@ -35,7 +36,7 @@ pub fn parse(body: &Bytes, of_topic: Option<PushType>, items_max: usize) -> Resu
     }
 }
 
-/// Reads notifications one by one into one batch, each good or refused for itself.
+/// Reads the lines of a stream into one batch. Each line is accepted or refused on its own.
 pub struct LineReader(ParseState);
 
 impl LineReader {
@@ -64,23 +65,23 @@ impl LineReader {
         Err(fault)
     }
 
-    /// How many good ones were read.
+    /// The number of valid notifications that were read.
     pub fn good(&self) -> usize {
         self.0.batch.len()
     }
 
-    /// The good ones.
+    /// Returns the valid notifications.
     pub fn into_batch(self) -> Batch {
         self.0.batch
     }
 }
 
-/// What tells whose an object is that is no good notification, as far as it can be returned.
+/// The identifier and token of an invalid notification, as far as they can be read.
 #[derive(Default)]
 pub struct Recovered<'a> {
     /// As JSON.
     pub identifier: Option<&'a str>,
-    /// As that of a good notification is shown.
+    /// Normalised, as in the outcome of a valid notification.
     pub token: Option<String>,
 }
 

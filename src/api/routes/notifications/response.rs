@@ -5,7 +5,7 @@ use crate::model::{Batch, Notification, Outcome};
 use std::ops::Range;
 use uuid::fmt::Hyphenated;
 
-/// About what an outcome takes, its token included.
+/// Approximate size of an outcome, its token included.
 pub const OUTCOME_BYTES: usize = 288;
 
 /// The body of a 201: one outcome a notification, in order; a list, or the only one.
@@ -29,7 +29,7 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     out
 }
 
-/// Appends outcome objects to one buffer. Neighbours mostly end alike: then the end is copied.
+/// Appends outcome objects to one buffer. Neighbours mostly end with the same bytes, which are copied then.
 #[derive(Default)]
 pub struct OutcomeWriter<'o> {
     last: Option<(&'o Outcome, Range<usize>)>,
@@ -76,7 +76,7 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.push(b'}');
 }
 
-/// What never became a notification.
+/// An item that is no valid notification.
 pub struct RefusedItem<'a> {
     /// As JSON, where it could be read.
     pub identifier: Option<&'a str>,

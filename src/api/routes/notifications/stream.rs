@@ -1,6 +1,6 @@
 //! `application/x-ndjson`: a notification a line in, an outcome a line out, in flat memory however long the stream is.
 //!
-//! The answer's body drives it all: it is only options for more while the caller reads, and only then it reads and sends.
+//! The response's body drives the stream: it reads and sends only while the caller reads outcomes.
 
 mod block;
 mod input;
@@ -30,17 +30,18 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 const NDJSON: &str = "application/x-ndjson";
-/// Blocks of a stream in flight at a time; with [`input::LINES_MAX`] it keeps a connection to Apple busy at any latency.
+/// Blocks of a stream in flight at a time; with [`input::LINES_MAX`] it keeps a connection to Apple busy at any
+/// latency.
 const BLOCKS_MAX: usize = 8;
-/// Blocks of what happens to have come are sent while there are fewer than these; then it is waited until one is full.
+/// With fewer blocks in flight than this, a block is sent before it is full.
 const SMALL_BLOCKS_MAX: usize = 4;
-/// How long a stream rests when too much is in flight already.
+/// Pause before a block that delivery had no room for is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a stream may be silent when the node stops.
+/// Longest silence of a stream when the node stops.
 const DRAIN_SILENCE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whether a request's body is a stream of lines.
+/// Returns true if a request's body is a stream of lines.
 pub fn is_wanted(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE);
     kind.is_some_and(|kind| not_implemented::has_token(kind.as_bytes(), b';', NDJSON.as_bytes()))
@@ -61,7 +62,7 @@ pub(super) async fn send(
     let (options, key, permit) = admitted?;
     let mut input = Input::new(body, api.limits.idle_timeout);
     if head.headers.contains_key(header::EXPECT) {
-        // Our consent can only go out before our answer does.
+        // `100 Continue` can only be sent before the response.
         input.first_bytes().await;
     }
     let drain = api.drain.clone();
@@ -105,7 +106,7 @@ struct InFlight {
     logged: Option<oneshot::Receiver<()>>,
 }
 
-/// What becomes of a block.
+/// The state of a block: sent, or refused as a whole.
 enum BlockState {
     Sent(Answer),
     NotSent(NodeReason),
@@ -125,7 +126,7 @@ impl HttpBody for OutcomeStream {
             };
         };
         if let Some(wait) = logged {
-            // It is dropped without a word if the task that writes dies.
+            // The sender is dropped if the task that writes dies.
             let _ = ready!(Pin::new(wait).poll(cx));
             *logged = None;
         }
@@ -141,7 +142,7 @@ impl HttpBody for OutcomeStream {
 }
 
 impl OutcomeStream {
-    /// Reads and sends as far as there is something to read and room for it.
+    /// Reads and sends blocks until no bytes or no room are left.
     fn advance(&mut self, cx: &mut Context<'_>) {
         if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
             self.stop = None;
@@ -190,8 +191,8 @@ impl OutcomeStream {
         self.in_flight.push_back(InFlight { block, state, logged });
     }
 
-    /// Has the lines that were refused written to the disconnection log, of an app that is still there. They hold the
-    /// stream's permit until then, also if its caller leaves; a store that fails does not keep them: nothing came of them.
+    /// Writes the refused lines to the disconnection log, unless the app was removed. The writing task holds the stream's
+    /// permit until it is done, even if the caller disconnects. A store that fails does not delay the outcomes.
     fn log(&self, block: &Block) -> Option<oneshot::Receiver<()>> {
         let failed = block.disconnections(&self.key, self.api.clock.unix_time());
         if failed.is_empty() || self.api.registry.get(&self.key).is_none() {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use tokens::{Token, Tokens};
 
-/// The same for a body of any form, whose text is `text`, into this batch over it.
+/// Reads a body of any form, whose text is `text`, into this batch over it.
 pub fn parse(batch: Batch, text: &str, items_max: usize) -> Result<Parsed, NotificationsFault> {
     let list = match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => true,
@@ -38,7 +38,7 @@ pub fn parse(batch: Batch, text: &str, items_max: usize) -> Result<Parsed, Notif
     }
 }
 
-/// The fault of a body that begins like neither_object_nor_list an object nor a list.
+/// The fault of a body that begins like neither an object nor a list.
 fn neither_object_nor_list(text: &str) -> NotificationsFault {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => NotificationsFault::NotNotifications,
@@ -46,12 +46,12 @@ fn neither_object_nor_list(text: &str) -> NotificationsFault {
     }
 }
 
-/// What is known while the body is read; a fault is left here, because serde's errors carry only text.
+/// The state while a body is read. A fault is kept here, because serde's errors carry only text.
 pub struct ParseState {
     pub batch: Batch,
     pub items_max: usize,
     pub list: bool,
-    /// Where the item being read stands in the list, from 0.
+    /// Index of the item being read in the list, from 0.
     pub item: usize,
     pub many: bool,
     /// One notification an object: `tokens` is not taken.
@@ -81,7 +81,7 @@ impl ParseState {
         Ok(())
     }
 
-    /// Leaves `why` for the item being read, and makes serde stop.
+    /// Keeps `why` as the fault of the item being read, and makes serde stop.
     fn refuse<E: serde::de::Error>(&mut self, why: ItemFault) -> E {
         self.fault = Some(self.of_item(why));
         E::custom("refused")
@@ -187,7 +187,7 @@ impl<'de> Deserialize<'de> for Unsigned {
     }
 }
 
-/// One notification's fields as they come.
+/// The unchecked fields of one notification.
 #[derive(Default)]
 struct RawFields<'a> {
     token: Option<Text<'a>>,

@@ -134,8 +134,8 @@ fn a_bad_item_is_named_by_its_index_with_its_reason() {
         (r#"{"token":null,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
         (r#"{"token":"00","payload":"x"}"#, "payload_not_object", "`payload` is not a JSON object"),
         (r#"{"token":"00","payload":null}"#, "payload_not_object", "`payload` is not a JSON object"),
-        (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` stands there twice"),
-        (r#"{"token":"00","payload":{},"payload":{}}"#, "repeated_field", "`payload` stands there twice"),
+        (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` appears twice"),
+        (r#"{"token":"00","payload":{},"payload":{}}"#, "repeated_field", "`payload` appears twice"),
         (r#"{"token":"","payload":{}}"#, "token_missing", "`token` is empty: give the device token in hex"),
     ];
     for (item, reason, sentence) in table {
@@ -234,13 +234,13 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         (
             r#""tokens":["00"],"token":"00""#,
             "token_and_tokens",
-            "`token` and `tokens` stand there together: give one of them",
+            "`token` and `tokens` are both given: give one of them",
             None,
         ),
         (
             r#""token":"00","tokens":[]"#,
             "token_and_tokens",
-            "`token` and `tokens` stand there together: give one of them",
+            "`token` and `tokens` are both given: give one of them",
             None,
         ),
         (r#""tokens":"00""#, "wrong_type", "`tokens` has to be a list of strings: the device tokens in hex", None),

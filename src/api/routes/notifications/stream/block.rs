@@ -1,4 +1,4 @@
-//! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
+//! A block of a stream's lines: the valid ones as one batch, and the refused ones at their positions.
 
 use super::log_excerpt::log_excerpt;
 use crate::api::Compat;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Longest line: room for any payload that Apple takes, with everything beside it written with escapes.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// See the module.
+/// A block of lines.
 pub struct Block {
     batch: Arc<Batch>,
     refused: Vec<RefusedLine>,
@@ -24,14 +24,14 @@ pub struct Block {
 
 /// A line that is no notification.
 struct RefusedLine {
-    /// How many good lines of the block come before it.
+    /// The number of valid lines of the block before it.
     before: usize,
     /// As JSON, where it could be read.
     identifier: Option<Box<str>>,
     token: Option<Box<str>>,
     /// Its sentence is only made when it is written: a block may hold many.
     why: ApiError,
-    /// As it came, if the disconnection log has a place for it.
+    /// The line's bytes, if the disconnection log records it.
     logged: Option<Bytes>,
 }
 
@@ -60,12 +60,12 @@ impl Block {
         &self.batch
     }
 
-    /// Whether all its lines were blank.
+    /// Returns true if all its lines were blank.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.refused.is_empty()
     }
 
-    /// What the app's disconnection log has to show of the lines that were refused, at `timestamp` (UNIX seconds).
+    /// The disconnection log's entries of the refused lines, at `timestamp` (UNIX seconds).
     pub fn disconnections(&self, app: &AppKey, timestamp: f64) -> Vec<Disconnection> {
         let entry = |line: &RefusedLine| {
             let offending = log_excerpt(line.logged.as_deref()?, line.identifier.as_deref());
@@ -100,7 +100,7 @@ impl RefusedLine {
     }
 }
 
-/// Reads a line; or why not, and whose it was.
+/// Reads a line. A refused line returns its fault, its identifier and its token.
 fn read_line<'l>(reader: &mut LineReader, line: &'l [u8]) -> Result<(), (NotificationsFault, Recovered<'l>)> {
     if line.trim_ascii().is_empty() {
         return Ok(());

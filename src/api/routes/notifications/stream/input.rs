@@ -14,22 +14,22 @@ const BLOCK_BYTES: usize = 2 * LINE_BYTES_MAX;
 /// Most lines of a block.
 pub const LINES_MAX: usize = 1000;
 
-/// Why a stream ended before its end. The lines that were whole are sent.
+/// An error that ends a stream early. Its whole lines are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
-    #[error("the stream of lines broke off")]
+    #[error("the connection closed before the stream of lines was complete")]
     BrokeOff,
-    #[error("nothing of the stream of lines came for too long")]
+    #[error("the stream of lines was silent for too long")]
     Silent,
 }
 
-/// See the module.
+/// The body of a stream, as blocks of lines.
 pub struct Input {
     body: Body,
-    /// The rest of what came last.
+    /// The rest of the last frame.
     frame: Bytes,
     block: Vec<u8>,
-    /// How much of the block is whole lines.
+    /// Bytes of the block that are whole lines.
     whole: usize,
     /// The rest of a line that is too long is passed over.
     skipping: bool,
@@ -40,7 +40,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// Gives up when nothing has come for `silence_timeout`.
+    /// The stream ends with [`InputError::Silent`] after `silence_timeout` without bytes.
     pub fn new(body: Body, silence_timeout: Duration) -> Self {
         Self {
             body,
@@ -55,7 +55,7 @@ impl Input {
         }
     }
 
-    /// Gives up after `silence_timeout` from now on.
+    /// Sets the silence timeout, from now on.
     pub fn limit_silence(&mut self, silence_timeout: Duration) {
         self.silence_timeout = silence_timeout;
         self.waiting = false;
@@ -70,7 +70,7 @@ impl Input {
         .await;
     }
 
-    /// Reads until the block is full, the body has ended, or nothing more is there yet.
+    /// Reads until the block is full, the body has ended, or no more bytes have arrived yet.
     pub fn fill(&mut self, cx: &mut Context<'_>) {
         while self.end.is_none() {
             self.take_frame();
@@ -90,17 +90,17 @@ impl Input {
         }
     }
 
-    /// Whether waiting would not make the block larger.
+    /// Returns true if the block cannot grow any more.
     pub fn is_full(&self) -> bool {
         self.end.is_some() || !self.frame.is_empty() || self.block.len() >= BLOCK_BYTES
     }
 
-    /// How the body ended, once it has.
+    /// The end of the body, once it has ended.
     pub fn end(&self) -> Option<Result<(), InputError>> {
         self.end
     }
 
-    /// Takes the whole lines that have come, if there are any.
+    /// Takes the whole lines that have arrived, if any.
     pub fn take_lines(&mut self) -> Option<Bytes> {
         if self.whole == 0 {
             return None;
@@ -138,7 +138,7 @@ impl Input {
         }
     }
 
-    /// No more will come. The last line needs no line end, unless it was cut off.
+    /// Ends the input. The last line needs no line end, unless it was cut off.
     fn finish(&mut self, end: Result<(), InputError>) {
         self.end = Some(end);
         if end.is_err() {

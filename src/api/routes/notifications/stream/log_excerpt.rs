@@ -1,11 +1,11 @@
-//! A line that is no good notification, as the disconnection log shows notifications.
+//! The disconnection log's excerpt of a line that is no valid notification.
 
 use crate::model::push_type::VOIP_PAYLOAD_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Longest token that is kept, in bytes of JSON; a payload may have what Apple takes at most. Five thousand entries are kept
-/// of an app, and a line may be much longer.
+/// Longest token that is kept, in bytes of JSON; a payload may have what Apple takes at most. Five thousand entries are
+/// kept of an app, and a line may be much longer.
 const TOKEN_BYTES_MAX: usize = 512;
 
 #[derive(Default, Deserialize)]
@@ -18,8 +18,8 @@ struct Line<'a> {
     expiry: Option<&'a RawValue>,
 }
 
-/// The notification as v0.5 showed it, byte for byte as it came; `identifier` is JSON. What is missing, or too long to be
-/// kept, is null.
+/// The notification as v0.5 showed it, byte for byte as it came; `identifier` is JSON. What is missing, or too long to
+/// be kept, is null.
 pub fn log_excerpt(line: &[u8], identifier: Option<&str>) -> String {
     let line: Line<'_> = serde_json::from_slice(line).unwrap_or_default();
     let kept = |json: Option<&RawValue>, bytes_max: usize| {

@@ -1,4 +1,4 @@
-//! What is read here reads the same there.
+//! The fast path and the full parser read the same.
 
 use super::*;
 use crate::api::routes::notifications::parse::full_parser;
@@ -22,7 +22,7 @@ fn told(parsed: &Parsed) -> String {
     format!("{list} {:?}", items.collect::<Vec<_>>())
 }
 
-/// What is read here, compared with what is read there.
+/// Reads a body with the fast path, and compares the result with the full parser's.
 fn read_alike(body: &[u8]) -> Option<String> {
     let (text, body) = (std::str::from_utf8(body).ok()?, Bytes::copy_from_slice(body));
     let batch = || Batch::over(body.clone()).with_push_type(Some(PushType::Voip));
@@ -33,14 +33,14 @@ fn read_alike(body: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn what_callers_usually_write_is_read_here() {
+fn the_fast_path_reads_what_callers_usually_write() {
     for body in [USUAL.to_owned(), WHOLE.to_owned(), MANY.to_owned(), format!("[{USUAL} , {WHOLE}]"), "[]".to_owned()] {
         assert!(read_alike(body.as_bytes()).is_some(), "{body}");
     }
 }
 
 #[test]
-fn what_is_unusual_or_wrong_is_left_alone() {
+fn the_fast_path_leaves_unusual_and_invalid_bodies_to_the_full_parser() {
     for body in [
         "",
         "7",

@@ -1,4 +1,4 @@
-//! The items of a list that are no notifications, looked for once the first of them is found.
+//! The invalid items of a list. They are searched once the first of them is found.
 
 use super::{Item, ParseState};
 use crate::api::routes::notifications::fault::FaultyIndexes;
@@ -10,7 +10,7 @@ use std::fmt;
 /// Those among the first `items_max` items of `text`, as far as it is JSON.
 pub fn items(text: &str, of_topic: Option<PushType>, items_max: usize) -> FaultyIndexes {
     let mut found = Vec::new();
-    // What ends the list early has no part in it.
+    // An error that ends the list is reported elsewhere.
     let _ = serde_json::Deserializer::from_str(text).deserialize_seq(Items { found: &mut found, of_topic, items_max });
     found.into()
 }

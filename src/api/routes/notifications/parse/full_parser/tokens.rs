@@ -1,4 +1,4 @@
-//! The value of `tokens`: what is no device token does not hide those behind it.
+//! The value of `tokens`. One invalid token does not hide the faults of later ones.
 
 use super::{ParseState, Text};
 use crate::api::routes::notifications::fault::{ItemFault, TokenFault};
