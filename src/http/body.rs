@@ -65,13 +65,13 @@ impl Collected {
 
 /// A response that holds its permit until its last byte is written, so that callers who do not read are counted.
 struct ResponseBytes {
-    answer: Vec<u8>,
+    response: Vec<u8>,
     _permit: BodyPermit,
 }
 
 impl AsRef<[u8]> for ResponseBytes {
     fn as_ref(&self) -> &[u8] {
-        &self.answer
+        &self.response
     }
 }
 
@@ -85,14 +85,14 @@ impl Bodies {
         Self { body_bytes: limits.body_bytes, in_flight_bytes, free, slow, streams }
     }
 
-    /// Makes `answer` a body that holds `permit` for as long as it is in memory, grown to the size of the answer. The
+    /// Makes `response` a body that holds `permit` for as long as it is in memory, grown to the size of the response. The
     /// caller must get its outcomes, so the body is made even where the budget has no such room.
-    pub fn hold(&self, answer: Vec<u8>, mut permit: BodyPermit) -> Bytes {
-        let more = u32::try_from(answer.len().saturating_sub(permit.0.num_permits())).unwrap_or(u32::MAX);
+    pub fn hold(&self, response: Vec<u8>, mut permit: BodyPermit) -> Bytes {
+        let more = u32::try_from(response.len().saturating_sub(permit.0.num_permits())).unwrap_or(u32::MAX);
         if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(more) {
             permit.0.merge(more);
         }
-        Bytes::from_owner(ResponseBytes { answer, _permit: permit })
+        Bytes::from_owner(ResponseBytes { response, _permit: permit })
     }
 
     /// Reserves the memory of a stream, which holds at most [`STREAM_BYTES`] at a time.
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_in_one_piece_is_copied_only_if_small_and_pieces_become_one() {
+    async fn a_body_of_one_piece_is_copied_only_if_small_and_pieces_are_joined() {
         const WHOLE: &[u8] = b"0123456789";
         const LARGE: &[u8] = &[b'x'; 5_000];
         let bodies = bodies(5_000, 50_000);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stands_still_is_given_up_after_five_seconds() {
+    async fn a_stalled_body_is_refused_after_five_seconds() {
         let began = Instant::now();
         let request = Request::new(Body::new(Pieces { pieces: vec![b"{"], stalls: true }));
         assert!(matches!(bodies(10, 10).collect(request).await, Err(RequestError::BodyTooSlow)));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_bodies_leave_room_for_quick_ones() {
+    async fn slow_bodies_leave_memory_for_fast_ones() {
         let bodies = bodies(100_000, 80_000);
         let slow = || bodies.collect(trickle(&[b'x'; 8000], 4));
         let (one, two, three) = tokio::join!(slow(), slow(), slow());
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_body_says_of_its_length_takes_no_room() {
+    async fn a_declared_length_reserves_no_memory() {
         struct Declared;
         impl HttpBody for Declared {
             type Data = Bytes;
@@ -374,9 +374,9 @@ mod tests {
     async fn an_answer_holds_its_room_until_its_bytes_are_gone() {
         let bodies = bodies(100, 1_000);
         let permit = bodies.collect(declared(b"0123456789")).await.unwrap().into_permit();
-        let answer = bodies.hold(vec![b'x'; 400], permit);
-        let rest = answer.slice(399..);
-        drop(answer);
+        let response = bodies.hold(vec![b'x'; 400], permit);
+        let rest = response.slice(399..);
+        drop(response);
         assert_eq!(bodies.free.available_permits(), 600);
         drop(rest);
         assert_eq!(bodies.free.available_permits(), 1_000);

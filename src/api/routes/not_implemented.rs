@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_an_unbuilt_feature_is_refused_with_a_sentence() {
+    fn a_request_for_a_feature_that_is_not_implemented_is_refused_with_a_sentence() {
         for (name, value, word) in [
             ("prefer", "respond-async", "durable sending is not built"),
             ("prefer", "wait=10, Respond-Async", "durable sending is not built"),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_nothing_special_passes() {
+    fn a_request_without_special_features_passes() {
         assert_eq!(refused("prefer", "return=minimal"), None);
         assert_eq!(refused("content-type", "application/x-www-form-urlencoded"), None);
         let query = Query::read(Some("wait=true"), &["wait"]).unwrap();

@@ -12,12 +12,12 @@ use std::task::{Context, Poll};
 /// Keeps the request active until its response has ended. In HTTP/1 a response of known length is complete and only
 /// waits to be written, so it is returned as it is. In HTTP/2 the client may delay it, and so every response is
 /// tracked.
-pub fn hold(answer: Response, busy: ActiveRequest, version: Version) -> Response {
+pub fn hold(response: Response, busy: ActiveRequest, version: Version) -> Response {
     let http2 = version == Version::HTTP_2;
-    if !http2 && answer.body().size_hint().exact().is_some() {
-        return answer;
+    if !http2 && response.body().size_hint().exact().is_some() {
+        return response;
     }
-    answer.map(|body| {
+    response.map(|body| {
         let unsent = http2.then(|| busy.unsent());
         Body::new(GuardedBody { body, http2, unsent, busy })
     })

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_no_request_on_is_bounded_and_requests_are_not() {
+    fn frames_without_a_request_are_limited_and_requests_are_not() {
         let now = Instant::now();
         assert_eq!(most(&mut http2(now), &PING, now), 500);
         assert_eq!(most(&mut http2(now), &EMPTY_DATA, now), 500);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn time_and_what_we_write_give_new_room() {
+    fn time_and_bytes_written_refill_the_limits() {
         let now = Instant::now();
         let mut frames = http2(now);
         let pings = |frames: &mut Http2FloodGuard, now| {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_seen_however_they_are_cut() {
+    fn frames_are_recognised_however_they_are_split() {
         let now = Instant::now();
         let large = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 1][..], &[6; 0x4000], &PING].concat();
         for size in [1, 2, 7, 100, 16_000] {

@@ -155,7 +155,7 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
             // The bytes before the end were that request's body.
             (self.ended, self.partial) = (ended, false);
         }
-        let waiting = if ended < begun {
+        let awaited = if ended < begun {
             self.awaited = None;
             return Poll::Pending;
         } else if begun == 0 {
@@ -165,16 +165,16 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
         } else {
             Awaited::NextRequest
         };
-        if self.awaited != Some(waiting) {
-            self.awaited = Some(waiting);
-            self.read_timer.restart(if waiting == Awaited::NextRequest {
+        if self.awaited != Some(awaited) {
+            self.awaited = Some(awaited);
+            self.read_timer.restart(if awaited == Awaited::NextRequest {
                 self.idle_timeout
             } else {
                 self.header_timeout
             });
         }
         let error = ready!(self.read_timer.poll(cx));
-        if waiting != Awaited::NextRequest && self.partial && self.flood_guard.is_http1() {
+        if awaited != Awaited::NextRequest && self.partial && self.flood_guard.is_http1() {
             // Nothing else waits to be written, and a client whose socket has no room does not read.
             let _ = Pin::new(&mut self.io).poll_write(cx, canned_responses::headers_too_slow().as_bytes());
             let _ = Pin::new(&mut self.io).poll_flush(cx);
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_protocol_says_by_itself_goes_out_as_an_envelope() {
+    async fn a_bare_response_of_hyper_is_replaced_by_an_envelope() {
         let (ours, mut client) = duplex(1 << 10);
         let mut socket = TimedSocket::new(ours, Arc::new(Activity::default()), &limits());
         client.write_all(b"nonsense").await.unwrap();

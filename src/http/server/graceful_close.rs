@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, Version, header};
 use std::time::Duration;
 
-/// Time that an idle HTTP/2 client has to answer the PING that comes with its GOAWAY.
+/// Time that an idle HTTP/2 client has to response the PING that comes with its GOAWAY.
 const GOAWAY_PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Resolves once the drain has begun and `notice` has passed since then, or since now.
@@ -29,9 +29,9 @@ pub async fn goaway_unanswered(activity: &Activity) {
 }
 
 /// Asks an HTTP/1 client to close, once the drain has begun. HTTP/2 does so with a frame.
-pub fn ask_to_close(mut answer: Response, version: Version, drain: &Drain) -> Response {
+pub fn ask_to_close(mut response: Response, version: Version, drain: &Drain) -> Response {
     if version < Version::HTTP_2 && drain.has_begun() {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
+    response
 }

@@ -98,7 +98,7 @@ async fn a_drain_closes_idle_connections_and_finishes_requests() {
 }
 
 #[tokio::test]
-async fn a_client_too_many_is_told_so_at_once() {
+async fn a_connection_over_the_limit_is_refused_at_once() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let running = start(echo(), limits).await;
     let mut first = TcpStream::connect(running.address).await.unwrap();

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_and_no_value_is_repeated() {
+    fn an_invalid_field_is_named_and_no_value_is_repeated() {
         let table = [
             ("", "the body is empty: send JSON"),
             ("[]", "the body has to be a JSON object"),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_told_as_one_also_where_it_holds_pem() {
+    fn a_form_is_recognised_even_where_it_holds_pem() {
         let escaped = "certificate=-----BEGIN%20CERTIFICATE-----%0AMIIB%0A-----END%20CERTIFICATE-----";
         let multipart = "--b4d\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".as_bytes();
         let bodies = [
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_no_file_is_called_is_told_as_no_pem() {
+    fn a_text_that_cannot_be_a_path_is_refused_as_no_pem() {
         for text in ["", " ", "not a pem at all\nreally", "a\r\nb"] {
             let certificate = serde_json::json!({"certificate": text}).to_string();
             assert_eq!(read(certificate.as_bytes()), Err(ProvisioningFault::CertificateNotPem), "{text}");

@@ -191,8 +191,8 @@ impl OutcomeStream {
         self.in_flight.push_back(InFlight { block, state, logged });
     }
 
-    /// Writes the refused lines to the disconnection log, unless the app was removed. The writing task holds the stream's
-    /// permit until it is done, even if the caller disconnects. A store that fails does not delay the outcomes.
+    /// Writes the refused lines to the disconnection log, unless the app was removed. The writing task holds the
+    /// stream's permit until it is done, even if the caller disconnects. If the store fails they are dropped from the log.
     fn log(&self, block: &Block) -> Option<oneshot::Receiver<()>> {
         let failed = block.disconnections(&self.key, self.api.clock.unix_time());
         if failed.is_empty() || self.api.registry.get(&self.key).is_none() {

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn old_clients_are_understood_in_lines_too() {
+    fn the_settings_for_old_clients_apply_to_lines_too() {
         let line = Bytes::from_static(br#"{"token":"00","payload":{},"expiry":30}"#);
         for (early_expiry_is_zero, expiry) in [(false, 30), (true, 0)] {
             let block = Block::read(line.clone(), None, Compat { early_expiry_is_zero, ..Compat::default() });
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_are_no_lines() {
+    fn blank_lines_are_ignored() {
         assert!(answers(b"").is_empty());
         assert!(answers(b"\n\r\n  \n").is_empty());
     }

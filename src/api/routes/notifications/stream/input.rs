@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_come_can_be_cut_before_the_rest_comes() {
+    async fn whole_lines_can_be_taken_before_the_rest_arrives() {
         let (sender, mut input) = input();
         sender.try_send(Bytes::from_static(b"one\ntw")).unwrap();
         fill(&mut input);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_says_nothing_is_given_up_after_its_time() {
+    async fn a_silent_stream_ends_after_its_timeout() {
         let (sender, mut input) = input();
         sender.try_send(Bytes::from_static(b"one\nhal")).unwrap();
         let began = Instant::now();

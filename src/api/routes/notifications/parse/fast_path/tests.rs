@@ -76,7 +76,7 @@ fn the_fast_path_leaves_unusual_and_invalid_bodies_to_the_full_parser() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
-    fn a_slip_of_the_pen_is_never_read_otherwise(
+    fn a_mutated_body_is_never_read_differently(
         which in 0_usize..4,
         slips in proptest::collection::vec((any::<prop::sample::Index>(), 0..3, "[]\\[{}\":,\\\\0-9a-fA-Fu.eE+ \n\u{1}é-]"), 0..4),
     ) {
