@@ -2,11 +2,11 @@
 
 pub mod auth;
 pub mod compat;
-pub mod entry;
 pub mod error;
 pub mod page;
 pub mod path;
 pub mod routes;
+pub mod service;
 pub mod state;
 
 pub use compat::Compat;
@@ -21,26 +21,29 @@ use axum::extract::Request;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use entry::{Entry, Shortcut};
-use error::Failure;
+use error::ApiError;
 use routes::{NOTIFICATIONS, ROUTES, Route};
+use service::{ApiService, Shortcut};
 use std::sync::Arc;
 
-const POLICY: Policy =
-    Policy { is_probe: routes::is_probe, always_answered: routes::is_about_the_node, sends: NOTIFICATIONS };
+const POLICY: Policy = Policy {
+    is_health_check: routes::is_health_check,
+    always_answered: routes::is_about_the_node,
+    sends: NOTIFICATIONS,
+};
 
-/// The whole API, as one listener answers it.
-pub fn entry(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> Entry {
+/// Builds the API that one listener serves.
+pub fn service(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> ApiService {
     let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
-    // What stands before every route has to stand before the shortcut too.
+    // A guard before every route must guard the shortcut too.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
-    Entry::new(router(api, observer, guard), shortcut)
+    ApiService::new(router(api, observer, guard), shortcut)
 }
 
 /// A path means the same with a slash at its end.
 fn router(api: Arc<Api>, observer: Observer, guard: Guard) -> Router {
     let router = ROUTES.iter().fold(Router::new(), with_and_without_slash).fallback(nothing_here);
-    // Where nobody is refused anything, nothing is asked.
+    // Without a key or a restriction nothing needs a check.
     let router = if guard.is_needed() { router.layer(from_fn_with_state(guard, auth::guard)) } else { router };
     router.layer(from_fn_with_state(observer, observe)).with_state(api)
 }
@@ -56,11 +59,11 @@ fn with_and_without_slash(router: Router<Arc<Api>>, route: &'static Route) -> Ro
     router.route(route.path, methods.clone()).route(&format!("{}/", route.path), methods)
 }
 
-async fn nothing_here(request: Request) -> Failure {
+async fn nothing_here(request: Request) -> ApiError {
     RequestError::NoSuchPath { path: request.uri().path().to_owned() }.into()
 }
 
-async fn not_this_method(route: &Route, method: Method) -> Failure {
+async fn not_this_method(route: &Route, method: Method) -> ApiError {
     RequestError::MethodNotAllowed { method: method.to_string(), allow: route.allow() }.into()
 }
 

@@ -13,7 +13,7 @@ pub use origin::Origin;
 pub use reader::{Fault, Faults};
 
 use crate::api::Compat;
-use crate::api::auth::entry::Entry as KeyEntry;
+use crate::api::auth::config::ApiKeyConfig as KeyEntry;
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
 use crate::autoprovision::Entry;

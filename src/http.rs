@@ -1,4 +1,5 @@
-//! An HTTP server with manners, and a client for it. It knows no resource of ours: `api` brings the routes.
+//! An HTTP server with timeouts and limits, and a client for it. It knows no resource of the API: `api` brings the
+//! routes.
 
 pub mod body;
 pub mod browser;
@@ -21,9 +22,9 @@ use axum::extract::Request;
 use axum::response::Response;
 use tower::ServiceExt;
 
-/// Whatever answers requests. Clones share everything.
+/// A service that answers requests. Clones share everything.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers a request, whatever it is.
+    /// Answers a request.
     fn answer(self, request: Request) -> impl Future<Output = Response> + Send;
 }
 

@@ -4,10 +4,10 @@ pub mod descriptors;
 mod doors;
 mod reload;
 
-use crate::api::auth::Door;
-use crate::api::auth::entry::SecretFileError;
-use crate::api::routes::node::Rendered;
-use crate::api::routes::readiness::{self, Readiness};
+use crate::api::auth::Exposure;
+use crate::api::auth::config::SecretFileError;
+use crate::api::routes::health::{self, StoreCheck};
+use crate::api::routes::metrics::RenderedMetrics;
 use crate::api::{self, Api};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
@@ -143,7 +143,7 @@ impl Node {
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
-        let (drain, readiness) = (requests.clone(), Readiness::default());
+        let (drain, readiness) = (requests.clone(), StoreCheck::default());
         let health = Health::new(clock.clone(), &telemetry);
         let api = Api {
             registry,
@@ -156,8 +156,8 @@ impl Node {
             bodies,
             credentials_dir,
             health,
-            readiness,
-            rendered: Rendered::default(),
+            store_check: readiness,
+            rendered: RenderedMetrics::default(),
             drain,
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
@@ -207,15 +207,15 @@ impl Node {
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let guard = self.doors.guard(Door::Whole, &self.api);
-        let entry = api::entry(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
+        let guard = self.doors.guard(Exposure::Whole, &self.api);
+        let entry = api::service(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
         server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
     }
 
     /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.doors.serve(&self.api, &self.api_metrics, &self.requests);
-        self.requests.spawn("watch", readiness::watch(Arc::clone(&self.api)));
+        self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
         }

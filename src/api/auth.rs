@@ -1,9 +1,10 @@
-//! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin` alone.
+//! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin`
+//! alone.
 
-pub mod entry;
+pub mod config;
 pub mod key;
 
-use super::error::Failure;
+use super::error::ApiError;
 use super::routes::Route;
 use crate::clock::Clock;
 use crate::http::browser::BrowserPolicy;
@@ -15,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use key::{ApiKey, Keys, Scope};
 use std::sync::Arc;
 
-/// What a call needs.
+/// The access that a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     Nothing,
@@ -24,27 +25,27 @@ pub enum Need {
 }
 
 fn need(method: &Method, route: Option<&str>) -> Need {
-    // What is nowhere has nothing to guard but the knowledge that it is nowhere.
+    // An unknown path has nothing to guard but the fact that it is unknown.
     let Some(path) = route else { return Need::AnyKey };
     Route::find(path).map_or(Need::Scope(Scope::Admin), |route| route.need(method))
 }
 
-/// Which listener a request came through.
+/// The callers that a listener serves, and so the routes that it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Exposure {
     /// Everything is answered here.
     Whole,
     /// Provisioning, metrics and what is for `admin` are answered by the admin listener.
     Public,
 }
 
-impl Door {
+impl Exposure {
     fn answers(self, need: Need) -> bool {
         self == Self::Whole || !matches!(need, Need::Scope(Scope::AppsWrite | Scope::Metrics | Scope::Admin))
     }
 }
 
-/// Why a call is not for this caller. The sentences are the same for an app that exists and one that does not.
+/// The reasons to refuse a caller. The sentences are the same for an app that exists and one that does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessFault {
     #[error("this call needs an API key: send the header `Authorization: Bearer ID.SECRET`")]
@@ -62,7 +63,7 @@ pub enum AccessFault {
 }
 
 impl AccessFault {
-    pub fn row(self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(self) -> (StatusCode, &'static str) {
         match self {
             Self::KeyMissing => (StatusCode::UNAUTHORIZED, "api_key_missing"),
             Self::KeyUnknown => (StatusCode::UNAUTHORIZED, "api_key_unknown"),
@@ -74,21 +75,22 @@ impl AccessFault {
     }
 }
 
-/// Stands before every route of a listener that does not answer everybody everything.
+/// The check before every route of a listener that restricts its callers.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// Without it nobody is asked for a key. What is in it may change meanwhile; when it is empty, nobody is let in.
+    /// `None` means that no key is needed. The keys may change at run time; when there is none, every caller is
+    /// refused.
     pub keys: Option<Arc<Keys>>,
-    pub door: Door,
-    /// Asked before everything else, of every route that is not for probes; `None` where no browser comes.
+    pub exposure: Exposure,
+    /// Checked first, on every route but health checks; `None` on a listener that browsers cannot reach.
     pub browsers: Option<Arc<BrowserPolicy>>,
     pub clock: Clock,
 }
 
 impl Guard {
-    /// Whether callers are asked for anything.
+    /// Returns true if any caller can be refused.
     pub fn is_needed(&self) -> bool {
-        self.keys.is_some() || self.door == Door::Public
+        self.keys.is_some() || self.exposure == Exposure::Public
     }
 
     async fn admit(&self, head: &mut Parts) -> Result<(), AccessFault> {
@@ -101,7 +103,7 @@ impl Guard {
             Some(keys) if need != Need::Nothing => Some(self.key(keys, head, need)?),
             _ => None,
         };
-        if !self.door.answers(need) {
+        if !self.exposure.answers(need) {
             return Err(AccessFault::AdminListenerOnly);
         }
         let Some(key) = key.filter(|key| key.apps.is_some()) else { return Ok(()) };
@@ -111,7 +113,7 @@ impl Guard {
         if app.is_some_and(|(_, app)| !key.may_use(app)) {
             return Err(AccessFault::AppForbidden);
         }
-        head.extensions.insert(Caller(key));
+        head.extensions.insert(RestrictedCaller(key));
         Ok(())
     }
 
@@ -130,9 +132,9 @@ impl Guard {
 
 /// A caller whose key is for some apps only.
 #[derive(Debug, Clone)]
-pub struct Caller(Arc<ApiKey>);
+pub struct RestrictedCaller(Arc<ApiKey>);
 
-impl Caller {
+impl RestrictedCaller {
     pub fn may_use(&self, app: &str) -> bool {
         self.0.may_use(app)
     }
@@ -143,6 +145,6 @@ pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> 
     let (mut head, body) = request.into_parts();
     match guard.admit(&mut head).await {
         Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(fault) => Failure::Access(fault).into_response(),
+        Err(fault) => ApiError::Access(fault).into_response(),
     }
 }

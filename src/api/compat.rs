@@ -1,28 +1,28 @@
-//! What old clients expect and others should not have to live with, each a setting that is off by default.
+//! Behaviour for clients of v0.5 that other clients do not need. Each is a setting that is off by default.
 
 use crate::json::number;
 use crate::model::Batch;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// UNIX seconds before which no `expiry` is meant as a date: March 1973.
-const DATES_FROM: u64 = 100_000_000;
+/// UNIX seconds (March 1973) below which an `expiry` is not a date.
+const EARLIEST_EXPIRY_SECONDS: u64 = 100_000_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compat {
     /// `GET …/feedback` and `GET …/disconnections` clear what they return, as those of v0.5 did.
     pub clear_on_read: bool,
-    /// An `expiry` that is no date of today's counts as 0, try once: the help of v0.5 had `"expiry": 30` in it, and Apple took
-    /// it so.
+    /// An `expiry` before 1973 counts as 0, try once: the documentation of v0.5 had `"expiry": 30` in it, and Apple
+    /// read it so.
     pub early_expiry_is_zero: bool,
     /// `GET …/disconnections` answers as that of v0.5 did, whose client reads `'offending_notification' in event` and
-    /// `int(notification['expiry'])`: what there is not is left out, and no `null` stands for a number or a text.
+    /// `int(notification['expiry'])`: missing values are left out, and a number or a text is never `null`.
     pub v05_shapes: bool,
 }
 
 /// An `offending_notification` as v0.5 showed it.
 #[derive(Deserialize, Serialize)]
-struct Shown<'a> {
+struct V05Notification<'a> {
     r#type: &'a str,
     #[serde(borrow)]
     expiry: &'a RawValue,
@@ -36,18 +36,18 @@ struct Shown<'a> {
 
 /// The same without `null` where clients of v0.5 read a number or a text; `None` if it is no notification.
 pub fn without_nulls(offending: &str) -> Option<Box<RawValue>> {
-    let shown: Shown<'_> = serde_json::from_str(offending).ok()?;
+    let shown: V05Notification<'_> = serde_json::from_str(offending).ok()?;
     let expiry = to_raw_value(&number::unsigned(shown.expiry.get()).unwrap_or(0)).ok()?;
     let nothing = to_raw_value("").ok()?;
     let identifier = if shown.identifier.get() == "null" { &nothing } else { shown.identifier };
-    to_raw_value(&Shown { expiry: &expiry, identifier, ..shown }).ok()
+    to_raw_value(&V05Notification { expiry: &expiry, identifier, ..shown }).ok()
 }
 
 impl Compat {
-    /// Makes of a request's notifications what its caller meant.
-    pub fn read_as_meant(self, batch: &mut Batch) {
+    /// Applies `early_expiry_is_zero` to a request's notifications.
+    pub fn apply_legacy_expiry(self, batch: &mut Batch) {
         if self.early_expiry_is_zero {
-            batch.try_once_where_expiry_is_before(DATES_FROM);
+            batch.try_once_where_expiry_is_before(EARLIEST_EXPIRY_SECONDS);
         }
     }
 }
@@ -83,7 +83,14 @@ mod tests {
 
     #[test]
     fn an_expiry_that_is_no_date_means_try_once_only_where_old_clients_are_served() {
-        let expiries = [None, Some(0), Some(30), Some(DATES_FROM - 1), Some(DATES_FROM), Some(1_800_000_000)];
+        let expiries = [
+            None,
+            Some(0),
+            Some(30),
+            Some(EARLIEST_EXPIRY_SECONDS - 1),
+            Some(EARLIEST_EXPIRY_SECONDS),
+            Some(1_800_000_000),
+        ];
         let read = |compat: Compat| {
             let mut batch = Batch::default();
             for expiry in expiries {
@@ -91,11 +98,11 @@ mod tests {
                     .push(Draft { token: "00fc", payload: "{}", expiry, ..Draft::default() }, uuid::Uuid::new_v4)
                     .expect("a notification");
             }
-            compat.read_as_meant(&mut batch);
+            compat.apply_legacy_expiry(&mut batch);
             batch.items().iter().map(|item| item.expiry).collect::<Vec<_>>()
         };
         assert_eq!(read(Compat::default()), expiries);
-        let meant = [None, Some(0), Some(0), Some(0), Some(DATES_FROM), Some(1_800_000_000)];
+        let meant = [None, Some(0), Some(0), Some(0), Some(EARLIEST_EXPIRY_SECONDS), Some(1_800_000_000)];
         assert_eq!(read(Compat { early_expiry_is_zero: true, ..Compat::default() }), meant);
     }
 }

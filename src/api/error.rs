@@ -1,9 +1,9 @@
-//! What can go wrong in a request, and the one table that gives each its status and its reason.
+//! The errors of a request, and the table of their statuses and reasons.
 
 use super::auth::AccessFault;
 use super::routes::apps::provisioning::ProvisioningFault;
-use super::routes::notifications::fault::Fault;
-use super::routes::readiness::NotReady;
+use super::routes::health::NotReady;
+use super::routes::notifications::fault::NotificationsFault;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
 use crate::http::{RequestError, envelope};
@@ -17,11 +17,11 @@ use serde_json::{Map, Value, json};
 
 /// A request that is answered with an error. Its text is one sentence that a person can act on.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum ApiError {
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("{0}")]
-    NotBuilt(&'static str),
+    NotImplemented(&'static str),
 
     #[error(transparent)]
     NotReady(NotReady),
@@ -33,7 +33,7 @@ pub enum Failure {
     )]
     ForeignCursor { name: &'static str },
 
-    #[error("`{environment}` is no environment: it is `sandbox` or `production`")]
+    #[error("unknown environment `{environment}`: it must be `sandbox` or `production`")]
     UnknownEnvironment { environment: String },
     #[error("{0}")]
     BadAppId(#[from] crate::model::app::BadAppId),
@@ -41,7 +41,7 @@ pub enum Failure {
     UnknownApp { key: AppKey },
 
     #[error(transparent)]
-    Notifications(#[from] Fault),
+    Notifications(#[from] NotificationsFault),
     #[error(transparent)]
     Refused(#[from] Refused),
 
@@ -57,16 +57,16 @@ pub enum Failure {
     Store(#[from] StoreError),
 }
 
-impl Failure {
+impl ApiError {
     /// The table.
-    fn row(&self) -> (StatusCode, &'static str) {
+    fn status_and_reason(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Self::Request(error) => error.row(),
-            Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not_built"),
+            Self::Request(error) => error.status_and_reason(),
+            Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_built"),
 
             Self::NotReady(why) => (S::SERVICE_UNAVAILABLE, why.cause.reason),
-            Self::Access(fault) => fault.row(),
+            Self::Access(fault) => fault.status_and_reason(),
 
             Self::ForeignCursor { .. } => (S::BAD_REQUEST, "foreign_cursor"),
 
@@ -74,13 +74,13 @@ impl Failure {
             Self::BadAppId(_) => (S::BAD_REQUEST, "bad_app_id"),
             Self::UnknownApp { .. } => (S::NOT_FOUND, "unknown_app"),
 
-            Self::Notifications(fault) => Self::notifications_row(fault),
+            Self::Notifications(fault) => Self::notifications_error(fault),
             Self::Refused(Refused::AppOverloaded { .. }) => (S::TOO_MANY_REQUESTS, "app_overloaded"),
             Self::Refused(Refused::NodeOverloaded { .. }) => (S::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Refused(Refused::ShuttingDown) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
 
-            Self::Object(fault) => Self::object_row(fault),
-            Self::Provisioning(fault) => Self::provisioning_row(fault),
+            Self::Object(fault) => Self::object_error(fault),
+            Self::Provisioning(fault) => Self::provisioning_error(fault),
             Self::Path(error) => (S::BAD_REQUEST, error.reason()),
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
             Self::Store(error @ StoreError::Full) => (S::INSUFFICIENT_STORAGE, error.reason()),
@@ -88,18 +88,20 @@ impl Failure {
         }
     }
 
-    fn notifications_row(fault: &Fault) -> (StatusCode, &'static str) {
+    fn notifications_error(fault: &NotificationsFault) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match fault {
-            Fault::Malformed(_) | Fault::MalformedLine(_) => (S::BAD_REQUEST, "malformed_json"),
-            Fault::LineTooLong { .. } => (S::PAYLOAD_TOO_LARGE, "line_too_long"),
-            Fault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
-            Fault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
-            Fault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),
+            NotificationsFault::Malformed(_) | NotificationsFault::MalformedLine(_) => {
+                (S::BAD_REQUEST, "malformed_json")
+            }
+            NotificationsFault::LineTooLong { .. } => (S::PAYLOAD_TOO_LARGE, "line_too_long"),
+            NotificationsFault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
+            NotificationsFault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
+            NotificationsFault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),
         }
     }
 
-    fn object_row(fault: &ObjectFault) -> (StatusCode, &'static str) {
+    fn object_error(fault: &ObjectFault) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match fault {
             ObjectFault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
@@ -110,10 +112,10 @@ impl Failure {
         }
     }
 
-    fn provisioning_row(fault: &ProvisioningFault) -> (StatusCode, &'static str) {
+    fn provisioning_error(fault: &ProvisioningFault) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match fault {
-            ProvisioningFault::Object(fault) => Self::object_row(fault),
+            ProvisioningFault::Object(fault) => Self::object_error(fault),
             ProvisioningFault::NoCredential | ProvisioningFault::KeyIncomplete { .. } => {
                 (S::BAD_REQUEST, "credential_missing")
             }
@@ -131,15 +133,15 @@ impl Failure {
     }
 
     pub fn status(&self) -> StatusCode {
-        self.row().0
+        self.status_and_reason().0
     }
 
     /// A stable word for programs.
     pub fn reason(&self) -> &'static str {
-        self.row().1
+        self.status_and_reason().1
     }
 
-    /// What the sentence says, for programs.
+    /// The figures and names of the sentence, for programs.
     pub fn args(&self) -> Value {
         match self {
             Self::Request(error) => error.args(),
@@ -147,7 +149,7 @@ impl Failure {
             Self::ForeignCursor { name } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
             Self::UnknownApp { key } => json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()}),
-            Self::Notifications(Fault::Malformed(malformed))
+            Self::Notifications(NotificationsFault::Malformed(malformed))
             | Self::Object(ObjectFault::Malformed(malformed))
             | Self::Provisioning(ProvisioningFault::Object(ObjectFault::Malformed(malformed))) => {
                 match malformed.place() {
@@ -155,13 +157,13 @@ impl Failure {
                     None => json!({}),
                 }
             }
-            Self::Notifications(Fault::TooManyItems { limit }) => json!({"limit": limit}),
-            Self::Notifications(Fault::Item { index, why, faulty }) => said([
+            Self::Notifications(NotificationsFault::TooManyItems { limit }) => json!({"limit": limit}),
+            Self::Notifications(NotificationsFault::Item { index, why, faulty }) => said([
                 ("index", index.map(Value::from)),
                 ("field", why.field().map(Value::from)),
                 ("limit", why.limit().map(Value::from)),
                 ("token_index", why.token_index().map(Value::from)),
-                // Those of tokens, where it is tokens that are bad; else those of items.
+                // The indexes of tokens where tokens are bad, else the indexes of items.
                 (
                     "indexes",
                     if why.token_index().is_some() { why.token_indexes() } else { faulty.several() }.map(Value::from),
@@ -180,7 +182,7 @@ impl Failure {
         }
     }
 
-    /// Seconds after which the same request may do better.
+    /// Seconds after which the same request may succeed.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Request(error) => error.retry_after_seconds(),
@@ -193,12 +195,12 @@ impl Failure {
     }
 }
 
-/// An object of what there is to say.
+/// An object of the arguments that have a value.
 fn said<const N: usize>(args: [(&str, Option<Value>); N]) -> Value {
     args.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
 
-/// What a caller has to know of it; the rest is for the log.
+/// The sentence for the caller; the log has the details.
 fn of_store(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full => {
@@ -211,8 +213,8 @@ fn of_store(error: &StoreError) -> &'static str {
     }
 }
 
-impl From<ProvisionError> for Failure {
-    /// What the caller can mend, and what only the operator can.
+impl From<ProvisionError> for ApiError {
+    /// Separates errors that the caller can fix from those of the store.
     fn from(error: ProvisionError) -> Self {
         match error {
             ProvisionError::Store(error) => Self::Store(error),
@@ -221,12 +223,12 @@ impl From<ProvisionError> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if let Self::Request(error) = self {
             return error.into_response();
         }
-        let (status, reason) = self.row();
+        let (status, reason) = self.status_and_reason();
         if let Self::Store(error) = &self {
             tracing::error!(%error, "the store failed a request");
         }
@@ -259,7 +261,7 @@ mod tests {
             (Refused::ShuttingDown, 503, "shutting_down", "1"),
         ];
         for (refused, status, reason, seconds) in table {
-            let failure = Failure::from(refused);
+            let failure = ApiError::from(refused);
             assert_eq!((failure.status().as_u16(), failure.reason()), (status, reason));
             assert_eq!(failure.into_response().headers()[header::RETRY_AFTER], seconds);
         }
@@ -267,10 +269,10 @@ mod tests {
 
     #[test]
     fn the_inside_of_a_failing_store_stays_inside() {
-        let failure = Failure::from(StoreError::from(rusqlite::Error::InvalidPath("/secret/path".into())));
+        let failure = ApiError::from(StoreError::from(rusqlite::Error::InvalidPath("/secret/path".into())));
         assert_eq!((failure.status().as_u16(), failure.reason()), (503, "store_failed"));
         assert!(!failure.to_string().contains("secret"));
-        let full = Failure::from(StoreError::Full);
+        let full = ApiError::from(StoreError::Full);
         assert_eq!((full.status().as_u16(), full.reason()), (507, "disk_full"));
         assert!(full.to_string().contains("disk is full"));
     }

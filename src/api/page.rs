@@ -1,6 +1,6 @@
-//! Lists come in pages: `?limit=` entries after `?cursor=`.
+//! Lists in pages: `?limit=` entries after `?cursor=`.
 
-use super::error::Failure;
+use super::error::ApiError;
 use crate::http::RequestError;
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -8,16 +8,16 @@ use crate::store::StoreError;
 const LIMIT_DEFAULT: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
 
-/// The page that is asked for. `C` is where it begins: the `cursor` of an earlier answer.
+/// The page that a caller requests. `C` is where it begins: the `cursor` of an earlier answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Asked<C> {
+pub struct PageRequest<C> {
     pub after: Option<C>,
     pub limit: usize,
 }
 
-impl<C> Asked<C> {
+impl<C> PageRequest<C> {
     /// `parse` knows a cursor from any other text.
-    pub fn read(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<Self, Failure> {
+    pub fn read(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<Self, ApiError> {
         let query = Query::read(query, &["limit", "cursor"])?;
         let limit = query.number("limit", 1..=LIMIT_MAX)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT);
@@ -25,25 +25,25 @@ impl<C> Asked<C> {
     }
 }
 
-/// Up to where a list is acknowledged. It has to be said, so that nothing is cleared that nobody read.
-pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C, Failure> {
+/// Reads the cursor up to which a list is acknowledged. It is required, so that no unread entry is cleared.
+pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C, ApiError> {
     let query = Query::read(query, &["through"])?;
     cursor(&query, "through", parse)?.ok_or_else(|| no_cursor("through"))
 }
 
-/// Names the parameter in which a cursor of another store stood.
-pub fn refused(name: &'static str) -> impl Fn(StoreError) -> Failure {
+/// Adds the name of the parameter to the error about a cursor of another store.
+pub fn cursor_error(name: &'static str) -> impl Fn(StoreError) -> ApiError {
     move |error| match error {
-        StoreError::ForeignCursor => Failure::ForeignCursor { name },
-        error => Failure::Store(error),
+        StoreError::ForeignCursor => ApiError::ForeignCursor { name },
+        error => ApiError::Store(error),
     }
 }
 
-fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) -> Result<Option<C>, Failure> {
+fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) -> Result<Option<C>, ApiError> {
     query.text(name).map(|text| parse(text).ok_or_else(|| no_cursor(name))).transpose()
 }
 
-fn no_cursor(name: &'static str) -> Failure {
+fn no_cursor(name: &'static str) -> ApiError {
     RequestError::BadParameter { name, expected: "a `cursor` from an earlier answer".to_owned() }.into()
 }
 
@@ -57,27 +57,30 @@ mod tests {
 
     #[test]
     fn a_page_has_a_beginning_and_a_size() {
-        assert_eq!(Asked::read(None, parse).unwrap(), Asked { after: None, limit: 1_000 });
-        assert_eq!(Asked::read(Some("limit=5&cursor=17"), parse).unwrap(), Asked { after: Some(17), limit: 5 });
+        assert_eq!(PageRequest::read(None, parse).unwrap(), PageRequest { after: None, limit: 1_000 });
+        assert_eq!(
+            PageRequest::read(Some("limit=5&cursor=17"), parse).unwrap(),
+            PageRequest { after: Some(17), limit: 5 }
+        );
     }
 
     #[test]
     fn a_cursor_of_another_store_is_refused_with_what_to_do() {
-        let foreign = refused("through")(StoreError::ForeignCursor);
+        let foreign = cursor_error("through")(StoreError::ForeignCursor);
         assert_eq!((foreign.status().as_u16(), foreign.reason()), (400, "foreign_cursor"));
         let sentence = foreign.to_string();
         assert!(sentence.contains("`through`") && sentence.contains("without a cursor"), "{sentence}");
-        assert_eq!(refused("through")(StoreError::Full).reason(), "disk_full");
+        assert_eq!(cursor_error("through")(StoreError::Full).reason(), "disk_full");
     }
 
     #[test]
     fn what_is_no_cursor_is_refused_and_clearing_needs_one() {
-        let sentence = |failure: Failure| failure.to_string();
+        let sentence = |failure: ApiError| failure.to_string();
         let cursor = "in the query has to be a `cursor` from an earlier answer";
-        assert_eq!(Asked::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
+        assert_eq!(PageRequest::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
         assert_eq!(through(None, parse).map_err(sentence), Err(format!("`through` {cursor}")));
         assert_eq!(through(Some("through=3"), parse).map_err(sentence), Ok(3));
-        let unknown = "`thru` is no parameter of this call".to_owned();
+        let unknown = "unknown parameter `thru`: this call does not have it".to_owned();
         assert_eq!(through(Some("thru=3"), parse).map_err(sentence), Err(unknown));
     }
 }

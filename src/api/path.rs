@@ -1,7 +1,7 @@
 //! The app that a path names.
 
 use super::Api;
-use super::error::Failure;
+use super::error::ApiError;
 use crate::http::RequestError;
 use crate::model::{AppId, AppKey, Environment};
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -13,9 +13,9 @@ use std::sync::Arc;
 pub struct AppPath(pub AppKey);
 
 impl FromRequestParts<Arc<Api>> for AppPath {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
         // Fails on bytes that are not UTF-8, which no app id has.
         let params = RawPathParams::from_request_parts(parts, api).await.ok();
         let named = |name| params.as_ref()?.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
@@ -23,10 +23,10 @@ impl FromRequestParts<Arc<Api>> for AppPath {
             return Err(RequestError::NoSuchPath { path: parts.uri.path().to_owned() }.into());
         };
         let Some(parsed) = Environment::parse(environment) else {
-            return Err(Failure::UnknownEnvironment { environment: environment.to_owned() });
+            return Err(ApiError::UnknownEnvironment { environment: environment.to_owned() });
         };
         let is_there = |id: &AppId| api.registry.get(&AppKey::new(id.clone(), parsed)).is_some();
-        // What an earlier build took can still be used, and removed.
+        // An id that an earlier version accepted can still be used, and removed.
         let old = || AppId::stored(id).ok().filter(is_there);
         let id = AppId::new(id).or_else(|bad| old().ok_or(bad))?;
         Ok(Self(AppKey::new(id, parsed)))

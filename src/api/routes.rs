@@ -3,15 +3,15 @@
 pub mod apps;
 pub mod disconnections;
 pub mod feedback;
+pub mod health;
 pub mod held;
-pub mod node;
+pub mod metrics;
+pub mod not_implemented;
 pub mod notifications;
-pub mod readiness;
-pub mod unbuilt;
 
 use super::auth::Need;
 use super::auth::key::Scope;
-use super::error::Failure;
+use super::error::ApiError;
 use super::state::Api;
 use axum::http::Method;
 use axum::routing::{MethodRouter, any, delete, get, post};
@@ -29,7 +29,7 @@ pub struct Route {
 
 /// One method of a path.
 pub struct Operation {
-    /// `GET` stands for `HEAD` too. `*` is any method: a path that is not built yet.
+    /// `GET` includes `HEAD`. `*` is any method: a path that is not built yet.
     pub method: &'static str,
     /// The name of the operation in the API description.
     pub id: &'static str,
@@ -40,7 +40,7 @@ pub struct Operation {
 /// A handler, or the sentence that says what is missing.
 enum Handler {
     Built(fn() -> MethodRouter<Arc<Api>>),
-    NotBuilt(&'static str),
+    NotImplemented(&'static str),
 }
 
 impl Operation {
@@ -53,15 +53,15 @@ impl Operation {
         Self { method, id, summary, handler: Handler::Built(handler) }
     }
 
-    const fn not_built(id: &'static str, summary: &'static str, sentence: &'static str) -> Self {
-        Self { method: "*", id, summary, handler: Handler::NotBuilt(sentence) }
+    const fn not_implemented(id: &'static str, summary: &'static str, sentence: &'static str) -> Self {
+        Self { method: "*", id, summary, handler: Handler::NotImplemented(sentence) }
     }
 
     /// The router of this operation alone.
     pub fn router(&self) -> MethodRouter<Arc<Api>> {
         match self.handler {
             Handler::Built(handler) => handler(),
-            Handler::NotBuilt(sentence) => any(async move || Failure::NotBuilt(sentence)),
+            Handler::NotImplemented(sentence) => any(async move || ApiError::NotImplemented(sentence)),
         }
     }
 }
@@ -143,14 +143,14 @@ pub const ROUTES: &[Route] = {
             path: "/healthz",
             reading: Nothing,
             changing: Nothing,
-            operations: &[Op::new("GET", "getHealth", "Says that the process answers", || get(node::health))],
+            operations: &[Op::new("GET", "getHealth", "Says that the process answers", || get(health::healthz))],
         },
         Route {
             path: "/readyz",
             reading: Nothing,
             changing: Nothing,
             operations: &[Op::new("GET", "getReadiness", "Says whether the node can do its work", || {
-                get(readiness::ready)
+                get(health::readyz)
             })],
         },
         Route {
@@ -158,14 +158,14 @@ pub const ROUTES: &[Route] = {
             reading: METRICS,
             changing: METRICS,
             operations: &[Op::new("GET", "getMetrics", "Shows the metrics in Prometheus's text format", || {
-                get(node::metrics)
+                get(metrics::metrics)
             })],
         },
         Route {
             path: "/apps/{app_id}/{environment}/notifications/{id}",
             reading: SEND,
             changing: SEND,
-            operations: &[Op::not_built(
+            operations: &[Op::not_implemented(
                 "getNotification",
                 "Shows what became of a notification",
                 "looking a notification up is not built yet: keep the outcome that the POST answers with",
@@ -175,7 +175,7 @@ pub const ROUTES: &[Route] = {
             path: "/apps/{app_id}/{environment}/channels",
             reading: SEND,
             changing: SEND,
-            operations: &[Op::not_built(
+            operations: &[Op::not_implemented(
                 "listChannels",
                 "Lists broadcast channels",
                 "Apple's broadcast channels are not built yet",
@@ -185,19 +185,23 @@ pub const ROUTES: &[Route] = {
             path: "/apps/{app_id}/{environment}/broadcasts",
             reading: SEND,
             changing: SEND,
-            operations: &[Op::not_built("sendBroadcasts", "Sends broadcasts", "broadcast push is not built yet")],
+            operations: &[Op::not_implemented("sendBroadcasts", "Sends broadcasts", "broadcast push is not built yet")],
         },
         Route {
             path: "/openapi.json",
             reading: AnyKey,
             changing: AnyKey,
-            operations: &[Op::not_built("getDescription", "Describes the API", "the API description is not built yet")],
+            operations: &[Op::not_implemented(
+                "getDescription",
+                "Describes the API",
+                "the API description is not built yet",
+            )],
         },
         Route {
             path: "/cluster",
             reading: ADMIN,
             changing: ADMIN,
-            operations: &[Op::not_built(
+            operations: &[Op::not_implemented(
                 "getCluster",
                 "Shows who owns what",
                 "clusters are not built yet: this node owns every app",
@@ -207,7 +211,7 @@ pub const ROUTES: &[Route] = {
             path: "/",
             reading: ADMIN,
             changing: ADMIN,
-            operations: &[Op::not_built(
+            operations: &[Op::not_implemented(
                 "getDashboard",
                 "Shows the dashboard",
                 "the dashboard is not built yet: GET /apps lists the apps",
@@ -235,11 +239,11 @@ impl Route {
 }
 
 /// Returns whether a route is one that load balancers ask, under any name of the node.
-pub fn is_probe(path: &str) -> bool {
+pub fn is_health_check(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
 
-/// Returns whether a route is about the node itself: it is answered when every place for a request is taken, too.
+/// Returns whether a route is about the node itself: it is answered even when the limit of requests is reached.
 pub fn is_about_the_node(path: &str) -> bool {
-    is_probe(path) || path == "/metrics"
+    is_health_check(path) || path == "/metrics"
 }

@@ -1,9 +1,9 @@
 //! The state that every handler shares.
 
 use super::Compat;
-use super::error::Failure;
-use super::routes::node::Rendered;
-use super::routes::readiness::Readiness;
+use super::error::ApiError;
+use super::routes::health::StoreCheck;
+use super::routes::metrics::RenderedMetrics;
 use crate::clock::Clock;
 use crate::delivery::Intake;
 use crate::drain::Drain;
@@ -30,8 +30,8 @@ pub struct Api {
     /// The folder that certificate paths may point into; `None` = nowhere.
     pub credentials_dir: Option<PathBuf>,
     pub health: Health,
-    pub readiness: Readiness,
-    pub rendered: Rendered,
+    pub store_check: StoreCheck,
+    pub rendered: RenderedMetrics,
     /// Begins when the node stops: open streams then come to an end.
     pub drain: Drain,
 }
@@ -40,8 +40,8 @@ impl Api {
     /// Returns a provisioned app.
     ///
     /// # Errors
-    /// [`Failure::UnknownApp`] if none is provisioned under this key.
-    pub fn app(&self, key: &AppKey) -> Result<Arc<App>, Failure> {
-        self.registry.get(key).ok_or_else(|| Failure::UnknownApp { key: key.clone() })
+    /// [`ApiError::UnknownApp`] if none is provisioned under this key.
+    pub fn app(&self, key: &AppKey) -> Result<Arc<App>, ApiError> {
+        self.registry.get(key).ok_or_else(|| ApiError::UnknownApp { key: key.clone() })
     }
 }

@@ -4,9 +4,9 @@ mod access;
 mod panicking;
 mod shortcut;
 
-use super::routes::{node, readiness};
+use super::routes::{health, metrics};
 use super::*;
-use crate::api::auth::Door;
+use crate::api::auth::Exposure;
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Stage};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
@@ -34,7 +34,7 @@ use std::time::Duration;
 const APP: &str = "/apps/com.example.app/sandbox";
 
 struct Client {
-    entry: Entry,
+    service: ApiService,
     api: Arc<Api>,
 }
 
@@ -57,8 +57,8 @@ impl Client {
     fn of(api: Api) -> Self {
         let metrics = Arc::new(Metrics::new(&api.telemetry, NOTIFICATIONS));
         let api = Arc::new(api);
-        let guard = Guard { keys: None, door: Door::Whole, browsers: None, clock: api.clock.clone() };
-        Self { entry: entry(Arc::clone(&api), metrics, guard), api }
+        let guard = Guard { keys: None, exposure: Exposure::Whole, browsers: None, clock: api.clock.clone() };
+        Self { service: service(Arc::clone(&api), metrics, guard), api }
     }
 
     async fn provisioned() -> Self {
@@ -69,7 +69,7 @@ impl Client {
 
     async fn send(&self, mut request: HttpRequest<Body>) -> Answer {
         request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("localhost"));
-        let response = self.entry.clone().answer(request).await;
+        let response = self.service.clone().answer(request).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
@@ -114,8 +114,8 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         compat: Compat::default(),
         credentials_dir: None,
         health,
-        readiness: readiness::Readiness::default(),
-        rendered: node::Rendered::default(),
+        store_check: health::StoreCheck::default(),
+        rendered: metrics::RenderedMetrics::default(),
         drain: Drain::new(),
     }
 }
@@ -284,7 +284,7 @@ async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
     let client = Client::new().await;
     let answer = client.get("/apps/com.example.app/staging").await;
     assert_eq!(error(&answer), (404, "unknown_environment"));
-    assert_eq!(answer.body["error"], "`staging` is no environment: it is `sandbox` or `production`");
+    assert_eq!(answer.body["error"], "unknown environment `staging`: it must be `sandbox` or `production`");
     assert_eq!(answer.body["args"], json!({"environment": "staging"}));
 
     for path in ["", "/notifications", "/feedback", "/disconnections"] {

@@ -7,7 +7,7 @@ use super::{print, runtime};
 use crate::api::routes::notifications::TIMEOUT_RANGE;
 use crate::credentials::{Secret, paths};
 use crate::drain::Drain;
-use crate::http::client::{Callee, Caller, NodeUrl, refusal};
+use crate::http::client::{Client, NodeUrl, Target, refusal};
 use crate::model::{AppId, Environment};
 use anyhow::{Context, bail};
 use clap::ArgGroup;
@@ -128,7 +128,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let callee = Callee {
+    let callee = Target {
         api_key: api_key(arguments.node.api_key_file.as_deref())?,
         node: arguments.node.node.clone(),
         ca_file: arguments.node.ca_file.clone(),
@@ -142,11 +142,11 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let path = path(&arguments);
     let Some(body) = body else {
         let source = Source::open(arguments.file.as_deref().unwrap_or(Path::new("-"))).await?;
-        let mut caller = Caller::connect(&callee, &drain).await?;
+        let mut caller = Client::connect(&callee, &drain).await?;
         let done = stream::send(&mut caller, &path, source, &mut *output, arguments.quiet, &drain).await?;
         return Ok(report(&done));
     };
-    let mut caller = Caller::connect(&callee, &drain).await?;
+    let mut caller = Client::connect(&callee, &drain).await?;
     let (status, answer) = caller.exchange(http::Method::POST, &path, body.into()).await?;
     if status != 201 {
         bail!("{}", refusal(status, &answer));

@@ -1,14 +1,14 @@
 //! `[[api_keys]]`: who may call.
 
 use super::reader::Reader;
-use crate::api::auth::entry::{Entry, Named};
+use crate::api::auth::config::{ApiKeyConfig, SecretSource};
 use crate::api::auth::key::Moment;
 use crate::model::AppId;
 use std::collections::HashSet;
 use std::path::Path;
 
 /// All entries. `folder`: what their paths are relative to.
-pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
+pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<ApiKeyConfig> {
     let mut seen = HashSet::new();
     read.tables("api_keys", |entry| {
         let read = one(entry, folder)?;
@@ -20,7 +20,7 @@ pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
 }
 
 /// Asks for everything before it gives up, so that every fault is told.
-fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
+fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<ApiKeyConfig> {
     let (id, secret) = (entry.required("id"), secret(entry, folder));
     let apps = entry.list::<String>("apps").and_then(|apps| some_apps(entry, &apps));
     let expires_at = entry.optional_date::<Moment>("expires").map(|moment| moment.unix_seconds());
@@ -32,13 +32,13 @@ fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
         scopes => scopes,
     };
     let place = entry.file_name().to_owned();
-    Some(Entry { place, id: id?, secret: secret?, scopes: scopes?, apps, expires_at })
+    Some(ApiKeyConfig { place, id: id?, secret: secret?, scopes: scopes?, apps, expires_at })
 }
 
-fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {
+fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<SecretSource> {
     let digests = entry.is_given("secret_sha256");
-    let digest = entry.optional("secret_sha256").map(Named::Sha256);
-    let file = entry.optional::<String>("secret_file").map(|path| Named::File(folder.join(path)));
+    let digest = entry.optional("secret_sha256").map(SecretSource::Sha256);
+    let file = entry.optional::<String>("secret_file").map(|path| SecretSource::File(folder.join(path)));
     match (digests, file) {
         (true, Some(_)) => {
             entry.fault("secret_file", "it is given and `secret_sha256` too: give one of them");

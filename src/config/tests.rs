@@ -1,7 +1,7 @@
 //! What a configuration may say, and every way it is refused.
 
 use super::*;
-use crate::api::auth::entry::Named as KeySecret;
+use crate::api::auth::config::SecretSource as KeySecret;
 use crate::autoprovision::{Named, Passphrase};
 use crate::delivery::lane::Bounds;
 use std::cell::RefCell;

@@ -16,14 +16,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// In each stretch of this length, the least that has to come of a body: 1 KiB a second.
-const STRETCH: Duration = Duration::from_secs(5);
-const STRETCH_BYTES_MIN: usize = 5 << 10;
-/// A body gets its room in steps, as it comes: what it says of its length takes none from others.
-const STEP: usize = 64 << 10;
-/// Bodies that take longer than a stretch share this part of all room: they cannot hold it against quick ones.
-const SLOW_SHARE: usize = 4;
-/// What a stream of lines may hold: its blocks in flight with their outcomes, and what is being read and written.
+/// The least that must arrive of a body in each window: 1 KiB a second.
+const PACE_WINDOW: Duration = Duration::from_secs(5);
+const PACE_WINDOW_BYTES_MIN: usize = 5 << 10;
+/// Memory is reserved for a body in steps, as it arrives: a declared length takes nothing from other bodies.
+const RESERVE_STEP_BYTES: usize = 64 << 10;
+/// Bodies that take longer than one window share the whole budget divided by this: the rest is for fast ones.
+const SLOW_BODIES_DIVISOR: usize = 4;
+/// Memory of a stream of lines: its blocks in flight with their outcomes, and the bytes being read and written.
 pub const STREAM_BYTES: usize = 4 << 20;
 
 /// Bounds the memory of all bodies that are read or answered at one time.
@@ -32,46 +32,46 @@ pub struct Bodies {
     body_bytes: usize,
     in_flight_bytes: usize,
     free: Arc<Semaphore>,
-    /// What slow bodies may hold of it.
+    /// The part of it for slow bodies.
     slow: Arc<Semaphore>,
-    /// How many streams there may be.
+    /// Streams that may be open.
     streams: Arc<Semaphore>,
 }
 
-/// A stream's place in the limit of all bodies, and among the streams.
+/// A stream's permit: its part of the body budget, and one of the streams.
 #[derive(Debug)]
-pub struct StreamPlace {
+pub struct StreamPermit {
     _bytes: OwnedSemaphorePermit,
     _stream: OwnedSemaphorePermit,
 }
 
-/// A body, and its place in the limit of all of them.
+/// A body, and its part of the budget of all bodies.
 #[derive(Debug)]
 pub struct Collected {
     pub bytes: Bytes,
-    place: Place,
+    permit: BodyPermit,
 }
 
-/// Room for a body, or for its answer afterwards.
+/// Memory reserved for a body, or for its response afterwards.
 #[derive(Debug)]
-pub struct Place(OwnedSemaphorePermit);
+pub struct BodyPermit(OwnedSemaphorePermit);
 
 impl Collected {
-    /// The place, for the answer.
-    pub fn into_place(self) -> Place {
-        self.place
+    /// The permit, for the response.
+    pub fn into_permit(self) -> BodyPermit {
+        self.permit
     }
 }
 
-/// An answer that holds its place until its last byte is written, so that callers who do not read are counted.
-struct Held {
-    answer: Vec<u8>,
-    _place: Place,
+/// A response that holds its permit until its last byte is written, so that callers who do not read are counted.
+struct ResponseBytes {
+    response: Vec<u8>,
+    _permit: BodyPermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ResponseBytes {
     fn as_ref(&self) -> &[u8] {
-        &self.answer
+        &self.response
     }
 }
 
@@ -81,34 +81,34 @@ impl Bodies {
         let free = Arc::new(Semaphore::new(in_flight_bytes));
         // Streams last: they get half of the memory, so that plain requests always find some.
         let streams = Arc::new(Semaphore::new((in_flight_bytes / 2 / STREAM_BYTES).max(1)));
-        let slow = Arc::new(Semaphore::new(in_flight_bytes / SLOW_SHARE));
+        let slow = Arc::new(Semaphore::new(in_flight_bytes / SLOW_BODIES_DIVISOR));
         Self { body_bytes: limits.body_bytes, in_flight_bytes, free, slow, streams }
     }
 
-    /// `answer` as a body that holds `place` for as long as it is in memory, and as much room as it takes. What came of
-    /// a request has to be told, so it is held even where there is no such room.
-    pub fn hold(&self, answer: Vec<u8>, mut place: Place) -> Bytes {
-        let more = u32::try_from(answer.len().saturating_sub(place.0.num_permits())).unwrap_or(u32::MAX);
+    /// Makes `response` a body that holds `permit` for as long as it is in memory, grown to the size of the response. The
+    /// caller must get its outcomes, so the body is made even where the budget has no such room.
+    pub fn hold(&self, response: Vec<u8>, mut permit: BodyPermit) -> Bytes {
+        let more = u32::try_from(response.len().saturating_sub(permit.0.num_permits())).unwrap_or(u32::MAX);
         if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(more) {
-            place.0.merge(more);
+            permit.0.merge(more);
         }
-        Bytes::from_owner(Held { answer, _place: place })
+        Bytes::from_owner(ResponseBytes { response, _permit: permit })
     }
 
-    /// A place for a stream, which holds at most [`STREAM_BYTES`] at a time.
-    pub fn stream(&self) -> Result<StreamPlace, RequestError> {
+    /// Reserves the memory of a stream, which holds at most [`STREAM_BYTES`] at a time.
+    pub fn reserve_stream(&self) -> Result<StreamPermit, RequestError> {
         let bytes = u32::try_from(STREAM_BYTES.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
         let stream = Arc::clone(&self.streams).try_acquire_owned().ok();
         let bytes = Arc::clone(&self.free).try_acquire_many_owned(bytes).ok();
         match (stream, bytes) {
-            (Some(stream), Some(bytes)) => Ok(StreamPlace { _bytes: bytes, _stream: stream }),
+            (Some(stream), Some(bytes)) => Ok(StreamPermit { _bytes: bytes, _stream: stream }),
             _ => Err(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes }),
         }
     }
 
     /// Reads the body of `request` whole, whatever its `Content-Type`.
     pub async fn collect(&self, request: Request<Body>) -> Result<Collected, RequestError> {
-        plain(request.headers())?;
+        refuse_encoded(request.headers())?;
         self.read(request.into_body()).await
     }
 
@@ -120,41 +120,41 @@ impl Bodies {
         if declared > self.body_bytes {
             return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
-        let mut place = self.place(0, declared.min(STEP))?;
+        let mut permit = self.reserve(0, declared.min(RESERVE_STEP_BYTES))?;
         let mut slow: Option<OwnedSemaphorePermit> = None;
-        let mut pace = Pace { began: Instant::now(), marked: Instant::now(), due: STRETCH_BYTES_MIN };
+        let mut pace = Pace { began: Instant::now(), window_start: Instant::now(), due_bytes: PACE_WINDOW_BYTES_MIN };
         let mut pieces = Pieces::expecting(declared);
         loop {
-            let frame = match timeout_at(pace.marked + STRETCH, body.frame()).await {
-                Ok(Some(frame)) => frame.map_err(|_| RequestError::BodyBrokeOff)?,
+            let frame = match timeout_at(pace.window_start + PACE_WINDOW, body.frame()).await {
+                Ok(Some(frame)) => frame.map_err(|_| RequestError::BodyIncomplete)?,
                 Ok(None) => break,
                 Err(_) => return Err(RequestError::BodyTooSlow),
             };
             let Ok(data) = frame.into_data() else { continue };
             let total = pieces.len() + data.len();
-            if total > place.num_permits() {
-                place.merge(self.more(place.num_permits(), total, declared)?);
+            if total > permit.num_permits() {
+                permit.merge(self.reserve_more(permit.num_permits(), total, declared)?);
             }
             if pace.is_slow(total) {
-                self.take_slow(&mut slow, place.num_permits())?;
+                self.reserve_slow(&mut slow, permit.num_permits())?;
             }
             pieces.add(data).await;
         }
         let bytes = pieces.join().await;
-        Ok(Collected { bytes, place: Place(place) })
+        Ok(Collected { bytes, permit: BodyPermit(permit) })
     }
 
-    /// Room to go on: twice as much as before where there is that much, so that it is asked for rarely.
-    fn more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+    /// Doubles the reservation where the budget allows, so that reservations are rare; else reserves the bytes needed.
+    fn reserve_more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         let bound = if declared > 0 { declared } else { self.body_bytes };
         let wanted = (2 * held).min(bound).max(total);
-        self.place(held, wanted).or_else(|_| self.place(held, total))
+        self.reserve(held, wanted).or_else(|_| self.reserve(held, total))
     }
 
-    fn take_slow(&self, slow: &mut Option<OwnedSemaphorePermit>, held: usize) -> Result<(), RequestError> {
+    fn reserve_slow(&self, slow: &mut Option<OwnedSemaphorePermit>, held: usize) -> Result<(), RequestError> {
         let more = held - slow.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.slow).try_acquire_many_owned(more).ok());
-        let more = more.ok_or(RequestError::TooManySlowBodies { limit: self.in_flight_bytes / SLOW_SHARE })?;
+        let more = more.ok_or(RequestError::TooManySlowBodies { limit: self.in_flight_bytes / SLOW_BODIES_DIVISOR })?;
         match slow {
             Some(slow) => slow.merge(more),
             None => *slow = Some(more),
@@ -162,40 +162,41 @@ impl Bodies {
         Ok(())
     }
 
-    /// Room for a body of `total` bytes that has room for `held` already.
-    fn place(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+    /// Reserves memory for a body of `total` bytes that holds `held` already.
+    fn reserve(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         if total > self.body_bytes {
             return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
         let more = u32::try_from(total - held).ok();
-        let place = more.and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
-        place.ok_or(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes })
+        let permit = more.and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
+        permit.ok_or(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes })
     }
 }
 
-/// How a body comes along.
+/// The progress of a body.
 struct Pace {
     began: Instant,
-    /// When the current stretch began.
-    marked: Instant,
-    /// What has to have come by its end.
-    due: usize,
+    /// The start of the current window.
+    window_start: Instant,
+    /// The bytes that must have arrived by its end.
+    due_bytes: usize,
 }
 
 impl Pace {
-    /// Whether a body of which `received` has come by now takes longer than others.
+    /// Starts a new window where `received` bytes are enough. Returns true if the body has taken longer than one
+    /// window.
     fn is_slow(&mut self, received: usize) -> bool {
         let now = Instant::now();
-        if received >= self.due {
-            self.marked = now;
-            self.due = received + STRETCH_BYTES_MIN;
+        if received >= self.due_bytes {
+            self.window_start = now;
+            self.due_bytes = received + PACE_WINDOW_BYTES_MIN;
         }
-        now - self.began > STRETCH
+        now - self.began > PACE_WINDOW
     }
 }
 
-/// Refuses a body that is encoded.
-pub fn plain(headers: &HeaderMap) -> Result<(), RequestError> {
+/// Refuses a body with a `Content-Encoding`.
+pub fn refuse_encoded(headers: &HeaderMap) -> Result<(), RequestError> {
     match headers.get(CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
             Err(RequestError::ContentEncoding { encoding: String::from_utf8_lossy(encoding.as_bytes()).into_owned() })
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_in_one_piece_is_copied_only_if_small_and_pieces_become_one() {
+    async fn a_body_of_one_piece_is_copied_only_if_small_and_pieces_are_joined() {
         const WHOLE: &[u8] = b"0123456789";
         const LARGE: &[u8] = &[b'x'; 5_000];
         let bodies = bodies(5_000, 50_000);
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stands_still_is_given_up_after_five_seconds() {
+    async fn a_stalled_body_is_refused_after_five_seconds() {
         let began = Instant::now();
         let request = Request::new(Body::new(Pieces { pieces: vec![b"{"], stalls: true }));
         assert!(matches!(bodies(10, 10).collect(request).await, Err(RequestError::BodyTooSlow)));
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn slow_bodies_leave_room_for_quick_ones() {
+    async fn slow_bodies_leave_memory_for_fast_ones() {
         let bodies = bodies(100_000, 80_000);
         let slow = || bodies.collect(trickle(&[b'x'; 8000], 4));
         let (one, two, three) = tokio::join!(slow(), slow(), slow());
@@ -347,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_body_says_of_its_length_takes_no_room() {
+    async fn a_declared_length_reserves_no_memory() {
         struct Declared;
         impl HttpBody for Declared {
             type Data = Bytes;
@@ -362,7 +363,7 @@ mod tests {
         let bodies = bodies(4 << 20, 4 << 20);
         let mut reading = std::pin::pin!(bodies.collect(Request::new(Body::new(Declared))));
         assert!(futures_poll(reading.as_mut()).await.is_pending());
-        assert_eq!(bodies.free.available_permits(), (4 << 20) - STEP);
+        assert_eq!(bodies.free.available_permits(), (4 << 20) - RESERVE_STEP_BYTES);
     }
 
     async fn futures_poll<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
@@ -372,10 +373,10 @@ mod tests {
     #[tokio::test]
     async fn an_answer_holds_its_room_until_its_bytes_are_gone() {
         let bodies = bodies(100, 1_000);
-        let place = bodies.collect(declared(b"0123456789")).await.unwrap().into_place();
-        let answer = bodies.hold(vec![b'x'; 400], place);
-        let rest = answer.slice(399..);
-        drop(answer);
+        let permit = bodies.collect(declared(b"0123456789")).await.unwrap().into_permit();
+        let response = bodies.hold(vec![b'x'; 400], permit);
+        let rest = response.slice(399..);
+        drop(response);
         assert_eq!(bodies.free.available_permits(), 600);
         drop(rest);
         assert_eq!(bodies.free.available_permits(), 1_000);

@@ -1,8 +1,9 @@
 //! Refuses requests that a browser sends on behalf of somebody else's page.
 //!
-//! A page can have a browser send requests to any address that the browser reaches. Two attacks follow. A page whose own
-//! name is made to resolve to the node's address (DNS rebinding) may read every answer: it is known by the name in `Host`.
-//! A page under its own name may write, but not read: it is known by `Origin` and `Sec-Fetch-Site`, which browsers set.
+//! A page can have a browser send requests to any address that the browser reaches. Two attacks follow. A page whose
+//! own name is made to resolve to the node's address (DNS rebinding) may read every answer: it is known by the name in
+//! `Host`. A page under its own name may write, but not read: it is known by `Origin` and `Sec-Fetch-Site`, which
+//! browsers set.
 
 use crate::http::head::Head;
 use axum::http::StatusCode;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// Longest name of DNS, in bytes.
 const NAME_BYTES_MAX: usize = 253;
 /// A refusal repeats no more of a header than this, in bytes.
-const SHOWN_MAX: usize = 256;
+const SHOWN_BYTES_MAX: usize = 256;
 
 /// A host without its port, in lower case: a DNS name without the dot at its end, or an IP address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl fmt::Display for HostName {
     }
 }
 
-/// Why a request is refused. Each sentence names the setting that allows it.
+/// The reasons to refuse a browser's request. Each sentence names the setting that allows it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrowserFault {
     #[error(
@@ -70,7 +71,7 @@ pub enum BrowserFault {
 }
 
 impl BrowserFault {
-    pub fn row(&self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(&self) -> (StatusCode, &'static str) {
         let reason = match self {
             Self::Host { .. } => "host_not_allowed",
             Self::Origin { .. } => "origin_not_allowed",
@@ -108,7 +109,7 @@ impl BrowserPolicy {
         if let Err(fault) = &checked
             && !self.logged.swap(true, Relaxed)
         {
-            // Once: whoever sends such requests could fill the log.
+            // Once: otherwise a page could fill the log.
             tracing::warn!(%fault, "a request was refused as a browser's; later ones are not logged");
         }
         checked
@@ -166,7 +167,7 @@ fn is_ipv6(host: &str) -> bool {
     host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// The host of `host`, `host:port`, `[address]` or `[address]:port`, without a dot at its end. `None` if it is none of these.
+/// The host of `host`, `host:port`, `[address]` or `[address]:port`, without a dot at its end. `None` for other text.
 fn host_of(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -197,7 +198,7 @@ fn is_remembered(authorization: &[u8]) -> bool {
 
 fn shown(header: &[u8]) -> String {
     let plain = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
-    header.iter().take(SHOWN_MAX).map(plain).collect()
+    header.iter().take(SHOWN_BYTES_MAX).map(plain).collect()
 }
 
 #[cfg(test)]
@@ -216,7 +217,7 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         let judged = policy.check(&uri.parse().unwrap(), &Head::read(&map));
-        judged.map_or_else(|fault| fault.row().1, |()| "ok")
+        judged.map_or_else(|fault| fault.status_and_reason().1, |()| "ok")
     }
 
     #[test]

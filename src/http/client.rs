@@ -1,4 +1,4 @@
-//! A caller of a node, as any other program is one: one connection, over TCP, TLS or a Unix socket.
+//! An HTTP client of a node: one connection, over TCP, TLS or a Unix socket.
 
 use crate::credentials::Secret;
 use crate::drain::Drain;
@@ -26,7 +26,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 
-/// Where a node listens.
+/// The URL on which a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeUrl {
     Tcp { host: String, port: u16, tls: bool },
@@ -58,20 +58,20 @@ impl fmt::Display for NodeUrl {
         match self {
             Self::Unix(path) => write!(out, "unix:{}", path.display()),
             Self::Tcp { host, port, tls } => {
-                let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
-                write!(out, "http{}://{open}{host}{close}:{port}", if *tls { "s" } else { "" })
+                let (left, right) = if host.contains(':') { ("[", "]") } else { ("", "") };
+                write!(out, "http{}://{left}{host}{right}:{port}", if *tls { "s" } else { "" })
             }
         }
     }
 }
 
-/// The body of a request: whole, or as its lines come.
-pub type Outgoing = Either<Full<Bytes>, Lines>;
+/// The body of a request: whole, or a stream of lines.
+pub type Outgoing = Either<Full<Bytes>, LineBody>;
 
-/// Lines as they are made; the body ends when the sender is dropped.
-pub struct Lines(pub mpsc::Receiver<Bytes>);
+/// A body of lines as they are made; it ends when the sender is dropped.
+pub struct LineBody(pub mpsc::Receiver<Bytes>);
 
-impl Body for Lines {
+impl Body for LineBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -80,9 +80,9 @@ impl Body for Lines {
     }
 }
 
-/// Whom to call, and what to show there.
+/// The node to call, and the API key and authorities to use.
 #[derive(Debug)]
-pub struct Callee {
+pub struct Target {
     pub node: NodeUrl,
     /// `ID.SECRET`.
     pub api_key: Option<Secret>,
@@ -91,29 +91,30 @@ pub struct Callee {
 }
 
 /// An open connection.
-pub struct Caller {
+pub struct Client {
     requests: SendRequest<Outgoing>,
     host: HeaderValue,
     authorization: Option<HeaderValue>,
 }
 
-impl Caller {
-    /// Connects; what drives the connection is a task of `drain`.
-    pub async fn connect(callee: &Callee, drain: &Drain) -> anyhow::Result<Self> {
-        let node = &callee.node;
+impl Client {
+    /// Connects. A task of `drain` drives the connection.
+    pub async fn connect(target: &Target, drain: &Drain) -> anyhow::Result<Self> {
+        let node = &target.node;
         let unreachable = || format!("no node answers at {node}: does `pyapns serve` run there?");
         let requests = match node {
-            NodeUrl::Unix(path) => start(UnixStream::connect(path).await.with_context(unreachable)?, drain).await,
+            NodeUrl::Unix(path) => open(UnixStream::connect(path).await.with_context(unreachable)?, drain).await,
             NodeUrl::Tcp { host, port, tls } => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await.with_context(unreachable)?;
                 socket.set_nodelay(true)?;
                 if *tls {
-                    let connector = TlsConnector::from(Arc::new(trust(callee.ca_file.as_deref())?));
-                    let name = ServerName::try_from(host.clone()).context("the node's name can be no certificate's")?;
+                    let connector = TlsConnector::from(Arc::new(trust(target.ca_file.as_deref())?));
+                    let name = ServerName::try_from(host.clone())
+                        .context("the node's name is not a valid name for a certificate")?;
                     let secured = connector.connect(name, socket).await;
-                    start(secured.with_context(|| format!("TLS with {node} failed"))?, drain).await
+                    open(secured.with_context(|| format!("TLS with {node} failed"))?, drain).await
                 } else {
-                    start(socket, drain).await
+                    open(socket, drain).await
                 }
             }
         };
@@ -122,41 +123,46 @@ impl Caller {
             NodeUrl::Unix(_) => HeaderValue::from_static("localhost"),
             NodeUrl::Tcp { .. } => HeaderValue::from_str(node.to_string().split("//").nth(1).unwrap_or_default())?,
         };
-        Ok(Self { requests, host, authorization: callee.api_key.as_ref().map(authorization).transpose()? })
+        Ok(Self { requests, host, authorization: target.api_key.as_ref().map(authorization).transpose()? })
     }
 
-    pub async fn call(&mut self, request: Request<Outgoing>) -> anyhow::Result<Response<Incoming>> {
+    pub async fn send(&mut self, request: Request<Outgoing>) -> anyhow::Result<Response<Incoming>> {
         let mut request = request;
         request.headers_mut().insert(HOST, self.host.clone());
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         self.requests.ready().await.context("the node closed the connection")?;
-        self.requests.send_request(request).await.context("the node broke the connection off")
+        self.requests.send_request(request).await.context("the node closed the connection early")
     }
 
-    /// A whole exchange: status, and the JSON that came with it.
+    /// Sends a request and returns the status and the JSON of its answer.
     pub async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(u16, Value)> {
         let request = Request::builder().method(method).uri(path).body(Either::Left(Full::new(body)))?;
-        let answer = self.call(request).await?;
+        let answer = self.send(request).await?;
         let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .context("the connection closed before the answer was complete")?
+            .to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 }
 
 /// The sentence of a refusal.
 pub fn refusal(status: u16, body: &Value) -> String {
-    body["error"].as_str().map_or_else(|| format!("the node answers {status}, and not why"), str::to_owned)
+    body["error"].as_str().map_or_else(|| format!("the node answered {status} without a reason"), str::to_owned)
 }
 
-async fn start<S>(socket: S, drain: &Drain) -> hyper::Result<SendRequest<Outgoing>>
+async fn open<S>(socket: S, drain: &Drain) -> hyper::Result<SendRequest<Outgoing>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (requests, connection) = handshake(TokioIo::new(socket)).await?;
     drain.spawn("connection", async move {
-        // What went wrong shows in the request that it went wrong for.
+        // An error shows in the request that fails.
         let _ = connection.await;
     });
     Ok(requests)
@@ -164,8 +170,8 @@ where
 
 fn authorization(key: &Secret) -> anyhow::Result<HeaderValue> {
     let shown = [b"Bearer ", key.expose()].concat();
-    let mut header =
-        HeaderValue::from_bytes(&shown).context("the API key holds what no header can: ID.SECRET is meant")?;
+    let mut header = HeaderValue::from_bytes(&shown)
+        .context("the API key has characters that no header allows: it must be ID.SECRET")?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -38,7 +38,7 @@ pub fn success(status: StatusCode, response: &(impl Serialize + ?Sized)) -> Resp
     respond(status, &Success { response, code: status.as_u16() })
 }
 
-/// A page of a list; `cursor` is what the next page is asked for with.
+/// A page of a list; `cursor` is the parameter of the next page.
 pub fn list<T: Serialize>(entries: &[T], cursor: impl Serialize) -> Response {
     respond(StatusCode::OK, &List { response: entries, cursor, code: 200 })
 }
@@ -47,12 +47,12 @@ pub fn failure(status: StatusCode, reason: &str, sentence: &str, args: &Value) -
     raw(status, failure_json(status, reason, sentence, args))
 }
 
-/// A failure that is an answer, too: `response` stands where it stands in a success.
+/// A failure that has a `response` as well, in the same field as a success.
 pub fn failure_with(status: StatusCode, reason: &str, sentence: &str, args: &Value, response: &Value) -> Response {
     raw(status, failed(status, reason, sentence, args, Some(response)))
 }
 
-/// What a failure's answer says.
+/// The JSON of a failure.
 pub fn failure_json(status: StatusCode, reason: &str, sentence: &str, args: &Value) -> Vec<u8> {
     failed(status, reason, sentence, args, None)
 }

@@ -1,4 +1,4 @@
-//! Requests that the HTTP server refuses by itself, whatever they ask for: the table of status and reason.
+//! Requests that the HTTP server refuses for any route: the table of status and reason.
 
 use super::browser::BrowserFault;
 use super::envelope;
@@ -14,7 +14,7 @@ pub enum RequestError {
     NoSuchPath { path: String },
     #[error("{method} is not possible here: use {}", allow.join(" or "))]
     MethodNotAllowed { method: String, allow: Vec<&'static str> },
-    #[error("the daemon failed while it answered: its log says why, under this request's id")]
+    #[error("the node failed while it answered (a bug): its log has the cause under this request's id")]
     Panicked,
 
     #[error(transparent)]
@@ -32,21 +32,21 @@ pub enum RequestError {
     LengthTooLarge { limit: usize },
     #[error("the body came too slowly: less than 1 KiB a second")]
     BodyTooSlow,
-    #[error("the body broke off")]
-    BodyBrokeOff,
+    #[error("the connection closed before the body was complete: send it again")]
+    BodyIncomplete,
     #[error("the body is encoded as `{encoding}`: send it as it is")]
     ContentEncoding { encoding: String },
-    #[error("the requests being read hold {limit} bytes, which is all they may: send it again soon")]
+    #[error("limit reached: requests being read hold {limit} bytes: send it again soon")]
     TooManyBytesInFlight { limit: usize },
 
-    #[error("bodies that come slowly hold {limit} bytes, which is all they may: send it faster, or again later")]
+    #[error("limit reached: slow bodies hold {limit} bytes: send it faster, or again later")]
     TooManySlowBodies { limit: usize },
-    #[error("{limit} requests are being answered, which is all there may be at a time: send it again soon")]
+    #[error("limit reached: {limit} requests are being answered: send it again soon")]
     TooManyRequests { limit: usize },
 
-    #[error("`{name}` is no parameter of this call")]
+    #[error("unknown parameter `{name}`: this call does not have it")]
     UnknownParameter { name: String },
-    #[error("`{name}` stands twice in the query")]
+    #[error("`{name}` appears twice in the query")]
     RepeatedParameter { name: String },
     #[error("`{name}` in the query has to be {expected}")]
     BadParameter { name: &'static str, expected: String },
@@ -54,18 +54,18 @@ pub enum RequestError {
 
 impl RequestError {
     /// The table: the status, and a stable word for programs.
-    pub fn row(&self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
             Self::NoSuchPath { .. } => (S::NOT_FOUND, "no_such_path"),
             Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Panicked => (S::INTERNAL_SERVER_ERROR, "internal_error"),
-            Self::Browser(fault) => fault.row(),
-            Self::Head(fault) => fault.row(),
+            Self::Browser(fault) => fault.status_and_reason(),
+            Self::Head(fault) => fault.status_and_reason(),
             Self::HeadersTooLarge { .. } => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::BodyTooLarge { .. } | Self::LengthTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyTooSlow => (S::REQUEST_TIMEOUT, "body_too_slow"),
-            Self::BodyBrokeOff => (S::BAD_REQUEST, "body_broke_off"),
+            Self::BodyIncomplete => (S::BAD_REQUEST, "body_broke_off"),
             Self::ContentEncoding { .. } => (S::UNSUPPORTED_MEDIA_TYPE, "content_encoding"),
             Self::TooManyBytesInFlight { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
             Self::TooManySlowBodies { .. } => (S::SERVICE_UNAVAILABLE, "too_many_slow_bodies"),
@@ -96,7 +96,7 @@ impl RequestError {
         }
     }
 
-    /// Seconds after which the same request may do better.
+    /// Seconds after which the same request may succeed.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::TooManyBytesInFlight { .. } | Self::TooManySlowBodies { .. } | Self::TooManyRequests { .. } => {
@@ -109,10 +109,10 @@ impl RequestError {
 
 impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
-        let (status, reason) = self.row();
+        let (status, reason) = self.status_and_reason();
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
         if matches!(self, Self::Head(HeadFault::TransferEncoding)) {
-            // Nobody knows where its body ends (RFC 9112, 6.1).
+            // The end of its body is unknown (RFC 9112, 6.1).
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(seconds) = self.retry_after_seconds() {

@@ -1,9 +1,10 @@
-//! Guards between the socket and hyper: limits on connections, on clients that are slow, and on floods of HTTP/2 frames.
+//! Guards between the socket and hyper: limits on connections, on clients that are slow, and on floods of HTTP/2
+//! frames.
 
-mod beginning;
-pub mod frames;
-pub mod lasting;
-pub mod patient;
-pub mod places;
-pub mod unread;
-pub mod words;
+pub mod canned_responses;
+pub mod connection_limit;
+pub mod guarded_body;
+pub mod http2_flood;
+pub mod lingering_body;
+mod request_start;
+pub mod timed_socket;

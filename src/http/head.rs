@@ -1,4 +1,4 @@
-//! One pass over a request's headers: everything that is judged before a route sees the request.
+//! One pass over a request's headers: everything that is checked before a route sees the request.
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
@@ -8,28 +8,28 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// The first value of a header, and the number of its lines.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Lines<'a> {
+pub struct HeaderLines<'a> {
     pub first: Option<&'a [u8]>,
     pub count: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> HeaderLines<'a> {
     fn add(&mut self, value: &'a HeaderValue) {
         self.first.get_or_insert(value.as_bytes());
         self.count += 1;
     }
 }
 
-/// The headers that are judged, borrowed from a request.
+/// The headers that are checked, borrowed from a request.
 #[derive(Debug, Default)]
 pub struct Head<'a> {
     /// Names and values together.
     pub bytes: usize,
-    pub host: Lines<'a>,
-    pub origin: Lines<'a>,
-    pub fetch_site: Lines<'a>,
-    pub authorization: Lines<'a>,
-    transfer_encoding: Lines<'a>,
+    pub host: HeaderLines<'a>,
+    pub origin: HeaderLines<'a>,
+    pub fetch_site: HeaderLines<'a>,
+    pub authorization: HeaderLines<'a>,
+    transfer_encoding: HeaderLines<'a>,
 }
 
 /// A request that HTTP forbids though its parser lets it pass.
@@ -44,7 +44,7 @@ pub enum HeadFault {
 }
 
 impl HeadFault {
-    pub fn row(self) -> (StatusCode, &'static str) {
+    pub fn status_and_reason(self) -> (StatusCode, &'static str) {
         (StatusCode::BAD_REQUEST, "malformed_http")
     }
 }

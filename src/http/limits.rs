@@ -1,6 +1,6 @@
-//! The limits of the door, each a setting.
+//! The limits of the HTTP server, each a setting.
 
-use super::guard::places::Network;
+use super::guard::connection_limit::Network;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +25,14 @@ pub struct Limits {
     pub requests: usize,
     /// Requests in flight on one HTTP/2 connection.
     pub streams_per_connection: u32,
-    /// From the first byte of a request to the last of its headers; and from accepting a connection to its first request.
+    /// From the first byte of a request to the last of its headers; and from accepting a connection to its first
+    /// request.
     pub header_timeout: Duration,
     /// A connection without a request is closed after this; longer than a load balancer keeps one (60 s is common).
     pub idle_timeout: Duration,
-    /// For each 64 KiB of an answer, or its rest: a client that takes less is gone.
+    /// For each 64 KiB of an answer, or its rest: the connection of a client that takes less is closed.
     pub write_timeout: Duration,
-    /// After the signal to stop requests are still taken for so long, while callers are told to go.
+    /// Time after the signal to stop in which requests are still accepted, and responses ask callers to close.
     pub drain_notice: Duration,
 }
 

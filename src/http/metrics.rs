@@ -14,7 +14,7 @@ pub struct Metrics {
     hot: &'static str,
     requests: IntCounterVec,
     seconds: HistogramVec,
-    /// Of the two above, those of the hot route's POST and 201: found once.
+    /// The series of the two above for the hot route's POST and 201, looked up once.
     sent: IntCounter,
     sent_seconds: Histogram,
     pub connections: IntGauge,
@@ -34,7 +34,7 @@ impl Metrics {
             seconds,
             connections: metrics.gauge("api_connections", "Connections of clients that are open."),
             connections_refused: metrics
-                .counter("api_connections_refused_total", "Connections turned away because all places were taken."),
+                .counter("api_connections_refused_total", "Connections refused because a limit was reached."),
         }
     }
 

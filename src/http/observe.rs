@@ -1,4 +1,5 @@
-//! Around every request: its id, the checks of its headers, its count and time, its log line, and what remains of a panic.
+//! Around every request: its id, the checks of its headers, its count and time, its log line, and its recovery from a
+//! panic.
 
 use super::Limits;
 use super::browser::BrowserPolicy;
@@ -25,7 +26,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id of a caller that is kept.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What is needed to watch over a request.
+/// The middleware around every request.
 #[derive(Debug, Clone)]
 pub struct Observer {
     pub metrics: Arc<Metrics>,
@@ -34,15 +35,15 @@ pub struct Observer {
     pub requests: usize,
     policy: Policy,
     browsers: Option<Arc<BrowserPolicy>>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-/// Routes that are watched over in a way of their own.
+/// The routes that the observer treats in a special way.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Routes that load balancers ask under any name.
-    pub is_probe: fn(&str) -> bool,
-    /// Routes that are answered when every place for a request is taken, too.
+    /// Routes that load balancers call under any host name.
+    pub is_health_check: fn(&str) -> bool,
+    /// Routes that are answered even when the limit of requests is reached.
     pub always_answered: fn(&str) -> bool,
     /// The route of sends, which change nothing that an operator would look for in the log.
     pub sends: &'static str,
@@ -50,12 +51,12 @@ pub struct Policy {
 
 impl Observer {
     pub fn new(metrics: Arc<Metrics>, limits: &Limits, browsers: Option<Arc<BrowserPolicy>>, policy: Policy) -> Self {
-        let places = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
+        let permits = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
         let (header_list_bytes, requests) = (limits.header_list_bytes, limits.requests);
-        Self { metrics, header_list_bytes, requests, policy, browsers, places }
+        Self { metrics, header_list_bytes, requests, policy, browsers, permits }
     }
 
-    /// Judges a request before its route sees it.
+    /// Checks a request's headers before its route sees it.
     fn check(&self, route: &str, request: &Request) -> Result<(), RequestError> {
         let head = Head::read(request.headers());
         if head.bytes > self.header_list_bytes {
@@ -63,14 +64,14 @@ impl Observer {
         }
         head.check(request.version())?;
         match &self.browsers {
-            // Probes call a node by any name, and learn nothing that a page could use.
-            Some(browsers) if !(self.policy.is_probe)(route) => Ok(browsers.check(request.uri(), &head)?),
+            // Health checks call a node by any name, and learn nothing that a page could use.
+            Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
             _ => Ok(()),
         }
     }
 }
 
-/// Answers a request, and sees to it that it is answered.
+/// Runs the route of a request under the observer.
 pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
@@ -78,7 +79,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
 }
 
 impl Observer {
-    /// Watches over how `answer` answers a request to this route.
+    /// Answers a request to this route with `answer`: checks it, counts it, logs it and survives its panic.
     pub async fn watch<F>(&self, route: &str, request: Request, answer: impl FnOnce(Request) -> F) -> Response
     where
         F: Future<Output = Response>,
@@ -86,17 +87,17 @@ impl Observer {
         let began = Instant::now();
         let id = request_id(request.headers());
         let method = request.method().clone();
-        let place = self.places.try_acquire();
+        let permit = self.permits.try_acquire();
         let mut response = if let Err(error) = self.check(route, &request) {
             error.into_response()
-        } else if place.is_err() && !(self.policy.always_answered)(route) {
+        } else if permit.is_err() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()
         } else {
             let subject = Subject::Request(id.clone());
-            let response = subject.clone().scope(unless_it_panics(answer(request))).await;
-            with_body_of(response, subject)
+            let response = subject.clone().scope(catch_panic(answer(request))).await;
+            scope_body(response, subject)
         };
-        drop(place);
+        drop(permit);
         let seconds = began.elapsed().as_secs_f64();
         self.metrics.answered(route, known_method(&method), response.status(), seconds);
 
@@ -114,20 +115,20 @@ impl Observer {
     }
 }
 
-/// The caller's id if it can stand in a log line as it is, else one of ours.
+/// The caller's id if a log line can contain it as it is, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     match headers.get(X_REQUEST_ID) {
-        Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(sane) => id.clone(),
+        Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(allowed) => id.clone(),
         _ => {
             let mut text = [0; uuid::fmt::Simple::LENGTH];
             let text = Uuid::new_v4().simple().encode_lower(&mut text);
-            HeaderValue::from_str(text).expect("hex digits can stand in a header")
+            HeaderValue::from_str(text).expect("hex digits are valid in a header")
         }
     }
 }
 
-/// A caller can invent methods without end; a metric's label cannot take them.
+/// The metric label of a method. Callers can invent methods without end, and labels must be few.
 fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -141,15 +142,15 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
-/// A body that is made while it is sent is made for its request, too.
-fn with_body_of(response: Response, subject: Subject) -> Response {
+/// Runs a body that is made while it is sent in the scope of its request.
+fn scope_body(response: Response, subject: Subject) -> Response {
     let is_made = response.body().size_hint().exact().is_some();
     if is_made { response } else { response.map(|body| Body::new(Streamed { body: Some(body), subject })) }
 }
 
 /// The body of an answer that is made while it is sent.
 struct Streamed {
-    /// `None` once making it has panicked.
+    /// `None` after a panic.
     body: Option<Body>,
     subject: Subject,
 }
@@ -183,7 +184,7 @@ impl HttpBody for Streamed {
 }
 
 /// A panic ends one request and not the connection, with all the other requests on it.
-async fn unless_it_panics(answer: impl Future<Output = Response>) -> Response {
+async fn catch_panic(answer: impl Future<Output = Response>) -> Response {
     let mut answer = pin!(answer);
     std::future::poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)));
@@ -199,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_a_500() {
-        let response = unless_it_panics(async { panic!("a bug") }).await;
+        let response = catch_panic(async { panic!("a bug") }).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 

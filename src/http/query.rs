@@ -1,4 +1,4 @@
-//! A request's query: every parameter is known, stands once, and has a value that makes sense.
+//! A request's query: every parameter is known, appears once, and has a valid value.
 
 use super::error::RequestError;
 use percent_encoding::percent_decode_str;
@@ -59,7 +59,7 @@ impl Query {
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`; an escape that is none stands for itself.
+/// Undoes `application/x-www-form-urlencoded`; an invalid escape is kept as it is.
 fn decode(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
@@ -90,8 +90,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         let table = [
-            ("limt=5", "`limt` is no parameter of this call"),
-            ("limit=5&limit=6", "`limit` stands twice in the query"),
+            ("limt=5", "unknown parameter `limt`: this call does not have it"),
+            ("limit=5&limit=6", "`limit` appears twice in the query"),
             ("limit=0", "`limit` in the query has to be a number from 1 to 1000"),
             ("limit", "`limit` in the query has to be a number from 1 to 1000"),
             ("wait=no", "`wait` in the query has to be true or false"),

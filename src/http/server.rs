@@ -1,7 +1,7 @@
 //! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
 
 pub mod address;
-mod farewell;
+mod graceful_close;
 mod listener;
 mod socket;
 pub mod tls;
@@ -9,12 +9,12 @@ mod unix;
 
 pub use listener::Listener;
 
-pub use super::guard::places::{Network, Places};
+pub use super::guard::connection_limit::{ConnectionLimit, Network};
 
-use super::guard::patient::{Activity, Patient};
-use super::guard::places::Place;
-use super::guard::unread::Given;
-use super::guard::{lasting, words};
+use super::guard::connection_limit::Permit;
+use super::guard::lingering_body::LingeringBody;
+use super::guard::timed_socket::{Activity, TimedSocket};
+use super::guard::{canned_responses, guarded_body};
 use super::metrics::Metrics;
 use super::{Limits, Service};
 use crate::drain::Drain;
@@ -22,40 +22,40 @@ use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use listener::Arrived;
+use listener::Accepted;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long to leave the listener alone when the machine is out of sockets or memory.
+/// Pause before the next accept when the machine is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Read and write buffer of an HTTP/1 connection; above the header limit, so that our own answer to it can be given.
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// Streams that a client took back before we saw them.
-const UNSEEN_RESETS_MAX: usize = 20;
-/// Streams that we had to take back because of what the client sent on them, over a connection's life.
-const ERRORS_MAX: usize = 32;
-/// A client that is silent for so long is asked whether it is there, and has so long to answer.
-const PING_AFTER: Duration = Duration::from_secs(20);
-const PONG_WITHIN: Duration = Duration::from_secs(10);
+/// Streams that a client reset before they were accepted.
+const PENDING_RESETS_MAX: usize = 20;
+/// Streams that the server reset because of the client's errors, over a connection's life.
+const LOCAL_RESETS_MAX: usize = 32;
+/// A client that is silent for the interval gets a PING, and has the timeout to answer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers on `listener` until the drain has begun and its notice is over. Then it takes no more connections and returns;
-/// those it has finish the requests they carry, as tasks that the drain waits for.
+/// Accepts connections on `listener` until the drain has begun and its notice is over. Then it returns. The open
+/// connections finish their requests, as tasks that the drain waits for.
 pub async fn serve<S: Service>(
     listener: Listener,
     service: S,
     drain: Drain,
     limits: Limits,
-    places: Arc<Places>,
+    connection_limit: Arc<ConnectionLimit>,
     metrics: Arc<Metrics>,
 ) {
-    let mut trouble = None;
+    let mut last_error = None;
     let mut follow = std::pin::pin!(listener.follow(&drain));
-    let mut over = std::pin::pin!(farewell::over(&drain, limits.drain_notice));
+    let mut over = std::pin::pin!(graceful_close::notice_over(&drain, limits.drain_notice));
     loop {
         let accepted = tokio::select! {
             biased;
@@ -63,39 +63,39 @@ pub async fn serve<S: Service>(
             () = follow.as_mut() => continue,
             accepted = listener.accept() => accepted,
         };
-        let arrived = match accepted {
-            Ok(arrived) => arrived,
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
-                rest_after(&error, &mut trouble).await;
+                pause_after(&error, &mut last_error).await;
                 continue;
             }
         };
-        trouble = None;
-        match places.take(arrived.peer()) {
-            Ok(place) => {
+        last_error = None;
+        match connection_limit.acquire(accepted.peer()) {
+            Ok(permit) => {
                 metrics.connections.inc();
                 let connection = Connection { service: service.clone(), drain: drain.clone(), limits: limits.clone() };
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
-                    connection.answer(arrived, place).await;
+                    connection.answer(accepted, permit).await;
                     metrics.connections.dec();
                 });
             }
-            Err(full) => {
+            Err(reached) => {
                 metrics.connections_refused.inc();
-                tracing::debug!(peer = ?arrived.peer(), ?full, "a connection was turned away");
-                arrived.turn_away(words::full(full).as_bytes());
+                tracing::debug!(peer = ?accepted.peer(), ?reached, "a connection was refused");
+                accepted.refuse(canned_responses::limit_reached(reached).as_bytes());
             }
         }
     }
 }
 
-/// A connection that died while it waited costs nothing; being out of sockets passes when others close. The log is told
-/// once until a connection could be accepted again.
-async fn rest_after(error: &io::Error, trouble: &mut Option<io::ErrorKind>) {
+/// Pauses after a failed accept, unless it was only that a client disconnected while it waited. A lack of sockets
+/// passes when other connections close. One line is logged until a connection is accepted again.
+async fn pause_after(error: &io::Error, last_error: &mut Option<io::ErrorKind>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        if trouble.replace(error.kind()) != Some(error.kind()) {
+        if last_error.replace(error.kind()) != Some(error.kind()) {
             tracing::warn!(%error, "no connection can be accepted");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -109,8 +109,8 @@ struct Connection<S> {
 }
 
 impl<S: Service> Connection<S> {
-    async fn answer(self, arrived: Arrived, _place: Place) {
-        let stream = match arrived.open().await {
+    async fn answer(self, accepted: Accepted, _permit: Permit) {
+        let stream = match accepted.handshake().await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(%error, "a client did not finish its TLS handshake");
@@ -121,37 +121,37 @@ impl<S: Service> Connection<S> {
     }
 }
 
-/// Answers a client on its byte stream until one of both leaves.
+/// Answers a client on its byte stream until either side closes.
 pub async fn answer<Io, S>(io: Io, service: S, drain: Drain, limits: Limits)
 where
     S: Service,
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::new(drain.clone()));
-    let io = TokioIo::new(Patient::new(io, Arc::clone(&activity), &limits));
+    let io = TokioIo::new(TimedSocket::new(io, Arc::clone(&activity), &limits));
     let requests = Arc::clone(&activity);
     let answering = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let version = request.version();
         let busy = Activity::begin(&activity, version);
         let (head, body) = request.into_parts();
-        let body = Body::new(Given::new(body, &head.headers, version, &activity));
+        let body = Body::new(LingeringBody::new(body, &head.headers, version, &activity));
         let answer = service.clone().answer(hyper::Request::from_parts(head, body));
         let activity = Arc::clone(&activity);
         async move {
-            let response = lasting::hold(answer.await, busy, version);
-            Ok::<_, Infallible>(farewell::mark(response, version, activity.drain()))
+            let response = guarded_body::hold(answer.await, busy, version);
+            Ok::<_, Infallible>(graceful_close::ask_to_close(response, version, activity.drain()))
         }
     });
     let builder = builder(&limits);
     let mut connection = std::pin::pin!(builder.serve_connection(io, answering));
     let ended = tokio::select! {
         biased;
-        () = farewell::over(&drain, limits.drain_notice) => {
+        () = graceful_close::notice_over(&drain, limits.drain_notice) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                () = farewell::unheard(&requests) => Ok(()),
+                () = graceful_close::goaway_unanswered(&requests) => Ok(()),
             }
         }
         ended = connection.as_mut() => ended,
@@ -161,7 +161,7 @@ where
     }
 }
 
-/// All waiting is timed by [`Patient`], below the protocol: hyper's own header timeout would also cut idle connections.
+/// [`TimedSocket`] has all timeouts, below the protocol: hyper's own header timeout would also cut idle connections.
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None).max_buf_size(HTTP1_BUFFER_BYTES);
@@ -171,11 +171,11 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(limits.header_list_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
-        .max_local_error_reset_streams(ERRORS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(LOCAL_RESETS_MAX)
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(PONG_WITHIN);
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
 }
 

@@ -2,9 +2,9 @@
 
 use super::StartError;
 use super::descriptors::Shares;
-use crate::api::auth::entry::Entry;
+use crate::api::auth::config::ApiKeyConfig;
 use crate::api::auth::key::Keys;
-use crate::api::auth::{Door, Guard};
+use crate::api::auth::{Exposure, Guard};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::drain::Drain;
@@ -12,7 +12,7 @@ use crate::http::browser::{BrowserPolicy, HostName};
 use crate::http::metrics::Metrics;
 use crate::http::server::address::Address;
 use crate::http::server::tls::Tls;
-use crate::http::server::{self, Listener, Places};
+use crate::http::server::{self, ConnectionLimit, Listener};
 use crate::model::NodeName;
 use std::sync::Arc;
 
@@ -40,8 +40,9 @@ impl Doors {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let open =
-            |entry: &Entry| entry.open().map_err(|cause| StartError::ApiKey { place: entry.place.clone(), cause });
+        let open = |entry: &ApiKeyConfig| {
+            entry.open().map_err(|cause| StartError::ApiKey { place: entry.place.clone(), cause })
+        };
         let keys: Vec<_> = config.api_keys.iter().map(open).collect::<Result<_, _>>()?;
         let keys = (!keys.is_empty()).then(|| Arc::new(Keys::new(keys)));
         Ok(Self { public, admin, keys, shares, hosts: config.hosts.clone() })
@@ -61,9 +62,9 @@ impl Doors {
     }
 
     /// What stands before every route of a listener over TCP.
-    pub fn guard(&self, door: Door, api: &Api) -> Guard {
+    pub fn guard(&self, door: Exposure, api: &Api) -> Guard {
         let browsers = Some(Arc::new(self.browsers()));
-        Guard { keys: self.keys.clone(), door, browsers, clock: api.clock.clone() }
+        Guard { keys: self.keys.clone(), exposure: door, browsers, clock: api.clock.clone() }
     }
 
     fn browsers(&self) -> BrowserPolicy {
@@ -72,7 +73,7 @@ impl Doors {
     }
 
     /// No browser comes through a Unix socket by itself. What a proxy brings there shows a key, if there are keys.
-    fn guard_of(&self, listener: &Listener, door: Door, api: &Api) -> Guard {
+    fn guard_of(&self, listener: &Listener, door: Exposure, api: &Api) -> Guard {
         let guard = self.guard(door, api);
         let reachable = !listener.is_unix() || self.keys.is_some();
         Guard { browsers: guard.browsers.filter(|_| reachable), ..guard }
@@ -83,14 +84,14 @@ impl Doors {
         let limits = &api.limits;
         let (one, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
         let (_, of_admin) = self.shares.listeners(self.admin.is_some());
-        let places = Places::new(limits.connections, one, shared);
-        let door = if self.admin.is_some() { Door::Public } else { Door::Whole };
-        let admin_guard = self.admin.as_ref().map(|listener| self.guard_of(listener, Door::Whole, api));
+        let places = ConnectionLimit::new(limits.connections, one, shared);
+        let door = if self.admin.is_some() { Exposure::Public } else { Exposure::Whole };
+        let admin_guard = self.admin.as_ref().map(|listener| self.guard_of(listener, Exposure::Whole, api));
         let public = (self.guard_of(&self.public, door, api), self.public, places);
-        let places = || Places::new(of_admin, of_admin, Vec::new());
+        let places = || ConnectionLimit::new(of_admin, of_admin, Vec::new());
         let admin = admin_guard.zip(self.admin).map(|(guard, listener)| (guard, listener, places()));
         for (guard, listener, places) in [Some(public), admin].into_iter().flatten() {
-            let entry = api::entry(Arc::clone(api), Arc::clone(metrics), guard);
+            let entry = api::service(Arc::clone(api), Arc::clone(metrics), guard);
             let (limits, metrics) = (limits.clone(), Arc::clone(metrics));
             drain.spawn("accept", server::serve(listener, entry, drain.clone(), limits, places, metrics));
         }

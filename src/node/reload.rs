@@ -1,6 +1,6 @@
 //! Follows the configuration while the node runs: on SIGHUP, and when its file, or one that its entries name, is another.
 
-use crate::api::auth::entry::Entry as KeyEntry;
+use crate::api::auth::config::ApiKeyConfig as KeyEntry;
 use crate::api::auth::key::Keys;
 use crate::autoprovision::{Autoprovision, Entry};
 use crate::config::{Config, Fault, Faults, Origin, Settings};

@@ -16,7 +16,7 @@ const ID_BYTES_MAX: usize = 64;
 /// Bytes of the secrets that we make.
 const SECRET_BYTES: usize = 32;
 
-/// What a key may do.
+/// A permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     Send,
@@ -55,7 +55,7 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        known.ok_or_else(|| format!("there are the scopes {}", Self::ALL.map(Self::as_str).join(", ")))
+        known.ok_or_else(|| format!("unknown scope: the scopes are {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 }
 
@@ -193,7 +193,7 @@ impl Keys {
         all
     }
 
-    /// From now on there are these and no others.
+    /// Replaces all keys.
     pub fn replace(&self, keys: impl IntoIterator<Item = ApiKey>) {
         let keys = keys.into_iter().map(|key| (key.id.0.clone(), Arc::new(key))).collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -211,7 +211,7 @@ impl Keys {
     /// The key that an `Authorization` header shows: `Bearer id.secret`, or `Basic` with id and secret as name and
     /// password. Takes the same time for an unknown id and a wrong secret.
     pub fn find(&self, authorization: &[u8]) -> Option<Arc<ApiKey>> {
-        let shown = Shown::read(authorization)?;
+        let shown = PresentedKey::read(authorization)?;
         let (id, secret) = shown.parts()?;
         let key = self.named(id);
         let shown = Digest::of(secret.as_bytes());
@@ -220,13 +220,13 @@ impl Keys {
     }
 }
 
-/// What a caller shows, as text.
-struct Shown {
+/// The credential that a caller presents, as text.
+struct PresentedKey {
     text: Zeroizing<String>,
     separator: char,
 }
 
-impl Shown {
+impl PresentedKey {
     fn read(authorization: &[u8]) -> Option<Self> {
         let (scheme, value) = std::str::from_utf8(authorization).ok()?.trim().split_once(' ')?;
         let value = value.trim_start();

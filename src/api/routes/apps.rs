@@ -4,9 +4,9 @@ pub mod object;
 pub mod provisioning;
 
 use crate::api::Api;
-use crate::api::auth::Caller;
-use crate::api::error::Failure;
-use crate::api::page::Asked;
+use crate::api::auth::RestrictedCaller;
+use crate::api::error::ApiError;
+use crate::api::page::PageRequest;
 use crate::api::path::AppPath;
 use crate::credentials::{Material, Secret, import, paths};
 use crate::http::query::Query;
@@ -19,7 +19,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::Response;
 use object::AppObject;
-use provisioning::{Given, Source};
+use provisioning::{CredentialSource, GivenCredential};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -30,13 +30,13 @@ const X_PASSPHRASE: HeaderName = HeaderName::from_static("x-passphrase");
 /// Credential files read at one time: they share the few file descriptors that callers' connections leave.
 static PATH_READS: Semaphore = Semaphore::const_new(4);
 
-/// `GET /apps`: sorted by id and environment; those that the caller may use.
+/// `GET /apps`: lists the apps that the caller may use, sorted by id and environment.
 pub async fn list(
     State(api): State<Arc<Api>>,
-    caller: Option<Extension<Caller>>,
+    caller: Option<Extension<RestrictedCaller>>,
     uri: Uri,
-) -> Result<Response, Failure> {
-    let page = Asked::read(uri.query(), parse_key)?;
+) -> Result<Response, ApiError> {
+    let page = PageRequest::read(uri.query(), parse_key)?;
     let shown = |key: &AppKey| caller.as_ref().is_none_or(|caller| caller.may_use(key.id.as_str()));
     let apps = api.registry.page(page.after.as_ref(), page.limit, shown);
     let cursor = apps.last().map(|app| app.key.to_string()).or(page.after.map(|key| key.to_string()));
@@ -45,7 +45,7 @@ pub async fn list(
 }
 
 /// `GET /apps/:app_id/:environment`.
-pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     let app = api.app(&key)?;
     Ok(envelope::success(StatusCode::OK, &object(&api, &app)))
@@ -54,9 +54,9 @@ pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) 
 /// `POST /apps/:app_id/:environment`: the same for a new app and one that changes.
 pub async fn provision(
     State(api): State<Arc<Api>>,
-    path: Result<AppPath, Failure>,
+    path: Result<AppPath, ApiError>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let query = Query::read(request.uri().query(), &[]);
     let passphrase = request.headers().get(X_PASSPHRASE).map(|value| Secret::from(value.as_bytes().to_vec()));
     let body = api.bodies.collect(request).await?;
@@ -80,7 +80,7 @@ pub async fn provision(
 }
 
 /// `DELETE /apps/:app_id/:environment`.
-pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     let (whole, gone) = (Arc::clone(&api), key.clone());
     // A caller that hangs up leaves no half of it undone.
@@ -91,7 +91,7 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
         Ok::<_, StoreError>(was_there)
     });
     if !removing.await.map_err(|_| RequestError::Panicked)?? {
-        return Err(Failure::UnknownApp { key });
+        return Err(ApiError::UnknownApp { key });
     }
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
     Ok(envelope::success(StatusCode::OK, &removed))
@@ -103,29 +103,37 @@ fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
 }
 
 /// The credential in plain PEM, and the path it was given as.
-async fn load(api: &Api, given: Given, passphrase: Option<Secret>) -> Result<(Material, Option<String>), Failure> {
+async fn load(
+    api: &Api,
+    given: GivenCredential,
+    passphrase: Option<Secret>,
+) -> Result<(Material, Option<String>), ApiError> {
     match given {
-        Given::Certificate(source) => {
+        GivenCredential::Certificate(source) => {
             let (pem, path) = opened(api, source, passphrase).await?;
             Ok((Material::Certificate { pem }, path))
         }
-        Given::Key { key, key_id, team_id } => {
+        GivenCredential::Key { key, key_id, team_id } => {
             let (p8, _) = opened(api, key, passphrase).await?;
             Ok((Material::Key { p8, key_id, team_id }, None))
         }
     }
 }
 
-async fn opened(api: &Api, source: Source, passphrase: Option<Secret>) -> Result<(Secret, Option<String>), Failure> {
+async fn opened(
+    api: &Api,
+    source: CredentialSource,
+    passphrase: Option<Secret>,
+) -> Result<(Secret, Option<String>), ApiError> {
     let (content, path) = content(api, source).await?;
     let pem = import::open_in_turn(content, passphrase, &api.drain).await.map_err(ProvisionError::from)?;
     Ok((pem, path))
 }
 
-async fn content(api: &Api, source: Source) -> Result<(Secret, Option<String>), Failure> {
+async fn content(api: &Api, source: CredentialSource) -> Result<(Secret, Option<String>), ApiError> {
     match source {
-        Source::Content(secret) => Ok((secret, None)),
-        Source::Path(path) => {
+        CredentialSource::Content(secret) => Ok((secret, None)),
+        CredentialSource::Path(path) => {
             let (inside, wanted) = (api.credentials_dir.clone(), path.clone());
             let turn = PATH_READS.acquire().await;
             let read = move || {

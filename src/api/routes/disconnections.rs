@@ -2,8 +2,8 @@
 
 use crate::api::Api;
 use crate::api::compat::{self, Compat};
-use crate::api::error::Failure;
-use crate::api::page::{Asked, refused, through};
+use crate::api::error::ApiError;
+use crate::api::page::{PageRequest, cursor_error, through};
 use crate::api::path::AppPath;
 use crate::http::envelope;
 use crate::model::{Disconnection, NodeName};
@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct DisconnectionObject<'a> {
     r#type: &'static str,
     code: u8,
     internal_identifier: u32,
     /// JSON already. What is kept but no longer JSON is null rather than spoiling the list.
-    #[serde(skip_serializing_if = "Offending::is_left_out")]
-    offending_notification: Offending<'a>,
+    #[serde(skip_serializing_if = "OffendingNotification::is_left_out")]
+    offending_notification: OffendingNotification<'a>,
     timestamp: f64,
     verbose_message: &'a str,
     reason: &'a str,
@@ -36,24 +36,24 @@ struct Entry<'a> {
 /// The notification to blame.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Offending<'a> {
+enum OffendingNotification<'a> {
     AsKept(Option<&'a RawValue>),
     ForV05(Option<Box<RawValue>>),
 }
 
-impl Offending<'_> {
+impl OffendingNotification<'_> {
     fn is_left_out(&self) -> bool {
         matches!(self, Self::ForV05(None))
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> DisconnectionObject<'a> {
     fn new(event: &'a Disconnection, compat: Compat) -> Self {
         let kept = event.offending_notification.as_deref();
         let offending = if compat.v05_shapes {
-            Offending::ForV05(kept.and_then(compat::without_nulls))
+            OffendingNotification::ForV05(kept.and_then(compat::without_nulls))
         } else {
-            Offending::AsKept(kept.and_then(|json| serde_json::from_str(json).ok()))
+            OffendingNotification::AsKept(kept.and_then(|json| serde_json::from_str(json).ok()))
         };
         Self {
             r#type: "disconnection",
@@ -71,28 +71,28 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// `GET`: reading clears nothing, unless clients of v0.5 are to be served.
+/// `GET`: reading clears nothing, unless `clear_on_read` is set for clients of v0.5.
 pub async fn list(
     State(api): State<Arc<Api>>,
     AppPath(key): AppPath,
     method: Method,
     uri: Uri,
-) -> Result<Response, Failure> {
-    let asked = Asked::read(uri.query(), Cursor::parse)?;
+) -> Result<Response, ApiError> {
+    let asked = PageRequest::read(uri.query(), Cursor::parse)?;
     api.app(&key)?;
     let page = api.events.disconnections(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await;
-    let page = page.map_err(refused("cursor"))?;
+    let page = page.map_err(cursor_error("cursor"))?;
     if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
         api.events.acknowledge_disconnections(&key, page.cursor).await?;
     }
-    let entries: Vec<_> = page.entries.iter().map(|event| Entry::new(event, api.compat)).collect();
+    let entries: Vec<_> = page.entries.iter().map(|event| DisconnectionObject::new(event, api.compat)).collect();
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }
 
 /// `DELETE ?through=<cursor>`: clears what was read.
-pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     let through = through(uri.query(), Cursor::parse)?;
     api.app(&key)?;
-    let removed = api.events.acknowledge_disconnections(&key, through).await.map_err(refused("through"))?;
+    let removed = api.events.acknowledge_disconnections(&key, through).await.map_err(cursor_error("through"))?;
     Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
 }

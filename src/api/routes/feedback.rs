@@ -1,8 +1,8 @@
 //! `…/feedback`: the tokens that Apple says are dead.
 
 use crate::api::Api;
-use crate::api::error::Failure;
-use crate::api::page::{Asked, refused, through};
+use crate::api::error::ApiError;
+use crate::api::page::{PageRequest, cursor_error, through};
 use crate::api::path::AppPath;
 use crate::http::envelope;
 use crate::model::Feedback;
@@ -15,7 +15,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct FeedbackObject<'a> {
     r#type: &'static str,
     timestamp: f64,
     token: &'a str,
@@ -24,7 +24,7 @@ struct Entry<'a> {
     environment: &'static str,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> FeedbackObject<'a> {
     fn new(feedback: &'a Feedback) -> Self {
         Self {
             r#type: "feedback",
@@ -37,28 +37,28 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// `GET`: reading clears nothing, unless clients of v0.5 are to be served.
+/// `GET`: reading clears nothing, unless `clear_on_read` is set for clients of v0.5.
 pub async fn list(
     State(api): State<Arc<Api>>,
     AppPath(key): AppPath,
     method: Method,
     uri: Uri,
-) -> Result<Response, Failure> {
-    let asked = Asked::read(uri.query(), Cursor::parse)?;
+) -> Result<Response, ApiError> {
+    let asked = PageRequest::read(uri.query(), Cursor::parse)?;
     api.app(&key)?;
     let page = api.events.feedback(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await;
-    let page = page.map_err(refused("cursor"))?;
+    let page = page.map_err(cursor_error("cursor"))?;
     if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
         api.events.acknowledge_feedback(&key, page.cursor).await?;
     }
-    let entries: Vec<_> = page.entries.iter().map(Entry::new).collect();
+    let entries: Vec<_> = page.entries.iter().map(FeedbackObject::new).collect();
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }
 
 /// `DELETE ?through=<cursor>`: clears what was read.
-pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     let through = through(uri.query(), Cursor::parse)?;
     api.app(&key)?;
-    let removed = api.events.acknowledge_feedback(&key, through).await.map_err(refused("through"))?;
+    let removed = api.events.acknowledge_feedback(&key, through).await.map_err(cursor_error("through"))?;
     Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
 }

@@ -1,7 +1,7 @@
 //! `…/feedback/held`: dead tokens that are held back because they may be good ones in the wrong place.
 
 use crate::api::Api;
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::api::path::AppPath;
 use crate::http::envelope;
 use crate::http::query::Query;
@@ -14,7 +14,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// `GET`: how many entries are held, since when and why.
-pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, Failure> {
+pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     api.app(&key)?;
     let count = api.events.counts(&key).await?.held;
@@ -26,9 +26,9 @@ pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) 
 /// `POST {"action": "release" | "drop"}`. Where nothing is held it changes nothing.
 pub async fn settle(
     State(api): State<Arc<Api>>,
-    path: Result<AppPath, Failure>,
+    path: Result<AppPath, ApiError>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let query = Query::read(request.uri().query(), &[]);
     let body = api.bodies.collect(request).await?;
     let (_, AppPath(key)) = (query?, path?);

@@ -1,15 +1,14 @@
 //! `POST /apps/:app_id/:environment/notifications`: the hot path.
 
-pub mod answer;
 pub mod fault;
 pub mod field;
 pub mod parse;
-mod plain;
+pub mod response;
 pub mod stream;
 
-use super::unbuilt;
+use super::not_implemented;
 use crate::api::Api;
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::api::path::AppPath;
 use crate::delivery::Sending;
 use crate::http::envelope;
@@ -27,17 +26,17 @@ use tokio::time::Instant;
 pub const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// What the query and headers of a send ask for.
+/// The options of a send, from its query and headers.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct SendOptions {
     timeout: Duration,
     retry_unknown: bool,
 }
 
-impl Asked {
-    fn read(request: &Request) -> Result<Self, Failure> {
+impl SendOptions {
+    fn read(request: &Request) -> Result<Self, ApiError> {
         let query = Query::read(request.uri().query(), &["timeout", "retry_unknown", "wait"])?;
-        unbuilt::refuse(request.headers(), &query)?;
+        not_implemented::refuse(request.headers(), &query)?;
         Ok(Self {
             timeout: query.seconds("timeout", TIMEOUT_RANGE)?.unwrap_or(TIMEOUT_DEFAULT),
             retry_unknown: query.truth("retry_unknown")?.unwrap_or(false),
@@ -45,27 +44,27 @@ impl Asked {
     }
 }
 
-/// Sends one notification, a list or a stream of lines, and answers with what became of each.
+/// Sends one notification, a list or a stream of lines, and answers with the outcome of each.
 pub async fn send(
     State(api): State<Arc<Api>>,
-    path: Result<AppPath, Failure>,
+    path: Result<AppPath, ApiError>,
     request: Request,
-) -> Result<Response, Failure> {
-    let asked = Asked::read(&request);
+) -> Result<Response, ApiError> {
+    let options = SendOptions::read(&request);
     if stream::is_wanted(request.headers()) {
-        let wanted = asked.and_then(|asked| path.map(|AppPath(key)| (asked, key)));
+        let wanted = options.and_then(|options| path.map(|AppPath(key)| (options, key)));
         return Box::pin(stream::send(api, wanted, request)).await;
     }
-    let (asked, AppPath(key)) = (asked?, path?);
+    let (options, AppPath(key)) = (options?, path?);
     let body = api.bodies.collect(request).await?;
     let app = api.app(&key)?;
     let Parsed { mut batch, list } = parse::parse(&body.bytes, app.push_type, api.limits.items)?;
-    api.compat.read_as_meant(&mut batch);
+    api.compat.apply_legacy_expiry(&mut batch);
     if batch.is_empty() {
-        return Ok(envelope::raw(StatusCode::CREATED, answer::write(&batch, &[], list)));
+        return Ok(envelope::raw(StatusCode::CREATED, response::write(&batch, &[], list)));
     }
-    let sending = Sending { deadline: Instant::now() + asked.timeout, retry_unknown: asked.retry_unknown };
+    let sending = Sending { deadline: Instant::now() + options.timeout, retry_unknown: options.retry_unknown };
     let sent = api.intake.send(app, batch, sending).await?;
-    let answer = answer::write(&sent.batch, &sent.outcomes, list);
-    Ok(envelope::raw(StatusCode::CREATED, api.bodies.hold(answer, body.into_place())))
+    let answer = response::write(&sent.batch, &sent.outcomes, list);
+    Ok(envelope::raw(StatusCode::CREATED, api.bodies.hold(answer, body.into_permit())))
 }

@@ -34,15 +34,15 @@ fn name_of(scope: Scope) -> String {
 
 impl Client {
     /// The same node behind a guard.
-    fn guarded(&self, keys: Option<Vec<ApiKey>>, door: Door) -> Self {
+    fn guarded(&self, keys: Option<Vec<ApiKey>>, exposure: Exposure) -> Self {
         let guard = Guard {
             keys: keys.map(|keys| Arc::new(Keys::new(keys))),
-            door,
+            exposure,
             browsers: None,
             clock: self.api.clock.clone(),
         };
         let metrics = Arc::new(Metrics::new(&telemetry::Metrics::new(), NOTIFICATIONS));
-        Self { entry: entry(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
+        Self { service: service(Arc::clone(&self.api), metrics, guard), api: Arc::clone(&self.api) }
     }
 
     async fn call_as(&self, id: &str, method: Method, path: &str) -> Answer {
@@ -55,7 +55,7 @@ impl Client {
 #[tokio::test]
 async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
     let node = Client::provisioned().await;
-    let client = node.guarded(Some(Scope::ALL.map(|scope| key(&name_of(scope), scope)).into()), Door::Whole);
+    let client = node.guarded(Some(Scope::ALL.map(|scope| key(&name_of(scope), scope)).into()), Exposure::Whole);
     let mut seen = 0;
     for route in ROUTES.iter().map(|route| route.path) {
         seen += 1;
@@ -99,7 +99,7 @@ async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
 async fn a_caller_without_a_good_key_is_told_what_is_wrong_before_its_body_is_read() {
     let node = Client::provisioned().await;
     let expired = ApiKey { expires_at: Some(testing::NOW), ..key("old", Scope::Send) };
-    let client = node.guarded(Some(vec![key("shop", Scope::Send), expired]), Door::Whole);
+    let client = node.guarded(Some(vec![key("shop", Scope::Send), expired]), Exposure::Whole);
     let table = [
         (None, "api_key_missing"),
         (Some("Bearer shop.wrong"), "api_key_unknown"),
@@ -128,7 +128,7 @@ async fn a_key_for_some_apps_cannot_tell_a_foreign_app_from_an_absent_one() {
     let node = Client::provisioned().await;
     node.post("/apps/com.example.other/sandbox", &pem()).await;
     let own = Some(vec![AppId::new("com.example.app").expect("an id")]);
-    let client = node.guarded(Some(vec![ApiKey { apps: own, ..key("shop", Scope::Admin) }]), Door::Whole);
+    let client = node.guarded(Some(vec![ApiKey { apps: own, ..key("shop", Scope::Admin) }]), Exposure::Whole);
     assert_eq!(client.call_as("shop", Method::GET, APP).await.status, 200);
     assert_eq!(error(&client.call_as("shop", Method::GET, "/apps/com.example.app/production").await).0, 404);
 
@@ -157,7 +157,7 @@ async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
     node.api.registry.watch(&node.api.telemetry);
     node.post("/apps/com.example.app2/sandbox", &pem()).await;
     let own = ApiKey { apps: Some(vec![AppId::new("com.example.app").expect("an id")]), ..key("own", Scope::Metrics) };
-    let client = node.guarded(Some(vec![key("all", Scope::Metrics), own]), Door::Whole);
+    let client = node.guarded(Some(vec![key("all", Scope::Metrics), own]), Exposure::Whole);
     let apps = async |id: &str| {
         let text = client.call_as(id, Method::GET, "/metrics").await.text;
         assert!(text.contains("\npyapns_build_info{"), "what is of no app is shown");
@@ -172,7 +172,7 @@ async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
 #[tokio::test]
 async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metrics() {
     let node = Client::provisioned().await;
-    let client = node.guarded(None, Door::Public);
+    let client = node.guarded(None, Exposure::Public);
     for (method, path) in [
         (Method::POST, APP),
         (Method::DELETE, APP),

@@ -46,14 +46,15 @@ fn mined(path: &str, kind: &str, id: &str) -> HttpRequest<Body> {
     request.body(Body::new(Mined)).expect("a request")
 }
 
-/// The child's work: a handler panics in the route of provisioning, one past the router, one while it streams, and a lane.
+/// The child's work: a handler panics in the route of provisioning, one past the router, one while it streams, and a
+/// lane.
 async fn panic_four_times(format: Format) {
     let logging = Logging::install(Config { format, level: Level::Info }).expect("the first log of this process");
     let client = Client::provisioned().await;
     let notifications = format!("{APP}/notifications");
     assert_eq!(client.send(mined(APP, "application/json", "provisioning-1")).await.status, 500);
     assert_eq!(client.send(mined(&notifications, "application/json", "sending-2")).await.status, 500);
-    let stream = client.entry.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
+    let stream = client.service.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
     assert_eq!(stream.status(), 201, "it had begun");
     let cut = stream.into_body().collect().await.expect_err("it breaks off");
     assert_eq!(cut.to_string(), "the answer could not be finished");

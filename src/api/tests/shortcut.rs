@@ -1,4 +1,4 @@
-//! A send that is led past the router against the same one through it: nobody can tell them apart.
+//! A send that bypasses the router has the same answer and metrics as one through the router.
 
 use super::*;
 use bytes::Bytes;
@@ -17,23 +17,23 @@ const FAN_OUT: &str = r#"{"tokens":["00fc","00fd"],"payload":{"aps":{}},"identif
 
 /// One way in, and what it counts.
 struct Way {
-    entry: Entry,
+    service: ApiService,
     api: Arc<Api>,
     counted: telemetry::Metrics,
 }
 
 impl Way {
-    fn new(api: &Arc<Api>, build: impl FnOnce(Arc<Api>, Arc<Metrics>, Guard) -> Entry) -> Self {
+    fn new(api: &Arc<Api>, build: impl FnOnce(Arc<Api>, Arc<Metrics>, Guard) -> ApiService) -> Self {
         let counted = telemetry::Metrics::new();
-        let guard = Guard { keys: None, door: Door::Whole, browsers: None, clock: api.clock.clone() };
-        let entry = build(Arc::clone(api), Arc::new(Metrics::new(&counted, NOTIFICATIONS)), guard);
-        Self { entry, api: Arc::clone(api), counted }
+        let guard = Guard { keys: None, exposure: Exposure::Whole, browsers: None, clock: api.clock.clone() };
+        let service = build(Arc::clone(api), Arc::new(Metrics::new(&counted, NOTIFICATIONS)), guard);
+        Self { service, api: Arc::clone(api), counted }
     }
 
     /// The answer as it leaves the server: what axum leaves to hyper has been added.
     async fn answer(&self, request: Sent, version: u8) -> impl PartialEq + std::fmt::Debug + use<> {
         let (ours, theirs) = duplex(64 << 10);
-        let (entry, limits) = (self.entry.clone(), self.api.limits.clone());
+        let (entry, limits) = (self.service.clone(), self.api.limits.clone());
         let server = tokio::spawn(server::answer(theirs, entry, Drain::new(), limits));
         let io = TokioIo::new(ours);
         let (response, driver): (_, JoinHandle<()>) = if version == 1 {
@@ -139,7 +139,7 @@ const HEADERS: [(&str, &str); 16] = [
     ("origin", "https://elsewhere.example"),
 ];
 
-/// What callers send, rightly and wrongly.
+/// Valid and invalid requests of callers.
 fn requests() -> Vec<Sent> {
     let build = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
         let request = HttpRequest::builder().method(method).uri(format!("http://localhost{path}"));
@@ -170,10 +170,10 @@ fn requests() -> Vec<Sent> {
 #[tokio::test(start_paused = true)]
 async fn a_send_past_the_router_is_answered_and_counted_as_the_router_would() {
     let node = Client::provisioned().await;
-    let short = Way::new(&node.api, entry);
+    let short = Way::new(&node.api, service);
     let long = Way::new(&node.api, |api, metrics, guard| {
         let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
-        Entry::new(router(api, observer, guard), None)
+        ApiService::new(router(api, observer, guard), None)
     });
     for version in [1, 2] {
         for request in requests() {

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::{Keyring, Secret};
 use crate::drain::Drain;
-use crate::http::client::{Callee, Caller, NodeUrl, refusal};
+use crate::http::client::{Client, NodeUrl, Target, refusal};
 use crate::http::server::address::Address;
 use crate::model::AppKey;
 use crate::store::{Apps, Kept, Sqlite, StoreError, sqlite};
@@ -125,9 +125,9 @@ async fn ask(report: &mut Report, config: &Config) -> Option<Running> {
         }
     };
     let api_key = std::env::var(API_KEY).ok().map(Secret::from);
-    let (callee, drain) = (Callee { node, api_key, ca_file: None }, Drain::new());
+    let (callee, drain) = (Target { node, api_key, ca_file: None }, Drain::new());
     let answers = async {
-        let mut caller = Caller::connect(&callee, &drain).await?;
+        let mut caller = Client::connect(&callee, &drain).await?;
         let mut ready = caller.exchange(Method::GET, "/readyz", Bytes::new()).await?;
         if ready.0 == 501 {
             ready = caller.exchange(Method::GET, "/healthz", Bytes::new()).await?;

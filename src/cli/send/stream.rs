@@ -3,7 +3,7 @@
 use super::tally::Tally;
 use crate::cli::print;
 use crate::drain::Drain;
-use crate::http::client::{Caller, Lines, refusal};
+use crate::http::client::{Client, LineBody, refusal};
 use anyhow::{Context, bail};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Request;
@@ -125,7 +125,7 @@ pub struct Done {
 
 /// Sends it all. The first Ctrl-C stops the reading, the second leaves at once.
 pub async fn send(
-    caller: &mut Caller,
+    caller: &mut Client,
     path: &str,
     source: Source,
     output: &mut dyn Write,
@@ -139,7 +139,7 @@ pub async fn send(
     let request = Request::post(path).header("content-type", "application/x-ndjson");
     let mut interrupts = signal(SignalKind::interrupt())?;
     drain.spawn("feeder", feeder.run());
-    let mut call = std::pin::pin!(caller.call(request.body(Either::Right(Lines(body)))?));
+    let mut call = std::pin::pin!(caller.send(request.body(Either::Right(LineBody(body)))?));
     let answer = loop {
         tokio::select! {
             biased;

@@ -1,29 +1,29 @@
-//! A body's pieces as they come. What is there is not moved again until all is: a body without end costs each of its bytes
-//! once, and whoever else is served by this thread waits for none of it.
+//! The pieces of a body, collected as they arrive. Bytes are not moved again until the body is whole: an endless body
+//! costs one copy of each byte. The other tasks of the thread get their turn meanwhile.
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::yield_now;
 
-/// Room for pieces is taken in steps of at most this, and after as much others get their turn.
-const SEGMENT: usize = 256 << 10;
+/// Largest segment that is allocated; the task yields after as many bytes.
+const SEGMENT_BYTES_MAX: usize = 256 << 10;
 
-/// A body up to this is copied: kept as it came, it would hold the whole buffer that it was read into.
-const COPIED_BYTES: usize = 4 << 10;
+/// A body of one piece up to this size is copied: as it is, it would hold the whole buffer that it was read into.
+const COPY_BYTES_MAX: usize = 4 << 10;
 
-/// See the module.
+/// A body that is being collected.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    /// The only one so far: most bodies have no other.
+    /// The only piece so far: most bodies have no other.
     first: Bytes,
     segments: Vec<BytesMut>,
     length: usize,
-    /// How many bytes had come when others had their turn last.
-    rested: usize,
+    /// The length at the last yield.
+    yielded_at: usize,
     declared: usize,
 }
 
 impl Pieces {
-    /// Of a body that says it has so many bytes; 0 if it does not say.
+    /// Collects a body of this declared length; 0 if none is declared.
     pub fn expecting(declared: usize) -> Self {
         Self { declared, ..Self::default() }
     }
@@ -40,22 +40,22 @@ impl Pieces {
             return;
         }
         if self.segments.is_empty() {
-            let room = if self.declared > 0 { self.declared } else { self.step() };
+            let room = if self.declared > 0 { self.declared } else { self.segment_bytes() };
             self.segments.push(BytesMut::with_capacity(room));
             let first = std::mem::take(&mut self.first);
             self.copy(&first);
         }
         self.copy(&piece);
-        if self.length - self.rested >= SEGMENT {
-            self.rested = self.length;
+        if self.length - self.yielded_at >= SEGMENT_BYTES_MAX {
+            self.yielded_at = self.length;
             yield_now().await;
         }
     }
 
-    /// All of them as one.
+    /// Joins the pieces into one.
     pub async fn join(mut self) -> Bytes {
         match self.segments.len() {
-            0 if self.first.len() <= COPIED_BYTES => return Bytes::copy_from_slice(&self.first),
+            0 if self.first.len() <= COPY_BYTES_MAX => return Bytes::copy_from_slice(&self.first),
             0 => return self.first,
             1 => return self.segments.remove(0).freeze(),
             _ => {}
@@ -77,14 +77,14 @@ impl Pieces {
                     last.extend_from_slice(now);
                     piece = later;
                 }
-                _ => self.segments.push(BytesMut::with_capacity(self.step())),
+                _ => self.segments.push(BytesMut::with_capacity(self.segment_bytes())),
             }
         }
     }
 
-    /// Room for as much as came before.
-    fn step(&self) -> usize {
-        (2 * self.length).min(SEGMENT)
+    /// Capacity of the next segment: as many bytes as have arrived twice over, up to the maximum.
+    fn segment_bytes(&self) -> usize {
+        (2 * self.length).min(SEGMENT_BYTES_MAX)
     }
 }
 
@@ -105,7 +105,16 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_of_any_size_become_one_in_their_order() {
-        for sizes in [&[][..], &[0], &[5], &[0, 5], &[1; 300], &[SEGMENT, 1], &[7, 3 * SEGMENT, 9], &[SEGMENT - 1; 4]] {
+        for sizes in [
+            &[][..],
+            &[0],
+            &[5],
+            &[0, 5],
+            &[1; 300],
+            &[SEGMENT_BYTES_MAX, 1],
+            &[7, 3 * SEGMENT_BYTES_MAX, 9],
+            &[SEGMENT_BYTES_MAX - 1; 4],
+        ] {
             for declared in [0, sizes.iter().sum()] {
                 let (joined, expected) = joined(declared, sizes).await;
                 assert!(joined == expected, "{sizes:?}, declared as {declared}");
@@ -119,7 +128,7 @@ mod tests {
         let mut pieces = Pieces::expecting(0);
         let body = async {
             for _ in 0..64 {
-                pieces.add(vec![0; SEGMENT / 4].into()).await;
+                pieces.add(vec![0; SEGMENT_BYTES_MAX / 4].into()).await;
             }
         };
         let other = async {

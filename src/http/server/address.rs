@@ -1,4 +1,4 @@
-//! Where a listener stands: a TCP address, or a Unix socket in the file system.
+//! The address of a listener: a TCP address, or a Unix socket in the file system.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Whether only this machine can reach it.
+    /// Returns true if only this machine can reach it.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
@@ -28,7 +28,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(_) => Err("a Unix socket is written with its whole path: unix:/run/pyapns/api.sock"),
+            Some(_) => Err("a Unix socket is written with its absolute path: unix:/run/pyapns/api.sock"),
             None => text.parse().map(Self::Tcp).map_err(
                 |_| "it has to be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or unix:/path of a socket",
             ),

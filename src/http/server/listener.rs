@@ -1,4 +1,4 @@
-//! Takes clients in, over TCP, TLS or a Unix socket.
+//! Accepts connections over TCP, TLS or a Unix socket.
 
 use super::address::{Address, Mode};
 use super::socket::Socket;
@@ -21,8 +21,8 @@ enum Bound {
     Unix(UnixSocket),
 }
 
-/// A client that has come, before anything is said.
-pub enum Arrived {
+/// An accepted connection, before the first byte is exchanged.
+pub enum Accepted {
     Tcp(TcpStream, Option<Arc<Tls>>),
     Unix(UnixStream),
 }
@@ -43,7 +43,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the port that was really bound.
+    /// The URL of the listener, with the port that was actually bound.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -60,7 +60,7 @@ impl Listener {
         matches!(self.bound, Bound::Unix(_))
     }
 
-    /// Follows the certificate's files, for ever.
+    /// Reloads the certificate whenever its files change. Never returns.
     pub async fn follow(&self, drain: &Drain) {
         match &self.bound {
             Bound::Tcp { tls: Some(tls), .. } => Arc::clone(tls).follow(drain).await,
@@ -68,19 +68,19 @@ impl Listener {
         }
     }
 
-    pub async fn accept(&self) -> io::Result<Arrived> {
+    pub async fn accept(&self) -> io::Result<Accepted> {
         match &self.bound {
             Bound::Tcp { listener, tls } => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Arrived::Tcp(stream, tls.clone()))
+                Ok(Accepted::Tcp(stream, tls.clone()))
             }
-            Bound::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
+            Bound::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
     }
 }
 
-impl Arrived {
-    /// Whose connection it is, as far as addresses tell.
+impl Accepted {
+    /// The address of the client; `None` for a Unix socket.
     pub fn peer(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(stream, _) => stream.peer_addr().ok().map(|address| address.ip()),
@@ -88,21 +88,21 @@ impl Arrived {
         }
     }
 
-    /// Says something in clear text at once and hangs up. A fresh socket has room for it, and a client that is gone
-    /// already does not matter. A client that waits for a handshake only sees the end.
-    pub fn turn_away(self, last_words: &[u8]) {
+    /// Writes a response in clear text without waiting, and closes. A new socket has room for it, and a client that has
+    /// disconnected does not need it. A client that starts a TLS handshake only sees the end of the connection.
+    pub fn refuse(self, response: &[u8]) {
         let _ = match &self {
-            Self::Tcp(stream, None) => stream.try_write(last_words),
+            Self::Tcp(stream, None) => stream.try_write(response),
             Self::Tcp(_, Some(_)) => Ok(0),
-            Self::Unix(stream) => stream.try_write(last_words),
+            Self::Unix(stream) => stream.try_write(response),
         };
     }
 
-    /// A stream to talk over.
-    pub async fn open(self) -> io::Result<Socket> {
+    /// Returns the byte stream, after the TLS handshake where there is one.
+    pub async fn handshake(self) -> io::Result<Socket> {
         match self {
             Self::Tcp(stream, tls) => {
-                // Fails only for a connection that is gone, which the first read will tell.
+                // Fails only for a closed connection, which the first read reports.
                 let _ = stream.set_nodelay(true);
                 match tls {
                     None => Ok(Socket::Tcp(stream)),

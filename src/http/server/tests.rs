@@ -22,7 +22,8 @@ struct Running {
 async fn start(router: Router, limits: Limits) -> Running {
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), address::Mode(0o600), None).await.unwrap();
     let address = listener.address().unwrap();
-    let places = Places::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone());
+    let places =
+        ConnectionLimit::new(limits.connections, limits.connections_per_address, limits.shared_addresses.clone());
     let (drain, metrics) = (Drain::new(), Arc::new(Metrics::new(&telemetry::Metrics::new(), "/")));
     let loop_ended = drain.spawn("api", serve(listener, router, drain.clone(), limits, places, Arc::clone(&metrics)));
     Running { address, drain, metrics, loop_ended }
@@ -33,7 +34,7 @@ fn echo() -> Router {
     Router::new().route("/", get(async || "hello")).route("/echo", post(answer))
 }
 
-/// What the server says until it closes.
+/// Returns everything that the server sends until it closes.
 async fn exchange(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -97,7 +98,7 @@ async fn a_drain_closes_idle_connections_and_finishes_requests() {
 }
 
 #[tokio::test]
-async fn a_client_too_many_is_told_so_at_once() {
+async fn a_connection_over_the_limit_is_refused_at_once() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let running = start(echo(), limits).await;
     let mut first = TcpStream::connect(running.address).await.unwrap();
@@ -129,7 +130,7 @@ async fn a_sender_that_reads_only_after_its_last_byte_still_gets_the_413() {
     }
 }
 
-/// What the server says up to the end of an answer's head, and what comes with that.
+/// Returns what the server sends up to the end of a response's head, and the bytes that come with it.
 async fn first_answer(stream: &mut TcpStream) -> String {
     let (mut answer, mut part) = (String::new(), [0; 4 << 10]);
     while !answer.contains("\r\n\r\n") {

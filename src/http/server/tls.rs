@@ -16,9 +16,9 @@ use tokio_rustls::server::TlsStream;
 
 /// Longest handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// HTTP/2 first: who speaks both shares one connection.
+/// Interval at which the files are checked for changes.
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// HTTP/2 first: a client that speaks both multiplexes its requests on one connection.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Two PEM files.
@@ -29,7 +29,7 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// Why a listener has no TLS.
+/// An error that keeps a listener from using TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{0}")]
@@ -42,10 +42,10 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
-/// What tells a changed file from the same one: inode, size, time of change in ns.
-type Stamp = (u64, u64, i64, i64);
+/// The identity of a file's content: inode, size, modification time in seconds and nanoseconds.
+type FileStamp = (u64, u64, i64, i64);
 
-/// See the module.
+/// The TLS configuration of a listener. It is replaced when its files change.
 pub struct Tls {
     files: Files,
     current: RwLock<Arc<ServerConfig>>,
@@ -65,35 +65,37 @@ impl Tls {
         tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
-    /// Takes the files anew whenever they change, for as long as it runs. New connections get the new certificate;
-    /// files that make no sense, half written ones for example, change nothing.
+    /// Reloads the files whenever they change. Never returns. New connections get the new certificate. Unusable files,
+    /// half-written ones for example, change nothing.
     pub async fn follow(self: Arc<Self>, drain: &Drain) {
-        let mut seen = stamps(&self.files).await;
+        let mut last_stamps = stamps(&self.files).await;
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(FILE_POLL_INTERVAL).await;
             let found = stamps(&self.files).await;
-            if found == seen {
+            if found == last_stamps {
                 continue;
             }
-            seen = found;
+            last_stamps = found;
             let files = self.files.clone();
             match drain.spawn_blocking(move || read(&files)).await {
                 Ok(Ok(config)) => {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                    tracing::info!(certificate = %self.files.certificate.display(), "the listener's certificate was changed");
+                    tracing::info!(certificate = %self.files.certificate.display(), "the listener's certificate was reloaded");
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "the listener keeps the certificate it had"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the listener's certificate cannot be reloaded: it keeps the previous one")
+                }
                 Err(_) => {}
             }
         }
     }
 }
 
-async fn stamps(files: &Files) -> [Option<Stamp>; 2] {
+async fn stamps(files: &Files) -> [Option<FileStamp>; 2] {
     [stamp(&files.certificate).await, stamp(&files.key).await]
 }
 
-async fn stamp(path: &Path) -> Option<Stamp> {
+async fn stamp(path: &Path) -> Option<FileStamp> {
     let file = tokio::fs::metadata(path).await.ok()?;
     Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }

@@ -1,4 +1,5 @@
-//! A Unix socket in the file system: its permissions stand before it is seen, a stale one is replaced, ours is removed.
+//! A Unix socket in the file system. It has its permissions before it is visible. It replaces a stale socket, and is
+//! removed at the end.
 
 use super::address::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -11,7 +12,7 @@ use tokio::net::UnixListener;
 
 const BACKLOG: i32 = 1024;
 
-/// A listening socket; its file goes when it is dropped, unless somebody has put another in its place.
+/// A listening socket. Dropping it removes its file, unless another socket has replaced it.
 pub struct UnixSocket {
     pub listener: UnixListener,
     path: PathBuf,
@@ -20,10 +21,10 @@ pub struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Takes the place of a socket that nobody listens on any more, and of nothing else.
+    /// Binds to `path`. Replaces a socket that no process listens on any more, and no other file.
     pub fn bind(path: &Path, mode: Mode) -> io::Result<Self> {
         make_room(path)?;
-        // Made beside its place and moved there: nobody finds it with the wrong permissions, or none for a moment.
+        // Created beside its path and renamed: no caller sees it with wrong permissions, or sees it missing.
         let beside = path.with_extension("new");
         remove_socket(&beside)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -41,7 +42,7 @@ impl UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.own) {
-            // What cannot be removed is stale then, and replaced at the next start.
+            // A file that cannot be removed is stale then, and the next start replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -51,13 +52,17 @@ fn make_room(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket stands there"))
-        }
+        Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the path exists and is not a socket: remove it or choose another path",
+        )),
         Ok(_) => match Probe::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Err(error) => Err(error),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process listens on this path: stop it or choose another path",
+            )),
         },
     }
 }

@@ -33,9 +33,9 @@ pub struct AppObject<'a> {
     streams: usize,
     in_flight: usize,
     queued: usize,
-    /// What bounds the app's throughput now.
+    /// The bound of the app's throughput now.
     bound_by: &'static str,
-    /// That dead tokens are held back, if they are.
+    /// The hold on dead tokens, if there is one.
     feedback_held: Option<HoldObject>,
 }
 

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 const FORM_FIELDS: [&str; 10] =
     ["certificate", "pkcs12", "key", "key_id", "team_id", "passphrase", "topic", "timeout", "lanes", "file"];
 
-/// What a caller asks for. Neither the credential nor any range is checked yet.
+/// The request of a caller. Neither the credential nor any range is checked yet.
 #[derive(Debug, PartialEq)]
 pub struct Provisioning {
-    pub credential: Given,
-    /// What opens the credential, if anything in it is encrypted.
+    pub credential: GivenCredential,
+    /// The passphrase of the credential, if it is encrypted.
     pub passphrase: Option<Secret>,
     pub topic: Option<String>,
     /// For connecting to Apple.
@@ -23,23 +23,23 @@ pub struct Provisioning {
     pub lanes: u16,
 }
 
-/// Which credential it is.
+/// The credential that is given.
 #[derive(Debug, PartialEq)]
-pub enum Given {
-    Certificate(Source),
-    Key { key: Source, key_id: String, team_id: String },
+pub enum GivenCredential {
+    Certificate(CredentialSource),
+    Key { key: CredentialSource, key_id: String, team_id: String },
 }
 
-/// Where it is.
+/// The place of a certificate or key.
 #[derive(Debug, PartialEq)]
-pub enum Source {
+pub enum CredentialSource {
     /// PEM, or PKCS#12 for a certificate.
     Content(Secret),
     /// On the server.
     Path(String),
 }
 
-/// Why a body provisions nothing.
+/// The faults of a body that provisions nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProvisioningFault {
     #[error(transparent)]
@@ -91,7 +91,7 @@ impl ProvisioningFault {
         }
     }
 
-    /// The most bytes that there may be of it.
+    /// The limit that was exceeded, in bytes.
     pub fn limit(&self) -> Option<usize> {
         match self {
             Self::TooLong { limit, .. } => Some(*limit),
@@ -128,7 +128,8 @@ pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, Pro
     Ok(Provisioning { passphrase, ..read })
 }
 
-/// Returns whether a body is a form: a multipart one, or an URL-encoded one with a field of ours. Other names prove nothing:
+/// Returns whether a body is a form: a multipart one, or an URL-encoded one with a field of ours. Other names prove
+/// nothing:
 /// `openssl` writes `subject=` before PEM.
 fn is_form(body: &[u8]) -> bool {
     let is_ours = |name: &[u8]| FORM_FIELDS.iter().any(|field| field.as_bytes() == name);
@@ -138,7 +139,7 @@ fn is_form(body: &[u8]) -> bool {
 /// A body that is nothing but the certificate's file.
 fn file(content: Secret) -> Result<Provisioning, ProvisioningFault> {
     Ok(Provisioning {
-        credential: Given::Certificate(bounded("certificate", content)?),
+        credential: GivenCredential::Certificate(bounded("certificate", content)?),
         passphrase: None,
         topic: None,
         timeout_seconds: TIMEOUT_SECONDS_DEFAULT,
@@ -155,12 +156,12 @@ fn object(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
     let timeout_seconds = object.take_integer("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
     let lanes = object.take_integer("lanes", "an integer")?.unwrap_or(LANES_DEFAULT);
     object.take_type("app", "`app`, or left out")?;
-    // Before anything is missed: it may be there under another name.
+    // Unknown fields first: a missing field may be present under a wrong name.
     object.finish()?;
     Ok(Provisioning { credential: given(fields)?, passphrase, topic, timeout_seconds, lanes })
 }
 
-/// What an object says of its credential.
+/// The fields of an object that give its credential.
 struct Fields {
     certificate: Option<Zeroizing<String>>,
     pkcs12: Option<Zeroizing<String>>,
@@ -182,7 +183,7 @@ impl Fields {
     }
 }
 
-fn given(Fields { certificate, pkcs12, key, key_id, team_id }: Fields) -> Result<Given, ProvisioningFault> {
+fn given(Fields { certificate, pkcs12, key, key_id, team_id }: Fields) -> Result<GivenCredential, ProvisioningFault> {
     let certificate = match (certificate, pkcs12) {
         (Some(_), Some(_)) => {
             return Err(ProvisioningFault::TwoCredentials { first: "certificate", second: "pkcs12" });
@@ -196,11 +197,11 @@ fn given(Fields { certificate, pkcs12, key, key_id, team_id }: Fields) -> Result
         (Some(_), Some(_), ..) => Err(ProvisioningFault::TwoCredentials { first: "certificate", second: "key" }),
         (Some(_), None, Some(_), _) => Err(ProvisioningFault::NotOfCertificate { name: "key_id" }),
         (Some(_), None, _, Some(_)) => Err(ProvisioningFault::NotOfCertificate { name: "team_id" }),
-        (Some(certificate), None, None, None) => Ok(Given::Certificate(certificate)),
+        (Some(certificate), None, None, None) => Ok(GivenCredential::Certificate(certificate)),
         (None, Some(_), None, _) => Err(ProvisioningFault::KeyIncomplete { missing: "key_id" }),
         (None, Some(_), _, None) => Err(ProvisioningFault::KeyIncomplete { missing: "team_id" }),
         (None, Some(key), Some(key_id), Some(team_id)) => {
-            Ok(Given::Key { key: source("key", key, ProvisioningFault::KeyNotPem)?, key_id, team_id })
+            Ok(GivenCredential::Key { key: source("key", key, ProvisioningFault::KeyNotPem)?, key_id, team_id })
         }
     }
 }
@@ -209,7 +210,7 @@ fn source(
     name: &'static str,
     text: Zeroizing<String>,
     neither: ProvisioningFault,
-) -> Result<Source, ProvisioningFault> {
+) -> Result<CredentialSource, ProvisioningFault> {
     if has_armour(text.as_bytes()) {
         bounded(name, Secret::from(text.as_str()))
     } else if let Some(content) = unwrap_base64(text.as_bytes()) {
@@ -218,16 +219,16 @@ fn source(
         // Nobody has a file of such a name.
         Err(neither)
     } else {
-        Ok(Source::Path(text.to_string()))
+        Ok(CredentialSource::Path(text.to_string()))
     }
 }
 
-fn bounded(name: &'static str, content: Secret) -> Result<Source, ProvisioningFault> {
+fn bounded(name: &'static str, content: Secret) -> Result<CredentialSource, ProvisioningFault> {
     let limit = FILE_BYTES_MAX as usize;
     if content.expose().len() > limit {
         return Err(ProvisioningFault::TooLong { name, limit });
     }
-    Ok(Source::Content(content))
+    Ok(CredentialSource::Content(content))
 }
 
 /// PEM in its place is as clear.
@@ -259,31 +260,34 @@ mod tests {
         let json =
             serde_json::json!({"certificate": PEM, "timeout": 30, "topic": "com.example", "lanes": 4}).to_string();
         let whole = read(json.as_bytes()).unwrap();
-        assert_eq!(whole.credential, Given::Certificate(Source::Content(PEM.into())));
+        assert_eq!(whole.credential, GivenCredential::Certificate(CredentialSource::Content(PEM.into())));
         assert_eq!((whole.timeout_seconds, whole.topic.as_deref(), whole.lanes), (30, Some("com.example"), 4));
 
         let path = read(br#"{"certificate": "app.pem", "timeout": null}"#).unwrap();
-        assert_eq!(path.credential, Given::Certificate(Source::Path("app.pem".to_owned())));
+        assert_eq!(path.credential, GivenCredential::Certificate(CredentialSource::Path("app.pem".to_owned())));
         assert_eq!((path.timeout_seconds, path.lanes), (15, 1));
 
         for raw in [PEM.to_owned(), format!("Bag Attributes\n    localKeyID: 01\n{PEM}")] {
             let raw_body = read(raw.as_bytes()).unwrap();
-            assert_eq!(raw_body.credential, Given::Certificate(Source::Content(raw.as_str().into())));
+            assert_eq!(
+                raw_body.credential,
+                GivenCredential::Certificate(CredentialSource::Content(raw.as_str().into()))
+            );
         }
     }
 
     #[test]
     fn a_signing_key_comes_with_its_two_ids() {
         let key = read(br#"{"key": "AuthKey.p8", "key_id": "ABC123DEFG", "team_id": "DEF123GHIJ"}"#).unwrap();
-        let Given::Key { key, key_id, team_id } = key.credential else { panic!("a key") };
+        let GivenCredential::Key { key, key_id, team_id } = key.credential else { panic!("a key") };
         assert_eq!(
             (key, key_id.as_str(), team_id.as_str()),
-            (Source::Path("AuthKey.p8".into()), "ABC123DEFG", "DEF123GHIJ")
+            (CredentialSource::Path("AuthKey.p8".into()), "ABC123DEFG", "DEF123GHIJ")
         );
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_and_no_value_is_repeated() {
+    fn an_invalid_field_is_named_and_no_value_is_repeated() {
         let table = [
             ("", "the body is empty: send JSON"),
             ("[]", "the body has to be a JSON object"),
@@ -327,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_told_as_one_also_where_it_holds_pem() {
+    fn a_form_is_recognised_even_where_it_holds_pem() {
         let escaped = "certificate=-----BEGIN%20CERTIFICATE-----%0AMIIB%0A-----END%20CERTIFICATE-----";
         let multipart = "--b4d\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".as_bytes();
         let bodies = [
@@ -352,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_no_file_is_called_is_told_as_no_pem() {
+    fn a_text_that_cannot_be_a_path_is_refused_as_no_pem() {
         for text in ["", " ", "not a pem at all\nreally", "a\r\nb"] {
             let certificate = serde_json::json!({"certificate": text}).to_string();
             assert_eq!(read(certificate.as_bytes()), Err(ProvisioningFault::CertificateNotPem), "{text}");
@@ -361,7 +365,7 @@ mod tests {
         }
         for path in ["app.pem", "MII", "/etc/pyapns/com.example.app/production", &"folder/".repeat(20)] {
             let certificate = serde_json::json!({"certificate": path}).to_string();
-            let expected = Given::Certificate(Source::Path(path.to_owned()));
+            let expected = GivenCredential::Certificate(CredentialSource::Path(path.to_owned()));
             assert_eq!(read(certificate.as_bytes()).unwrap().credential, expected);
         }
     }
@@ -370,7 +374,7 @@ mod tests {
     fn a_file_in_base64_is_taken_for_what_it_is() {
         let key = [&[0x30, 0x81, 0x87, 0x02][..], &[7; 134]].concat();
         for content in [key.clone(), PEM.into()] {
-            let expected = Given::Certificate(Source::Content(content.clone().into()));
+            let expected = GivenCredential::Certificate(CredentialSource::Content(content.clone().into()));
             let base64 = STANDARD.encode(&content);
             for text in [base64.clone(), format!("{base64}\n"), format!("\"{base64}\"")] {
                 let json = serde_json::json!({"certificate": text}).to_string();
@@ -379,10 +383,15 @@ mod tests {
             }
         }
         let json = serde_json::json!({"key": STANDARD.encode(&key), "key_id": "k", "team_id": "t"}).to_string();
-        let Given::Key { key: given, .. } = read(json.as_bytes()).unwrap().credential else { panic!("a key") };
-        assert_eq!(given, Source::Content(key.into()));
+        let GivenCredential::Key { key: given, .. } = read(json.as_bytes()).unwrap().credential else {
+            panic!("a key")
+        };
+        assert_eq!(given, CredentialSource::Content(key.into()));
         let pem = serde_json::json!({"pkcs12": PEM}).to_string();
-        assert_eq!(read(pem.as_bytes()).unwrap().credential, Given::Certificate(Source::Content(PEM.into())));
+        assert_eq!(
+            read(pem.as_bytes()).unwrap().credential,
+            GivenCredential::Certificate(CredentialSource::Content(PEM.into()))
+        );
     }
 
     #[test]
@@ -418,7 +427,7 @@ mod tests {
     #[test]
     fn pkcs12_comes_as_base64_or_as_the_whole_body() {
         let file = [&[0x30, 0x82, 0x01, 0x00][..], &[7; 256]].concat();
-        let expected = Given::Certificate(Source::Content(Secret::from(file.clone())));
+        let expected = GivenCredential::Certificate(CredentialSource::Content(Secret::from(file.clone())));
         assert_eq!(read(&file).unwrap().credential, expected);
         let base64 = STANDARD.encode(&file);
         let lines = format!("{}\n{}\r\n", &base64[..64], &base64[64..]);

@@ -1,4 +1,4 @@
-//! Why a body is no list of notifications, in sentences that say where.
+//! The faults of a body of notifications, in sentences that name the place.
 
 use super::field::Field;
 use crate::json::Malformed;
@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Why nothing of a request was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum NotificationsFault {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error("{}", .0.of_line())]
@@ -19,31 +19,31 @@ pub enum Fault {
     NotNotifications,
     #[error("the request has more than {limit} notifications: send several requests")]
     TooManyItems { limit: usize },
-    #[error("{}{why}{}", Place(*index), More { faulty, what: "items" })]
+    #[error("{}{why}{}", ItemPrefix(*index), MoreFaulty { faulty, what: "items" })]
     Item {
-        /// Where it stands in the list, from 0; `None` for a single object.
+        /// Index in the list, from 0; `None` for a single object.
         index: Option<usize>,
         why: ItemFault,
         /// All items of the list that are no notifications; `why` is about the first.
-        faulty: Faulty,
+        faulty: FaultyIndexes,
     },
 }
 
 /// Most indexes that an answer lists.
 const INDEXES_MAX: usize = 100;
 
-/// Where the faulty ones of a list stand, from 0.
+/// Indexes of the faulty items or tokens of a list, from 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Faulty(Box<[usize]>);
+pub struct FaultyIndexes(Box<[usize]>);
 
-impl Faulty {
+impl FaultyIndexes {
     /// The first [`INDEXES_MAX`], where there is more than one.
     pub fn several(&self) -> Option<&[usize]> {
         (self.0.len() > 1).then(|| &self.0[..self.0.len().min(INDEXES_MAX)])
     }
 }
 
-impl From<Vec<usize>> for Faulty {
+impl From<Vec<usize>> for FaultyIndexes {
     fn from(indexes: Vec<usize>) -> Self {
         Self(indexes.into())
     }
@@ -65,7 +65,7 @@ pub enum ItemFault {
     NotAnObject,
     #[error("`{}` is missing", .0.name())]
     Missing(Field),
-    #[error("`{}` stands there twice", .0.name())]
+    #[error("`{}` appears twice", .0.name())]
     Repeated(Field),
     #[error("`{}` has to be {}", .0.name(), .0.expected())]
     WrongType(Field),
@@ -73,19 +73,19 @@ pub enum ItemFault {
         "`{0}` is not a field of a notification: known are type, token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
     )]
     Unknown(String),
-    #[error("`token` and `tokens` stand there together: give one of them")]
+    #[error("`token` and `tokens` are both given: give one of them")]
     TokenAndTokens,
     #[error("a line of a stream is one notification: give it one `token`")]
     TokensInLine,
     #[error("`tokens` is empty: give at least one device token")]
     NoTokens,
-    #[error("`tokens[{index}]` {why}{}", More { faulty, what: "tokens" })]
+    #[error("`tokens[{index}]` {why}{}", MoreFaulty { faulty, what: "tokens" })]
     BadTokens {
         /// The first of them, from 0.
         index: usize,
         why: TokenFault,
         /// All of them.
-        faulty: Faulty,
+        faulty: FaultyIndexes,
     },
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -103,7 +103,7 @@ impl ItemFault {
         }
     }
 
-    /// The most that there may be of it.
+    /// The limit that was exceeded.
     pub fn limit(&self) -> Option<usize> {
         match self {
             Self::BadTokens { index, why: TokenFault::Bad(bad), .. } => {
@@ -148,21 +148,21 @@ impl ItemFault {
 }
 
 /// "item 3: ", or nothing.
-struct Place(Option<usize>);
+struct ItemPrefix(Option<usize>);
 
-impl fmt::Display for Place {
+impl fmt::Display for ItemPrefix {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |index| write!(out, "item {index}: "))
     }
 }
 
 /// "; 2 more items are bad", or nothing.
-struct More<'f> {
-    faulty: &'f Faulty,
+struct MoreFaulty<'f> {
+    faulty: &'f FaultyIndexes,
     what: &'static str,
 }
 
-impl fmt::Display for More<'_> {
+impl fmt::Display for MoreFaulty<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(listed) = self.faulty.several() else { return Ok(()) };
         let (all, what) = (self.faulty.0.len(), self.what);

@@ -59,7 +59,7 @@ impl Field {
         }
     }
 
-    /// What its value has to be.
+    /// The description of a valid value.
     pub fn expected(self) -> &'static str {
         match self {
             Self::Type => "`notification`, or left out",
@@ -73,7 +73,7 @@ impl Field {
         }
     }
 
-    /// The stable word for its absence.
+    /// The `reason` when it is missing.
     pub fn missing_reason(self) -> &'static str {
         match self {
             Self::Token => "token_missing",

@@ -1,7 +1,7 @@
 //! Every way a body can be wrong, with the word and the sentence its caller gets.
 
 use super::*;
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::model::{Priority, PushType};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn refused(body: &[u8]) -> (u16, &'static str, String, Value) {
 /// The same under another limit of items.
 fn refused_within(items_max: usize, body: &[u8]) -> (u16, &'static str, String, Value) {
     let fault = parse(&Bytes::copy_from_slice(body), None, items_max).expect_err("a bad body");
-    let failure = Failure::from(fault);
+    let failure = ApiError::from(fault);
     (failure.status().as_u16(), failure.reason(), failure.to_string(), failure.args())
 }
 
@@ -134,8 +134,8 @@ fn a_bad_item_is_named_by_its_index_with_its_reason() {
         (r#"{"token":null,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
         (r#"{"token":"00","payload":"x"}"#, "payload_not_object", "`payload` is not a JSON object"),
         (r#"{"token":"00","payload":null}"#, "payload_not_object", "`payload` is not a JSON object"),
-        (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` stands there twice"),
-        (r#"{"token":"00","payload":{},"payload":{}}"#, "repeated_field", "`payload` stands there twice"),
+        (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` appears twice"),
+        (r#"{"token":"00","payload":{},"payload":{}}"#, "repeated_field", "`payload` appears twice"),
         (r#"{"token":"","payload":{}}"#, "token_missing", "`token` is empty: give the device token in hex"),
     ];
     for (item, reason, sentence) in table {
@@ -234,13 +234,13 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         (
             r#""tokens":["00"],"token":"00""#,
             "token_and_tokens",
-            "`token` and `tokens` stand there together: give one of them",
+            "`token` and `tokens` are both given: give one of them",
             None,
         ),
         (
             r#""token":"00","tokens":[]"#,
             "token_and_tokens",
-            "`token` and `tokens` stand there together: give one of them",
+            "`token` and `tokens` are both given: give one of them",
             None,
         ),
         (r#""tokens":"00""#, "wrong_type", "`tokens` has to be a list of strings: the device tokens in hex", None),

@@ -1,11 +1,11 @@
-//! Some lines of a stream: their notifications as one batch, and those that are none, each at its place.
+//! A block of a stream's lines: the valid ones as one batch, and the refused ones at their positions.
 
-use super::offending::offending;
+use super::log_excerpt::log_excerpt;
 use crate::api::Compat;
-use crate::api::error::Failure;
-use crate::api::routes::notifications::answer::{self, Refused};
-use crate::api::routes::notifications::fault::Fault;
-use crate::api::routes::notifications::parse::{OneByOne, Rescued};
+use crate::api::error::ApiError;
+use crate::api::routes::notifications::fault::NotificationsFault;
+use crate::api::routes::notifications::parse::{LineReader, Recovered};
+use crate::api::routes::notifications::response::{self, RefusedItem};
 use crate::events::disconnection;
 use crate::json;
 use crate::model::{AppKey, Batch, Disconnection, Outcome, PushType};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Longest line: room for any payload that Apple takes, with everything beside it written with escapes.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// See the module.
+/// A block of lines.
 pub struct Block {
     batch: Arc<Batch>,
     refused: Vec<RefusedLine>,
@@ -24,35 +24,35 @@ pub struct Block {
 
 /// A line that is no notification.
 struct RefusedLine {
-    /// How many good lines of the block come before it.
+    /// The number of valid lines of the block before it.
     before: usize,
     /// As JSON, where it could be read.
     identifier: Option<Box<str>>,
     token: Option<Box<str>>,
     /// Its sentence is only made when it is written: a block may hold many.
-    why: Failure,
-    /// As it came, if the disconnection log has a place for it.
+    why: ApiError,
+    /// The line's bytes, if the disconnection log records it.
     logged: Option<Bytes>,
 }
 
 impl Block {
     /// Reads whole lines; blank ones do not count. `of_topic` is the push type that the app's topic decides.
     pub fn read(lines: Bytes, of_topic: Option<PushType>, compat: Compat) -> Self {
-        let mut reader = OneByOne::into_empty(Batch::over(lines.clone()).with_push_type(of_topic));
+        let mut reader = LineReader::into_empty(Batch::over(lines.clone()).with_push_type(of_topic));
         let mut refused = Vec::new();
         let mut rest = &lines[..];
         while !rest.is_empty() {
             let (line, after) = rest.split_at(memchr(b'\n', rest).unwrap_or(rest.len()));
             rest = after.get(1..).unwrap_or_default();
-            if let Err((fault, Rescued { identifier, token })) = read_line(&mut reader, line) {
-                let why = Failure::from(fault);
+            if let Err((fault, Recovered { identifier, token })) = read_line(&mut reader, line) {
+                let why = ApiError::from(fault);
                 let logged = disconnection::is_of_refused(why.reason()).then(|| lines.slice_ref(line));
                 let (identifier, token) = (identifier.map(Box::from), token.map(Box::from));
                 refused.push(RefusedLine { before: reader.good(), identifier, token, why, logged });
             }
         }
         let mut batch = reader.into_batch();
-        compat.read_as_meant(&mut batch);
+        compat.apply_legacy_expiry(&mut batch);
         Self { batch: Arc::new(batch), refused }
     }
 
@@ -60,15 +60,15 @@ impl Block {
         &self.batch
     }
 
-    /// Whether all its lines were blank.
+    /// Returns true if all its lines were blank.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.refused.is_empty()
     }
 
-    /// What the app's disconnection log has to show of the lines that were refused, at `timestamp` (UNIX seconds).
+    /// The disconnection log's entries of the refused lines, at `timestamp` (UNIX seconds).
     pub fn disconnections(&self, app: &AppKey, timestamp: f64) -> Vec<Disconnection> {
         let entry = |line: &RefusedLine| {
-            let offending = offending(line.logged.as_deref()?, line.identifier.as_deref());
+            let offending = log_excerpt(line.logged.as_deref()?, line.identifier.as_deref());
             disconnection::of_refused(app, line.why.reason(), offending, timestamp)
         };
         self.refused.iter().filter_map(entry).collect()
@@ -76,9 +76,9 @@ impl Block {
 
     /// An outcome for each line, in order; `timestamp` (UNIX seconds) is for those that were refused.
     pub fn write(&self, outcomes: &[Outcome], timestamp: f64) -> Vec<u8> {
-        let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * answer::OUTCOME_BYTES);
+        let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * response::OUTCOME_BYTES);
         let mut refused = self.refused.iter().peekable();
-        let mut writer = answer::Writer::default();
+        let mut writer = response::OutcomeWriter::default();
         for (index, (item, outcome)) in self.batch.items().iter().zip(outcomes).enumerate() {
             while let Some(line) = refused.next_if(|line| line.before == index) {
                 line.write(&mut out, timestamp);
@@ -94,21 +94,23 @@ impl Block {
 impl RefusedLine {
     fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
         let (identifier, token) = (self.identifier.as_deref(), self.token.as_deref());
-        Refused { identifier, token, reason: self.why.reason(), error: &self.why.to_string() }.write(out, timestamp);
+        RefusedItem { identifier, token, reason: self.why.reason(), error: &self.why.to_string() }
+            .write(out, timestamp);
         out.push(b'\n');
     }
 }
 
-/// Reads a line; or why not, and whose it was.
-fn read_line<'l>(reader: &mut OneByOne, line: &'l [u8]) -> Result<(), (Fault, Rescued<'l>)> {
+/// Reads a line. A refused line returns its fault, its identifier and its token.
+fn read_line<'l>(reader: &mut LineReader, line: &'l [u8]) -> Result<(), (NotificationsFault, Recovered<'l>)> {
     if line.trim_ascii().is_empty() {
         return Ok(());
     }
     if line.len() > LINE_BYTES_MAX {
-        return Err((Fault::LineTooLong { limit: LINE_BYTES_MAX }, Rescued::default()));
+        return Err((NotificationsFault::LineTooLong { limit: LINE_BYTES_MAX }, Recovered::default()));
     }
-    let text = json::text(line).map_err(|malformed| (Fault::MalformedLine(malformed), Rescued::default()))?;
-    reader.read(text).map_err(|fault| (fault, Rescued::from(text)))
+    let text =
+        json::text(line).map_err(|malformed| (NotificationsFault::MalformedLine(malformed), Recovered::default()))?;
+    reader.read(text).map_err(|fault| (fault, Recovered::from(text)))
 }
 
 #[cfg(test)]
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn old_clients_are_understood_in_lines_too() {
+    fn the_settings_for_old_clients_apply_to_lines_too() {
         let line = Bytes::from_static(br#"{"token":"00","payload":{},"expiry":30}"#);
         for (early_expiry_is_zero, expiry) in [(false, 30), (true, 0)] {
             let block = Block::read(line.clone(), None, Compat { early_expiry_is_zero, ..Compat::default() });
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_are_no_lines() {
+    fn blank_lines_are_ignored() {
         assert!(answers(b"").is_empty());
         assert!(answers(b"\n\r\n  \n").is_empty());
     }

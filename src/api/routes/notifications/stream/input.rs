@@ -14,34 +14,34 @@ const BLOCK_BYTES: usize = 2 * LINE_BYTES_MAX;
 /// Most lines of a block.
 pub const LINES_MAX: usize = 1000;
 
-/// Why a stream ended before its end. The lines that were whole are sent.
+/// An error that ends a stream early. Its whole lines are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    #[error("the stream of lines broke off")]
+pub enum InputError {
+    #[error("the connection closed before the stream of lines was complete")]
     BrokeOff,
-    #[error("nothing of the stream of lines came for too long")]
+    #[error("the stream of lines was silent for too long")]
     Silent,
 }
 
-/// See the module.
+/// The body of a stream, as blocks of lines.
 pub struct Input {
     body: Body,
-    /// The rest of what came last.
+    /// The rest of the last frame.
     frame: Bytes,
     block: Vec<u8>,
-    /// How much of the block is whole lines.
+    /// Bytes of the block that are whole lines.
     whole: usize,
     /// The rest of a line that is too long is passed over.
     skipping: bool,
-    end: Option<Result<(), Broken>>,
-    patience: Duration,
+    end: Option<Result<(), InputError>>,
+    silence_timeout: Duration,
     alarm: Pin<Box<Sleep>>,
     waiting: bool,
 }
 
 impl Input {
-    /// Gives up when nothing has come for `patience`.
-    pub fn new(body: Body, patience: Duration) -> Self {
+    /// The stream ends with [`InputError::Silent`] after `silence_timeout` without bytes.
+    pub fn new(body: Body, silence_timeout: Duration) -> Self {
         Self {
             body,
             frame: Bytes::new(),
@@ -49,20 +49,20 @@ impl Input {
             whole: 0,
             skipping: false,
             end: None,
-            patience,
-            alarm: Box::pin(sleep(patience)),
+            silence_timeout,
+            alarm: Box::pin(sleep(silence_timeout)),
             waiting: false,
         }
     }
 
-    /// Gives up after `patience` from now on.
-    pub fn hurry(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Sets the silence timeout, from now on.
+    pub fn limit_silence(&mut self, silence_timeout: Duration) {
+        self.silence_timeout = silence_timeout;
         self.waiting = false;
     }
 
     /// Waits for the first bytes, or the end.
-    pub async fn begin(&mut self) {
+    pub async fn first_bytes(&mut self) {
         std::future::poll_fn(|cx| {
             self.fill(cx);
             if self.block.is_empty() && self.end.is_none() { Poll::Pending } else { Poll::Ready(()) }
@@ -70,7 +70,7 @@ impl Input {
         .await;
     }
 
-    /// Reads until the block is full, the body has ended, or nothing more is there yet.
+    /// Reads until the block is full, the body has ended, or no more bytes have arrived yet.
     pub fn fill(&mut self, cx: &mut Context<'_>) {
         while self.end.is_none() {
             self.take_frame();
@@ -82,26 +82,26 @@ impl Input {
                     self.waiting = false;
                     self.frame = frame.into_data().unwrap_or_default();
                 }
-                Poll::Ready(Some(Err(_))) => self.finish(Err(Broken::BrokeOff)),
+                Poll::Ready(Some(Err(_))) => self.finish(Err(InputError::BrokeOff)),
                 Poll::Ready(None) => self.finish(Ok(())),
-                Poll::Pending if self.is_silent(cx) => self.finish(Err(Broken::Silent)),
+                Poll::Pending if self.is_silent(cx) => self.finish(Err(InputError::Silent)),
                 Poll::Pending => return,
             }
         }
     }
 
-    /// Whether waiting would not make the block larger.
+    /// Returns true if the block cannot grow any more.
     pub fn is_full(&self) -> bool {
         self.end.is_some() || !self.frame.is_empty() || self.block.len() >= BLOCK_BYTES
     }
 
-    /// How the body ended, once it has.
-    pub fn end(&self) -> Option<Result<(), Broken>> {
+    /// The end of the body, once it has ended.
+    pub fn end(&self) -> Option<Result<(), InputError>> {
         self.end
     }
 
-    /// Takes the whole lines that have come, if there are any.
-    pub fn cut(&mut self) -> Option<Bytes> {
+    /// Takes the whole lines that have arrived, if any.
+    pub fn take_lines(&mut self) -> Option<Bytes> {
         if self.whole == 0 {
             return None;
         }
@@ -138,8 +138,8 @@ impl Input {
         }
     }
 
-    /// No more will come. The last line needs no line end, unless it was cut off.
-    fn finish(&mut self, end: Result<(), Broken>) {
+    /// Ends the input. The last line needs no line end, unless it was cut off.
+    fn finish(&mut self, end: Result<(), InputError>) {
         self.end = Some(end);
         if end.is_err() {
             self.block.truncate(self.whole);
@@ -152,7 +152,7 @@ impl Input {
     fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.waiting {
             self.waiting = true;
-            self.alarm.as_mut().reset(Instant::now() + self.patience);
+            self.alarm.as_mut().reset(Instant::now() + self.silence_timeout);
         }
         self.alarm.as_mut().poll(cx).is_ready()
     }
@@ -208,7 +208,7 @@ mod tests {
         let mut blocks = Vec::new();
         loop {
             fill(&mut input);
-            match input.cut() {
+            match input.take_lines() {
                 Some(block) => blocks.push(block),
                 None => break,
             }
@@ -226,16 +226,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_come_can_be_cut_before_the_rest_comes() {
+    async fn whole_lines_can_be_taken_before_the_rest_arrives() {
         let (sender, mut input) = input();
         sender.try_send(Bytes::from_static(b"one\ntw")).unwrap();
         fill(&mut input);
         assert!(!input.is_full());
-        assert_eq!(input.cut().as_deref(), Some(&b"one\n"[..]));
-        assert_eq!(input.cut(), None);
+        assert_eq!(input.take_lines().as_deref(), Some(&b"one\n"[..]));
+        assert_eq!(input.take_lines(), None);
         sender.try_send(Bytes::from_static(b"o\n")).unwrap();
         fill(&mut input);
-        assert_eq!(input.cut().as_deref(), Some(&b"two\n"[..]));
+        assert_eq!(input.take_lines().as_deref(), Some(&b"two\n"[..]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_says_nothing_is_given_up_after_its_time() {
+    async fn a_silent_stream_ends_after_its_timeout() {
         let (sender, mut input) = input();
         sender.try_send(Bytes::from_static(b"one\nhal")).unwrap();
         let began = Instant::now();
@@ -268,8 +268,8 @@ mod tests {
             if input.end().is_some() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        assert_eq!((input.end(), began.elapsed().as_secs()), (Some(Err(Broken::Silent)), 75));
-        assert_eq!(input.cut().as_deref(), Some(&b"one\n"[..]));
-        assert_eq!(input.cut(), None);
+        assert_eq!((input.end(), began.elapsed().as_secs()), (Some(Err(InputError::Silent)), 75));
+        assert_eq!(input.take_lines().as_deref(), Some(&b"one\n"[..]));
+        assert_eq!(input.take_lines(), None);
     }
 }

@@ -1,6 +1,6 @@
-//! A request lasts as long as its answer, and an answer until its bytes are gone.
+//! A request is active as long as its response, and a response until its bytes are written.
 
-use super::patient::{Busy, Unsent};
+use super::timed_socket::{ActiveRequest, Unsent};
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use bytes::Bytes;
@@ -9,28 +9,29 @@ use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Keeps `busy` with an answer whose length is not known yet. In HTTP/1 any other is there already, and only has to be
-/// written; in HTTP/2 the client may let it wait, and so every answer is watched.
-pub fn hold(answer: Response, busy: Busy, version: Version) -> Response {
+/// Keeps the request active until its response has ended. In HTTP/1 a response of known length is complete and only
+/// waits to be written, so it is returned as it is. In HTTP/2 the client may delay it, and so every response is
+/// tracked.
+pub fn hold(response: Response, busy: ActiveRequest, version: Version) -> Response {
     let http2 = version == Version::HTTP_2;
-    if !http2 && answer.body().size_hint().exact().is_some() {
-        return answer;
+    if !http2 && response.body().size_hint().exact().is_some() {
+        return response;
     }
-    answer.map(|body| {
+    response.map(|body| {
         let unsent = http2.then(|| busy.unsent());
-        Body::new(Lasting { body, http2, unsent, busy })
+        Body::new(GuardedBody { body, http2, unsent, busy })
     })
 }
 
-struct Lasting {
+struct GuardedBody {
     body: Body,
     http2: bool,
-    /// While it is the client's turn: we have something for it.
+    /// Set while the response has data that the client has not taken.
     unsent: Option<Unsent>,
-    busy: Busy,
+    busy: ActiveRequest,
 }
 
-impl HttpBody for Lasting {
+impl HttpBody for GuardedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -42,7 +43,7 @@ impl HttpBody for Lasting {
         }
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let watched = frame.map_data(|data| Bytes::from_owner(Leaving { data, _unsent: busy.unsent() }));
+                let watched = frame.map_data(|data| Bytes::from_owner(TrackedBytes { data, _unsent: busy.unsent() }));
                 unsent.get_or_insert_with(|| busy.unsent());
                 Poll::Ready(Some(Ok(watched)))
             }
@@ -62,13 +63,13 @@ impl HttpBody for Lasting {
     }
 }
 
-/// Bytes on their way out.
-struct Leaving {
+/// Bytes that count as unsent until they are dropped.
+struct TrackedBytes {
     data: Bytes,
     _unsent: Unsent,
 }
 
-impl AsRef<[u8]> for Leaving {
+impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.data
     }

@@ -1,16 +1,16 @@
-//! The items of a list that are no notifications, looked for once the first of them is found.
+//! The invalid items of a list. They are searched once the first of them is found.
 
-use super::{Item, Reading};
-use crate::api::routes::notifications::fault::Faulty;
+use super::{Item, ParseState};
+use crate::api::routes::notifications::fault::FaultyIndexes;
 use crate::model::{Batch, PushType};
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
 /// Those among the first `items_max` items of `text`, as far as it is JSON.
-pub fn items(text: &str, of_topic: Option<PushType>, items_max: usize) -> Faulty {
+pub fn items(text: &str, of_topic: Option<PushType>, items_max: usize) -> FaultyIndexes {
     let mut found = Vec::new();
-    // What ends the list early has no part in it.
+    // An error that ends the list is reported elsewhere.
     let _ = serde_json::Deserializer::from_str(text).deserialize_seq(Items { found: &mut found, of_topic, items_max });
     found.into()
 }
@@ -31,8 +31,8 @@ impl<'de> Visitor<'de> for Items<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         for index in 0..self.items_max {
             let Some(item) = items.next_element::<&RawValue>()? else { break };
-            let mut reading = Reading::new(Batch::default().with_push_type(self.of_topic), self.items_max);
-            if Item(&mut reading).deserialize(&mut serde_json::Deserializer::from_str(item.get())).is_err() {
+            let mut state = ParseState::new(Batch::default().with_push_type(self.of_topic), self.items_max);
+            if Item(&mut state).deserialize(&mut serde_json::Deserializer::from_str(item.get())).is_err() {
                 self.found.push(index);
             }
         }

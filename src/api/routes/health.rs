@@ -1,7 +1,7 @@
-//! `/readyz`: whether a node should get traffic, and which of its parts are in trouble.
+//! `/healthz` and `/readyz`: the process answers; the node should get traffic; the parts of it that are degraded.
 
 use crate::api::Api;
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::health::{Cause, Degraded, Health, Part};
 use crate::http::envelope;
 use crate::store::StoreError;
@@ -15,13 +15,13 @@ use tokio::sync::Mutex;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long an answer of the store holds: whoever asks, and how often, it is not made to work more.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// How long the store may take.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
+/// Time for which a check of the store is valid: more requests do not cause more checks.
+const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest check of the store.
+const STORE_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The parts that the store's answer tells of.
-const OF_STORE: [Part; 2] = [Part::Store, Part::DataDirectory];
+/// The parts that a check of the store covers.
+const STORE_PARTS: [Part; 2] = [Part::Store, Part::DataDirectory];
 
 const STOPPING: Cause = Cause { reason: "shutting_down", why: "it is stopping" };
 const STORE_FULL: Cause = Cause {
@@ -35,9 +35,9 @@ const MOVED: Cause = Cause {
     why: "its data directory was moved or deleted: sends are answered, nothing else can be kept; put it back, or start the node again",
 };
 
-/// When the store was last asked.
+/// The time of the last check of the store.
 #[derive(Debug, Default)]
-pub struct Readiness(Mutex<Option<Instant>>);
+pub struct StoreCheck(Mutex<Option<Instant>>);
 
 /// A node that should get no traffic.
 #[derive(Debug, thiserror::Error)]
@@ -48,73 +48,79 @@ pub struct NotReady {
 }
 
 impl NotReady {
-    /// What `/readyz` answers beside the error.
+    /// The `response` of `/readyz` beside the error.
     pub fn response(&self) -> Value {
-        readiness("not_ready", &self.degraded)
+        readiness_object("not_ready", &self.degraded)
     }
 }
 
-fn readiness(status: &str, degraded: &[Degraded]) -> Value {
+fn readiness_object(status: &str, degraded: &[Degraded]) -> Value {
     let part =
         |trouble: &Degraded| json!({"what": trouble.part.as_str(), "why": trouble.cause.why, "since": trouble.since});
     let degraded: Vec<_> = degraded.iter().map(part).collect();
     json!({"type": "readiness", "status": status, "degraded": degraded})
 }
 
+/// `GET /healthz`: the process answers. It checks nothing else: a restart does not
+/// repair a full disk.
+pub async fn healthz() -> Response {
+    envelope::success(StatusCode::OK, &json!({"type": "health", "status": "ok"}))
+}
+
 /// `GET /readyz`: 200 while the node can do its work, if only in part; else 503.
-pub async fn ready(State(api): State<Arc<Api>>) -> Result<Response, Failure> {
+pub async fn readyz(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let is_stopping = api.drain.has_begun();
     if !is_stopping {
-        examine(&api).await;
+        check_store(&api).await;
     }
     let degraded = api.health.degraded();
     let missing = degraded.iter().find(|trouble| trouble.part.is_needed()).map(|trouble| trouble.cause);
     if let Some(cause) = if is_stopping { Some(STOPPING) } else { missing } {
-        return Err(Failure::NotReady(NotReady { cause, degraded }));
+        return Err(ApiError::NotReady(NotReady { cause, degraded }));
     }
     let status = if degraded.is_empty() { "ready" } else { "degraded" };
-    Ok(envelope::success(StatusCode::OK, &readiness(status, &degraded)))
+    Ok(envelope::success(StatusCode::OK, &readiness_object(status, &degraded)))
 }
 
-/// Tries whether the store can be written, at most once in [`ASK_EVERY`], and lists what is wrong.
-pub(super) async fn examine(api: &Api) {
-    let mut last = api.readiness.0.lock().await;
-    if last.is_some_and(|at| at.elapsed() < ASK_EVERY) {
+/// Checks that the store can be written, at most once in [`STORE_CHECK_INTERVAL`], and records the result.
+pub(super) async fn check_store(api: &Api) {
+    let mut last = api.store_check.0.lock().await;
+    if last.is_some_and(|at| at.elapsed() < STORE_CHECK_INTERVAL) {
         return;
     }
-    list(&api.health, timeout(STORE_PATIENCE, api.events.can_record()).await);
+    record(&api.health, timeout(STORE_CHECK_TIMEOUT, api.events.can_record()).await);
     *last = Some(Instant::now());
 }
 
-/// Looks once a second whether the data directory is where it was, and tries whether what is in trouble works again, until
-/// the drain begins.
+/// Checks once a second that the data directory has not moved, and that degraded parts of the store work again. Returns
+/// when the drain begins.
 pub async fn watch(api: Arc<Api>) {
     loop {
         tokio::select! {
             biased;
             () = api.drain.cancelled() => return,
-            () = sleep(ASK_EVERY) => {}
+            () = sleep(STORE_CHECK_INTERVAL) => {}
         }
         if !api.health.degraded().is_empty() {
-            examine(&api).await;
+            check_store(&api).await;
         } else {
-            match timeout(STORE_PATIENCE, api.events.look()).await {
-                // That it is there does not mean that it can be written.
+            match timeout(STORE_CHECK_TIMEOUT, api.events.look()).await {
+                // A store that exists may still fail to write.
                 Ok(Ok(())) => {}
-                trouble => list(&api.health, trouble),
+                trouble => record(&api.health, trouble),
             }
         }
     }
 }
 
-fn list(health: &Health, said: Result<Result<(), StoreError>, Elapsed>) {
+fn record(health: &Health, said: Result<Result<(), StoreError>, Elapsed>) {
     let (part, cause, detail) = match said {
-        Ok(Ok(())) => return OF_STORE.into_iter().for_each(|part| health.restore(part)),
+        Ok(Ok(())) => return STORE_PARTS.into_iter().for_each(|part| health.restore(part)),
         Ok(Err(error @ StoreError::Moved { .. })) => (Part::DataDirectory, MOVED, error.to_string()),
         Ok(Err(error @ StoreError::Full)) => (Part::Store, STORE_FULL, error.to_string()),
         Ok(Err(error)) => (Part::Store, STORE_FAILED, error.to_string()),
         Err(slow) => (Part::Store, STORE_SLOW, slow.to_string()),
     };
-    OF_STORE.into_iter().filter(|other| *other != part).for_each(|other| health.restore(other));
+    STORE_PARTS.into_iter().filter(|other| *other != part).for_each(|other| health.restore(other));
     health.degrade(part, cause, detail);
 }

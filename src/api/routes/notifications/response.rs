@@ -5,7 +5,7 @@ use crate::model::{Batch, Notification, Outcome};
 use std::ops::Range;
 use uuid::fmt::Hyphenated;
 
-/// About what an outcome takes, its token included.
+/// Approximate size of an outcome, its token included.
 pub const OUTCOME_BYTES: usize = 288;
 
 /// The body of a 201: one outcome a notification, in order; a list, or the only one.
@@ -15,7 +15,7 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     if list {
         out.push(b'[');
     }
-    let mut writer = Writer::default();
+    let mut writer = OutcomeWriter::default();
     for (index, (item, outcome)) in batch.items().iter().zip(outcomes).enumerate() {
         if index > 0 {
             out.push(b',');
@@ -29,13 +29,13 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     out
 }
 
-/// Appends outcome objects to one buffer. Neighbours mostly end alike: then the end is copied.
+/// Appends outcome objects to one buffer. Neighbours mostly end with the same bytes, which are copied then.
 #[derive(Default)]
-pub struct Writer<'o> {
+pub struct OutcomeWriter<'o> {
     last: Option<(&'o Outcome, Range<usize>)>,
 }
 
-impl<'o> Writer<'o> {
+impl<'o> OutcomeWriter<'o> {
     /// Appends the outcome object of one notification.
     pub fn write(&mut self, out: &mut Vec<u8>, batch: &Batch, item: &Notification, outcome: &'o Outcome) {
         out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
@@ -76,8 +76,8 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.push(b'}');
 }
 
-/// What never became a notification.
-pub struct Refused<'a> {
+/// An item that is no valid notification.
+pub struct RefusedItem<'a> {
     /// As JSON, where it could be read.
     pub identifier: Option<&'a str>,
     pub token: Option<&'a str>,
@@ -86,7 +86,7 @@ pub struct Refused<'a> {
     pub error: &'a str,
 }
 
-impl Refused<'_> {
+impl RefusedItem<'_> {
     /// Appends its outcome object: rejected by us at `timestamp` (UNIX seconds).
     pub fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
         out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
@@ -169,11 +169,11 @@ mod tests {
         let later = Outcome { timestamp: 1_800_000_000.5, ..unknown.clone() };
         let outcomes = [accepted.clone(), accepted, unknown, later];
         let mut together = Vec::new();
-        let mut writer = Writer::default();
+        let mut writer = OutcomeWriter::default();
         let mut alone = Vec::new();
         for (item, outcome) in batch.items().iter().zip(&outcomes) {
             writer.write(&mut together, &batch, item, outcome);
-            Writer::default().write(&mut alone, &batch, item, outcome);
+            OutcomeWriter::default().write(&mut alone, &batch, item, outcome);
         }
         assert_eq!(String::from_utf8(together).unwrap(), String::from_utf8(alone).unwrap());
     }

@@ -1,5 +1,5 @@
-//! The beginning of the request that is being read, kept for the answer that the protocol's parser gives by itself: the
-//! parser tells no reason.
+//! The first bytes of the request that is being read. They give the reason for a refusal by hyper's parser, which gives
+//! none itself.
 
 /// Most bytes that are kept. A request with longer headers gets the general reason.
 const KEPT_BYTES: usize = 1 << 10;
@@ -8,14 +8,14 @@ const KEPT_BYTES: usize = 1 << 10;
 const ENDLESS_DIGITS: usize = 20;
 
 #[derive(Debug, Default)]
-pub struct Beginning {
+pub struct RequestStart {
     bytes: Vec<u8>,
     /// The number of its request.
     request: u64,
 }
 
-impl Beginning {
-    /// Bytes came for this request.
+impl RequestStart {
+    /// Keeps bytes of this request, up to the limit.
     pub fn add(&mut self, request: u64, bytes: &[u8]) {
         if self.request != request {
             self.request = request;
@@ -28,7 +28,7 @@ impl Beginning {
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// Whether a line gives the body a length that no 64 bits hold.
+    /// Returns true if a header line gives the body a length of 2^64 or more.
     pub fn has_endless_length(&self) -> bool {
         let lines = self.bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         lines.take_while(|line| !line.is_empty()).any(|line| {
@@ -46,10 +46,10 @@ mod tests {
     use super::*;
 
     fn is_endless(parts: &[&str]) -> bool {
-        let mut beginning = Beginning::default();
-        beginning.add(0, b"GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n");
-        parts.iter().for_each(|part| beginning.add(1, part.as_bytes()));
-        beginning.has_endless_length()
+        let mut request_start = RequestStart::default();
+        request_start.add(0, b"GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n");
+        parts.iter().for_each(|part| request_start.add(1, part.as_bytes()));
+        request_start.has_endless_length()
     }
 
     #[test]

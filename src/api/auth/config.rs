@@ -1,4 +1,4 @@
-//! What the configuration says of an API key, whose secret may stand in a file of its own.
+//! An API key in the configuration. Its secret may be in a file of its own.
 
 use super::key::{ApiKey, Digest, KeyId, Keys, Scope};
 use crate::credentials::Secret;
@@ -10,22 +10,22 @@ use std::path::{Path, PathBuf};
 /// Shortest secret that a file may hold: one that is shorter can be guessed, or was not written to its end.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// Where the secret is.
+/// The source of a key's secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
-    /// Nowhere here: this is its SHA-256.
+pub enum SecretSource {
+    /// The SHA-256 of the secret.
     Sha256(Digest),
-    /// In this file: the secret, or `ID.SECRET` as callers show it.
+    /// A file with the secret, or with `ID.SECRET` as callers show it.
     File(PathBuf),
 }
 
-/// An entry of the configuration.
+/// One API key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it stands, for faults.
+pub struct ApiKeyConfig {
+    /// Its place in the configuration, for error messages.
     pub place: String,
     pub id: KeyId,
-    pub secret: Named,
+    pub secret: SecretSource,
     pub scopes: Vec<Scope>,
     /// The apps it may work with; `None` = all.
     pub apps: Option<Vec<AppId>>,
@@ -33,8 +33,8 @@ pub struct Entry {
     pub expires_at: Option<u64>,
 }
 
-/// Why a file gives no secret. A file that may not be there is not named: who takes the setting for the secret itself must
-/// not read it in a log.
+/// An error in reading a secret's file. The name of a missing file is not repeated: it may be the secret itself,
+/// written into the wrong setting, and must not be logged.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     #[error("its `secret_file` cannot be read: {0}")]
@@ -60,20 +60,20 @@ impl From<PathError> for SecretFileError {
     }
 }
 
-impl Entry {
-    /// What has to be read for it.
+impl ApiKeyConfig {
+    /// The file that it reads, if any.
     pub fn file(&self) -> Option<&Path> {
         match &self.secret {
-            Named::Sha256(_) => None,
-            Named::File(file) => Some(file),
+            SecretSource::Sha256(_) => None,
+            SecretSource::File(file) => Some(file),
         }
     }
 
     /// The key, its file read. Blocks for as long as the disk does.
     pub fn open(&self) -> Result<ApiKey, SecretFileError> {
         let digest = match &self.secret {
-            Named::Sha256(digest) => digest.clone(),
-            Named::File(file) => self.digest_of(&paths::read_trusted(file)?)?,
+            SecretSource::Sha256(digest) => digest.clone(),
+            SecretSource::File(file) => self.digest_of(&paths::read_trusted(file)?)?,
         };
         Ok(self.with(digest))
     }
@@ -93,17 +93,17 @@ impl Entry {
 }
 
 impl Keys {
-    /// Makes the keys what the entries say, and gives the places of those whose file stands in the way, and why: such a key
-    /// keeps the secret it had, and is none if it had none. Blocks for as long as the disk does.
-    pub fn follow(&self, entries: &[Entry]) -> Vec<(String, SecretFileError)> {
+    /// Replaces the keys by the configured ones. Returns the place and error of each key whose file cannot be used:
+    /// such a key keeps its previous secret, and is left out if it has none. Blocks on the disk.
+    pub fn follow(&self, configs: &[ApiKeyConfig]) -> Vec<(String, SecretFileError)> {
         let mut faults = Vec::new();
-        let mut keys = Vec::with_capacity(entries.len());
-        for entry in entries {
-            match entry.open() {
+        let mut keys = Vec::with_capacity(configs.len());
+        for config in configs {
+            match config.open() {
                 Ok(key) => keys.push(key),
                 Err(error) => {
-                    keys.extend(self.get(&entry.id).map(|had| entry.with(had.digest.clone())));
-                    faults.push((entry.place.clone(), error));
+                    keys.extend(self.get(&config.id).map(|had| config.with(had.digest.clone())));
+                    faults.push((config.place.clone(), error));
                 }
             }
         }
@@ -118,11 +118,11 @@ mod tests {
 
     const SECRET: &str = "0123456789abcdef";
 
-    fn entry(file: &Path) -> Entry {
-        Entry {
+    fn config(file: &Path) -> ApiKeyConfig {
+        ApiKeyConfig {
             place: "here".to_owned(),
             id: "shop".parse().unwrap(),
-            secret: Named::File(file.to_owned()),
+            secret: SecretSource::File(file.to_owned()),
             scopes: vec![Scope::Send],
             apps: None,
             expires_at: None,
@@ -135,7 +135,7 @@ mod tests {
         let file = folder.path().join("key");
         for text in [SECRET.to_owned(), format!("{SECRET}\r\n"), format!("shop.{SECRET}\n")] {
             std::fs::write(&file, &text).unwrap();
-            assert!(entry(&file).open().unwrap().digest == Digest::of(SECRET.as_bytes()), "{text}");
+            assert!(config(&file).open().unwrap().digest == Digest::of(SECRET.as_bytes()), "{text}");
         }
         let long = "x".repeat(paths::FILE_BYTES_MAX as usize + 1);
         for text in [
@@ -149,7 +149,7 @@ mod tests {
             &long,
         ] {
             std::fs::write(&file, text).unwrap();
-            let refused = entry(&file).open().expect_err("no secret").to_string();
+            let refused = config(&file).open().expect_err("no secret").to_string();
             assert!(refused.starts_with("its `secret_file` ") && !refused.contains("0123"), "{refused}");
         }
     }
@@ -160,13 +160,13 @@ mod tests {
         let file = folder.path().join("key");
         std::fs::write(&file, SECRET).unwrap();
         let keys = Keys::default();
-        assert!(keys.follow(&[entry(&file)]).is_empty());
+        assert!(keys.follow(&[config(&file)]).is_empty());
         std::fs::write(&file, "").unwrap();
-        let faults = keys.follow(&[Entry { scopes: vec![Scope::Metrics], ..entry(&file) }]);
+        let faults = keys.follow(&[ApiKeyConfig { scopes: vec![Scope::Metrics], ..config(&file) }]);
         assert!(matches!(faults.as_slice(), [(place, SecretFileError::NoSecret)] if place == "here"));
         let kept = keys.find(format!("Bearer shop.{SECRET}").as_bytes()).expect("the secret it had");
         assert_eq!(kept.scopes, [Scope::Metrics]);
-        assert_eq!(keys.follow(&[Entry { id: "new".parse().unwrap(), ..entry(&file) }]).len(), 1);
+        assert_eq!(keys.follow(&[ApiKeyConfig { id: "new".parse().unwrap(), ..config(&file) }]).len(), 1);
         assert!(keys.find(format!("Bearer shop.{SECRET}").as_bytes()).is_none(), "it has left the configuration");
         assert!(keys.find(b"Bearer new.").is_none());
     }

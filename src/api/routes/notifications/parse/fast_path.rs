@@ -1,8 +1,8 @@
-//! Reads notifications as nearly all callers write them: good ones, in one pass. Of any other it knows only that it is not
-//! for it: `parse` reads those anew, and says what is wrong.
+//! Reads notifications as nearly all callers write them: valid ones, in one pass. It returns `None` for any other body:
+//! `full_parser` reads that again, and finds what is wrong.
 
-use super::field::{Field, TYPE};
-use super::parse::Parsed;
+use super::Parsed;
+use crate::api::routes::notifications::field::{Field, TYPE};
 use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub fn read_line(batch: &mut Batch, text: &str) -> Option<()> {
     (tokens.is_none() && json.is_at_end()).then(|| batch.push(draft, Uuid::new_v4).ok())?
 }
 
-/// Appends an object's notifications: whether they may be many.
+/// Appends an object's notifications. Returns true if the object has `tokens`.
 fn item(json: &mut Cursor<'_>, batch: &mut Batch, items_max: usize) -> Option<bool> {
     let room = items_max.checked_sub(batch.len())?;
     let (draft, tokens) = draft(json, room)?;

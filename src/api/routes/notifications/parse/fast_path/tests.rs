@@ -1,7 +1,7 @@
-//! What is read here reads the same there.
+//! The fast path and the full parser read the same.
 
 use super::*;
-use crate::api::routes::notifications::parse::parse_any;
+use crate::api::routes::notifications::parse::full_parser;
 use crate::model::PushType;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -22,25 +22,25 @@ fn told(parsed: &Parsed) -> String {
     format!("{list} {:?}", items.collect::<Vec<_>>())
 }
 
-/// What is read here, compared with what is read there.
+/// Reads a body with the fast path, and compares the result with the full parser's.
 fn read_alike(body: &[u8]) -> Option<String> {
     let (text, body) = (std::str::from_utf8(body).ok()?, Bytes::copy_from_slice(body));
     let batch = || Batch::over(body.clone()).with_push_type(Some(PushType::Voip));
     let read = told(&read(batch(), text, 3)?);
-    let there = parse_any(batch(), text, 3).expect("what is plain is good");
+    let there = full_parser::parse(batch(), text, 3).expect("what is plain is good");
     assert_eq!(read, told(&there), "{text}");
     Some(read)
 }
 
 #[test]
-fn what_callers_usually_write_is_read_here() {
+fn the_fast_path_reads_what_callers_usually_write() {
     for body in [USUAL.to_owned(), WHOLE.to_owned(), MANY.to_owned(), format!("[{USUAL} , {WHOLE}]"), "[]".to_owned()] {
         assert!(read_alike(body.as_bytes()).is_some(), "{body}");
     }
 }
 
 #[test]
-fn what_is_unusual_or_wrong_is_left_alone() {
+fn the_fast_path_leaves_unusual_and_invalid_bodies_to_the_full_parser() {
     for body in [
         "",
         "7",
@@ -76,7 +76,7 @@ fn what_is_unusual_or_wrong_is_left_alone() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
-    fn a_slip_of_the_pen_is_never_read_otherwise(
+    fn a_mutated_body_is_never_read_differently(
         which in 0_usize..4,
         slips in proptest::collection::vec((any::<prop::sample::Index>(), 0..3, "[]\\[{}\":,\\\\0-9a-fA-Fu.eE+ \n\u{1}é-]"), 0..4),
     ) {

@@ -1,50 +1,52 @@
-//! What a client is told where no route can tell it: answers in HTTP/1, written as they go out.
+//! HTTP/1 responses written as bytes, for refusals before a request reaches hyper or a route.
 
-use super::places::Full;
+use super::connection_limit::LimitReached;
 use crate::http::RequestError;
 use crate::http::envelope;
 use axum::http::StatusCode;
 use std::borrow::Cow;
 use uuid::Uuid;
 
-/// To a client that comes when all connections are taken.
-pub fn full(full: Full) -> String {
-    let (reason, sentence) = match full {
-        Full::Node => ("too_many_connections", "all connections are taken: send it again soon"),
-        Full::Address => (
+/// The response to a connection over the limit.
+pub fn limit_reached(reached: LimitReached) -> String {
+    let (reason, sentence) = match reached {
+        LimitReached::Node => {
+            ("too_many_connections", "limit reached: the node has as many connections as it may: send it again soon")
+        }
+        LimitReached::Address => (
             "too_many_connections_of_address",
             "your address has as many connections as one may have: close or reuse some, or have the address of a load \
              balancer added to limits.shared_addresses",
         ),
     };
-    answer(StatusCode::SERVICE_UNAVAILABLE, reason, sentence, "retry-after: 1\r\n")
+    response(StatusCode::SERVICE_UNAVAILABLE, reason, sentence, "retry-after: 1\r\n")
 }
 
-/// To a client that has begun a request and does not go on.
+/// The response to a client that has begun a request and does not go on.
 pub fn headers_too_slow() -> String {
     let sentence = "the request line and headers came too slowly: send them in one go";
-    answer(StatusCode::REQUEST_TIMEOUT, "headers_too_slow", sentence, "")
+    response(StatusCode::REQUEST_TIMEOUT, "headers_too_slow", sentence, "")
 }
 
-/// Goes out in place of an answer that the protocol gives by itself, which has a status and nothing else.
-pub struct Instead {
+/// A response with an envelope, in place of hyper's own, which has a status and nothing else.
+pub struct Replacement {
     text: String,
     written: usize,
 }
 
-impl Instead {
-    /// What to say in place of `bytes`, if they are such an answer. `exceeded` gives the length that a body may have, if the
-    /// request gave its body one that is impossible.
-    pub fn of(bytes: &[u8], exceeded: impl FnOnce() -> Option<usize>) -> Option<Self> {
+impl Replacement {
+    /// Returns the replacement of `bytes`, if they are a bare response of hyper. `body_bytes_max` returns the limit of
+    /// a body, if the request declared an impossible length.
+    pub fn for_bare_response(bytes: &[u8], body_bytes_max: impl FnOnce() -> Option<usize>) -> Option<Self> {
         let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3).filter(|status| status[0] == b'4')?;
-        // Our own always have a body.
+        // The API's own responses always have a body.
         let head = bytes.strip_suffix(b"\r\n\r\n")?;
         head.split(|byte| *byte == b'\n').find(|line| line.trim_ascii() == b"content-length: 0")?;
         if matches!(status, b"400" | b"431")
-            && let Some(limit) = exceeded()
+            && let Some(limit) = body_bytes_max()
         {
             let error = RequestError::LengthTooLarge { limit };
-            let (status, reason) = error.row();
+            let (status, reason) = error.status_and_reason();
             let text = envelope_of(status, reason, &error.to_string(), &error.args(), "");
             return Some(Self { text, written: 0 });
         }
@@ -52,7 +54,7 @@ impl Instead {
             b"400" => (
                 StatusCode::BAD_REQUEST,
                 "malformed_http",
-                "this is no HTTP request: look at its request line and headers, and at the length it gives for its body",
+                "this is not a valid HTTP request: check its request line, its headers and its `Content-Length`",
             ),
             b"414" => (StatusCode::URI_TOO_LONG, "uri_too_long", "the path and query are too long"),
             b"431" => {
@@ -61,7 +63,7 @@ impl Instead {
             }
             _ => return None,
         };
-        Some(Self { text: answer(status, reason, sentence, ""), written: 0 })
+        Some(Self { text: response(status, reason, sentence, ""), written: 0 })
     }
 
     pub fn rest(&self) -> &[u8] {
@@ -73,15 +75,15 @@ impl Instead {
     }
 }
 
-/// An answer that ends its connection.
-fn answer(status: StatusCode, reason: &str, sentence: &str, more: &str) -> String {
+/// A response that ends its connection.
+fn response(status: StatusCode, reason: &str, sentence: &str, more: &str) -> String {
     envelope_of(status, reason, sentence, &serde_json::json!({}), more)
 }
 
 fn envelope_of(status: StatusCode, reason: &str, sentence: &str, args: &serde_json::Value, more: &str) -> String {
     let body = envelope::failure_json(status, reason, sentence, args);
     let (body, length, id) = (String::from_utf8_lossy(&body) as Cow<'_, str>, body.len(), Uuid::new_v4().simple());
-    tracing::debug!(request_id = %id, reason, "a client was turned away");
+    tracing::debug!(request_id = %id, reason, "a client was refused");
     let kind = "content-type: application/json\r\nconnection: close";
     format!("HTTP/1.1 {status}\r\n{kind}\r\nx-request-id: {id}\r\n{more}content-length: {length}\r\n\r\n{body}")
 }

@@ -1,6 +1,6 @@
-//! Watches what an HTTP/2 client sends, frame head by frame head, for frames that cost us work and bring no request on.
+//! Limits the HTTP/2 frames of a client that cost work and carry no request. It reads the head of every frame.
 //!
-//! The protocol's own implementation answers each of them, however many there are.
+//! The `h2` crate answers each of them, however many arrive.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -8,12 +8,13 @@ use tokio::time::Instant;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
 
-/// Streams that a client may take back in one go, and per second on end. One that times out behind a slow Apple takes
-/// back all it has, a hundred at a time.
+/// Streams that a client may reset in a burst, and per second. A client that times out because Apple is slow resets all
+/// its streams, a hundred at a time.
 const RESETS: Rate = Rate { burst: 500, per_second: 50 };
-/// The same for frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, unknown ones.
+/// The same for frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, unknown
+/// ones.
 const IDLE_FRAMES: Rate = Rate { burst: 500, per_second: 100 };
-/// What a request may bring with it on top, and what we write: clients acknowledge it with WINDOW_UPDATE.
+/// Idle frames allowed on top per request, and per bytes written: clients acknowledge data with WINDOW_UPDATE.
 const IDLE_FRAMES_PER_REQUEST: u64 = 4;
 const BYTES_WRITTEN_PER_IDLE_FRAME: u64 = 128;
 
@@ -24,18 +25,18 @@ mod kind {
     pub const END_STREAM: u8 = 1;
 }
 
-/// A client floods its connection.
+/// The kind of flood that ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Flood {
-    #[error("the client takes back one stream after another")]
+    #[error("the client resets one stream after another")]
     Resets,
-    #[error("the client sends frame after frame that carries nothing")]
+    #[error("the client sends frame after frame without data")]
     IdleFrames,
 }
 
-/// See the module.
+/// The state of one connection.
 #[derive(Debug)]
-pub struct Frames {
+pub struct Http2FloodGuard {
     state: State,
     resets: Bucket,
     idle: Bucket,
@@ -43,26 +44,26 @@ pub struct Frames {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// So many bytes of the preface have come.
+    /// Bytes of the preface that have arrived.
     Preface(usize),
     Http1,
-    /// So many bytes of a frame's head have come.
+    /// A frame's head, and its bytes that have arrived.
     Head([u8; HEAD_BYTES], usize),
-    /// So much of a frame is still to come.
+    /// Bytes of a frame's payload that are still to arrive.
     Payload(usize),
 }
 
-impl Frames {
+impl Http2FloodGuard {
     pub fn new(now: Instant) -> Self {
         Self { state: State::Preface(0), resets: Bucket::new(RESETS, now), idle: Bucket::new(IDLE_FRAMES, now) }
     }
 
-    /// Whether an answer in HTTP/1 would be understood: something came, and it does not begin as HTTP/2 does.
+    /// Returns true if the client understands HTTP/1: bytes have arrived that do not begin with HTTP/2's preface.
     pub fn is_http1(&self) -> bool {
         matches!(self.state, State::Http1 | State::Preface(1..=3))
     }
 
-    /// Bytes have come, at the time `now` gives.
+    /// Reads bytes that have arrived, at the time that `now` returns.
     pub fn read(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Flood> {
         while let Some(first) = bytes.first() {
             match &mut self.state {
@@ -96,7 +97,7 @@ impl Frames {
         Ok(())
     }
 
-    /// We have written so many bytes.
+    /// Counts bytes written to the client.
     pub fn wrote(&mut self, bytes: usize) {
         self.idle.give(bytes as u64 * Bucket::UNIT / BYTES_WRITTEN_PER_IDLE_FRAME);
     }
@@ -129,7 +130,7 @@ struct Rate {
     per_second: u64,
 }
 
-/// Fills by itself up to its rim.
+/// A token bucket: it refills with time, up to the burst.
 #[derive(Debug)]
 struct Bucket {
     rate: Rate,
@@ -171,19 +172,19 @@ mod tests {
     const EMPTY_DATA: [u8; 9] = [0, 0, 0, 0, 0, 0, 0, 0, 1];
     const LAST_DATA: [u8; 9] = [0, 0, 0, 0, 1, 0, 0, 0, 1];
 
-    fn http2(now: Instant) -> Frames {
-        let mut frames = Frames::new(now);
+    fn http2(now: Instant) -> Http2FloodGuard {
+        let mut frames = Http2FloodGuard::new(now);
         assert_eq!(frames.read(PREFACE, || now), Ok(()));
         frames
     }
 
-    /// How many times `bytes` may come at one moment.
-    fn most(frames: &mut Frames, bytes: &[u8], now: Instant) -> usize {
+    /// Counts how many times `bytes` may arrive at one moment.
+    fn most(frames: &mut Http2FloodGuard, bytes: &[u8], now: Instant) -> usize {
         (0..100_000).take_while(|_| frames.read(bytes, || now).is_ok()).count()
     }
 
     #[test]
-    fn what_brings_no_request_on_is_bounded_and_requests_are_not() {
+    fn frames_without_a_request_are_limited_and_requests_are_not() {
         let now = Instant::now();
         assert_eq!(most(&mut http2(now), &PING, now), 500);
         assert_eq!(most(&mut http2(now), &EMPTY_DATA, now), 500);
@@ -195,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn time_and_what_we_write_give_new_room() {
+    fn time_and_bytes_written_refill_the_limits() {
         let now = Instant::now();
         let mut frames = http2(now);
-        let pings = |frames: &mut Frames, now| {
+        let pings = |frames: &mut Http2FloodGuard, now| {
             let head = PING[..HEAD_BYTES].try_into().expect("nine bytes");
             (0..100_000).take_while(|_| frames.judge(head, &|| now).is_ok()).count()
         };
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_seen_however_they_are_cut() {
+    fn frames_are_recognised_however_they_are_split() {
         let now = Instant::now();
         let large = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 1][..], &[6; 0x4000], &PING].concat();
         for size in [1, 2, 7, 100, 16_000] {
@@ -235,7 +236,7 @@ mod tests {
             (b"PRI * HTTP/1.1\r\n", true),
             (PREFACE, false),
         ] {
-            let mut frames = Frames::new(now);
+            let mut frames = Http2FloodGuard::new(now);
             assert_eq!(frames.read(bytes, || now), Ok(()));
             assert_eq!(frames.is_http1(), is_http1, "{bytes:?}");
         }

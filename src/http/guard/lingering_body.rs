@@ -1,9 +1,9 @@
-//! The rest of a body that nobody wants: a request may be answered before its body has come.
+//! The unread rest of a body: a request may be answered before its body has arrived.
 //!
-//! A socket that is closed on unread bytes is reset, and a client that reads only after its last byte would never get the
-//! answer. So the rest is read for a while, beside the answer and after it.
+//! A socket that is closed on unread bytes is reset, and a client that reads only after its last byte would never get
+//! the answer. So the rest is read for a while, beside the answer and after it.
 
-use super::patient::{Activity, Busy};
+use super::timed_socket::{ActiveRequest, Activity};
 use axum::body::HttpBody;
 use bytes::Bytes;
 use http::header::EXPECT;
@@ -16,37 +16,37 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// How long the rest of a body is read.
-const LINGER: Duration = Duration::from_secs(2);
-/// Most that is read of it, and how much at a time, with pauses: it is of no use to anybody.
-const LINGER_BYTES: usize = 16 << 20;
-const LINGER_PART: usize = 256 << 10;
+/// Time for which the rest of a body is read.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most bytes that are read of it. The task pauses regularly, since the bytes are discarded.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+const LINGER_PAUSE_EVERY_BYTES: usize = 256 << 10;
 const LINGER_PAUSE: Duration = Duration::from_millis(10);
 
 /// A request's body. When it is dropped before its end, the rest is read by a task of its own.
-pub struct Given {
-    /// `None` once nothing more can come.
+pub struct LingeringBody {
+    /// `None` once the body has ended.
     body: Option<Incoming>,
-    /// The client waits for our consent: reading would give it, and without it nothing comes.
-    withheld: bool,
+    /// The client waits for `100 Continue`. Reading would send it; without it no body arrives.
+    awaits_consent: bool,
     version: Version,
     activity: Arc<Activity>,
 }
 
-impl Given {
+impl LingeringBody {
     pub fn new(body: Incoming, headers: &HeaderMap, version: Version, activity: &Arc<Activity>) -> Self {
         let body = Some(body).filter(|body| !body.is_end_stream());
-        let withheld = body.is_some() && headers.contains_key(EXPECT);
-        Self { body, withheld, version, activity: Arc::clone(activity) }
+        let awaits_consent = body.is_some() && headers.contains_key(EXPECT);
+        Self { body, awaits_consent, version, activity: Arc::clone(activity) }
     }
 }
 
-impl HttpBody for Given {
+impl HttpBody for LingeringBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.withheld = false;
+        self.awaits_consent = false;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -64,27 +64,27 @@ impl HttpBody for Given {
     }
 }
 
-impl Drop for Given {
+impl Drop for LingeringBody {
     fn drop(&mut self) {
-        if let Some(body) = self.body.take().filter(|body| !self.withheld && !body.is_end_stream()) {
+        if let Some(body) = self.body.take().filter(|body| !self.awaits_consent && !body.is_end_stream()) {
             let busy = Activity::begin(&self.activity, self.version);
             self.activity.drain().spawn("unread body", linger(body, busy));
         }
     }
 }
 
-async fn linger(mut body: Incoming, _busy: Busy) {
+async fn linger(mut body: Incoming, _busy: ActiveRequest) {
     let rest = async {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await
-            && read < LINGER_BYTES
+            && read < LINGER_BYTES_MAX
         {
             let before = read;
             read += frame.data_ref().map_or(0, Bytes::len);
-            if read / LINGER_PART > before / LINGER_PART {
+            if read / LINGER_PAUSE_EVERY_BYTES > before / LINGER_PAUSE_EVERY_BYTES {
                 sleep(LINGER_PAUSE).await;
             }
         }
     };
-    let _ = timeout(LINGER, rest).await;
+    let _ = timeout(LINGER_TIMEOUT, rest).await;
 }

@@ -1,6 +1,6 @@
-//! The value of `tokens`: what is no device token does not hide those behind it.
+//! The value of `tokens`. One invalid token does not hide the faults of later ones.
 
-use super::{Reading, Text};
+use super::{ParseState, Text};
 use crate::api::routes::notifications::fault::{ItemFault, TokenFault};
 use crate::model::device_token;
 use serde::Deserialize;
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for AnyToken {
 }
 
 /// Reads the list, as far as the request may have notifications.
-pub struct Tokens<'r>(pub &'r mut Reading);
+pub struct Tokens<'r>(pub &'r mut ParseState);
 
 impl<'de> DeserializeSeed<'de> for Tokens<'_> {
     type Value = Vec<Token<'de>>;
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for Tokens<'_> {
         let mut tokens = Vec::new();
         while let Some(token) = list.next_element()? {
             tokens.push(token);
-            if !self.0.alone && self.0.batch.len() + tokens.len() > self.0.items_max {
+            if !self.0.one_token && self.0.batch.len() + tokens.len() > self.0.items_max {
                 return Err(self.0.too_many());
             }
         }

@@ -1,4 +1,4 @@
-//! How many connections there may be: of the node, and of one address.
+//! The limit of connections: of the node, and of one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,7 +14,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// What only this machine has: a caller that is a proxy speaks for many.
+    /// The loopback addresses: a proxy on this machine speaks for many callers.
     pub const LOOPBACK: [Self; 2] =
         [Self { bits: 0xffff_7f00_0000, prefix: 104 }, Self { bits: Ipv6Addr::LOCALHOST.to_bits(), prefix: 128 }];
 
@@ -37,7 +37,7 @@ impl FromStr for Network {
     }
 }
 
-/// Both families in one: an IPv4 address is the IPv6 address that stands for it.
+/// The bits of an address as IPv6; an IPv4 address is mapped.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -45,7 +45,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// What counts as one address: in IPv6, a network of 64 bits belongs to one subscriber.
+/// The address under which a client is counted: in IPv6, a /64 network belongs to one subscriber.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -53,66 +53,66 @@ fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Why a connection has no place.
+/// The limit that refuses a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub enum LimitReached {
     Node,
     Address,
 }
 
-/// See the module.
+/// The connections that are open, and their limits.
 #[derive(Debug)]
-pub struct Places {
+pub struct ConnectionLimit {
     free: Arc<Semaphore>,
-    of_one_address: usize,
-    /// Many callers come from one of these: load balancers.
+    per_address: usize,
+    /// Addresses of load balancers: many callers share one of them.
     shared: Vec<Network>,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
 
-impl Places {
-    pub fn new(all: usize, of_one_address: usize, shared: Vec<Network>) -> Arc<Self> {
+impl ConnectionLimit {
+    pub fn new(all: usize, per_address: usize, shared: Vec<Network>) -> Arc<Self> {
         let free = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { free, of_one_address, shared, taken: Mutex::default() })
+        Arc::new(Self { free, per_address, shared, taken: Mutex::default() })
     }
 
-    /// A place for a connection from `peer`; `None` is a Unix socket.
-    pub fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, Full> {
-        let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Node)?;
+    /// Returns a permit for a connection from `peer`; `None` is a Unix socket.
+    pub fn acquire(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, LimitReached> {
+        let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| LimitReached::Node)?;
         let counted = match peer.filter(|peer| !self.shared.iter().any(|network| network.holds(*peer))) {
             Some(peer) => Some(self.count(subscriber(peer))?),
             None => None,
         };
-        Ok(Place { _free: free, _counted: counted })
+        Ok(Permit { _free: free, _counted: counted })
     }
 
-    fn count(self: &Arc<Self>, address: IpAddr) -> Result<Counted, Full> {
+    fn count(self: &Arc<Self>, address: IpAddr) -> Result<Counted, LimitReached> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&address).copied().unwrap_or(0);
-        if count >= self.of_one_address {
-            return Err(Full::Address);
+        if count >= self.per_address {
+            return Err(LimitReached::Address);
         }
         taken.insert(address, count + 1);
-        Ok(Counted { places: Arc::clone(self), address })
+        Ok(Counted { limit: Arc::clone(self), address })
     }
 }
 
-/// A connection's place; free again when it is dropped.
+/// One connection under the limits. Dropping it frees them.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     _free: OwnedSemaphorePermit,
     _counted: Option<Counted>,
 }
 
 #[derive(Debug)]
 struct Counted {
-    places: Arc<Places>,
+    limit: Arc<ConnectionLimit>,
     address: IpAddr,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.limit.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -131,36 +131,36 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_the_places_of_others_and_gives_its_own_back() {
-        let places = Places::new(5, 2, Vec::new());
-        let first = places.take(ip("192.0.2.1")).expect("a place");
-        let _second = places.take(ip("::ffff:192.0.2.1")).expect("a place");
-        assert_eq!(places.take(ip("192.0.2.1")).err(), Some(Full::Address));
-        let _other = places.take(ip("192.0.2.2")).expect("a place");
+    fn one_address_cannot_take_the_permits_of_others_and_gives_its_own_back() {
+        let limit = ConnectionLimit::new(5, 2, Vec::new());
+        let first = limit.acquire(ip("192.0.2.1")).expect("a permit");
+        let _second = limit.acquire(ip("::ffff:192.0.2.1")).expect("a permit");
+        assert_eq!(limit.acquire(ip("192.0.2.1")).err(), Some(LimitReached::Address));
+        let _other = limit.acquire(ip("192.0.2.2")).expect("a permit");
         drop(first);
-        let _again = places.take(ip("192.0.2.1")).expect("a place that was given back");
-        let _unix = (places.take(None).expect("a place"), places.take(None).expect("the last place"));
-        assert_eq!(places.take(None).err(), Some(Full::Node));
-        assert_eq!(places.taken.lock().expect("no panic").len(), 2);
+        let _again = limit.acquire(ip("192.0.2.1")).expect("a permit that was given back");
+        let _unix = (limit.acquire(None).expect("a permit"), limit.acquire(None).expect("the last permit"));
+        assert_eq!(limit.acquire(None).err(), Some(LimitReached::Node));
+        assert_eq!(limit.taken.lock().expect("no panic").len(), 2);
     }
 
     #[test]
     fn an_ipv6_subscriber_is_one_address() {
-        let places = Places::new(5, 1, Vec::new());
-        let _first = places.take(ip("2001:db8:1:2::1")).expect("a place");
-        assert_eq!(places.take(ip("2001:db8:1:2:ffff::9")).err(), Some(Full::Address));
-        assert!(places.take(ip("2001:db8:1:3::1")).is_ok());
+        let limit = ConnectionLimit::new(5, 1, Vec::new());
+        let _first = limit.acquire(ip("2001:db8:1:2::1")).expect("a permit");
+        assert_eq!(limit.acquire(ip("2001:db8:1:2:ffff::9")).err(), Some(LimitReached::Address));
+        assert!(limit.acquire(ip("2001:db8:1:3::1")).is_ok());
     }
 
     #[test]
     fn a_load_balancer_may_have_more() {
         let shared = ["10.0.0.0/8", "192.0.2.7", "::1"].map(|text| text.parse().expect("a network"));
-        let places = Places::new(5, 0, shared.into());
+        let limit = ConnectionLimit::new(5, 0, shared.into());
         for shared in ["10.255.0.1", "::ffff:10.0.0.1", "192.0.2.7", "::1"] {
-            assert!(places.take(ip(shared)).is_ok(), "{shared}");
+            assert!(limit.acquire(ip(shared)).is_ok(), "{shared}");
         }
         for own in ["11.0.0.1", "192.0.2.6", "::2"] {
-            assert_eq!(places.take(ip(own)).err(), Some(Full::Address), "{own}");
+            assert_eq!(limit.acquire(ip(own)).err(), Some(LimitReached::Address), "{own}");
         }
         assert_eq!(Network::LOOPBACK, ["127.0.0.0/8", "::1"].map(|text| text.parse().expect("a network")));
         assert!("0.0.0.0/0".parse::<Network>().is_ok_and(|all| all.holds("8.8.8.8".parse().expect("an address"))));

@@ -1,5 +1,5 @@
-//! Where requests come in. The one that comes most, a send, is led straight to its handler; the router finds all others, and
-//! this one too where it is written otherwise or a guard stands before it.
+//! The API as a service of the HTTP server. A send, the most frequent request, goes straight to its handler. The router
+//! serves every other request, and sends whose path is written differently or that need the guard.
 
 use super::Api;
 use super::path::AppPath;
@@ -16,31 +16,31 @@ use tower::ServiceExt;
 
 /// Answers requests. Clones share everything.
 #[derive(Clone)]
-pub struct Entry {
+pub struct ApiService {
     router: Router,
     shortcut: Option<Arc<Shortcut>>,
 }
 
-/// What a send needs of what the router holds.
+/// The state that a send needs without the router.
 pub struct Shortcut {
     pub api: Arc<Api>,
     pub observer: Observer,
 }
 
-impl Entry {
+impl ApiService {
     pub fn new(router: Router, shortcut: Option<Shortcut>) -> Self {
         Self { router, shortcut: shortcut.map(Arc::new) }
     }
 }
 
-impl Service for Entry {
+impl Service for ApiService {
     async fn answer(self, request: Request) -> Response {
         let key = self.shortcut.as_ref().and_then(|shortcut| Some((shortcut, sends_to(&request)?)));
         let Some((shortcut, key)) = key else {
             return Box::pin(self.router.oneshot(request)).await.unwrap_or_else(|never| match never {});
         };
         let api = State(Arc::clone(&shortcut.api));
-        // What hyper is given is moved several times: it is to be small.
+        // Hyper moves this future several times, so it is boxed.
         let send =
             |request| Box::pin(async { notifications::send(api, Ok(AppPath(key)), request).await.into_response() });
         shortcut.observer.watch(NOTIFICATIONS, request, send).await

@@ -1,11 +1,11 @@
-//! A line that is no good notification, as the disconnection log shows notifications.
+//! The disconnection log's excerpt of a line that is no valid notification.
 
 use crate::model::push_type::VOIP_PAYLOAD_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Longest token that is kept, in bytes of JSON; a payload may have what Apple takes at most. Five thousand entries are kept
-/// of an app, and a line may be much longer.
+/// Longest token that is kept, in bytes of JSON; a payload may have what Apple takes at most. Five thousand entries are
+/// kept of an app, and a line may be much longer.
 const TOKEN_BYTES_MAX: usize = 512;
 
 #[derive(Default, Deserialize)]
@@ -18,9 +18,9 @@ struct Line<'a> {
     expiry: Option<&'a RawValue>,
 }
 
-/// The notification as v0.5 showed it, byte for byte as it came; `identifier` is JSON. What is missing, or too long to be
-/// kept, is null.
-pub fn offending(line: &[u8], identifier: Option<&str>) -> String {
+/// The notification as v0.5 showed it, byte for byte as it came; `identifier` is JSON. What is missing, or too long to
+/// be kept, is null.
+pub fn log_excerpt(line: &[u8], identifier: Option<&str>) -> String {
     let line: Line<'_> = serde_json::from_slice(line).unwrap_or_default();
     let kept = |json: Option<&RawValue>, bytes_max: usize| {
         let json = json.map(RawValue::get).filter(|json| json.len() <= bytes_max);
@@ -41,11 +41,11 @@ mod tests {
     fn a_line_is_shown_as_it_came_and_what_is_too_long_to_be_kept_is_null() {
         let line = r#"{"token":"x y","expiry":7,"payload":{"aps": {"alert":"h\u00e4"}},"identifier":"a"}"#;
         let shown = r#"{"type":"notification","expiry":7,"identifier":"a","payload":{"aps": {"alert":"h\u00e4"}},"token":"x y"}"#;
-        assert_eq!(offending(line.as_bytes(), Some(r#""a""#)), shown);
+        assert_eq!(log_excerpt(line.as_bytes(), Some(r#""a""#)), shown);
         let nothing = r#"{"type":"notification","expiry":null,"identifier":null,"payload":null,"token":null}"#;
         let long = "x".repeat(VOIP_PAYLOAD_BYTES_MAX);
         for line in ["{", "7", "{}", &format!(r#"{{"token":"{long}","payload":["{long}"]}}"#)] {
-            assert_eq!(offending(line.as_bytes(), None), nothing, "{line}");
+            assert_eq!(log_excerpt(line.as_bytes(), None), nothing, "{line}");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! Sends that ask for what is not built yet: answered with 501 and a sentence, never ignored.
+//! Sends that ask for a feature that is not implemented yet: answered with 501 and a sentence, never ignored.
 
-use crate::api::error::Failure;
+use crate::api::error::ApiError;
 use crate::http::query::Query;
 use axum::http::HeaderMap;
 
-const DURABLE: Failure = Failure::NotBuilt(
+const DURABLE: ApiError = ApiError::NotImplemented(
     "durable sending is not built yet: leave out `Prefer: respond-async` and `wait=false`, and wait for the answer",
 );
-const IDEMPOTENCY_KEY: Failure = Failure::NotBuilt(
+const IDEMPOTENCY_KEY: ApiError = ApiError::NotImplemented(
     "`Idempotency-Key` is not built yet: leave it out, and send only what came back as `not_sent` again (Apple drops no repeats; a `collapse_id` makes them harmless)",
 );
 
-/// Refuses a send that asks for what is not built.
-pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), Failure> {
+/// Refuses a send that asks for a feature that is not implemented.
+pub fn refuse(headers: &HeaderMap, query: &Query) -> Result<(), ApiError> {
     if headers.contains_key("idempotency-key") {
         return Err(IDEMPOTENCY_KEY);
     }
-    let prefers = headers.get_all("prefer").iter().any(|value| names(value.as_bytes(), b',', b"respond-async"));
+    let prefers = headers.get_all("prefer").iter().any(|value| has_token(value.as_bytes(), b',', b"respond-async"));
     if prefers || query.truth("wait")? == Some(false) {
         return Err(DURABLE);
     }
     Ok(())
 }
 
-/// Whether one of the parts of a header is `word`, in any case.
-pub fn names(value: &[u8], separator: u8, word: &[u8]) -> bool {
+/// Returns true if one of the parts of a header is `word`, in any case.
+pub fn has_token(value: &[u8], separator: u8, word: &[u8]) -> bool {
     value.split(|&byte| byte == separator).any(|part| part.trim_ascii().eq_ignore_ascii_case(word))
 }
 
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_an_unbuilt_feature_is_refused_with_a_sentence() {
+    fn a_request_for_a_feature_that_is_not_implemented_is_refused_with_a_sentence() {
         for (name, value, word) in [
             ("prefer", "respond-async", "durable sending is not built"),
             ("prefer", "wait=10, Respond-Async", "durable sending is not built"),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_nothing_special_passes() {
+    fn a_request_without_special_features_passes() {
         assert_eq!(refused("prefer", "return=minimal"), None);
         assert_eq!(refused("content-type", "application/x-www-form-urlencoded"), None);
         let query = Query::read(Some("wait=true"), &["wait"]).unwrap();

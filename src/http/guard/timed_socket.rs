@@ -1,9 +1,8 @@
-//! A client's socket with limits to our patience: for its first request, for headers, between requests, and for taking
-//! an answer.
+//! A client's socket with timeouts: for its first request, for headers, between requests, and for reading a response.
 
-use super::beginning::Beginning;
-use super::frames::Frames;
-use super::words::{self, Instead};
+use super::canned_responses::{self, Replacement};
+use super::http2_flood::Http2FloodGuard;
+use super::request_start::RequestStart;
 use crate::drain::Drain;
 use crate::http::Limits;
 use http::Version;
@@ -16,22 +15,22 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client has to take of an answer in the time that it has for taking something.
-const TAKEN_BYTES_MIN: usize = 64 << 10;
+/// Bytes of a response that a client must take within each write timeout.
+const WRITE_PROGRESS_BYTES_MIN: usize = 64 << 10;
 
-/// What a connection's socket has to know of its requests.
+/// The requests and responses of a connection, counted for its socket's timeouts.
 #[derive(Debug, Default)]
 pub struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
     http2: AtomicBool,
-    /// Parts of answers that HTTP/2 has not let out yet.
+    /// Parts of responses that HTTP/2 has not written yet.
     unsent: AtomicU64,
     drain: Drain,
 }
 
 impl Activity {
-    /// `drain` starts what outlasts a request.
+    /// `drain` runs the tasks that outlast a request.
     pub fn new(drain: Drain) -> Self {
         Self { drain, ..Self::default() }
     }
@@ -40,40 +39,40 @@ impl Activity {
         &self.drain
     }
 
-    /// A request's headers are complete. It lasts until its guard is dropped.
-    pub fn begin(activity: &Arc<Self>, version: Version) -> Busy {
+    /// Counts a request whose headers are complete. It is active until the returned guard is dropped.
+    pub fn begin(activity: &Arc<Self>, version: Version) -> ActiveRequest {
         activity.http2.store(version == Version::HTTP_2, Relaxed);
         activity.begun.fetch_add(1, Relaxed);
-        Busy(Arc::clone(activity))
+        ActiveRequest(Arc::clone(activity))
     }
 
     fn is_idle(&self) -> bool {
         self.begun.load(Relaxed) == self.ended.load(Relaxed)
     }
 
-    /// Whether an HTTP/2 connection carries neither a request nor any of an answer.
+    /// Returns true if the connection is HTTP/2 and has neither an active request nor unsent bytes.
     pub fn is_idle_http2(&self) -> bool {
         self.is_idle() && self.unsent.load(Relaxed) == 0 && self.http2.load(Relaxed)
     }
 }
 
-pub struct Busy(Arc<Activity>);
+pub struct ActiveRequest(Arc<Activity>);
 
-impl Busy {
-    /// There is something for the client to take.
+impl ActiveRequest {
+    /// Counts a part of a response that the client has not taken yet.
     pub fn unsent(&self) -> Unsent {
         self.0.unsent.fetch_add(1, Relaxed);
         Unsent(Arc::clone(&self.0))
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Relaxed);
     }
 }
 
-/// Something that the client has not taken yet; dropped when it has.
+/// A part of a response that the client has not taken yet; dropped when it has.
 pub struct Unsent(Arc<Activity>);
 
 impl Drop for Unsent {
@@ -82,42 +81,42 @@ impl Drop for Unsent {
     }
 }
 
-/// What the other side is waited for.
+/// The next thing that the client must send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum Awaited {
     FirstRequest,
-    /// Some bytes of a request have come, its headers are not complete.
+    /// Some bytes of a request have arrived; its headers are not complete.
     Headers,
     NextRequest,
 }
 
-/// A socket whose reads and writes fail with `TimedOut` when the other side keeps us waiting too long, and whose reads
-/// fail when it floods us.
-pub struct Patient<Io> {
+/// A socket whose reads and writes fail with `TimedOut` when the client is too slow, and whose reads fail when the
+/// client floods the connection.
+pub struct TimedSocket<Io> {
     io: Io,
     activity: Arc<Activity>,
     header_timeout: Duration,
     idle_timeout: Duration,
     write_timeout: Duration,
-    waiting: Option<Waiting>,
-    /// Requests that had begun and ended by the last look.
+    awaited: Option<Awaited>,
+    /// Requests that had begun and ended at the last check.
     begun: u64,
     ended: u64,
-    /// Bytes came since then, while no request was being answered.
+    /// Bytes have arrived since then, while no request was being answered.
     partial: bool,
-    beginning: Beginning,
+    request_start: RequestStart,
     body_bytes: usize,
-    reading: Timer,
-    /// While the socket takes nothing more.
-    blocked: Option<Taking>,
-    /// While HTTP/2 holds something back that its client has not asked for.
-    withheld: Option<Taking>,
-    frames: Frames,
-    /// Goes out in place of what the protocol wanted to say.
-    instead: Option<Instead>,
+    read_timer: Timer,
+    /// Set while the socket's buffer is full.
+    blocked: Option<WriteProgress>,
+    /// Set while HTTP/2 holds data back for lack of a window.
+    withheld: Option<WriteProgress>,
+    flood_guard: Http2FloodGuard,
+    /// Written in place of hyper's own bare response.
+    replacement: Option<Replacement>,
 }
 
-impl<Io: AsyncWrite + Unpin> Patient<Io> {
+impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
     pub fn new(io: Io, activity: Arc<Activity>, limits: &Limits) -> Self {
         Self {
             io,
@@ -125,61 +124,66 @@ impl<Io: AsyncWrite + Unpin> Patient<Io> {
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             write_timeout: limits.write_timeout,
-            waiting: Some(Waiting::FirstRequest),
+            awaited: Some(Awaited::FirstRequest),
             begun: 0,
             ended: 0,
             partial: false,
-            beginning: Beginning::default(),
+            request_start: RequestStart::default(),
             body_bytes: limits.body_bytes,
-            reading: Timer::new(limits.header_timeout),
+            read_timer: Timer::new(limits.header_timeout),
             blocked: None,
             withheld: None,
-            frames: Frames::new(Instant::now()),
-            instead: None,
+            flood_guard: Http2FloodGuard::new(Instant::now()),
+            replacement: None,
         }
     }
 
-    /// Whether a read that found nothing has waited too long.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Resolves once a read without data has waited too long.
+    fn poll_read_timeout(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.activity.unsent.load(Relaxed) == 0 {
             self.withheld = None;
-        } else if let Poll::Ready(error) = self.withheld.get_or_insert_with(|| Taking::new(self.write_timeout)).poll(cx)
+        } else if let Poll::Ready(error) =
+            self.withheld.get_or_insert_with(|| WriteProgress::new(self.write_timeout)).poll(cx)
         {
             return Poll::Ready(error);
         }
         let (begun, ended) = (self.activity.begun.load(Relaxed), self.activity.ended.load(Relaxed));
         if begun != self.begun {
-            (self.begun, self.partial, self.waiting) = (begun, false, None);
+            (self.begun, self.partial, self.awaited) = (begun, false, None);
         }
         if ended != self.ended {
-            // What came before the end was that request's body.
+            // The bytes before the end were that request's body.
             (self.ended, self.partial) = (ended, false);
         }
-        let waiting = if ended < begun {
-            self.waiting = None;
+        let awaited = if ended < begun {
+            self.awaited = None;
             return Poll::Pending;
         } else if begun == 0 {
-            Waiting::FirstRequest
+            Awaited::FirstRequest
         } else if self.partial && !self.activity.http2.load(Relaxed) {
-            Waiting::Headers
+            Awaited::Headers
         } else {
-            Waiting::NextRequest
+            Awaited::NextRequest
         };
-        if self.waiting != Some(waiting) {
-            self.waiting = Some(waiting);
-            self.reading.restart(if waiting == Waiting::NextRequest { self.idle_timeout } else { self.header_timeout });
+        if self.awaited != Some(awaited) {
+            self.awaited = Some(awaited);
+            self.read_timer.restart(if awaited == Awaited::NextRequest {
+                self.idle_timeout
+            } else {
+                self.header_timeout
+            });
         }
-        let error = ready!(self.reading.poll(cx));
-        if waiting != Waiting::NextRequest && self.partial && self.frames.is_http1() {
-            // Nothing else waits to be written, and a socket that has no room for it belongs to nobody who reads.
-            let _ = Pin::new(&mut self.io).poll_write(cx, words::headers_too_slow().as_bytes());
+        let error = ready!(self.read_timer.poll(cx));
+        if awaited != Awaited::NextRequest && self.partial && self.flood_guard.is_http1() {
+            // Nothing else waits to be written, and a client whose socket has no room does not read.
+            let _ = Pin::new(&mut self.io).poll_write(cx, canned_responses::headers_too_slow().as_bytes());
             let _ = Pin::new(&mut self.io).poll_flush(cx);
         }
         Poll::Ready(error)
     }
 
-    /// The end of each write: `wanted` bytes were there to be written.
-    fn written(
+    /// Accounts for a write of `wanted` bytes.
+    fn after_write(
         &mut self,
         cx: &mut Context<'_>,
         wanted: usize,
@@ -187,52 +191,55 @@ impl<Io: AsyncWrite + Unpin> Patient<Io> {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                self.frames.wrote(bytes);
-                for taking in [&mut self.blocked, &mut self.withheld].into_iter().flatten() {
-                    taking.took(bytes);
+                self.flood_guard.wrote(bytes);
+                for progress in [&mut self.blocked, &mut self.withheld].into_iter().flatten() {
+                    progress.add(bytes);
                 }
                 if bytes == wanted {
                     self.blocked = None;
                 }
-                // Being idle begins after the last byte of an answer; in HTTP/2, what is written between answers is none.
-                if bytes > 0 && self.waiting == Some(Waiting::NextRequest) && !self.activity.http2.load(Relaxed) {
-                    self.waiting = None;
+                // Being idle begins after the last byte of an answer; in HTTP/2, what is written between answers is
+                // none.
+                if bytes > 0 && self.awaited == Some(Awaited::NextRequest) && !self.activity.http2.load(Relaxed) {
+                    self.awaited = None;
                 }
                 written
             }
             Poll::Ready(Err(_)) => written,
-            Poll::Pending => self.blocked.get_or_insert_with(|| Taking::new(self.write_timeout)).poll(cx).map(Err),
+            Poll::Pending => {
+                self.blocked.get_or_insert_with(|| WriteProgress::new(self.write_timeout)).poll(cx).map(Err)
+            }
         }
     }
 
-    /// Writes what goes out instead; then what it replaces counts as written.
-    fn poll_instead(&mut self, cx: &mut Context<'_>, written: usize) -> Poll<io::Result<usize>> {
-        while let Some(instead) = &mut self.instead {
-            let rest = instead.rest();
+    /// Writes the replacement; then the `written` bytes that it replaces count as written.
+    fn poll_replacement(&mut self, cx: &mut Context<'_>, written: usize) -> Poll<io::Result<usize>> {
+        while let Some(replacement) = &mut self.replacement {
+            let rest = replacement.rest();
             let (wanted, io) = (rest.len(), Pin::new(&mut self.io));
             let polled = io.poll_write(cx, rest);
             if let Poll::Ready(Ok(bytes)) = polled {
-                instead.wrote(bytes);
+                replacement.wrote(bytes);
                 if bytes == wanted || bytes == 0 {
-                    self.instead = None;
+                    self.replacement = None;
                 }
             }
-            ready!(self.written(cx, wanted, polled))?;
+            ready!(self.after_write(cx, wanted, polled))?;
         }
         Poll::Ready(Ok(written))
     }
 }
 
-impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<Io> {
+impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedSocket<Io> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = into.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, into) {
             Poll::Ready(Ok(())) => {
                 this.partial = true;
-                let seen = this.frames.read(&into.filled()[before..], Instant::now);
-                if this.frames.is_http1() && this.activity.is_idle() {
-                    this.beginning.add(this.activity.begun.load(Relaxed), &into.filled()[before..]);
+                let seen = this.flood_guard.read(&into.filled()[before..], Instant::now);
+                if this.flood_guard.is_http1() && this.activity.is_idle() {
+                    this.request_start.add(this.activity.begun.load(Relaxed), &into.filled()[before..]);
                 }
                 if seen.is_err() {
                     into.set_filled(before);
@@ -240,22 +247,24 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<Io> {
                 Poll::Ready(seen.map_err(io::Error::other))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.poll_patience(cx).map(Err),
+            Poll::Pending => this.poll_read_timeout(cx).map(Err),
         }
     }
 }
 
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
+impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedSocket<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.instead.is_none() && this.frames.is_http1() {
-            this.instead = Instead::of(bytes, || this.beginning.has_endless_length().then_some(this.body_bytes));
+        if this.replacement.is_none() && this.flood_guard.is_http1() {
+            this.replacement = Replacement::for_bare_response(bytes, || {
+                this.request_start.has_endless_length().then_some(this.body_bytes)
+            });
         }
-        if this.instead.is_some() {
-            return this.poll_instead(cx, bytes.len());
+        if this.replacement.is_some() {
+            return this.poll_replacement(cx, bytes.len());
         }
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.written(cx, bytes.len(), written)
+        this.after_write(cx, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -263,14 +272,14 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // What the protocol says by itself comes alone.
+        // Hyper writes its own bare responses in one slice.
         let mut some = slices.iter().filter(|slice| !slice.is_empty());
         if let (Some(only), None) = (some.next(), some.next()) {
             return self.as_mut().poll_write(cx, only);
         }
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
-        this.written(cx, slices.iter().map(|slice| slice.len()).sum(), written)
+        this.after_write(cx, slices.iter().map(|slice| slice.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -281,7 +290,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx).map_ok(|()| 0);
         // TLS keeps what the socket does not take yet.
-        this.written(cx, 0, flushed).map_ok(drop)
+        this.after_write(cx, 0, flushed).map_ok(drop)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -289,23 +298,23 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Patient<Io> {
     }
 }
 
-/// A client that is to take something.
-struct Taking {
+/// The progress of a client that must take bytes.
+struct WriteProgress {
     timer: Timer,
-    patience: Duration,
+    timeout: Duration,
     taken: usize,
 }
 
-impl Taking {
-    fn new(patience: Duration) -> Self {
-        Self { timer: Timer::new(patience), patience, taken: 0 }
+impl WriteProgress {
+    fn new(timeout: Duration) -> Self {
+        Self { timer: Timer::new(timeout), timeout, taken: 0 }
     }
 
-    fn took(&mut self, bytes: usize) {
+    fn add(&mut self, bytes: usize) {
         self.taken += bytes;
-        if self.taken >= TAKEN_BYTES_MIN {
+        if self.taken >= WRITE_PROGRESS_BYTES_MIN {
             self.taken = 0;
-            self.timer.restart(self.patience);
+            self.timer.restart(self.timeout);
         }
     }
 
@@ -321,13 +330,13 @@ struct Timer {
 }
 
 impl Timer {
-    fn new(patience: Duration) -> Self {
-        let deadline = Instant::now() + patience;
+    fn new(timeout: Duration) -> Self {
+        let deadline = Instant::now() + timeout;
         Self { deadline, alarm: Box::pin(sleep_until(deadline)) }
     }
 
-    fn restart(&mut self, patience: Duration) {
-        self.deadline = Instant::now() + patience;
+    fn restart(&mut self, timeout: Duration) {
+        self.deadline = Instant::now() + timeout;
         if self.deadline < self.alarm.deadline() {
             self.alarm.as_mut().reset(self.deadline);
         }
@@ -358,29 +367,29 @@ mod tests {
         }
     }
 
-    fn pair() -> (Patient<DuplexStream>, DuplexStream, Arc<Activity>) {
+    fn pair() -> (TimedSocket<DuplexStream>, DuplexStream, Arc<Activity>) {
         let (ours, theirs) = duplex(8);
         let activity = Arc::new(Activity::default());
-        (Patient::new(ours, Arc::clone(&activity), &limits()), theirs, activity)
+        (TimedSocket::new(ours, Arc::clone(&activity), &limits()), theirs, activity)
     }
 
-    /// Seconds until a read gives up.
-    async fn seconds_until_timeout(patient: &mut Patient<DuplexStream>) -> u64 {
+    /// Seconds until a read times out.
+    async fn seconds_until_timeout(socket: &mut TimedSocket<DuplexStream>) -> u64 {
         let began = Instant::now();
-        let error = patient.read_u8().await.expect_err("nothing to read");
+        let error = socket.read_u8().await.expect_err("nothing to read");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         began.elapsed().as_secs()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_says_nothing_is_waited_for_ten_seconds() {
-        let (mut patient, _client, _activity) = pair();
-        assert_eq!(seconds_until_timeout(&mut patient).await, 10);
+        let (mut socket, _client, _activity) = pair();
+        assert_eq!(seconds_until_timeout(&mut socket).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn bytes_that_trickle_in_do_not_buy_time() {
-        let (mut patient, mut client, _activity) = pair();
+        let (mut socket, mut client, _activity) = pair();
         let trickle = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(3)).await;
@@ -389,7 +398,7 @@ mod tests {
         };
         let read = async {
             let began = Instant::now();
-            while patient.read_u8().await.is_ok() {}
+            while socket.read_u8().await.is_ok() {}
             began.elapsed().as_secs()
         };
         let seconds = tokio::select! { biased; () = trickle => 0, seconds = read => seconds };
@@ -398,52 +407,53 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn between_requests_a_connection_may_rest_for_75_seconds_but_headers_have_ten() {
-        let (mut patient, mut client, activity) = pair();
+        let (mut socket, mut client, activity) = pair();
         client.write_u8(b'x').await.unwrap();
-        patient.read_u8().await.unwrap();
+        socket.read_u8().await.unwrap();
         drop(Activity::begin(&activity, Version::HTTP_11));
-        assert_eq!(seconds_until_timeout(&mut patient).await, 75);
+        assert_eq!(seconds_until_timeout(&mut socket).await, 75);
 
         drop(Activity::begin(&activity, Version::HTTP_11));
-        assert!(tokio::time::timeout(Duration::from_secs(60), patient.read_u8()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(60), socket.read_u8()).await.is_err());
         client.write_u8(b'x').await.unwrap();
-        patient.read_u8().await.unwrap();
-        assert_eq!(seconds_until_timeout(&mut patient).await, 10);
+        socket.read_u8().await.unwrap();
+        assert_eq!(seconds_until_timeout(&mut socket).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_comes_after_its_headers_is_no_beginning_of_the_next_request() {
-        let (mut patient, mut client, activity) = pair();
+        let (mut socket, mut client, activity) = pair();
         let busy = Activity::begin(&activity, Version::HTTP_11);
-        assert!(tokio::time::timeout(Duration::from_secs(1), patient.read_u8()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(1), socket.read_u8()).await.is_err());
         client.write_u8(b'x').await.unwrap();
-        patient.read_u8().await.unwrap();
+        socket.read_u8().await.unwrap();
         drop(busy);
-        assert_eq!(seconds_until_timeout(&mut patient).await, 75);
+        assert_eq!(seconds_until_timeout(&mut socket).await, 75);
     }
 
     #[tokio::test(start_paused = true)]
     async fn frames_between_http2_requests_are_no_headers() {
-        let (mut patient, mut client, activity) = pair();
+        let (mut socket, mut client, activity) = pair();
         drop(Activity::begin(&activity, Version::HTTP_2));
         client.write_u8(b'x').await.unwrap();
-        patient.read_u8().await.unwrap();
-        assert_eq!(seconds_until_timeout(&mut patient).await, 75);
+        socket.read_u8().await.unwrap();
+        assert_eq!(seconds_until_timeout(&mut socket).await, 75);
     }
 
     #[tokio::test(start_paused = true)]
     async fn while_a_request_is_answered_nothing_is_expected_of_its_client() {
-        let (mut patient, _client, activity) = pair();
+        let (mut socket, _client, activity) = pair();
         let busy = Activity::begin(&activity, Version::HTTP_11);
-        assert!(tokio::time::timeout(Duration::from_secs(300), patient.read_u8()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_secs(300), socket.read_u8()).await.is_err());
         drop(busy);
-        assert_eq!(seconds_until_timeout(&mut patient).await, 75);
+        assert_eq!(seconds_until_timeout(&mut socket).await, 75);
     }
 
-    /// Whether `bytes` are written to a client that takes `every` each ten seconds, and the seconds that takes.
+    /// Writes `bytes` to a client that takes `every` bytes each ten seconds. Returns true if it succeeds, and the
+    /// seconds.
     async fn write_slowly(bytes: usize, every: usize) -> (bool, u64) {
         let (ours, mut client) = duplex(1024);
-        let mut patient = Patient::new(ours, Arc::new(Activity::default()), &limits());
+        let mut socket = TimedSocket::new(ours, Arc::new(Activity::default()), &limits());
         let (began, answer) = (Instant::now(), vec![b'x'; bytes]);
         let take = async {
             loop {
@@ -453,7 +463,7 @@ mod tests {
         };
         let written = tokio::select! {
             biased;
-            written = patient.write_all(&answer) => written,
+            written = socket.write_all(&answer) => written,
             () = take => unreachable!("it never ends"),
         };
         assert!(written.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::TimedOut));
@@ -470,12 +480,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_http2_withholds_for_lack_of_a_window_is_withheld_for_30_seconds() {
-        let (mut patient, mut client, activity) = pair();
+        let (mut socket, mut client, activity) = pair();
         let busy = Activity::begin(&activity, Version::HTTP_2);
         let unsent = busy.unsent();
-        assert_eq!(seconds_until_timeout(&mut patient).await, 30);
+        assert_eq!(seconds_until_timeout(&mut socket).await, 30);
         drop(unsent);
-        // Frames that are no answers do not make an idle connection busy.
+        // Frames outside responses do not make an idle connection busy.
         drop(busy);
         let ping = async {
             loop {
@@ -486,11 +496,11 @@ mod tests {
         let idle = async {
             let began = Instant::now();
             loop {
-                let read = tokio::time::timeout(Duration::from_secs(20), patient.read_u8()).await;
+                let read = tokio::time::timeout(Duration::from_secs(20), socket.read_u8()).await;
                 if read.is_ok() {
                     return began.elapsed().as_secs();
                 }
-                patient.write_all(b"ping").await.unwrap();
+                socket.write_all(b"ping").await.unwrap();
             }
         };
         let seconds = tokio::select! { biased; () = ping => 0, seconds = idle => seconds };
@@ -500,25 +510,25 @@ mod tests {
     #[tokio::test]
     async fn a_flood_of_frames_ends_the_connection() {
         let (ours, mut client) = duplex(1 << 20);
-        let mut patient = Patient::new(ours, Arc::new(Activity::default()), &limits());
+        let mut socket = TimedSocket::new(ours, Arc::new(Activity::default()), &limits());
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         for _ in 0..3_000 {
             client.write_all(&[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).await.unwrap();
         }
-        let error = patient.read_to_end(&mut Vec::new()).await.expect_err("a flood");
+        let error = socket.read_to_end(&mut Vec::new()).await.expect_err("a flood");
         assert!(error.to_string().contains("frame after frame"), "{error}");
     }
 
     #[tokio::test]
-    async fn what_the_protocol_says_by_itself_goes_out_as_an_envelope() {
+    async fn a_bare_response_of_hyper_is_replaced_by_an_envelope() {
         let (ours, mut client) = duplex(1 << 10);
-        let mut patient = Patient::new(ours, Arc::new(Activity::default()), &limits());
+        let mut socket = TimedSocket::new(ours, Arc::new(Activity::default()), &limits());
         client.write_all(b"nonsense").await.unwrap();
-        patient.read_exact(&mut [0; 8]).await.unwrap();
+        socket.read_exact(&mut [0; 8]).await.unwrap();
         let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
-        patient.write_all(bare).await.unwrap();
-        patient.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
-        drop(patient);
+        socket.write_all(bare).await.unwrap();
+        socket.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+        drop(socket);
         let mut said = String::new();
         client.read_to_string(&mut said).await.unwrap();
         assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n") && said.contains("\"malformed_http\""), "{said}");
