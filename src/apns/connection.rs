@@ -1,7 +1,7 @@
 //! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
 
 use super::connect::{HandshakeError, Transport, certificate_alert};
-use super::pulse::{Beat, Pulse, SETTINGS_WITHIN};
+use super::liveness::{Action, Liveness, SETTINGS_WITHIN};
 use super::request::{Heads, with_request};
 use crate::model::{Batch, Notification};
 use http2::{Blocked, Config, Event, Session, StreamId};
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 /// Longest wait for one answer; then its stream is reset and its slot is free again.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
 /// Attempts begun within this time share a mark, and so a deadline that is early by at most as much.
-const MARK_EVERY: Duration = Duration::from_millis(50);
+const DEADLINE_GRANULARITY: Duration = Duration::from_millis(50);
 /// Points of the session's abuse budget handed back per second (nghttp2's figure).
 const REFILL_PER_SECOND: u32 = 330;
 /// Resets of ours allowed again per second: peers take more than 100 in 30 s for an attack.
 const RESETS_PER_SECOND: u32 = 3;
 /// How long answers and a GOAWAY are waited for after the peer stopped taking bytes.
-const LINGER: Duration = Duration::from_secs(2);
+const READ_AFTER_WRITE_ERROR_FOR: Duration = Duration::from_secs(2);
 
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +66,9 @@ pub struct Connection<T> {
     io: Box<dyn Transport>,
     session: Session<T>,
     heads: Heads,
-    pulse: Pulse,
+    liveness: Liveness,
     /// Since when, and from which stream id on, attempts run; oldest first.
-    marks: VecDeque<(Instant, StreamId)>,
+    attempt_deadlines: VecDeque<(Instant, StreamId)>,
     next_id: StreamId,
     /// When the last answer came.
     answered: Instant,
@@ -83,11 +83,11 @@ pub struct Connection<T> {
 impl<T> Connection<T> {
     pub fn new(io: Box<dyn Transport>, heads: Heads, now: Instant) -> Self {
         let session = Session::new(Config::default());
-        let pulse = Pulse::new(now);
-        let marks = VecDeque::new();
+        let liveness = Liveness::new(now);
+        let attempt_deadlines = VecDeque::new();
         let (answered, refilled) = (now, now);
         let (next_id, linger, retired, pings) = (1, None, false, 0);
-        Self { io, session, heads, pulse, marks, next_id, answered, refilled, linger, retired, pings }
+        Self { io, session, heads, liveness, attempt_deadlines, next_id, answered, refilled, linger, retired, pings }
     }
 
     /// Requests that can start now, as far as streams go. None while it is in doubt whether the peer lives.
@@ -97,7 +97,7 @@ impl<T> Connection<T> {
 
     /// Whether the peer has long been silent, and was asked whether it lives.
     pub fn is_in_doubt(&self) -> bool {
-        self.pulse.is_asking()
+        self.liveness.is_asking()
     }
 
     /// Requests that the peer allows at once; none once new work must go elsewhere.
@@ -161,8 +161,8 @@ impl<T> Connection<T> {
         let sent = with_request(&mut self.heads, batch, item, |request| session.request(request, tag));
         match sent {
             Ok(id) => {
-                if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_EVERY) {
-                    self.marks.push_back((now, id));
+                if self.attempt_deadlines.back().is_none_or(|(at, _)| now.duration_since(*at) >= DEADLINE_GRANULARITY) {
+                    self.attempt_deadlines.push_back((now, id));
                 }
                 self.next_id = id + 2;
                 Ok(())
@@ -183,7 +183,7 @@ impl<T> Connection<T> {
         std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
         let mut input = buffer.filled();
         let alive = !input.is_empty();
-        self.pulse.hear(now);
+        self.liveness.hear(now);
         while let Some(event) = self.session.receive(&mut input) {
             if let Event::Answered { .. } = event {
                 self.answered = now;
@@ -218,24 +218,24 @@ impl<T> Connection<T> {
                 Poll::Pending => break,
             }
         }
-        self.pulse.expect(self.session.open() > 0, now);
+        self.liveness.expect(self.session.open() > 0, now);
         if wrote { Poll::Ready(true) } else { Poll::Pending }
     }
 
     fn write_failed(&mut self, now: Instant, error: io::Error) -> Poll<bool> {
-        self.linger = Some((now + LINGER, error));
+        self.linger = Some((now + READ_AFTER_WRITE_ERROR_FOR, error));
         Poll::Ready(true)
     }
 
     /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is over.
     pub fn on_time(&mut self, now: Instant, mut on_event: impl FnMut(Event<'_, T>)) -> Result<(), Over> {
         self.refill(now);
-        while let Some(&(began, _)) = self.marks.front() {
+        while let Some(&(began, _)) = self.attempt_deadlines.front() {
             if now < began + ATTEMPT_DEADLINE {
                 break;
             }
-            self.marks.pop_front();
-            let before = self.marks.front().map_or(self.next_id, |(_, id)| *id);
+            self.attempt_deadlines.pop_front();
+            let before = self.attempt_deadlines.front().map_or(self.next_id, |(_, id)| *id);
             let overdue: Vec<StreamId> = self.session.open_before(before).collect();
             self.cancel_all(&overdue, &mut on_event);
             // It answers PINGs, maybe, but no request; those given up before their time count, too.
@@ -246,11 +246,11 @@ impl<T> Connection<T> {
         if let Some((_, error)) = self.linger.take_if(|(until, _)| *until <= now) {
             return Err(Over::Broken(error));
         }
-        match self.pulse.beat(self.session.is_ready(), now) {
-            Beat::Fine => Ok(()),
-            Beat::Dead if self.is_ready() => Err(Over::Silent),
-            Beat::Dead => Err(Over::NoSettings),
-            Beat::Ping => {
+        match self.liveness.check(self.session.is_ready(), now) {
+            Action::Fine => Ok(()),
+            Action::Dead if self.is_ready() => Err(Over::Silent),
+            Action::Dead => Err(Over::NoSettings),
+            Action::Ping => {
                 self.ping();
                 Ok(())
             }
@@ -289,9 +289,10 @@ impl<T> Connection<T> {
 
     /// When [`Self::on_time`] has something to do.
     pub fn next_time(&self) -> Option<Instant> {
-        let attempt = self.marks.front().filter(|_| self.open() > 0).map(|(began, _)| *began + ATTEMPT_DEADLINE);
+        let attempt =
+            self.attempt_deadlines.front().filter(|_| self.open() > 0).map(|(began, _)| *began + ATTEMPT_DEADLINE);
         let linger = self.linger.as_ref().map(|(until, _)| *until);
-        [attempt, linger, self.pulse.next(self.session.is_ready())].into_iter().flatten().min()
+        [attempt, linger, self.liveness.next(self.session.is_ready())].into_iter().flatten().min()
     }
 
     /// Whether nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask after a

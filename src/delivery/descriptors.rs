@@ -59,13 +59,13 @@ struct State {
     connections: slab::Slab<Connection>,
     /// Of these, how many were asked to close.
     closing: usize,
-    waiting: BTreeMap<Place, Waker>,
+    waiting: BTreeMap<QueuePosition, Waker>,
     next_place: u64,
     reclaimed: u64,
     last_news: Option<Instant>,
 }
 
-type Place = (Need, u64);
+type QueuePosition = (Need, u64);
 
 #[derive(Debug)]
 struct Connection {
@@ -165,7 +165,7 @@ impl State {
     }
 
     /// True if it is the turn of the lane in this place of the queue.
-    fn may_take(&self, place: &Place) -> bool {
+    fn may_take(&self, place: &QueuePosition) -> bool {
         self.waiting.keys().take(self.free()).any(|first| first == place)
     }
 
@@ -197,7 +197,7 @@ impl State {
 #[derive(Debug)]
 pub struct Claim {
     budget: Descriptors,
-    place: Option<Place>,
+    place: Option<QueuePosition>,
 }
 
 impl Claim {

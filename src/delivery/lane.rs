@@ -14,7 +14,7 @@ mod throttle;
 mod work;
 
 pub use dialer::Gateway;
-pub use health::Trouble;
+pub use health::StopReason;
 pub use pool::Bounds;
 
 use super::bound::Bound;
@@ -103,7 +103,7 @@ impl Lane {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.gave_way, true) {
-            self.poll_hurry(cx);
+            self.poll_force_finish(cx);
             for _ in 0..ROUNDS_MAX {
                 let moved = self.round(cx);
                 if self.closed && self.work.is_empty() && self.pool.is_empty() {
@@ -123,7 +123,7 @@ impl Lane {
         self.work.tick(Now { instant: Instant::now(), unix: self.parts.clock.unix_time() });
         let mut moved = self.take_jobs(cx);
         if self.hurried.is_none() {
-            self.work.hurry();
+            self.work.force_finish();
         }
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
@@ -135,29 +135,29 @@ impl Lane {
         }
         moved |= self.pool.turn(cx, &mut self.work);
         self.finish_jobs();
-        self.show(moved);
+        self.report(moved);
         moved
     }
 
     /// Shows how the lane is, and what bounds it until the next round.
-    fn show(&mut self, moved: bool) {
+    fn report(&mut self, moved: bool) {
         let Self { work, pool, reporter, .. } = self;
-        let shown = &mut reporter.shown;
-        pool.show(shown, work);
-        shown.trouble = work.health.trouble();
-        shown.in_flight = pool.in_flight();
-        shown.queued = work.unsettled().saturating_sub(shown.in_flight);
-        if work.tally.flush(shown.in_flight, shown.queued, shown.trouble) {
-            shown.last_success = Some(work.now.unix);
+        let status = &mut reporter.status;
+        pool.report(status, work);
+        status.stop_reason = work.health.stop_reason();
+        status.in_flight = pool.in_flight();
+        status.queued = work.unsettled().saturating_sub(status.in_flight);
+        if work.tally.flush(status.in_flight, status.queued, status.stop_reason) {
+            status.last_success = Some(work.now.unix);
         }
-        shown.account.pass(work.now.instant);
-        shown.account.find(match pool.bound(work) {
+        status.account.elapse(work.now.instant);
+        status.account.set_current(match pool.bound(work) {
             Bound::Caller => Bound::Caller,
             // The next round follows at once.
             _ if moved => Bound::Cpu,
             bound => bound,
         });
-        reporter.show(work.last_error.take());
+        reporter.publish(work.last_error.take());
     }
 
     fn take_jobs(&mut self, cx: &mut Context<'_>) -> bool {
@@ -186,17 +186,17 @@ impl Lane {
     fn finish_jobs(&mut self) {
         let mut finished = self.work.take_finished();
         for job in &mut finished {
-            let told = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
-            job.records.disconnections.extend(told);
+            let due = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
+            job.records.disconnections.extend(due);
         }
-        let told = self.work.stopped.take(self.work.now.instant, self.closed);
-        self.work.incidents.extend(told);
+        let due = self.work.stopped.take(self.work.now.instant, self.closed);
+        self.work.incidents.extend(due);
         if !self.work.incidents.is_empty() {
             let disconnections = std::mem::take(&mut self.work.incidents);
             self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
         for mut job in finished {
-            let wave = self.weigh(&job);
+            let wave = self.observe_answers(&job);
             if job.records.is_empty() && wave.is_none() {
                 job.reply();
             } else {
@@ -206,9 +206,9 @@ impl Lane {
     }
 
     /// What the app's guard says to a job's answers.
-    fn weigh(&self, job: &Job) -> Option<Wave> {
+    fn observe_answers(&self, job: &Job) -> Option<Wave> {
         let mut guard = self.watch.guard();
-        job.show(&mut guard);
+        job.report(&mut guard);
         guard.take_wave()
     }
 
@@ -233,7 +233,7 @@ impl Lane {
     }
 
     /// Looks whether there is still time to finish things.
-    fn poll_hurry(&mut self, cx: &mut Context<'_>) {
+    fn poll_force_finish(&mut self, cx: &mut Context<'_>) {
         if self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready()) {
             self.hurried = None;
         }

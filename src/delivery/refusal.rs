@@ -87,7 +87,7 @@ fn other(environment: Environment) -> &'static str {
 mod tests {
     use super::*;
     use crate::apns::response::Response;
-    use crate::delivery::verdict::{self, Beyond};
+    use crate::delivery::verdict::{self, SideEffect};
     use crate::model::Reason;
     use std::collections::HashSet;
 
@@ -101,7 +101,7 @@ mod tests {
                 dead_since: None,
                 retry_after_seconds: None,
             };
-            let stops = verdict::answered(&response, 2).beyond == Beyond::CredentialBroken;
+            let stops = verdict::answered(&response, 2).side_effect == SideEffect::CredentialBroken;
             let advice = advice(reason, &app);
             assert!(!stops || advice.is_some(), "{reason:?}");
             // One reason of Apple's has two spellings.

@@ -7,14 +7,14 @@ use crate::model::Disconnection;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long is added up before it is told.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// How long is added up before it is reported.
+const REPORTED_EVERY: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Stopped {
     incidents: Vec<Disconnection>,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 impl Stopped {
@@ -23,17 +23,17 @@ impl Stopped {
         if incidents.is_empty() {
             return incidents;
         }
-        if self.told.is_none_or(|told| now >= told + TOLD_EVERY) {
-            self.told = Some(now);
+        if self.reported.is_none_or(|reported| now >= reported + REPORTED_EVERY) {
+            self.reported = Some(now);
             return incidents;
         }
         incidents.into_iter().for_each(|incident| disconnection::join(&mut self.incidents, incident));
         Vec::new()
     }
 
-    /// When what was added up is to be told.
+    /// When what was added up is to be reported.
     pub fn due(&self) -> Option<Instant> {
-        self.told.filter(|_| !self.incidents.is_empty()).map(|told| told + TOLD_EVERY)
+        self.reported.filter(|_| !self.incidents.is_empty()).map(|reported| reported + REPORTED_EVERY)
     }
 
     /// What was added up and is to be told by now; `all` of it if there is no later.
@@ -41,7 +41,7 @@ impl Stopped {
         if !all && self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }
-        self.told = Some(now);
+        self.reported = Some(now);
         std::mem::take(&mut self.incidents)
     }
 }

@@ -9,20 +9,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// See the module.
 #[derive(Debug)]
-pub struct LateErrors<S> {
+pub struct DeferredWriteErrors<S> {
     socket: S,
     /// Bytes got out since the socket was last full or flushed.
     wrote: bool,
     error: Option<io::Error>,
 }
 
-impl<S> LateErrors<S> {
+impl<S> DeferredWriteErrors<S> {
     pub fn new(socket: S) -> Self {
         Self { socket, wrote: false, error: None }
     }
 }
 
-impl<S: AsyncWrite + Unpin> LateErrors<S> {
+impl<S: AsyncWrite + Unpin> DeferredWriteErrors<S> {
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -46,7 +46,7 @@ impl<S: AsyncWrite + Unpin> LateErrors<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for LateErrors<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DeferredWriteErrors<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.write(cx, |socket, cx| socket.poll_write(cx, bytes))
     }
@@ -76,7 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LateErrors<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for LateErrors<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeferredWriteErrors<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, into)
     }
@@ -142,7 +142,7 @@ mod tests {
 
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let writes_left = Arc::default();
-        let socket = LateErrors::new(Failing { io: ours, writes_left: Arc::clone(&writes_left) });
+        let socket = DeferredWriteErrors::new(Failing { io: ours, writes_left: Arc::clone(&writes_left) });
         let name = ServerName::try_from("gateway.test").expect("a name");
         let acceptor = TlsAcceptor::from(Arc::new(server.expect("a certificate with its key")));
         let (stream, peer) =
