@@ -21,7 +21,7 @@ const DEADLINE_GRANULARITY: Duration = Duration::from_millis(50);
 const REFILL_PER_SECOND: u32 = 330;
 /// Resets of ours allowed again per second: peers take more than 100 in 30 s for an attack.
 const RESETS_PER_SECOND: u32 = 3;
-/// How long answers and a GOAWAY are waited for after the peer stopped taking bytes.
+/// The time during which answers and a GOAWAY are still read after a write failed.
 const READ_AFTER_WRITE_ERROR_FOR: Duration = Duration::from_secs(2);
 
 /// Why a connection is over.
@@ -61,7 +61,7 @@ impl Over {
     }
 }
 
-/// See the module. `T` is what the lane attaches to a request.
+/// One connection to Apple. `T` is what the lane attaches to a request.
 pub struct Connection<T> {
     io: Box<dyn Transport>,
     session: Session<T>,
@@ -95,7 +95,7 @@ impl<T> Connection<T> {
         if self.retired || self.linger.is_some() || self.is_in_doubt() { 0 } else { self.session.slots_free() }
     }
 
-    /// Whether the peer has long been silent, and was asked whether it lives.
+    /// True if the peer has been silent for long, and a PING is unanswered.
     pub fn is_in_doubt(&self) -> bool {
         self.liveness.is_asking()
     }
@@ -105,12 +105,12 @@ impl<T> Connection<T> {
         if self.is_ready() && !self.is_leaving() { self.session.stream_limit() as usize } else { 0 }
     }
 
-    /// Whether the socket did not take all that was to be written.
+    /// True if the socket did not take all output.
     pub fn is_writing(&self) -> bool {
         !self.session.output().is_empty()
     }
 
-    /// Whether bodies wait for their stream's flow-control window.
+    /// True if bodies wait for their stream's flow-control window.
     pub fn waits_for_window(&self) -> bool {
         self.session.bodies_wait()
     }
@@ -125,7 +125,7 @@ impl<T> Connection<T> {
         self.next_id / 2
     }
 
-    /// What is attached to each request without an end.
+    /// The tag of each request that has not ended.
     pub fn tags(&self) -> impl Iterator<Item = &T> {
         self.session.open_streams().map(|(_, tag)| tag)
     }
@@ -135,12 +135,12 @@ impl<T> Connection<T> {
         self.session.open()
     }
 
-    /// Whether the peer's SETTINGS came.
+    /// True once the peer's SETTINGS arrived.
     pub fn is_ready(&self) -> bool {
         self.session.is_ready()
     }
 
-    /// Whether new work must go elsewhere.
+    /// True if new work must go elsewhere.
     pub fn is_leaving(&self) -> bool {
         self.retired || self.linger.is_some() || self.session.is_draining() || self.session.fault().is_some()
     }
@@ -227,7 +227,8 @@ impl<T> Connection<T> {
         Poll::Ready(true)
     }
 
-    /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is over.
+    /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is
+    /// over.
     pub fn on_time(&mut self, now: Instant, mut on_event: impl FnMut(Event<'_, T>)) -> Result<(), Over> {
         self.refill(now);
         while let Some(&(began, _)) = self.attempt_deadlines.front() {
@@ -295,8 +296,8 @@ impl<T> Connection<T> {
         [attempt, linger, self.liveness.next(self.session.is_ready())].into_iter().flatten().min()
     }
 
-    /// Whether nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask after a
-    /// flush, which is the peer's one chance to hear of it.
+    /// The reason why nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask
+    /// after a flush, which is the peer's one chance to hear of it.
     pub fn over(&self) -> Option<Over> {
         if let Some(fault) = self.session.fault() {
             return Some(Over::Fault(fault.to_string()));
@@ -305,7 +306,7 @@ impl<T> Connection<T> {
         (leaving && self.open() == 0).then_some(Over::Drained)
     }
 
-    /// Ends the attempts chosen by `which`, each told through `on_event`.
+    /// Ends the attempts chosen by `which`; `on_event` receives the end of each.
     pub fn cancel(&mut self, mut which: impl FnMut(&T) -> bool, mut on_event: impl FnMut(Event<'_, T>)) {
         let chosen: Vec<StreamId> =
             self.session.open_streams().filter(|(_, tag)| which(tag)).map(|(id, _)| id).collect();

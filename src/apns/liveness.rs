@@ -5,12 +5,12 @@ use tokio::time::Instant;
 
 /// Silence, while answers are outstanding, after which the peer is asked whether it lives.
 pub const SILENCE_BEFORE_PING: Duration = Duration::from_secs(5);
-/// How long it may take to answer. Both together stay below the 12 s in which a black hole must be replaced.
+/// The time limit for the answer. Both together stay below the 12 s in which a black hole must be replaced.
 pub const PING_ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long the peer may take to send its SETTINGS once TLS stands.
+/// The time limit for the peer's SETTINGS after the TLS handshake.
 pub const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
 
-/// What to do now.
+/// The action to take now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Fine,
@@ -39,7 +39,7 @@ impl Liveness {
         self.asked = None;
     }
 
-    /// Whether the peer was asked and has not answered: it may be dead.
+    /// True if a PING is unanswered: the peer may be dead.
     pub fn is_asking(&self) -> bool {
         self.asked.is_some()
     }

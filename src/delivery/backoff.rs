@@ -37,7 +37,7 @@ pub fn later(attempts: u16, jitter: f64) -> Duration {
     backoff_step(SERVICE, u32::from(attempts.saturating_sub(1)), jitter)
 }
 
-/// How long a token rests after that many 429 in a row: never below a second.
+/// The pause of a token after this number of 429 answers in a row: one second at least.
 pub fn token(rejections: u32, jitter: f64) -> Duration {
     backoff_step(TOKEN, rejections.saturating_sub(1), jitter)
 }
@@ -96,7 +96,7 @@ impl Budget {
         self.tenths = self.tenths.saturating_add(count).min(RETRIES_SAVED_MAX * FRESH_PER_RETRY);
     }
 
-    /// Whether a retry may be made; if so it is paid for.
+    /// Pays for a retry. Returns false if the budget does not cover it.
     #[must_use]
     pub fn spend(&mut self) -> bool {
         let left = self.tenths.checked_sub(FRESH_PER_RETRY);

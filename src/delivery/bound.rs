@@ -1,9 +1,9 @@
-//! What bounds an app's throughput, and for how long. Pure: time is an argument.
+//! The bound on a lane's throughput, and the time spent under each bound. Pure: time is an argument.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What keeps a lane from sending more, now.
+/// The bound on a lane's throughput now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
     /// Nothing waits: more could be sent than comes.
@@ -36,13 +36,13 @@ impl Bound {
 /// Time by bound, in the order of [`Bound::ALL`].
 pub type Times = [Duration; Bound::ALL.len()];
 
-/// What most of the time went to; [`Bound::Caller`] if there is none.
+/// The bound with the most time; [`Bound::Caller`] if no time has passed.
 pub fn most(times: &Times) -> Bound {
     let most = Bound::ALL.into_iter().max_by_key(|bound| times[*bound as usize]);
     most.filter(|most| !times[*most as usize].is_zero()).unwrap_or_default()
 }
 
-/// What bounds "now" is looked up over the current one of these and the one before.
+/// The present bound is computed over the current window of this length and the one before.
 const RECENT_HALF: Duration = Duration::from_millis(500);
 
 /// ConnectionStats a lane's time.
@@ -73,7 +73,7 @@ impl Account {
         }
     }
 
-    /// From the time of the last [`Self::elapse`] on this is what bounds.
+    /// Sets the bound from the time of the last [`Self::elapse`] on.
     pub fn set_current(&mut self, bound: Bound) {
         self.now = bound;
     }
@@ -87,7 +87,7 @@ impl Account {
         recent
     }
 
-    /// What took most of it.
+    /// The bound with the most recent time.
     pub fn most(&self) -> Bound {
         most(&self.recent())
     }

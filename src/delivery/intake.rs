@@ -32,7 +32,7 @@ pub struct Limits {
 /// After how long a refused caller may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// See the module.
+/// The entrance of delivery.
 pub struct Intake {
     lanes: Lanes,
     limits: Limits,
@@ -99,7 +99,7 @@ impl Intake {
         metrics.taken.inc_by(count as u64);
     }
 
-    /// How the app's sending is.
+    /// The app's status, from its lanes.
     pub fn status(&self, app: &App) -> AppStatus {
         self.lanes.metrics().board.app_status(app)
     }

@@ -70,7 +70,7 @@ pub struct Job {
     _room: Room,
 }
 
-/// What a job takes beside its batch and outcomes: itself, its caller's channel, its places in the lane's queues.
+/// The bytes of a job beside its batch and outcomes: itself, its caller's channel, its places in the lane's queues.
 const JOB_BYTES: usize = 1 << 10;
 
 impl Job {

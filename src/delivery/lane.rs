@@ -1,6 +1,6 @@
 //! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the
-//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated for a
-//! single notification.
+//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated
+//! for a single notification.
 
 mod addresses;
 mod dialer;
@@ -42,7 +42,7 @@ const IDLE_AFTER: Duration = Duration::from_secs(3600);
 /// Rounds in a row before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
 
-/// What a lane needs of the node.
+/// The services of the node that a lane needs.
 #[derive(Clone)]
 pub struct Parts {
     pub clock: Clock,
@@ -51,12 +51,13 @@ pub struct Parts {
     pub drain: Drain,
 }
 
-/// See the module.
+/// One lane: the task that sends an app's notifications.
 pub struct Lane {
     inbox: mpsc::Receiver<Job>,
     /// No more jobs will come.
     closed: bool,
-    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same write.
+    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same
+    /// write.
     gave_way: bool,
     work: Work,
     pool: Pool,
@@ -205,7 +206,7 @@ impl Lane {
         }
     }
 
-    /// What the app's guard says to a job's answers.
+    /// Shows a job's answers to the app's guard, and returns its finding.
     fn observe_answers(&self, job: &Job) -> Option<Wave> {
         let mut guard = self.watch.guard();
         job.report(&mut guard);
@@ -213,8 +214,8 @@ impl Lane {
     }
 
     /// Writes what happened, after what it means for the app, then goes on with `then`. What a caller is told is true
-    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is written
-    /// later.
+    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is
+    /// written later.
     fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
         let (app, now) = (self.key.clone(), self.work.now.unix);

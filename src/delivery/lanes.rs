@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// Batches that wait in a lane's inbox before more are refused.
 const INBOX_JOBS: usize = 1024;
 
-/// How to reach Apple: the same for all apps.
+/// The means of reaching Apple, the same for all apps.
 pub struct Apple {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
@@ -71,13 +71,13 @@ impl AppLanes {
         }
     }
 
-    /// What was cut before the app got fewer lanes goes to the first one, rather than to a lane that is no more.
+    /// A part that was split before the app got fewer lanes goes to the first one if its own lane has ended.
     fn known(&self, lane: u16) -> u16 {
         if usize::from(lane) < self.inboxes.len() { lane } else { 0 }
     }
 }
 
-/// See the module.
+/// The lanes of a node.
 pub struct Lanes {
     apple: Apple,
     parts: Parts,
@@ -114,7 +114,7 @@ impl Lanes {
         match self.find(app, lane).map(Sender::try_reserve_owned) {
             Some(Ok(place)) => Ok(place),
             Some(Err(TrySendError::Full(_))) => Err(NotTaken::Full),
-            // It was never needed, or ended for lack of traffic just now, or the app was provisioned anew.
+            // It was never needed, or ended for lack of traffic just now, or the app was provisioned again.
             Some(Err(TrySendError::Closed(_))) | None => self.start(app, lane),
         }
     }

@@ -1,4 +1,4 @@
-//! What delivery counts, in the field's terms. Lanes count in a [`Tally`] of their own and hand it over once a turn.
+//! The metrics of delivery. Lanes count in a [`Tally`] of their own and hand it over once a turn.
 
 use super::bound::Bound;
 use super::descriptors::{Counts, Descriptors};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The node's delivery metrics.
 #[derive(Clone)]
 pub struct Metrics {
-    /// What each lane shows of itself.
+    /// The status of each lane.
     pub board: Arc<StatusBoard>,
     pub taken: IntCounter,
     pub queued: IntGauge,

@@ -1,12 +1,12 @@
-//! Sentences for the operator: what a reason of Apple's says about an app's credential, and what to do. `last_error`, the log
-//! and `pyapns doctor` say the same, from this one table. Pure.
+//! Sentences for the operator: what a reason of Apple's says about an app's credential, and what to do. `last_error`,
+//! the log and `pyapns doctor` say the same, from this one table. Pure.
 
 use crate::credentials::Summary;
 use crate::model::{AppleReason, Environment};
 use crate::registry::App;
 
-/// The likely causes of a refusal, and what to do; no full stop, and without the reason's own name. `None` for a reason that
-/// blames neither the credential nor the way it is used (apns-protocol.md 4, 9 and 11).
+/// The likely causes of a refusal, and what to do; no full stop, and without the reason's own name. `None` for a reason
+/// that blames neither the credential nor the way it is used (apns-protocol.md 4, 9 and 11).
 pub fn advice(reason: AppleReason, app: &App) -> Option<String> {
     use AppleReason as R;
     let Summary { kind, key_id, team_id, .. } = app.credential.summary();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How a batch is to be sent.
+/// The way in which a batch is to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Sending {
     /// Every outcome is there by then; nothing is written after it.
@@ -98,10 +98,10 @@ impl Future for Answer {
 }
 
 fn log_lost(app: &App, count: usize) {
-    tracing::error!(app = %app.key, count, "a lane ended without answering");
+    tracing::error!(app = %app.key, count, "a lane task died without answering: Apple may have received its notifications");
 }
 
-/// What a lane took that went down without a word (a bug of ours): nobody knows what Apple got.
+/// The outcomes of a lane task that died (a bug): Apple may have received these notifications.
 fn lost(count: usize) -> Vec<Outcome> {
     let outcome = Outcome {
         kind: OutcomeKind::Unknown,

@@ -1,10 +1,10 @@
-//! Cuts a batch by lane, and puts the outcomes of its parts together again. Pure.
+//! Splits a batch by lane, and merges the outcomes of its parts. Pure.
 
 use super::shard::lane_of;
 use crate::model::{Batch, Notification, Outcome};
 use std::sync::Arc;
 
-/// What of a batch falls into one lane.
+/// The items of a batch that fall into one lane.
 #[derive(Debug)]
 pub struct Part {
     pub lane: u16,
@@ -23,7 +23,7 @@ pub fn split_by_lane(whole: &Arc<Batch>, lanes: u16) -> Vec<Part> {
     taken.map(|(lane, positions)| Part { lane, batch: Arc::new(whole.part(&positions)), positions }).collect()
 }
 
-/// What the parts of a batch keep in memory beside the batch itself.
+/// The bytes that the parts of a batch take beside the batch itself.
 pub fn bytes_added(whole: &Batch) -> usize {
     whole.len() * (size_of::<Notification>() + size_of::<u32>())
 }

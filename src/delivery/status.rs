@@ -1,4 +1,4 @@
-//! What each lane shows of itself, to `GET /apps/…` and to the metrics: written once a round, read by whoever asks.
+//! The status of each lane, for `GET /apps/…` and the metrics: published once a round, read on request.
 
 use super::bound::{self, Account, Bound, Times};
 use super::lane::StopReason;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// An app that needs a connection and has none ready for so long is in the state `cannot_connect`.
 pub const CONNECTING_LONG: Duration = Duration::from_secs(5);
 
-/// What went wrong last.
+/// The last error.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastError {
     /// UNIX seconds.
@@ -21,7 +21,7 @@ pub struct LastError {
     pub what: String,
 }
 
-/// How a lane is.
+/// The status of one lane.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneStatus {
     /// `false` once the lane has ended.
@@ -42,11 +42,11 @@ pub struct LaneStatus {
     pub account: Account,
 }
 
-/// One lane's face.
+/// One lane's status, shared with its readers.
 #[derive(Debug)]
 struct SharedStatus(Mutex<(LaneStatus, Option<LastError>)>);
 
-/// How an app's sending is, for people: its lanes together.
+/// The status of an app, for people: its lanes together.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AppStatus {
     /// `ok`, `connecting`, `cannot_connect`, `breaker_open` or `credential_error`: that of the lane that is worst.
@@ -57,7 +57,7 @@ pub struct AppStatus {
     pub streams: usize,
     pub in_flight: usize,
     pub queued: usize,
-    /// What took most of the lanes' time.
+    /// The bound that took most of the lanes' time.
     pub bound_by: Bound,
 }
 
@@ -108,7 +108,7 @@ impl LaneStatus {
         self
     }
 
-    /// What is left when the lane ends.
+    /// The status after the lane has ended.
     fn ended(self) -> Self {
         let Self { generation, last_success, account, .. } = self;
         Self { is_running: false, last_success, account, ..Self::new(generation, Instant::now()) }
@@ -193,14 +193,14 @@ impl StatusBoard {
         Reporter { status: shown, shared }
     }
 
-    /// The app is removed.
+    /// Forgets the lanes of a removed app.
     pub fn forget(&self, key: &AppKey) {
         let mut lanes = self.lock();
         let now = Instant::now();
         lanes.apps.remove(key).into_iter().flatten().for_each(|(_, removed)| lanes.file(&removed, now));
     }
 
-    /// How the app's sending is. What was found under an earlier provisioning says nothing of this one.
+    /// The app's status, from its lanes. Findings under an earlier provisioning do not count.
     pub fn app_status(&self, app: &App) -> AppStatus {
         let now = Instant::now();
         let lanes: Vec<_> = self.lock().apps.get(&app.key).into_iter().flat_map(BTreeMap::values).cloned().collect();
@@ -227,7 +227,7 @@ impl StatusBoard {
         self.lock().all().map(|status| status.lock().0.streams).sum()
     }
 
-    /// How many lanes are bound by what now, and the time of all of them by what bounded it.
+    /// The number of lanes by present bound, and the time of all lanes by bound.
     pub fn bounds(&self) -> ([usize; Bound::ALL.len()], Times) {
         let now = Instant::now();
         let statuses = self.lock();

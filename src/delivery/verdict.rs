@@ -1,10 +1,10 @@
-//! What an answer, or the lack of one, means for a notification. The only file that decides it. Pure.
+//! The verdict on an answer, or on the lack of one. Only this file decides it. Pure.
 
 use crate::apns::response::Response;
 use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
 use http2::{Cause, End, Processed};
 
-/// What becomes of the notification.
+/// The consequence for the notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
     /// It ended so, for good.
@@ -15,7 +15,7 @@ pub enum Disposition {
     Later(Pause),
 }
 
-/// How long a pause an answer asks for.
+/// The kind of pause that an answer asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
     /// The service has trouble.
@@ -24,7 +24,7 @@ pub enum Pause {
     Token,
 }
 
-/// What it says beyond the one notification.
+/// The consequence beyond the one notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SideEffect {
     Nothing,
@@ -135,8 +135,9 @@ pub fn unanswered(end: &End, retry_unknown: bool) -> (Verdict, NodeReason) {
     (verdict(disposition, SideEffect::Nothing), reason)
 }
 
-/// Judges the reason of a GOAWAY (`apns-protocol` 10), where it gives one: whether it blames more than its connection. Only
-/// the certificate is the connection's own; all else that may be wrong has been, or will be, said of a notification.
+/// Judges the reason of a GOAWAY (`apns-protocol` 10), where it gives one: whether it blames more than its connection.
+/// Only the certificate is the connection's own; all else that may be wrong has been, or will be, said of a
+/// notification.
 pub fn gone_away(reason: Option<&Reason>) -> SideEffect {
     match reason {
         Some(Reason::Apple(AppleReason::BadCertificate | AppleReason::BadCertificateEnvironment)) => {

@@ -1,13 +1,13 @@
-//! A socket under TLS whose errors come by themselves. TLS hands over several records in one go; where some get out and the
-//! next one fails, it tells the error and not what got out, and Apple may have what was never counted as handed. So an error
-//! behind bytes that got out is told by the next call, and to this one the socket looks full.
+//! A socket under TLS whose errors come by themselves. TLS hands over several records in one go; where some get out and
+//! the next one fails, it tells the error and not what got out, and Apple may have what was never counted as handed. So
+//! an error behind bytes that got out is returned by the next call; this call sees a full socket.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// See the module.
+/// A socket that returns a write error only with the call after bytes got out.
 #[derive(Debug)]
 pub struct DeferredWriteErrors<S> {
     socket: S,
@@ -126,8 +126,8 @@ mod tests {
         }
     }
 
-    /// What a TLS stream says of 40,000 bytes after so many writes of the socket have worked: how many it counts as taken
-    /// before it tells the error.
+    /// The number of bytes, of 40,000, that a TLS stream counts as taken before it returns the error, after `writes`
+    /// successful writes of the socket.
     async fn taken(writes: u32) -> usize {
         let made = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).expect("a certificate");
         let certificate = made.cert.der().clone();

@@ -28,7 +28,7 @@ const TCP_SHARE: u32 = 3;
 /// TCP may take this in any case: a lost first packet is sent again after a second.
 const TCP_MIN: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The TlsConnect.
 pub struct TlsConnect {
     proxy: Option<Arc<Proxy>>,
     lookups: Arc<Semaphore>,

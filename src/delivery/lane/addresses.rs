@@ -17,7 +17,7 @@ struct Troubled {
     until: Instant,
 }
 
-/// See the module. Those without trouble need no memory.
+/// The addresses that failed. Those without trouble need no memory.
 #[derive(Debug, Default)]
 pub struct Addresses {
     troubled: Vec<Troubled>,

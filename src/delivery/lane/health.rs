@@ -1,7 +1,7 @@
-//! What stops an app's sending as a whole: a credential that Apple refuses, a gateway in trouble. Pure.
+//! The breaker of an app: it opens when Apple refuses the credential, or the gateway fails. Pure.
 //!
-//! While it is stopped, what waits ends at once, and one notification at a time goes out as a probe. Only what becomes of
-//! the probe starts the app again: others may have been on their way when the trouble began.
+//! While it is stopped, what waits ends at once, and one notification at a time goes out as a probe. Only what becomes
+//! of the probe starts the app again: others may have been on their way when the trouble began.
 
 use crate::delivery::backoff;
 use crate::delivery::job::ItemRef;
@@ -17,7 +17,7 @@ const CONNECTS_MIN: u32 = 3;
 const CONNECTS_FAIL_FOR: Duration = Duration::from_secs(10);
 /// Failures further apart than this, twice the longest back-off, do not make a streak.
 const STREAK_ENDS_AFTER: Duration = Duration::from_secs(120);
-/// How often a gateway in trouble is probed.
+/// The interval between probes of a failing gateway.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ struct FailureStreak {
     count: u32,
 }
 
-/// See the module.
+/// The breaker of an app.
 #[derive(Debug)]
 pub struct Health {
     stop: Option<OpenBreaker>,
@@ -69,7 +69,7 @@ impl Health {
         }
     }
 
-    /// What stops the app.
+    /// The reason why the app is stopped.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.stop.map(|stop| stop.reason)
     }
@@ -82,12 +82,12 @@ impl Health {
         })
     }
 
-    /// Whether not even a probe may go out now.
+    /// True if not even a probe may be sent now.
     pub fn is_shut(&self, now: Instant) -> bool {
         self.stop.is_some_and(|stop| now < stop.until)
     }
 
-    /// Whether connections are of no more use: a credential may be judged once for each.
+    /// True if connections are useless: Apple may judge a credential once per connection.
     pub fn must_reconnect(&self, now: Instant) -> bool {
         self.stop_reason() == Some(StopReason::Credential) && self.is_shut(now)
     }
@@ -166,7 +166,7 @@ impl Health {
         self.stop_for(StopReason::Credential, now, jitter)
     }
 
-    /// The app was provisioned anew: what was is forgotten.
+    /// Forgets everything: the app was provisioned again.
     pub fn reset(&mut self) {
         (self.stop, self.streak, self.answers) = (None, None, [(0, 0); 2]);
     }

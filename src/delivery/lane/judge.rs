@@ -11,12 +11,12 @@ use crate::registry::App;
 use http2::{Answer, End, Processed};
 use std::time::Duration;
 
-/// How often at most the operator is told of provider tokens that change too often.
+/// The interval between log lines about provider tokens that change too often.
 const UPDATES_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 impl Work {
-    /// Apple answered to a request that was made under the app's credential, or `former`ly was it: whether its connection
-    /// must be left.
+    /// Apple answered to a request that was made under the app's credential, or `former`ly was it: whether its
+    /// connection must be left.
     #[must_use]
     pub fn answered(&mut self, item_ref: ItemRef, answer: &Answer<'_>, former: bool) -> bool {
         self.tally.answered(self.ms().wrapping_sub(item_ref.begun));
@@ -39,7 +39,8 @@ impl Work {
             }
             Disposition::Done(kind) => self.settle(item_ref, kind, Some(response.status), response.reason),
             Disposition::Resend => {
-                // What the credential may be to blame for is resent once at most: a worn-out token costs nobody's budget.
+                // What the credential may be to blame for is resent once at most: a worn-out token costs nobody's
+                // budget.
                 let is_free = response.status == 403;
                 self.note_rejection(item_ref, response);
                 if is_free || self.budget.spend() {
@@ -53,7 +54,7 @@ impl Work {
         verdict.side_effect == SideEffect::LeaveConnection
     }
 
-    /// What an answer says of the app as a whole.
+    /// Applies an answer to the app as a whole.
     fn apply_to_app(
         &mut self,
         item_ref: ItemRef,
@@ -107,8 +108,8 @@ impl Work {
         self.job(item_ref).note_rejection(item_ref.item, response.status, response.reason);
     }
 
-    /// An attempt ended without an answer. What is resent is free once and then paid for like any retry: a peer that takes
-    /// nothing must not multiply the traffic.
+    /// An attempt ended without an answer. What is resent is free once and then paid for like any retry: a peer that
+    /// takes nothing must not multiply the traffic.
     pub fn unanswered(&mut self, item_ref: ItemRef, end: &End) {
         let retry_unknown = self.job(item_ref).retry_unknown;
         let (verdict, reason) = verdict::unanswered(end, retry_unknown);
@@ -141,8 +142,8 @@ impl Work {
         });
     }
 
-    /// The credential does not work: what waits ends at once, and only a rare probe goes out from now on. Returns whether
-    /// that is news; then the operator reads the sentence.
+    /// The credential does not work: what waits ends at once, and only a rare probe goes out from now on. Returns
+    /// whether that is news; then the operator reads the sentence.
     pub fn credential_failed(&mut self, sentence: impl FnOnce(&App) -> String) -> bool {
         let is_news = self.health.credential_failed(self.now.instant, fastrand::f64);
         if is_news {
@@ -153,7 +154,8 @@ impl Work {
         is_news
     }
 
-    /// Apple finds that provider tokens change too often. It says so to all that is in flight, and the operator once a minute.
+    /// Apple finds that provider tokens change too often. It says so to all that is in flight, and the operator once a
+    /// minute.
     fn too_many_updates(&mut self) {
         let now = self.now.instant;
         if self.updates_logged.is_none_or(|logged| now >= logged + UPDATES_LOGGED_EVERY) {

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a connection keeps its provider token at least (Apple's 20-minute rule).
+/// The minimum time that a connection keeps its provider token (Apple's 20-minute rule).
 const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
 /// A connection that stands this long stands by itself.
@@ -31,7 +31,7 @@ const FAILURES_MAX: u32 = 10;
 /// nothing was sent meanwhile, is given up: it answers every PING, and would be blocked_by for ever.
 const STALL_MAX: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// A connection as its lane uses it.
 pub struct Link {
     pub id: LinkId,
     pub address: SocketAddr,
@@ -40,7 +40,7 @@ pub struct Link {
     connection: Connection<ItemRef>,
     /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
     full: bool,
-    /// What then was in the way, if the connection takes work at all.
+    /// The bound at that time, if the connection takes work at all.
     blocked_by: Option<Bound>,
     /// Since when Apple has let nothing out, whether something waited all the time or not.
     stalled_since: Option<Instant>,
@@ -52,7 +52,7 @@ pub struct Link {
     permit: Permit,
 }
 
-/// What a connection's events tell about it.
+/// Statistics of a connection, from its events.
 #[derive(Default)]
 struct ConnectionStats {
     /// The app has another credential by now.
@@ -70,14 +70,14 @@ struct ConnectionStats {
     goaway: Option<Reason>,
 }
 
-/// What a connection's end means for the log that operators read.
+/// The end of a link, for the disconnection log.
 pub struct LinkEnd {
     /// Attempts whose fate nobody knows.
     pub affected: u32,
     pub reason: Reason,
 }
 
-/// Whether an attempt that ends may be followed by another.
+/// The permission for a further attempt after one has ended.
 #[derive(Clone, Copy, PartialEq)]
 enum AfterEnd {
     Retry,
@@ -103,7 +103,7 @@ impl Link {
         Self { id, address, generation, connection, full, blocked_by, stalled_since, last_used, token, stats, permit }
     }
 
-    /// What is in flight here.
+    /// The items in flight here.
     pub fn item_refs(&self) -> impl Iterator<Item = ItemRef> {
         self.connection.tags().copied()
     }
@@ -113,27 +113,27 @@ impl Link {
         self.connection.open()
     }
 
-    /// Whether new work must go elsewhere.
+    /// True if new work must go elsewhere.
     pub fn is_leaving(&self) -> bool {
         self.connection.is_leaving()
     }
 
-    /// Whether new work may go here now or soon.
+    /// True if new work may go here now or soon.
     pub fn is_serving(&self) -> bool {
         !self.is_leaving() && !self.connection.is_in_doubt()
     }
 
-    /// Whether Apple's SETTINGS came.
+    /// True once Apple's SETTINGS arrived.
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
     }
 
-    /// Whether more waits than this connection can take now.
+    /// True if more items wait than this connection can take now.
     pub fn is_full(&self) -> bool {
         self.full
     }
 
-    /// What keeps it from taking what waits.
+    /// The bound that keeps it from taking waiting items.
     pub fn blocked_by(&self) -> Option<Bound> {
         self.blocked_by
     }
@@ -160,24 +160,24 @@ impl Link {
         self.permit.must_close(idle.map_or(busy, Usage::Idle))
     }
 
-    /// Whether it stands without the SETTINGS that Apple begins with.
+    /// True while it waits for the SETTINGS that Apple begins with.
     pub fn is_opening(&self) -> bool {
         !self.is_ready() && !self.is_leaving()
     }
 
-    /// Whether Apple ever answered anything here.
+    /// True once Apple answered a request here.
     pub fn has_answered(&self) -> bool {
         self.stats.answered
     }
 
-    /// Whether it ends without having been of any use. One that was never asked anything is not to blame, unless it ends
-    /// right away.
+    /// True if it ends without having been of any use. One that was never asked anything is not to blame, unless it
+    /// ends right away.
     pub fn was_useless(&self, now: Instant) -> bool {
         let was_asked = self.requests() > 0;
         !self.has_answered() && (was_asked || now.duration_since(self.last_used) < SETTLED_AFTER)
     }
 
-    /// Whether Apple ever accepted anything here.
+    /// True once Apple accepted a notification here.
     pub fn has_accepted(&self) -> bool {
         self.stats.accepted
     }
@@ -271,8 +271,8 @@ impl Link {
         }
     }
 
-    /// Starts as many requests as fit. One that was full stays so while there is room only because the answers that made
-    /// it are younger than what can be written at once: else a wave of answers would hide it each round trip.
+    /// Starts as many requests as fit. One that was full stays so while there is room only because the answers that
+    /// made it are younger than what can be written at once: else a wave of answers would hide it each round trip.
     fn fill(&mut self, was_full: bool, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
@@ -304,7 +304,7 @@ impl Link {
         sent
     }
 
-    /// Whether Apple lets nothing out: windows are used up, or it allows no stream at all.
+    /// True if Apple lets nothing through: windows are used up, or it allows no stream at all.
     fn is_shut(&self) -> bool {
         self.blocked_by == Some(Bound::Window) || (self.is_ready() && self.streams() == 0 && self.open() == 0)
     }

@@ -1,7 +1,7 @@
 //! A lane's connections: which take new work, which only finish what they have, when another is opened or one closed.
 //!
-//! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have no
-//! room for. One is opened where none takes work, and, as long as all are full, one after the other.
+//! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have
+//! no room for. One is opened where none takes work, and, as long as all are full, one after the other.
 
 mod opening;
 
@@ -27,7 +27,7 @@ const SURPLUS_FOR: Duration = Duration::from_secs(3600);
 /// Read at once; as much as a TLS record holds.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// How many connections, and how much each may do.
+/// Limits on the connections of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Connections of one lane, those that are leaving included.
@@ -43,7 +43,7 @@ impl Default for Bounds {
     }
 }
 
-/// See the module.
+/// The connections of a lane.
 pub struct Pool {
     app: Arc<App>,
     dialer: Dialer,
@@ -92,7 +92,7 @@ impl Pool {
         self.retire();
     }
 
-    /// Whether the app's credential could be read.
+    /// True if the app's credential could be read.
     pub fn has_credential(&self) -> bool {
         self.app.credential.unusable().is_none()
     }
@@ -126,7 +126,7 @@ impl Pool {
         status.streams = self.links.iter().map(Link::streams).sum();
     }
 
-    /// What keeps what waits from being sent; [`Bound::Caller`] if nothing waits.
+    /// The bound on waiting items; [`Bound::Caller`] if nothing waits.
     pub fn bound(&self, work: &Work) -> Bound {
         let waited_for = self.links.iter().filter(|link| work.is_waiting_for(link.id));
         let without = if work.is_waiting() { Bound::Socket } else { Bound::Caller };
@@ -272,7 +272,7 @@ impl Pool {
         }
     }
 
-    /// Whether a connection is of use now: what becomes of further ones does not matter much then.
+    /// True if a connection works now: failures of further ones matter little then.
     fn works(&self) -> bool {
         self.links.iter().any(|link| link.is_serving() && link.has_answered())
     }
@@ -286,8 +286,8 @@ impl Pool {
         }
     }
 
-    /// Whether no connection has room. A token connection starts with one stream, so that it must have accepted something
-    /// before it can be called full.
+    /// True if no connection has room. A token connection starts with one stream, so that it must have accepted
+    /// something before it can be called full.
     fn is_full(&self) -> bool {
         let mut serving = self.links.iter().filter(|link| link.is_serving()).peekable();
         serving.peek().is_some() && serving.all(|link| link.is_full() && link.has_accepted())

@@ -1,9 +1,9 @@
 //! Keeps notifications to one token in order where an app has several connections. Pure.
 //!
 //! Tokens fall into buckets. As long as a notification of a bucket is in flight on a connection that takes work, or is
-//! held for it, that connection gets the bucket's other ones too, in their order; a bucket without any goes to whichever
-//! connection has room. A connection that is leaving owns nothing: what it was given is written, and has so left first.
-//! With one connection there is nothing to keep, and nothing is kept.
+//! held for it, that connection gets the bucket's other ones too, in their order; a bucket without any goes to
+//! whichever connection has room. A connection that is leaving owns nothing: what it was given is written, and has so
+//! left first. With one connection there is nothing to keep, and nothing is kept.
 
 use super::throttle::fingerprint;
 use crate::delivery::job::ItemRef;
@@ -18,20 +18,20 @@ pub type LinkId = u32;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    /// Who got the last one.
+    /// The connection that got the last item.
     link: LinkId,
     /// In flight or held.
     count: u32,
 }
 
-/// What is held for one connection.
+/// The items held for one connection.
 #[derive(Debug)]
 struct Held {
     link: LinkId,
     item_refs: VecDeque<ItemRef>,
 }
 
-/// See the module.
+/// The assignment of token buckets to connections.
 #[derive(Debug, Default)]
 pub struct Routes {
     /// Empty while at most one connection takes work.
@@ -47,12 +47,12 @@ pub fn bucket(token: &[u8]) -> u16 {
 }
 
 impl Routes {
-    /// Whether more than one connection takes work.
+    /// True if more than one connection takes work.
     pub fn is_active(&self) -> bool {
         !self.buckets.is_empty()
     }
 
-    /// Whether it knows these connections to be the ones that take work.
+    /// True if these are the connections that take work.
     pub fn knows(&self, taking: impl Iterator<Item = LinkId> + Clone) -> bool {
         let needs_none = taking.clone().nth(1).is_none() && !self.is_active();
         needs_none || taking.eq(self.links.iter().map(|held| held.link))
@@ -111,7 +111,7 @@ impl Routes {
         }
     }
 
-    /// What `link` must take first.
+    /// The item that `link` must take first.
     pub fn first(&self, link: LinkId) -> Option<ItemRef> {
         self.links.iter().find(|held| held.link == link)?.item_refs.front().copied()
     }
@@ -137,7 +137,7 @@ impl Routes {
         out
     }
 
-    /// Whether something was held since the last call: a connection served before may have room for it.
+    /// True if an item was held since the last call: a connection served before may have room for it.
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }

@@ -22,7 +22,7 @@ struct Rest {
     trial: bool,
 }
 
-/// See the module. Tokens are known by their [`fingerprint`].
+/// The tokens that rest. Tokens are known by their [`fingerprint`].
 #[derive(Debug, Default)]
 pub struct Throttle {
     tokens: HashMap<u64, Rest>,
@@ -40,7 +40,7 @@ pub fn fingerprint(token: &[u8]) -> u64 {
 }
 
 impl Throttle {
-    /// Whether no token rests: the usual case.
+    /// True if no token rests: the usual case.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a lane has to do: its jobs, what waits to be sent in which order, and how each item is settled. No I/O.
+//! The work of a lane: its jobs, the order in which their items are sent, and the outcome of each. No I/O.
 
 mod ending;
 
@@ -37,14 +37,14 @@ enum Queue {
     Fresh,
 }
 
-/// What a connection may send next.
+/// The item that a connection may send next.
 #[derive(Debug, Clone, Copy)]
 pub struct Sendable {
     pub item_ref: ItemRef,
     queue: Queue,
 }
 
-/// See the module.
+/// The jobs and queues of a lane.
 pub struct Work {
     pub now: Now,
     /// As it was provisioned last.
@@ -58,9 +58,9 @@ pub struct Work {
     pub incidents: Vec<Disconnection>,
     pub stopped: Stopped,
     pub last_job: Instant,
-    /// What went wrong lately and was not shown yet.
+    /// The last error, if it is not published yet.
     pub last_error: Option<LastError>,
-    /// When the operator was last told of provider tokens that change too often.
+    /// The last time that provider tokens changing too often were logged.
     pub(super) updates_logged: Option<Instant>,
     /// When the lane began, and its milliseconds since then, which may wrap.
     began: Instant,
@@ -70,7 +70,7 @@ pub struct Work {
     last_accepted: u32,
     /// The node stops: why a job's time is over.
     is_forced: bool,
-    /// What waits, waits for a descriptor.
+    /// Waiting items wait for a file descriptor.
     pub lacks_descriptors: bool,
     jobs: slab::Slab<Job>,
     /// Items that have not ended.
@@ -171,13 +171,13 @@ impl Work {
         std::mem::take(&mut self.finished)
     }
 
-    /// Whether no job is left.
+    /// True if no job is left.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// What `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose token rests
-    /// wait, and those that must go to another connection are held for it.
+    /// The item that `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose
+    /// token rests wait, and those that must go to another connection are held for it.
     pub fn next_sendable(&mut self, link: LinkId) -> Option<(Sendable, &Job)> {
         if self.health.is_shut(self.now.instant) {
             return None;
@@ -214,12 +214,12 @@ impl Work {
         Some((sendable, &self.jobs[sendable.item_ref.job as usize]))
     }
 
-    /// Whether `link` has anything to send now.
+    /// True if `link` has an item to send now.
     pub fn is_waiting_for(&self, link: LinkId) -> bool {
         self.is_waiting() || self.routes.first(link).is_some()
     }
 
-    /// Whether anything waits that any connection may send now.
+    /// True if an item waits that any connection may send now.
     pub fn is_waiting(&self) -> bool {
         self.front().is_some()
     }
@@ -233,7 +233,7 @@ impl Work {
         Some(Sendable { item_ref: ItemRef::fresh(job, item), queue: Queue::Fresh })
     }
 
-    /// What [`Self::next_sendable`] gave is on its way over `link`.
+    /// Records that the item of [`Self::next_sendable`] is sent over `link`.
     pub fn mark_sent(&mut self, sendable: Sendable, link: LinkId) {
         self.take(sendable);
         // What was held counts for its bucket already.
@@ -252,7 +252,7 @@ impl Work {
         self.tally.attempt();
     }
 
-    /// What [`Self::next_sendable`] gave cannot be sent at all.
+    /// Ends the item of [`Self::next_sendable`], which cannot be sent at all.
     pub fn refuse(&mut self, sendable: Sendable, why: NodeReason) {
         self.take(sendable);
         self.detach(sendable);

@@ -1,4 +1,4 @@
-//! How a lane opens connections: when one is needed, what stands in the way, and what the operator is told of it.
+//! Opening a lane's connections: the time at which one is needed, the obstacles, and what is logged of them.
 
 use super::{FULL_FOR, KEPT_WITHOUT_TRAFFIC, Pool};
 use crate::apns::connect::ConnectError;
@@ -113,18 +113,18 @@ impl Pool {
         self.links.iter().any(|link| link.is_serving() && link.is_ready())
     }
 
-    /// Whether a connection is on its way to be ready, from the look-up of the name to Apple's SETTINGS.
+    /// True while a connection is being opened, from the look-up of the name to Apple's SETTINGS.
     pub(super) fn is_opening(&self) -> bool {
         self.dialer.is_busy() || self.links.iter().any(Link::is_opening)
     }
 
-    /// When the operator is to be told that a connection takes long to be ready while there is no other; once for each.
+    /// The time at which a slow opening is logged, once for each, while no other connection is ready.
     pub(super) fn long_opening_at(&self) -> Option<Instant> {
         let since = self.opened_at.filter(|_| !self.reported_opening && self.is_opening() && !self.has_ready());
         since.map(|since| since + CONNECTING_LONG)
     }
 
-    /// Tells the operator of a connection that takes long to be ready, and which step of it does.
+    /// Logs and publishes that a connection takes long to open, and the step that takes long.
     pub(super) fn report_long_opening(&mut self, work: &mut Work) {
         if self.long_opening_at().is_none_or(|at| work.now.instant < at) {
             return;

@@ -1,4 +1,4 @@
-//! What a lane gives up without sending it: what is late, what a stopped app cannot send, what the node's end cuts off.
+//! Items that a lane ends without sending them: late ones, those of a stopped app, and those that a shutdown cuts off.
 
 use super::Work;
 use crate::delivery::job::ItemRef;
@@ -6,7 +6,7 @@ use crate::model::NodeReason;
 use std::cmp::Reverse;
 
 impl Work {
-    /// The time of every job is over.
+    /// Moves the deadline of every job to now.
     pub fn force_finish(&mut self) {
         self.is_forced = true;
         for (_, id) in std::mem::take(&mut self.deadlines) {
@@ -71,8 +71,8 @@ impl Work {
         waiting
     }
 
-    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each queue is
-    /// looked through once, however many jobs wait in it.
+    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each
+    /// queue is looked through once, however many jobs wait in it.
     fn end_waiting(&mut self, late: &[u32]) {
         let is_late = |job: u32| late.binary_search(&job).is_ok();
         let mut waiting = self.routes.withdraw(|item_ref| is_late(item_ref.job));
