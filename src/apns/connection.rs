@@ -313,7 +313,7 @@ impl<T> Connection<T> {
         self.cancel_all(&chosen, &mut on_event);
     }
 
-    /// The socket is gone: the end of each attempt still open.
+    /// The socket is closed: the end of each attempt still open.
     pub fn close(mut self, mut on_event: impl FnMut(Event<'_, T>)) {
         while let Some(event) = self.session.closed() {
             on_event(event);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn any_byte_heard_starts_the_silence_anew() {
+    fn any_byte_restarts_the_silence() {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         liveness.expect(true, start);

@@ -45,7 +45,7 @@ pub fn most(times: &Times) -> Bound {
 /// The present bound is computed over the current window of this length and the one before.
 const RECENT_HALF: Duration = Duration::from_millis(500);
 
-/// ConnectionStats a lane's time.
+/// The account of a lane's time, by bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Account {
     now: Bound,
@@ -62,7 +62,7 @@ impl Account {
         Self { now: Bound::Caller, since: now, total: none, halves: [none; 2], half_began: now }
     }
 
-    /// ConnectionStats the time up to now to what was found last.
+    /// Adds the time up to now to the current bound.
     pub fn elapse(&mut self, now: Instant) {
         self.total[self.now as usize] += now.saturating_duration_since(self.since);
         self.since = now;

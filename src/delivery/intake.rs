@@ -104,7 +104,7 @@ impl Intake {
         self.lanes.metrics().board.app_status(app)
     }
 
-    /// The app is gone: what is in flight finishes, its connections close.
+    /// Removes the app: what is in flight finishes, its connections close.
     pub fn remove(&self, key: &AppKey) {
         self.lanes.remove(key);
         self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

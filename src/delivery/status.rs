@@ -114,7 +114,7 @@ impl LaneStatus {
         Self { is_running: false, last_success, account, ..Self::new(generation, Instant::now()) }
     }
 
-    /// `has_error`: what went wrong is there to be read.
+    /// `has_error`: a last error is published.
     fn state(&self, now: Instant, has_error: bool) -> State {
         match self.stop_reason {
             Some(StopReason::Credential) => State::CredentialError,
@@ -146,8 +146,7 @@ impl SharedStatus {
     }
 }
 
-/// The lanes of all lanes; each stays when its lane ends, for want of traffic or since the app has fewer now, and goes
-/// with the app.
+/// The statuses of all lanes. Each stays when its lane ends, and is removed with its app.
 #[derive(Debug, Default)]
 pub struct StatusBoard {
     lanes: Mutex<LaneStatuses>,

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_got_out_before_an_error_is_told_as_taken_and_nothing_else() {
+    async fn bytes_written_before_an_error_count_as_taken_and_no_others() {
         assert_eq!(taken(0).await, 0, "nothing got out");
         for writes in 1..4 {
             let (taken, got_out) = (taken(writes).await, writes as usize * STEP);

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 /// A gateway in trouble: this many answers, half of them 5xx, within twice this time (the current half and the last).
 const ANSWERS_MIN: u32 = 20;
 const HALF_WINDOW: Duration = Duration::from_secs(5);
-/// Or this many connections in a streak that came to nothing, over at least this time.
+/// Or this many connections in a row that failed, over at least this time.
 const CONNECTS_MIN: u32 = 3;
 const CONNECTS_FAIL_FOR: Duration = Duration::from_secs(10);
-/// Failures further apart than this, twice the longest back-off, do not make a streak.
+/// Failures further apart than this, twice the longest back-off, do not count as one streak.
 const STREAK_ENDS_AFTER: Duration = Duration::from_secs(120);
 /// The interval between probes of a failing gateway.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ struct OpenBreaker {
     probe: Option<(u32, u32)>,
 }
 
-/// Connections in a streak that came to nothing.
+/// Connections in a row that failed.
 #[derive(Debug, Clone, Copy)]
 struct FailureStreak {
     since: Instant,

@@ -28,7 +28,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
 const FAILURES_MAX: u32 = 10;
 /// A connection on which something waited so long for flow-control windows, or for Apple to allow a single stream, and
-/// nothing was sent meanwhile, is given up: it answers every PING, and would be blocked_by for ever.
+/// nothing was sent meanwhile, is given up: it answers every PING, and would be stuck for ever.
 const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// A connection as its lane uses it.
@@ -237,7 +237,7 @@ impl Link {
         connection.cancel(|item_ref| item_ref.job == job, |event| stats.note(event, work, AfterEnd::Stop));
     }
 
-    /// Ends all attempts: the socket is gone.
+    /// Ends all attempts: the socket is closed.
     pub fn close(self, over: &Over, work: &mut Work) -> LinkEnd {
         let Self { connection, mut stats, permit: _given_back_at_the_end, .. } = self;
         connection.close(|event| stats.note(event, work, AfterEnd::Retry));
@@ -371,7 +371,7 @@ impl ConnectionStats {
     }
 }
 
-/// Apple closes the connection. The session keeps the stats; here is read why.
+/// Apple closes the connection. The session settles the streams; this reads the reason.
 fn goaway(last_id: u32, code: u32, debug: &[u8], work: &Work) -> Option<Reason> {
     let reason = response::named(debug);
     let app = &work.app.key;

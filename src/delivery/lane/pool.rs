@@ -55,7 +55,7 @@ pub struct Pool {
     is_out_of_descriptors: bool,
     /// Since when all connections have been full.
     full_since: Option<Instant>,
-    /// When the last one was begun, and whether the operator was told that it takes long.
+    /// When the last one was begun, and whether it was logged that it takes long.
     opened_at: Option<Instant>,
     reported_opening: bool,
     /// No more work will come.
