@@ -3,7 +3,7 @@
 pub mod connect;
 pub mod connection;
 pub mod endpoint;
-pub mod pulse;
+pub mod liveness;
 pub mod request;
 pub mod response;
 pub mod trust;

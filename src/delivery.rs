@@ -3,7 +3,6 @@
 pub mod admission;
 pub mod backoff;
 pub mod bound;
-pub mod cut;
 pub mod descriptors;
 pub mod intake;
 pub mod job;
@@ -13,6 +12,7 @@ pub mod metrics;
 pub mod refusal;
 pub mod send;
 pub mod shard;
+pub mod split;
 pub mod status;
 pub mod verdict;
 

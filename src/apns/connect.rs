@@ -1,9 +1,10 @@
-//! Opens a byte stream to the gateway: address, TCP, proxy, TLS, ALPN. A seam, so that tests can put pipes in its place.
+//! Opens a byte stream to the gateway: address, TCP, proxy, TLS, ALPN. A seam, so that tests can put pipes in its
+//! place.
 
 mod chain;
+mod deferred_write_errors;
 mod error;
 mod handshake;
-mod late_errors;
 mod proxy;
 mod tls;
 

@@ -1,7 +1,7 @@
 //! One connection to Apple: a socket, the session on it, its timers. It owns no task; the lane that uses it polls it.
 
 use super::connect::{HandshakeError, Transport, certificate_alert};
-use super::pulse::{Beat, Pulse, SETTINGS_WITHIN};
+use super::liveness::{Action, Liveness, SETTINGS_WITHIN};
 use super::request::{Heads, with_request};
 use crate::model::{Batch, Notification};
 use http2::{Blocked, Config, Event, Session, StreamId};
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 /// Longest wait for one answer; then its stream is reset and its slot is free again.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
 /// Attempts begun within this time share a mark, and so a deadline that is early by at most as much.
-const MARK_EVERY: Duration = Duration::from_millis(50);
+const DEADLINE_GRANULARITY: Duration = Duration::from_millis(50);
 /// Points of the session's abuse budget handed back per second (nghttp2's figure).
 const REFILL_PER_SECOND: u32 = 330;
 /// Resets of ours allowed again per second: peers take more than 100 in 30 s for an attack.
 const RESETS_PER_SECOND: u32 = 3;
-/// How long answers and a GOAWAY are waited for after the peer stopped taking bytes.
-const LINGER: Duration = Duration::from_secs(2);
+/// The time during which answers and a GOAWAY are still read after a write failed.
+const READ_AFTER_WRITE_ERROR_FOR: Duration = Duration::from_secs(2);
 
 /// Why a connection is over.
 #[derive(Debug, thiserror::Error)]
@@ -61,14 +61,14 @@ impl Over {
     }
 }
 
-/// See the module. `T` is what the lane attaches to a request.
+/// One connection to Apple. `T` is what the lane attaches to a request.
 pub struct Connection<T> {
     io: Box<dyn Transport>,
     session: Session<T>,
     heads: Heads,
-    pulse: Pulse,
+    liveness: Liveness,
     /// Since when, and from which stream id on, attempts run; oldest first.
-    marks: VecDeque<(Instant, StreamId)>,
+    attempt_deadlines: VecDeque<(Instant, StreamId)>,
     next_id: StreamId,
     /// When the last answer came.
     answered: Instant,
@@ -83,11 +83,11 @@ pub struct Connection<T> {
 impl<T> Connection<T> {
     pub fn new(io: Box<dyn Transport>, heads: Heads, now: Instant) -> Self {
         let session = Session::new(Config::default());
-        let pulse = Pulse::new(now);
-        let marks = VecDeque::new();
+        let liveness = Liveness::new(now);
+        let attempt_deadlines = VecDeque::new();
         let (answered, refilled) = (now, now);
         let (next_id, linger, retired, pings) = (1, None, false, 0);
-        Self { io, session, heads, pulse, marks, next_id, answered, refilled, linger, retired, pings }
+        Self { io, session, heads, liveness, attempt_deadlines, next_id, answered, refilled, linger, retired, pings }
     }
 
     /// Requests that can start now, as far as streams go. None while it is in doubt whether the peer lives.
@@ -95,9 +95,9 @@ impl<T> Connection<T> {
         if self.retired || self.linger.is_some() || self.is_in_doubt() { 0 } else { self.session.slots_free() }
     }
 
-    /// Whether the peer has long been silent, and was asked whether it lives.
+    /// True if the peer has been silent for long, and a PING is unanswered.
     pub fn is_in_doubt(&self) -> bool {
-        self.pulse.is_asking()
+        self.liveness.is_asking()
     }
 
     /// Requests that the peer allows at once; none once new work must go elsewhere.
@@ -105,12 +105,12 @@ impl<T> Connection<T> {
         if self.is_ready() && !self.is_leaving() { self.session.stream_limit() as usize } else { 0 }
     }
 
-    /// Whether the socket did not take all that was to be written.
+    /// True if the socket did not take all output.
     pub fn is_writing(&self) -> bool {
         !self.session.output().is_empty()
     }
 
-    /// Whether bodies wait for their stream's flow-control window.
+    /// True if bodies wait for their stream's flow-control window.
     pub fn waits_for_window(&self) -> bool {
         self.session.bodies_wait()
     }
@@ -125,7 +125,7 @@ impl<T> Connection<T> {
         self.next_id / 2
     }
 
-    /// What is attached to each request without an end.
+    /// The tag of each request that has not ended.
     pub fn tags(&self) -> impl Iterator<Item = &T> {
         self.session.open_streams().map(|(_, tag)| tag)
     }
@@ -135,12 +135,12 @@ impl<T> Connection<T> {
         self.session.open()
     }
 
-    /// Whether the peer's SETTINGS came.
+    /// True once the peer's SETTINGS arrived.
     pub fn is_ready(&self) -> bool {
         self.session.is_ready()
     }
 
-    /// Whether new work must go elsewhere.
+    /// True if new work must go elsewhere.
     pub fn is_leaving(&self) -> bool {
         self.retired || self.linger.is_some() || self.session.is_draining() || self.session.fault().is_some()
     }
@@ -161,8 +161,8 @@ impl<T> Connection<T> {
         let sent = with_request(&mut self.heads, batch, item, |request| session.request(request, tag));
         match sent {
             Ok(id) => {
-                if self.marks.back().is_none_or(|(at, _)| now.duration_since(*at) >= MARK_EVERY) {
-                    self.marks.push_back((now, id));
+                if self.attempt_deadlines.back().is_none_or(|(at, _)| now.duration_since(*at) >= DEADLINE_GRANULARITY) {
+                    self.attempt_deadlines.push_back((now, id));
                 }
                 self.next_id = id + 2;
                 Ok(())
@@ -183,7 +183,7 @@ impl<T> Connection<T> {
         std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
         let mut input = buffer.filled();
         let alive = !input.is_empty();
-        self.pulse.hear(now);
+        self.liveness.hear(now);
         while let Some(event) = self.session.receive(&mut input) {
             if let Event::Answered { .. } = event {
                 self.answered = now;
@@ -218,24 +218,25 @@ impl<T> Connection<T> {
                 Poll::Pending => break,
             }
         }
-        self.pulse.expect(self.session.open() > 0, now);
+        self.liveness.expect(self.session.open() > 0, now);
         if wrote { Poll::Ready(true) } else { Poll::Pending }
     }
 
     fn write_failed(&mut self, now: Instant, error: io::Error) -> Poll<bool> {
-        self.linger = Some((now + LINGER, error));
+        self.linger = Some((now + READ_AFTER_WRITE_ERROR_FOR, error));
         Poll::Ready(true)
     }
 
-    /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is over.
+    /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is
+    /// over.
     pub fn on_time(&mut self, now: Instant, mut on_event: impl FnMut(Event<'_, T>)) -> Result<(), Over> {
         self.refill(now);
-        while let Some(&(began, _)) = self.marks.front() {
+        while let Some(&(began, _)) = self.attempt_deadlines.front() {
             if now < began + ATTEMPT_DEADLINE {
                 break;
             }
-            self.marks.pop_front();
-            let before = self.marks.front().map_or(self.next_id, |(_, id)| *id);
+            self.attempt_deadlines.pop_front();
+            let before = self.attempt_deadlines.front().map_or(self.next_id, |(_, id)| *id);
             let overdue: Vec<StreamId> = self.session.open_before(before).collect();
             self.cancel_all(&overdue, &mut on_event);
             // It answers PINGs, maybe, but no request; those given up before their time count, too.
@@ -246,11 +247,11 @@ impl<T> Connection<T> {
         if let Some((_, error)) = self.linger.take_if(|(until, _)| *until <= now) {
             return Err(Over::Broken(error));
         }
-        match self.pulse.beat(self.session.is_ready(), now) {
-            Beat::Fine => Ok(()),
-            Beat::Dead if self.is_ready() => Err(Over::Silent),
-            Beat::Dead => Err(Over::NoSettings),
-            Beat::Ping => {
+        match self.liveness.check(self.session.is_ready(), now) {
+            Action::Fine => Ok(()),
+            Action::Dead if self.is_ready() => Err(Over::Silent),
+            Action::Dead => Err(Over::NoSettings),
+            Action::Ping => {
                 self.ping();
                 Ok(())
             }
@@ -289,13 +290,14 @@ impl<T> Connection<T> {
 
     /// When [`Self::on_time`] has something to do.
     pub fn next_time(&self) -> Option<Instant> {
-        let attempt = self.marks.front().filter(|_| self.open() > 0).map(|(began, _)| *began + ATTEMPT_DEADLINE);
+        let attempt =
+            self.attempt_deadlines.front().filter(|_| self.open() > 0).map(|(began, _)| *began + ATTEMPT_DEADLINE);
         let linger = self.linger.as_ref().map(|(until, _)| *until);
-        [attempt, linger, self.pulse.next(self.session.is_ready())].into_iter().flatten().min()
+        [attempt, linger, self.liveness.next(self.session.is_ready())].into_iter().flatten().min()
     }
 
-    /// Whether nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask after a
-    /// flush, which is the peer's one chance to hear of it.
+    /// The reason why nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask
+    /// after a flush, which is the peer's one chance to hear of it.
     pub fn over(&self) -> Option<Over> {
         if let Some(fault) = self.session.fault() {
             return Some(Over::Fault(fault.to_string()));
@@ -304,14 +306,14 @@ impl<T> Connection<T> {
         (leaving && self.open() == 0).then_some(Over::Drained)
     }
 
-    /// Ends the attempts chosen by `which`, each told through `on_event`.
+    /// Ends the attempts chosen by `which`; `on_event` receives the end of each.
     pub fn cancel(&mut self, mut which: impl FnMut(&T) -> bool, mut on_event: impl FnMut(Event<'_, T>)) {
         let chosen: Vec<StreamId> =
             self.session.open_streams().filter(|(_, tag)| which(tag)).map(|(id, _)| id).collect();
         self.cancel_all(&chosen, &mut on_event);
     }
 
-    /// The socket is gone: the end of each attempt still open.
+    /// The socket is closed: the end of each attempt still open.
     pub fn close(mut self, mut on_event: impl FnMut(Event<'_, T>)) {
         while let Some(event) = self.session.closed() {
             on_event(event);

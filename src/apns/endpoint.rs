@@ -38,7 +38,7 @@ impl Endpoint {
         self.port
     }
 
-    /// What goes into `:authority`: the port only where it is not the scheme's own.
+    /// The value of `:authority`: the port only where it is not the scheme's own.
     pub fn authority(&self) -> String {
         match (self.host.contains(':'), self.port) {
             (false, HTTPS_PORT) => self.host.clone(),
@@ -47,7 +47,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether it is Apple's own host, which the public authorities vouch for.
+    /// True if it is Apple's own host, which the public authorities vouch for.
     pub fn is_apple(&self) -> bool {
         self.host == SANDBOX_HOST || self.host == PRODUCTION_HOST
     }
@@ -77,8 +77,8 @@ impl FromStr for Endpoint {
             None => return Err(FORM),
         };
         let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
-        // A second name for them would get past what is known of Apple's hosts, and mix up the environments. A dot at the
-        // end of a name changes nothing for who looks it up.
+        // A second name for them would get past what is known of Apple's hosts, and mix up the environments. A dot at
+        // the end of a name changes nothing for who looks it up.
         let name = host.strip_suffix('.').unwrap_or(&host);
         if name == "apple.com" || name.ends_with(".apple.com") {
             return Err(

@@ -8,7 +8,7 @@ pub const DEVICE_PATH: &[u8] = b"/3/device/";
 /// Heads kept for reuse; callers that name very many topics start over.
 const HEADS_MAX: usize = 64;
 
-/// What decides a head within one connection.
+/// The properties that decide a head within one connection.
 #[derive(Clone, Copy, PartialEq)]
 struct Kind<'a> {
     /// The notification's own topic; `None` is what the push type makes of the app's.

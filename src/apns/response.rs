@@ -1,4 +1,4 @@
-//! What Apple's answer says, as facts; what they mean is judged in `delivery/verdict`.
+//! The facts in Apple's answer. `delivery/verdict` judges them.
 
 use crate::model::{AppleReason, Reason};
 use http2::Answer;

@@ -86,7 +86,7 @@ fn for_http2(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// What is compiled in is a good certificate, as a test shows.
+/// The compiled-in certificate is valid, as a test shows.
 fn pin_usertrust(roots: &mut RootCertStore) {
     let certificate = CertificateDer::from_pem_slice(USERTRUST_RSA).expect("the compiled-in root is PEM");
     roots.add(certificate).expect("the compiled-in root is a certificate");

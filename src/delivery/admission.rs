@@ -52,7 +52,7 @@ impl Drop for Held {
     }
 }
 
-/// What a batch holds of its node's pool and of its app's.
+/// The bytes that a batch holds of its node's pool and of its app's.
 #[derive(Debug)]
 pub enum Room {
     /// Its only job's.

@@ -9,47 +9,53 @@ const FRESH_PER_RETRY: u32 = 10;
 const RETRIES_SAVED_MAX: u32 = 100;
 const RETRIES_AT_START: u32 = 10;
 
-/// First pause and cap of each ladder; each further attempt doubles.
-const SERVICE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(8));
-const TOKEN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
-const RESEND: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-const RECONNECT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-const CREDENTIAL: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// A pause that doubles from attempt to attempt, up to its cap.
+#[derive(Clone, Copy)]
+struct BackoffCurve {
+    first: Duration,
+    cap: Duration,
+}
+
+const SERVICE: BackoffCurve = BackoffCurve { first: Duration::from_millis(200), cap: Duration::from_secs(8) };
+const TOKEN: BackoffCurve = BackoffCurve { first: Duration::from_secs(2), cap: Duration::from_secs(300) };
+const RESEND: BackoffCurve = BackoffCurve { first: Duration::from_millis(50), cap: Duration::from_secs(2) };
+const RECONNECT: BackoffCurve = BackoffCurve { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+const CREDENTIAL: BackoffCurve = BackoffCurve { first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
 
 /// An app's connections that may be begun in a row; each one after them, this long after the one before.
 const CONNECTS_UNPACED: u32 = 3;
 const CONNECT_EVERY: Duration = Duration::from_secs(1);
 
-/// The `step`-th pause of a ladder (from 0), between half of it and all of it as `dice` (0 to 1) falls.
-fn rung((first, cap): (Duration, Duration), step: u32, dice: f64) -> Duration {
+/// The `step`-th pause of a curve (from 0), between half of it and all of it by `jitter` (0 to 1).
+fn backoff_step(BackoffCurve { first, cap }: BackoffCurve, step: u32, jitter: f64) -> Duration {
     let full = first.saturating_mul(1 << step.min(20)).min(cap);
-    full.mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)
+    full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
 
 /// Before the next attempt after a "not now" of the service; `attempts` were made.
-pub fn later(attempts: u16, dice: f64) -> Duration {
-    rung(SERVICE, u32::from(attempts.saturating_sub(1)), dice)
+pub fn later(attempts: u16, jitter: f64) -> Duration {
+    backoff_step(SERVICE, u32::from(attempts.saturating_sub(1)), jitter)
 }
 
-/// How long a token rests after that many 429 in a row: never below a second.
-pub fn token(rejections: u32, dice: f64) -> Duration {
-    rung(TOKEN, rejections.saturating_sub(1), dice)
+/// The pause of a token after this number of 429 answers in a row: one second at least.
+pub fn token(rejections: u32, jitter: f64) -> Duration {
+    backoff_step(TOKEN, rejections.saturating_sub(1), jitter)
 }
 
 /// Before what was provably not processed goes out again: at once the first time, then with growing pauses, so that a
 /// peer that refuses everything is not hammered.
-pub fn resend(attempts: u16, dice: f64) -> Option<Duration> {
-    (attempts > 1).then(|| rung(RESEND, u32::from(attempts) - 2, dice))
+pub fn resend(attempts: u16, jitter: f64) -> Option<Duration> {
+    (attempts > 1).then(|| backoff_step(RESEND, u32::from(attempts) - 2, jitter))
 }
 
 /// Before an address is tried again: at once after the first failure, then 1 s growing to 60 s.
-pub fn reconnect(failures: u32, dice: f64) -> Option<Duration> {
-    (failures > 1).then(|| rung(RECONNECT, failures - 2, dice))
+pub fn reconnect(failures: u32, jitter: f64) -> Option<Duration> {
+    (failures > 1).then(|| backoff_step(RECONNECT, failures - 2, jitter))
 }
 
 /// Before a broken credential is probed again: 1 min growing to 1 h.
-pub fn credential_probe(failures: u32, dice: f64) -> Duration {
-    rung(CREDENTIAL, failures.saturating_sub(1), dice)
+pub fn credential_probe(failures: u32, jitter: f64) -> Duration {
+    backoff_step(CREDENTIAL, failures.saturating_sub(1), jitter)
 }
 
 /// Paces an app's connections: the first few at once, then one a second at most, whatever becomes of them.
@@ -90,7 +96,7 @@ impl Budget {
         self.tenths = self.tenths.saturating_add(count).min(RETRIES_SAVED_MAX * FRESH_PER_RETRY);
     }
 
-    /// Whether a retry may be made; if so it is paid for.
+    /// Pays for a retry. Returns false if the budget does not cover it.
     #[must_use]
     pub fn spend(&mut self) -> bool {
         let left = self.tenths.checked_sub(FRESH_PER_RETRY);

@@ -1,9 +1,9 @@
-//! What bounds an app's throughput, and for how long. Pure: time is an argument.
+//! The bound on a lane's throughput, and the time spent under each bound. Pure: time is an argument.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What keeps a lane from sending more, now.
+/// The bound on a lane's throughput now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
     /// Nothing waits: more could be sent than comes.
@@ -36,16 +36,16 @@ impl Bound {
 /// Time by bound, in the order of [`Bound::ALL`].
 pub type Times = [Duration; Bound::ALL.len()];
 
-/// What most of the time went to; [`Bound::Caller`] if there is none.
+/// The bound with the most time; [`Bound::Caller`] if no time has passed.
 pub fn most(times: &Times) -> Bound {
     let most = Bound::ALL.into_iter().max_by_key(|bound| times[*bound as usize]);
     most.filter(|most| !times[*most as usize].is_zero()).unwrap_or_default()
 }
 
-/// What bounds "now" is looked up over the current one of these and the one before.
-const HALF: Duration = Duration::from_millis(500);
+/// The present bound is computed over the current window of this length and the one before.
+const RECENT_HALF: Duration = Duration::from_millis(500);
 
-/// Books a lane's time.
+/// The account of a lane's time, by bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Account {
     now: Bound,
@@ -62,34 +62,34 @@ impl Account {
         Self { now: Bound::Caller, since: now, total: none, halves: [none; 2], half_began: now }
     }
 
-    /// Books the time up to now to what was found last.
-    pub fn pass(&mut self, now: Instant) {
+    /// Adds the time up to now to the current bound.
+    pub fn elapse(&mut self, now: Instant) {
         self.total[self.now as usize] += now.saturating_duration_since(self.since);
         self.since = now;
         let past = now.saturating_duration_since(self.half_began);
-        if past >= HALF {
-            let before = if past < 2 * HALF { self.halves[0] } else { self.total };
+        if past >= RECENT_HALF {
+            let before = if past < 2 * RECENT_HALF { self.halves[0] } else { self.total };
             (self.halves, self.half_began) = ([self.total, before], now);
         }
     }
 
-    /// From the time of the last [`Self::pass`] on this is what bounds.
-    pub fn find(&mut self, bound: Bound) {
+    /// Sets the bound from the time of the last [`Self::elapse`] on.
+    pub fn set_current(&mut self, bound: Bound) {
         self.now = bound;
     }
 
     /// The time of the last half to whole second. If none has passed yet, what was found last has the least there is.
-    pub fn lately(&self) -> Times {
-        let mut lately = Bound::ALL.map(|bound| self.total[bound as usize] - self.halves[1][bound as usize]);
-        if lately.iter().all(Duration::is_zero) {
-            lately[self.now as usize] = Duration::from_nanos(1);
+    pub fn recent(&self) -> Times {
+        let mut recent = Bound::ALL.map(|bound| self.total[bound as usize] - self.halves[1][bound as usize]);
+        if recent.iter().all(Duration::is_zero) {
+            recent[self.now as usize] = Duration::from_nanos(1);
         }
-        lately
+        recent
     }
 
-    /// What took most of it.
+    /// The bound with the most recent time.
     pub fn most(&self) -> Bound {
-        most(&self.lately())
+        most(&self.recent())
     }
 
     /// All time so far.
@@ -108,11 +108,11 @@ mod tests {
     fn time_goes_to_what_was_found_at_the_end_of_the_round_before() {
         let start = Instant::now();
         let mut account = Account::new(start);
-        account.pass(start + 10 * MILLISECOND);
-        account.find(Bound::Streams);
-        account.pass(start + 40 * MILLISECOND);
-        account.find(Bound::Cpu);
-        account.pass(start + 41 * MILLISECOND);
+        account.elapse(start + 10 * MILLISECOND);
+        account.set_current(Bound::Streams);
+        account.elapse(start + 40 * MILLISECOND);
+        account.set_current(Bound::Cpu);
+        account.elapse(start + 41 * MILLISECOND);
         let expected = [10 * MILLISECOND, 30 * MILLISECOND, Duration::ZERO, Duration::ZERO, MILLISECOND];
         assert_eq!(account.total(), expected);
         assert_eq!(account.most(), Bound::Streams);
@@ -122,17 +122,17 @@ mod tests {
     fn only_about_the_last_second_counts_for_what_bounds_now() {
         let start = Instant::now();
         let mut account = Account::new(start);
-        account.find(Bound::Window);
+        account.set_current(Bound::Window);
         for round in 1..=100 {
-            account.pass(start + round * 10 * MILLISECOND);
+            account.elapse(start + round * 10 * MILLISECOND);
         }
-        account.find(Bound::Socket);
+        account.set_current(Bound::Socket);
         for round in 101..=140 {
-            account.pass(start + round * 10 * MILLISECOND);
+            account.elapse(start + round * 10 * MILLISECOND);
         }
         assert_eq!(account.most(), Bound::Window);
         for round in 141..=200 {
-            account.pass(start + round * 10 * MILLISECOND);
+            account.elapse(start + round * 10 * MILLISECOND);
         }
         assert_eq!(account.most(), Bound::Socket);
     }
@@ -142,15 +142,15 @@ mod tests {
         let start = Instant::now();
         let mut account = Account::new(start);
         assert_eq!((account.most(), most(&Times::default())), (Bound::Caller, Bound::Caller));
-        account.find(Bound::Cpu);
+        account.set_current(Bound::Cpu);
         assert_eq!(account.most(), Bound::Cpu, "before any time has passed");
-        account.pass(start + 900 * MILLISECOND);
-        account.find(Bound::Streams);
-        account.pass(start + 9000 * MILLISECOND);
+        account.elapse(start + 900 * MILLISECOND);
+        account.set_current(Bound::Streams);
+        account.elapse(start + 9000 * MILLISECOND);
         assert_eq!(account.most(), Bound::Streams);
-        account.find(Bound::Caller);
-        account.pass(start + 9001 * MILLISECOND);
-        account.pass(start + 3600 * 1000 * MILLISECOND);
+        account.set_current(Bound::Caller);
+        account.elapse(start + 9001 * MILLISECOND);
+        account.elapse(start + 3600 * 1000 * MILLISECOND);
         assert_eq!(account.most(), Bound::Caller);
     }
 }

@@ -1,9 +1,9 @@
 //! The file descriptors that connections to Apple may take, shared by all lanes of the node. Pure: time is an argument.
 //!
-//! A lane asks with a [`Claim`] and gets a [`Permit`] for each connection, from the lookup of the gateway's name until the
-//! socket is closed. Where none is left, the least recently used idle connection is asked to close, whichever app it
-//! belongs to, and the lane waits in a queue: a place that becomes free goes to the first of it, and only that one is
-//! woken. While no lane waits, a connection touches nothing that others share.
+//! A lane asks with a [`Claim`] and gets a [`Permit`] for each connection, from the lookup of the gateway's name until
+//! the socket is closed. Where none is left, the least recently used idle connection is asked to close, whichever app
+//! it belongs to, and the lane waits in a queue: a place that becomes free goes to the first of it, and only that one
+//! is woken. While no lane waits, a connection touches nothing that others share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -59,13 +59,13 @@ struct State {
     connections: slab::Slab<Connection>,
     /// Of these, how many were asked to close.
     closing: usize,
-    waiting: BTreeMap<Place, Waker>,
+    waiting: BTreeMap<QueuePosition, Waker>,
     next_place: u64,
     reclaimed: u64,
     last_news: Option<Instant>,
 }
 
-type Place = (Need, u64);
+type QueuePosition = (Need, u64);
 
 #[derive(Debug)]
 struct Connection {
@@ -165,7 +165,7 @@ impl State {
     }
 
     /// True if it is the turn of the lane in this place of the queue.
-    fn may_take(&self, place: &Place) -> bool {
+    fn may_take(&self, place: &QueuePosition) -> bool {
         self.waiting.keys().take(self.free()).any(|first| first == place)
     }
 
@@ -197,12 +197,12 @@ impl State {
 #[derive(Debug)]
 pub struct Claim {
     budget: Descriptors,
-    place: Option<Place>,
+    place: Option<QueuePosition>,
 }
 
 impl Claim {
-    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It has to be the one task that polls
-    /// the claim and uses the permits.
+    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It has to be the one task that
+    /// polls the claim and uses the permits.
     pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<Permit> {
         let shared = &self.budget.0;
         let mut state = shared.lock();
@@ -286,8 +286,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Shows what the connection is doing; new ones are busy. True if it must be closed now for the sake of others. One that
-    /// got work after it was asked stays: another is asked instead.
+    /// Shows what the connection is doing; new ones are busy. True if it must be closed now for the sake of others. One
+    /// that got work after it was asked stays: another is asked instead.
     #[must_use]
     pub fn must_close(&mut self, usage: Usage) -> bool {
         let shared = &self.budget.0;

@@ -1,11 +1,11 @@
 //! The one door of delivery: a valid batch goes in, an outcome for each of its notifications comes out.
 
 use super::admission::{Held, Pool, Room};
-use super::cut;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
 use super::send::{Answer, Refused, Sending, Sent};
-use super::status::Seen;
+use super::split;
+use super::status::AppStatus;
 use crate::model::{AppKey, Batch};
 use crate::registry::App;
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub struct Limits {
 /// After how long a refused caller may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// See the module.
+/// The entrance of delivery.
 pub struct Intake {
     lanes: Lanes,
     limits: Limits,
@@ -53,14 +53,14 @@ impl Intake {
 
     /// Takes a batch, or refuses it at once; what was taken is sent, whether anybody waits for the answer or not.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
-        let is_cut = app.lanes > 1;
-        let added = Job::bytes_added(batch.len()) + if is_cut { cut::bytes_added(&batch) } else { 0 };
+        let is_split = app.lanes > 1;
+        let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };
         let bytes = batch.bytes_held() + added;
         let retry_after_seconds = RETRY_AFTER_SECONDS;
         let of_node = self.node.take(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
         let of_app = self.pool(&app.key).take(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
         let held = [of_node, of_app];
-        if is_cut {
+        if is_split {
             return self.submit_parts(&app, batch, sending, Arc::new(held));
         }
         let place = self.lanes.reserve(&app, 0)?;
@@ -78,7 +78,7 @@ impl Intake {
         sending: Sending,
         held: Arc<[Held; 2]>,
     ) -> Result<Answer, Refused> {
-        let parts = cut::by_lane(&batch, app.lanes);
+        let parts = split::split_by_lane(&batch, app.lanes);
         let places: Vec<_> = parts.iter().map(|part| self.lanes.reserve(app, part.lane)).collect::<Result<_, _>>()?;
         self.count(&batch);
         let now = Instant::now();
@@ -99,12 +99,12 @@ impl Intake {
         metrics.taken.inc_by(count as u64);
     }
 
-    /// How the app's sending is.
-    pub fn seen(&self, app: &App) -> Seen {
-        self.lanes.metrics().board.seen(app)
+    /// The app's status, from its lanes.
+    pub fn status(&self, app: &App) -> AppStatus {
+        self.lanes.metrics().board.app_status(app)
     }
 
-    /// The app is gone: what is in flight finishes, its connections close.
+    /// Removes the app: what is in flight finishes, its connections close.
     pub fn remove(&self, key: &AppKey) {
         self.lanes.remove(key);
         self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

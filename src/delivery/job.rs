@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// One notification of one job, as it travels through queues and streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
+pub struct ItemRef {
     pub job: u32,
     pub item: u32,
     /// Attempts begun so far.
@@ -26,7 +26,7 @@ pub struct Ticket {
     pub begun: u32,
 }
 
-impl Ticket {
+impl ItemRef {
     pub const NO_BUCKET: u16 = u16::MAX;
 
     /// Of an item that no attempt was made for.
@@ -63,14 +63,14 @@ pub struct Job {
     /// Items whose answer the guard wants to know of.
     suspects: u32,
     /// Apple's last "not now" for items that wait to be sent again.
-    said: HashMap<u32, (u16, Option<Reason>)>,
+    rejections: HashMap<u32, (u16, Option<Reason>)>,
     /// Items sent again though Apple may have got them before.
-    risked: HashSet<u32>,
+    maybe_delivered: HashSet<u32>,
     reply: oneshot::Sender<Sent>,
     _room: Room,
 }
 
-/// What a job takes beside its batch and outcomes: itself, its caller's channel, its places in the lane's queues.
+/// The bytes of a job beside its batch and outcomes: itself, its caller's channel, its places in the lane's queues.
 const JOB_BYTES: usize = 1 << 10;
 
 impl Job {
@@ -103,8 +103,8 @@ impl Job {
             unsettled: count,
             unanswered: 0,
             suspects: 0,
-            said: HashMap::new(),
-            risked: HashSet::new(),
+            rejections: HashMap::new(),
+            maybe_delivered: HashSet::new(),
             reply,
             _room: room,
         }
@@ -121,25 +121,25 @@ impl Job {
     }
 
     /// Remembers Apple's "not now".
-    pub fn heard(&mut self, item: u32, status: u16, reason: Option<Reason>) {
-        self.said.insert(item, (status, reason));
+    pub fn note_rejection(&mut self, item: u32, status: u16, reason: Option<Reason>) {
+        self.rejections.insert(item, (status, reason));
     }
 
     /// Apple's last "not now" for this item.
-    pub fn said(&mut self, item: u32) -> Option<(u16, Option<Reason>)> {
-        self.said.remove(&item)
+    pub fn last_rejection(&mut self, item: u32) -> Option<(u16, Option<Reason>)> {
+        self.rejections.remove(&item)
     }
 
     /// Apple may have got this item, and it is sent again nevertheless.
-    pub fn risk(&mut self, item: u32) {
-        self.risked.insert(item);
+    pub fn mark_maybe_delivered(&mut self, item: u32) {
+        self.maybe_delivered.insert(item);
     }
 
     /// The outcome of an item whose last attempt ended as `kind`. Only an `accepted` says something about an earlier
     /// attempt that Apple may have taken: after any other end the item stays `unknown`, with the last attempt's reason.
     pub fn end_of(&self, item: u32, kind: OutcomeKind) -> OutcomeKind {
         let is_silent = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Expired | OutcomeKind::Rejected);
-        if is_silent && self.risked.contains(&item) { OutcomeKind::Unknown } else { kind }
+        if is_silent && self.maybe_delivered.contains(&item) { OutcomeKind::Unknown } else { kind }
     }
 
     pub fn item(&self, item: u32) -> &Notification {
@@ -174,7 +174,7 @@ impl Job {
     }
 
     /// Shows Apple's answers to the app's guard, in request order.
-    pub fn show(&self, guard: &mut Guard) {
+    pub fn report(&self, guard: &mut Guard) {
         if self.suspects == 0 {
             return guard.answered(false, self.outcomes.len() as u32 - self.unanswered);
         }

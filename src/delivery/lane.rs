@@ -1,6 +1,6 @@
 //! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the
-//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated for a
-//! single notification.
+//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated
+//! for a single notification.
 
 mod addresses;
 mod dialer;
@@ -14,7 +14,7 @@ mod throttle;
 mod work;
 
 pub use dialer::Gateway;
-pub use health::Trouble;
+pub use health::StopReason;
 pub use pool::Bounds;
 
 use super::bound::Bound;
@@ -42,7 +42,7 @@ const IDLE_AFTER: Duration = Duration::from_secs(3600);
 /// Rounds in a row before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
 
-/// What a lane needs of the node.
+/// The services of the node that a lane needs.
 #[derive(Clone)]
 pub struct Parts {
     pub clock: Clock,
@@ -51,12 +51,13 @@ pub struct Parts {
     pub drain: Drain,
 }
 
-/// See the module.
+/// One lane: the task that sends an app's notifications.
 pub struct Lane {
     inbox: mpsc::Receiver<Job>,
     /// No more jobs will come.
     closed: bool,
-    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same write.
+    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same
+    /// write.
     gave_way: bool,
     work: Work,
     pool: Pool,
@@ -103,7 +104,7 @@ impl Lane {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.gave_way, true) {
-            self.poll_hurry(cx);
+            self.poll_force_finish(cx);
             for _ in 0..ROUNDS_MAX {
                 let moved = self.round(cx);
                 if self.closed && self.work.is_empty() && self.pool.is_empty() {
@@ -123,7 +124,7 @@ impl Lane {
         self.work.tick(Now { instant: Instant::now(), unix: self.parts.clock.unix_time() });
         let mut moved = self.take_jobs(cx);
         if self.hurried.is_none() {
-            self.work.hurry();
+            self.work.force_finish();
         }
         for job in self.work.on_time() {
             self.pool.cut_off(job, &mut self.work);
@@ -135,29 +136,29 @@ impl Lane {
         }
         moved |= self.pool.turn(cx, &mut self.work);
         self.finish_jobs();
-        self.show(moved);
+        self.report(moved);
         moved
     }
 
     /// Shows how the lane is, and what bounds it until the next round.
-    fn show(&mut self, moved: bool) {
+    fn report(&mut self, moved: bool) {
         let Self { work, pool, reporter, .. } = self;
-        let shown = &mut reporter.shown;
-        pool.show(shown, work);
-        shown.trouble = work.health.trouble();
-        shown.in_flight = pool.in_flight();
-        shown.queued = work.unsettled().saturating_sub(shown.in_flight);
-        if work.tally.flush(shown.in_flight, shown.queued, shown.trouble) {
-            shown.last_success = Some(work.now.unix);
+        let status = &mut reporter.status;
+        pool.report(status, work);
+        status.stop_reason = work.health.stop_reason();
+        status.in_flight = pool.in_flight();
+        status.queued = work.unsettled().saturating_sub(status.in_flight);
+        if work.tally.flush(status.in_flight, status.queued, status.stop_reason) {
+            status.last_success = Some(work.now.unix);
         }
-        shown.account.pass(work.now.instant);
-        shown.account.find(match pool.bound(work) {
+        status.account.elapse(work.now.instant);
+        status.account.set_current(match pool.bound(work) {
             Bound::Caller => Bound::Caller,
             // The next round follows at once.
             _ if moved => Bound::Cpu,
             bound => bound,
         });
-        reporter.show(work.last_error.take());
+        reporter.publish(work.last_error.take());
     }
 
     fn take_jobs(&mut self, cx: &mut Context<'_>) -> bool {
@@ -186,17 +187,17 @@ impl Lane {
     fn finish_jobs(&mut self) {
         let mut finished = self.work.take_finished();
         for job in &mut finished {
-            let told = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
-            job.records.disconnections.extend(told);
+            let due = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
+            job.records.disconnections.extend(due);
         }
-        let told = self.work.stopped.take(self.work.now.instant, self.closed);
-        self.work.incidents.extend(told);
+        let due = self.work.stopped.take(self.work.now.instant, self.closed);
+        self.work.incidents.extend(due);
         if !self.work.incidents.is_empty() {
             let disconnections = std::mem::take(&mut self.work.incidents);
             self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
         for mut job in finished {
-            let wave = self.weigh(&job);
+            let wave = self.observe_answers(&job);
             if job.records.is_empty() && wave.is_none() {
                 job.reply();
             } else {
@@ -205,16 +206,16 @@ impl Lane {
         }
     }
 
-    /// What the app's guard says to a job's answers.
-    fn weigh(&self, job: &Job) -> Option<Wave> {
+    /// Shows a job's answers to the app's guard, and returns its finding.
+    fn observe_answers(&self, job: &Job) -> Option<Wave> {
         let mut guard = self.watch.guard();
-        job.show(&mut guard);
+        job.report(&mut guard);
         guard.take_wave()
     }
 
     /// Writes what happened, after what it means for the app, then goes on with `then`. What a caller is told is true
-    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is written
-    /// later.
+    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is
+    /// written later.
     fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
         let (app, now) = (self.key.clone(), self.work.now.unix);
@@ -233,7 +234,7 @@ impl Lane {
     }
 
     /// Looks whether there is still time to finish things.
-    fn poll_hurry(&mut self, cx: &mut Context<'_>) {
+    fn poll_force_finish(&mut self, cx: &mut Context<'_>) {
         if self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready()) {
             self.hurried = None;
         }

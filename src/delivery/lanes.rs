@@ -19,7 +19,7 @@ use tokio::time::Instant;
 /// Batches that wait in a lane's inbox before more are refused.
 const INBOX_JOBS: usize = 1024;
 
-/// How to reach Apple: the same for all apps.
+/// The means of reaching Apple, the same for all apps.
 pub struct Apple {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
@@ -49,16 +49,16 @@ pub enum NotTaken {
 }
 
 /// A place in a lane's inbox: what is sent to it arrives, since the lane does not end before.
-pub type Place = OwnedPermit<Job>;
+pub type InboxPermit = OwnedPermit<Job>;
 
 /// An app's lanes, as they are for its newest provisioning.
-struct OfApp {
+struct AppLanes {
     generation: u64,
     /// `None` where a lane was never needed.
     inboxes: Vec<Option<Sender<Job>>>,
 }
 
-impl OfApp {
+impl AppLanes {
     fn new(app: &App) -> Self {
         Self { generation: app.generation, inboxes: vec![None; app.lanes.into()] }
     }
@@ -71,20 +71,20 @@ impl OfApp {
         }
     }
 
-    /// What was cut before the app got fewer lanes goes to the first one, rather than to a lane that is no more.
+    /// A part that was split before the app got fewer lanes goes to the first one if its own lane has ended.
     fn known(&self, lane: u16) -> u16 {
         if usize::from(lane) < self.inboxes.len() { lane } else { 0 }
     }
 }
 
-/// See the module.
+/// The lanes of a node.
 pub struct Lanes {
     apple: Apple,
     parts: Parts,
     bounds: Bounds,
     descriptors: Descriptors,
     /// `None` once the node drains.
-    apps: RwLock<Option<HashMap<AppKey, OfApp>>>,
+    apps: RwLock<Option<HashMap<AppKey, AppLanes>>>,
 }
 
 impl Lanes {
@@ -110,11 +110,11 @@ impl Lanes {
     }
 
     /// A place for a job in one of the app's lanes.
-    pub fn reserve(&self, app: &Arc<App>, lane: u16) -> Result<Place, NotTaken> {
+    pub fn reserve(&self, app: &Arc<App>, lane: u16) -> Result<InboxPermit, NotTaken> {
         match self.find(app, lane).map(Sender::try_reserve_owned) {
             Some(Ok(place)) => Ok(place),
             Some(Err(TrySendError::Full(_))) => Err(NotTaken::Full),
-            // It was never needed, or ended for lack of traffic just now, or the app was provisioned anew.
+            // It was never needed, or ended for lack of traffic just now, or the app was provisioned again.
             Some(Err(TrySendError::Closed(_))) | None => self.start(app, lane),
         }
     }
@@ -137,17 +137,17 @@ impl Lanes {
 
     fn find(&self, app: &App, lane: u16) -> Option<Sender<Job>> {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
-        let of_app = apps.as_ref()?.get(&app.key).filter(|of_app| of_app.generation >= app.generation)?;
-        of_app.inboxes.get(usize::from(lane))?.clone()
+        let app_lanes = apps.as_ref()?.get(&app.key).filter(|app_lanes| app_lanes.generation >= app.generation)?;
+        app_lanes.inboxes.get(usize::from(lane))?.clone()
     }
 
-    fn start(&self, app: &Arc<App>, lane: u16) -> Result<Place, NotTaken> {
+    fn start(&self, app: &Arc<App>, lane: u16) -> Result<InboxPermit, NotTaken> {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         let apps = apps.as_mut().ok_or(NotTaken::Closed)?;
-        let of_app = apps.entry(app.key.clone()).or_insert_with(|| OfApp::new(app));
-        of_app.serve(app);
-        let lane = of_app.known(lane);
-        let inbox = &mut of_app.inboxes[usize::from(lane)];
+        let app_lanes = apps.entry(app.key.clone()).or_insert_with(|| AppLanes::new(app));
+        app_lanes.serve(app);
+        let lane = app_lanes.known(lane);
+        let inbox = &mut app_lanes.inboxes[usize::from(lane)];
         match inbox.clone().map(Sender::try_reserve_owned) {
             Some(Ok(place)) => return Ok(place),
             Some(Err(TrySendError::Full(_))) => return Err(NotTaken::Full),

@@ -1,9 +1,9 @@
-//! What delivery counts, in the field's terms. Lanes count in a [`Tally`] of their own and hand it over once a turn.
+//! The metrics of delivery. Lanes count in a [`Tally`] of their own and hand it over once a turn.
 
 use super::bound::Bound;
 use super::descriptors::{Counts, Descriptors};
-use super::lane::Trouble;
-use super::status::Board;
+use super::lane::StopReason;
+use super::status::StatusBoard;
 use crate::model::{OutcomeKind, Reason};
 use crate::telemetry;
 use crate::telemetry::latency::{Latency, Measured};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// The node's delivery metrics.
 #[derive(Clone)]
 pub struct Metrics {
-    /// What each lane shows of itself.
-    pub board: Arc<Board>,
+    /// The status of each lane.
+    pub board: Arc<StatusBoard>,
     pub taken: IntCounter,
     pub queued: IntGauge,
     pub queue_bytes: IntGauge,
@@ -71,7 +71,7 @@ impl Metrics {
                     "credentials_refused",
                     "Lanes that are stopped because Apple refuses their app's credential.",
                 ),
-                node.gauge("breakers_open", "Lanes that are stopped because the gateway is in trouble."),
+                node.gauge("breakers_open", "Lanes that are stopped because the gateway is in reason."),
             ],
         }
     }
@@ -88,8 +88,8 @@ impl Metrics {
 }
 
 /// A board that the node's metrics look at.
-fn watched(node: &telemetry::Metrics) -> Arc<Board> {
-    let board = Arc::new(Board::default());
+fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
+    let board = Arc::new(StatusBoard::default());
     let by = |bound: Bound, value: f64| (vec![bound.as_str().to_owned()], value);
     let lanes = Arc::clone(&board);
     node.probe(
@@ -144,7 +144,7 @@ pub struct Tally {
     taken: i64,
     queued: i64,
     in_flight: i64,
-    stopped: Option<Trouble>,
+    stopped: Option<StopReason>,
 }
 
 impl Tally {
@@ -198,7 +198,7 @@ impl Tally {
 
     /// Hands the counts over; `in_flight` is what this lane has without an answer now, `queued` what waits in it,
     /// `stopped` what stops its app. Whether Apple accepted anything.
-    pub fn flush(&mut self, in_flight: usize, queued: usize, stopped: Option<Trouble>) -> bool {
+    pub fn flush(&mut self, in_flight: usize, queued: usize, stopped: Option<StopReason>) -> bool {
         let accepted = self.outcomes[OutcomeKind::Accepted as usize] > 0;
         for (metric, measured) in [
             (&self.metrics.answer_times, &mut self.answer_times),
@@ -233,9 +233,9 @@ impl Tally {
         }
         (self.in_flight, self.queued) = (in_flight, queued);
         if stopped != self.stopped {
-            let gauge = |trouble: Trouble| &self.metrics.stopped[trouble as usize];
-            self.stopped.into_iter().for_each(|trouble| gauge(trouble).dec());
-            stopped.into_iter().for_each(|trouble| gauge(trouble).inc());
+            let gauge = |reason: StopReason| &self.metrics.stopped[reason as usize];
+            self.stopped.into_iter().for_each(|reason| gauge(reason).dec());
+            stopped.into_iter().for_each(|reason| gauge(reason).inc());
             self.stopped = stopped;
         }
         accepted

@@ -1,12 +1,12 @@
-//! Sentences for the operator: what a reason of Apple's says about an app's credential, and what to do. `last_error`, the log
-//! and `pyapns doctor` say the same, from this one table. Pure.
+//! Sentences for the operator: what a reason of Apple's says about an app's credential, and what to do. `last_error`,
+//! the log and `pyapns doctor` say the same, from this one table. Pure.
 
 use crate::credentials::Summary;
 use crate::model::{AppleReason, Environment};
 use crate::registry::App;
 
-/// The likely causes of a refusal, and what to do; no full stop, and without the reason's own name. `None` for a reason that
-/// blames neither the credential nor the way it is used (apns-protocol.md 4, 9 and 11).
+/// The likely causes of a refusal, and what to do; no full stop, and without the reason's own name. `None` for a reason
+/// that blames neither the credential nor the way it is used (apns-protocol.md 4, 9 and 11).
 pub fn advice(reason: AppleReason, app: &App) -> Option<String> {
     use AppleReason as R;
     let Summary { kind, key_id, team_id, .. } = app.credential.summary();
@@ -87,7 +87,7 @@ fn other(environment: Environment) -> &'static str {
 mod tests {
     use super::*;
     use crate::apns::response::Response;
-    use crate::delivery::verdict::{self, Beyond};
+    use crate::delivery::verdict::{self, SideEffect};
     use crate::model::Reason;
     use std::collections::HashSet;
 
@@ -101,7 +101,7 @@ mod tests {
                 dead_since: None,
                 retry_after_seconds: None,
             };
-            let stops = verdict::answered(&response, 2).beyond == Beyond::CredentialBroken;
+            let stops = verdict::answered(&response, 2).side_effect == SideEffect::CredentialBroken;
             let advice = advice(reason, &app);
             assert!(!stops || advice.is_some(), "{reason:?}");
             // One reason of Apple's has two spellings.

@@ -1,6 +1,6 @@
 //! The contract of a send: how a batch is sent, why it is refused, and the outcomes that its caller waits for.
 
-use super::cut;
+use super::split;
 use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
 use crate::registry::App;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How a batch is to be sent.
+/// The way in which a batch is to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Sending {
     /// Every outcome is there by then; nothing is written after it.
@@ -77,7 +77,7 @@ impl Future for Answer {
             Awaits::Lane(answer) => match ready!(Pin::new(answer).poll(cx)) {
                 Ok(sent) => return Poll::Ready(sent),
                 Err(_) => {
-                    complain(app, batch.len());
+                    log_lost(app, batch.len());
                     lost(batch.len())
                 }
             },
@@ -85,8 +85,8 @@ impl Future for Answer {
                 // One after the other: the answer is only there when all of them are.
                 while let Some((answer, positions)) = parts.last_mut() {
                     match ready!(Pin::new(answer).poll(cx)) {
-                        Ok(sent) => cut::put_back(sent.outcomes, positions, outcomes),
-                        Err(_) => complain(app, positions.len()),
+                        Ok(sent) => split::merge_outcomes(sent.outcomes, positions, outcomes),
+                        Err(_) => log_lost(app, positions.len()),
                     }
                     parts.pop();
                 }
@@ -97,11 +97,11 @@ impl Future for Answer {
     }
 }
 
-fn complain(app: &App, count: usize) {
-    tracing::error!(app = %app.key, count, "a lane ended without answering");
+fn log_lost(app: &App, count: usize) {
+    tracing::error!(app = %app.key, count, "a lane task died without answering: Apple may have received its notifications");
 }
 
-/// What a lane took that went down without a word (a bug of ours): nobody knows what Apple got.
+/// The outcomes of a lane task that died (a bug): Apple may have received these notifications.
 fn lost(count: usize) -> Vec<Outcome> {
     let outcome = Outcome {
         kind: OutcomeKind::Unknown,
@@ -134,7 +134,7 @@ mod tests {
         Outcome { kind: OutcomeKind::Accepted, status: Some(200), reason: None, timestamp, attempts: 1 }
     }
 
-    fn told(sent: &Sent) -> Vec<(OutcomeKind, f64)> {
+    fn kinds_and_times(sent: &Sent) -> Vec<(OutcomeKind, f64)> {
         sent.outcomes.iter().map(|outcome| (outcome.kind, outcome.timestamp)).collect()
     }
 
@@ -151,7 +151,7 @@ mod tests {
         one.send(Sent { batch: part, outcomes: vec![accepted(1.0)] }).unwrap();
         let sent = answer.await;
         assert!(Arc::ptr_eq(&sent.batch, &batch));
-        assert_eq!(told(&sent), [0.0, 1.0, 2.0].map(|at| (OutcomeKind::Accepted, at)));
+        assert_eq!(kinds_and_times(&sent), [0.0, 1.0, 2.0].map(|at| (OutcomeKind::Accepted, at)));
     }
 
     #[tokio::test]
@@ -160,9 +160,9 @@ mod tests {
         let (_, from_other) = oneshot::channel();
         let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
         one.send(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] }).unwrap();
-        assert_eq!(told(&answer.await), [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]);
+        assert_eq!(kinds_and_times(&answer.await), [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]);
         let (_, from_lane) = oneshot::channel();
-        assert_eq!(told(&Answer::of_lane(app(), batch(1), from_lane).await), [(OutcomeKind::Unknown, 0.0)]);
+        assert_eq!(kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane).await), [(OutcomeKind::Unknown, 0.0)]);
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Which of an app's lanes a device token falls into. Pure.
 //!
-//! The answer is the same after every restart and on every node. Tokens are hashed with FNV-1a (64 bits) as lower-case hex,
-//! and the hashes shared out by the jump consistent hash of Lamping and Veach (2014): each lane gets an equal share, and
-//! another number of lanes moves only the tokens that new lanes need or old ones leave behind.
+//! The answer is the same after every restart and on every node. Tokens are hashed with FNV-1a (64 bits) as lower-case
+//! hex, and the hashes shared out by the jump consistent hash of Lamping and Veach (2014): each lane gets an equal
+//! share, and another number of lanes moves only the tokens that new lanes need or old ones leave behind.
 
 /// The lane of a token in lower-case hex: from 0 to `lanes` - 1.
 pub fn lane_of(token: &[u8], lanes: u16) -> u16 {

@@ -1,7 +1,7 @@
-//! What each lane shows of itself, to `GET /apps/…` and to the metrics: written once a round, read by whoever asks.
+//! The status of each lane, for `GET /apps/…` and the metrics: published once a round, read on request.
 
 use super::bound::{self, Account, Bound, Times};
-use super::lane::Trouble;
+use super::lane::StopReason;
 use crate::model::AppKey;
 use crate::registry::App;
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// An app that needs a connection and has none ready for so long is in the state `cannot_connect`.
 pub const CONNECTING_LONG: Duration = Duration::from_secs(5);
 
-/// What went wrong last.
+/// The last error.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LastError {
     /// UNIX seconds.
@@ -21,14 +21,14 @@ pub struct LastError {
     pub what: String,
 }
 
-/// How a lane is.
+/// The status of one lane.
 #[derive(Debug, Clone, Copy)]
-pub struct Shown {
+pub struct LaneStatus {
     /// `false` once the lane has ended.
     pub is_running: bool,
     /// The provisioning of the app that it works for.
     pub generation: u64,
-    pub trouble: Option<Trouble>,
+    pub stop_reason: Option<StopReason>,
     /// Since when no connection has been ready while one is needed.
     pub connecting_since: Option<Instant>,
     pub connections: usize,
@@ -42,13 +42,13 @@ pub struct Shown {
     pub account: Account,
 }
 
-/// One lane's face.
+/// One lane's status, shared with its readers.
 #[derive(Debug)]
-struct Status(Mutex<(Shown, Option<LastError>)>);
+struct SharedStatus(Mutex<(LaneStatus, Option<LastError>)>);
 
-/// How an app's sending is, for people: its lanes together.
+/// The status of an app, for people: its lanes together.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
+pub struct AppStatus {
     /// `ok`, `connecting`, `cannot_connect`, `breaker_open` or `credential_error`: that of the lane that is worst.
     pub state: &'static str,
     pub last_error: Option<LastError>,
@@ -57,7 +57,7 @@ pub struct Seen {
     pub streams: usize,
     pub in_flight: usize,
     pub queued: usize,
-    /// What took most of the lanes' time.
+    /// The bound that took most of the lanes' time.
     pub bound_by: Bound,
 }
 
@@ -84,12 +84,12 @@ impl State {
     }
 }
 
-impl Shown {
+impl LaneStatus {
     fn new(generation: u64, now: Instant) -> Self {
         Self {
             is_running: true,
             generation,
-            trouble: None,
+            stop_reason: None,
             connecting_since: None,
             connections: 0,
             streams: 0,
@@ -103,24 +103,24 @@ impl Shown {
     /// The same at a later time, at which the lane has found nothing else yet.
     fn at(mut self, now: Instant) -> Self {
         if self.is_running {
-            self.account.pass(now);
+            self.account.elapse(now);
         }
         self
     }
 
-    /// What is left when the lane ends.
+    /// The status after the lane has ended.
     fn ended(self) -> Self {
         let Self { generation, last_success, account, .. } = self;
         Self { is_running: false, last_success, account, ..Self::new(generation, Instant::now()) }
     }
 
-    /// `is_told`: what went wrong is there to be read.
-    fn state(&self, now: Instant, is_told: bool) -> State {
-        match self.trouble {
-            Some(Trouble::Credential) => State::CredentialError,
-            Some(Trouble::Gateway) => State::BreakerOpen,
+    /// `has_error`: a last error is published.
+    fn state(&self, now: Instant, has_error: bool) -> State {
+        match self.stop_reason {
+            Some(StopReason::Credential) => State::CredentialError,
+            Some(StopReason::Gateway) => State::BreakerOpen,
             None => match self.connecting_since {
-                Some(since) if is_told && now >= since + CONNECTING_LONG => State::CannotConnect,
+                Some(since) if has_error && now >= since + CONNECTING_LONG => State::CannotConnect,
                 Some(_) => State::Connecting,
                 None => State::Ok,
             },
@@ -128,9 +128,9 @@ impl Shown {
     }
 }
 
-impl Seen {
+impl AppStatus {
     /// Counts a lane in.
-    fn add(&mut self, lane: &Shown) {
+    fn add(&mut self, lane: &LaneStatus) {
         self.connections += lane.connections;
         self.streams += lane.streams;
         self.in_flight += lane.in_flight;
@@ -140,33 +140,32 @@ impl Seen {
     }
 }
 
-impl Status {
-    fn lock(&self) -> MutexGuard<'_, (Shown, Option<LastError>)> {
+impl SharedStatus {
+    fn lock(&self) -> MutexGuard<'_, (LaneStatus, Option<LastError>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The faces of all lanes; each stays when its lane ends, for want of traffic or since the app has fewer now, and goes
-/// with the app.
+/// The statuses of all lanes. Each stays when its lane ends, and is removed with its app.
 #[derive(Debug, Default)]
-pub struct Board {
-    faces: Mutex<Faces>,
+pub struct StatusBoard {
+    lanes: Mutex<LaneStatuses>,
 }
 
 #[derive(Debug, Default)]
-struct Faces {
+struct LaneStatuses {
     /// Each app's, by the lane's number.
-    apps: HashMap<AppKey, BTreeMap<u16, Arc<Status>>>,
+    apps: HashMap<AppKey, BTreeMap<u16, Arc<SharedStatus>>>,
     /// The time of lanes that are no longer shown.
     past: Times,
 }
 
-impl Faces {
-    fn file(&mut self, gone: &Status, now: Instant) {
-        add(&mut self.past, &gone.lock().0.at(now).account.total());
+impl LaneStatuses {
+    fn file(&mut self, removed: &SharedStatus, now: Instant) {
+        add(&mut self.past, &removed.lock().0.at(now).account.total());
     }
 
-    fn all(&self) -> impl Iterator<Item = &Arc<Status>> {
+    fn all(&self) -> impl Iterator<Item = &Arc<SharedStatus>> {
         self.apps.values().flat_map(BTreeMap::values)
     }
 }
@@ -175,50 +174,51 @@ fn add(sum: &mut Times, times: &Times) {
     sum.iter_mut().zip(times).for_each(|(sum, time)| *sum += *time);
 }
 
-impl Board {
+impl StatusBoard {
     /// The app's lane of that number begins to work for it, in place of the one before.
     pub fn begin(&self, app: &App, number: u16, now: Instant) -> Reporter {
-        let mut faces = self.lock();
-        let before = faces.apps.get(&app.key).and_then(|lanes| lanes.get(&number)).cloned();
-        let mut shown = Shown::new(app.generation, now);
+        let mut lanes = self.lock();
+        let before = lanes.apps.get(&app.key).and_then(|lanes| lanes.get(&number)).cloned();
+        let mut shown = LaneStatus::new(app.generation, now);
         let mut error = None;
         if let Some(before) = before {
-            faces.file(&before, now);
+            lanes.file(&before, now);
             let (before, last) = before.lock().clone();
             shown.last_success = before.last_success;
             error = last.filter(|_| before.generation >= app.generation);
         }
-        let status = Arc::new(Status(Mutex::new((shown, error))));
-        faces.apps.entry(app.key.clone()).or_default().insert(number, Arc::clone(&status));
-        Reporter { shown, status }
+        let shared = Arc::new(SharedStatus(Mutex::new((shown, error))));
+        lanes.apps.entry(app.key.clone()).or_default().insert(number, Arc::clone(&shared));
+        Reporter { status: shown, shared }
     }
 
-    /// The app is gone.
+    /// Forgets the lanes of a removed app.
     pub fn forget(&self, key: &AppKey) {
-        let mut faces = self.lock();
+        let mut lanes = self.lock();
         let now = Instant::now();
-        faces.apps.remove(key).into_iter().flatten().for_each(|(_, gone)| faces.file(&gone, now));
+        lanes.apps.remove(key).into_iter().flatten().for_each(|(_, removed)| lanes.file(&removed, now));
     }
 
-    /// How the app's sending is. What was found under an earlier provisioning says nothing of this one.
-    pub fn seen(&self, app: &App) -> Seen {
+    /// The app's status, from its lanes. Findings under an earlier provisioning do not count.
+    pub fn app_status(&self, app: &App) -> AppStatus {
         let now = Instant::now();
         let lanes: Vec<_> = self.lock().apps.get(&app.key).into_iter().flat_map(BTreeMap::values).cloned().collect();
-        let (mut seen, mut state, mut lately) = (Seen::default(), State::Ok, Times::default());
+        let (mut app_status, mut state, mut recent) = (AppStatus::default(), State::Ok, Times::default());
         for lane in lanes {
             let (shown, error) = lane.lock().clone();
             let shown = shown.at(now);
-            seen.add(&shown);
+            app_status.add(&shown);
             if shown.is_running {
-                add(&mut lately, &shown.account.lately());
+                add(&mut recent, &shown.account.recent());
             }
             if shown.generation >= app.generation {
                 state = state.max(shown.state(now, error.is_some()));
-                let is_later = |error: &LastError| seen.last_error.as_ref().is_none_or(|last| last.at <= error.at);
-                seen.last_error = error.filter(is_later).or(seen.last_error);
+                let is_later =
+                    |error: &LastError| app_status.last_error.as_ref().is_none_or(|last| last.at <= error.at);
+                app_status.last_error = error.filter(is_later).or(app_status.last_error);
             }
         }
-        Seen { state: state.as_str(), bound_by: bound::most(&lately), ..seen }
+        AppStatus { state: state.as_str(), bound_by: bound::most(&recent), ..app_status }
     }
 
     /// Requests that Apple allows at once on all connections.
@@ -226,12 +226,12 @@ impl Board {
         self.lock().all().map(|status| status.lock().0.streams).sum()
     }
 
-    /// How many lanes are bound by what now, and the time of all of them by what bounded it.
+    /// The number of lanes by present bound, and the time of all lanes by bound.
     pub fn bounds(&self) -> ([usize; Bound::ALL.len()], Times) {
         let now = Instant::now();
-        let faces = self.lock();
-        let (mut lanes, mut times) = ([0; Bound::ALL.len()], faces.past);
-        for status in faces.all() {
+        let statuses = self.lock();
+        let (mut lanes, mut times) = ([0; Bound::ALL.len()], statuses.past);
+        for status in statuses.all() {
             let shown = status.lock().0.at(now);
             lanes[shown.account.most() as usize] += usize::from(shown.is_running);
             add(&mut times, &shown.account.total());
@@ -239,35 +239,35 @@ impl Board {
         (lanes, times)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Faces> {
-        self.faces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LaneStatuses> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A lane's end of its face.
+/// The handle with which a lane publishes its status.
 #[derive(Debug)]
 pub struct Reporter {
-    pub shown: Shown,
-    status: Arc<Status>,
+    pub status: LaneStatus,
+    shared: Arc<SharedStatus>,
 }
 
 impl Reporter {
-    /// Shows [`Self::shown`], and what went wrong since the last time.
-    pub fn show(&mut self, error: Option<LastError>) {
-        let mut status = self.status.lock();
-        if status.0.generation != self.shown.generation {
-            status.1 = None;
+    /// Publishes [`Self::status`], and what went wrong since the last time.
+    pub fn publish(&mut self, error: Option<LastError>) {
+        let mut shared = self.shared.lock();
+        if shared.0.generation != self.status.generation {
+            shared.1 = None;
         }
-        status.0 = self.shown;
+        shared.0 = self.status;
         if error.is_some() {
-            status.1 = error;
+            shared.1 = error;
         }
     }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        self.shown = self.shown.at(Instant::now()).ended();
-        self.show(None);
+        self.status = self.status.at(Instant::now()).ended();
+        self.publish(None);
     }
 }

@@ -1,12 +1,12 @@
-//! What an answer, or the lack of one, means for a notification. The only file that decides it. Pure.
+//! The verdict on an answer, or on the lack of one. Only this file decides it. Pure.
 
 use crate::apns::response::Response;
 use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
 use http2::{Cause, End, Processed};
 
-/// What becomes of the notification.
+/// The consequence for the notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Disposition {
     /// It ended so, for good.
     Done(OutcomeKind),
     /// Apple provably did not take it: to be sent again, at once the first time.
@@ -15,7 +15,7 @@ pub enum Fate {
     Later(Pause),
 }
 
-/// How long a pause an answer asks for.
+/// The kind of pause that an answer asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
     /// The service has trouble.
@@ -24,9 +24,9 @@ pub enum Pause {
     Token,
 }
 
-/// What it says beyond the one notification.
+/// The consequence beyond the one notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beyond {
+pub enum SideEffect {
     Nothing,
     /// The token is dead for this app: feedback.
     DeadToken,
@@ -39,28 +39,28 @@ pub enum Beyond {
 /// A verdict on one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    pub fate: Fate,
-    pub beyond: Beyond,
+    pub disposition: Disposition,
+    pub side_effect: SideEffect,
 }
 
 impl Verdict {
     /// The same answer where the app was given another credential meanwhile: what Apple says of the former one stops
     /// nothing, and the new one may do.
     pub fn of_former_credential(self) -> Self {
-        if self.beyond == Beyond::CredentialBroken { ELSEWHERE } else { self }
+        if self.side_effect == SideEffect::CredentialBroken { ELSEWHERE } else { self }
     }
 }
 
-const fn verdict(fate: Fate, beyond: Beyond) -> Verdict {
-    Verdict { fate, beyond }
+const fn verdict(disposition: Disposition, side_effect: SideEffect) -> Verdict {
+    Verdict { disposition, side_effect }
 }
 
-const ACCEPTED: Verdict = verdict(Fate::Done(OutcomeKind::Accepted), Beyond::Nothing);
-const REJECTED: Verdict = verdict(Fate::Done(OutcomeKind::Rejected), Beyond::Nothing);
-const UNKNOWN: Verdict = verdict(Fate::Done(OutcomeKind::Unknown), Beyond::Nothing);
-const DEAD: Verdict = verdict(Fate::Done(OutcomeKind::Rejected), Beyond::DeadToken);
-const BROKEN: Verdict = verdict(Fate::Done(OutcomeKind::NotSent), Beyond::CredentialBroken);
-const ELSEWHERE: Verdict = verdict(Fate::Resend, Beyond::LeaveConnection);
+const ACCEPTED: Verdict = verdict(Disposition::Done(OutcomeKind::Accepted), SideEffect::Nothing);
+const REJECTED: Verdict = verdict(Disposition::Done(OutcomeKind::Rejected), SideEffect::Nothing);
+const UNKNOWN: Verdict = verdict(Disposition::Done(OutcomeKind::Unknown), SideEffect::Nothing);
+const DEAD: Verdict = verdict(Disposition::Done(OutcomeKind::Rejected), SideEffect::DeadToken);
+const BROKEN: Verdict = verdict(Disposition::Done(OutcomeKind::NotSent), SideEffect::CredentialBroken);
+const ELSEWHERE: Verdict = verdict(Disposition::Resend, SideEffect::LeaveConnection);
 
 /// Judges Apple's answer (`apns-protocol` 9) to the `attempts`-th attempt. Only a 200 is `accepted`; after any answer
 /// nothing is `unknown` but what no row of Apple's table covers.
@@ -69,9 +69,9 @@ pub fn answered(response: &Response, attempts: u16) -> Verdict {
         (200, _) => ACCEPTED,
         (400..=599, Some(Reason::Apple(reason))) => refused(*reason, attempts),
         (410, _) => DEAD,
-        (429, _) => verdict(Fate::Later(Pause::Token), Beyond::Nothing),
+        (429, _) => verdict(Disposition::Later(Pause::Token), SideEffect::Nothing),
         (400..=499, _) => REJECTED,
-        (500..=599, _) => verdict(Fate::Later(Pause::Service), Beyond::Nothing),
+        (500..=599, _) => verdict(Disposition::Later(Pause::Service), SideEffect::Nothing),
         _ => UNKNOWN,
     }
 }
@@ -96,7 +96,7 @@ fn refused(reason: AppleReason, attempts: u16) -> Verdict {
         R::BadTopic | R::MissingTopic | R::TopicDisallowed | R::TopicMismatch | R::DeviceTokenNotForTopic => REJECTED,
         // The token's.
         R::BadDeviceToken | R::Unregistered | R::ExpiredToken => DEAD,
-        R::TooManyRequests => verdict(Fate::Later(Pause::Token), Beyond::Nothing),
+        R::TooManyRequests => verdict(Disposition::Later(Pause::Token), SideEffect::Nothing),
         // The credential's.
         R::BadCertificate
         | R::BadCertificateEnvironment
@@ -109,9 +109,11 @@ fn refused(reason: AppleReason, attempts: u16) -> Verdict {
         R::IdleTimeout | R::Shutdown => ELSEWHERE,
         R::ExpiredProviderToken | R::UnrelatedKeyIdInToken if attempts <= 1 => ELSEWHERE,
         R::ExpiredProviderToken | R::UnrelatedKeyIdInToken => BROKEN,
-        R::TooManyProviderTokenUpdates => verdict(Fate::Later(Pause::Service), Beyond::LeaveConnection),
+        R::TooManyProviderTokenUpdates => verdict(Disposition::Later(Pause::Service), SideEffect::LeaveConnection),
         // Apple's own.
-        R::InternalServerError | R::ServiceUnavailable => verdict(Fate::Later(Pause::Service), Beyond::Nothing),
+        R::InternalServerError | R::ServiceUnavailable => {
+            verdict(Disposition::Later(Pause::Service), SideEffect::Nothing)
+        }
     }
 }
 
@@ -125,22 +127,23 @@ pub fn unanswered(end: &End, retry_unknown: bool) -> (Verdict, NodeReason) {
         Cause::Cancelled => NodeReason::DeadlinePassed,
         Cause::Closed => NodeReason::ConnectionLost,
     };
-    let fate = match end.processed {
-        Processed::No => Fate::Resend,
-        Processed::Maybe if retry_unknown => Fate::Resend,
-        Processed::Maybe => Fate::Done(OutcomeKind::Unknown),
+    let disposition = match end.processed {
+        Processed::No => Disposition::Resend,
+        Processed::Maybe if retry_unknown => Disposition::Resend,
+        Processed::Maybe => Disposition::Done(OutcomeKind::Unknown),
     };
-    (verdict(fate, Beyond::Nothing), reason)
+    (verdict(disposition, SideEffect::Nothing), reason)
 }
 
-/// Judges the reason of a GOAWAY (`apns-protocol` 10), where it gives one: whether it blames more than its connection. Only
-/// the certificate is the connection's own; all else that may be wrong has been, or will be, said of a notification.
-pub fn gone_away(reason: Option<&Reason>) -> Beyond {
+/// Judges the reason of a GOAWAY (`apns-protocol` 10), where it gives one: whether it blames more than its connection.
+/// Only the certificate is the connection's own; all else that may be wrong has been, or will be, said of a
+/// notification.
+pub fn gone_away(reason: Option<&Reason>) -> SideEffect {
     match reason {
         Some(Reason::Apple(AppleReason::BadCertificate | AppleReason::BadCertificateEnvironment)) => {
-            Beyond::CredentialBroken
+            SideEffect::CredentialBroken
         }
-        _ => Beyond::LeaveConnection,
+        _ => SideEffect::LeaveConnection,
     }
 }
 

@@ -92,7 +92,10 @@ async fn a_handler_that_panics_is_logged_as_json_under_its_requests_id() {
     let ids: Vec<&Value> = panics.iter().map(|line| &line["request_id"]).collect();
     assert_eq!(ids, [&json!("provisioning-1"), &json!("sending-2"), &json!("streaming-3"), &Value::Null], "{log:#?}");
     assert_eq!(panics[3]["app"], "com.example.app/sandbox", "a lane works for its app, not for the first request");
-    let lost = lines.iter().find(|line| line["message"] == "a lane ended without answering").expect("its line");
+    let lost = lines
+        .iter()
+        .find(|line| line["message"] == "a lane task died without answering: Apple may have received its notifications")
+        .expect("its line");
     assert_eq!(lost["app"], "com.example.app/sandbox", "{lost}");
     for line in panics {
         assert!(line["level"] == "ERROR" && line["timestamp"].is_string(), "{line}");

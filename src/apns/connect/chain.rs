@@ -1,4 +1,4 @@
-//! What a gateway's certificates say, for the log: a change of Apple's authorities shows here first.
+//! The names in a gateway's certificates, for the log: a change of Apple's authorities shows here first.
 
 use rustls::pki_types::CertificateDer;
 use std::fmt;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-/// How the connection could not be opened.
+/// The failure to open the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("no address found for {endpoint}: {cause}")]
@@ -24,7 +24,7 @@ pub enum ConnectError {
     Credential(#[from] rustls::Error),
 }
 
-/// What is done in turn to open a connection.
+/// The steps of opening a connection, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Tcp,
@@ -43,7 +43,7 @@ impl ConnectError {
         [Errno::MFILE, Errno::NFILE].iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
     }
 
-    /// Whether the app's own credential is the reason, so that no other attempt with it can do better.
+    /// True if the app's own credential is the cause: no other attempt with it can succeed.
     pub fn is_credential(&self) -> bool {
         match self {
             Self::Credential(_) | Self::Tls { cause: HandshakeError::CertificateRefused(_), .. } => true,

@@ -1,4 +1,4 @@
-//! What a failed TLS handshake means: whose fault it is, and what a person can do about it.
+//! The cause of a failed TLS handshake, and the advice on it.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerMisbehaved};
 use std::io;

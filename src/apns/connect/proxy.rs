@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Most bytes of the proxy's answer.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
-/// What any answer in HTTP/1 begins with.
+/// The beginning of every response in HTTP/1.
 const VERSION: &[u8] = b"HTTP/1.";
 
 const FORM: &str = "it has to look like http://HOST:PORT or http://USER:PASSWORD@HOST:PORT";
@@ -187,7 +187,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// What comes of this answer, and what the proxy was asked.
+    /// The result of this response, and the request to the proxy.
     async fn ask(proxy: &Proxy, answer: &[u8]) -> (Result<(), ProxyError>, String) {
         let (mut ours, mut theirs) = duplex(64 * 1024);
         theirs.write_all(answer).await.unwrap();

@@ -1,7 +1,7 @@
 //! TCP, the proxy's tunnel if there is one, TLS: how a stream is opened in production.
 
 use super::chain::Chain;
-use super::late_errors::LateErrors;
+use super::deferred_write_errors::DeferredWriteErrors;
 use super::{Connect, ConnectError, Connecting, HandshakeError, Proxy, ProxyError, Resolving, Stage, Transport};
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::ALPN;
@@ -28,7 +28,7 @@ const TCP_SHARE: u32 = 3;
 /// TCP may take this in any case: a lost first packet is sent again after a second.
 const TCP_MIN: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The TlsConnect.
 pub struct TlsConnect {
     proxy: Option<Arc<Proxy>>,
     lookups: Arc<Semaphore>,
@@ -104,7 +104,7 @@ fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     ordered
 }
 
-type Encrypted = TlsStream<LateErrors<TcpStream>>;
+type Encrypted = TlsStream<DeferredWriteErrors<TcpStream>>;
 
 /// One attempt to open a stream.
 struct Attempt {
@@ -159,7 +159,8 @@ impl Attempt {
         let described = |error| failed(HandshakeError::new(error, with_certificate));
         let name = ServerName::try_from(self.endpoint.host().to_owned())
             .map_err(|error| described(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let stream = TlsConnector::from(tls).connect(name, LateErrors::new(socket)).await.map_err(described)?;
+        let stream =
+            TlsConnector::from(tls).connect(name, DeferredWriteErrors::new(socket)).await.map_err(described)?;
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(failed(HandshakeError::NoHttp2));
         }

@@ -74,7 +74,7 @@ async fn ask(app: &Arc<App>, intake: &Intake) -> Word {
     let Ok(mut sent) = intake.send(Arc::clone(app), batch, sending).await else { return nothing() };
     let Some(outcome) = sent.outcomes.pop() else { return nothing() };
     // What ended without an answer of Apple's has its cause there.
-    let cause = intake.seen(app).last_error.map(|error| format!(": {}", error.what)).unwrap_or_default();
+    let cause = intake.status(app).last_error.map(|error| format!(": {}", error.what)).unwrap_or_default();
     judge(app, &outcome, &cause)
 }
 

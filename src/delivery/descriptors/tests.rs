@@ -43,7 +43,7 @@ impl Lane {
         self.claim.try_take(&mut Context::from_waker(&waker))
     }
 
-    /// How often it was woken since this was last asked.
+    /// The number of wake-ups since the last call.
     fn woken(&self) -> usize {
         self.woken.0.swap(0, Ordering::Relaxed)
     }

@@ -17,7 +17,7 @@ struct Troubled {
     until: Instant,
 }
 
-/// See the module. Those without trouble need no memory.
+/// The addresses that failed. Those without trouble need no memory.
 #[derive(Debug, Default)]
 pub struct Addresses {
     troubled: Vec<Troubled>,
@@ -50,14 +50,14 @@ impl Addresses {
     }
 
     /// A connection to it came to nothing.
-    pub fn failed(&mut self, address: SocketAddr, now: Instant, dice: f64) {
+    pub fn failed(&mut self, address: SocketAddr, now: Instant, jitter: f64) {
         let failures = self.trouble(address).map_or(1, |trouble| trouble.failures.saturating_add(1));
         self.succeeded(address);
         if self.troubled.len() == TROUBLED_MAX {
             self.troubled.sort_unstable_by_key(|trouble| Reverse(trouble.until));
             self.troubled.pop();
         }
-        let until = now + backoff::reconnect(failures, dice).unwrap_or_default();
+        let until = now + backoff::reconnect(failures, jitter).unwrap_or_default();
         self.troubled.push(Troubled { address, failures, until });
     }
 

@@ -1,5 +1,5 @@
-//! Opens a lane's connections, one at a time: gets a descriptor, asks for the addresses afresh, chooses one, connects, and
-//! keeps the pace.
+//! Opens a lane's connections, one at a time: gets a descriptor, asks for the addresses afresh, chooses one, connects,
+//! and keeps the pace.
 
 use super::addresses::{Addresses, Choice};
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Transport};
@@ -22,7 +22,7 @@ const CONNECT_WITHIN_IF_SPARE: Duration = Duration::from_secs(3);
 /// Pause after the system had no descriptor left, though the budget had one.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(1);
 
-/// What opening a connection needs besides the app.
+/// The means of opening a connection, besides the app.
 pub struct Gateway {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
@@ -47,7 +47,7 @@ enum Stage {
     Connecting(usize, SocketAddr, Connecting),
 }
 
-/// See the module.
+/// The opener of a lane's connections.
 pub struct Dialer {
     gateway: Gateway,
     claim: Claim,
@@ -78,7 +78,7 @@ impl Dialer {
         }
     }
 
-    /// Whether a connection is being opened.
+    /// True while a connection is being opened.
     pub fn is_busy(&self) -> bool {
         !matches!(self.stage, Stage::Idle)
     }
@@ -100,8 +100,8 @@ impl Dialer {
         self.retry_at.max(self.pace.next())
     }
 
-    /// Begins to open one if there is a descriptor for it; [`Self::poll`] does the rest. With a `need` the lane waits in the
-    /// queue until there is one. True once it has begun.
+    /// Begins to open one if there is a descriptor for it; [`Self::poll`] does the rest. With a `need` the lane waits
+    /// in the queue until there is one. True once it has begun.
     pub fn begin(&mut self, cx: &mut Context<'_>, need: Option<Need>) -> bool {
         self.permit = match need {
             Some(need) => match self.claim.poll(cx, need) {
@@ -134,7 +134,7 @@ impl Dialer {
         self.claim.is_used_up()
     }
 
-    /// Gives up what is being opened, and forgives the addresses: the app was provisioned anew.
+    /// Gives up what is being opened, and forgets failed addresses: the app was provisioned again.
     pub fn reset(&mut self) {
         (self.stage, self.addresses, self.retry_at) = (Stage::Idle, Addresses::default(), None);
         self.permit = None;

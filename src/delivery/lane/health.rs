@@ -1,27 +1,27 @@
-//! What stops an app's sending as a whole: a credential that Apple refuses, a gateway in trouble. Pure.
+//! The breaker of an app: it opens when Apple refuses the credential, or the gateway fails. Pure.
 //!
-//! While it is stopped, what waits ends at once, and one notification at a time goes out as a probe. Only what becomes of
-//! the probe starts the app again: others may have been on their way when the trouble began.
+//! While it is stopped, what waits ends at once, and one notification at a time goes out as a probe. Only what becomes
+//! of the probe starts the app again: others may have been on their way when the trouble began.
 
 use crate::delivery::backoff;
-use crate::delivery::job::Ticket;
+use crate::delivery::job::ItemRef;
 use crate::model::NodeReason;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A gateway in trouble: this many answers, half of them 5xx, within twice this time (the current half and the last).
 const ANSWERS_MIN: u32 = 20;
-const HALF: Duration = Duration::from_secs(5);
-/// Or this many connections in a row that came to nothing, over at least this time.
+const HALF_WINDOW: Duration = Duration::from_secs(5);
+/// Or this many connections in a row that failed, over at least this time.
 const CONNECTS_MIN: u32 = 3;
 const CONNECTS_FAIL_FOR: Duration = Duration::from_secs(10);
-/// Failures further apart than this, twice the longest back-off, do not make a row.
-const ROW_ENDS_AFTER: Duration = Duration::from_secs(120);
-/// How often a gateway in trouble is probed.
+/// Failures further apart than this, twice the longest back-off, do not count as one streak.
+const STREAK_ENDS_AFTER: Duration = Duration::from_secs(120);
+/// The interval between probes of a failing gateway.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum StopReason {
     /// Apple refuses the app's credential.
     Credential,
     /// The gateway cannot be reached, or answers 5xx.
@@ -29,67 +29,67 @@ pub enum Trouble {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Stop {
-    trouble: Trouble,
+struct OpenBreaker {
+    reason: StopReason,
     /// When the next probe may go out.
     until: Instant,
     failures: u32,
     probe: Option<(u32, u32)>,
 }
 
-/// Connections in a row that came to nothing.
+/// Connections in a row that failed.
 #[derive(Debug, Clone, Copy)]
-struct Row {
+struct FailureStreak {
     since: Instant,
     last: Instant,
     count: u32,
 }
 
-/// See the module.
+/// The breaker of an app.
 #[derive(Debug)]
 pub struct Health {
-    stop: Option<Stop>,
+    stop: Option<OpenBreaker>,
     /// Answers of the current half and of the one before: good, bad.
     answers: [(u32, u32); 2],
-    half_began: Instant,
-    row: Option<Row>,
+    half_window_began: Instant,
+    streak: Option<FailureStreak>,
 }
 
 impl Health {
     pub fn new(now: Instant) -> Self {
-        Self { stop: None, answers: [(0, 0); 2], half_began: now, row: None }
+        Self { stop: None, answers: [(0, 0); 2], half_window_began: now, streak: None }
     }
 
     /// Keeps count of time; once a turn.
     pub fn on_time(&mut self, now: Instant) {
-        let past = now.duration_since(self.half_began);
-        if past >= HALF {
-            let before = if past < 2 * HALF { self.answers[0] } else { (0, 0) };
-            (self.answers, self.half_began) = ([(0, 0), before], now);
+        let past = now.duration_since(self.half_window_began);
+        if past >= HALF_WINDOW {
+            let before = if past < 2 * HALF_WINDOW { self.answers[0] } else { (0, 0) };
+            (self.answers, self.half_window_began) = ([(0, 0), before], now);
         }
     }
 
-    /// What stops the app.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.stop.map(|stop| stop.trouble)
+    /// The reason why the app is stopped.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.stop.map(|stop| stop.reason)
     }
 
     /// Why what waits ends at once.
     pub fn reason(&self) -> Option<NodeReason> {
-        self.trouble().map(|trouble| match trouble {
-            Trouble::Credential => NodeReason::CredentialError,
-            Trouble::Gateway => NodeReason::BreakerOpen,
+        self.stop_reason().map(|reason| match reason {
+            StopReason::Credential => NodeReason::CredentialError,
+            StopReason::Gateway => NodeReason::BreakerOpen,
         })
     }
 
-    /// Whether not even a probe may go out now.
+    /// True if not even a probe may be sent now.
     pub fn is_shut(&self, now: Instant) -> bool {
         self.stop.is_some_and(|stop| now < stop.until)
     }
 
-    /// Whether connections are of no more use: a credential may be judged once for each.
+    /// True if connections are useless: Apple may judge a credential once per connection.
     pub fn must_reconnect(&self, now: Instant) -> bool {
-        self.trouble() == Some(Trouble::Credential) && self.is_shut(now)
+        self.stop_reason() == Some(StopReason::Credential) && self.is_shut(now)
     }
 
     /// When the next probe may go out.
@@ -98,13 +98,13 @@ impl Health {
     }
 
     /// One went out; if the app is stopped, that is the probe.
-    pub fn begun(&mut self, ticket: Ticket, now: Instant, dice: impl FnOnce() -> f64) {
+    pub fn mark_sent(&mut self, item_ref: ItemRef, now: Instant, jitter: impl FnOnce() -> f64) {
         if let Some(stop) = &mut self.stop {
-            stop.probe = Some((ticket.job, ticket.item));
-            if stop.trouble == Trouble::Credential {
+            stop.probe = Some((item_ref.job, item_ref.item));
+            if stop.reason == StopReason::Credential {
                 stop.failures = stop.failures.saturating_add(1);
             }
-            stop.until = now + pause(stop, dice);
+            stop.until = now + pause(stop, jitter);
         }
     }
 
@@ -116,8 +116,8 @@ impl Health {
     /// Apple accepted or rejected this notification, which it does only where it takes the credential: whether that was
     /// the probe, and the app goes on.
     #[must_use]
-    pub fn judged(&mut self, ticket: Ticket) -> bool {
-        let healed = self.stop.is_some_and(|stop| stop.probe == Some((ticket.job, ticket.item)));
+    pub fn judged(&mut self, item_ref: ItemRef) -> bool {
+        let healed = self.stop.is_some_and(|stop| stop.probe == Some((item_ref.job, item_ref.item)));
         if healed {
             self.reset();
         }
@@ -131,26 +131,26 @@ impl Health {
         let [(good, bad), (good_before, bad_before)] = self.answers;
         let (good, bad) = (good.saturating_add(good_before), bad.saturating_add(bad_before));
         let too_much = bad >= good && good.saturating_add(bad) >= ANSWERS_MIN;
-        too_much && self.stop.is_none() && self.stop_for(Trouble::Gateway, now, || 1.0)
+        too_much && self.stop.is_none() && self.stop_for(StopReason::Gateway, now, || 1.0)
     }
 
     /// A connection was of use.
     pub fn connected(&mut self) {
-        self.row = None;
+        self.streak = None;
     }
 
     /// A connection came to nothing, and none can be begun before `retry_at`: whether that is too much now.
     #[must_use]
     pub fn connect_failed(&mut self, now: Instant, retry_at: Option<Instant>) -> bool {
-        let before = self.row.filter(|row| now < row.last + ROW_ENDS_AFTER);
-        let Row { since, count, .. } = before.unwrap_or(Row { since: now, last: now, count: 0 });
+        let before = self.streak.filter(|streak| now < streak.last + STREAK_ENDS_AFTER);
+        let FailureStreak { since, count, .. } = before.unwrap_or(FailureStreak { since: now, last: now, count: 0 });
         let count = count.saturating_add(1);
-        self.row = Some(Row { since, last: now, count });
+        self.streak = Some(FailureStreak { since, last: now, count });
         let too_much = count >= CONNECTS_MIN && now.duration_since(since) >= CONNECTS_FAIL_FOR;
-        if !too_much || self.trouble() == Some(Trouble::Credential) {
+        if !too_much || self.stop_reason() == Some(StopReason::Credential) {
             return false;
         }
-        let is_news = self.stop_for(Trouble::Gateway, now, || 1.0);
+        let is_news = self.stop_for(StopReason::Gateway, now, || 1.0);
         if let Some(stop) = &mut self.stop {
             stop.until = stop.until.max(retry_at.unwrap_or(now));
         }
@@ -159,32 +159,32 @@ impl Health {
 
     /// Apple refuses the credential: whether that is news.
     #[must_use]
-    pub fn credential_failed(&mut self, now: Instant, dice: impl FnOnce() -> f64) -> bool {
-        if self.trouble() == Some(Trouble::Credential) && self.is_shut(now) {
+    pub fn credential_failed(&mut self, now: Instant, jitter: impl FnOnce() -> f64) -> bool {
+        if self.stop_reason() == Some(StopReason::Credential) && self.is_shut(now) {
             return false;
         }
-        self.stop_for(Trouble::Credential, now, dice)
+        self.stop_for(StopReason::Credential, now, jitter)
     }
 
-    /// The app was provisioned anew: what was is forgotten.
+    /// Forgets everything: the app was provisioned again.
     pub fn reset(&mut self) {
-        (self.stop, self.row, self.answers) = (None, None, [(0, 0); 2]);
+        (self.stop, self.streak, self.answers) = (None, None, [(0, 0); 2]);
     }
 
-    fn stop_for(&mut self, trouble: Trouble, now: Instant, dice: impl FnOnce() -> f64) -> bool {
-        let before = self.stop.filter(|stop| stop.trouble == trouble);
+    fn stop_for(&mut self, reason: StopReason, now: Instant, jitter: impl FnOnce() -> f64) -> bool {
+        let before = self.stop.filter(|stop| stop.reason == reason);
         let failures = before.map_or(1, |stop| stop.failures.saturating_add(1));
-        let mut stop = Stop { trouble, until: now, failures, probe: None };
-        stop.until = now + pause(&stop, dice);
+        let mut stop = OpenBreaker { reason, until: now, failures, probe: None };
+        stop.until = now + pause(&stop, jitter);
         self.stop = Some(stop);
         before.is_none()
     }
 }
 
-fn pause(stop: &Stop, dice: impl FnOnce() -> f64) -> Duration {
-    match stop.trouble {
-        Trouble::Gateway => PROBE_EVERY,
-        Trouble::Credential => backoff::credential_probe(stop.failures, dice()),
+fn pause(stop: &OpenBreaker, jitter: impl FnOnce() -> f64) -> Duration {
+    match stop.reason {
+        StopReason::Gateway => PROBE_EVERY,
+        StopReason::Credential => backoff::credential_probe(stop.failures, jitter()),
     }
 }
 
@@ -194,8 +194,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn ticket(item: u32) -> Ticket {
-        Ticket { attempts: 1, ..Ticket::fresh(0, item) }
+    fn item_ref(item: u32) -> ItemRef {
+        ItemRef { attempts: 1, ..ItemRef::fresh(0, item) }
     }
 
     fn stopped_by_5xx(now: Instant) -> Health {
@@ -224,11 +224,11 @@ mod tests {
         let start = Instant::now();
         let mut health = stopped_by_5xx(start);
         assert!(health.is_shut(start + 4 * SECOND) && !health.is_shut(start + 5 * SECOND));
-        health.begun(ticket(1), start + 5 * SECOND, || 1.0);
+        health.mark_sent(item_ref(1), start + 5 * SECOND, || 1.0);
         assert!(health.is_shut(start + 9 * SECOND) && !health.is_shut(start + 10 * SECOND));
         assert!(!health.service_failed(start + 6 * SECOND), "no news");
-        assert!(!health.judged(ticket(2)) && health.judged(ticket(1)));
-        assert_eq!(health.trouble(), None);
+        assert!(!health.judged(item_ref(2)) && health.judged(item_ref(1)));
+        assert_eq!(health.stop_reason(), None);
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
         assert!(!health.connect_failed(start + 50 * SECOND, None));
 
         let mut rarely = Health::new(start);
-        assert!((0..9).all(|hour| !rarely.connect_failed(start + hour * 3600 * SECOND, None)), "no row");
+        assert!((0..9).all(|hour| !rarely.connect_failed(start + hour * 3600 * SECOND, None)), "no streak");
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         assert!(health.credential_failed(start, || 1.0), "it matters more than the gateway's trouble");
         assert!(!health.credential_failed(start, || 1.0) && !health.connect_failed(start, None));
         assert_eq!(health.opens_at(), Some(start + 60 * SECOND));
-        health.begun(ticket(1), start + 60 * SECOND, || 1.0);
+        health.mark_sent(item_ref(1), start + 60 * SECOND, || 1.0);
         assert_eq!(health.opens_at(), Some(start + 180 * SECOND));
         assert!(!health.credential_failed(start + 61 * SECOND, || 1.0), "the probe's own answer");
         assert!(!health.credential_failed(start + 180 * SECOND, || 1.0), "no news");

@@ -9,8 +9,8 @@ use crate::apns::response;
 use crate::credentials::Credential;
 use crate::delivery::bound::Bound;
 use crate::delivery::descriptors::{Permit, Usage};
-use crate::delivery::job::Ticket;
-use crate::delivery::verdict::{self, Beyond};
+use crate::delivery::job::ItemRef;
+use crate::delivery::verdict::{self, SideEffect};
 use crate::model::{NodeReason, Reason};
 use crate::registry::App;
 use http2::{Blocked, Event, Processed};
@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a connection keeps its provider token at least (Apple's 20-minute rule).
+/// The minimum time that a connection keeps its provider token (Apple's 20-minute rule).
 const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
 /// A connection that stands this long stands by itself.
@@ -29,32 +29,32 @@ const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const FAILURES_MAX: u32 = 10;
 /// A connection on which something waited so long for flow-control windows, or for Apple to allow a single stream, and
 /// nothing was sent meanwhile, is given up: it answers every PING, and would be stuck for ever.
-const STARVED_FOR: Duration = Duration::from_secs(5);
+const STALL_MAX: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// A connection as its lane uses it.
 pub struct Link {
     pub id: LinkId,
     pub address: SocketAddr,
     /// Of the app it was opened for: its credential is used here.
     pub generation: u64,
-    connection: Connection<Ticket>,
+    connection: Connection<ItemRef>,
     /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
     full: bool,
-    /// What then was in the way, if the connection takes work at all.
-    stuck: Option<Bound>,
+    /// The bound at that time, if the connection takes work at all.
+    blocked_by: Option<Bound>,
     /// Since when Apple has let nothing out, whether something waited all the time or not.
-    starved: Option<Instant>,
+    stalled_since: Option<Instant>,
     last_used: Instant,
     /// The provider token's 30-minute bucket, and since when it is used here.
     token: Option<(u64, Instant)>,
-    books: Books,
+    stats: ConnectionStats,
     /// After the connection: given back once its socket is closed.
     permit: Permit,
 }
 
-/// What a connection's events tell about it.
+/// Statistics of a connection, from its events.
 #[derive(Default)]
-struct Books {
+struct ConnectionStats {
     /// The app has another credential by now.
     former: bool,
     /// Attempts that ended without anyone knowing whether Apple has them.
@@ -70,16 +70,16 @@ struct Books {
     goaway: Option<Reason>,
 }
 
-/// What a connection's end means for the log that operators read.
-pub struct Epitaph {
+/// The end of a link, for the disconnection log.
+pub struct LinkEnd {
     /// Attempts whose fate nobody knows.
     pub affected: u32,
     pub reason: Reason,
 }
 
-/// Whether an attempt that ends may be followed by another.
+/// The permission for a further attempt after one has ended.
 #[derive(Clone, Copy, PartialEq)]
-enum Then {
+enum AfterEnd {
     Retry,
     /// The caller's deadline has come.
     Stop,
@@ -97,14 +97,14 @@ impl Link {
         };
         let heads = Heads::new(&endpoint.authority(), authorization, &app.topic);
         let connection = Connection::new(transport, heads, now.instant);
-        let (full, stuck, starved, books) = (false, None, None, Books::default());
+        let (full, blocked_by, stalled_since, stats) = (false, None, None, ConnectionStats::default());
         let generation = app.generation;
         let last_used = now.instant;
-        Self { id, address, generation, connection, full, stuck, starved, last_used, token, books, permit }
+        Self { id, address, generation, connection, full, blocked_by, stalled_since, last_used, token, stats, permit }
     }
 
-    /// What is in flight here.
-    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
+    /// The items in flight here.
+    pub fn item_refs(&self) -> impl Iterator<Item = ItemRef> {
         self.connection.tags().copied()
     }
 
@@ -113,29 +113,29 @@ impl Link {
         self.connection.open()
     }
 
-    /// Whether new work must go elsewhere.
+    /// True if new work must go elsewhere.
     pub fn is_leaving(&self) -> bool {
         self.connection.is_leaving()
     }
 
-    /// Whether new work may go here now or soon.
+    /// True if new work may go here now or soon.
     pub fn is_serving(&self) -> bool {
         !self.is_leaving() && !self.connection.is_in_doubt()
     }
 
-    /// Whether Apple's SETTINGS came.
+    /// True once Apple's SETTINGS arrived.
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
     }
 
-    /// Whether more waits than this connection can take now.
+    /// True if more items wait than this connection can take now.
     pub fn is_full(&self) -> bool {
         self.full
     }
 
-    /// What keeps it from taking what waits.
-    pub fn stuck(&self) -> Option<Bound> {
-        self.stuck
+    /// The bound that keeps it from taking waiting items.
+    pub fn blocked_by(&self) -> Option<Bound> {
+        self.blocked_by
     }
 
     /// Requests that Apple allows on it at once.
@@ -160,26 +160,26 @@ impl Link {
         self.permit.must_close(idle.map_or(busy, Usage::Idle))
     }
 
-    /// Whether it stands without the SETTINGS that Apple begins with.
+    /// True while it waits for the SETTINGS that Apple begins with.
     pub fn is_opening(&self) -> bool {
         !self.is_ready() && !self.is_leaving()
     }
 
-    /// Whether Apple ever answered anything here.
+    /// True once Apple answered a request here.
     pub fn has_answered(&self) -> bool {
-        self.books.answered
+        self.stats.answered
     }
 
-    /// Whether it ends without having been of any use. One that was never asked anything is not to blame, unless it ends
-    /// right away.
+    /// True if it ends without having been of any use. One that was never asked anything is not to blame, unless it
+    /// ends right away.
     pub fn was_useless(&self, now: Instant) -> bool {
         let was_asked = self.requests() > 0;
         !self.has_answered() && (was_asked || now.duration_since(self.last_used) < SETTLED_AFTER)
     }
 
-    /// Whether Apple ever accepted anything here.
+    /// True once Apple accepted a notification here.
     pub fn has_accepted(&self) -> bool {
-        self.books.accepted
+        self.stats.accepted
     }
 
     /// Takes no new work.
@@ -190,8 +190,8 @@ impl Link {
     /// When a turn is due without a wakeup by the socket.
     pub fn next_time(&self) -> Option<Instant> {
         let is_due = self.is_shut() && !self.is_leaving();
-        let starved = self.starved.filter(|_| is_due).map(|since| since + STARVED_FOR);
-        self.connection.next_time().into_iter().chain(starved).min()
+        let stalled_since = self.stalled_since.filter(|_| is_due).map(|since| since + STALL_MAX);
+        self.connection.next_time().into_iter().chain(stalled_since).min()
     }
 
     /// Reads, sends, writes and serves the timers once: whether anything moved, and whether the connection is over.
@@ -202,7 +202,7 @@ impl Link {
         scratch: &mut [u8],
         work: &mut Work,
     ) -> (bool, Option<Over>) {
-        self.books.former = app.generation > self.generation;
+        self.stats.former = app.generation > self.generation;
         let mut moved = match self.read(cx, scratch, work) {
             Poll::Ready(Ok(true)) => true,
             Poll::Ready(Ok(false)) => return (true, Some(Over::Closed)),
@@ -210,19 +210,19 @@ impl Link {
             Poll::Pending => false,
         };
         let was_full = std::mem::take(&mut self.full);
-        self.stuck = None;
+        self.blocked_by = None;
         if !self.is_leaving() && work.is_waiting_for(self.id) {
             self.renew_token(app, work.now);
             let sent = self.fill(was_full, work);
-            self.starve(sent, work);
+            self.retire_if_stalled(sent, work);
             moved |= sent;
         }
         // Before what waits is written: a PING has to leave now.
-        let Self { connection, books, .. } = self;
-        let timers = connection.on_time(work.now.instant, |event| books.note(event, work, Then::Retry));
+        let Self { connection, stats, .. } = self;
+        let timers = connection.on_time(work.now.instant, |event| stats.note(event, work, AfterEnd::Retry));
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
         if !self.is_leaving() && work.is_waiting_for(self.id) {
-            self.stuck = Some(self.in_the_way());
+            self.blocked_by = Some(self.blocker());
         }
         let pings = self.connection.take_pings();
         if pings > 0 {
@@ -233,14 +233,14 @@ impl Link {
 
     /// Ends the attempts of a job whose time is over.
     pub fn cut_off(&mut self, job: u32, work: &mut Work) {
-        let Self { connection, books, .. } = self;
-        connection.cancel(|ticket| ticket.job == job, |event| books.note(event, work, Then::Stop));
+        let Self { connection, stats, .. } = self;
+        connection.cancel(|item_ref| item_ref.job == job, |event| stats.note(event, work, AfterEnd::Stop));
     }
 
-    /// Ends all attempts: the socket is gone.
-    pub fn close(self, over: &Over, work: &mut Work) -> Epitaph {
-        let Self { connection, mut books, permit: _given_back_at_the_end, .. } = self;
-        connection.close(|event| books.note(event, work, Then::Retry));
+    /// Ends all attempts: the socket is closed.
+    pub fn close(self, over: &Over, work: &mut Work) -> LinkEnd {
+        let Self { connection, mut stats, permit: _given_back_at_the_end, .. } = self;
+        connection.close(|event| stats.note(event, work, AfterEnd::Retry));
         let otherwise = match over {
             over if over.certificate_refused().is_some() => NodeReason::CredentialError,
             Over::Drained => NodeReason::GoneAway,
@@ -248,48 +248,50 @@ impl Link {
             Over::Silent | Over::NoSettings => NodeReason::ConnectionSilent,
             Over::Fault(_) => NodeReason::ProtocolError,
         };
-        Epitaph { affected: books.lost, reason: books.goaway.unwrap_or(otherwise.into()) }
+        LinkEnd { affected: stats.lost, reason: stats.goaway.unwrap_or(otherwise.into()) }
     }
 
     fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], work: &mut Work) -> Poll<io::Result<bool>> {
-        let Self { connection, books, .. } = self;
-        let read = connection.poll_read(cx, scratch, work.now.instant, |event| books.note(event, work, Then::Retry));
-        if std::mem::take(&mut self.books.leave) {
+        let Self { connection, stats, .. } = self;
+        let read =
+            connection.poll_read(cx, scratch, work.now.instant, |event| stats.note(event, work, AfterEnd::Retry));
+        if std::mem::take(&mut self.stats.leave) {
             self.connection.retire();
         }
         read
     }
 
-    fn in_the_way(&self) -> Bound {
+    fn blocker(&self) -> Bound {
         if !self.is_ready() || self.connection.is_in_doubt() || self.connection.is_writing() {
             Bound::Socket
         } else if self.connection.waits_for_window() {
             Bound::Window
         } else {
-            self.stuck.unwrap_or(Bound::Streams)
+            self.blocked_by.unwrap_or(Bound::Streams)
         }
     }
 
-    /// Starts as many requests as fit. One that was full stays so while there is room only because the answers that made
-    /// it are younger than what can be written at once: else a wave of answers would hide it each round trip.
+    /// Starts as many requests as fit. One that was full stays so while there is room only because the answers that
+    /// made it are younger than what can be written at once: else a wave of answers would hide it each round trip.
     fn fill(&mut self, was_full: bool, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
             let (now, begun) = (work.now.instant, work.ms());
-            let Some((pick, job)) = work.pick(self.id) else { return sent };
-            let ticket = Ticket { attempts: pick.ticket.attempts.saturating_add(1), begun, ..pick.ticket };
-            match self.connection.send(&job.batch, job.item(ticket.item), ticket, now) {
+            let Some((sendable, job)) = work.next_sendable(self.id) else { return sent };
+            let item_ref =
+                ItemRef { attempts: sendable.item_ref.attempts.saturating_add(1), begun, ..sendable.item_ref };
+            match self.connection.send(&job.batch, job.item(item_ref.item), item_ref, now) {
                 Ok(()) => {
-                    work.begun(pick, self.id);
+                    work.mark_sent(sendable, self.id);
                     (self.last_used, sent) = (now, true);
                 }
-                Err((_, Blocked::HeadersTooLarge)) => work.refuse(pick, NodeReason::HeadersTooLarge),
+                Err((_, Blocked::HeadersTooLarge)) => work.refuse(sendable, NodeReason::HeadersTooLarge),
                 Err((_, Blocked::IdsUsedUp)) => {
                     self.retire();
                     return sent;
                 }
                 Err((_, Blocked::ConnectionWindow | Blocked::StreamWindow)) => {
-                    self.stuck = Some(Bound::Window);
+                    self.blocked_by = Some(Bound::Window);
                     break;
                 }
                 Err(_) => {
@@ -302,22 +304,22 @@ impl Link {
         sent
     }
 
-    /// Whether Apple lets nothing out: windows are used up, or it allows no stream at all.
+    /// True if Apple lets nothing through: windows are used up, or it allows no stream at all.
     fn is_shut(&self) -> bool {
-        self.stuck == Some(Bound::Window) || (self.is_ready() && self.streams() == 0 && self.open() == 0)
+        self.blocked_by == Some(Bound::Window) || (self.is_ready() && self.streams() == 0 && self.open() == 0)
     }
 
     /// Gives the connection up once Apple has held everything back for too long.
-    fn starve(&mut self, sent: bool, work: &Work) {
+    fn retire_if_stalled(&mut self, sent: bool, work: &Work) {
         let now = work.now.instant;
         if !self.is_shut() {
             // While it is in doubt whether the peer lives, nothing is known of what it allows.
-            self.starved = self.starved.filter(|_| !sent && self.connection.is_in_doubt());
+            self.stalled_since = self.stalled_since.filter(|_| !sent && self.connection.is_in_doubt());
             return;
         }
-        let since = self.starved.filter(|_| !sent).unwrap_or(now);
-        self.starved = Some(since);
-        if now >= since + STARVED_FOR {
+        let since = self.stalled_since.filter(|_| !sent).unwrap_or(now);
+        self.stalled_since = Some(since);
+        if now >= since + STALL_MAX {
             let app = &work.app.key;
             tracing::warn!(%app, address = %self.address, "Apple lets nothing through here: another connection takes over");
             self.retire();
@@ -338,27 +340,27 @@ impl Link {
     }
 }
 
-impl Books {
-    fn note(&mut self, event: Event<'_, Ticket>, work: &mut Work, then: Then) {
+impl ConnectionStats {
+    fn note(&mut self, event: Event<'_, ItemRef>, work: &mut Work, then: AfterEnd) {
         match event {
             Event::Answered { tag, answer } => {
                 self.answered = true;
                 self.accepted |= answer.status == 200;
                 self.failures = if answer.status >= 500 { self.failures + 1 } else { 0 };
-                work.landed(tag);
+                work.attempt_ended(tag);
                 self.leave |= work.answered(tag, &answer, self.former) || self.failures >= FAILURES_MAX;
             }
             Event::Ended { tag, end } => {
                 self.lost += u32::from(end.processed == Processed::Maybe);
-                work.landed(tag);
+                work.attempt_ended(tag);
                 match then {
-                    Then::Retry => work.unanswered(tag, &end),
-                    Then::Stop => work.cut_off(tag, &end),
+                    AfterEnd::Retry => work.unanswered(tag, &end),
+                    AfterEnd::Stop => work.cut_off(tag, &end),
                 }
             }
             Event::GoAway { last_id, code, debug } => {
                 let reason = goaway(last_id, code, debug, work);
-                if verdict::gone_away(reason.as_ref()) == Beyond::CredentialBroken && !self.former {
+                if verdict::gone_away(reason.as_ref()) == SideEffect::CredentialBroken && !self.former {
                     work.credential_refused(reason.as_ref());
                 }
                 self.goaway.get_or_insert(reason.unwrap_or(NodeReason::GoneAway.into()));
@@ -369,7 +371,7 @@ impl Books {
     }
 }
 
-/// Apple closes the connection. The session keeps the books; here is read why.
+/// Apple closes the connection. The session settles the streams; this reads the reason.
 fn goaway(last_id: u32, code: u32, debug: &[u8], work: &Work) -> Option<Reason> {
     let reason = response::named(debug);
     let app = &work.app.key;

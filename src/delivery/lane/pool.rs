@@ -1,17 +1,17 @@
 //! A lane's connections: which take new work, which only finish what they have, when another is opened or one closed.
 //!
-//! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have no
-//! room for. One is opened where none takes work, and, as long as all are full, one after the other.
+//! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have
+//! no room for. One is opened where none takes work, and, as long as all are full, one after the other.
 
 mod opening;
 
 use super::dialer::{Dialer, Gateway};
-use super::link::{Epitaph, Link};
+use super::link::{Link, LinkEnd};
 use super::routes::LinkId;
 use super::work::Work;
 use crate::apns::connection::Over;
 use crate::delivery::bound::Bound;
-use crate::delivery::status::Shown;
+use crate::delivery::status::LaneStatus;
 use crate::registry::App;
 use std::sync::Arc;
 use std::task::Context;
@@ -21,13 +21,13 @@ use tokio::time::Instant;
 /// All connections must be full for this long before another is opened.
 const FULL_FOR: Duration = Duration::from_millis(100);
 /// Within this time of the last batch a connection is replaced even if nothing waits.
-const LATELY: Duration = Duration::from_secs(60);
+const KEPT_WITHOUT_TRAFFIC: Duration = Duration::from_secs(60);
 /// A connection beyond the first is closed when it was not needed for this long.
 const SURPLUS_FOR: Duration = Duration::from_secs(3600);
 /// Read at once; as much as a TLS record holds.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
-/// How many connections, and how much each may do.
+/// Limits on the connections of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Connections of one lane, those that are leaving included.
@@ -43,7 +43,7 @@ impl Default for Bounds {
     }
 }
 
-/// See the module.
+/// The connections of a lane.
 pub struct Pool {
     app: Arc<App>,
     dialer: Dialer,
@@ -55,9 +55,9 @@ pub struct Pool {
     is_out_of_descriptors: bool,
     /// Since when all connections have been full.
     full_since: Option<Instant>,
-    /// When the last one was begun, and whether the operator was told that it takes long.
+    /// When the last one was begun, and whether it was logged that it takes long.
     opened_at: Option<Instant>,
-    told_opening: bool,
+    reported_opening: bool,
     /// No more work will come.
     finishing: bool,
     scratch: Vec<u8>,
@@ -74,7 +74,7 @@ impl Pool {
             is_out_of_descriptors: false,
             full_since: None,
             opened_at: None,
-            told_opening: false,
+            reported_opening: false,
             finishing: false,
             scratch: Vec::new(),
         }
@@ -92,7 +92,7 @@ impl Pool {
         self.retire();
     }
 
-    /// Whether the app's credential could be read.
+    /// True if the app's credential could be read.
     pub fn has_credential(&self) -> bool {
         self.app.credential.unusable().is_none()
     }
@@ -117,20 +117,20 @@ impl Pool {
     }
 
     /// Shows how it stands with the connections.
-    pub fn show(&self, shown: &mut Shown, work: &Work) {
+    pub fn report(&self, status: &mut LaneStatus, work: &Work) {
         let is_connecting = !self.has_ready() && (self.is_opening() || self.open_at(work).is_some());
-        shown.generation = self.app.generation;
-        let since = shown.connecting_since.unwrap_or(work.now.instant);
-        shown.connecting_since = is_connecting.then_some(since);
-        shown.connections = self.links.len();
-        shown.streams = self.links.iter().map(Link::streams).sum();
+        status.generation = self.app.generation;
+        let since = status.connecting_since.unwrap_or(work.now.instant);
+        status.connecting_since = is_connecting.then_some(since);
+        status.connections = self.links.len();
+        status.streams = self.links.iter().map(Link::streams).sum();
     }
 
-    /// What keeps what waits from being sent; [`Bound::Caller`] if nothing waits.
+    /// The bound on waiting items; [`Bound::Caller`] if nothing waits.
     pub fn bound(&self, work: &Work) -> Bound {
         let waited_for = self.links.iter().filter(|link| work.is_waiting_for(link.id));
         let without = if work.is_waiting() { Bound::Socket } else { Bound::Caller };
-        waited_for.filter_map(Link::stuck).max().unwrap_or(without)
+        waited_for.filter_map(Link::blocked_by).max().unwrap_or(without)
     }
 
     /// Ends the attempts of a job whose time is over.
@@ -166,7 +166,7 @@ impl Pool {
                 }
             }
         }
-        self.tell_of_long_opening(work);
+        self.report_long_opening(work);
         moved |= self.dismiss(work);
         moved |= self.make_room(work);
         moved |= self.reroute(work);
@@ -229,9 +229,10 @@ impl Pool {
         let in_flight: Vec<(LinkId, u16)> = if work.routes.is_active() {
             Vec::new()
         } else {
-            let tickets =
-                |link: &'_ Link| link.tickets().map(|ticket| (link.id, work.bucket_of(ticket))).collect::<Vec<_>>();
-            self.links.iter().flat_map(tickets).collect()
+            let item_refs = |link: &'_ Link| {
+                link.item_refs().map(|item_ref| (link.id, work.bucket_of(item_ref))).collect::<Vec<_>>()
+            };
+            self.links.iter().flat_map(item_refs).collect()
         };
         let taking: Vec<LinkId> = taking().collect();
         let back = work.routes.set(&taking, || in_flight.into_iter());
@@ -255,14 +256,14 @@ impl Pool {
         }
         let link = self.links.remove(at);
         if !matches!(over, Over::Drained) {
-            work.complain_of_connection(format!("a connection to Apple ended: {over}"));
+            work.set_connection_error(format!("a connection to Apple ended: {over}"));
             work.tally.metrics().lost(over.label());
         }
         let is_former = link.generation < self.app.generation;
         if let Some(refused) = over.certificate_refused().filter(|_| !is_former && !self.works()) {
             work.credential_failed(|_| format!("Apple refuses the app's credential: {refused}"));
         }
-        let Epitaph { affected, reason } = link.close(over, work);
+        let LinkEnd { affected, reason } = link.close(over, work);
         work.connection_ended(&reason, affected);
         work.tally.metrics().connections.dec();
         match over {
@@ -271,7 +272,7 @@ impl Pool {
         }
     }
 
-    /// Whether a connection is of use now: what becomes of further ones does not matter much then.
+    /// True if a connection works now: failures of further ones matter little then.
     fn works(&self) -> bool {
         self.links.iter().any(|link| link.is_serving() && link.has_answered())
     }
@@ -285,8 +286,8 @@ impl Pool {
         }
     }
 
-    /// Whether no connection has room. A token connection starts with one stream, so that it must have accepted something
-    /// before it can be called full.
+    /// True if no connection has room. A token connection starts with one stream, so that it must have accepted
+    /// something before it can be called full.
     fn is_full(&self) -> bool {
         let mut serving = self.links.iter().filter(|link| link.is_serving()).peekable();
         serving.peek().is_some() && serving.all(|link| link.is_full() && link.has_accepted())

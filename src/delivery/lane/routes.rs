@@ -1,12 +1,12 @@
 //! Keeps notifications to one token in order where an app has several connections. Pure.
 //!
 //! Tokens fall into buckets. As long as a notification of a bucket is in flight on a connection that takes work, or is
-//! held for it, that connection gets the bucket's other ones too, in their order; a bucket without any goes to whichever
-//! connection has room. A connection that is leaving owns nothing: what it was given is written, and has so left first.
-//! With one connection there is nothing to keep, and nothing is kept.
+//! held for it, that connection gets the bucket's other ones too, in their order; a bucket without any goes to
+//! whichever connection has room. A connection that is leaving owns nothing: what it was given is written, and has so
+//! left first. With one connection there is nothing to keep, and nothing is kept.
 
 use super::throttle::fingerprint;
-use crate::delivery::job::Ticket;
+use crate::delivery::job::ItemRef;
 use std::collections::VecDeque;
 
 /// Some ten times what is in flight on several connections, so that few tokens share a bucket by chance.
@@ -18,20 +18,20 @@ pub type LinkId = u32;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    /// Who got the last one.
+    /// The connection that got the last item.
     link: LinkId,
     /// In flight or held.
     count: u32,
 }
 
-/// What is held for one connection.
+/// The items held for one connection.
 #[derive(Debug)]
 struct Held {
     link: LinkId,
-    tickets: VecDeque<Ticket>,
+    item_refs: VecDeque<ItemRef>,
 }
 
-/// See the module.
+/// The assignment of token buckets to connections.
 #[derive(Debug, Default)]
 pub struct Routes {
     /// Empty while at most one connection takes work.
@@ -47,12 +47,12 @@ pub fn bucket(token: &[u8]) -> u16 {
 }
 
 impl Routes {
-    /// Whether more than one connection takes work.
+    /// True if more than one connection takes work.
     pub fn is_active(&self) -> bool {
         !self.buckets.is_empty()
     }
 
-    /// Whether it knows these connections to be the ones that take work.
+    /// True if these are the connections that take work.
     pub fn knows(&self, taking: impl Iterator<Item = LinkId> + Clone) -> bool {
         let needs_none = taking.clone().nth(1).is_none() && !self.is_active();
         needs_none || taking.eq(self.links.iter().map(|held| held.link))
@@ -60,16 +60,16 @@ impl Routes {
 
     /// From now on these take work; `in_flight` is where everything without an answer is, asked for when a first owner
     /// is needed. What was held for others comes back, oldest first.
-    pub fn set<I>(&mut self, taking: &[LinkId], in_flight: impl FnOnce() -> I) -> Vec<Ticket>
+    pub fn set<I>(&mut self, taking: &[LinkId], in_flight: impl FnOnce() -> I) -> Vec<ItemRef>
     where
         I: Iterator<Item = (LinkId, u16)>,
     {
         let mut before = std::mem::take(&mut self.links);
         if taking.len() >= 2 {
-            self.links = taking.iter().map(|&link| Held { link, tickets: taken(&mut before, link) }).collect();
+            self.links = taking.iter().map(|&link| Held { link, item_refs: taken(&mut before, link) }).collect();
         }
-        let back: Vec<Ticket> = before.into_iter().flat_map(|held| held.tickets).collect();
-        back.iter().for_each(|ticket| self.leave(ticket.bucket));
+        let back: Vec<ItemRef> = before.into_iter().flat_map(|held| held.item_refs).collect();
+        back.iter().for_each(|item_ref| self.leave(item_ref.bucket));
         match (taking.len() >= 2, self.is_active()) {
             (true, false) => {
                 self.buckets = vec![Bucket::default(); BUCKETS];
@@ -103,57 +103,57 @@ impl Routes {
     }
 
     /// Holds what must go to `link` until that takes it.
-    pub fn hold(&mut self, link: LinkId, ticket: Ticket) {
+    pub fn hold(&mut self, link: LinkId, item_ref: ItemRef) {
         if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
-            held.tickets.push_back(ticket);
-            self.enter(ticket.bucket, link);
+            held.item_refs.push_back(item_ref);
+            self.enter(item_ref.bucket, link);
             self.moved = true;
         }
     }
 
-    /// What `link` must take first.
-    pub fn first(&self, link: LinkId) -> Option<Ticket> {
-        self.links.iter().find(|held| held.link == link)?.tickets.front().copied()
+    /// The item that `link` must take first.
+    pub fn first(&self, link: LinkId) -> Option<ItemRef> {
+        self.links.iter().find(|held| held.link == link)?.item_refs.front().copied()
     }
 
     /// Takes what [`Self::first`] gave; it still counts for its bucket.
     pub fn take_first(&mut self, link: LinkId) {
         if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
-            held.tickets.pop_front();
+            held.item_refs.pop_front();
         }
     }
 
     /// Takes what is held and chosen by `which`.
-    pub fn withdraw(&mut self, which: impl Fn(&Ticket) -> bool) -> Vec<Ticket> {
+    pub fn withdraw(&mut self, which: impl Fn(&ItemRef) -> bool) -> Vec<ItemRef> {
         let mut out = Vec::new();
         for held in &mut self.links {
-            held.tickets.retain(|ticket| {
-                let chosen = which(ticket);
-                out.extend(chosen.then_some(*ticket));
+            held.item_refs.retain(|item_ref| {
+                let chosen = which(item_ref);
+                out.extend(chosen.then_some(*item_ref));
                 !chosen
             });
         }
-        out.iter().for_each(|ticket| self.leave(ticket.bucket));
+        out.iter().for_each(|item_ref| self.leave(item_ref.bucket));
         out
     }
 
-    /// Whether something was held since the last call: a connection served before may have room for it.
+    /// True if an item was held since the last call: a connection served before may have room for it.
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
 }
 
-fn taken(before: &mut [Held], link: LinkId) -> VecDeque<Ticket> {
+fn taken(before: &mut [Held], link: LinkId) -> VecDeque<ItemRef> {
     let held = before.iter_mut().find(|held| held.link == link);
-    held.map(|held| std::mem::take(&mut held.tickets)).unwrap_or_default()
+    held.map(|held| std::mem::take(&mut held.item_refs)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ticket(item: u32, bucket: u16) -> Ticket {
-        Ticket { bucket, ..Ticket::fresh(0, item) }
+    fn item_ref(item: u32, bucket: u16) -> ItemRef {
+        ItemRef { bucket, ..ItemRef::fresh(0, item) }
     }
 
     #[test]
@@ -161,10 +161,10 @@ mod tests {
         let mut routes = Routes::default();
         assert!(routes.set(&[1, 2], || [(1, 7)].into_iter()).is_empty());
         assert_eq!((routes.owner(7, 1), routes.owner(7, 2), routes.owner(8, 2)), (None, Some(1), None));
-        routes.hold(1, ticket(0, 7));
+        routes.hold(1, item_ref(0, 7));
         routes.leave(7);
         assert_eq!(routes.owner(7, 2), Some(1), "one is held still");
-        assert_eq!(routes.first(1), Some(ticket(0, 7)));
+        assert_eq!(routes.first(1), Some(item_ref(0, 7)));
         routes.take_first(1);
         routes.leave(7);
         assert_eq!(routes.owner(7, 2), None);
@@ -174,12 +174,12 @@ mod tests {
     fn what_was_held_for_a_connection_that_leaves_comes_back_in_order() {
         let mut routes = Routes::default();
         routes.set(&[1, 2, 3], || [(1, 7), (2, 8)].into_iter());
-        routes.hold(1, ticket(0, 7));
-        routes.hold(2, ticket(1, 8));
-        routes.hold(1, ticket(2, 7));
-        assert_eq!(routes.set(&[2, 3], std::iter::empty), [ticket(0, 7), ticket(2, 7)]);
+        routes.hold(1, item_ref(0, 7));
+        routes.hold(2, item_ref(1, 8));
+        routes.hold(1, item_ref(2, 7));
+        assert_eq!(routes.set(&[2, 3], std::iter::empty), [item_ref(0, 7), item_ref(2, 7)]);
         assert_eq!(routes.owner(7, 2), None, "who leaves owns nothing");
-        assert_eq!(routes.set(&[3], std::iter::empty), [ticket(1, 8)]);
+        assert_eq!(routes.set(&[3], std::iter::empty), [item_ref(1, 8)]);
         assert!(!routes.is_active());
     }
 
@@ -197,9 +197,9 @@ mod tests {
     fn what_is_withdrawn_no_longer_counts() {
         let mut routes = Routes::default();
         routes.set(&[1, 2], std::iter::empty);
-        routes.hold(1, ticket(0, 7));
-        routes.hold(1, ticket(1, 9));
-        assert_eq!(routes.withdraw(|ticket| ticket.item == 0), [ticket(0, 7)]);
+        routes.hold(1, item_ref(0, 7));
+        routes.hold(1, item_ref(1, 9));
+        assert_eq!(routes.withdraw(|item_ref| item_ref.item == 0), [item_ref(0, 7)]);
         assert_eq!((routes.owner(7, 2), routes.owner(9, 2)), (None, Some(1)));
     }
 }

@@ -22,7 +22,7 @@ struct Rest {
     trial: bool,
 }
 
-/// See the module. Tokens are known by their [`fingerprint`].
+/// The tokens that rest. Tokens are known by their [`fingerprint`].
 #[derive(Debug, Default)]
 pub struct Throttle {
     tokens: HashMap<u64, Rest>,
@@ -40,14 +40,14 @@ pub fn fingerprint(token: &[u8]) -> u64 {
 }
 
 impl Throttle {
-    /// Whether no token rests: the usual case.
+    /// True if no token rests: the usual case.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
     /// Apple refused one for this token: when to try again, not before `asked` has passed. Several that were in flight
     /// together count once.
-    pub fn rejected(&mut self, token: u64, asked: Duration, now: Instant, dice: f64) -> Instant {
+    pub fn rejected(&mut self, token: u64, asked: Duration, now: Instant, jitter: f64) -> Instant {
         if self.tokens.len() >= TOKENS_MAX {
             self.tokens.retain(|_, rest| now < rest.until);
         }
@@ -56,7 +56,7 @@ impl Throttle {
             return rest.until;
         }
         let rejections = before.map_or(1, |rest| rest.rejections.saturating_add(1));
-        let pause = backoff::token(rejections, dice).max(asked);
+        let pause = backoff::token(rejections, jitter).max(asked);
         let until = now + pause;
         if before.is_some() || self.tokens.len() < TOKENS_MAX {
             self.tokens.insert(token, Rest { until, pause, rejections, trial: false });
@@ -70,7 +70,7 @@ impl Throttle {
     }
 
     /// One goes out to this token: if it has rested, the others wait for what becomes of this one.
-    pub fn begun(&mut self, token: u64, now: Instant) {
+    pub fn mark_sent(&mut self, token: u64, now: Instant) {
         if let Some(rest) = self.tokens.get_mut(&token) {
             (rest.until, rest.trial) = (now + rest.pause, true);
         }
@@ -100,12 +100,12 @@ mod tests {
         assert_eq!(throttle.rests(7, start + SECOND), Some(start + 2 * SECOND));
         assert_eq!(throttle.rests(8, start + SECOND), None);
         assert_eq!(throttle.rests(7, start + 2 * SECOND), None);
-        throttle.begun(7, start + 2 * SECOND);
+        throttle.mark_sent(7, start + 2 * SECOND);
         assert_eq!(throttle.rests(7, start + 3 * SECOND), Some(start + 4 * SECOND), "the others wait for it");
         assert_eq!(throttle.rejected(7, Duration::ZERO, start + 3 * SECOND, 1.0), start + 7 * SECOND);
-        throttle.begun(7, start + 7 * SECOND);
+        throttle.mark_sent(7, start + 7 * SECOND);
         throttle.accepted(7);
-        throttle.begun(7, start + 11 * SECOND);
+        throttle.mark_sent(7, start + 11 * SECOND);
         assert_eq!(throttle.rests(7, start + 11 * SECOND), Some(start + 13 * SECOND), "half as long");
         (0..4).for_each(|_| throttle.accepted(7));
         assert!(throttle.is_empty());

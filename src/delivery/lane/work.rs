@@ -1,14 +1,14 @@
-//! What a lane has to do: its jobs, what waits to be sent in which order, and how each item is settled. No I/O.
+//! The work of a lane: its jobs, the order in which their items are sent, and the outcome of each. No I/O.
 
 mod ending;
 
-use super::health::{Health, Trouble};
+use super::health::{Health, StopReason};
 use super::routes::{LinkId, Routes, bucket};
 use super::stopped::Stopped;
 use super::throttle::{Throttle, fingerprint};
 use crate::apns::response::Response;
 use crate::delivery::backoff::{self, Budget};
-use crate::delivery::job::{DeadSince, Job, Ticket};
+use crate::delivery::job::{DeadSince, ItemRef, Job};
 use crate::delivery::metrics::Tally;
 use crate::delivery::status::LastError;
 use crate::events::disconnection;
@@ -30,21 +30,21 @@ pub struct Now {
 
 /// Where an item waits.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum Queue {
     /// For this connection.
     Held(LinkId),
     Again,
     Fresh,
 }
 
-/// What a connection may send next.
+/// The item that a connection may send next.
 #[derive(Debug, Clone, Copy)]
-pub struct Pick {
-    pub ticket: Ticket,
-    place: Place,
+pub struct Sendable {
+    pub item_ref: ItemRef,
+    queue: Queue,
 }
 
-/// See the module.
+/// The jobs and queues of a lane.
 pub struct Work {
     pub now: Now,
     /// As it was provisioned last.
@@ -58,10 +58,10 @@ pub struct Work {
     pub incidents: Vec<Disconnection>,
     pub stopped: Stopped,
     pub last_job: Instant,
-    /// What went wrong lately and was not shown yet.
+    /// The last error, if it is not published yet.
     pub last_error: Option<LastError>,
-    /// When the operator was last told of provider tokens that change too often.
-    pub(super) updates_told: Option<Instant>,
+    /// The last time that provider tokens changing too often were logged.
+    pub(super) updates_logged: Option<Instant>,
     /// When the lane began, and its milliseconds since then, which may wrap.
     began: Instant,
     ms: u32,
@@ -69,8 +69,8 @@ pub struct Work {
     /// The number of the notification that Apple accepted last.
     last_accepted: u32,
     /// The node stops: why a job's time is over.
-    hurried: bool,
-    /// What waits, waits for a descriptor.
+    is_forced: bool,
+    /// Waiting items wait for a file descriptor.
     pub lacks_descriptors: bool,
     jobs: slab::Slab<Job>,
     /// Items that have not ended.
@@ -78,8 +78,8 @@ pub struct Work {
     /// Jobs with items that no attempt was made for, in order of arrival.
     fresh: VecDeque<u32>,
     /// Items to be sent again as soon as possible, before anything fresh.
-    again: VecDeque<Ticket>,
-    later: BinaryHeap<Reverse<(Instant, Ticket)>>,
+    again: VecDeque<ItemRef>,
+    later: BinaryHeap<Reverse<(Instant, ItemRef)>>,
     deadlines: BTreeSet<(Instant, u32)>,
     finished: Vec<Job>,
 }
@@ -98,12 +98,12 @@ impl Work {
             stopped: Stopped::default(),
             last_job: now.instant,
             last_error: None,
-            updates_told: None,
+            updates_logged: None,
             began: now.instant,
             ms: 0,
             identifiers: 1,
             last_accepted: 0,
-            hurried: false,
+            is_forced: false,
             lacks_descriptors: false,
             jobs: slab::Slab::new(),
             unsettled: 0,
@@ -127,14 +127,14 @@ impl Work {
     }
 
     /// Remembers what went wrong, to be shown; `what` is a sentence.
-    pub fn complain(&mut self, what: String) {
+    pub fn set_last_error(&mut self, what: String) {
         self.last_error = Some(LastError { at: self.now.unix, what });
     }
 
     /// Remembers what is wrong with a connection, to be shown; unless the credential is refused: then its cause stays.
-    pub fn complain_of_connection(&mut self, what: String) {
-        if self.health.trouble() != Some(Trouble::Credential) {
-            self.complain(what);
+    pub fn set_connection_error(&mut self, what: String) {
+        if self.health.stop_reason() != Some(StopReason::Credential) {
+            self.set_last_error(what);
         }
     }
 
@@ -171,102 +171,102 @@ impl Work {
         std::mem::take(&mut self.finished)
     }
 
-    /// Whether no job is left.
+    /// True if no job is left.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// What `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose token rests
-    /// wait, and those that must go to another connection are held for it.
-    pub fn pick(&mut self, link: LinkId) -> Option<(Pick, &Job)> {
+    /// The item that `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose
+    /// token rests wait, and those that must go to another connection are held for it.
+    pub fn next_sendable(&mut self, link: LinkId) -> Option<(Sendable, &Job)> {
         if self.health.is_shut(self.now.instant) {
             return None;
         }
-        let pick = loop {
-            let held = self.routes.first(link).map(|ticket| Pick { ticket, place: Place::Held(link) });
-            let mut pick = held.or_else(|| self.front())?;
-            let Ticket { job, item, .. } = pick.ticket;
+        let sendable = loop {
+            let held = self.routes.first(link).map(|item_ref| Sendable { item_ref, queue: Queue::Held(link) });
+            let mut sendable = held.or_else(|| self.front())?;
+            let ItemRef { job, item, .. } = sendable.item_ref;
             let expiry = self.jobs[job as usize].item(item).expiry;
             if expiry.is_some_and(|at| at != 0 && (at as f64) <= self.now.unix) {
-                self.take(pick);
-                self.leave(pick);
-                self.settle(pick.ticket, OutcomeKind::Expired, None, Some(NodeReason::Expired.into()));
+                self.take(sendable);
+                self.detach(sendable);
+                self.settle(sendable.item_ref, OutcomeKind::Expired, None, Some(NodeReason::Expired.into()));
                 continue;
             }
             if !self.throttle.is_empty()
-                && let Some(until) = self.throttle.rests(fingerprint(self.token(pick.ticket)), self.now.instant)
+                && let Some(until) = self.throttle.rests(fingerprint(self.token(sendable.item_ref)), self.now.instant)
             {
-                self.take(pick);
-                self.leave(pick);
-                self.postpone_until(pick.ticket, until, AppleReason::TooManyRequests.into());
+                self.take(sendable);
+                self.detach(sendable);
+                self.postpone_until(sendable.item_ref, until, AppleReason::TooManyRequests.into());
                 continue;
             }
-            if self.routes.is_active() && pick.place != Place::Held(link) {
-                pick.ticket.bucket = bucket(self.token(pick.ticket));
-                if let Some(owner) = self.routes.owner(pick.ticket.bucket, link) {
-                    self.take(pick);
-                    self.routes.hold(owner, pick.ticket);
+            if self.routes.is_active() && sendable.queue != Queue::Held(link) {
+                sendable.item_ref.bucket = bucket(self.token(sendable.item_ref));
+                if let Some(owner) = self.routes.owner(sendable.item_ref.bucket, link) {
+                    self.take(sendable);
+                    self.routes.hold(owner, sendable.item_ref);
                     continue;
                 }
             }
-            break pick;
+            break sendable;
         };
-        Some((pick, &self.jobs[pick.ticket.job as usize]))
+        Some((sendable, &self.jobs[sendable.item_ref.job as usize]))
     }
 
-    /// Whether `link` has anything to send now.
+    /// True if `link` has an item to send now.
     pub fn is_waiting_for(&self, link: LinkId) -> bool {
         self.is_waiting() || self.routes.first(link).is_some()
     }
 
-    /// Whether anything waits that any connection may send now.
+    /// True if an item waits that any connection may send now.
     pub fn is_waiting(&self) -> bool {
         self.front().is_some()
     }
 
-    fn front(&self) -> Option<Pick> {
-        if let Some(&ticket) = self.again.front() {
-            return Some(Pick { ticket, place: Place::Again });
+    fn front(&self) -> Option<Sendable> {
+        if let Some(&item_ref) = self.again.front() {
+            return Some(Sendable { item_ref, queue: Queue::Again });
         }
         let job = *self.fresh.front()?;
         let item = self.jobs[job as usize].fresh()?;
-        Some(Pick { ticket: Ticket::fresh(job, item), place: Place::Fresh })
+        Some(Sendable { item_ref: ItemRef::fresh(job, item), queue: Queue::Fresh })
     }
 
-    /// What [`Self::pick`] gave is on its way over `link`.
-    pub fn begun(&mut self, pick: Pick, link: LinkId) {
-        self.take(pick);
+    /// Records that the item of [`Self::next_sendable`] is sent over `link`.
+    pub fn mark_sent(&mut self, sendable: Sendable, link: LinkId) {
+        self.take(sendable);
         // What was held counts for its bucket already.
-        if !matches!(pick.place, Place::Held(_)) {
-            self.routes.enter(pick.ticket.bucket, link);
+        if !matches!(sendable.queue, Queue::Held(_)) {
+            self.routes.enter(sendable.item_ref.bucket, link);
         }
-        if pick.ticket.attempts == 0 {
+        if sendable.item_ref.attempts == 0 {
             self.budget.earn(1);
         } else {
             self.tally.retry();
         }
         if !self.throttle.is_empty() {
-            self.throttle.begun(fingerprint(self.token(pick.ticket)), self.now.instant);
+            self.throttle.mark_sent(fingerprint(self.token(sendable.item_ref)), self.now.instant);
         }
-        self.health.begun(pick.ticket, self.now.instant, fastrand::f64);
+        self.health.mark_sent(sendable.item_ref, self.now.instant, fastrand::f64);
         self.tally.attempt();
     }
 
-    /// What [`Self::pick`] gave cannot be sent at all.
-    pub fn refuse(&mut self, pick: Pick, why: NodeReason) {
-        self.take(pick);
-        self.leave(pick);
-        self.give_up(pick.ticket, why);
+    /// Ends the item of [`Self::next_sendable`], which cannot be sent at all.
+    pub fn refuse(&mut self, sendable: Sendable, why: NodeReason) {
+        self.take(sendable);
+        self.detach(sendable);
+        self.fail_unsent(sendable.item_ref, why);
     }
 
-    fn take(&mut self, pick: Pick) {
-        match pick.place {
-            Place::Held(link) => self.routes.take_first(link),
-            Place::Again => {
+    fn take(&mut self, sendable: Sendable) {
+        match sendable.queue {
+            Queue::Held(link) => self.routes.take_first(link),
+            Queue::Again => {
                 self.again.pop_front();
             }
-            Place::Fresh => {
-                let job = &mut self.jobs[pick.ticket.job as usize];
+            Queue::Fresh => {
+                let job = &mut self.jobs[sendable.item_ref.job as usize];
                 job.begin();
                 if job.fresh().is_none() {
                     self.fresh.pop_front();
@@ -275,103 +275,103 @@ impl Work {
         }
     }
 
-    fn leave(&mut self, pick: Pick) {
-        if let Place::Held(_) = pick.place {
-            self.routes.leave(pick.ticket.bucket);
+    fn detach(&mut self, sendable: Sendable) {
+        if let Queue::Held(_) = sendable.queue {
+            self.routes.leave(sendable.item_ref.bucket);
         }
     }
 
     /// An attempt has ended, however: its token may go elsewhere again.
-    pub fn landed(&mut self, ticket: Ticket) {
+    pub fn attempt_ended(&mut self, item_ref: ItemRef) {
         if self.routes.is_active() {
-            self.routes.leave(self.bucket_of(ticket));
+            self.routes.leave(self.bucket_of(item_ref));
         }
     }
 
     /// The bucket of something in flight.
-    pub fn bucket_of(&self, ticket: Ticket) -> u16 {
-        if ticket.bucket == Ticket::NO_BUCKET { bucket(self.token(ticket)) } else { ticket.bucket }
+    pub fn bucket_of(&self, item_ref: ItemRef) -> u16 {
+        if item_ref.bucket == ItemRef::NO_BUCKET { bucket(self.token(item_ref)) } else { item_ref.bucket }
     }
 
-    pub fn token(&self, ticket: Ticket) -> &[u8] {
-        let job = &self.jobs[ticket.job as usize];
-        job.batch.bytes(job.item(ticket.item).token)
+    pub fn token(&self, item_ref: ItemRef) -> &[u8] {
+        let job = &self.jobs[item_ref.job as usize];
+        job.batch.bytes(job.item(item_ref.item).token)
     }
 
     /// Ends an item; its job, too, if it was the last.
-    pub fn settle(&mut self, ticket: Ticket, kind: OutcomeKind, status: Option<u16>, reason: Option<Reason>) {
-        self.end(ticket, kind, status, reason, None);
+    pub fn settle(&mut self, item_ref: ItemRef, kind: OutcomeKind, status: Option<u16>, reason: Option<Reason>) {
+        self.end(item_ref, kind, status, reason, None);
     }
 
     /// Ends an item whose token is dead.
-    pub fn settle_dead(&mut self, ticket: Ticket, response: Response) {
+    pub fn settle_dead(&mut self, item_ref: ItemRef, response: Response) {
         let dead = Some(DeadSince(response.dead_since));
-        self.end(ticket, OutcomeKind::Rejected, Some(response.status), response.reason, dead);
+        self.end(item_ref, OutcomeKind::Rejected, Some(response.status), response.reason, dead);
     }
 
     fn end(
         &mut self,
-        ticket: Ticket,
+        item_ref: ItemRef,
         kind: OutcomeKind,
         status: Option<u16>,
         reason: Option<Reason>,
         dead: Option<DeadSince>,
     ) {
-        let job = &mut self.jobs[ticket.job as usize];
-        let kind = job.end_of(ticket.item, kind);
+        let job = &mut self.jobs[item_ref.job as usize];
+        let kind = job.end_of(item_ref.item, kind);
         self.tally.outcome(kind, reason.as_ref(), self.ms.wrapping_sub(job.taken_ms));
         self.unsettled -= 1;
-        let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: ticket.attempts };
+        let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: item_ref.attempts };
         if kind == OutcomeKind::Accepted {
-            self.last_accepted = job.first_identifier.wrapping_add(ticket.item);
+            self.last_accepted = job.first_identifier.wrapping_add(item_ref.item);
         }
-        let settled = job.settle(ticket.item, outcome, dead, self.last_accepted);
+        let settled = job.settle(item_ref.item, outcome, dead, self.last_accepted);
         debug_assert!(settled, "an item ends once");
         if job.is_finished() {
-            let job = self.jobs.remove(ticket.job as usize);
-            self.deadlines.remove(&(job.deadline, ticket.job));
+            let job = self.jobs.remove(item_ref.job as usize);
+            self.deadlines.remove(&(job.deadline, item_ref.job));
             self.finished.push(job);
         }
     }
 
     /// Ends as `not_sent` an item that Apple provably did not take: with Apple's last "not now" if it gave one.
-    pub fn give_up(&mut self, ticket: Ticket, otherwise: impl Into<Reason>) {
-        let said = self.jobs[ticket.job as usize].said(ticket.item);
+    pub fn fail_unsent(&mut self, item_ref: ItemRef, otherwise: impl Into<Reason>) {
+        let said = self.jobs[item_ref.job as usize].last_rejection(item_ref.item);
         let (status, reason) = match said {
             Some((status, reason)) => (Some(status), reason),
             None => (None, Some(otherwise.into())),
         };
-        self.settle(ticket, OutcomeKind::NotSent, status, reason);
+        self.settle(item_ref, OutcomeKind::NotSent, status, reason);
     }
 
-    pub fn job(&mut self, ticket: Ticket) -> &mut Job {
-        &mut self.jobs[ticket.job as usize]
+    pub fn job(&mut self, item_ref: ItemRef) -> &mut Job {
+        &mut self.jobs[item_ref.job as usize]
     }
 
     /// Sends an item again that was provably not processed; `why` is what ends it if no time is left.
-    pub fn resend(&mut self, ticket: Ticket, why: NodeReason) {
-        let pause = backoff::resend(ticket.attempts, fastrand::f64());
-        self.postpone(ticket, pause.unwrap_or_default(), why.into());
+    pub fn resend(&mut self, item_ref: ItemRef, why: NodeReason) {
+        let pause = backoff::resend(item_ref.attempts, fastrand::f64());
+        self.postpone(item_ref, pause.unwrap_or_default(), why.into());
     }
 
     /// Sends an item again after a pause, unless its job's time is over by then.
-    pub fn postpone(&mut self, ticket: Ticket, pause: Duration, otherwise: Reason) {
-        self.postpone_until(ticket, self.now.instant + pause, otherwise);
+    pub fn postpone(&mut self, item_ref: ItemRef, pause: Duration, otherwise: Reason) {
+        self.postpone_until(item_ref, self.now.instant + pause, otherwise);
     }
 
-    fn postpone_until(&mut self, ticket: Ticket, due: Instant, otherwise: Reason) {
-        if due >= self.jobs[ticket.job as usize].deadline {
-            self.give_up(ticket, otherwise);
+    fn postpone_until(&mut self, item_ref: ItemRef, due: Instant, otherwise: Reason) {
+        if due >= self.jobs[item_ref.job as usize].deadline {
+            self.fail_unsent(item_ref, otherwise);
         } else if due <= self.now.instant {
-            self.again.push_back(ticket);
+            self.again.push_back(item_ref);
         } else {
-            self.later.push(Reverse((due, ticket)));
+            self.later.push(Reverse((due, item_ref)));
         }
     }
 
     /// These wait for no certain connection any more: they go out before what came after them.
-    pub fn put_back(&mut self, tickets: Vec<Ticket>) {
-        tickets.into_iter().rev().for_each(|ticket| self.again.push_front(ticket));
+    pub fn put_back(&mut self, item_refs: Vec<ItemRef>) {
+        item_refs.into_iter().rev().for_each(|item_ref| self.again.push_front(item_ref));
     }
 
     /// When [`Self::on_time`] has something to do.

@@ -7,7 +7,7 @@ use pyapns::credentials::{Credential, Material, Secret};
 use pyapns::delivery::intake::Limits;
 use pyapns::delivery::lane::Parts;
 use pyapns::delivery::lanes::{Apple, Lanes};
-use pyapns::delivery::status::Seen;
+use pyapns::delivery::status::AppStatus;
 use pyapns::delivery::{Intake, Refused, Sending, metrics};
 use pyapns::drain::Drain;
 use pyapns::events::Events;
@@ -144,8 +144,8 @@ impl Sender {
     }
 
     /// Returns the app's sending status.
-    pub fn seen(&self, app: &App) -> Seen {
-        self.intake.seen(app)
+    pub fn seen(&self, app: &App) -> AppStatus {
+        self.intake.status(app)
     }
 }
 

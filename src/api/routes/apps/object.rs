@@ -1,7 +1,7 @@
 //! An app as the API shows it: nothing secret, and the names that clients of v0.5 read.
 
 use crate::credentials::Summary;
-use crate::delivery::status::Seen;
+use crate::delivery::status::AppStatus;
 use crate::model::Hold;
 use crate::registry::App;
 use serde::Serialize;
@@ -59,12 +59,12 @@ struct CredentialObject {
 }
 
 impl<'a> AppObject<'a> {
-    /// `seen` is how its sending is, `hold` why its feedback is held back, `now` in UNIX seconds.
-    pub fn new(app: &'a App, seen: Seen, hold: Option<Hold>, now: u64) -> Self {
-        let (state, last_error, last_error_at) = match (app.credential_error(now), seen.last_error) {
+    /// `status` is how its sending is, `hold` why its feedback is held back, `now` in UNIX seconds.
+    pub fn new(app: &'a App, status: AppStatus, hold: Option<Hold>, now: u64) -> Self {
+        let (state, last_error, last_error_at) = match (app.credential_error(now), status.last_error) {
             (Some(why), _) => ("credential_error", Some(why), None),
-            (None, Some(last)) => (seen.state, Some(last.what), Some(last.at)),
-            (None, None) => (seen.state, None, None),
+            (None, Some(last)) => (status.state, Some(last.what), Some(last.at)),
+            (None, None) => (status.state, None, None),
         };
         Self {
             r#type: "app",
@@ -79,12 +79,12 @@ impl<'a> AppObject<'a> {
             state,
             last_error,
             last_error_at,
-            last_success_at: seen.last_success,
-            connections: seen.connections,
-            streams: seen.streams,
-            in_flight: seen.in_flight,
-            queued: seen.queued,
-            bound_by: seen.bound_by.as_str(),
+            last_success_at: status.last_success,
+            connections: status.connections,
+            streams: status.streams,
+            in_flight: status.in_flight,
+            queued: status.queued,
+            bound_by: status.bound_by.as_str(),
             feedback_held: hold.map(|Hold { since, why }| HoldObject { since, why }),
         }
     }

@@ -1,6 +1,6 @@
-//! How a lane opens connections: when one is needed, what stands in the way, and what the operator is told of it.
+//! Opening a lane's connections: the time at which one is needed, the obstacles, and what is logged of them.
 
-use super::{FULL_FOR, LATELY, Pool};
+use super::{FULL_FOR, KEPT_WITHOUT_TRAFFIC, Pool};
 use crate::apns::connect::ConnectError;
 use crate::delivery::descriptors::Need;
 use crate::delivery::lane::dialer::Dialed;
@@ -24,7 +24,7 @@ impl Pool {
             return false;
         }
         if !was_busy {
-            (self.opened_at, self.told_opening) = (Some(now), false);
+            (self.opened_at, self.reported_opening) = (Some(now), false);
         }
         let in_use: Vec<SocketAddr> = self.links.iter().map(|link| link.address).collect();
         let Poll::Ready(outcome) = self.dialer.poll(cx, &self.app, &in_use, now) else { return false };
@@ -45,13 +45,13 @@ impl Pool {
         let waited = self.dialer.is_waiting();
         let has_begun = self.dialer.begin(cx, work.is_waiting().then_some(need));
         if need == Need::First && !waited && self.dialer.is_waiting() && self.dialer.claim().is_short() {
-            self.tell_of_shortage(work);
+            self.report_shortage(work);
         }
         has_begun
     }
 
     /// Logs and shows that no descriptor is left and no connection is idle.
-    fn tell_of_shortage(&mut self, work: &mut Work) {
+    fn report_shortage(&mut self, work: &mut Work) {
         let budget = self.dialer.claim().budget();
         let max = budget.counts().max.unwrap_or(usize::MAX);
         let what = "no connection to Apple can be opened: all descriptors for them are in use, and none is idle; raise \
@@ -59,7 +59,7 @@ impl Pool {
         if budget.is_news(work.now.instant) {
             tracing::warn!(app = %self.app.key, max, "{what}");
         }
-        work.complain(what.to_owned());
+        work.set_last_error(what.to_owned());
     }
 
     fn opened(&mut self, dialed: Dialed, work: &mut Work) {
@@ -78,7 +78,7 @@ impl Pool {
         if !self.is_out_of_descriptors || self.dialer.claim().budget().is_news(work.now.instant) {
             tracing::warn!(app = %self.app.key, %error, "cannot connect to Apple");
         }
-        work.complain_of_connection(format!("cannot connect to Apple: {error}"));
+        work.set_connection_error(format!("cannot connect to Apple: {error}"));
         if self.is_out_of_descriptors {
             // That says nothing of Apple.
         } else if error.is_credential() && !self.works() {
@@ -97,7 +97,7 @@ impl Pool {
         let needed = if self.has_young() {
             self.full_since.filter(|_| self.links.len() < self.bounds.connections)? + FULL_FOR
         } else {
-            let lately = !self.finishing && now < work.last_job + LATELY && !self.dialer.is_used_up();
+            let lately = !self.finishing && now < work.last_job + KEPT_WITHOUT_TRAFFIC && !self.dialer.is_used_up();
             (lately || work.is_waiting()).then_some(now)?
         };
         let may = self.dialer.ready_at().max(work.health.opens_at());
@@ -113,23 +113,23 @@ impl Pool {
         self.links.iter().any(|link| link.is_serving() && link.is_ready())
     }
 
-    /// Whether a connection is on its way to be ready, from the look-up of the name to Apple's SETTINGS.
+    /// True while a connection is being opened, from the look-up of the name to Apple's SETTINGS.
     pub(super) fn is_opening(&self) -> bool {
         self.dialer.is_busy() || self.links.iter().any(Link::is_opening)
     }
 
-    /// When the operator is to be told that a connection takes long to be ready while there is no other; once for each.
+    /// The time at which a slow opening is logged, once for each, while no other connection is ready.
     pub(super) fn long_opening_at(&self) -> Option<Instant> {
-        let since = self.opened_at.filter(|_| !self.told_opening && self.is_opening() && !self.has_ready());
+        let since = self.opened_at.filter(|_| !self.reported_opening && self.is_opening() && !self.has_ready());
         since.map(|since| since + CONNECTING_LONG)
     }
 
-    /// Tells the operator of a connection that takes long to be ready, and which step of it does.
-    pub(super) fn tell_of_long_opening(&mut self, work: &mut Work) {
+    /// Logs and publishes that a connection takes long to open, and the step that takes long.
+    pub(super) fn report_long_opening(&mut self, work: &mut Work) {
         if self.long_opening_at().is_none_or(|at| work.now.instant < at) {
             return;
         }
-        self.told_opening = true;
+        self.reported_opening = true;
         let seconds = CONNECTING_LONG.as_secs();
         let what = match (self.dialer.step(), self.links.iter().find(|link| link.is_opening())) {
             (Some(step), _) => format!("no connection to Apple within {seconds} s: {step}"),
@@ -141,6 +141,6 @@ impl Pool {
             (None, None) => return,
         };
         tracing::warn!(app = %self.app.key, "{what}");
-        work.complain_of_connection(what);
+        work.set_connection_error(what);
     }
 }

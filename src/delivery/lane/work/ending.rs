@@ -1,14 +1,14 @@
-//! What a lane gives up without sending it: what is late, what a stopped app cannot send, what the node's end cuts off.
+//! Items that a lane ends without sending them: late ones, those of a stopped app, and those that a shutdown cuts off.
 
 use super::Work;
-use crate::delivery::job::Ticket;
+use crate::delivery::job::ItemRef;
 use crate::model::NodeReason;
 use std::cmp::Reverse;
 
 impl Work {
-    /// The time of every job is over.
-    pub fn hurry(&mut self) {
-        self.hurried = true;
+    /// Moves the deadline of every job to now.
+    pub fn force_finish(&mut self) {
+        self.is_forced = true;
         for (_, id) in std::mem::take(&mut self.deadlines) {
             self.jobs[id as usize].deadline = self.now.instant;
             self.deadlines.insert((self.now.instant, id));
@@ -19,12 +19,12 @@ impl Work {
     /// the rest is for the connections to cancel.
     pub fn on_time(&mut self) -> Vec<u32> {
         self.health.on_time(self.now.instant);
-        while let Some(Reverse((due, ticket))) = self.later.peek().copied() {
+        while let Some(Reverse((due, item_ref))) = self.later.peek().copied() {
             if due > self.now.instant {
                 break;
             }
             self.later.pop();
-            self.again.push_back(ticket);
+            self.again.push_back(item_ref);
         }
         let mut late = Vec::new();
         while let Some(&(deadline, job)) = self.deadlines.first() {
@@ -47,22 +47,22 @@ impl Work {
         let Some(why) = self.health.reason() else { return };
         let mut waiting = self.withdraw();
         if self.health.is_shut(self.now.instant) {
-            waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
+            waiting.extend(self.later.drain().map(|Reverse((_, item_ref))| item_ref));
         } else if !waiting.is_empty() {
             self.again.push_back(waiting.remove(0));
         }
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+        waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
     }
 
     /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
     pub fn end_all(&mut self, why: NodeReason) {
         let mut waiting = self.withdraw();
-        waiting.extend(self.later.drain().map(|Reverse((_, ticket))| ticket));
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+        waiting.extend(self.later.drain().map(|Reverse((_, item_ref))| item_ref));
+        waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
     }
 
     /// Takes back what could be sent now.
-    fn withdraw(&mut self) -> Vec<Ticket> {
+    fn withdraw(&mut self) -> Vec<ItemRef> {
         let mut waiting = self.routes.withdraw(|_| true);
         waiting.extend(self.again.drain(..));
         for job in std::mem::take(&mut self.fresh) {
@@ -71,17 +71,17 @@ impl Work {
         waiting
     }
 
-    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each queue is
-    /// looked through once, however many jobs wait in it.
+    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each
+    /// queue is looked through once, however many jobs wait in it.
     fn end_waiting(&mut self, late: &[u32]) {
         let is_late = |job: u32| late.binary_search(&job).is_ok();
-        let mut waiting = self.routes.withdraw(|ticket| is_late(ticket.job));
-        let mut stays = |ticket: &Ticket| {
-            waiting.extend(is_late(ticket.job).then_some(*ticket));
-            !is_late(ticket.job)
+        let mut waiting = self.routes.withdraw(|item_ref| is_late(item_ref.job));
+        let mut stays = |item_ref: &ItemRef| {
+            waiting.extend(is_late(item_ref.job).then_some(*item_ref));
+            !is_late(item_ref.job)
         };
         self.again.retain(&mut stays);
-        self.later.retain(|Reverse((_, ticket))| stays(ticket));
+        self.later.retain(|Reverse((_, item_ref))| stays(item_ref));
         let mut fresh = late.iter().filter(|job| self.jobs[**job as usize].fresh().is_some()).count();
         // Those that came first mostly are late first.
         while let Some(job) = self.fresh.pop_front_if(|job| is_late(*job)) {
@@ -91,19 +91,19 @@ impl Work {
             self.fresh.retain(|job| !is_late(*job));
         }
         late.iter().for_each(|job| self.drain_fresh(*job, &mut waiting));
-        let why = match (self.hurried, self.lacks_descriptors) {
+        let why = match (self.is_forced, self.lacks_descriptors) {
             (true, _) => NodeReason::ShuttingDown,
             (false, true) => NodeReason::NoDescriptors,
             (false, false) => NodeReason::DeadlinePassed,
         };
-        waiting.into_iter().for_each(|ticket| self.give_up(ticket, why));
+        waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
     }
 
-    fn drain_fresh(&mut self, id: u32, into: &mut Vec<Ticket>) {
+    fn drain_fresh(&mut self, id: u32, into: &mut Vec<ItemRef>) {
         let job = &mut self.jobs[id as usize];
         while let Some(item) = job.fresh() {
             job.begin();
-            into.push(Ticket::fresh(id, item));
+            into.push(ItemRef::fresh(id, item));
         }
     }
 }

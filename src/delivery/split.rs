@@ -1,10 +1,10 @@
-//! Cuts a batch by lane, and puts the outcomes of its parts together again. Pure.
+//! Splits a batch by lane, and merges the outcomes of its parts. Pure.
 
 use super::shard::lane_of;
 use crate::model::{Batch, Notification, Outcome};
 use std::sync::Arc;
 
-/// What of a batch falls into one lane.
+/// The items of a batch that fall into one lane.
 #[derive(Debug)]
 pub struct Part {
     pub lane: u16,
@@ -14,7 +14,7 @@ pub struct Part {
 }
 
 /// One part for each of the lanes that anything falls into, its notifications in their order.
-pub fn by_lane(whole: &Arc<Batch>, lanes: u16) -> Vec<Part> {
+pub fn split_by_lane(whole: &Arc<Batch>, lanes: u16) -> Vec<Part> {
     let mut positions = vec![Vec::new(); usize::from(lanes)];
     for (at, item) in (0..).zip(whole.items()) {
         positions[usize::from(lane_of(whole.bytes(item.token), lanes))].push(at);
@@ -23,13 +23,13 @@ pub fn by_lane(whole: &Arc<Batch>, lanes: u16) -> Vec<Part> {
     taken.map(|(lane, positions)| Part { lane, batch: Arc::new(whole.part(&positions)), positions }).collect()
 }
 
-/// What the parts of a batch keep in memory beside the batch itself.
+/// The bytes that the parts of a batch take beside the batch itself.
 pub fn bytes_added(whole: &Batch) -> usize {
     whole.len() * (size_of::<Notification>() + size_of::<u32>())
 }
 
 /// Puts the outcomes of a part where they belong in those of the whole.
-pub fn put_back(outcomes: Vec<Outcome>, positions: &[u32], into: &mut [Outcome]) {
+pub fn merge_outcomes(outcomes: Vec<Outcome>, positions: &[u32], into: &mut [Outcome]) {
     for (at, outcome) in positions.iter().zip(outcomes) {
         into[*at as usize] = outcome;
     }
@@ -58,7 +58,7 @@ mod tests {
     fn every_notification_is_in_the_part_of_its_lane_once_and_in_order() {
         let whole = many();
         for lanes in [1, 2, 7, 64] {
-            let parts = by_lane(&whole, lanes);
+            let parts = split_by_lane(&whole, lanes);
             let mut seen = vec![0; whole.len()];
             for Part { lane, batch, positions } in &parts {
                 assert_eq!(batch.len(), positions.len());
@@ -79,14 +79,14 @@ mod tests {
     fn a_token_falls_into_one_lane_however_it_is_written() {
         let written = ["<00FC13AD ff>", "00fc13adff", "00FC 13AD FF"].map(str::to_owned);
         for lanes in 2..=64 {
-            assert_eq!(by_lane(&batch(written.clone()), lanes).len(), 1);
+            assert_eq!(split_by_lane(&batch(written.clone()), lanes).len(), 1);
         }
     }
 
     #[test]
     fn lanes_that_nothing_falls_into_get_no_part() {
-        assert_eq!(by_lane(&batch(["00".to_owned()]), 64).len(), 1);
-        assert!(by_lane(&batch([]), 64).is_empty());
+        assert_eq!(split_by_lane(&batch(["00".to_owned()]), 64).len(), 1);
+        assert!(split_by_lane(&batch([]), 64).is_empty());
     }
 
     #[test]
@@ -100,14 +100,14 @@ mod tests {
             attempts: 1,
         };
         let mut outcomes = vec![outcome(-1.0); whole.len()];
-        for part in by_lane(&whole, 5).into_iter().rev() {
+        for part in split_by_lane(&whole, 5).into_iter().rev() {
             let of_part = part.batch.items().iter().map(|item| {
                 let identifier = item.identifier.map(|identifier| part.batch.text(identifier));
                 outcome(identifier.and_then(|identifier| identifier.parse().ok()).unwrap())
             });
-            put_back(of_part.collect(), &part.positions, &mut outcomes);
+            merge_outcomes(of_part.collect(), &part.positions, &mut outcomes);
         }
-        let told: Vec<_> = outcomes.iter().map(|outcome| outcome.timestamp as usize).collect();
-        assert_eq!(told, (0..1000).collect::<Vec<_>>());
+        let timestamps: Vec<_> = outcomes.iter().map(|outcome| outcome.timestamp as usize).collect();
+        assert_eq!(timestamps, (0..1000).collect::<Vec<_>>());
     }
 }

@@ -1,28 +1,28 @@
-//! A socket under TLS whose errors come by themselves. TLS hands over several records in one go; where some get out and the
-//! next one fails, it tells the error and not what got out, and Apple may have what was never counted as handed. So an error
-//! behind bytes that got out is told by the next call, and to this one the socket looks full.
+//! A socket under TLS whose errors come by themselves. TLS hands over several records in one go; where some get out and
+//! the next one fails, it tells the error and not what got out, and Apple may have what was never counted as handed. So
+//! an error behind bytes that got out is returned by the next call; this call sees a full socket.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// See the module.
+/// A socket that returns a write error only with the call after bytes got out.
 #[derive(Debug)]
-pub struct LateErrors<S> {
+pub struct DeferredWriteErrors<S> {
     socket: S,
     /// Bytes got out since the socket was last full or flushed.
     wrote: bool,
     error: Option<io::Error>,
 }
 
-impl<S> LateErrors<S> {
+impl<S> DeferredWriteErrors<S> {
     pub fn new(socket: S) -> Self {
         Self { socket, wrote: false, error: None }
     }
 }
 
-impl<S: AsyncWrite + Unpin> LateErrors<S> {
+impl<S: AsyncWrite + Unpin> DeferredWriteErrors<S> {
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -46,7 +46,7 @@ impl<S: AsyncWrite + Unpin> LateErrors<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for LateErrors<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DeferredWriteErrors<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.write(cx, |socket, cx| socket.poll_write(cx, bytes))
     }
@@ -76,7 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LateErrors<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for LateErrors<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeferredWriteErrors<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, into)
     }
@@ -126,8 +126,8 @@ mod tests {
         }
     }
 
-    /// What a TLS stream says of 40,000 bytes after so many writes of the socket have worked: how many it counts as taken
-    /// before it tells the error.
+    /// The number of bytes, of 40,000, that a TLS stream counts as taken before it returns the error, after `writes`
+    /// successful writes of the socket.
     async fn taken(writes: u32) -> usize {
         let made = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).expect("a certificate");
         let certificate = made.cert.der().clone();
@@ -142,7 +142,7 @@ mod tests {
 
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let writes_left = Arc::default();
-        let socket = LateErrors::new(Failing { io: ours, writes_left: Arc::clone(&writes_left) });
+        let socket = DeferredWriteErrors::new(Failing { io: ours, writes_left: Arc::clone(&writes_left) });
         let name = ServerName::try_from("gateway.test").expect("a name");
         let acceptor = TlsAcceptor::from(Arc::new(server.expect("a certificate with its key")));
         let (stream, peer) =
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_got_out_before_an_error_is_told_as_taken_and_nothing_else() {
+    async fn bytes_written_before_an_error_count_as_taken_and_no_others() {
         assert_eq!(taken(0).await, 0, "nothing got out");
         for writes in 1..4 {
             let (taken, got_out) = (taken(writes).await, writes as usize * STEP);

@@ -5,14 +5,14 @@ use tokio::time::Instant;
 
 /// Silence, while answers are outstanding, after which the peer is asked whether it lives.
 pub const SILENCE_BEFORE_PING: Duration = Duration::from_secs(5);
-/// How long it may take to answer. Both together stay below the 12 s in which a black hole must be replaced.
+/// The time limit for the answer. Both together stay below the 12 s in which a black hole must be replaced.
 pub const PING_ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// How long the peer may take to send its SETTINGS once TLS stands.
+/// The time limit for the peer's SETTINGS after the TLS handshake.
 pub const SETTINGS_WITHIN: Duration = Duration::from_secs(10);
 
-/// What to do now.
+/// The action to take now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beat {
+pub enum Action {
     Fine,
     Ping,
     Dead,
@@ -20,7 +20,7 @@ pub enum Beat {
 
 /// When the peer was last heard, and whether it was asked since.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Liveness {
     opened: Instant,
     heard: Instant,
     asked: Option<Instant>,
@@ -28,7 +28,7 @@ pub struct Pulse {
     waiting: Option<Instant>,
 }
 
-impl Pulse {
+impl Liveness {
     pub fn new(now: Instant) -> Self {
         Self { opened: now, heard: now, asked: None, waiting: None }
     }
@@ -39,7 +39,7 @@ impl Pulse {
         self.asked = None;
     }
 
-    /// Whether the peer was asked and has not answered: it may be dead.
+    /// True if a PING is unanswered: the peer may be dead.
     pub fn is_asking(&self) -> bool {
         self.asked.is_some()
     }
@@ -54,19 +54,19 @@ impl Pulse {
         }
     }
 
-    /// Judges the silence so far. `ready` says whether SETTINGS came. After [`Beat::Ping`] a PING must be sent.
-    pub fn beat(&mut self, ready: bool, now: Instant) -> Beat {
+    /// Judges the silence so far. `ready` says whether SETTINGS came. After [`Action::Ping`] a PING must be sent.
+    pub fn check(&mut self, ready: bool, now: Instant) -> Action {
         if self.next(ready).is_none_or(|due| now < due) {
-            return Beat::Fine;
+            return Action::Fine;
         }
         if !ready || self.asked.is_some() {
-            return Beat::Dead;
+            return Action::Dead;
         }
         self.asked = Some(now);
-        Beat::Ping
+        Action::Ping
     }
 
-    /// When to call [`Self::beat`] next; `None` while nothing is expected of the peer.
+    /// When to call [`Self::check`] next; `None` while nothing is expected of the peer.
     pub fn next(&self, ready: bool) -> Option<Instant> {
         if !ready {
             return Some(self.opened + SETTINGS_WITHIN);
@@ -88,55 +88,55 @@ mod tests {
     #[test]
     fn a_silent_peer_that_owes_answers_is_asked_and_then_given_up_within_12_seconds() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.expect(true, start);
-        assert_eq!(pulse.beat(true, start + 4 * SECOND), Beat::Fine);
-        assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
-        assert!(pulse.is_asking());
-        assert_eq!(pulse.beat(true, start + 9 * SECOND), Beat::Fine);
-        assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Dead);
+        let mut liveness = Liveness::new(start);
+        liveness.expect(true, start);
+        assert_eq!(liveness.check(true, start + 4 * SECOND), Action::Fine);
+        assert_eq!(liveness.check(true, start + 5 * SECOND), Action::Ping);
+        assert!(liveness.is_asking());
+        assert_eq!(liveness.check(true, start + 9 * SECOND), Action::Fine);
+        assert_eq!(liveness.check(true, start + 10 * SECOND), Action::Dead);
         assert!(SILENCE_BEFORE_PING + PING_ANSWER_WITHIN < 12 * SECOND);
     }
 
     #[test]
-    fn any_byte_heard_starts_the_silence_anew() {
+    fn any_byte_restarts_the_silence() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.expect(true, start);
-        assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
-        pulse.hear(start + 6 * SECOND);
-        assert!(!pulse.is_asking());
-        assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Fine);
-        assert_eq!(pulse.beat(true, start + 11 * SECOND), Beat::Ping);
+        let mut liveness = Liveness::new(start);
+        liveness.expect(true, start);
+        assert_eq!(liveness.check(true, start + 5 * SECOND), Action::Ping);
+        liveness.hear(start + 6 * SECOND);
+        assert!(!liveness.is_asking());
+        assert_eq!(liveness.check(true, start + 10 * SECOND), Action::Fine);
+        assert_eq!(liveness.check(true, start + 11 * SECOND), Action::Ping);
     }
 
     #[test]
     fn requests_given_up_do_not_hide_that_the_peer_is_dead() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.expect(true, start);
-        pulse.expect(false, start + 3 * SECOND);
-        assert_eq!(pulse.beat(true, start + 5 * SECOND), Beat::Ping);
-        pulse.expect(false, start + 8 * SECOND);
-        assert_eq!(pulse.beat(true, start + 10 * SECOND), Beat::Dead);
+        let mut liveness = Liveness::new(start);
+        liveness.expect(true, start);
+        liveness.expect(false, start + 3 * SECOND);
+        assert_eq!(liveness.check(true, start + 5 * SECOND), Action::Ping);
+        liveness.expect(false, start + 8 * SECOND);
+        assert_eq!(liveness.check(true, start + 10 * SECOND), Action::Dead);
     }
 
     #[test]
     fn an_idle_peer_owes_nothing() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        pulse.expect(false, start);
-        assert_eq!(pulse.next(true), None);
-        assert_eq!(pulse.beat(true, start + 3600 * SECOND), Beat::Fine);
-        pulse.expect(true, start + 3600 * SECOND);
-        assert_eq!(pulse.beat(true, start + 3604 * SECOND), Beat::Fine);
+        let mut liveness = Liveness::new(start);
+        liveness.expect(false, start);
+        assert_eq!(liveness.next(true), None);
+        assert_eq!(liveness.check(true, start + 3600 * SECOND), Action::Fine);
+        liveness.expect(true, start + 3600 * SECOND);
+        assert_eq!(liveness.check(true, start + 3604 * SECOND), Action::Fine);
     }
 
     #[test]
     fn a_peer_without_settings_is_given_up() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(start);
-        assert_eq!(pulse.beat(false, start + 9 * SECOND), Beat::Fine);
-        assert_eq!(pulse.beat(false, start + 10 * SECOND), Beat::Dead);
+        let mut liveness = Liveness::new(start);
+        assert_eq!(liveness.check(false, start + 9 * SECOND), Action::Fine);
+        assert_eq!(liveness.check(false, start + 10 * SECOND), Action::Dead);
     }
 }
