@@ -18,11 +18,11 @@ use std::sync::Arc;
 
 /// What the configuration says of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ConfiguredApp {
     /// Where it stands, for faults.
     pub place: String,
     pub key: AppKey,
-    pub credential: Named,
+    pub credential: CredentialFile,
     pub passphrase: Option<Passphrase>,
     pub topic: Option<String>,
     /// It stands in a file of pyapns 0.5, which knew no topics.
@@ -34,7 +34,7 @@ pub struct Entry {
 
 /// The file with the credential: trusted wherever it is, as it is the operator who names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
+pub enum CredentialFile {
     /// PEM or PKCS#12.
     Certificate(PathBuf),
     /// Apple's `.p8`.
@@ -49,7 +49,7 @@ pub enum Passphrase {
     File(PathBuf),
 }
 
-impl Named {
+impl CredentialFile {
     pub fn file(&self) -> &Path {
         match self {
             Self::Certificate(file) | Self::Key { file, .. } => file,
@@ -57,7 +57,7 @@ impl Named {
     }
 }
 
-impl Entry {
+impl ConfiguredApp {
     /// What has to be read for it.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let passphrase = match &self.passphrase {
@@ -69,21 +69,21 @@ impl Entry {
 
     /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. What 0.6 took, and
     /// the API refuses today, is told as a warning. Blocks, for up to seconds where the credential is encrypted.
-    pub fn check(&self, clock: &Clock) -> Result<Option<Fault>, Fault> {
-        let (content, passphrase) = self.read()?;
-        let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.refused(&error))?;
-        let (material, now) = (self.asking_with(opened).material, clock.unix_seconds());
+    pub fn validate(&self, clock: &Clock) -> Result<Option<AppFault>, AppFault> {
+        let (content, passphrase) = self.read_files()?;
+        let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.credential_fault(&error))?;
+        let (material, now) = (self.provision_with(opened).material, clock.unix_seconds());
         let asked = Asked { key: &self.key, topic: self.topic.as_deref(), now };
         let (credential, warning) = match choice::choose(&material, asked) {
             Ok(chosen) => (chosen.credential, None),
             Err(refused) => {
-                let first = Credential::parse(&material).map_err(|error| self.refused(&error))?;
+                let first = Credential::parse(&material).map_err(|error| self.credential_fault(&error))?;
                 (first, Some(self.fault(format_args!("{}: {refused}", self.credential.file().display()))))
             }
         };
         match credential.check(self.key.environment, now) {
             Ok(()) | Err(CredentialError::Expired { .. }) => {}
-            Err(refused) => return Err(self.refused(&refused)),
+            Err(refused) => return Err(self.credential_fault(&refused)),
         }
         match topic::check(self.topic.as_deref(), &credential, &self.key.id) {
             Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(warning),
@@ -93,11 +93,11 @@ impl Entry {
         }
     }
 
-    fn fault(&self, what: impl ToString) -> Fault {
-        Fault { place: self.place.clone(), what: format!("{}: {}", self.key, what.to_string()) }
+    fn fault(&self, what: impl ToString) -> AppFault {
+        AppFault { place: self.place.clone(), what: format!("{}: {}", self.key, what.to_string()) }
     }
 
-    fn refused(&self, error: &CredentialError) -> Fault {
+    fn credential_fault(&self, error: &CredentialError) -> AppFault {
         let file = self.credential.file().display();
         match error {
             CredentialError::PassphraseMissing => {
@@ -108,23 +108,23 @@ impl Entry {
     }
 
     /// Its files read.
-    async fn given(&self, drain: &Drain) -> Result<Given, Fault> {
+    async fn load_files(&self, drain: &Drain) -> Result<LoadedFiles, AppFault> {
         let entry = self.clone();
-        let read = drain.spawn_blocking(move || entry.read()).await;
+        let read = drain.spawn_blocking(move || entry.read_files()).await;
         // A panic has its own line in the log; its message may hold what was read.
         let (content, passphrase) = read.unwrap_or_else(|_| Err(self.fault("reading its files failed")))?;
-        Ok(Given { fingerprint: fingerprint::of(self, &content), content, passphrase })
+        Ok(LoadedFiles { fingerprint: fingerprint::of(self, &content), content, passphrase })
     }
 
     /// What it asks for, its credential opened.
-    async fn wanted(&self, given: Given, drain: &Drain) -> Result<Provision, Fault> {
-        let opened = import::open_in_turn(given.content, given.passphrase, drain).await;
-        let opened = opened.map_err(|error| self.refused(&error))?;
-        Ok(Provision { entry: Some(given.fingerprint), ..self.asking_with(opened) })
+    async fn provision_request(&self, files: LoadedFiles, drain: &Drain) -> Result<Provision, AppFault> {
+        let opened = import::open_in_turn(files.content, files.passphrase, drain).await;
+        let opened = opened.map_err(|error| self.credential_fault(&error))?;
+        Ok(Provision { entry: Some(files.fingerprint), ..self.provision_with(opened) })
     }
 
     /// Its credential as it stands in the file, and what opens it. Blocks for as long as the disk does.
-    fn read(&self) -> Result<(Secret, Option<Secret>), Fault> {
+    fn read_files(&self) -> Result<(Secret, Option<Secret>), AppFault> {
         let read = |file: &Path| read_trusted(file).map_err(|error| self.fault(error));
         let passphrase = match &self.passphrase {
             Some(Passphrase::File(file)) => Some(without_line_break(&read(file)?)),
@@ -134,10 +134,12 @@ impl Entry {
         Ok((read(self.credential.file())?, passphrase))
     }
 
-    fn asking_with(&self, opened: Secret) -> Provision {
+    fn provision_with(&self, opened: Secret) -> Provision {
         let (material, certificate_path) = match &self.credential {
-            Named::Certificate(path) => (Material::Certificate { pem: opened }, Some(path.display().to_string())),
-            Named::Key { key_id, team_id, .. } => {
+            CredentialFile::Certificate(path) => {
+                (Material::Certificate { pem: opened }, Some(path.display().to_string()))
+            }
+            CredentialFile::Key { key_id, team_id, .. } => {
                 (Material::Key { p8: opened, key_id: key_id.clone(), team_id: team_id.clone() }, None)
             }
         };
@@ -153,7 +155,7 @@ impl Entry {
 }
 
 /// What stands in the files of an entry.
-struct Given {
+struct LoadedFiles {
     content: Secret,
     passphrase: Option<Secret>,
     fingerprint: String,
@@ -161,7 +163,7 @@ struct Given {
 
 /// One entry that cannot be carried out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct AppFault {
     pub place: String,
     pub what: String,
 }
@@ -184,7 +186,7 @@ impl Autoprovision {
 
     /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
     /// faults: what one stands in the way of stays as it was.
-    pub async fn apply(&self, entries: &[Entry]) -> Result<Vec<Fault>, StoreError> {
+    pub async fn apply(&self, entries: &[ConfiguredApp]) -> Result<Vec<AppFault>, StoreError> {
         let before = self.registry.entries().await?;
         let named: HashSet<&AppKey> = entries.iter().map(|entry| &entry.key).collect();
         for key in before.keys().filter(|key| !named.contains(key)) {
@@ -201,8 +203,8 @@ impl Autoprovision {
         }
         let mut faults = Vec::new();
         for entry in entries {
-            match entry.given(&self.drain).await {
-                Ok(given) => faults.extend(self.follow(entry, given, before.get(&entry.key)).await?),
+            match entry.load_files(&self.drain).await {
+                Ok(files) => faults.extend(self.apply_one(entry, files, before.get(&entry.key)).await?),
                 Err(fault) => faults.push(fault),
             }
         }
@@ -211,20 +213,20 @@ impl Autoprovision {
 
     /// Carries out an entry, unless it was as it is now. Then its files need not be opened either: what is stored is not
     /// held to checks that are newer than itself.
-    async fn follow(
+    async fn apply_one(
         &self,
-        entry: &Entry,
-        given: Given,
+        entry: &ConfiguredApp,
+        files: LoadedFiles,
         before: Option<&EntryRecord>,
-    ) -> Result<Option<Fault>, StoreError> {
+    ) -> Result<Option<AppFault>, StoreError> {
         match before {
-            Some(before) if before.fingerprint == given.fingerprint => Ok(None),
-            Some(before) if fingerprint::is_of_another_scheme(&before.fingerprint) => {
-                self.file_anew(entry, given, before).await?;
+            Some(before) if before.fingerprint == files.fingerprint => Ok(None),
+            Some(before) if fingerprint::has_another_scheme(&before.fingerprint) => {
+                self.adopt_older_record(entry, files, before).await?;
                 Ok(None)
             }
-            Some(_) | None => match entry.wanted(given, &self.drain).await {
-                Ok(wanted) => self.carry_out(entry, wanted).await,
+            Some(_) | None => match entry.provision_request(files, &self.drain).await {
+                Ok(request) => self.provision(entry, request).await,
                 Err(fault) => Ok(Some(fault)),
             },
         }
@@ -233,24 +235,29 @@ impl Autoprovision {
     /// An entry that another release carried out, whose fingerprint says nothing to this one. It is carried out again if
     /// its app is still the one it made; what a caller changed or removed since stays so, and so does what this release
     /// would refuse. None of it stands in the way of a start.
-    async fn file_anew(&self, entry: &Entry, given: Given, before: &EntryRecord) -> Result<(), StoreError> {
-        let (key, fingerprint) = (&entry.key, given.fingerprint.clone());
-        let wanted = match entry.wanted(given, &self.drain).await {
-            Ok(wanted) => wanted,
-            Err(Fault { place, what }) => {
+    async fn adopt_older_record(
+        &self,
+        entry: &ConfiguredApp,
+        files: LoadedFiles,
+        before: &EntryRecord,
+    ) -> Result<(), StoreError> {
+        let (key, fingerprint) = (&entry.key, files.fingerprint.clone());
+        let request = match entry.provision_request(files, &self.drain).await {
+            Ok(request) => request,
+            Err(AppFault { place, what }) => {
                 tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
                 return Ok(());
             }
         };
         let unchanged =
-            fingerprint::of_0_6_0(entry, &wanted.material, wanted.certificate_path.as_ref()) == before.fingerprint;
+            fingerprint::of_0_6_0(entry, &request.material, request.certificate_path.as_ref()) == before.fingerprint;
         if unchanged || !before.app_is_its_own {
             if !unchanged {
                 tracing::warn!(app = %key, "the app stays as it was changed over the API: whether its entry has changed since an older release carried it out cannot be told");
             }
             return self.registry.file_entry(key, fingerprint).await;
         }
-        if let Some(Fault { place, what }) = self.carry_out(entry, wanted).await? {
+        if let Some(AppFault { place, what }) = self.provision(entry, request).await? {
             tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
         }
         Ok(())
@@ -258,11 +265,12 @@ impl Autoprovision {
 
     /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong. So is one
     /// that 0.6 took and the API refuses today, since a configuration that worked goes on to; a log line says so.
-    async fn carry_out(&self, entry: &Entry, wanted: Provision) -> Result<Option<Fault>, StoreError> {
+    async fn provision(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());
-        let done = self.registry.provision(Provision { even_expired: !works, even_unfit: !works, ..wanted }).await;
-        match done {
+        let provisioned =
+            self.registry.provision(Provision { even_expired: !works, even_unfit: !works, ..request }).await;
+        match provisioned {
             Ok(app) => {
                 tracing::info!(app = %app.key, fingerprint = app.credential.summary().fingerprint, "provisioned from the configuration");
                 if let Some(error) = app.credential_error(now) {
@@ -275,7 +283,7 @@ impl Autoprovision {
                 tracing::error!(app = %entry.key, "the app stays as it was: {}", entry.fault(refused).what);
                 Ok(None)
             }
-            Err(ProvisionError::Credential(error)) => Ok(Some(entry.refused(&error))),
+            Err(ProvisionError::Credential(error)) => Ok(Some(entry.credential_fault(&error))),
             Err(refused) => Ok(Some(entry.fault(refused))),
         }
     }

@@ -11,7 +11,7 @@ use tracing::Instrument;
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
     signal: CancellationToken,
-    hurry: CancellationToken,
+    forced: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -40,7 +40,7 @@ impl Drain {
     /// ends, as tasks are, and nothing can end it before.
     #[expect(clippy::disallowed_methods, reason = "the only place that starts blocking work")]
     pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.tasks.spawn_blocking(subject::carry(work))
+        self.tasks.spawn_blocking(subject::with_current(work))
     }
 
     /// Resolves once the drain has begun, at once if it already has.
@@ -59,13 +59,13 @@ impl Drain {
     }
 
     /// Tells tasks that finishing what they have would take too long: they end it.
-    pub fn hurry(&self) {
-        self.hurry.cancel();
+    pub fn force_finish(&self) {
+        self.forced.cancel();
     }
 
     /// Resolves once there is no time to finish things any more.
-    pub fn hurried(&self) -> WaitForCancellationFutureOwned {
-        self.hurry.clone().cancelled_owned()
+    pub fn finish_forced(&self) -> WaitForCancellationFutureOwned {
+        self.forced.clone().cancelled_owned()
     }
 
     /// Begins the drain if nobody has, and waits for all tasks, at most `budget`: whether all ended in time.

@@ -49,7 +49,7 @@ pub fn current() -> Option<Subject> {
 }
 
 /// The same work, to be done on another thread for what the running task works for.
-pub fn carry<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+pub fn with_current<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let subject = current();
     move || match subject {
         Some(subject) => subject.within(work),

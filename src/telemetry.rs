@@ -4,7 +4,7 @@ pub mod latency;
 pub mod logging;
 pub mod metrics;
 mod panics;
-pub mod probe;
+pub mod sampled;
 
 pub use logging::Logging;
 pub use metrics::Metrics;

@@ -1,6 +1,6 @@
 //! Where a command takes the node's settings from: flags win over variables, variables over the file.
 
-use crate::config::{Origin, strangers};
+use crate::config::{Origin, unknown_variables};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ impl Settings {
     /// Variables that look like settings and are none: a sentence each.
     pub fn warnings() -> Vec<String> {
         let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-        strangers::warnings(names, &super::variables())
+        unknown_variables::warnings(names, &super::variables())
     }
 
     /// What was read, for a person.

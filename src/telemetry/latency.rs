@@ -13,12 +13,12 @@ type Counts<T> = [T; BUCKETS + 1];
 
 /// What was measured since the last hand-over.
 #[derive(Debug, Default)]
-pub struct Measured {
+pub struct LatencyBatch {
     counts: Counts<u64>,
     milliseconds: u64,
 }
 
-impl Measured {
+impl LatencyBatch {
     pub fn add(&mut self, milliseconds: u32) {
         let bucket = (u32::BITS - milliseconds.leading_zeros()) as usize;
         self.counts[bucket.min(BUCKETS)] += 1;
@@ -51,8 +51,8 @@ impl Latency {
     }
 
     /// Takes over what was measured.
-    pub fn take(&self, measured: &mut Measured) {
-        let Measured { counts, milliseconds } = std::mem::take(measured);
+    pub fn add_batch(&self, batch: &mut LatencyBatch) {
+        let LatencyBatch { counts, milliseconds } = std::mem::take(batch);
         for (cell, count) in self.cells.counts.iter().zip(counts).filter(|(_, count)| *count > 0) {
             cell.fetch_add(count, Relaxed);
         }
@@ -103,10 +103,10 @@ mod tests {
     fn each_time_is_in_the_first_bucket_that_holds_it() {
         let metrics = Metrics::new();
         let latency = metrics.latency("answer_seconds", "Answers.");
-        let mut measured = super::Measured::default();
-        [0, 1, 1, 3, 32_767, 32_768, u32::MAX].into_iter().for_each(|time| measured.add(time));
-        latency.take(&mut measured);
-        latency.take(&mut measured);
+        let mut batch = super::LatencyBatch::default();
+        [0, 1, 1, 3, 32_767, 32_768, u32::MAX].into_iter().for_each(|time| batch.add(time));
+        latency.add_batch(&mut batch);
+        latency.add_batch(&mut batch);
         let text = metrics.render();
         let bucket = |le: &str, count: u32| format!("pyapns_answer_seconds_bucket{{le=\"{le}\"}} {count}\n");
         for (le, count) in [("0.001", 1), ("0.002", 3), ("0.004", 4), ("16.384", 4), ("32.768", 5), ("+Inf", 7)] {

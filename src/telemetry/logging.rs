@@ -16,7 +16,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
 /// Most lines that wait to be written; what comes on top is dropped and counted.
-const LINES_WAITING_MAX: usize = 4096;
+const QUEUED_LINES_MAX: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Config {
@@ -92,7 +92,7 @@ impl Logging {
     pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
         let stderr = io::stderr();
         let colours = config.format == Format::Human && stderr.is_terminal();
-        let lines = Lines::start(stderr, LINES_WAITING_MAX);
+        let lines = Lines::start(stderr, QUEUED_LINES_MAX);
         let (subscriber, filter) = subscriber(config, colours, lines.clone());
         tracing::subscriber::set_global_default(subscriber)?;
         let logging = Self { lines, filter };
@@ -111,11 +111,11 @@ impl Logging {
         &self.lines.dropped
     }
 
-    /// Waits until what was logged so far is written, at most `patience`. Blocks: call it last.
-    pub fn flush(&self, patience: Duration) {
+    /// Waits until what was logged so far is written, at most `timeout`. Blocks: call it last.
+    pub fn flush(&self, timeout: Duration) {
         let (written, wait) = sync_channel(1);
         if self.lines.queue.try_send(Message::Flush(written)).is_ok() {
-            let _ = wait.recv_timeout(patience);
+            let _ = wait.recv_timeout(timeout);
         }
     }
 }
@@ -152,8 +152,8 @@ struct Lines {
 }
 
 impl Lines {
-    fn start(sink: impl Write + Send + 'static, waiting_max: usize) -> Self {
-        let (queue, waiting) = sync_channel(waiting_max);
+    fn start(sink: impl Write + Send + 'static, queued_max: usize) -> Self {
+        let (queue, waiting) = sync_channel(queued_max);
         let dropped =
             IntCounter::new("pyapns_log_lines_dropped_total", "Log lines dropped because the queue was full.")
                 .expect("a name of letters and underscores");

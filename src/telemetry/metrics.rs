@@ -1,7 +1,7 @@
 //! The metrics of one node: a registry of its own, so that two nodes can live in one process.
 
 use super::latency::Latency;
-use super::probe::{Kind, Probe, Sample};
+use super::sampled::{Kind, Sample, SampledMetric};
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
@@ -51,38 +51,38 @@ impl Metrics {
     }
 
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.made(IntCounter::new(ours(name), help))
+        self.register(IntCounter::new(prefixed(name), help))
     }
 
     pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.made(IntCounterVec::new(Opts::new(ours(name), help), labels))
+        self.register(IntCounterVec::new(Opts::new(prefixed(name), help), labels))
     }
 
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.made(IntGauge::new(ours(name), help))
+        self.register(IntGauge::new(prefixed(name), help))
     }
 
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.made(IntGaugeVec::new(Opts::new(ours(name), help), labels))
+        self.register(IntGaugeVec::new(Opts::new(prefixed(name), help), labels))
     }
 
     /// At most 20 buckets: they are searched one by one.
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.made(Histogram::with_opts(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec())))
+        self.register(Histogram::with_opts(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec())))
     }
 
     /// At most 20 buckets: they are searched one by one.
     pub fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
-        self.made(HistogramVec::new(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec()), labels))
+        self.register(HistogramVec::new(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec()), labels))
     }
 
     /// Milliseconds up to half a minute, counted elsewhere and handed over.
     pub fn latency(&self, name: &str, help: &str) -> Latency {
-        self.made(Latency::new(ours(name), help))
+        self.register(Latency::new(prefixed(name), help))
     }
 
     /// What `read` finds whenever the metrics are read: it is to be quick, and to return few samples.
-    pub fn probe(
+    pub fn sampled(
         &self,
         kind: Kind,
         name: &str,
@@ -91,7 +91,8 @@ impl Metrics {
         read: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
     ) {
         self.add(
-            Probe::new(kind, ours(name), help, labels, read).expect("names and labels are constants of the program"),
+            SampledMetric::new(kind, prefixed(name), help, labels, read)
+                .expect("names and labels are constants of the program"),
         );
     }
 
@@ -101,14 +102,14 @@ impl Metrics {
     }
 
     /// The same without the series of apps that are not `shown`.
-    pub fn render_for(&self, shown: impl Fn(&str) -> bool) -> String {
+    pub fn render_for(&self, is_visible: impl Fn(&str) -> bool) -> String {
         let mut families = self.registry.gather();
         for family in &mut families {
-            let is_shown = |metric: &Metric| {
-                metric.get_label().iter().filter(|pair| pair.name() == APP_LABEL).all(|pair| shown(pair.value()))
+            let has_visible_app = |metric: &Metric| {
+                metric.get_label().iter().filter(|pair| pair.name() == APP_LABEL).all(|pair| is_visible(pair.value()))
             };
             let mut metrics = family.take_metric();
-            metrics.retain(is_shown);
+            metrics.retain(has_visible_app);
             family.set_metric(metrics);
         }
         families.retain(|family| !family.get_metric().is_empty());
@@ -122,7 +123,7 @@ impl Metrics {
         self.registry.gather().iter().filter(ours).filter_map(lint).collect()
     }
 
-    fn made<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+    fn register<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
         let collector = collector.expect("names and labels are constants of the program");
         self.add(collector.clone());
         collector
@@ -135,7 +136,7 @@ fn encode(families: &[MetricFamily]) -> String {
     text
 }
 
-fn ours(name: &str) -> String {
+fn prefixed(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long the last line of a process may take.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Logs every panic of this process from now on, whatever thread it is on.
 pub(super) fn install(logging: Logging) {
@@ -17,7 +17,7 @@ pub(super) fn install(logging: Logging) {
         log(info);
         // The process ends with its main thread.
         if thread::current().name() == Some("main") {
-            logging.flush(FLUSH);
+            logging.flush(FLUSH_TIMEOUT);
         }
     }));
 }

@@ -9,41 +9,41 @@ pub struct Report {
     warnings: usize,
     failures: usize,
     /// Why the first line that is missing could not be printed.
-    unwritten: Option<anyhow::Error>,
+    print_error: Option<anyhow::Error>,
 }
 
 impl Report {
-    pub fn ok(&mut self, what: &str, told: impl Display) {
-        self.line("ok", what, told);
+    pub fn ok(&mut self, what: &str, text: impl Display) {
+        self.line("ok", what, text);
     }
 
     /// Something that works now, and may not for long.
-    pub fn warn(&mut self, what: &str, told: impl Display) {
+    pub fn warn(&mut self, what: &str, text: impl Display) {
         self.warnings += 1;
-        self.line("warn", what, told);
+        self.line("warn", what, text);
     }
 
-    pub fn fail(&mut self, what: &str, told: impl Display) {
+    pub fn fail(&mut self, what: &str, text: impl Display) {
         self.failures += 1;
-        self.line("fail", what, told);
+        self.line("fail", what, text);
     }
 
     /// The last line: whether nothing failed.
     pub fn finish(mut self) -> anyhow::Result<bool> {
-        let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let last = format!("{}, {}", many(self.failures, "failure"), many(self.warnings, "warning"));
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let last = format!("{}, {}", counted(self.failures, "failure"), counted(self.warnings, "warning"));
         self.print(last);
-        self.unwritten.map_or(Ok(self.failures == 0), Err)
+        self.print_error.map_or(Ok(self.failures == 0), Err)
     }
 
-    fn line(&mut self, verdict: &str, what: &str, told: impl Display) {
-        self.print(format_args!("{verdict:<5} {what:<14} {told}"));
+    fn line(&mut self, verdict: &str, what: &str, text: impl Display) {
+        self.print(format_args!("{verdict:<5} {what:<14} {text}"));
     }
 
     /// What cannot be printed does not keep anything from being looked at.
     fn print(&mut self, line: impl Display) {
         if let Err(error) = print::line(line) {
-            self.unwritten.get_or_insert(error);
+            self.print_error.get_or_insert(error);
         }
     }
 }

@@ -15,13 +15,13 @@ pub enum Kind {
 }
 
 /// See the module.
-pub struct Probe {
+pub struct SampledMetric {
     desc: Desc,
     kind: Kind,
     read: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
 }
 
-impl Probe {
+impl SampledMetric {
     /// `name` as Prometheus shall see it.
     pub fn new(
         kind: Kind,
@@ -60,7 +60,7 @@ impl Probe {
     }
 }
 
-impl Collector for Probe {
+impl Collector for SampledMetric {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.desc]
     }

@@ -17,7 +17,7 @@ use crate::model::NodeName;
 use std::sync::Arc;
 
 /// Bound, but not answering yet.
-pub struct Doors {
+pub struct Listeners {
     public: Listener,
     admin: Option<Listener>,
     keys: Option<Arc<Keys>>,
@@ -25,19 +25,19 @@ pub struct Doors {
     hosts: Vec<HostName>,
 }
 
-impl Doors {
-    pub async fn open(config: &Config, shares: Shares) -> Result<Self, StartError> {
+impl Listeners {
+    pub async fn bind(config: &Config, shares: Shares) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
-        let bind = async |address: &Address| {
+        let bind_one = async |address: &Address| {
             let bound = Listener::bind(address, config.socket_mode, tls.clone()).await;
             if !address.is_local() && tls.is_none() && !config.api_keys.is_empty() {
                 tracing::warn!(%address, "API keys come in clear text here: set [tls], or let a proxy on this machine do it");
             }
             bound.map_err(|cause| StartError::Listen { address: address.clone(), cause })
         };
-        let public = bind(&config.listen).await?;
+        let public = bind_one(&config.listen).await?;
         let admin = match &config.admin_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind_one(address).await?),
             None => None,
         };
         let open =
@@ -72,22 +72,22 @@ impl Doors {
     }
 
     /// No browser comes through a Unix socket by itself. What a proxy brings there shows a key, if there are keys.
-    fn guard_of(&self, listener: &Listener, door: Door, api: &Api) -> Guard {
+    fn listener_guard(&self, listener: &Listener, door: Door, api: &Api) -> Guard {
         let guard = self.guard(door, api);
-        let reachable = !listener.is_unix() || self.keys.is_some();
-        Guard { browsers: guard.browsers.filter(|_| reachable), ..guard }
+        let checks_browsers = !listener.is_unix() || self.keys.is_some();
+        Guard { browsers: guard.browsers.filter(|_| checks_browsers), ..guard }
     }
 
     /// Starts to answer on every listener, until the drain begins.
     pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
         let limits = &api.limits;
-        let (one, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
-        let (_, of_admin) = self.shares.listeners(self.admin.is_some());
-        let places = Places::new(limits.connections, one, shared);
+        let (per_address, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
+        let (_, admin_connections) = self.shares.listeners(self.admin.is_some());
+        let places = Places::new(limits.connections, per_address, shared);
         let door = if self.admin.is_some() { Door::Public } else { Door::Whole };
-        let admin_guard = self.admin.as_ref().map(|listener| self.guard_of(listener, Door::Whole, api));
-        let public = (self.guard_of(&self.public, door, api), self.public, places);
-        let places = || Places::new(of_admin, of_admin, Vec::new());
+        let admin_guard = self.admin.as_ref().map(|listener| self.listener_guard(listener, Door::Whole, api));
+        let public = (self.listener_guard(&self.public, door, api), self.public, places);
+        let places = || Places::new(admin_connections, admin_connections, Vec::new());
         let admin = admin_guard.zip(self.admin).map(|(guard, listener)| (guard, listener, places()));
         for (guard, listener, places) in [Some(public), admin].into_iter().flatten() {
             let entry = api::entry(Arc::clone(api), Arc::clone(metrics), guard);
