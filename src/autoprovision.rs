@@ -1,4 +1,4 @@
-//! Apps that the operator's own configuration names: made at start, changed and removed as it changes.
+//! The apps of the configuration: provisioned at start, replaced and removed when the configuration changes.
 
 mod fingerprint;
 
@@ -16,23 +16,23 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the configuration says of an app.
+/// An app of `[[autoprovision]]` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredApp {
-    /// Where it stands, for faults.
+    /// The entry's place in the configuration, for faults.
     pub place: String,
     pub key: AppKey,
     pub credential: CredentialFile,
     pub passphrase: Option<Passphrase>,
     pub topic: Option<String>,
-    /// It stands in a file of pyapns 0.5, which knew no topics.
+    /// The entry comes from a file of pyapns 0.5, which had no topics.
     pub even_without_topic: bool,
-    /// For connecting to Apple.
+    /// The time limit for connecting to Apple, in seconds.
     pub timeout_seconds: u32,
     pub lanes: u16,
 }
 
-/// The file with the credential: trusted wherever it is, as it is the operator who names it.
+/// The credential's file. Any path is allowed, since the operator names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialFile {
     /// PEM or PKCS#12.
@@ -41,11 +41,11 @@ pub enum CredentialFile {
     Key { file: PathBuf, key_id: String, team_id: String },
 }
 
-/// What opens an encrypted credential.
+/// The passphrase of an encrypted credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passphrase {
     Text(Secret),
-    /// All of the file but a line break at its end.
+    /// The content of the file without a line break at its end.
     File(PathBuf),
 }
 
@@ -58,7 +58,7 @@ impl CredentialFile {
 }
 
 impl ConfiguredApp {
-    /// What has to be read for it.
+    /// The files that the entry names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let passphrase = match &self.passphrase {
             Some(Passphrase::File(file)) => Some(file.as_path()),
@@ -67,8 +67,8 @@ impl ConfiguredApp {
         std::iter::once(self.credential.file()).chain(passphrase)
     }
 
-    /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. What 0.6 took, and
-    /// the API refuses today, is told as a warning. Blocks, for up to seconds where the credential is encrypted.
+    /// Checks that the app can be provisioned. An expired certificate is no fault. A credential that 0.6 accepted and the
+    /// API refuses today is returned as a warning. Blocks, for up to seconds where the credential is encrypted.
     pub fn validate(&self, clock: &Clock) -> Result<Option<AppFault>, AppFault> {
         let (content, passphrase) = self.read_files()?;
         let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.credential_fault(&error))?;
@@ -87,7 +87,7 @@ impl ConfiguredApp {
         }
         match topic::check(self.topic.as_deref(), &credential, &self.key.id) {
             Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(warning),
-            // Told where it is read.
+            // The configuration's reader reports it.
             Err(ProvisionError::BadTopic) => Ok(warning),
             checked => checked.map(|()| warning).map_err(|refused| self.fault(refused)),
         }
@@ -107,23 +107,23 @@ impl ConfiguredApp {
         }
     }
 
-    /// Its files read.
+    /// Reads the entry's files.
     async fn load_files(&self, drain: &Drain) -> Result<LoadedFiles, AppFault> {
         let entry = self.clone();
         let read = drain.spawn_blocking(move || entry.read_files()).await;
-        // A panic has its own line in the log; its message may hold what was read.
+        // The panic hook logs the panic without its message, which may hold a secret.
         let (content, passphrase) = read.unwrap_or_else(|_| Err(self.fault("reading its files failed")))?;
         Ok(LoadedFiles { fingerprint: fingerprint::of(self, &content), content, passphrase })
     }
 
-    /// What it asks for, its credential opened.
+    /// Opens the credential and returns the request to provision the app.
     async fn provision_request(&self, files: LoadedFiles, drain: &Drain) -> Result<Provision, AppFault> {
         let opened = import::open_in_turn(files.content, files.passphrase, drain).await;
         let opened = opened.map_err(|error| self.credential_fault(&error))?;
         Ok(Provision { entry: Some(files.fingerprint), ..self.provision_with(opened) })
     }
 
-    /// Its credential as it stands in the file, and what opens it. Blocks for as long as the disk does.
+    /// Reads the credential file and the passphrase. Blocks for as long as the disk does.
     fn read_files(&self) -> Result<(Secret, Option<Secret>), AppFault> {
         let read = |file: &Path| read_trusted(file).map_err(|error| self.fault(error));
         let passphrase = match &self.passphrase {
@@ -154,22 +154,22 @@ impl ConfiguredApp {
     }
 }
 
-/// What stands in the files of an entry.
+/// The content of an entry's files.
 struct LoadedFiles {
     content: Secret,
     passphrase: Option<Secret>,
     fingerprint: String,
 }
 
-/// One entry that cannot be carried out, and why.
+/// The reason that a configured app cannot be provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppFault {
     pub place: String,
     pub what: String,
 }
 
-/// Makes the apps of this node what the configuration's entries say. An app that was changed or deleted over the API since
-/// its entry was carried out stays so until the entry, or a file it names, is another.
+/// Applies the configured apps to the registry. An app that was changed or deleted over the API after its entry was applied
+/// stays so until the entry, or a file it names, changes.
 pub struct Autoprovision {
     registry: Registry,
     intake: Arc<Intake>,
@@ -179,13 +179,13 @@ pub struct Autoprovision {
 }
 
 impl Autoprovision {
-    /// Reads files and opens credentials beside the tasks of `drain`.
+    /// `drain` runs the blocking work: reading files and opening credentials.
     pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock, drain: Drain) -> Self {
         Self { registry, intake, events, clock, drain }
     }
 
-    /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
-    /// faults: what one stands in the way of stays as it was.
+    /// Provisions every entry that is new or changed, and removes the apps of removed entries. Returns the faults; an app
+    /// with a fault stays as it was.
     pub async fn apply(&self, entries: &[ConfiguredApp]) -> Result<Vec<AppFault>, StoreError> {
         let before = self.registry.entries().await?;
         let named: HashSet<&AppKey> = entries.iter().map(|entry| &entry.key).collect();
@@ -193,11 +193,11 @@ impl Autoprovision {
             if self.registry.remove_entry(key).await? {
                 self.intake.remove(key);
                 self.events.forget(key);
-                tracing::info!(app = %key, "removed the app: its entry has left the configuration");
+                tracing::info!(app = %key, "removed the app: its entry was removed from the configuration");
             } else if self.registry.get(key).is_some() {
-                // Told once: the entry is forgotten now.
+                // Logged once: the entry's record is deleted now.
                 tracing::warn!(
-                    "app {key} stays: it was changed over the API, and its entry has left the configuration"
+                    "app {key} stays: its entry was removed from the configuration, but the app was changed over the API"
                 );
             }
         }
@@ -211,8 +211,8 @@ impl Autoprovision {
         Ok(faults)
     }
 
-    /// Carries out an entry, unless it was as it is now. Then its files need not be opened either: what is stored is not
-    /// held to checks that are newer than itself.
+    /// Provisions an entry unless it is unchanged. An unchanged entry's credential is not opened, so that checks newer than
+    /// what is stored do not apply to it.
     async fn apply_one(
         &self,
         entry: &ConfiguredApp,
@@ -232,9 +232,9 @@ impl Autoprovision {
         }
     }
 
-    /// An entry that another release carried out, whose fingerprint says nothing to this one. It is carried out again if
-    /// its app is still the one it made; what a caller changed or removed since stays so, and so does what this release
-    /// would refuse. None of it stands in the way of a start.
+    /// Takes over an entry that another release applied, whose fingerprint has another scheme. The entry is applied again
+    /// if its app is still the one it created. An app that a caller changed or removed stays so, and so does an app that
+    /// this release would refuse. None of these prevents a start.
     async fn adopt_older_record(
         &self,
         entry: &ConfiguredApp,
@@ -245,7 +245,7 @@ impl Autoprovision {
         let request = match entry.provision_request(files, &self.drain).await {
             Ok(request) => request,
             Err(AppFault { place, what }) => {
-                tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+                tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
                 return Ok(());
             }
         };
@@ -253,18 +253,19 @@ impl Autoprovision {
             fingerprint::of_0_6_0(entry, &request.material, request.certificate_path.as_ref()) == before.fingerprint;
         if unchanged || !before.app_is_its_own {
             if !unchanged {
-                tracing::warn!(app = %key, "the app stays as it was changed over the API: whether its entry has changed since an older release carried it out cannot be told");
+                tracing::warn!(app = %key, "the app stays as it was changed over the API: its entry may have changed since an older release applied it, which cannot be detected");
             }
             return self.registry.file_entry(key, fingerprint).await;
         }
         if let Some(AppFault { place, what }) = self.provision(entry, request).await? {
-            tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+            tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
         }
         Ok(())
     }
 
-    /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong. So is one
-    /// that 0.6 took and the API refuses today, since a configuration that worked goes on to; a log line says so.
+    /// Provisions the app. An expired certificate is accepted where no working credential is stored: the app then exists
+    /// and reports its error. So is a credential that 0.6 accepted and the API refuses today, since a configuration that
+    /// worked must keep working; a log line reports it.
     async fn provision(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());
@@ -289,7 +290,7 @@ impl Autoprovision {
     }
 }
 
-/// Editors and `echo` end a file with one.
+/// Removes the line break that editors and `echo` put at the end of a file.
 fn without_line_break(text: &Secret) -> Secret {
     let text = text.expose();
     let text = text.strip_suffix(b"\n").unwrap_or(text);

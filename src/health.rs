@@ -1,4 +1,4 @@
-//! The parts of a node that do not work as they should: one list for `/readyz`, the metrics and the log.
+//! The degraded components of a node: one list for `/readyz`, the metrics and the log.
 
 use crate::clock::Clock;
 use crate::telemetry;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A part that can be in trouble. The list is closed: each is a value of the metric's label.
+/// A component that can be degraded. The list is closed: each is a value of the metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
     /// Nothing can be written to the store.
@@ -19,7 +19,7 @@ pub enum Component {
 impl Component {
     pub const ALL: [Self; 2] = [Self::Store, Self::DataDirectory];
 
-    /// The part's name in answers and metrics.
+    /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
@@ -27,7 +27,7 @@ impl Component {
         }
     }
 
-    /// Whether a node should get no traffic without it, though it answers what comes.
+    /// Returns true if a node without this component should get no traffic, though it still answers requests.
     pub fn is_required(self) -> bool {
         match self {
             Self::Store | Self::DataDirectory => true,
@@ -35,7 +35,7 @@ impl Component {
     }
 }
 
-/// The trouble with a part, for callers: it tells no path and nothing else of the machine.
+/// The cause of a degradation, for callers: it names no path and nothing else of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cause {
     /// A stable word for programs.
@@ -44,7 +44,7 @@ pub struct Cause {
     pub why: &'static str,
 }
 
-/// A part in trouble.
+/// A degraded component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Degraded {
     pub component: Component,
@@ -76,7 +76,7 @@ impl Health {
         health
     }
 
-    /// Puts a part on the list. `detail` is for the log alone, which is written once for each cause.
+    /// Puts a component on the list. `detail` is only logged, once for each cause.
     pub fn degrade(&self, component: Component, cause: Cause, detail: impl Display) {
         let mut list = self.list();
         let known = list.get(&component).copied();
@@ -89,14 +89,14 @@ impl Health {
         tracing::error!(what = component.as_str(), reason = cause.reason, %detail, "degraded: {}", cause.why);
     }
 
-    /// Takes a part off the list.
+    /// Takes a component off the list.
     pub fn restore(&self, component: Component) {
         if self.list().remove(&component).is_some() {
             tracing::info!(what = component.as_str(), "works again");
         }
     }
 
-    /// All parts in trouble, in the order of [`Component::ALL`].
+    /// All degraded components, in the order of [`Component::ALL`].
     pub fn degraded(&self) -> Vec<Degraded> {
         self.list().values().copied().collect()
     }
@@ -112,7 +112,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_part_is_listed_since_its_trouble_began_until_it_works_again() {
+    fn a_component_is_listed_from_its_first_failure_until_it_works_again() {
         let (clock, node) = (Clock::manual(1_000.0), telemetry::Metrics::new());
         let health = Health::new(clock.clone(), &node);
         let lines = |store: u8, directory: u8| {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_has_a_name_of_its_own() {
+    fn each_component_has_its_own_name() {
         let mut names = Component::ALL.map(Component::as_str).to_vec();
         names.dedup();
         assert_eq!(names.len(), Component::ALL.len());

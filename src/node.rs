@@ -42,10 +42,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-/// The last part of the drain's budget, a tenth, is for answering: what is in flight then is ended.
+/// The share of the drain budget kept for replies: one part in ten. In-flight notifications are ended when it begins.
 const DRAIN_REPLY_SHARE: u32 = 10;
 
-/// Why a node cannot start.
+/// The reason that a node cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -64,11 +64,11 @@ pub enum StartError {
     Listen { address: Address, cause: io::Error },
 }
 
-/// What the world outside is to a node.
+/// The clock and the network that a node works with.
 pub struct World {
     pub clock: Clock,
     pub connect: Arc<dyn Connect>,
-    /// Apple's stand-in runs in this process, too, and takes file descriptors.
+    /// A simulator runs in this process and takes file descriptors too.
     pub has_simulator: bool,
 }
 
@@ -80,7 +80,7 @@ impl World {
     }
 }
 
-/// A node that is bound but not alive yet.
+/// A node whose listeners are bound, but which does not answer yet.
 pub struct Node {
     listeners: Listeners,
     api: Arc<Api>,
@@ -89,13 +89,13 @@ pub struct Node {
     lanes: Drain,
     drain_budget: Duration,
     autoprovision: Autoprovision,
-    /// Whether the apps of the configuration are stored.
+    /// The apps of the configuration are stored.
     is_provisioned: bool,
     reload: Option<Reload>,
 }
 
 impl Node {
-    /// Opens the store, loads the apps, makes those of the configuration, binds the listener.
+    /// Opens the store, loads the apps, provisions those of the configuration, and binds the listeners.
     pub async fn build(mut config: Config, world: World) -> Result<Self, StartError> {
         let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
@@ -165,8 +165,8 @@ impl Node {
         Ok(Self { listeners, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
     }
 
-    /// Follows the configuration from where it came, on SIGHUP and when it changes. `config` is what the node was built
-    /// with, `logging` what its level is for.
+    /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was built
+    /// with `config`; `logging` takes a changed level.
     pub fn with_reload(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
         if let Some(logging) = &logging {
             self.api.telemetry.add(logging.dropped().clone());
@@ -177,22 +177,22 @@ impl Node {
         Ok(Self { reload: Some(reload), ..self })
     }
 
-    /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
+    /// The TCP address of the public listener, with the port that the system chose. Fails for a Unix socket.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listeners.public().address()
     }
 
-    /// The same of the admin listener, if there is one.
+    /// The TCP address of the admin listener, if there is one.
     pub fn admin_address(&self) -> Option<io::Result<SocketAddr>> {
         self.listeners.admin().map(Listener::address)
     }
 
-    /// Where it listens, for people: `http://…`, `https://…` or `unix:…`.
+    /// The public listener's URL, for people: `http://…`, `https://…` or `unix:…`.
     pub fn url(&self) -> &str {
         self.listeners.public().url()
     }
 
-    /// The same of the admin listener, if there is one.
+    /// The admin listener's URL, if there is one.
     pub fn admin_url(&self) -> Option<&str> {
         self.listeners.admin().map(Listener::url)
     }
@@ -202,7 +202,8 @@ impl Node {
         &self.api.registry
     }
 
-    /// Answers a client whose bytes come through no listener, as the admin listener would, until one of both leaves.
+    /// Serves a client that is connected by other means than a listener. It reaches all routes. Ends when the client
+    /// disconnects or the node drains.
     pub fn serve_io<Io>(&self, io: Io) -> impl Future<Output = ()> + Send + 'static
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -212,7 +213,7 @@ impl Node {
         server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
     }
 
-    /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
+    /// Serves until `stop` resolves, then drains. Returns true if everything ended within the drain budget.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.listeners.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", readiness::watch(Arc::clone(&self.api)));
@@ -238,8 +239,8 @@ fn open_store(config: &Config) -> Result<Arc<Sqlite>, StoreError> {
     Ok(Arc::new(store))
 }
 
-/// Shares out the descriptors that the system allows, lowers the limits that do not fit, and logs what the configuration's
-/// reader and this step have to say.
+/// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of the
+/// configuration and of this step.
 fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     let shares = Shares::of(descriptors::raise(), has_simulator);
     let lowered = shares.lower(config);
@@ -250,12 +251,12 @@ fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     shares
 }
 
-/// Makes the apps of the configuration: whether they are stored. A full disk is no reason to send nothing for those that
-/// are stored already.
+/// Provisions the apps of the configuration. Returns false if the disk is full: the node then starts with the apps that
+/// are already stored.
 async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
     let faults = match autoprovision.apply(&config.autoprovision).await {
         Err(error @ StoreError::Full) => {
-            tracing::error!(%error, "the configuration's apps could not be stored: tried again soon");
+            tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
             return Ok(false);
         }
         applied => applied?,
@@ -267,19 +268,19 @@ async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<boo
     Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())))
 }
 
-/// Waits for tasks to finish what they have; from `enough` on the lanes end what they have instead, so that callers have
-/// an answer before it is too late. Whether all ended in time.
+/// Waits until `until` for `tasks` to finish. From `force_at` on the lanes end their notifications unsent, so that callers
+/// still get their responses. Returns true if all tasks ended in time.
 async fn finish(tasks: &Drain, lanes: &Drain, force_at: Instant, until: Instant) -> bool {
     let remaining = |end: Instant| end.saturating_duration_since(Instant::now());
     if tasks.finish(remaining(force_at)).await {
         return true;
     }
-    tracing::warn!("there is not much time left: what is still in flight is ended");
+    tracing::warn!("the drain budget is nearly used up: notifications still in flight are ended");
     lanes.force_finish();
     tasks.finish(remaining(until)).await
 }
 
-/// As the machine is called, unless that is no name.
+/// The machine's host name, if it is a valid node name.
 fn machine_name() -> Option<NodeName> {
     rustix::system::uname().nodename().to_str().ok()?.parse().ok()
 }

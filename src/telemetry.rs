@@ -1,4 +1,4 @@
-//! What a node tells about itself: log lines and metrics.
+//! Log lines and metrics.
 
 pub mod latency;
 pub mod logging;

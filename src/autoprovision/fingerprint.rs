@@ -1,16 +1,17 @@
-//! The fingerprint of an entry: tells an entry, or a file it names, that is another from one that is as it was.
+//! The fingerprint of an entry: it changes when the entry, or a file that it names, changes.
 
 use super::{ConfiguredApp, CredentialFile};
 use crate::credentials::{Material, Secret, sha256_hex};
 use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
 use serde_json::{Map, Value};
 
-/// Stands before every fingerprint of today's scheme. Those of 0.6.0 are bare hex.
+/// The prefix of every fingerprint of the current scheme. Those of 0.6.0 are bare hex.
 const SCHEME: &str = "2:";
 
-/// Of the entry as the operator wrote it, and of the bytes of its credential file. What a release makes of them has no
-/// part in it, so that another release does not find every entry changed; nor has a passphrase, which could be guessed
-/// from its digest. Only what is given and not at its default counts: a field that a release adds changes nothing.
+/// The fingerprint of the entry as the operator wrote it, and of the bytes of its credential file. It does not depend on
+/// how a release interprets them, so that an upgrade does not find every entry changed. It leaves out the passphrase,
+/// which could be guessed from its digest. Only fields that differ from their default count, so that a new field changes no
+/// fingerprint.
 pub(super) fn of(entry: &ConfiguredApp, content: &Secret) -> String {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -36,12 +37,12 @@ pub(super) fn of(entry: &ConfiguredApp, content: &Secret) -> String {
     format!("{SCHEME}{}", sha256_hex(Value::Object(fields).to_string().as_bytes()))
 }
 
-/// Whether a release with another scheme made it: that it differs from today's says nothing of the entry.
+/// Returns true for a fingerprint of another scheme. A difference to it does not mean that the entry changed.
 pub(super) fn has_another_scheme(fingerprint: &str) -> bool {
     !fingerprint.starts_with(SCHEME)
 }
 
-/// As 0.6.0 made it, out of the opened credential.
+/// The fingerprint in the scheme of 0.6.0, from the opened credential.
 pub(super) fn of_0_6_0(entry: &ConfiguredApp, material: &Material, certificate_path: Option<&String>) -> String {
     let settings = (&certificate_path, &entry.topic, entry.timeout_seconds, entry.lanes);
     sha256_hex(format!("{} {settings:?}", material.digest()).as_bytes())
@@ -65,7 +66,7 @@ mod tests {
         }
     }
 
-    /// Every store has some: another text here would carry out all entries again, over what callers changed.
+    /// Every store holds fingerprints: another scheme would apply all entries again, over what callers changed.
     #[test]
     fn the_same_entry_has_the_same_fingerprint_in_every_release() {
         let content = Secret::from("pem");
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_of_0_6_0_is_told_from_todays() {
+    fn a_fingerprint_of_0_6_0_is_distinguished_from_a_current_one() {
         let today = of(&entry(), &Secret::from("pem"));
         assert!(!has_another_scheme(&today));
         assert!(has_another_scheme(today.trim_start_matches(SCHEME)));

@@ -1,17 +1,17 @@
-//! How many files and sockets the process may have open, and how they are shared out: to callers, to Apple, to the rest.
+//! The limit on open files, and its division among callers, connections to Apple and everything else.
 
 use crate::config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for the store, the log, the listeners, lookups of names and, later, other nodes.
+/// Descriptors reserved for the store, the log, the listeners and name lookups.
 pub const RESERVED: u64 = 64;
-/// Some systems take no limit above a bound that they do not tell; these are tried instead of the hard limit.
+/// Limits tried when the system refuses the hard limit: some systems have a lower bound that they do not report.
 const FALLBACK_LIMITS: [u64; 3] = [1 << 20, 1 << 16, 10_240];
-/// Connections of the admin listener, which others cannot take; a quarter of what callers have at most.
+/// Connections reserved for the admin listener: at most this many, and at most a quarter of the callers' share.
 const ADMIN_CONNECTIONS: usize = 64;
 const ADMIN_SHARE: usize = 4;
 
-/// Raises the soft limit on open files as far as the system lets us, and returns it; `None` is no limit.
+/// Raises the soft limit on open files as far as the system allows, and returns it. `None` means unlimited.
 pub fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let is_higher = |wanted: &Option<u64>| limit.current.is_some_and(|now| wanted.is_none_or(|wanted| wanted > now));
@@ -22,23 +22,23 @@ pub fn raise() -> Option<u64> {
     wanted.into_iter().find(raised).unwrap_or(limit.current)
 }
 
-/// The limit that [`raise`] aims at; `None` is no limit.
+/// The hard limit on open files, which [`raise`] aims at. `None` means unlimited.
 pub fn hard_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// Connections that the process has file descriptors for.
+/// The number of connections that the process has file descriptors for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     limit: Option<u64>,
-    /// Of callers, on all listeners together; one at least, as the next.
+    /// Connections from callers, on all listeners together. At least one.
     pub callers: usize,
-    /// To Apple, of all apps together.
+    /// Connections to Apple, of all apps together. At least one.
     pub apple: usize,
 }
 
 impl Shares {
-    /// Shares out a limit on open files. With a stand-in for Apple in the same process, each connection to it takes two.
+    /// Shares out a limit on open files. With a simulator in the same process each connection to it takes two descriptors.
     pub fn of(limit: Option<u64>, has_simulator: bool) -> Self {
         let rest = limit.map(|limit| limit - RESERVED.min(limit / 2));
         let count = |share: u64| usize::try_from(share).unwrap_or(usize::MAX).max(1);
@@ -53,7 +53,7 @@ impl Shares {
         (self.callers.saturating_sub(admin).max(1), admin)
     }
 
-    /// Lowers the settings that do not fit: a sentence for each.
+    /// Lowers the settings that do not fit, and returns a sentence for each.
     pub fn lower(&self, config: &mut Config) -> Vec<String> {
         let Some(limit) = self.limit else { return Vec::new() };
         let (public, _) = self.listeners(config.admin_listen.is_some());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_do_not_fit_are_lowered_and_told_one_sentence_each() {
+    fn settings_that_do_not_fit_are_lowered_with_one_sentence_each() {
         let mut config = Config::parse(None, &|_| None).expect("the defaults");
         let warnings = Shares::of(Some(80), false).lower(&mut config);
         let limits = &config.limits;
@@ -121,7 +121,7 @@ mod tests {
             warnings.iter().any(|warning| warning.starts_with("apple.connections is lowered from 16 to 5: ")),
             "{warnings:?}"
         );
-        assert!(Shares::of(Some(20), false).lower(&mut config).is_empty(), "what fits is let alone");
+        assert!(Shares::of(Some(20), false).lower(&mut config).is_empty(), "a setting that fits is not changed");
         assert!(Shares::of(None, false).lower(&mut config).is_empty());
     }
 

@@ -1,4 +1,4 @@
-//! The listeners of a node, and what each of them answers.
+//! The listeners of a node, and the routes that each of them serves.
 
 use super::StartError;
 use super::descriptors::Shares;
@@ -16,7 +16,7 @@ use crate::http::server::{self, Listener, Places};
 use crate::model::NodeName;
 use std::sync::Arc;
 
-/// Bound, but not answering yet.
+/// The bound listeners of a node, before they serve.
 pub struct Listeners {
     public: Listener,
     admin: Option<Listener>,
@@ -26,12 +26,13 @@ pub struct Listeners {
 }
 
 impl Listeners {
+    /// Binds the listeners of the configuration, with its TLS files and API keys.
     pub async fn bind(config: &Config, shares: Shares) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let bind_one = async |address: &Address| {
             let bound = Listener::bind(address, config.socket_mode, tls.clone()).await;
             if !address.is_local() && tls.is_none() && !config.api_keys.is_empty() {
-                tracing::warn!(%address, "API keys come in clear text here: set [tls], or let a proxy on this machine do it");
+                tracing::warn!(%address, "API keys are sent in clear text on this listener: set [tls], or listen on 127.0.0.1 behind a TLS proxy");
             }
             bound.map_err(|cause| StartError::Listen { address: address.clone(), cause })
         };
@@ -55,12 +56,12 @@ impl Listeners {
         self.admin.as_ref()
     }
 
-    /// Who may call; `None` if everybody may.
+    /// The API keys that callers must show; `None` if no key is required.
     pub fn keys(&self) -> Option<&Arc<Keys>> {
         self.keys.as_ref()
     }
 
-    /// What stands before every route of a listener over TCP.
+    /// The guard of a TCP listener: it checks every request before its route.
     pub fn guard(&self, door: Door, api: &Api) -> Guard {
         let browsers = Some(Arc::new(self.browsers()));
         Guard { keys: self.keys.clone(), door, browsers, clock: api.clock.clone() }
@@ -71,14 +72,15 @@ impl Listeners {
         BrowserPolicy::new(machine.as_ref().map(NodeName::as_str), self.hosts.clone(), self.keys.is_some())
     }
 
-    /// No browser comes through a Unix socket by itself. What a proxy brings there shows a key, if there are keys.
+    /// The guard of a listener. A browser cannot open a Unix socket, so its checks apply there only with API keys, when a
+    /// proxy may forward a browser's requests.
     fn listener_guard(&self, listener: &Listener, door: Door, api: &Api) -> Guard {
         let guard = self.guard(door, api);
         let checks_browsers = !listener.is_unix() || self.keys.is_some();
         Guard { browsers: guard.browsers.filter(|_| checks_browsers), ..guard }
     }
 
-    /// Starts to answer on every listener, until the drain begins.
+    /// Serves on every listener until the drain begins.
     pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
         let limits = &api.limits;
         let (per_address, shared) = (limits.connections_per_address, limits.shared_addresses.clone());

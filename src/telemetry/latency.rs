@@ -1,4 +1,4 @@
-//! A histogram of times whose buckets double: counted in plain numbers by whoever measures, handed over in one go.
+//! A histogram of times with doubling buckets. The measuring task counts in plain numbers and adds them in one batch.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Up to 1, 2, 4, … 32,768 ms; what is longer counts in the sum and the count only.
+/// The buckets up to 1, 2, 4, … 32,768 ms. Longer times count only in the sum and the count.
 const BUCKETS: usize = 16;
 
 type Counts<T> = [T; BUCKETS + 1];
 
-/// What was measured since the last hand-over.
+/// The times measured since the last batch was added.
 #[derive(Debug, Default)]
 pub struct LatencyBatch {
     counts: Counts<u64>,
@@ -44,13 +44,13 @@ struct Cells {
 }
 
 impl Latency {
-    /// `name` as Prometheus shall see it.
+    /// `name` is the full name of the metric.
     pub fn new(name: String, help: &str) -> prometheus::Result<Self> {
         let desc = Desc::new(name, help.to_owned(), Vec::new(), HashMap::new())?;
         Ok(Self { desc, cells: Arc::default() })
     }
 
-    /// Takes over what was measured.
+    /// Adds the batch to the histogram, and empties it.
     pub fn add_batch(&self, batch: &mut LatencyBatch) {
         let LatencyBatch { counts, milliseconds } = std::mem::take(batch);
         for (cell, count) in self.cells.counts.iter().zip(counts).filter(|(_, count)| *count > 0) {

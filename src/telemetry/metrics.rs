@@ -1,4 +1,4 @@
-//! The metrics of one node: a registry of its own, so that two nodes can live in one process.
+//! The metrics of one node, in a registry of its own, so that two nodes can run in one process.
 
 use super::latency::Latency;
 use super::sampled::{Kind, Sample, SampledMetric};
@@ -9,7 +9,7 @@ use prometheus::{
     TextEncoder,
 };
 
-/// Comes before every name of ours; the process's own metrics keep the names that dashboards know.
+/// The prefix of every pyapns metric. Process metrics keep the names that dashboards know.
 const PREFIX: &str = "pyapns_";
 
 /// The one label that names an app, by its id: callers that may not use the app do not see the series.
@@ -17,7 +17,7 @@ pub const APP_LABEL: &str = "app_id";
 
 /// Makes metrics and renders them. Names begin with the module's: `api_requests_total`.
 ///
-/// Making one twice, or under a name that is none, is a mistake in the program and panics when the node is built.
+/// Making one twice, or with an invalid name, is a bug and panics when the node is built.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -39,8 +39,8 @@ impl Metrics {
         metrics
     }
 
-    /// Adds what was made elsewhere, under the name it has: sharded cells that are summed when they are read, or a
-    /// counter older than the node.
+    /// Registers a collector that was made elsewhere, under its own name: sharded cells that are summed when they are read,
+    /// or a counter older than the node.
     pub fn add(&self, collector: impl Collector + 'static) {
         self.registry.register(Box::new(collector)).expect("each name is used once");
     }
@@ -76,12 +76,12 @@ impl Metrics {
         self.register(HistogramVec::new(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec()), labels))
     }
 
-    /// Milliseconds up to half a minute, counted elsewhere and handed over.
+    /// A histogram of milliseconds up to half a minute, filled in batches.
     pub fn latency(&self, name: &str, help: &str) -> Latency {
         self.register(Latency::new(prefixed(name), help))
     }
 
-    /// What `read` finds whenever the metrics are read: it is to be quick, and to return few samples.
+    /// A metric whose samples `read` returns at each collection. `read` must be quick and return few samples.
     pub fn sampled(
         &self,
         kind: Kind,
@@ -96,12 +96,12 @@ impl Metrics {
         );
     }
 
-    /// Everything, in Prometheus's text format.
+    /// All metrics, in Prometheus's text format.
     pub fn render(&self) -> String {
         encode(&self.registry.gather())
     }
 
-    /// The same without the series of apps that are not `shown`.
+    /// All metrics except the series of apps for which `is_visible` is false.
     pub fn render_for(&self, is_visible: impl Fn(&str) -> bool) -> String {
         let mut families = self.registry.gather();
         for family in &mut families {
@@ -116,7 +116,7 @@ impl Metrics {
         encode(&families)
     }
 
-    /// What is wrong with the names and helps of what was made so far. A vector is only seen once it has a value.
+    /// The faults in the names and help texts of the metrics made so far. A vector is included once it has a value.
     #[cfg(test)]
     pub fn faults(&self) -> Vec<String> {
         let ours = |family: &&prometheus::proto::MetricFamily| !family.name().starts_with("process_");
