@@ -34,7 +34,7 @@ use std::time::Duration;
 /// Documented, and the one place of every default.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
 
-/// Everything a node can be told before it starts. Valid once read.
+/// The settings of a node, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `None` = the machine's.
@@ -46,7 +46,7 @@ pub struct Config {
     pub socket_mode: Mode,
     /// Of both, where they are TCP.
     pub tls: Option<TlsFiles>,
-    /// Who may call; without any, everybody who reaches a listener.
+    /// The API keys that callers must show; without any, no key is required.
     pub api_keys: Vec<KeyEntry>,
     /// Names of the node besides `localhost` and the machine's, for what browsers send.
     pub hosts: Vec<HostName>,
@@ -61,16 +61,16 @@ pub struct Config {
     pub limits: Limits,
     pub compat: Compat,
     pub autoprovision: Vec<ConfiguredApp>,
-    /// How often is looked whether the configuration is another; `None` = only on SIGHUP.
+    /// The interval at which the configuration is checked for changes; `None` = only on SIGHUP.
     pub reload_every: Option<Duration>,
-    /// How long everything that is to be finished after the signal to stop may take in all.
+    /// The time limit for finishing everything after the signal to stop.
     pub drain_budget: Duration,
     pub log: logging::Config,
     /// The process may leave core files and be traced, with the secrets in its memory.
     pub core_dumps: bool,
-    /// What each setting says, to see what has changed.
+    /// The value of each setting, to detect changes.
     pub settings: Settings,
-    /// What the operator should know though it is no fault.
+    /// Warnings for the operator.
     pub notices: Vec<String>,
 }
 
@@ -95,14 +95,14 @@ impl Settings {
     }
 }
 
-/// Where Apple is.
+/// The gateways, and the way to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Apple {
     /// One at least; the others are used when it cannot be reached.
     pub sandbox: Vec<Endpoint>,
     /// As for the sandbox.
     pub production: Vec<Endpoint>,
-    /// What every connection goes through.
+    /// The HTTP proxy of every connection.
     pub proxy: Option<Proxy>,
     /// Most connections of one app.
     pub connections: usize,
@@ -194,7 +194,7 @@ impl Config {
         config
     }
 
-    /// What no setting shows alone.
+    /// Checks settings against each other.
     fn check_combinations(&self, read: &mut Reader<'_>) {
         let listeners = [("listen", Some(&self.listen)), ("admin.listen", self.admin_listen.as_ref())];
         for (key, address) in listeners {

@@ -5,7 +5,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How the process was before [`disable`].
+/// The limits of the process before [`disable`].
 #[derive(Debug)]
 pub struct SavedLimits {
     limit: Rlimit,
@@ -34,7 +34,7 @@ pub fn disable() -> SavedLimits {
 }
 
 impl SavedLimits {
-    /// Makes the process as it was: its operator wants core files.
+    /// Restores the limits: the operator wants core files.
     pub fn restore(self) {
         if let Err(error) = setrlimit(Resource::Core, self.limit) {
             tracing::warn!(%error, "the limit on core files stays 0");

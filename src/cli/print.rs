@@ -19,7 +19,7 @@ pub fn progress(text: impl Display) {
     let _ = write!(io::stderr(), "\r\x1b[K{text}");
 }
 
-/// Who has left, left on purpose; a full disk is another matter.
+/// Ignores a closed pipe, whose reader left on purpose. Other errors stay.
 pub fn ignore_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -98,14 +98,14 @@ struct Push {
     identifier: Option<String>,
 }
 
-/// What Apple gets.
+/// The payload for Apple.
 #[derive(Debug, Clone)]
 enum Payload {
     Json(Box<RawValue>),
     File(PathBuf),
 }
 
-/// Whom to call.
+/// The node to call.
 #[derive(Debug, clap::Args)]
 struct Node {
     /// The node: http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock.

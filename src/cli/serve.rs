@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long the last log lines may take.
+/// The time limit for writing the last log lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub const EXAMPLES: &str = "\

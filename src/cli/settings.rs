@@ -35,7 +35,7 @@ impl Settings {
         unknown_variables::warnings(names, &super::variables())
     }
 
-    /// What was read, for a person.
+    /// The name of the source, for a person.
     pub fn source(&self) -> String {
         match &self.config {
             Some(path) => path.display().to_string(),

@@ -1,4 +1,4 @@
-//! Tells systemd, or whoever started us so, what we do: sd_notify.
+//! Notifies systemd, or another supervisor, of the node's state: sd_notify.
 
 use crate::drain::Drain;
 use std::io;
@@ -64,7 +64,7 @@ impl Supervisor {
     }
 }
 
-/// How often the supervisor wants to hear from this process, if it does.
+/// The watchdog period that the supervisor asks for, if any.
 fn watchdog_period() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     if std::env::var_os("WATCHDOG_PID").is_some() && number("WATCHDOG_PID") != Some(std::process::id().into()) {

@@ -1,4 +1,4 @@
-//! `[[api_keys]]`: who may call.
+//! `[[api_keys]]`: the keys of callers.
 
 use super::reader::Reader;
 use crate::api::auth::entry::{Entry, Named};

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use toml::Value;
 
-/// One thing to mend, and where.
+/// One fault and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The setting in the file, or the variable.
@@ -17,7 +17,7 @@ impl Display for Fault {
     }
 }
 
-/// Everything to mend, one a line.
+/// All faults, one a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -32,7 +32,7 @@ impl Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Ends a sentence with what was given where a number, or a yes or no, had to be: neither is a secret.
+/// The end of a sentence that names the value given in place of a number or a yes or no. Neither is a secret.
 pub(super) fn but_got(given: &Value) -> String {
     const SHORT: usize = 32;
     let given = given.as_str().map_or_else(|| given.to_string(), str::to_owned);

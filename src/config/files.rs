@@ -60,7 +60,7 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
     }
 }
 
-/// What the operator should know of those with secrets in them. Blocks for as long as the disk does.
+/// A warning for each file with secrets that every user of the machine may read. Blocks for as long as the disk does.
 pub(super) fn world_readable(config: &Config) -> Vec<String> {
     let own = config.data_dir.join(OWN_KEY);
     let keys = if config.key_files.is_empty() { std::slice::from_ref(&own) } else { &config.key_files };

@@ -9,16 +9,16 @@ use toml::Table;
 /// A translated file.
 pub struct Translated {
     pub settings: Table,
-    /// What of it has no meaning any more.
+    /// Warnings about settings without a meaning today.
     pub notices: Vec<String>,
-    /// What of it has to be mended, by its name there.
+    /// The faults, by the setting's name in the file.
     pub faults: Vec<(&'static str, String)>,
 }
 
 /// The port of the REST API where the file says none.
 const REST_PORT_V05: u16 = 8088;
 
-/// Whether a text is such a file: no TOML begins with a brace.
+/// Returns true if a text is such a file: no TOML begins with a brace.
 pub fn is_v05(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
@@ -74,7 +74,7 @@ fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static s
     Some(SocketAddr::new(host?, number?).to_string())
 }
 
-/// What is no list of objects is left to be told as a fault like any other.
+/// Translates the apps. A value that is no list of objects is passed on, and the reader reports it.
 fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
     let Value::Array(apps) = apps else { return toml::Value::String(apps.to_string()) };
     let entries = apps.into_iter().enumerate().map(|(index, app)| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// See the module. Clones read the same.
+/// The source of a configuration. Clones read the same one.
 #[derive(Clone)]
 pub struct Origin {
     file: Option<PathBuf>,
@@ -15,7 +15,7 @@ pub struct Origin {
     flags: Vec<Flag>,
 }
 
-/// Stands in a variable's place, and is what a fault of it names.
+/// A flag that overrides a variable. Faults name the flag.
 #[derive(Clone)]
 struct Flag {
     name: &'static str,

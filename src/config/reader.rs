@@ -1,4 +1,4 @@
-//! Takes settings one by one from variables, file and defaults, and keeps every fault it meets.
+//! Reads settings one by one from variables, file and defaults, and collects all faults.
 
 use super::fault::{Fault, Faults, but_got};
 use super::nearest::nearest;
@@ -10,14 +10,14 @@ use toml::{Table, Value};
 
 pub(super) struct Reader<'a> {
     file_name: &'a str,
-    /// Whether the file is one of pyapns 0.5.
+    /// The file is one of pyapns 0.5.
     is_v05: bool,
-    /// What of the file has not been asked for yet.
+    /// The part of the file that no setting has used yet.
     file: Table,
     defaults: Table,
     variable: &'a dyn Fn(&str) -> Option<String>,
     known: Vec<&'static str>,
-    /// What was asked for and is said somewhere.
+    /// The effective values of the settings read so far.
     effective: Settings,
     notices: Vec<String>,
     faults: Vec<Fault>,
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is read: the file, or the entry in it.
+    /// The name of the file, or of the entry in it.
     pub fn file_name(&self) -> &str {
         self.file_name
     }
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         values.into_iter().map(|value| self.parse(place, value)).collect()
     }
 
-    /// Whether an entry says anything of it, good or bad; before it is asked for.
+    /// Returns true if the entry has the setting, valid or not. Call it before the setting is read.
     pub fn is_given(&self, key: &str) -> bool {
         self.file.contains_key(key)
     }
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// What was given, and where: the variable wins.
+    /// The value given for a setting, and its place. A variable overrides the file.
     fn lookup(&mut self, key: &'static str) -> Option<(String, Value)> {
         self.known.push(key);
         let from_file = remove(&mut self.file, key);
@@ -238,23 +238,23 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault { place, what });
     }
 
-    /// Whether there is something to mend, once all settings were asked for.
+    /// Returns true if there are faults. Call it after all settings were read.
     pub fn has_faults(&mut self) -> bool {
         self.reject_unknown();
         !self.faults.is_empty()
     }
 
-    /// What the operator should know though it is no fault.
+    /// Warnings for the operator.
     pub fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
     }
 
-    /// What every setting says, once all were asked for.
+    /// The effective value of every setting. Call it after all settings were read.
     pub fn take_effective(&mut self) -> Settings {
         std::mem::take(&mut self.effective)
     }
 
-    /// The value, if there is nothing to mend; what was never asked for is no setting.
+    /// The value, or the faults. Keys that no setting used are faults.
     pub fn finish<T>(mut self, value: T) -> Result<T, Faults> {
         self.reject_unknown();
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }

@@ -1,4 +1,4 @@
-//! What a configuration may say, and every way it is refused.
+//! Valid configurations, and every way in which one is refused.
 
 use super::*;
 use crate::api::auth::entry::Named as KeySecret;

@@ -1,4 +1,4 @@
-//! Variables that look like settings and are none: mistyped, most likely.
+//! Environment variables that look like settings but are not: most likely mistyped.
 
 use super::Config;
 use super::nearest::nearest;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const RENEW_DAYS: i64 = 30;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Apple's word on a credential.
+/// The result of asking Apple about a credential.
 enum AppleCheck {
     Works(String),
     Fails(String),
@@ -51,7 +51,7 @@ pub async fn examine(
     }
 }
 
-/// What the credential is, and for how long.
+/// Reports the kind of the credential and its validity.
 fn validity(report: &mut Report, app: &App, now: u64, is_asked: bool) {
     let (key, summary) = (&app.key, app.credential.summary());
     let days_left = summary.days_left(now);

@@ -12,7 +12,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A name may have many addresses; so many are tried.
 const ADDRESSES_MAX: usize = 4;
 
-/// Whether a connection to it can be opened.
+/// Reports on the way to a gateway. Returns true if a connection can be opened.
 pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, endpoint: &Endpoint) -> bool {
     let addresses = match connect.resolve(endpoint).await {
         Ok(addresses) => addresses,

@@ -1,4 +1,4 @@
-//! What the machine gives: time, space, open files.
+//! The machine: clock, disk space, open files.
 
 use super::Report;
 use crate::clock::Clock;

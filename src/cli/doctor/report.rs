@@ -1,4 +1,4 @@
-//! What was looked at: a line each, ok, warn or fail, with what to do.
+//! The report: one line per check, ok, warn or fail, with advice.
 
 use crate::cli::print;
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use std::fmt::Display;
 pub struct Report {
     warnings: usize,
     failures: usize,
-    /// Why the first line that is missing could not be printed.
+    /// The error of the first line that could not be printed.
     print_error: Option<anyhow::Error>,
 }
 
@@ -28,7 +28,7 @@ impl Report {
         self.line("fail", what, text);
     }
 
-    /// The last line: whether nothing failed.
+    /// Prints the last line. Returns true if nothing failed.
     pub fn finish(mut self) -> anyhow::Result<bool> {
         let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let last = format!("{}, {}", counted(self.failures, "failure"), counted(self.warnings, "warning"));
@@ -40,7 +40,7 @@ impl Report {
         self.print(format_args!("{verdict:<5} {what:<14} {text}"));
     }
 
-    /// What cannot be printed does not keep anything from being looked at.
+    /// Prints a line. A line that cannot be printed stops no check.
     fn print(&mut self, line: impl Display) {
         if let Err(error) = print::line(line) {
             self.print_error.get_or_insert(error);

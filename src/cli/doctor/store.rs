@@ -18,7 +18,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What there is to know of the apps.
+/// The apps found.
 #[derive(Default)]
 pub struct Findings {
     /// The apps that the store keeps, with what opens their credentials; `None` if they cannot be read.
@@ -27,7 +27,7 @@ pub struct Findings {
     pub node: Option<RunningNode>,
 }
 
-/// A running node's word on its apps.
+/// A running node's own list of its apps.
 pub struct RunningNode(Vec<Value>);
 
 /// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node holds
@@ -168,7 +168,7 @@ async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
 }
 
 impl RunningNode {
-    /// Why nothing is sent for an app now, if so: what to blame, and a sentence.
+    /// The reason that nothing is sent for an app now, if so: the check that fails, and a sentence.
     pub fn app_failure(&self, key: &AppKey) -> Option<(&'static str, String)> {
         let is_wanted =
             |app: &&Value| app["app_id"] == key.id.as_str() && app["environment"] == key.environment.as_str();
@@ -186,7 +186,7 @@ fn app_failure(app: &Value) -> Option<(&'static str, String)> {
     Some((what, format!("{state}: {}", app["last_error"].as_str().unwrap_or("without an error"))))
 }
 
-/// What a node says of an app whose credential cannot be read here.
+/// Reports a running node's state of an app whose credential cannot be read here.
 fn report_running_app(report: &mut Report, app: &Value, now: u64) {
     let name = |field: &str| app[field].as_str().unwrap_or_default();
     let key = format!("{}/{}", name("app_id"), name("environment"));

@@ -49,7 +49,7 @@ impl Source {
     }
 }
 
-/// How far the lines have got.
+/// The progress of the lines.
 #[derive(Default)]
 struct Sent {
     /// Lines with something in them: each has an outcome.
@@ -112,7 +112,7 @@ impl Feeder {
     }
 }
 
-/// What became of a file.
+/// The result of sending a file.
 pub struct StreamResult {
     pub tally: Tally,
     /// Lines that were handed to the node, and lines that it answered.
@@ -167,7 +167,7 @@ pub async fn send(
     Ok(StreamResult { tally, sent: sent.lines.load(Ordering::Relaxed), stopped, failure })
 }
 
-/// Of two interrupts the first stops the reading; whether it was the second, which leaves at once.
+/// Stops the reading on the first interrupt. Returns true on the second, which leaves at once.
 fn is_second_interrupt(stop: &CancellationToken) -> bool {
     if stop.is_cancelled() {
         return true;
@@ -183,7 +183,7 @@ struct Receiver<'a> {
     output: &'a mut dyn Write,
     tally: Tally,
     began: Instant,
-    /// Whether somebody watches.
+    /// Progress is shown.
     shows_progress: bool,
 }
 
@@ -216,7 +216,7 @@ impl Receiver<'_> {
             match frame {
                 None if rest.is_empty() => return Ok(None),
                 None => return Ok(Some("the answer ends within a line".to_owned())),
-                Some(Err(error)) => return Ok(Some(format!("the answer broke off: {error}"))),
+                Some(Err(error)) => return Ok(Some(format!("the connection closed early: {error}"))),
                 Some(Ok(frame)) => {
                     rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
                     self.write_lines(&mut rest, stop)?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 const KINDS: [&str; 5] = ["accepted", "rejected", "expired", "not_sent", "unknown"];
 const BAR_COLUMNS: usize = 24;
 
-/// What counts of an outcome.
+/// The counted fields of an outcome.
 #[derive(Deserialize)]
 struct Outcome<'a> {
     #[serde(borrow)]
@@ -46,7 +46,7 @@ impl Tally {
         self.kinds.values().sum::<u64>() + self.unrecognised
     }
 
-    /// Whether there was something, and all of it was accepted.
+    /// Returns true if there was at least one outcome, and all were accepted.
     pub fn all_accepted(&self) -> bool {
         self.total() > 0 && self.kinds.get(&0) == Some(&self.total())
     }
