@@ -67,8 +67,8 @@ impl ConfiguredApp {
         std::iter::once(self.credential.file()).chain(passphrase)
     }
 
-    /// Checks that the app can be provisioned. An expired certificate is no fault. A credential that 0.6 accepted and the
-    /// API refuses today is returned as a warning. Blocks, for up to seconds where the credential is encrypted.
+    /// Checks that the app can be provisioned. An expired certificate is no fault. A credential that 0.6 accepted and
+    /// the API refuses today is returned as a warning. Blocks, for up to seconds where the credential is encrypted.
     pub fn validate(&self, clock: &Clock) -> Result<Option<AppFault>, AppFault> {
         let (content, passphrase) = self.read_files()?;
         let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.credential_fault(&error))?;
@@ -168,8 +168,8 @@ pub struct AppFault {
     pub what: String,
 }
 
-/// Applies the configured apps to the registry. An app that was changed or deleted over the API after its entry was applied
-/// stays so until the entry, or a file it names, changes.
+/// Applies the configured apps to the registry. An app that was changed or deleted over the API after its entry was
+/// applied stays so until the entry, or a file it names, changes.
 pub struct Autoprovision {
     registry: Registry,
     intake: Arc<Intake>,
@@ -184,8 +184,8 @@ impl Autoprovision {
         Self { registry, intake, events, clock, drain }
     }
 
-    /// Provisions every entry that is new or changed, and removes the apps of removed entries. Returns the faults; an app
-    /// with a fault stays as it was.
+    /// Provisions every entry that is new or changed, and removes the apps of removed entries. Returns the faults; an
+    /// app with a fault stays as it was.
     pub async fn apply(&self, entries: &[ConfiguredApp]) -> Result<Vec<AppFault>, StoreError> {
         let before = self.registry.entries().await?;
         let named: HashSet<&AppKey> = entries.iter().map(|entry| &entry.key).collect();
@@ -211,8 +211,8 @@ impl Autoprovision {
         Ok(faults)
     }
 
-    /// Provisions an entry unless it is unchanged. An unchanged entry's credential is not opened, so that checks newer than
-    /// what is stored do not apply to it.
+    /// Provisions an entry unless it is unchanged. An unchanged entry's credential is not opened, so that checks newer
+    /// than what is stored do not apply to it.
     async fn apply_one(
         &self,
         entry: &ConfiguredApp,
@@ -232,9 +232,9 @@ impl Autoprovision {
         }
     }
 
-    /// Takes over an entry that another release applied, whose fingerprint has another scheme. The entry is applied again
-    /// if its app is still the one it created. An app that a caller changed or removed stays so, and so does an app that
-    /// this release would refuse. None of these prevents a start.
+    /// Takes over an entry that another release applied, whose fingerprint has another scheme. The entry is applied
+    /// again if its app is still the one it created. An app that a caller changed or removed stays so, and so does an
+    /// app that this release would refuse. None of these prevents a start.
     async fn adopt_older_record(
         &self,
         entry: &ConfiguredApp,
@@ -263,9 +263,9 @@ impl Autoprovision {
         Ok(())
     }
 
-    /// Provisions the app. An expired certificate is accepted where no working credential is stored: the app then exists
-    /// and reports its error. So is a credential that 0.6 accepted and the API refuses today, since a configuration that
-    /// worked must keep working; a log line reports it.
+    /// Provisions the app. An expired certificate is accepted where no working credential is stored: the app then
+    /// exists and reports its error. So is a credential that 0.6 accepted and the API refuses today, since a
+    /// configuration that worked must keep working; a log line reports it.
     async fn provision(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());

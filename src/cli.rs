@@ -1,4 +1,5 @@
-//! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start with.
+//! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start
+//! with.
 
 mod backup;
 mod check_config;

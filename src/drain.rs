@@ -20,8 +20,8 @@ impl Drain {
         Self::default()
     }
 
-    /// Starts a task with the subject of the running task. At level debug the task has a span named `name`; entering a span
-    /// costs time on every poll. The task is counted until it ends. Dropping the handle does not stop it.
+    /// Starts a task with the subject of the running task. At level debug the task has a span named `name`; entering a
+    /// span costs time on every poll. The task is counted until it ends. Dropping the handle does not stop it.
     #[expect(clippy::disallowed_methods, reason = "the only place that starts tasks")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
@@ -35,8 +35,8 @@ impl Drain {
         }
     }
 
-    /// Runs work that blocks, on the disk or on a computation, on a thread for blocking work, with the subject of the running
-    /// task. It is counted until it ends, as tasks are, and cannot be cancelled.
+    /// Runs work that blocks, on the disk or on a computation, on a thread for blocking work, with the subject of the
+    /// running task. It is counted until it ends, as tasks are, and cannot be cancelled.
     #[expect(clippy::disallowed_methods, reason = "the only place that starts blocking work")]
     pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.tasks.spawn_blocking(subject::with_current(work))

@@ -165,8 +165,8 @@ impl Node {
         Ok(Self { listeners, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
     }
 
-    /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was built
-    /// with `config`; `logging` takes a changed level.
+    /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was
+    /// built with `config`; `logging` takes a changed level.
     pub fn with_reload(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
         if let Some(logging) = &logging {
             self.api.telemetry.add(logging.dropped().clone());
@@ -239,8 +239,8 @@ fn open_store(config: &Config) -> Result<Arc<Sqlite>, StoreError> {
     Ok(Arc::new(store))
 }
 
-/// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of the
-/// configuration and of this step.
+/// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of
+/// the configuration and of this step.
 fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     let shares = Shares::of(descriptors::raise(), has_simulator);
     let lowered = shares.lower(config);
@@ -268,8 +268,8 @@ async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<boo
     Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())))
 }
 
-/// Waits until `until` for `tasks` to finish. From `force_at` on the lanes end their notifications unsent, so that callers
-/// still get their responses. Returns true if all tasks ended in time.
+/// Waits until `until` for `tasks` to finish. From `force_at` on the lanes end their notifications unsent, so that
+/// callers still get their responses. Returns true if all tasks ended in time.
 async fn finish(tasks: &Drain, lanes: &Drain, force_at: Instant, until: Instant) -> bool {
     let remaining = |end: Instant| end.saturating_duration_since(Instant::now());
     if tasks.finish(remaining(force_at)).await {

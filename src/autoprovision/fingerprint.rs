@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 /// The prefix of every fingerprint of the current scheme. Those of 0.6.0 are bare hex.
 const SCHEME: &str = "2:";
 
-/// The fingerprint of the entry as the operator wrote it, and of the bytes of its credential file. It does not depend on
-/// how a release interprets them, so that an upgrade does not find every entry changed. It leaves out the passphrase,
-/// which could be guessed from its digest. Only fields that differ from their default count, so that a new field changes no
-/// fingerprint.
+/// The fingerprint of the entry as the operator wrote it, and of the bytes of its credential file. It does not depend
+/// on how a release interprets them, so that an upgrade does not find every entry changed. It leaves out the
+/// passphrase, which could be guessed from its digest. Only fields that differ from their default count, so that a new
+/// field changes no fingerprint.
 pub(super) fn of(entry: &ConfiguredApp, content: &Secret) -> String {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);

@@ -72,7 +72,7 @@ struct Push {
     /// The device token in hex; several times for several devices.
     #[arg(long, value_name = "HEX", group = "what", requires = "content")]
     token: Vec<String>,
-    /// What Apple gets, as JSON; @FILE reads it from a file.
+    /// The payload for Apple, as JSON; @FILE reads it from a file.
     #[arg(long, value_name = "JSON", group = "content", value_parser = payload)]
     payload: Option<Payload>,
     /// A text to show: the payload is then {"aps":{"alert":TEXT}}.

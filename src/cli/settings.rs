@@ -14,7 +14,7 @@ pub struct Settings {
     /// Listen where other machines can reach it, without API keys: something else guards it.
     #[arg(long)]
     insecure: bool,
-    /// What has to outlive the process is kept here [default: ./pyapns-data].
+    /// The data directory: everything that outlives the process [default: ./pyapns-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

@@ -16,8 +16,8 @@ pub(super) fn check_all(config: &mut Config, read: &mut Reader<'_>) {
     check_configured_apps(config, read);
 }
 
-/// The same before a node starts. Its entries are then held against what it has stored, which may be older than a check;
-/// they are tried here only where it cannot start anyway, so that all faults are told in one run.
+/// The same before a node starts. Its entries are then held against what it has stored, which may be older than a
+/// check; they are tried here only where it cannot start anyway, so that all faults are told in one run.
 pub(super) fn check_before_start(config: &mut Config, read: &mut Reader<'_>) {
     check_files(config, read);
     if read.has_faults() {

@@ -4,13 +4,15 @@ use strsim::normalized_damerau_levenshtein;
 
 /// Names less alike than this, from 0 to 1, are not meant: a third of the letters may be wrong.
 const SIMILARITY_MIN: f64 = 0.66;
-/// The likeness of a name that is all there but for its section, or that is only begun; the rest decides between several.
+/// The likeness of a name that is all there but for its section, or that is only begun; the rest decides between
+/// several.
 const WITHOUT_SECTION_SIMILARITY: f64 = 0.8;
 const PREFIX_SIMILARITY: f64 = 0.7;
 /// Letters from which on the beginning of a name says enough.
 const PREFIX_LETTERS_MIN: usize = 3;
 
-/// The most alike of the known names, if one is alike at all. Parts of a name are separated by `.` or `_`; case is ignored.
+/// The most alike of the known names, if one is alike at all. Parts of a name are separated by `.` or `_`; case is
+/// ignored.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
     let similar = known.into_iter().map(|known| (similarity(&name, &known.to_ascii_lowercase()), known));

@@ -171,7 +171,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables of a list: `[[key]]` in the file; in its variable the same list on one line, `[{ name = "…" }, …]`.
-    /// `read` asks an entry for its settings as the whole file is asked for the others; what it did not ask for is a fault.
+    /// `read` asks an entry for its settings as the whole file is asked for the others; what it did not ask for is a
+    /// fault.
     pub fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Reader<'_>) -> Option<T>) -> Vec<T> {
         let Some((place, given)) = self.lookup(key) else { return Vec::new() };
         let (origin, given) = match given {

@@ -1,6 +1,6 @@
 //! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the
-//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated for a
-//! single notification.
+//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated
+//! for a single notification.
 
 mod addresses;
 mod dialer;
@@ -56,7 +56,8 @@ pub struct Lane {
     inbox: mpsc::Receiver<Job>,
     /// No more jobs will come.
     closed: bool,
-    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same write.
+    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same
+    /// write.
     gave_way: bool,
     work: Work,
     pool: Pool,
@@ -213,8 +214,8 @@ impl Lane {
     }
 
     /// Writes what happened, after what it means for the app, then goes on with `then`. What a caller is told is true
-    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is written
-    /// later.
+    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is
+    /// written later.
     fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
         let (app, now) = (self.key.clone(), self.work.now.unix);

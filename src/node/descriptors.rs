@@ -38,7 +38,8 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Shares out a limit on open files. With a simulator in the same process each connection to it takes two descriptors.
+    /// Shares out a limit on open files. With a simulator in the same process each connection to it takes two
+    /// descriptors.
     pub fn of(limit: Option<u64>, has_simulator: bool) -> Self {
         let rest = limit.map(|limit| limit - RESERVED.min(limit / 2));
         let count = |share: u64| usize::try_from(share).unwrap_or(usize::MAX).max(1);

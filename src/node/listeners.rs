@@ -72,8 +72,8 @@ impl Listeners {
         BrowserPolicy::new(machine.as_ref().map(NodeName::as_str), self.hosts.clone(), self.keys.is_some())
     }
 
-    /// The guard of a listener. A browser cannot open a Unix socket, so its checks apply there only with API keys, when a
-    /// proxy may forward a browser's requests.
+    /// The guard of a listener. A browser cannot open a Unix socket, so its checks apply there only with API keys, when
+    /// a proxy may forward a browser's requests.
     fn listener_guard(&self, listener: &Listener, door: Door, api: &Api) -> Guard {
         let guard = self.guard(door, api);
         let checks_browsers = !listener.is_unix() || self.keys.is_some();

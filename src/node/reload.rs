@@ -163,8 +163,8 @@ impl Reload {
         }
     }
 
-    /// Returns true for an empty file that had apps or keys before. A file being written is empty for a moment, which must
-    /// not remove all apps or all keys.
+    /// Returns true for an empty file that had apps or keys before. A file being written is empty for a moment, which
+    /// must not remove all apps or all keys.
     fn is_emptied(&self, config: &Config) -> bool {
         let length = self.seen.first().copied().flatten().map(|(_, _, length, _)| length);
         let apps_left = config.autoprovision.is_empty() && !self.entries.is_empty();
@@ -206,8 +206,8 @@ impl Reload {
         }
     }
 
-    /// Refuses callers whose key was removed. Removing the last key does not disable authentication. Returns true if a key
-    /// file is to be tried once more, since its fault may be temporary.
+    /// Refuses callers whose key was removed. Removing the last key does not disable authentication. Returns true if a
+    /// key file is to be tried once more, since its fault may be temporary.
     async fn adopt_keys(&mut self) -> bool {
         let Some(keys) = self.keys.clone() else { return false };
         let entries = self.key_entries.clone();

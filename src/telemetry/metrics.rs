@@ -39,8 +39,8 @@ impl Metrics {
         metrics
     }
 
-    /// Registers a collector that was made elsewhere, under its own name: sharded cells that are summed when they are read,
-    /// or a counter older than the node.
+    /// Registers a collector that was made elsewhere, under its own name: sharded cells that are summed when they are
+    /// read, or a counter older than the node.
     pub fn add(&self, collector: impl Collector + 'static) {
         self.registry.register(Box::new(collector)).expect("each name is used once");
     }

@@ -35,8 +35,8 @@ fn log(info: &PanicHookInfo<'_>) {
     tracing::error!(request_id, app, thread, location, backtrace, "a panic, which is a bug in pyapns: {why}");
 }
 
-/// The message, if it is a literal of the source. A formatted message may hold a caller's data or a secret: `unwrap` prints
-/// the value that it found, a failed slice prints the text. The location is enough to find the bug.
+/// The message, if it is a literal of the source. A formatted message may hold a caller's data or a secret: `unwrap`
+/// prints the value that it found, a failed slice prints the text. The location is enough to find the bug.
 fn literal(payload: &(dyn Any + Send)) -> &'static str {
     payload.downcast_ref::<&'static str>().copied().unwrap_or("its message is not shown, since it may hold data")
 }

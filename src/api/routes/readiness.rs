@@ -85,8 +85,8 @@ pub(super) async fn examine(api: &Api) {
     *last = Some(Instant::now());
 }
 
-/// Looks once a second whether the data directory is where it was, and tries whether what is in trouble works again, until
-/// the drain begins.
+/// Looks once a second whether the data directory is where it was, and tries whether what is in trouble works again,
+/// until the drain begins.
 pub async fn watch(api: Arc<Api>) {
     loop {
         tokio::select! {

@@ -67,8 +67,8 @@ fn validity(report: &mut Report, app: &App, now: u64, is_asked: bool) {
     }
 }
 
-/// Sends to a device that does not exist, by the way that real notifications take: a credential that Apple takes gets as
-/// far as the device (apns-protocol.md 4).
+/// Sends to a device that does not exist, by the way that real notifications take: a credential that Apple takes gets
+/// as far as the device (apns-protocol.md 4).
 async fn ask(app: &Arc<App>, intake: &Intake) -> AppleCheck {
     let nothing = || AppleCheck::Fails("nothing could be sent".to_owned());
     let mut batch = Batch::default().with_push_type(app.push_type);

@@ -30,8 +30,8 @@ pub struct Findings {
 /// A running node's own list of its apps.
 pub struct RunningNode(Vec<Value>);
 
-/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node holds
-/// is only read.
+/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node
+/// holds is only read.
 pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Findings {
     let folder = &config.data_dir;
     if !folder.join("pyapns.db").exists() {
