@@ -1,4 +1,4 @@
-//! Apps that the operator's own configuration names: made at start, changed and removed as it changes.
+//! The apps of the configuration: provisioned at start, replaced and removed when the configuration changes.
 
 mod fingerprint;
 
@@ -16,40 +16,40 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the configuration says of an app.
+/// An app of `[[autoprovision]]` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Where it stands, for faults.
+pub struct ConfiguredApp {
+    /// The entry's place in the configuration, for faults.
     pub place: String,
     pub key: AppKey,
-    pub credential: Named,
+    pub credential: CredentialFile,
     pub passphrase: Option<Passphrase>,
     pub topic: Option<String>,
-    /// It stands in a file of pyapns 0.5, which knew no topics.
+    /// The entry comes from a file of pyapns 0.5, which had no topics.
     pub even_without_topic: bool,
-    /// For connecting to Apple.
+    /// The time limit for connecting to Apple, in seconds.
     pub timeout_seconds: u32,
     pub lanes: u16,
 }
 
-/// The file with the credential: trusted wherever it is, as it is the operator who names it.
+/// The credential's file. Any path is allowed, since the operator names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Named {
+pub enum CredentialFile {
     /// PEM or PKCS#12.
     Certificate(PathBuf),
     /// Apple's `.p8`.
     Key { file: PathBuf, key_id: String, team_id: String },
 }
 
-/// What opens an encrypted credential.
+/// The passphrase of an encrypted credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passphrase {
     Text(Secret),
-    /// All of the file but a line break at its end.
+    /// The content of the file without a line break at its end.
     File(PathBuf),
 }
 
-impl Named {
+impl CredentialFile {
     pub fn file(&self) -> &Path {
         match self {
             Self::Certificate(file) | Self::Key { file, .. } => file,
@@ -57,8 +57,8 @@ impl Named {
     }
 }
 
-impl Entry {
-    /// What has to be read for it.
+impl ConfiguredApp {
+    /// The files that the entry names.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let passphrase = match &self.passphrase {
             Some(Passphrase::File(file)) => Some(file.as_path()),
@@ -67,37 +67,37 @@ impl Entry {
         std::iter::once(self.credential.file()).chain(passphrase)
     }
 
-    /// Whether it can be carried out, but for what only time shows: an expired certificate is no fault. What 0.6 took, and
-    /// the API refuses today, is told as a warning. Blocks, for up to seconds where the credential is encrypted.
-    pub fn check(&self, clock: &Clock) -> Result<Option<Fault>, Fault> {
-        let (content, passphrase) = self.read()?;
-        let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.refused(&error))?;
-        let (material, now) = (self.asking_with(opened).material, clock.unix_seconds());
+    /// Checks that the app can be provisioned. An expired certificate is no fault. A credential that 0.6 accepted and
+    /// the API refuses today is returned as a warning. Blocks, for up to seconds where the credential is encrypted.
+    pub fn validate(&self, clock: &Clock) -> Result<Option<AppFault>, AppFault> {
+        let (content, passphrase) = self.read_files()?;
+        let opened = import::open(content, passphrase.as_ref()).map_err(|error| self.credential_fault(&error))?;
+        let (material, now) = (self.provision_with(opened).material, clock.unix_seconds());
         let asked = Asked { key: &self.key, topic: self.topic.as_deref(), now };
         let (credential, warning) = match choice::choose(&material, asked) {
             Ok(chosen) => (chosen.credential, None),
             Err(refused) => {
-                let first = Credential::parse(&material).map_err(|error| self.refused(&error))?;
+                let first = Credential::parse(&material).map_err(|error| self.credential_fault(&error))?;
                 (first, Some(self.fault(format_args!("{}: {refused}", self.credential.file().display()))))
             }
         };
         match credential.check(self.key.environment, now) {
             Ok(()) | Err(CredentialError::Expired { .. }) => {}
-            Err(refused) => return Err(self.refused(&refused)),
+            Err(refused) => return Err(self.credential_fault(&refused)),
         }
         match topic::check(self.topic.as_deref(), &credential, &self.key.id) {
             Err(ProvisionError::TopicMissing { .. }) if self.even_without_topic => Ok(warning),
-            // Told where it is read.
+            // The configuration's reader reports it.
             Err(ProvisionError::BadTopic) => Ok(warning),
             checked => checked.map(|()| warning).map_err(|refused| self.fault(refused)),
         }
     }
 
-    fn fault(&self, what: impl ToString) -> Fault {
-        Fault { place: self.place.clone(), what: format!("{}: {}", self.key, what.to_string()) }
+    fn fault(&self, what: impl ToString) -> AppFault {
+        AppFault { place: self.place.clone(), what: format!("{}: {}", self.key, what.to_string()) }
     }
 
-    fn refused(&self, error: &CredentialError) -> Fault {
+    fn credential_fault(&self, error: &CredentialError) -> AppFault {
         let file = self.credential.file().display();
         match error {
             CredentialError::PassphraseMissing => {
@@ -107,24 +107,24 @@ impl Entry {
         }
     }
 
-    /// Its files read.
-    async fn given(&self, drain: &Drain) -> Result<Given, Fault> {
+    /// Reads the entry's files.
+    async fn load_files(&self, drain: &Drain) -> Result<LoadedFiles, AppFault> {
         let entry = self.clone();
-        let read = drain.spawn_blocking(move || entry.read()).await;
-        // A panic has its own line in the log; its message may hold what was read.
+        let read = drain.spawn_blocking(move || entry.read_files()).await;
+        // The panic hook logs the panic without its message, which may hold a secret.
         let (content, passphrase) = read.unwrap_or_else(|_| Err(self.fault("reading its files failed")))?;
-        Ok(Given { fingerprint: fingerprint::of(self, &content), content, passphrase })
+        Ok(LoadedFiles { fingerprint: fingerprint::of(self, &content), content, passphrase })
     }
 
-    /// What it asks for, its credential opened.
-    async fn wanted(&self, given: Given, drain: &Drain) -> Result<Provision, Fault> {
-        let opened = import::open_in_turn(given.content, given.passphrase, drain).await;
-        let opened = opened.map_err(|error| self.refused(&error))?;
-        Ok(Provision { entry: Some(given.fingerprint), ..self.asking_with(opened) })
+    /// Opens the credential and returns the request to provision the app.
+    async fn provision_request(&self, files: LoadedFiles, drain: &Drain) -> Result<Provision, AppFault> {
+        let opened = import::open_in_turn(files.content, files.passphrase, drain).await;
+        let opened = opened.map_err(|error| self.credential_fault(&error))?;
+        Ok(Provision { entry: Some(files.fingerprint), ..self.provision_with(opened) })
     }
 
-    /// Its credential as it stands in the file, and what opens it. Blocks for as long as the disk does.
-    fn read(&self) -> Result<(Secret, Option<Secret>), Fault> {
+    /// Reads the credential file and the passphrase. Blocks for as long as the disk does.
+    fn read_files(&self) -> Result<(Secret, Option<Secret>), AppFault> {
         let read = |file: &Path| read_trusted(file).map_err(|error| self.fault(error));
         let passphrase = match &self.passphrase {
             Some(Passphrase::File(file)) => Some(without_line_break(&read(file)?)),
@@ -134,10 +134,12 @@ impl Entry {
         Ok((read(self.credential.file())?, passphrase))
     }
 
-    fn asking_with(&self, opened: Secret) -> Provision {
+    fn provision_with(&self, opened: Secret) -> Provision {
         let (material, certificate_path) = match &self.credential {
-            Named::Certificate(path) => (Material::Certificate { pem: opened }, Some(path.display().to_string())),
-            Named::Key { key_id, team_id, .. } => {
+            CredentialFile::Certificate(path) => {
+                (Material::Certificate { pem: opened }, Some(path.display().to_string()))
+            }
+            CredentialFile::Key { key_id, team_id, .. } => {
                 (Material::Key { p8: opened, key_id: key_id.clone(), team_id: team_id.clone() }, None)
             }
         };
@@ -152,22 +154,22 @@ impl Entry {
     }
 }
 
-/// What stands in the files of an entry.
-struct Given {
+/// The content of an entry's files.
+struct LoadedFiles {
     content: Secret,
     passphrase: Option<Secret>,
     fingerprint: String,
 }
 
-/// One entry that cannot be carried out, and why.
+/// The reason that a configured app cannot be provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct AppFault {
     pub place: String,
     pub what: String,
 }
 
-/// Makes the apps of this node what the configuration's entries say. An app that was changed or deleted over the API since
-/// its entry was carried out stays so until the entry, or a file it names, is another.
+/// Applies the configured apps to the registry. An app that was changed or deleted over the API after its entry was
+/// applied stays so until the entry, or a file it names, changes.
 pub struct Autoprovision {
     registry: Registry,
     intake: Arc<Intake>,
@@ -177,92 +179,99 @@ pub struct Autoprovision {
 }
 
 impl Autoprovision {
-    /// Reads files and opens credentials beside the tasks of `drain`.
+    /// `drain` runs the blocking work: reading files and opening credentials.
     pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock, drain: Drain) -> Self {
         Self { registry, intake, events, clock, drain }
     }
 
-    /// Carries out every entry that is new or another than before, removes what the missing ones made, and gives the
-    /// faults: what one stands in the way of stays as it was.
-    pub async fn apply(&self, entries: &[Entry]) -> Result<Vec<Fault>, StoreError> {
+    /// Provisions every entry that is new or changed, and removes the apps of removed entries. Returns the faults; an
+    /// app with a fault stays as it was.
+    pub async fn apply(&self, entries: &[ConfiguredApp]) -> Result<Vec<AppFault>, StoreError> {
         let before = self.registry.entries().await?;
         let named: HashSet<&AppKey> = entries.iter().map(|entry| &entry.key).collect();
         for key in before.keys().filter(|key| !named.contains(key)) {
             if self.registry.remove_entry(key).await? {
                 self.intake.remove(key);
                 self.events.forget(key);
-                tracing::info!(app = %key, "removed the app: its entry has left the configuration");
+                tracing::info!(app = %key, "removed the app: its entry was removed from the configuration");
             } else if self.registry.get(key).is_some() {
-                // Told once: the entry is forgotten now.
+                // Logged once: the entry's record is deleted now.
                 tracing::warn!(
-                    "app {key} stays: it was changed over the API, and its entry has left the configuration"
+                    "app {key} stays: its entry was removed from the configuration, but the app was changed over the API"
                 );
             }
         }
         let mut faults = Vec::new();
         for entry in entries {
-            match entry.given(&self.drain).await {
-                Ok(given) => faults.extend(self.follow(entry, given, before.get(&entry.key)).await?),
+            match entry.load_files(&self.drain).await {
+                Ok(files) => faults.extend(self.apply_one(entry, files, before.get(&entry.key)).await?),
                 Err(fault) => faults.push(fault),
             }
         }
         Ok(faults)
     }
 
-    /// Carries out an entry, unless it was as it is now. Then its files need not be opened either: what is stored is not
-    /// held to checks that are newer than itself.
-    async fn follow(
+    /// Provisions an entry unless it is unchanged. An unchanged entry's credential is not opened, so that checks newer
+    /// than what is stored do not apply to it.
+    async fn apply_one(
         &self,
-        entry: &Entry,
-        given: Given,
+        entry: &ConfiguredApp,
+        files: LoadedFiles,
         before: Option<&EntryRecord>,
-    ) -> Result<Option<Fault>, StoreError> {
+    ) -> Result<Option<AppFault>, StoreError> {
         match before {
-            Some(before) if before.fingerprint == given.fingerprint => Ok(None),
-            Some(before) if fingerprint::is_of_another_scheme(&before.fingerprint) => {
-                self.file_anew(entry, given, before).await?;
+            Some(before) if before.fingerprint == files.fingerprint => Ok(None),
+            Some(before) if fingerprint::has_another_scheme(&before.fingerprint) => {
+                self.adopt_older_record(entry, files, before).await?;
                 Ok(None)
             }
-            Some(_) | None => match entry.wanted(given, &self.drain).await {
-                Ok(wanted) => self.carry_out(entry, wanted).await,
+            Some(_) | None => match entry.provision_request(files, &self.drain).await {
+                Ok(request) => self.provision(entry, request).await,
                 Err(fault) => Ok(Some(fault)),
             },
         }
     }
 
-    /// An entry that another release carried out, whose fingerprint says nothing to this one. It is carried out again if
-    /// its app is still the one it made; what a caller changed or removed since stays so, and so does what this release
-    /// would refuse. None of it stands in the way of a start.
-    async fn file_anew(&self, entry: &Entry, given: Given, before: &EntryRecord) -> Result<(), StoreError> {
-        let (key, fingerprint) = (&entry.key, given.fingerprint.clone());
-        let wanted = match entry.wanted(given, &self.drain).await {
-            Ok(wanted) => wanted,
-            Err(Fault { place, what }) => {
-                tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+    /// Takes over an entry that another release applied, whose fingerprint has another scheme. The entry is applied
+    /// again if its app is still the one it created. An app that a caller changed or removed stays so, and so does an
+    /// app that this release would refuse. None of these prevents a start.
+    async fn adopt_older_record(
+        &self,
+        entry: &ConfiguredApp,
+        files: LoadedFiles,
+        before: &EntryRecord,
+    ) -> Result<(), StoreError> {
+        let (key, fingerprint) = (&entry.key, files.fingerprint.clone());
+        let request = match entry.provision_request(files, &self.drain).await {
+            Ok(request) => request,
+            Err(AppFault { place, what }) => {
+                tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
                 return Ok(());
             }
         };
         let unchanged =
-            fingerprint::of_0_6_0(entry, &wanted.material, wanted.certificate_path.as_ref()) == before.fingerprint;
+            fingerprint::of_0_6_0(entry, &request.material, request.certificate_path.as_ref()) == before.fingerprint;
         if unchanged || !before.app_is_its_own {
             if !unchanged {
-                tracing::warn!(app = %key, "the app stays as it was changed over the API: whether its entry has changed since an older release carried it out cannot be told");
+                tracing::warn!(app = %key, "the app stays as it was changed over the API: its entry may have changed since an older release applied it, which cannot be detected");
             }
             return self.registry.file_entry(key, fingerprint).await;
         }
-        if let Some(Fault { place, what }) = self.carry_out(entry, wanted).await? {
-            tracing::error!("{place}: an older release carried it out, and its app stays as it is: {what}");
+        if let Some(AppFault { place, what }) = self.provision(entry, request).await? {
+            tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
         }
         Ok(())
     }
 
-    /// An expired certificate is taken where there is nothing better: the app is there and says what is wrong. So is one
-    /// that 0.6 took and the API refuses today, since a configuration that worked goes on to; a log line says so.
-    async fn carry_out(&self, entry: &Entry, wanted: Provision) -> Result<Option<Fault>, StoreError> {
+    /// Provisions the app. An expired certificate is accepted where no working credential is stored: the app then
+    /// exists and reports its error. So is a credential that 0.6 accepted and the API refuses today, since a
+    /// configuration that worked must keep working; a log line reports it.
+    async fn provision(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());
-        let done = self.registry.provision(Provision { even_expired: !works, even_unfit: !works, ..wanted }).await;
-        match done {
+        let provisioned =
+            self.registry.provision(Provision { even_expired: !works, even_unfit: !works, ..request }).await;
+        match provisioned {
             Ok(app) => {
                 tracing::info!(app = %app.key, fingerprint = app.credential.summary().fingerprint, "provisioned from the configuration");
                 if let Some(error) = app.credential_error(now) {
@@ -275,13 +284,13 @@ impl Autoprovision {
                 tracing::error!(app = %entry.key, "the app stays as it was: {}", entry.fault(refused).what);
                 Ok(None)
             }
-            Err(ProvisionError::Credential(error)) => Ok(Some(entry.refused(&error))),
+            Err(ProvisionError::Credential(error)) => Ok(Some(entry.credential_fault(&error))),
             Err(refused) => Ok(Some(entry.fault(refused))),
         }
     }
 }
 
-/// Editors and `echo` end a file with one.
+/// Removes the line break that editors and `echo` put at the end of a file.
 fn without_line_break(text: &Secret) -> Secret {
     let text = text.expose();
     let text = text.strip_suffix(b"\n").unwrap_or(text);

@@ -1,4 +1,5 @@
-//! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start with.
+//! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start
+//! with.
 
 mod backup;
 mod check_config;
@@ -73,11 +74,11 @@ const USAGE: u8 = 2;
 impl Command {
     /// Runs to the end and gives the process's exit code.
     pub fn run(self) -> ExitCode {
-        let forbidden = core_dumps::forbid();
+        let core_dumps = core_dumps::disable();
         // Crates that ask for the process's default must find the one provider there is.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let done = match self.verb {
-            Verb::Serve(arguments) => serve::run(arguments, forbidden),
+            Verb::Serve(arguments) => serve::run(arguments, core_dumps),
             Verb::CheckConfig(arguments) => check_config::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
             Verb::Backup(arguments) => backup::run(&arguments),

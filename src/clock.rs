@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells the time of day in UTC. For deadlines and timers use `tokio::time::Instant` instead: this one may jump.
+/// The time of day in UTC. It may jump: for deadlines and timers use `tokio::time::Instant` instead.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     /// Microseconds since the epoch of a clock moved by hand; clones share them. `None` = the system's clock.
@@ -17,7 +17,7 @@ impl Clock {
         Self { manual: None }
     }
 
-    /// A clock that stands at `start` (UNIX seconds) until it is advanced, on this handle or any clone.
+    /// A clock that stays at `start` (UNIX seconds) until it is advanced, on this handle or any clone.
     pub fn manual(start: f64) -> Self {
         let start = Duration::try_from_secs_f64(start).unwrap_or_default();
         Self { manual: Some(Arc::new(AtomicU64::new(micros(start)))) }
@@ -44,7 +44,7 @@ impl Clock {
     fn since_epoch(&self) -> Duration {
         match &self.manual {
             Some(now) => Duration::from_micros(now.load(Ordering::Relaxed)),
-            // A machine whose clock stands before 1970 is told that it is 1970.
+            // A system clock before 1970 is read as 1970.
             None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_clock_tells_a_time_of_our_days_and_cannot_be_moved() {
+    fn the_system_clock_shows_a_current_time_and_cannot_be_moved() {
         let clock = Clock::system();
         clock.advance(Duration::from_secs(1 << 40));
         let now = clock.unix_seconds();

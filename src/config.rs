@@ -1,22 +1,23 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
-mod entries;
+mod api_keys;
+mod configured_apps;
+mod fault;
 mod files;
-mod keys;
+mod legacy_v05;
 mod nearest;
-mod old;
 mod origin;
 mod reader;
-pub mod strangers;
+pub mod unknown_variables;
 
+pub use fault::{Fault, Faults};
 pub use origin::Origin;
-pub use reader::{Fault, Faults};
 
 use crate::api::Compat;
 use crate::api::auth::config::ApiKeyConfig as KeyEntry;
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
-use crate::autoprovision::Entry;
+use crate::autoprovision::ConfiguredApp;
 use crate::http::Limits;
 use crate::http::browser::HostName;
 use crate::http::server::Network;
@@ -33,7 +34,7 @@ use std::time::Duration;
 /// Documented, and the one place of every default.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
 
-/// Everything a node can be told before it starts. Valid once read.
+/// The settings of a node, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// `None` = the machine's.
@@ -45,7 +46,7 @@ pub struct Config {
     pub socket_mode: Mode,
     /// Of both, where they are TCP.
     pub tls: Option<TlsFiles>,
-    /// Who may call; without any, everybody who reaches a listener.
+    /// The API keys that callers must show; without any, no key is required.
     pub api_keys: Vec<KeyEntry>,
     /// Names of the node besides `localhost` and the machine's, for what browsers send.
     pub hosts: Vec<HostName>,
@@ -59,17 +60,17 @@ pub struct Config {
     pub apple: Apple,
     pub limits: Limits,
     pub compat: Compat,
-    pub autoprovision: Vec<Entry>,
-    /// How often is looked whether the configuration is another; `None` = only on SIGHUP.
+    pub autoprovision: Vec<ConfiguredApp>,
+    /// The interval at which the configuration is checked for changes; `None` = only on SIGHUP.
     pub reload_every: Option<Duration>,
-    /// How long everything that is to be finished after the signal to stop may take in all.
+    /// The time limit for finishing everything after the signal to stop.
     pub drain_budget: Duration,
     pub log: logging::Config,
     /// The process may leave core files and be traced, with the secrets in its memory.
     pub core_dumps: bool,
-    /// What each setting says, to see what has changed.
+    /// The value of each setting, to detect changes.
     pub settings: Settings,
-    /// What the operator should know though it is no fault.
+    /// Warnings for the operator.
     pub notices: Vec<String>,
 }
 
@@ -94,14 +95,14 @@ impl Settings {
     }
 }
 
-/// Where Apple is.
+/// The gateways, and the way to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Apple {
     /// One at least; the others are used when it cannot be reached.
     pub sandbox: Vec<Endpoint>,
     /// As for the sandbox.
     pub production: Vec<Endpoint>,
-    /// What every connection goes through.
+    /// The HTTP proxy of every connection.
     pub proxy: Option<Proxy>,
     /// Most connections of one app.
     pub connections: usize,
@@ -119,51 +120,54 @@ pub struct File<'a> {
 impl Config {
     /// Reads the settings; `variable` looks up an environment variable (a command line flag can be put before it).
     /// Every fault of the file and the variables is reported at once.
-    pub fn read(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        Self::read_and(file, variable, |_, _| ())
+    pub fn parse(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::parse_and(file, variable, |_, _| ())
     }
 
     /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
-    pub fn read_with_files(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        Self::read_and(file, variable, files::try_all).map(Self::noticing_exposed)
+    pub fn parse_and_check_files(
+        file: Option<File<'_>>,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Faults> {
+        Self::parse_and(file, variable, files::check_all).map(Self::with_file_notices)
     }
 
     /// The same for a node that is about to start, which tries its entries itself, against what it has stored.
-    pub fn read_to_start(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        Self::read_and(file, variable, files::try_to_start).map(Self::noticing_exposed)
+    pub fn parse_for_start(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        Self::parse_and(file, variable, files::check_before_start).map(Self::with_file_notices)
     }
 
-    fn noticing_exposed(mut self) -> Self {
-        self.notices.extend(self.exposed());
+    fn with_file_notices(mut self) -> Self {
+        self.notices.extend(self.world_readable_secrets());
         self
     }
 
     /// Files with secrets in them that everyone on the machine may read, and what to do: a sentence each. Blocks for as
     /// long as the disk does.
-    pub fn exposed(&self) -> Vec<String> {
-        files::exposed(self)
+    pub fn world_readable_secrets(&self) -> Vec<String> {
+        files::world_readable(self)
     }
 
-    fn read_and(
+    fn parse_and(
         file: Option<File<'_>>,
         variable: &dyn Fn(&str) -> Option<String>,
         then: impl FnOnce(&mut Self, &mut Reader<'_>),
     ) -> Result<Self, Faults> {
         let mut read = Reader::new(file, variable);
         let folder = file.and_then(|file| Path::new(file.name).parent()).unwrap_or(Path::new(""));
-        let mut config = Self::collect(&mut read, folder);
+        let mut config = Self::read_settings(&mut read, folder);
         then(&mut config, &mut read);
         read.finish(config)
     }
 
-    fn collect(read: &mut Reader<'_>, folder: &Path) -> Self {
+    fn read_settings(read: &mut Reader<'_>, folder: &Path) -> Self {
         let mut config = Self {
             node_name: read.optional("node_name"),
             listen: read.setting("listen"),
             admin_listen: read.optional("admin.listen"),
             socket_mode: read.setting("socket_mode"),
             tls: tls(read),
-            api_keys: keys::read(read, folder),
+            api_keys: api_keys::read_all(read, folder),
             hosts: read.list_or_none("hosts").unwrap_or_default(),
             insecure: read.flag("insecure"),
             data_dir: read.setting("data_dir"),
@@ -176,22 +180,22 @@ impl Config {
                 early_expiry_is_zero: read.flag("compat.early_expiry_is_zero"),
                 v05_shapes: read.flag("compat.v05_shapes"),
             },
-            autoprovision: entries::read(read, folder),
+            autoprovision: configured_apps::read_all(read, folder),
             reload_every: Some(Duration::from_secs(read.number("reload_seconds", 0..=3600)))
                 .filter(|every| !every.is_zero()),
             drain_budget: Duration::from_secs(read.number("drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
             core_dumps: read.flag("core_dumps"),
             settings: Settings::default(),
-            notices: read.notices(),
+            notices: read.take_notices(),
         };
-        config.settings = read.said();
-        config.check(read);
+        config.settings = read.take_effective();
+        config.check_combinations(read);
         config
     }
 
-    /// What no setting shows alone.
-    fn check(&self, read: &mut Reader<'_>) {
+    /// Checks settings against each other.
+    fn check_combinations(&self, read: &mut Reader<'_>) {
         let listeners = [("listen", Some(&self.listen)), ("admin.listen", self.admin_listen.as_ref())];
         for (key, address) in listeners {
             if address.is_some_and(|address| !address.is_local()) && self.api_keys.is_empty() && !self.insecure {
@@ -229,10 +233,10 @@ fn apple(read: &mut Reader<'_>) -> Apple {
     if port != 443 && port != 2197 {
         read.fault("apple.port", "Apple listens on 443 and 2197");
     }
-    let apples_own = |environment| vec![Endpoint::apple(environment, port)];
+    let apple_gateway = |environment| vec![Endpoint::apple(environment, port)];
     Apple {
-        sandbox: read.list("apple.sandbox").unwrap_or_else(|| apples_own(Environment::Sandbox)),
-        production: read.list("apple.production").unwrap_or_else(|| apples_own(Environment::Production)),
+        sandbox: read.list("apple.sandbox").unwrap_or_else(|| apple_gateway(Environment::Sandbox)),
+        production: read.list("apple.production").unwrap_or_else(|| apple_gateway(Environment::Production)),
         proxy: read.optional("apple.proxy"),
         connections: read.number("apple.connections", 1..=1000) as usize,
         ca_file: read.optional("apple.ca_file"),

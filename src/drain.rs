@@ -1,4 +1,4 @@
-//! One shutdown signal for the whole node, and the only place where tasks and blocking work are started.
+//! The shutdown signal of a node, and the only place where tasks and blocking work are started.
 
 use crate::subject;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// Starts tasks, tells them when to end, waits until they have. Clones are handles to the same drain.
+/// Starts tasks, signals them to end, and waits for them. Clones are handles to the same drain.
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
     signal: CancellationToken,
-    hurry: CancellationToken,
+    forced: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -20,8 +20,8 @@ impl Drain {
         Self::default()
     }
 
-    /// Starts a task, for what the running one works for. From level debug on it is inside a span that carries `name`:
-    /// entering one costs something on every poll. It is counted until it ends; dropping the handle lets it run on.
+    /// Starts a task with the subject of the running task. At level debug the task has a span named `name`; entering a
+    /// span costs time on every poll. The task is counted until it ends. Dropping the handle does not stop it.
     #[expect(clippy::disallowed_methods, reason = "the only place that starts tasks")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
@@ -35,40 +35,39 @@ impl Drain {
         }
     }
 
-    /// Runs work that blocks, on the disk or on a computation, beside the threads that tasks run on, for what the running
-    /// task works for. It is counted until it
-    /// ends, as tasks are, and nothing can end it before.
+    /// Runs work that blocks, on the disk or on a computation, on a thread for blocking work, with the subject of the
+    /// running task. It is counted until it ends, as tasks are, and cannot be cancelled.
     #[expect(clippy::disallowed_methods, reason = "the only place that starts blocking work")]
     pub fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-        self.tasks.spawn_blocking(subject::carry(work))
+        self.tasks.spawn_blocking(subject::with_current(work))
     }
 
-    /// Resolves once the drain has begun, at once if it already has.
+    /// Resolves once the drain has begun, immediately if it already has.
     pub async fn cancelled(&self) {
         self.signal.cancelled().await;
     }
 
-    /// Whether the drain has begun.
+    /// Returns true once the drain has begun.
     pub fn has_begun(&self) -> bool {
         self.signal.is_cancelled()
     }
 
-    /// Tells every task to finish what it has and end. Tasks may still be started, to finish things.
+    /// Signals every task to finish its work and end. Tasks may still be started for that.
     pub fn begin(&self) {
         self.signal.cancel();
     }
 
-    /// Tells tasks that finishing what they have would take too long: they end it.
-    pub fn hurry(&self) {
-        self.hurry.cancel();
+    /// Signals tasks to end their work unfinished, because the drain budget is nearly used up.
+    pub fn force_finish(&self) {
+        self.forced.cancel();
     }
 
-    /// Resolves once there is no time to finish things any more.
-    pub fn hurried(&self) -> WaitForCancellationFutureOwned {
-        self.hurry.clone().cancelled_owned()
+    /// Resolves once [`Self::force_finish`] was called.
+    pub fn finish_forced(&self) -> WaitForCancellationFutureOwned {
+        self.forced.clone().cancelled_owned()
     }
 
-    /// Begins the drain if nobody has, and waits for all tasks, at most `budget`: whether all ended in time.
+    /// Begins the drain, and waits for all tasks, at most `budget`. Returns true if all of them ended in time.
     pub async fn finish(&self, budget: Duration) -> bool {
         self.begin();
         self.tasks.close();
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_works_for_what_the_one_that_started_it_works_for() {
+    async fn a_task_has_the_subject_of_the_task_that_started_it() {
         let (drain, app) = (Drain::new(), subject::Subject::App("shop/sandbox".into()));
         let started = app.clone().within(|| drain.spawn("worker", async { subject::current() }));
         assert_eq!(started.await.unwrap(), Some(app));
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_says_when_its_budget_was_too_small() {
+    async fn a_drain_reports_that_its_budget_was_too_small() {
         let drain = Drain::new();
         drain.spawn("stubborn", std::future::pending::<()>());
         assert!(!drain.finish(Duration::from_secs(1)).await);
@@ -114,7 +113,7 @@ mod tests {
         let drain = Drain::new();
         let (let_go, held) = std::sync::mpsc::channel();
         let work = drain.spawn_blocking(move || held.recv().is_ok());
-        assert!(!drain.finish(Duration::ZERO).await, "it is at it");
+        assert!(!drain.finish(Duration::ZERO).await, "the work still runs");
         let_go.send(()).unwrap();
         assert!(drain.finish(Duration::from_secs(10)).await);
         assert_eq!(work.await.ok(), Some(true));

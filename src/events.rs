@@ -9,7 +9,7 @@ pub mod unwritten;
 use crate::model::{AppKey, Disconnection, Feedback, Hold, NodeName, Records, Settlement};
 use crate::store::{self, Counts, Cursor, Page, StoreError};
 use crate::telemetry;
-use crate::telemetry::probe::Kind;
+use crate::telemetry::sampled::Kind;
 use guard::{Guard, Wave};
 use metrics::Metrics;
 use std::collections::HashMap;
@@ -49,7 +49,7 @@ impl Events {
         let (help, counted) =
             ("Feedback and disconnections that wait in memory until the store can be written.", waiting.clone());
         let count = move || vec![(Vec::new(), counted.count() as f64)];
-        node.probe(Kind::Gauge, "events_unwritten", help, &[], count);
+        node.sampled(Kind::Gauge, "events_unwritten", help, &[], count);
         Self { node: None, store, metrics: Metrics::new(node), waiting, watches: Arc::default() }
     }
 

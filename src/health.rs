@@ -1,25 +1,25 @@
-//! The parts of a node that do not work as they should: one list for `/readyz`, the metrics and the log.
+//! The degraded components of a node: one list for `/readyz`, the metrics and the log.
 
 use crate::clock::Clock;
 use crate::telemetry;
-use crate::telemetry::probe::Kind;
+use crate::telemetry::sampled::Kind;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A part that can be in trouble. The list is closed: each is a value of the metric's label.
+/// A component that can be degraded. The list is closed: each is a value of the metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Component {
     /// Nothing can be written to the store.
     Store,
     /// The data directory is not where it was.
     DataDirectory,
 }
 
-impl Part {
+impl Component {
     pub const ALL: [Self; 2] = [Self::Store, Self::DataDirectory];
 
-    /// The part's name in answers and metrics.
+    /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
@@ -27,15 +27,15 @@ impl Part {
         }
     }
 
-    /// Whether a node should get no traffic without it, though it answers what comes.
-    pub fn is_needed(self) -> bool {
+    /// Returns true if a node without this component should get no traffic, though it still answers requests.
+    pub fn is_required(self) -> bool {
         match self {
             Self::Store | Self::DataDirectory => true,
         }
     }
 }
 
-/// The trouble with a part, for callers: it tells no path and nothing else of the machine.
+/// The cause of a degradation, for callers: it names no path and nothing else of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cause {
     /// A stable word for programs.
@@ -44,10 +44,10 @@ pub struct Cause {
     pub why: &'static str,
 }
 
-/// A part in trouble.
+/// A degraded component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Degraded {
-    pub part: Part,
+    pub component: Component,
     pub cause: Cause,
     /// UNIX seconds.
     pub since: f64,
@@ -57,7 +57,7 @@ pub struct Degraded {
 #[derive(Debug, Clone)]
 pub struct Health {
     clock: Clock,
-    list: Arc<Mutex<BTreeMap<Part, Degraded>>>,
+    list: Arc<Mutex<BTreeMap<Component, Degraded>>>,
 }
 
 impl Health {
@@ -66,40 +66,42 @@ impl Health {
         let health = Self { clock, list: Arc::default() };
         let shown = health.clone();
         let help = "1 for each part of the node that does not work as it should, else 0.";
-        node.probe(Kind::Gauge, "degraded", help, &["what"], move || {
+        node.sampled(Kind::Gauge, "degraded", help, &["what"], move || {
             let list = shown.list();
-            let sample = |part: Part| (vec![part.as_str().to_owned()], f64::from(u8::from(list.contains_key(&part))));
-            Part::ALL.map(sample).into()
+            let sample = |component: Component| {
+                (vec![component.as_str().to_owned()], f64::from(u8::from(list.contains_key(&component))))
+            };
+            Component::ALL.map(sample).into()
         });
         health
     }
 
-    /// Puts a part on the list. `detail` is for the log alone, which is written once for each cause.
-    pub fn degrade(&self, part: Part, cause: Cause, detail: impl Display) {
+    /// Puts a component on the list. `detail` is only logged, once for each cause.
+    pub fn degrade(&self, component: Component, cause: Cause, detail: impl Display) {
         let mut list = self.list();
-        let known = list.get(&part).copied();
+        let known = list.get(&component).copied();
         if known.is_some_and(|known| known.cause == cause) {
             return;
         }
         let since = known.map_or_else(|| self.clock.unix_time(), |known| known.since);
-        list.insert(part, Degraded { part, cause, since });
+        list.insert(component, Degraded { component, cause, since });
         drop(list);
-        tracing::error!(what = part.as_str(), reason = cause.reason, %detail, "degraded: {}", cause.why);
+        tracing::error!(what = component.as_str(), reason = cause.reason, %detail, "degraded: {}", cause.why);
     }
 
-    /// Takes a part off the list.
-    pub fn restore(&self, part: Part) {
-        if self.list().remove(&part).is_some() {
-            tracing::info!(what = part.as_str(), "works again");
+    /// Takes a component off the list.
+    pub fn restore(&self, component: Component) {
+        if self.list().remove(&component).is_some() {
+            tracing::info!(what = component.as_str(), "works again");
         }
     }
 
-    /// All parts in trouble, in the order of [`Part::ALL`].
+    /// All degraded components, in the order of [`Component::ALL`].
     pub fn degraded(&self) -> Vec<Degraded> {
         self.list().values().copied().collect()
     }
 
-    fn list(&self) -> MutexGuard<'_, BTreeMap<Part, Degraded>> {
+    fn list(&self) -> MutexGuard<'_, BTreeMap<Component, Degraded>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +112,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_part_is_listed_since_its_trouble_began_until_it_works_again() {
+    fn a_component_is_listed_from_its_first_failure_until_it_works_again() {
         let (clock, node) = (Clock::manual(1_000.0), telemetry::Metrics::new());
         let health = Health::new(clock.clone(), &node);
         let lines = |store: u8, directory: u8| {
@@ -120,24 +122,24 @@ mod tests {
         };
         lines(0, 0);
         let (full, slow) = (Cause { reason: "full", why: "a" }, Cause { reason: "slow", why: "b" });
-        health.degrade(Part::Store, full, "");
+        health.degrade(Component::Store, full, "");
         clock.advance(Duration::from_secs(5));
-        health.degrade(Part::Store, slow, "");
-        health.degrade(Part::DataDirectory, full, "");
+        health.degrade(Component::Store, slow, "");
+        health.degrade(Component::DataDirectory, full, "");
         lines(1, 1);
-        let listed = [(Part::Store, slow, 1_000.0), (Part::DataDirectory, full, 1_005.0)];
-        let listed = listed.map(|(part, cause, since)| Degraded { part, cause, since });
+        let listed = [(Component::Store, slow, 1_000.0), (Component::DataDirectory, full, 1_005.0)];
+        let listed = listed.map(|(component, cause, since)| Degraded { component, cause, since });
         assert_eq!(health.degraded(), listed);
-        health.restore(Part::Store);
+        health.restore(Component::Store);
         assert_eq!(health.degraded(), listed[1..]);
         lines(0, 1);
         assert_eq!(node.faults(), Vec::<String>::new());
     }
 
     #[test]
-    fn each_part_has_a_name_of_its_own() {
-        let mut names = Part::ALL.map(Part::as_str).to_vec();
+    fn each_component_has_its_own_name() {
+        let mut names = Component::ALL.map(Component::as_str).to_vec();
         names.dedup();
-        assert_eq!(names.len(), Part::ALL.len());
+        assert_eq!(names.len(), Component::ALL.len());
     }
 }

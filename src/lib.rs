@@ -1,6 +1,7 @@
 //! pyapns: a universal Apple Push Notification service provider.
 //!
-//! Modules in layer order: each may know those above it, none below. `tests/tidy.rs` keeps that.
+//! The modules are in layer order: each may use those above it, and none below it. `cargo test --test tidy` checks
+//! that.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,

@@ -1,4 +1,4 @@
-//! Parses the command line and hands over.
+//! Parses the command line and runs its command.
 
 use clap::Parser;
 use std::process::ExitCode;

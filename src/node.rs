@@ -1,7 +1,7 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
 pub mod descriptors;
-mod doors;
+mod listeners;
 mod reload;
 
 use crate::api::auth::Exposure;
@@ -11,7 +11,7 @@ use crate::api::routes::metrics::RenderedMetrics;
 use crate::api::{self, Api};
 use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
-use crate::autoprovision::{Autoprovision, Fault};
+use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
 use crate::config::{self, Config, Origin};
 use crate::credentials::Keyring;
@@ -33,7 +33,7 @@ use crate::registry::Registry;
 use crate::store::{Sqlite, StoreError};
 use crate::telemetry::{self, Logging};
 use descriptors::Shares;
-use doors::Doors;
+use listeners::Listeners;
 use reload::Reload;
 use std::io;
 use std::net::SocketAddr;
@@ -42,10 +42,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-/// The last part of the drain's budget, a tenth, is for answering: what is in flight then is ended.
-const LAST_WORDS: u32 = 10;
+/// The share of the drain budget kept for replies: one part in ten. In-flight notifications are ended when it begins.
+const DRAIN_REPLY_SHARE: u32 = 10;
 
-/// Why a node cannot start.
+/// The reason that a node cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -64,40 +64,40 @@ pub enum StartError {
     Listen { address: Address, cause: io::Error },
 }
 
-/// What the world outside is to a node.
+/// The clock and the network that a node works with.
 pub struct World {
     pub clock: Clock,
     pub connect: Arc<dyn Connect>,
-    /// Apple's stand-in runs in this process, too, and takes file descriptors.
-    pub has_stand_in: bool,
+    /// A simulator runs in this process and takes file descriptors too.
+    pub has_simulator: bool,
 }
 
 impl World {
     /// The machine's clock and sockets.
     pub fn real(config: &Config) -> Self {
         let connect = Arc::new(TlsConnect::new(config.apple.proxy.clone()));
-        Self { clock: Clock::system(), connect, has_stand_in: false }
+        Self { clock: Clock::system(), connect, has_simulator: false }
     }
 }
 
-/// A node that is bound but not alive yet.
+/// A node whose listeners are bound, but which does not answer yet.
 pub struct Node {
-    doors: Doors,
+    listeners: Listeners,
     api: Arc<Api>,
     api_metrics: Arc<ApiMetrics>,
     requests: Drain,
     lanes: Drain,
     drain_budget: Duration,
     autoprovision: Autoprovision,
-    /// Whether the apps of the configuration are stored.
+    /// The apps of the configuration are stored.
     is_provisioned: bool,
     reload: Option<Reload>,
 }
 
 impl Node {
-    /// Opens the store, loads the apps, makes those of the configuration, binds the listener.
+    /// Opens the store, loads the apps, provisions those of the configuration, and binds the listeners.
     pub async fn build(mut config: Config, world: World) -> Result<Self, StartError> {
-        let shares = share_descriptors(&mut config, world.has_stand_in);
+        let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
         let store = open_store(&config)?;
@@ -124,12 +124,12 @@ impl Node {
             drain: lanes.clone(),
         };
         let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
-        let bounds = intake::Limits { node_bytes, app_bytes };
+        let intake_limits = intake::Limits { node_bytes, app_bytes };
         let descriptors = Descriptors::new(shares.apple, Instant::now());
         metrics::watch_descriptors(&telemetry, &descriptors);
-        let lanes_of_apps =
+        let app_lanes =
             Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
-        let intake = Arc::new(Intake::new(lanes_of_apps, bounds));
+        let intake = Arc::new(Intake::new(app_lanes, intake_limits));
         let autoprovision = Autoprovision::new(
             registry.clone(),
             Arc::clone(&intake),
@@ -138,7 +138,7 @@ impl Node {
             requests.clone(),
         );
         let is_provisioned = provision(&autoprovision, &config).await?;
-        let doors = Doors::open(&config, shares).await?;
+        let listeners = Listeners::bind(&config, shares).await?;
         let (limits, compat) = (config.limits, config.compat);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);
@@ -162,39 +162,39 @@ impl Node {
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
         let reload = None;
-        Ok(Self { doors, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
+        Ok(Self { listeners, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
     }
 
-    /// Follows the configuration from where it came, on SIGHUP and when it changes. `config` is what the node was built
-    /// with, `logging` what its level is for.
-    pub fn following(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
+    /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was
+    /// built with `config`; `logging` takes a changed level.
+    pub fn with_reload(self, origin: Origin, config: &Config, logging: Option<Logging>) -> io::Result<Self> {
         if let Some(logging) = &logging {
             self.api.telemetry.add(logging.dropped().clone());
         }
-        let keys = self.doors.keys().cloned();
+        let keys = self.listeners.keys().cloned();
         let reload = Reload::new(origin, config, keys, logging, self.requests.clone())?;
-        let reload = if self.is_provisioned { reload } else { reload.at_once() };
+        let reload = if self.is_provisioned { reload } else { reload.reload_at_start() };
         Ok(Self { reload: Some(reload), ..self })
     }
 
-    /// Where it listens over TCP; the port that was really bound. Fails for a Unix socket.
+    /// The TCP address of the public listener, with the port that the system chose. Fails for a Unix socket.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.doors.public().address()
+        self.listeners.public().address()
     }
 
-    /// The same of the admin listener, if there is one.
+    /// The TCP address of the admin listener, if there is one.
     pub fn admin_address(&self) -> Option<io::Result<SocketAddr>> {
-        self.doors.admin().map(Listener::address)
+        self.listeners.admin().map(Listener::address)
     }
 
-    /// Where it listens, for people: `http://…`, `https://…` or `unix:…`.
+    /// The public listener's URL, for people: `http://…`, `https://…` or `unix:…`.
     pub fn url(&self) -> &str {
-        self.doors.public().url()
+        self.listeners.public().url()
     }
 
-    /// The same of the admin listener, if there is one.
+    /// The admin listener's URL, if there is one.
     pub fn admin_url(&self) -> Option<&str> {
-        self.doors.admin().map(Listener::url)
+        self.listeners.admin().map(Listener::url)
     }
 
     /// The apps of this node.
@@ -202,19 +202,20 @@ impl Node {
         &self.api.registry
     }
 
-    /// Answers a client whose bytes come through no listener, as the admin listener would, until one of both leaves.
-    pub fn answer<Io>(&self, io: Io) -> impl Future<Output = ()> + Send + 'static
+    /// Serves a client that is connected by other means than a listener. It reaches all routes. Ends when the client
+    /// disconnects or the node drains.
+    pub fn serve_io<Io>(&self, io: Io) -> impl Future<Output = ()> + Send + 'static
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let guard = self.doors.guard(Exposure::Whole, &self.api);
+        let guard = self.listeners.guard(Exposure::Whole, &self.api);
         let entry = api::service(Arc::clone(&self.api), Arc::clone(&self.api_metrics), guard);
         server::answer(io, entry, self.requests.clone(), self.api.limits.clone())
     }
 
-    /// Serves until `stop` resolves, then finishes what it has. Whether all of it ended in time.
+    /// Serves until `stop` resolves, then drains. Returns true if everything ended within the drain budget.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        self.doors.serve(&self.api, &self.api_metrics, &self.requests);
+        self.listeners.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
@@ -223,10 +224,10 @@ impl Node {
         self.requests.begin();
         tracing::info!("draining");
         let until = Instant::now() + self.drain_budget;
-        let enough = until - self.drain_budget / LAST_WORDS;
-        let answered = finish(&self.requests, &self.lanes, enough, until).await;
+        let force_at = until - self.drain_budget / DRAIN_REPLY_SHARE;
+        let answered = finish(&self.requests, &self.lanes, force_at, until).await;
         self.api.intake.close();
-        finish(&self.lanes, &self.lanes, enough, until).await && answered
+        finish(&self.lanes, &self.lanes, force_at, until).await && answered
     }
 }
 
@@ -238,10 +239,10 @@ fn open_store(config: &Config) -> Result<Arc<Sqlite>, StoreError> {
     Ok(Arc::new(store))
 }
 
-/// Shares out the descriptors that the system allows, lowers the limits that do not fit, and logs what the configuration's
-/// reader and this step have to say.
-fn share_descriptors(config: &mut Config, has_stand_in: bool) -> Shares {
-    let shares = Shares::of(descriptors::raise(), has_stand_in);
+/// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of
+/// the configuration and of this step.
+fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
+    let shares = Shares::of(descriptors::raise(), has_simulator);
     let lowered = shares.lower(config);
     config.notices.extend(lowered);
     for notice in &config.notices {
@@ -250,12 +251,12 @@ fn share_descriptors(config: &mut Config, has_stand_in: bool) -> Shares {
     shares
 }
 
-/// Makes the apps of the configuration: whether they are stored. A full disk is no reason to send nothing for those that
-/// are stored already.
+/// Provisions the apps of the configuration. Returns false if the disk is full: the node then starts with the apps that
+/// are already stored.
 async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
     let faults = match autoprovision.apply(&config.autoprovision).await {
         Err(error @ StoreError::Full) => {
-            tracing::error!(%error, "the configuration's apps could not be stored: tried again soon");
+            tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
             return Ok(false);
         }
         applied => applied?,
@@ -263,23 +264,23 @@ async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<boo
     if faults.is_empty() {
         return Ok(true);
     }
-    let fault = |Fault { place, what }| config::Fault { place, what };
+    let fault = |AppFault { place, what }| config::Fault { place, what };
     Err(StartError::Autoprovision(config::Faults(faults.into_iter().map(fault).collect())))
 }
 
-/// Waits for tasks to finish what they have; from `enough` on the lanes end what they have instead, so that callers have
-/// an answer before it is too late. Whether all ended in time.
-async fn finish(tasks: &Drain, lanes: &Drain, enough: Instant, until: Instant) -> bool {
-    let left = |end: Instant| end.saturating_duration_since(Instant::now());
-    if tasks.finish(left(enough)).await {
+/// Waits until `until` for `tasks` to finish. From `force_at` on the lanes end their notifications unsent, so that
+/// callers still get their responses. Returns true if all tasks ended in time.
+async fn finish(tasks: &Drain, lanes: &Drain, force_at: Instant, until: Instant) -> bool {
+    let remaining = |end: Instant| end.saturating_duration_since(Instant::now());
+    if tasks.finish(remaining(force_at)).await {
         return true;
     }
-    tracing::warn!("there is not much time left: what is still in flight is ended");
-    lanes.hurry();
-    tasks.finish(left(until)).await
+    tracing::warn!("the drain budget is nearly used up: notifications still in flight are ended");
+    lanes.force_finish();
+    tasks.finish(remaining(until)).await
 }
 
-/// As the machine is called, unless that is no name.
+/// The machine's host name, if it is a valid node name.
 fn machine_name() -> Option<NodeName> {
     rustix::system::uname().nodename().to_str().ok()?.parse().ok()
 }

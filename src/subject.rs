@@ -1,4 +1,4 @@
-//! What the running task works for: a request or an app. The log names it when the task panics.
+//! The subject of the running task: the request or app that it works for. The log names it when the task panics.
 
 use http::HeaderValue;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ tokio::task_local! {
     static SUBJECT: Subject;
 }
 
-/// What a task works for. Cheap to clone.
+/// The request or app that a task works for. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// A request, by its `X-Request-Id`.
@@ -32,24 +32,24 @@ impl Subject {
         }
     }
 
-    /// Has `work` done for it.
+    /// Runs `work` with this subject.
     pub fn within<T>(self, work: impl FnOnce() -> T) -> T {
         SUBJECT.sync_scope(self, work)
     }
 
-    /// Has the future done for it, and the tasks that it starts through the drain.
+    /// Runs the future with this subject, and the tasks that it starts through the drain.
     pub fn scope<F: Future>(self, future: F) -> TaskLocalFuture<Self, F> {
         SUBJECT.scope(self, future)
     }
 }
 
-/// What the running task works for, where that is known.
+/// The subject of the running task, if it has one.
 pub fn current() -> Option<Subject> {
     SUBJECT.try_with(Subject::clone).ok()
 }
 
-/// The same work, to be done on another thread for what the running task works for.
-pub fn carry<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+/// Wraps `work` so that another thread runs it with the subject of the running task.
+pub fn with_current<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let subject = current();
     move || match subject {
         Some(subject) => subject.within(work),

@@ -1,10 +1,10 @@
-//! What a node tells about itself: log lines and metrics.
+//! Log lines and metrics.
 
 pub mod latency;
 pub mod logging;
 pub mod metrics;
 mod panics;
-pub mod probe;
+pub mod sampled;
 
 pub use logging::Logging;
 pub use metrics::Metrics;

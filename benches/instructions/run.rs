@@ -49,13 +49,13 @@ async fn all(callers: &[Caller]) {
 
 fn start(runtime: &Runtime, node: &Node, caller: &Caller, requests: usize) {
     caller.allow(requests);
-    runtime.spawn(node.answer(caller.clone()));
+    runtime.spawn(node.serve_io(caller.clone()));
 }
 
 async fn node(directory: &std::path::Path) -> Node {
     let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n", directory.join("data"));
-    let config = Config::read(Some(File { name: "gate", text: &text }), &|_| None).expect("good settings");
-    Node::build(config, World { clock: Clock::system(), connect: Arc::new(Apple), has_stand_in: false })
+    let config = Config::parse(Some(File { name: "gate", text: &text }), &|_| None).expect("good settings");
+    Node::build(config, World { clock: Clock::system(), connect: Arc::new(Apple), has_simulator: false })
         .await
         .expect("a node")
 }

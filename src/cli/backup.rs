@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let config = match arguments.settings.origin().read() {
+    let config = match arguments.settings.origin().load() {
         Ok(config) => config,
         Err(faults) => {
             print::note(faults);

@@ -20,10 +20,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = arguments.settings.source();
-    let (read, mut warnings) = (arguments.settings.origin().read_with_files(), Settings::warnings());
-    warnings.extend(read.iter().flat_map(|config| config.notices.clone()));
+    let (loaded, mut warnings) = (arguments.settings.origin().load_and_check_files(), Settings::warnings());
+    warnings.extend(loaded.iter().flat_map(|config| config.notices.clone()));
     warnings.iter().try_for_each(|warning| print::line(format_args!("warning: {warning}")))?;
-    match read {
+    match loaded {
         Ok(_) => {
             print::line(format_args!("{source}: nothing is wrong"))?;
             Ok(ExitCode::SUCCESS)

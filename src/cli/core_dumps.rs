@@ -5,16 +5,16 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How the process was before [`forbid`].
+/// The limits of the process before [`disable`].
 #[derive(Debug)]
-pub struct Forbidden {
+pub struct SavedLimits {
     limit: Rlimit,
     #[cfg(target_os = "linux")]
     dumpable: Option<rustix::process::DumpableBehavior>,
 }
 
 /// Forbids core files until they are allowed. To be called before anything secret is read, the configuration included.
-pub fn forbid() -> Forbidden {
+pub fn disable() -> SavedLimits {
     let limit = getrlimit(Resource::Core);
     // Lowering a soft limit to 0 cannot fail.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), ..limit });
@@ -26,16 +26,16 @@ pub fn forbid() -> Forbidden {
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         before
     };
-    Forbidden {
+    SavedLimits {
         limit,
         #[cfg(target_os = "linux")]
         dumpable,
     }
 }
 
-impl Forbidden {
-    /// Makes the process as it was: its operator wants core files.
-    pub fn allow(self) {
+impl SavedLimits {
+    /// Restores the limits: the operator wants core files.
+    pub fn restore(self) {
         if let Err(error) = setrlimit(Resource::Core, self.limit) {
             tracing::warn!(%error, "the limit on core files stays 0");
         }
@@ -48,7 +48,7 @@ impl Forbidden {
     }
 
     /// Forbids them for good: the hard limit is 0, too.
-    pub fn keep(self) {
+    pub fn disable_for_good(self) {
         // Lowering a limit cannot fail.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     }

@@ -1,7 +1,7 @@
 //! `pyapns doctor`: everything between this machine and Apple, looked at piece by piece.
 
-mod copy;
 mod credentials;
+mod dry_run;
 mod gateway;
 mod machine;
 mod report;
@@ -13,13 +13,13 @@ use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::config::Config;
 use crate::node::World;
-use copy::Copy;
+use dry_run::DryRun;
 use report::Report;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Apps that Apple is asked about; of more, the first.
-const PROBES_MAX: usize = 100;
+const TEST_PUSHES_MAX: usize = 100;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +43,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     Settings::warnings().iter().for_each(|warning| report.warn("configuration", warning));
-    match arguments.settings.origin().read_with_files() {
+    match arguments.settings.origin().load_and_check_files() {
         Err(faults) => faults.0.iter().for_each(|fault| report.fail("configuration", fault)),
         Ok(config) => {
             report.ok("configuration", arguments.settings.source());
@@ -73,19 +73,19 @@ async fn examine(report: &mut Report, config: &Config, push: bool) {
     }
     let found = store::examine(report, config, &clock).await;
     let Some(kept) = found.kept else { return };
-    let copy = match Copy::new(config, kept, clock.clone(), connect, trust).await {
-        Ok(copy) => copy,
+    let dry_run = match DryRun::new(config, kept, clock.clone(), connect, trust).await {
+        Ok(dry_run) => dry_run,
         Err(error) => return report.fail("store", error),
     };
-    copy.carry_out(report, &config.autoprovision).await;
-    let apps = copy.apps();
-    let intake = (push && reached).then_some(&*copy.intake);
+    dry_run.apply_configured_apps(report, &config.autoprovision).await;
+    let apps = dry_run.apps();
+    let intake = (push && reached).then_some(&*dry_run.intake);
     for (index, app) in apps.iter().enumerate() {
-        let intake = intake.filter(|_| index < PROBES_MAX);
+        let intake = intake.filter(|_| index < TEST_PUSHES_MAX);
         credentials::examine(report, app, clock.unix_seconds(), intake, found.node.as_ref()).await;
     }
-    if push && apps.len() > PROBES_MAX {
-        report.ok("apple", format!("only asked about the first {PROBES_MAX} of {} apps", apps.len()));
+    if push && apps.len() > TEST_PUSHES_MAX {
+        report.ok("apple", format!("only asked about the first {TEST_PUSHES_MAX} of {} apps", apps.len()));
     }
-    copy.finish().await;
+    dry_run.finish().await;
 }

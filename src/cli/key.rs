@@ -18,7 +18,7 @@ pub struct Arguments {
     /// Names the key in the configuration.
     #[arg(long, value_name = "NAME")]
     id: KeyId,
-    /// What it may do: send, feedback, apps:read, apps:write, metrics, admin.
+    /// Its scopes: send, feedback, apps:read, apps:write, metrics, admin.
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', default_value = "send,feedback,apps:read")]
     scopes: Vec<Scope>,
     /// An app that it may work with; several are possible. All, if none is given.

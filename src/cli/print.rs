@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 
 /// A line on standard output.
 pub fn line(text: impl Display) -> anyhow::Result<()> {
-    heard(writeln!(io::stdout(), "{text}")).context("nothing can be written to standard output")
+    ignore_closed_pipe(writeln!(io::stdout(), "{text}")).context("nothing can be written to standard output")
 }
 
 /// A line on standard error. What cannot be told there can be told nowhere.
@@ -19,8 +19,8 @@ pub fn progress(text: impl Display) {
     let _ = write!(io::stderr(), "\r\x1b[K{text}");
 }
 
-/// Who has left, left on purpose; a full disk is another matter.
-pub fn heard(written: io::Result<()>) -> io::Result<()> {
+/// Ignores a closed pipe, whose reader left on purpose. Other errors stay.
+pub fn ignore_closed_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use stream::{Done, Source};
+use stream::{Source, StreamResult};
 use tally::Tally;
 
 /// Holds the API key, `ID.SECRET`.
@@ -72,7 +72,7 @@ struct Push {
     /// The device token in hex; several times for several devices.
     #[arg(long, value_name = "HEX", group = "what", requires = "content")]
     token: Vec<String>,
-    /// What Apple gets, as JSON; @FILE reads it from a file.
+    /// The payload for Apple, as JSON; @FILE reads it from a file.
     #[arg(long, value_name = "JSON", group = "content", value_parser = payload)]
     payload: Option<Payload>,
     /// A text to show: the payload is then {"aps":{"alert":TEXT}}.
@@ -98,14 +98,14 @@ struct Push {
     identifier: Option<String>,
 }
 
-/// What Apple gets.
+/// The payload for Apple.
 #[derive(Debug, Clone)]
 enum Payload {
     Json(Box<RawValue>),
     File(PathBuf),
 }
 
-/// Whom to call.
+/// The node to call.
 #[derive(Debug, clap::Args)]
 struct Node {
     /// The node: http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock.
@@ -139,7 +139,7 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
     };
     let drain = Drain::new();
-    let path = path(&arguments);
+    let path = request_path(&arguments);
     let Some(body) = body else {
         let source = Source::open(arguments.file.as_deref().unwrap_or(Path::new("-"))).await?;
         let mut caller = Client::connect(&callee, &drain).await?;
@@ -157,18 +157,18 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let mut tally = Tally::default();
     for outcome in outcomes.into_iter().map(Value::to_string) {
-        print::heard(writeln!(output, "{outcome}")).context("the outcomes cannot be written")?;
+        print::ignore_closed_pipe(writeln!(output, "{outcome}")).context("the outcomes cannot be written")?;
         tally.count(outcome.as_bytes());
     }
     print::note(tally.summary());
-    Ok(code(tally.all_accepted()))
+    Ok(exit_code(tally.all_accepted()))
 }
 
 /// Says what became of a file.
-fn report(done: &Done) -> ExitCode {
+fn report(done: &StreamResult) -> ExitCode {
     let answered = done.tally.total();
     print::note(format_args!("{answered} notifications: {}", done.tally.summary()));
-    if let Some(why) = &done.broken {
+    if let Some(why) = &done.failure {
         print::note(format_args!("pyapns: {why}"));
     }
     if answered < done.sent {
@@ -179,14 +179,14 @@ fn report(done: &Done) -> ExitCode {
         let first = done.sent + 1;
         print::note(format_args!("not sent: notification {first} and all behind it (blank lines do not count)"));
     }
-    code(done.tally.all_accepted() && done.broken.is_none() && !done.stopped && answered == done.sent)
+    exit_code(done.tally.all_accepted() && done.failure.is_none() && !done.stopped && answered == done.sent)
 }
 
-fn code(fine: bool) -> ExitCode {
-    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+fn exit_code(is_success: bool) -> ExitCode {
+    if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn path(arguments: &Arguments) -> String {
+fn request_path(arguments: &Arguments) -> String {
     let mut query = Vec::new();
     query.extend(arguments.timeout.map(|seconds| format!("timeout={seconds}")));
     query.extend(arguments.retry_unknown.then(|| "retry_unknown=true".to_owned()));
@@ -206,17 +206,17 @@ fn notification(push: &Push) -> anyhow::Result<String> {
         }
     };
     let mut options = Map::new();
-    let mut give = |name: &str, value: Option<Value>| options.extend(value.map(|value| (name.to_owned(), value)));
+    let mut put = |name: &str, value: Option<Value>| options.extend(value.map(|value| (name.to_owned(), value)));
     match push.token.as_slice() {
-        [token] => give("token", Some(json!(token))),
-        tokens => give("tokens", Some(json!(tokens))),
+        [token] => put("token", Some(json!(token))),
+        tokens => put("tokens", Some(json!(tokens))),
     }
-    give("priority", push.priority.map(Value::from));
-    give("push_type", push.push_type.clone().map(Value::from));
-    give("topic", push.topic.clone().map(Value::from));
-    give("collapse_id", push.collapse_id.clone().map(Value::from));
-    give("expiry", push.expiry.map(Value::from));
-    give("identifier", push.identifier.clone().map(Value::from));
+    put("priority", push.priority.map(Value::from));
+    put("push_type", push.push_type.clone().map(Value::from));
+    put("topic", push.topic.clone().map(Value::from));
+    put("collapse_id", push.collapse_id.clone().map(Value::from));
+    put("expiry", push.expiry.map(Value::from));
+    put("identifier", push.identifier.clone().map(Value::from));
     let options = Value::Object(options).to_string();
     Ok(format!("{},\"payload\":{payload}}}", options.trim_end_matches('}')))
 }

@@ -1,8 +1,8 @@
-//! `pyapns serve`: a node, and with `--simulator` Apple's stand-in beside it.
+//! `pyapns serve`: a node, and with `--simulator` Apple's stand-in embedded it.
 
-use super::core_dumps::Forbidden;
+use super::core_dumps::SavedLimits;
 use super::settings::Settings;
-use super::simulator::Beside;
+use super::simulator::EmbeddedSimulator;
 use super::supervisor::Supervisor;
 use super::{StopSignals, USAGE, print, runtime};
 use crate::config::{Config, Origin};
@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long the last log lines may take.
-const FLUSH: Duration = Duration::from_secs(1);
+/// The time limit for writing the last log lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -35,10 +35,10 @@ pub struct Arguments {
     simulator: bool,
 }
 
-pub fn run(arguments: Arguments, core_dumps: Forbidden) -> anyhow::Result<ExitCode> {
+pub fn run(arguments: Arguments, core_dumps: SavedLimits) -> anyhow::Result<ExitCode> {
     let origin = arguments.settings.origin();
     let warnings = Settings::warnings();
-    let mut config = match origin.read_to_start() {
+    let mut config = match origin.load_for_start() {
         Ok(config) => config,
         Err(faults) => {
             warnings.iter().for_each(|warning| print::note(format_args!("warning: {warning}")));
@@ -50,48 +50,48 @@ pub fn run(arguments: Arguments, core_dumps: Forbidden) -> anyhow::Result<ExitCo
     let logging = Logging::install(config.log)?;
     if config.core_dumps {
         tracing::warn!("core_dumps is set: a core file would have credentials and payloads in it");
-        core_dumps.allow();
+        core_dumps.restore();
     } else {
-        core_dumps.keep();
+        core_dumps.disable_for_good();
     }
     let runtime = runtime()?;
     let done = runtime.block_on(serve(config, origin, logging.clone(), arguments.simulator));
-    runtime.shutdown_timeout(FLUSH);
-    logging.flush(FLUSH);
+    runtime.shutdown_timeout(FLUSH_TIMEOUT);
+    logging.flush(FLUSH_TIMEOUT);
     done
 }
 
 async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simulator: bool) -> anyhow::Result<ExitCode> {
     let mut stop = StopSignals::new()?;
-    let beside = if with_simulator { Some(Beside::start(&mut config).await?) } else { None };
-    let world = World { has_stand_in: with_simulator, ..World::real(&config) };
+    let embedded = if with_simulator { Some(EmbeddedSimulator::start(&mut config).await?) } else { None };
+    let world = World { has_simulator: with_simulator, ..World::real(&config) };
     let node = match Node::build(config.clone(), world).await {
         Err(StartError::Autoprovision(faults)) => {
             print::note(faults);
             return Ok(ExitCode::from(USAGE));
         }
-        built => built?.following(origin, &config, Some(logging))?,
+        built => built?.with_reload(origin, &config, Some(logging))?,
     };
     print::line(format_args!("pyapns listens on {}", node.url()))?;
     if let Some(url) = node.admin_url() {
         print::line(format_args!("pyapns listens for operators on {url}"))?;
     }
-    if let Some(beside) = &beside {
-        beside.provision_demo(&node).await?;
-        beside.introduce(node.url())?;
+    if let Some(embedded) = &embedded {
+        embedded.provision_demo(&node).await?;
+        embedded.print_hint(node.url())?;
     }
-    let supervisor = Supervisor::of_environment().watched(&Drain::new());
-    supervisor.tell(&format!("READY=1\nSTATUS=listening on {}", node.url()));
-    let (tell, told) = oneshot::channel::<()>();
+    let supervisor = Supervisor::from_environment().with_watchdog(&Drain::new());
+    supervisor.notify(&format!("READY=1\nSTATUS=listening on {}", node.url()));
+    let (begin_stop, stop_begun) = oneshot::channel::<()>();
     let mut running = pin!(node.run(async {
-        let _ = told.await;
-        supervisor.tell("STOPPING=1\nSTATUS=finishing what is in flight");
+        let _ = stop_begun.await;
+        supervisor.notify("STOPPING=1\nSTATUS=finishing what is in flight");
     }));
     let finished = tokio::select! {
         biased;
         finished = running.as_mut() => finished,
         () = stop.next() => {
-            drop(tell);
+            drop(begin_stop);
             tokio::select! {
                 biased;
                 finished = running => finished,

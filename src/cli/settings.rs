@@ -1,6 +1,6 @@
 //! Where a command takes the node's settings from: flags win over variables, variables over the file.
 
-use crate::config::{Origin, strangers};
+use crate::config::{Origin, unknown_variables};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -14,7 +14,7 @@ pub struct Settings {
     /// Listen where other machines can reach it, without API keys: something else guards it.
     #[arg(long)]
     insecure: bool,
-    /// What has to outlive the process is kept here [default: ./pyapns-data].
+    /// The data directory: everything that outlives the process [default: ./pyapns-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -32,10 +32,10 @@ impl Settings {
     /// Variables that look like settings and are none: a sentence each.
     pub fn warnings() -> Vec<String> {
         let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-        strangers::warnings(names, &super::variables())
+        unknown_variables::warnings(names, &super::variables())
     }
 
-    /// What was read, for a person.
+    /// The name of the source, for a person.
     pub fn source(&self) -> String {
         match &self.config {
             Some(path) => path.display().to_string(),

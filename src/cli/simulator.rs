@@ -28,11 +28,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A simulator that a node delivers to, in the same process.
-pub struct Beside {
+pub struct EmbeddedSimulator {
     simulator: Simulator,
 }
 
-impl Beside {
+impl EmbeddedSimulator {
     /// Starts it and points the node's settings at it.
     pub async fn start(config: &mut Config) -> anyhow::Result<Self> {
         let directory = config.data_dir.join("simulator");
@@ -59,7 +59,7 @@ impl Beside {
     }
 
     /// Says what can be tried.
-    pub fn introduce(&self, node: &str) -> anyhow::Result<()> {
+    pub fn print_hint(&self, node: &str) -> anyhow::Result<()> {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         let address = self.simulator.address();
         print::line(format_args!("Apple's stand-in listens on {address}; its ledger: http://{control}/ledger"))?;

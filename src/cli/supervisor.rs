@@ -1,4 +1,4 @@
-//! Tells systemd, or whoever started us so, what we do: sd_notify.
+//! Notifies systemd, or another supervisor, of the node's state: sd_notify.
 
 use crate::drain::Drain;
 use std::io;
@@ -24,7 +24,7 @@ fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
 
 impl Supervisor {
     /// As the environment says.
-    pub fn of_environment() -> Self {
+    pub fn from_environment() -> Self {
         let found = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = match name.as_bytes() {
                 [b'@', name @ ..] => abstract_address(name),
@@ -39,7 +39,7 @@ impl Supervisor {
     }
 
     /// Says `state`, lines of `NAME=value`. A supervisor that does not listen is not waited for.
-    pub fn tell(&self, state: &str) {
+    pub fn notify(&self, state: &str) {
         if let Some((socket, address)) = &self.0
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
@@ -49,13 +49,13 @@ impl Supervisor {
 
     /// Feeds the watchdog, twice as often as it asks for, for as long as tasks get their turn. Gives this back to tell
     /// the rest with.
-    pub fn watched(self, drain: &Drain) -> Arc<Self> {
+    pub fn with_watchdog(self, drain: &Drain) -> Arc<Self> {
         let supervisor = Arc::new(self);
         if let Some(period) = watchdog_period() {
             let feeder = Arc::clone(&supervisor);
             drain.spawn("watchdog", async move {
                 loop {
-                    feeder.tell("WATCHDOG=1");
+                    feeder.notify("WATCHDOG=1");
                     tokio::time::sleep(period / 2).await;
                 }
             });
@@ -64,7 +64,7 @@ impl Supervisor {
     }
 }
 
-/// How often the supervisor wants to hear from this process, if it does.
+/// The watchdog period that the supervisor asks for, if any.
 fn watchdog_period() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     if std::env::var_os("WATCHDOG_PID").is_some() && number("WATCHDOG_PID") != Some(std::process::id().into()) {

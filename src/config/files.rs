@@ -3,7 +3,7 @@
 use super::Config;
 use super::reader::Reader;
 use crate::apns::trust::Trust;
-use crate::autoprovision::{Entry, Fault as Warning};
+use crate::autoprovision::{AppFault, ConfiguredApp};
 use crate::clock::Clock;
 use crate::credentials::keyring::OWN_KEY;
 use crate::credentials::{Keyring, paths};
@@ -11,31 +11,31 @@ use crate::http::server::tls::Tls;
 use std::path::{Path, PathBuf};
 
 /// Adds a fault for each that is of no use, and a notice for each that is of doubtful use.
-pub(super) fn try_all(config: &mut Config, read: &mut Reader<'_>) {
-    try_but_entries(config, read);
-    try_entries(config, read);
+pub(super) fn check_all(config: &mut Config, read: &mut Reader<'_>) {
+    check_files(config, read);
+    check_configured_apps(config, read);
 }
 
-/// The same before a node starts. Its entries are then held against what it has stored, which may be older than a check;
-/// they are tried here only where it cannot start anyway, so that all faults are told in one run.
-pub(super) fn try_to_start(config: &mut Config, read: &mut Reader<'_>) {
-    try_but_entries(config, read);
+/// The same before a node starts. Its entries are then held against what it has stored, which may be older than a
+/// check; they are tried here only where it cannot start anyway, so that all faults are told in one run.
+pub(super) fn check_before_start(config: &mut Config, read: &mut Reader<'_>) {
+    check_files(config, read);
     if read.has_faults() {
-        try_entries(config, read);
+        check_configured_apps(config, read);
     }
 }
 
-fn try_entries(config: &mut Config, read: &mut Reader<'_>) {
+fn check_configured_apps(config: &mut Config, read: &mut Reader<'_>) {
     let clock = Clock::system();
     for entry in &config.autoprovision {
-        match entry.check(&clock) {
-            Ok(warning) => config.notices.extend(warning.map(|Warning { place, what }| format!("{place}: {what}"))),
+        match entry.validate(&clock) {
+            Ok(warning) => config.notices.extend(warning.map(|AppFault { place, what }| format!("{place}: {what}"))),
             Err(fault) => read.fault_at(fault.place, fault.what),
         }
     }
 }
 
-fn try_but_entries(config: &Config, read: &mut Reader<'_>) {
+fn check_files(config: &Config, read: &mut Reader<'_>) {
     if let Some(folder) = &config.credentials_dir
         && let Err(error) = std::fs::read_dir(folder)
     {
@@ -60,16 +60,16 @@ fn try_but_entries(config: &Config, read: &mut Reader<'_>) {
     }
 }
 
-/// What the operator should know of those with secrets in them. Blocks for as long as the disk does.
-pub(super) fn exposed(config: &Config) -> Vec<String> {
+/// A warning for each file with secrets that every user of the machine may read. Blocks for as long as the disk does.
+pub(super) fn world_readable(config: &Config) -> Vec<String> {
     let own = config.data_dir.join(OWN_KEY);
     let keys = if config.key_files.is_empty() { std::slice::from_ref(&own) } else { &config.key_files };
     let keys = keys.iter().map(PathBuf::as_path);
     let tls = config.tls.iter().map(|files| files.key.as_path());
-    let apps = config.autoprovision.iter().flat_map(Entry::files);
+    let apps = config.autoprovision.iter().flat_map(ConfiguredApp::files);
     let callers = config.api_keys.iter().filter_map(|key| key.file());
-    let mut told: Vec<String> = keys.chain(tls).chain(apps).chain(callers).filter_map(paths::exposed).collect();
-    told.sort();
-    told.dedup();
-    told
+    let mut warnings: Vec<String> = keys.chain(tls).chain(apps).chain(callers).filter_map(paths::exposed).collect();
+    warnings.sort();
+    warnings.dedup();
+    warnings
 }

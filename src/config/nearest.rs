@@ -3,29 +3,31 @@
 use strsim::normalized_damerau_levenshtein;
 
 /// Names less alike than this, from 0 to 1, are not meant: a third of the letters may be wrong.
-const LIKENESS_MIN: f64 = 0.66;
-/// The likeness of a name that is all there but for its section, or that is only begun; the rest decides between several.
-const WITHOUT_SECTION: f64 = 0.8;
-const BEGUN: f64 = 0.7;
+const SIMILARITY_MIN: f64 = 0.66;
+/// The likeness of a name that is all there but for its section, or that is only begun; the rest decides between
+/// several.
+const WITHOUT_SECTION_SIMILARITY: f64 = 0.8;
+const PREFIX_SIMILARITY: f64 = 0.7;
 /// Letters from which on the beginning of a name says enough.
-const BEGUN_MIN: usize = 3;
+const PREFIX_LETTERS_MIN: usize = 3;
 
-/// The most alike of the known names, if one is alike at all. Parts of a name are separated by `.` or `_`; case is ignored.
+/// The most alike of the known names, if one is alike at all. Parts of a name are separated by `.` or `_`; case is
+/// ignored.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
-    let alike = known.into_iter().map(|known| (likeness(&name, &known.to_ascii_lowercase()), known));
-    let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
+    let similar = known.into_iter().map(|known| (similarity(&name, &known.to_ascii_lowercase()), known));
+    let similar = similar.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN);
     // Of several that are alike as much, the first.
-    alike.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, known)| known)
+    similar.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, known)| known)
 }
 
-fn likeness(name: &str, known: &str) -> f64 {
+fn similarity(name: &str, known: &str) -> f64 {
     let letters = normalized_damerau_levenshtein(name, known);
     let between = |least: f64| least + (1.0 - least) * letters;
     if known.strip_suffix(name).is_some_and(|section| section.ends_with(['.', '_'])) {
-        between(WITHOUT_SECTION)
-    } else if name.len() >= BEGUN_MIN && known.starts_with(name) {
-        between(BEGUN)
+        between(WITHOUT_SECTION_SIMILARITY)
+    } else if name.len() >= PREFIX_LETTERS_MIN && known.starts_with(name) {
+        between(PREFIX_SIMILARITY)
     } else {
         letters
     }

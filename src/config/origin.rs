@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// See the module. Clones read the same.
+/// The source of a configuration. Clones read the same one.
 #[derive(Clone)]
 pub struct Origin {
     file: Option<PathBuf>,
@@ -15,7 +15,7 @@ pub struct Origin {
     flags: Vec<Flag>,
 }
 
-/// Stands in a variable's place, and is what a fault of it names.
+/// A flag that overrides a variable. Faults name the flag.
 #[derive(Clone)]
 struct Flag {
     name: &'static str,
@@ -47,43 +47,43 @@ impl Origin {
 
     /// Reads the settings as they are now. A file that cannot be read is a fault, too. Blocks for as long as the disk
     /// does.
-    pub fn read(&self) -> Result<Config, Faults> {
-        self.read_as(Config::read)
+    pub fn load(&self) -> Result<Config, Faults> {
+        self.load_with(Config::parse)
     }
 
     /// The same, and tries every file that the settings name.
-    pub fn read_with_files(&self) -> Result<Config, Faults> {
-        self.read_as(Config::read_with_files)
+    pub fn load_and_check_files(&self) -> Result<Config, Faults> {
+        self.load_with(Config::parse_and_check_files)
     }
 
-    /// The same for a node that is about to start: see [`Config::read_to_start`].
-    pub fn read_to_start(&self) -> Result<Config, Faults> {
-        self.read_as(Config::read_to_start)
+    /// The same for a node that is about to start: see [`Config::parse_for_start`].
+    pub fn load_for_start(&self) -> Result<Config, Faults> {
+        self.load_with(Config::parse_for_start)
     }
 
-    fn read_as(
+    fn load_with(
         &self,
-        read: impl FnOnce(Option<File<'_>>, &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults>,
+        parse: impl FnOnce(Option<File<'_>>, &dyn Fn(&str) -> Option<String>) -> Result<Config, Faults>,
     ) -> Result<Config, Faults> {
-        let said = |asked: &str| {
+        let lookup = |asked: &str| {
             let flag = self.flags.iter().find(|flag| flag.variable == asked);
             flag.map(|flag| flag.text.clone()).or_else(|| (self.variable)(asked))
         };
         let config = match &self.file {
-            None => read(None, &said),
+            None => parse(None, &lookup),
             Some(path) => {
                 let name = path.display().to_string();
                 match std::fs::read_to_string(path) {
-                    Ok(text) => read(Some(File { name: &name, text: &text }), &said),
+                    Ok(text) => parse(Some(File { name: &name, text: &text }), &lookup),
                     Err(why) => Err(Faults(vec![Fault { place: name, what: format!("it cannot be read: {why}") }])),
                 }
             }
         };
-        config.map_err(|faults| self.blamed(faults))
+        config.map_err(|faults| self.naming_flags(faults))
     }
 
     /// With the flags named where they are at fault.
-    fn blamed(&self, Faults(mut faults): Faults) -> Faults {
+    fn naming_flags(&self, Faults(mut faults): Faults) -> Faults {
         for fault in &mut faults {
             if let Some(flag) = self.flags.iter().find(|flag| flag.variable == fault.place) {
                 fault.place = flag.name.to_owned();

@@ -1,71 +1,43 @@
-//! Takes settings one by one from variables, file and defaults, and keeps every fault it meets.
+//! Reads settings one by one from variables, file and defaults, and collects all faults.
 
+use super::fault::{Fault, Faults, but_got};
 use super::nearest::nearest;
-use super::{DEFAULTS, File, Settings, old};
-use std::fmt::{self, Display};
+use super::{DEFAULTS, File, Settings, legacy_v05};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use toml::{Table, Value};
 
-/// One thing to mend, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The setting in the file, or the variable.
-    pub place: String,
-    pub what: String,
-}
-
-impl Display for Fault {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.place, self.what)
-    }
-}
-
-/// Everything to mend, one a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
-
-impl Display for Faults {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            write!(out, "{}{fault}", if index > 0 { "\n" } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Faults {}
-
 pub(super) struct Reader<'a> {
     file_name: &'a str,
-    /// Whether the file is one of pyapns 0.5.
-    is_old: bool,
-    /// What of the file has not been asked for yet.
+    /// The file is one of pyapns 0.5.
+    is_v05: bool,
+    /// The part of the file that no setting has used yet.
     file: Table,
     defaults: Table,
     variable: &'a dyn Fn(&str) -> Option<String>,
     known: Vec<&'static str>,
-    /// What was asked for and is said somewhere.
-    said: Settings,
+    /// The effective values of the settings read so far.
+    effective: Settings,
     notices: Vec<String>,
     faults: Vec<Fault>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(file: Option<File<'a>>, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        let mut reader = Self::of(file.map_or("configuration", |file| file.name), Table::new(), variable);
+        let mut reader = Self::with_table(file.map_or("configuration", |file| file.name), Table::new(), variable);
         reader.defaults = DEFAULTS.parse().expect("the compiled-in defaults are TOML, as a test shows");
         let text = file.map_or("", |file| file.text);
-        reader.is_old = old::is_old(text);
-        let read = if reader.is_old {
-            old::translate(text).map(|old| {
-                reader.notices = old.notices;
+        reader.is_v05 = legacy_v05::is_v05(text);
+        let read = if reader.is_v05 {
+            legacy_v05::translate(text).map(|legacy| {
+                reader.notices = legacy.notices;
                 reader.faults =
-                    old.faults.into_iter().map(|(key, what)| Fault { place: reader.place(key), what }).collect();
-                old.settings
+                    legacy.faults.into_iter().map(|(key, what)| Fault { place: reader.place(key), what }).collect();
+                legacy.settings
             })
         } else {
-            text.parse().map_err(|error| describe(&error, text))
+            text.parse().map_err(|error| syntax_fault(&error, text))
         };
         match read {
             Ok(table) => reader.file = table,
@@ -74,27 +46,27 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    fn of(file_name: &'a str, file: Table, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    fn with_table(file_name: &'a str, file: Table, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             file_name,
-            is_old: false,
+            is_v05: false,
             file,
             defaults: Table::new(),
             variable,
             known: Vec::new(),
-            said: Settings::default(),
+            effective: Settings::default(),
             notices: Vec::new(),
             faults: Vec::new(),
         }
     }
 
-    /// What is read: the file, or the entry in it.
+    /// The name of the file, or of the entry in it.
     pub fn file_name(&self) -> &str {
         self.file_name
     }
 
-    pub fn is_old(&self) -> bool {
-        self.is_old
+    pub fn is_v05(&self) -> bool {
+        self.is_v05
     }
 
     /// A setting that has a default.
@@ -109,26 +81,26 @@ impl<'a> Reader<'a> {
 
     /// A yes or no that has a default.
     pub fn flag(&mut self, key: &'static str) -> bool {
-        let Some((place, given)) = self.given(key) else { return self.default(key) };
-        let said = match &given {
+        let Some((place, given)) = self.lookup(key) else { return self.default(key) };
+        let flag = match &given {
             Value::Boolean(truth) => Some(*truth),
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
-        said.unwrap_or_else(|| {
-            self.faults.push(Fault { place, what: format!("it has to be true or false{}", instead(&given)) });
+        flag.unwrap_or_else(|| {
+            self.faults.push(Fault { place, what: format!("it has to be true or false{}", but_got(&given)) });
             self.default(key)
         })
     }
 
     fn default<T: FromStr>(&self, key: &str) -> T {
-        let default = take(&mut self.defaults.clone(), key).and_then(text);
+        let default = remove(&mut self.defaults.clone(), key).and_then(to_text);
         default.and_then(|text| text.parse().ok()).expect("every default is good, as a test shows")
     }
 
     /// A setting that may be absent.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
-        let (place, given) = self.given(key)?;
+        let (place, given) = self.lookup(key)?;
         self.parse(&place, given)
     }
 
@@ -138,7 +110,7 @@ impl<'a> Reader<'a> {
         key: &'static str,
         range: RangeInclusive<T>,
     ) -> Option<T> {
-        let (place, given) = self.given(key)?;
+        let (place, given) = self.lookup(key)?;
         let number = match &given {
             Value::Integer(number) => number.to_string().parse().ok(),
             Value::String(text) => text.parse().ok(),
@@ -147,7 +119,7 @@ impl<'a> Reader<'a> {
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             let (least, most) = (range.start(), range.end());
-            let what = format!("it has to be a whole number from {least} to {most}{}", instead(&given));
+            let what = format!("it has to be a whole number from {least} to {most}{}", but_got(&given));
             self.faults.push(Fault { place, what });
         }
         number
@@ -155,19 +127,19 @@ impl<'a> Reader<'a> {
 
     /// A date that may be absent; TOML has a form for it.
     pub fn optional_date<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
-        let (place, given) = self.given(key)?;
-        self.parse(&place, text(given.clone()).map_or(given, Value::String))
+        let (place, given) = self.lookup(key)?;
+        self.parse(&place, to_text(given.clone()).map_or(given, Value::String))
     }
 
     /// A setting that may be absent, or have several values: a list in the file, with commas between in a variable.
     pub fn list<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
-        let (place, given) = self.given(key)?;
+        let (place, given) = self.lookup(key)?;
         self.parse_list(&place, given)
     }
 
     /// The same for a list that may be given and empty: `[]`.
     pub fn list_or_none<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
-        let (place, given) = self.given(key)?;
+        let (place, given) = self.lookup(key)?;
         let is_empty = match &given {
             Value::Array(values) => values.is_empty(),
             Value::String(text) => matches!(text.trim(), "" | "[]"),
@@ -185,7 +157,7 @@ impl<'a> Reader<'a> {
         values.into_iter().map(|value| self.parse(place, value)).collect()
     }
 
-    /// Whether an entry says anything of it, good or bad; before it is asked for.
+    /// Returns true if the entry has the setting, valid or not. Call it before the setting is read.
     pub fn is_given(&self, key: &str) -> bool {
         self.file.contains_key(key)
     }
@@ -199,11 +171,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables of a list: `[[key]]` in the file; in its variable the same list on one line, `[{ name = "…" }, …]`.
-    /// `read` asks an entry for its settings as the whole file is asked for the others; what it did not ask for is a fault.
+    /// `read` asks an entry for its settings as the whole file is asked for the others; what it did not ask for is a
+    /// fault.
     pub fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Reader<'_>) -> Option<T>) -> Vec<T> {
-        let Some((place, given)) = self.given(key) else { return Vec::new() };
-        let (whence, given) = match given {
-            Value::String(text) if place == variable_name(key) => (place.clone(), one_line(&text)),
+        let Some((place, given)) = self.lookup(key) else { return Vec::new() };
+        let (origin, given) = match given {
+            Value::String(text) if place == variable_name(key) => (place.clone(), parse_inline(&text)),
             other => (self.file_name.to_owned(), Some(other)),
         };
         let Some(Value::Array(entries)) = given else {
@@ -213,12 +186,12 @@ impl<'a> Reader<'a> {
         };
         let mut values = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
-            let place = format!("[[{key}]] {} of {whence}", index + 1);
+            let place = format!("[[{key}]] {} of {origin}", index + 1);
             match entry {
                 Value::Table(entry) => {
-                    let mut entry = Reader::of(&place, entry, &no_variable);
+                    let mut entry = Reader::with_table(&place, entry, &no_variable);
                     values.extend(read(&mut entry));
-                    entry.refuse_the_rest();
+                    entry.reject_unknown();
                     self.faults.append(&mut entry.faults);
                 }
                 _ => self.faults.push(Fault { place, what: "it has to be a table".to_owned() }),
@@ -227,18 +200,20 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// What was given, and where: the variable wins.
-    fn given(&mut self, key: &'static str) -> Option<(String, Value)> {
+    /// The value given for a setting, and its place. A variable overrides the file.
+    fn lookup(&mut self, key: &'static str) -> Option<(String, Value)> {
         self.known.push(key);
-        let from_file = take(&mut self.file, key);
+        let from_file = remove(&mut self.file, key);
         let name = variable_name(key);
         let given = match (self.variable)(&name) {
             Some(text) => Some((name, Value::from(text))),
             None => from_file.map(|value| (self.place(key), value)),
         };
         let effective =
-            given.as_ref().map(|(_, value)| value.clone()).or_else(|| take(&mut self.defaults.clone(), key));
-        self.said.0.extend(effective.map(|value| (key, text(value.clone()).unwrap_or_else(|| value.to_string()))));
+            given.as_ref().map(|(_, value)| value.clone()).or_else(|| remove(&mut self.defaults.clone(), key));
+        self.effective
+            .0
+            .extend(effective.map(|value| (key, to_text(value.clone()).unwrap_or_else(|| value.to_string()))));
         given
     }
 
@@ -264,42 +239,42 @@ impl<'a> Reader<'a> {
         self.faults.push(Fault { place, what });
     }
 
-    /// Whether there is something to mend, once all settings were asked for.
+    /// Returns true if there are faults. Call it after all settings were read.
     pub fn has_faults(&mut self) -> bool {
-        self.refuse_the_rest();
+        self.reject_unknown();
         !self.faults.is_empty()
     }
 
-    /// What the operator should know though it is no fault.
-    pub fn notices(&mut self) -> Vec<String> {
+    /// Warnings for the operator.
+    pub fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
     }
 
-    /// What every setting says, once all were asked for.
-    pub fn said(&mut self) -> Settings {
-        std::mem::take(&mut self.said)
+    /// The effective value of every setting. Call it after all settings were read.
+    pub fn take_effective(&mut self) -> Settings {
+        std::mem::take(&mut self.effective)
     }
 
-    /// The value, if there is nothing to mend; what was never asked for is no setting.
+    /// The value, or the faults. Keys that no setting used are faults.
     pub fn finish<T>(mut self, value: T) -> Result<T, Faults> {
-        self.refuse_the_rest();
+        self.reject_unknown();
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }
 
-    fn refuse_the_rest(&mut self) {
+    fn reject_unknown(&mut self) {
         for (key, value) in std::mem::take(&mut self.file) {
             match value {
                 Value::Table(section) if self.sections().any(|known| known == key) => {
                     for inner in section.keys() {
-                        self.unknown(&format!("{key}.{inner}"));
+                        self.report_unknown(&format!("{key}.{inner}"));
                     }
                 }
-                _ => self.unknown(&key),
+                _ => self.report_unknown(&key),
             }
         }
     }
 
-    fn unknown(&mut self, key: &str) {
+    fn report_unknown(&mut self, key: &str) {
         let place = self.place(key);
         let what = match nearest(key, self.known.iter().copied().chain(self.sections())) {
             Some(near) if self.known.contains(&near) => format!("there is no such setting; there is {near}"),
@@ -319,23 +294,16 @@ impl<'a> Reader<'a> {
 }
 
 /// The error without the line itself, as the library would print it: a password may stand there.
-fn describe(error: &toml::de::Error, text: &str) -> String {
+fn syntax_fault(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {}: {}", before.matches('\n').count() + 1, error.message())
 }
 
-fn take(table: &mut Table, key: &str) -> Option<Value> {
+fn remove(table: &mut Table, key: &str) -> Option<Value> {
     match key.split_once('.') {
         None => table.remove(key),
         Some((section, key)) => table.get_mut(section)?.as_table_mut()?.remove(key),
     }
-}
-
-/// Ends a sentence with what was given where a number, or a yes or no, had to be: neither is a secret.
-pub(super) fn instead(given: &Value) -> String {
-    const SHORT: usize = 32;
-    let given = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
-    if given.len() > SHORT { String::new() } else { format!(", not `{}`", given.escape_debug()) }
 }
 
 /// No variable reaches into an entry of a list.
@@ -344,12 +312,12 @@ fn no_variable(_: &str) -> Option<String> {
 }
 
 /// A value as the file would have it, on one line.
-fn one_line(text: &str) -> Option<Value> {
+fn parse_inline(text: &str) -> Option<Value> {
     let mut table: Table = format!("value = {text}").parse().ok()?;
     table.remove("value").filter(|_| table.is_empty())
 }
 
-fn text(value: Value) -> Option<String> {
+fn to_text(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),
         Value::Integer(number) => Some(number.to_string()),

@@ -1,8 +1,8 @@
-//! What a configuration may say, and every way it is refused.
+//! Valid configurations, and every way in which one is refused.
 
 use super::*;
 use crate::api::auth::config::SecretSource as KeySecret;
-use crate::autoprovision::{Named, Passphrase};
+use crate::autoprovision::{CredentialFile, Passphrase};
 use crate::delivery::lane::Bounds;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ fn nothing(_: &str) -> Option<String> {
 }
 
 fn read(text: &str) -> Result<Config, Faults> {
-    Config::read(Some(File { name: "test.toml", text }), &nothing)
+    Config::parse(Some(File { name: "test.toml", text }), &nothing)
 }
 
 fn faults(text: &str) -> Vec<String> {
@@ -21,7 +21,7 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn the_documented_file_is_the_defaults() {
-    let config = Config::read(None, &nothing).unwrap();
+    let config = Config::parse(None, &nothing).unwrap();
     assert_eq!(read(DEFAULTS).unwrap(), config);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.log, logging::Config::default());
@@ -61,7 +61,7 @@ fn a_variable_wins_over_the_file_and_the_file_over_the_default() {
         _ => None,
     };
     let text = "node_name = 'push-1'\ndata_dir = '/file'\n[limits]\nitems = 5\nconnections = 6\n[apple]\nport = 2197\n[log]\nformat = 'json'";
-    let config = Config::read(Some(File { name: "test.toml", text }), &variable).unwrap();
+    let config = Config::parse(Some(File { name: "test.toml", text }), &variable).unwrap();
     assert_eq!((config.limits.items, config.limits.connections), (7, 6));
     assert_eq!(config.data_dir, PathBuf::from("/var/lib/7"));
     assert_eq!(config.node_name.map(|name| name.to_string()).as_deref(), Some("push-1"));
@@ -86,7 +86,7 @@ fn every_fault_is_told_in_one_run() {
         sandbox = 'http://localhost'
         [aple]
         port = 443";
-    let faults = Config::read(Some(File { name: "test.toml", text }), &variable).expect_err("a bad configuration");
+    let faults = Config::parse(Some(File { name: "test.toml", text }), &variable).expect_err("a bad configuration");
     let told: Vec<_> = faults.0.iter().map(|fault| fault.place.as_str()).collect();
     let expected = [
         "PYAPNS_LISTEN",
@@ -123,7 +123,7 @@ fn a_number_and_a_yes_or_no_are_asked_for_in_words() {
         assert_eq!(faults(text), [format!("{key} in test.toml: {told}")]);
     }
     let variable = |name: &str| (name == "PYAPNS_LIMITS_ITEMS").then(|| "abc".to_owned());
-    let told = Config::read(None, &variable).expect_err("no number").to_string();
+    let told = Config::parse(None, &variable).expect_err("no number").to_string();
     assert_eq!(told, "PYAPNS_LIMITS_ITEMS: it has to be a whole number from 1 to 1000000, not `abc`");
 }
 
@@ -152,13 +152,13 @@ fn a_text_has_to_be_one() {
 #[test]
 fn a_fault_of_a_flag_names_the_flag() {
     let origin = Origin::new(None, |name| (name == "PYAPNS_LISTEN").then(|| "127.0.0.1:1".to_owned()));
-    let faults = |origin: Origin| origin.read().expect_err("nonsense").to_string();
+    let faults = |origin: Origin| origin.load().expect_err("nonsense").to_string();
     let with = |text: &str| origin.clone().with_flag("--listen", "PYAPNS_LISTEN", Some(text.to_owned()));
     assert!(faults(with("nonsense")).starts_with("--listen: it has to be an IP address and a port"));
     assert!(faults(with("0.0.0.0:1")).starts_with("--listen: other machines can reach this address"));
-    assert_eq!(with("127.0.0.1:2").read().expect("good").listen.to_string(), "127.0.0.1:2");
+    assert_eq!(with("127.0.0.1:2").load().expect("good").listen.to_string(), "127.0.0.1:2");
     let without = origin.clone().with_flag("--listen", "PYAPNS_LISTEN", None);
-    assert_eq!(without.read().expect("good").listen.to_string(), "127.0.0.1:1");
+    assert_eq!(without.load().expect("good").listen.to_string(), "127.0.0.1:1");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     assert_eq!(files("[credentials]\nkey_files = 'one'"), [PathBuf::from("one")]);
     assert!(files("").is_empty());
     let variable = |name: &str| (name == "PYAPNS_CREDENTIALS_KEY_FILES").then(|| "new, old".to_owned());
-    assert_eq!(Config::read(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
+    assert_eq!(Config::parse(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
     let refused = faults("[credentials]\nkey_files = ['a', ['b']]\nkey = 'c'");
     assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, in quotes");
     assert_eq!(
@@ -203,8 +203,8 @@ fn hosts_are_none_or_names_without_scheme_and_port() {
     assert_eq!(hosts("hosts = 'pyapns'"), ["pyapns"]);
     assert!(hosts("hosts = []").is_empty() && hosts("hosts = ''").is_empty() && hosts("").is_empty());
     let variable = |text: &'static str| move |name: &str| (name == "PYAPNS_HOSTS").then(|| text.to_owned());
-    assert_eq!(Config::read(None, &variable("a, b")).unwrap().hosts.len(), 2);
-    assert!(Config::read(Some(File { name: "t", text: "hosts = ['a']" }), &variable("")).unwrap().hosts.is_empty());
+    assert_eq!(Config::parse(None, &variable("a, b")).unwrap().hosts.len(), 2);
+    assert!(Config::parse(Some(File { name: "t", text: "hosts = ['a']" }), &variable("")).unwrap().hosts.is_empty());
     for bad in ["['http://a']", "['a:8088']", "['*']", "7", "[7]"] {
         assert!(faults(&format!("hosts = {bad}"))[0].starts_with("hosts in test.toml: it has to be"), "{bad}");
     }
@@ -237,7 +237,7 @@ fn every_documented_setting_has_its_variable_and_every_variable_its_documentatio
         asked.borrow_mut().insert(name.to_owned());
         None
     };
-    Config::read(None, &variable).unwrap();
+    Config::parse(None, &variable).unwrap();
     let variables = |name: &String| format!("PYAPNS_{}", name.replace('.', "_").to_ascii_uppercase());
     assert!(documented().len() > 20, "{:?}", documented());
     assert_eq!(documented().iter().map(variables).collect::<BTreeSet<_>>(), *asked.borrow());
@@ -245,12 +245,12 @@ fn every_documented_setting_has_its_variable_and_every_variable_its_documentatio
 
 #[test]
 fn every_default_can_be_said_by_its_variable_too() {
-    let config = Config::read(None, &nothing).unwrap();
+    let config = Config::parse(None, &nothing).unwrap();
     for (key, text) in &config.settings.0 {
         let name = format!("PYAPNS_{}", key.replace('.', "_").to_ascii_uppercase());
-        let read = Config::read(None, &|asked| (asked == name).then(|| text.clone()));
+        let read = Config::parse(None, &|asked| (asked == name).then(|| text.clone()));
         assert_eq!(read.unwrap(), config, "{name}");
-        let nonsense = Config::read(None, &|asked| (asked == name).then(|| "\u{1}".to_owned()));
+        let nonsense = Config::parse(None, &|asked| (asked == name).then(|| "\u{1}".to_owned()));
         match nonsense {
             Ok(read) => assert_eq!(read.settings.differing(&config.settings), [*key]),
             Err(Faults(faults)) => assert!(faults.iter().all(|fault| fault.place == name), "{faults:?}"),
@@ -320,13 +320,13 @@ fn an_entry_names_an_app_and_its_credential_beside_the_file() {
         topic = 'com.example.shop'
         timeout = 30
         lanes = 2";
-    let config = Config::read(Some(File { name: "/etc/pyapns/pyapns.toml", text }), &nothing).unwrap();
+    let config = Config::parse(Some(File { name: "/etc/pyapns/pyapns.toml", text }), &nothing).unwrap();
     let [first, second] = config.autoprovision.as_slice() else { panic!("{config:?}") };
     assert_eq!(first.key.to_string(), "shop/sandbox");
-    assert_eq!(first.credential, Named::Certificate("/etc/pyapns/shop.pem".into()));
+    assert_eq!(first.credential, CredentialFile::Certificate("/etc/pyapns/shop.pem".into()));
     assert_eq!((first.timeout_seconds, first.lanes, first.topic.as_deref()), (15, 1, None));
     let (file, key_id, team_id) = ("/keys/shop.p8".into(), "ABCDE12345".to_owned(), "FGHIJ67890".to_owned());
-    assert_eq!(second.credential, Named::Key { file, key_id, team_id });
+    assert_eq!(second.credential, CredentialFile::Key { file, key_id, team_id });
     assert_eq!(second.passphrase, Some(Passphrase::Text("canary".into())));
     assert!(!first.even_without_topic && !second.even_without_topic);
     assert_eq!((second.timeout_seconds, second.lanes, second.topic.as_deref()), (30, 2, Some("com.example.shop")));
@@ -403,7 +403,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line() {
 fn several_gateways_are_a_list_in_the_file_and_commas_in_a_variable() {
     let variable = |name: &str| (name == "PYAPNS_APPLE_PRODUCTION").then(|| "https://c:3, https://d:4".to_owned());
     let text = "[apple]\nsandbox = ['https://a:1', 'https://b:2']\nproduction = 'https://e:5'";
-    let apple = Config::read(Some(File { name: "test.toml", text }), &variable).unwrap().apple;
+    let apple = Config::parse(Some(File { name: "test.toml", text }), &variable).unwrap().apple;
     assert_eq!(apple.sandbox, ["https://a:1", "https://b:2"].map(|url| url.parse().unwrap()));
     assert_eq!(apple.production, ["https://c:3", "https://d:4"].map(|url| url.parse().unwrap()));
 
@@ -417,7 +417,7 @@ fn several_gateways_are_a_list_in_the_file_and_commas_in_a_variable() {
 #[test]
 fn a_proxys_password_is_in_no_fault_and_no_debug_print() {
     let variable = |name: &str| (name == "PYAPNS_APPLE_PROXY").then(|| "http://scott:tiger@h:1".to_owned());
-    let config = Config::read(None, &variable).unwrap();
+    let config = Config::parse(None, &variable).unwrap();
     assert_eq!(config.apple.proxy, Some("http://scott:tiger@h:1".parse().unwrap()));
     assert!(!format!("{config:?}").contains("tiger"), "{config:?}");
 
@@ -433,7 +433,7 @@ fn the_file_of_0_5_is_read_as_it_is() {
         {"host": "127.0.0.1", "port": 7077, "rest_port": 8089, "log_file_name": "x", "log_file_dir": "y", "timeout": 3,
          "autoprovision": [{"app_id": "shop", "cert": "/c/shop.pem", "environment": "production", "timeout": 20.0},
                            {"app_id": "chat", "cert": "chat.pem", "environment": "sandbox", "timeout": null, "x": 1}]}"#;
-    let config = Config::read(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
+    let config = Config::parse(Some(File { name: "/etc/pyapns.json", text }), &nothing).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8089");
     assert_eq!(config.compat, Compat { clear_on_read: true, early_expiry_is_zero: true, v05_shapes: true });
     assert!(config.autoprovision.iter().all(|entry| entry.even_without_topic));
@@ -450,8 +450,8 @@ fn the_file_of_0_5_is_read_as_it_is() {
     assert_eq!(named, ["`x`", "`log_file_dir`", "`log_file_name`", "`port`", "`timeout`"]);
 
     let off = |name: &str| (name == "PYAPNS_COMPAT_CLEAR_ON_READ").then(|| "false".to_owned());
-    assert!(!Config::read(Some(File { name: "a", text }), &off).unwrap().compat.clear_on_read, "a variable wins");
-    let config = Config::read(Some(File { name: "a", text: "\u{feff} {}" }), &nothing).unwrap();
+    assert!(!Config::parse(Some(File { name: "a", text }), &off).unwrap().compat.clear_on_read, "a variable wins");
+    let config = Config::parse(Some(File { name: "a", text: "\u{feff} {}" }), &nothing).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8088");
     assert!(read("").unwrap().notices.is_empty());
 }

@@ -91,7 +91,7 @@ impl Lane {
             watch: parts.events.watch(&app.key),
             reporter: parts.metrics.board.begin(&app, number, now.instant),
             pool: Pool::new(gateway, app, bounds),
-            hurried: Some(Box::pin(parts.drain.hurried())),
+            hurried: Some(Box::pin(parts.drain.finish_forced())),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
         }

@@ -6,8 +6,8 @@ use super::lane::StopReason;
 use super::status::StatusBoard;
 use crate::model::{OutcomeKind, Reason};
 use crate::telemetry;
-use crate::telemetry::latency::{Latency, Measured};
-use crate::telemetry::probe::Kind;
+use crate::telemetry::latency::{Latency, LatencyBatch};
+use crate::telemetry::sampled::Kind;
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
     let board = Arc::new(StatusBoard::default());
     let by = |bound: Bound, value: f64| (vec![bound.as_str().to_owned()], value);
     let lanes = Arc::clone(&board);
-    node.probe(
+    node.sampled(
         Kind::Gauge,
         "bound_by",
         "Lanes by what bounds their throughput now; most apps have one.",
@@ -104,13 +104,13 @@ fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
     );
     let lanes = Arc::clone(&board);
     let help = "Time of all lanes with traffic, by what bounded their throughput.";
-    node.probe(Kind::Counter, "bound_by_seconds_total", help, &["by"], move || {
+    node.sampled(Kind::Counter, "bound_by_seconds_total", help, &["by"], move || {
         let (_, times) = lanes.bounds();
         Bound::ALL.into_iter().zip(times).map(|(bound, time)| by(bound, time.as_secs_f64())).collect()
     });
     let lanes = Arc::clone(&board);
     let help = "Requests that Apple allows at once on the connections that take work.";
-    node.probe(Kind::Gauge, "streams_granted", help, &[], move || vec![(Vec::new(), lanes.streams() as f64)]);
+    node.sampled(Kind::Gauge, "streams_granted", help, &[], move || vec![(Vec::new(), lanes.streams() as f64)]);
     board
 }
 
@@ -118,7 +118,7 @@ fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
 pub fn watch_descriptors(node: &telemetry::Metrics, descriptors: &Descriptors) {
     let probe = |kind, name: &str, help: &str, value: fn(Counts) -> f64| {
         let descriptors = descriptors.clone();
-        node.probe(kind, name, help, &[], move || vec![(Vec::new(), value(descriptors.counts()))]);
+        node.sampled(kind, name, help, &[], move || vec![(Vec::new(), value(descriptors.counts()))]);
     };
     probe(Kind::Gauge, "apple_descriptors", "File descriptors that connections to Apple may take.", |counts| {
         counts.max.map_or(f64::INFINITY, |max| max as f64)
@@ -138,8 +138,8 @@ pub struct Tally {
     reasons: HashMap<(OutcomeKind, &'static str), u64>,
     attempts: u64,
     retries: u64,
-    answer_times: Measured,
-    outcome_times: Measured,
+    answer_times: LatencyBatch,
+    outcome_times: LatencyBatch,
     /// Taken from the inbox since the last hand-over.
     taken: i64,
     queued: i64,
@@ -155,8 +155,8 @@ impl Tally {
             reasons: HashMap::new(),
             attempts: 0,
             retries: 0,
-            answer_times: Measured::default(),
-            outcome_times: Measured::default(),
+            answer_times: LatencyBatch::default(),
+            outcome_times: LatencyBatch::default(),
             taken: 0,
             queued: 0,
             in_flight: 0,
@@ -205,7 +205,7 @@ impl Tally {
             (&self.metrics.outcome_times, &mut self.outcome_times),
         ] {
             if !measured.is_empty() {
-                metric.take(measured);
+                metric.add_batch(measured);
             }
         }
         for (kind, count) in self.outcomes.iter_mut().enumerate().filter(|(_, count)| **count > 0) {

@@ -1,48 +1,50 @@
-//! How many files and sockets the process may have open, and how they are shared out: to callers, to Apple, to the rest.
+//! The limit on open files, and its division among callers, connections to Apple and everything else.
 
 use crate::config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for the store, the log, the listeners, lookups of names and, later, other nodes.
-pub const KEPT: u64 = 64;
-/// Some systems take no limit above a bound that they do not tell; these are tried instead of the hard limit.
-const LOWER: [u64; 3] = [1 << 20, 1 << 16, 10_240];
-/// Connections of the admin listener, which others cannot take; a quarter of what callers have at most.
+/// Descriptors reserved for the store, the log, the listeners and name lookups.
+pub const RESERVED: u64 = 64;
+/// Limits tried when the system refuses the hard limit: some systems have a lower bound that they do not report.
+const FALLBACK_LIMITS: [u64; 3] = [1 << 20, 1 << 16, 10_240];
+/// Connections reserved for the admin listener: at most this many, and at most a quarter of the callers' share.
 const ADMIN_CONNECTIONS: usize = 64;
 const ADMIN_SHARE: usize = 4;
 
-/// Raises the soft limit on open files as far as the system lets us, and returns it; `None` is no limit.
+/// Raises the soft limit on open files as far as the system allows, and returns it. `None` means unlimited.
 pub fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let is_higher = |wanted: &Option<u64>| limit.current.is_some_and(|now| wanted.is_none_or(|wanted| wanted > now));
-    let lower = LOWER.into_iter().filter(|lower| limit.maximum.is_none_or(|maximum| *lower < maximum)).map(Some);
+    let lower =
+        FALLBACK_LIMITS.into_iter().filter(|lower| limit.maximum.is_none_or(|maximum| *lower < maximum)).map(Some);
     let wanted = std::iter::once(limit.maximum).chain(lower).filter(is_higher);
     let raised = |wanted: &Option<u64>| setrlimit(Resource::Nofile, Rlimit { current: *wanted, ..limit }).is_ok();
     wanted.into_iter().find(raised).unwrap_or(limit.current)
 }
 
-/// The limit that [`raise`] aims at; `None` is no limit.
-pub fn reachable() -> Option<u64> {
+/// The hard limit on open files, which [`raise`] aims at. `None` means unlimited.
+pub fn hard_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// Connections that the process has file descriptors for.
+/// The number of connections that the process has file descriptors for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
     limit: Option<u64>,
-    /// Of callers, on all listeners together; one at least, as the next.
+    /// Connections from callers, on all listeners together. At least one.
     pub callers: usize,
-    /// To Apple, of all apps together.
+    /// Connections to Apple, of all apps together. At least one.
     pub apple: usize,
 }
 
 impl Shares {
-    /// Shares out a limit on open files. With a stand-in for Apple in the same process, each connection to it takes two.
-    pub fn of(limit: Option<u64>, has_stand_in: bool) -> Self {
-        let rest = limit.map(|limit| limit - KEPT.min(limit / 2));
+    /// Shares out a limit on open files. With a simulator in the same process each connection to it takes two
+    /// descriptors.
+    pub fn of(limit: Option<u64>, has_simulator: bool) -> Self {
+        let rest = limit.map(|limit| limit - RESERVED.min(limit / 2));
         let count = |share: u64| usize::try_from(share).unwrap_or(usize::MAX).max(1);
         let callers = rest.map_or(usize::MAX, |rest| count(rest / 2));
-        let apple = rest.map_or(usize::MAX, |rest| count(rest.div_ceil(2) / (1 + u64::from(has_stand_in))));
+        let apple = rest.map_or(usize::MAX, |rest| count(rest.div_ceil(2) / (1 + u64::from(has_simulator))));
         Self { limit, callers, apple }
     }
 
@@ -52,7 +54,7 @@ impl Shares {
         (self.callers.saturating_sub(admin).max(1), admin)
     }
 
-    /// Lowers the settings that do not fit: a sentence for each.
+    /// Lowers the settings that do not fit, and returns a sentence for each.
     pub fn lower(&self, config: &mut Config) -> Vec<String> {
         let Some(limit) = self.limit else { return Vec::new() };
         let (public, _) = self.listeners(config.admin_listen.is_some());
@@ -62,17 +64,17 @@ impl Shares {
             ("limits.connections_per_address", &mut limits.connections_per_address, public, "the callers' half"),
             ("apple.connections", &mut config.apple.connections, self.apple, "Apple's half"),
         ];
-        let mut told = Vec::new();
-        for (name, setting, fitting, half) in settings {
-            if *setting > fitting {
-                told.push(format!(
-                    "{name} is lowered from {setting} to {fitting}: the process may have {limit} files open, and no more \
+        let mut warnings = Vec::new();
+        for (name, setting, fits, half) in settings {
+            if *setting > fits {
+                warnings.push(format!(
+                    "{name} is lowered from {setting} to {fits}: the process may have {limit} files open, and no more \
                      fit into {half}; raise LimitNOFILE (systemd) or the hard limit of `ulimit -n`, or lower the setting"
                 ));
-                *setting = fitting;
+                *setting = fits;
             }
         }
-        told
+        warnings
     }
 }
 
@@ -103,21 +105,24 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_do_not_fit_are_lowered_and_told_one_sentence_each() {
-        let mut config = Config::read(None, &|_| None).expect("the defaults");
-        let told = Shares::of(Some(80), false).lower(&mut config);
+    fn settings_that_do_not_fit_are_lowered_with_one_sentence_each() {
+        let mut config = Config::parse(None, &|_| None).expect("the defaults");
+        let warnings = Shares::of(Some(80), false).lower(&mut config);
         let limits = &config.limits;
         let lowered = (limits.connections, limits.connections_per_address, config.apple.connections);
         assert_eq!(lowered, (20, 20, 16));
-        assert_eq!(told.len(), 2);
+        assert_eq!(warnings.len(), 2);
         assert_eq!(
-            told[0],
+            warnings[0],
             "limits.connections is lowered from 10000 to 20: the process may have 80 files open, and no more fit into the \
              callers' half; raise LimitNOFILE (systemd) or the hard limit of `ulimit -n`, or lower the setting"
         );
-        let told = Shares::of(Some(20), false).lower(&mut config);
-        assert!(told.iter().any(|told| told.starts_with("apple.connections is lowered from 16 to 5: ")), "{told:?}");
-        assert!(Shares::of(Some(20), false).lower(&mut config).is_empty(), "what fits is let alone");
+        let warnings = Shares::of(Some(20), false).lower(&mut config);
+        assert!(
+            warnings.iter().any(|warning| warning.starts_with("apple.connections is lowered from 16 to 5: ")),
+            "{warnings:?}"
+        );
+        assert!(Shares::of(Some(20), false).lower(&mut config).is_empty(), "a setting that fits is not changed");
         assert!(Shares::of(None, false).lower(&mut config).is_empty());
     }
 
@@ -126,6 +131,6 @@ mod tests {
         let raised = raise();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!((limit.current, raised), (limit.maximum, limit.maximum));
-        assert_eq!(reachable(), raised);
+        assert_eq!(hard_limit(), raised);
     }
 }

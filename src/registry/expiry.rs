@@ -3,7 +3,7 @@
 use super::Registry;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::APP_LABEL;
-use crate::telemetry::probe::Kind;
+use crate::telemetry::sampled::Kind;
 
 /// Apps that get a series of their own: those whose credential expires first.
 const APPS_MAX: usize = 100;
@@ -12,7 +12,7 @@ impl Registry {
     /// Shows in the node's metrics when credentials expire.
     pub fn watch(&self, metrics: &Metrics) {
         let registry = self.clone();
-        metrics.probe(
+        metrics.sampled(
             Kind::Gauge,
             "credential_expires_timestamp_seconds",
             "When an app's certificate expires, in UNIX seconds; of the 100 that expire first.",

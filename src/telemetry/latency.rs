@@ -1,4 +1,4 @@
-//! A histogram of times whose buckets double: counted in plain numbers by whoever measures, handed over in one go.
+//! A histogram of times with doubling buckets. The measuring task counts in plain numbers and adds them in one batch.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
@@ -6,19 +6,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Up to 1, 2, 4, … 32,768 ms; what is longer counts in the sum and the count only.
+/// The buckets up to 1, 2, 4, … 32,768 ms. Longer times count only in the sum and the count.
 const BUCKETS: usize = 16;
 
 type Counts<T> = [T; BUCKETS + 1];
 
-/// What was measured since the last hand-over.
+/// The times measured since the last batch was added.
 #[derive(Debug, Default)]
-pub struct Measured {
+pub struct LatencyBatch {
     counts: Counts<u64>,
     milliseconds: u64,
 }
 
-impl Measured {
+impl LatencyBatch {
     pub fn add(&mut self, milliseconds: u32) {
         let bucket = (u32::BITS - milliseconds.leading_zeros()) as usize;
         self.counts[bucket.min(BUCKETS)] += 1;
@@ -44,15 +44,15 @@ struct Cells {
 }
 
 impl Latency {
-    /// `name` as Prometheus shall see it.
+    /// `name` is the full name of the metric.
     pub fn new(name: String, help: &str) -> prometheus::Result<Self> {
         let desc = Desc::new(name, help.to_owned(), Vec::new(), HashMap::new())?;
         Ok(Self { desc, cells: Arc::default() })
     }
 
-    /// Takes over what was measured.
-    pub fn take(&self, measured: &mut Measured) {
-        let Measured { counts, milliseconds } = std::mem::take(measured);
+    /// Adds the batch to the histogram, and empties it.
+    pub fn add_batch(&self, batch: &mut LatencyBatch) {
+        let LatencyBatch { counts, milliseconds } = std::mem::take(batch);
         for (cell, count) in self.cells.counts.iter().zip(counts).filter(|(_, count)| *count > 0) {
             cell.fetch_add(count, Relaxed);
         }
@@ -103,10 +103,10 @@ mod tests {
     fn each_time_is_in_the_first_bucket_that_holds_it() {
         let metrics = Metrics::new();
         let latency = metrics.latency("answer_seconds", "Answers.");
-        let mut measured = super::Measured::default();
-        [0, 1, 1, 3, 32_767, 32_768, u32::MAX].into_iter().for_each(|time| measured.add(time));
-        latency.take(&mut measured);
-        latency.take(&mut measured);
+        let mut batch = super::LatencyBatch::default();
+        [0, 1, 1, 3, 32_767, 32_768, u32::MAX].into_iter().for_each(|time| batch.add(time));
+        latency.add_batch(&mut batch);
+        latency.add_batch(&mut batch);
         let text = metrics.render();
         let bucket = |le: &str, count: u32| format!("pyapns_answer_seconds_bucket{{le=\"{le}\"}} {count}\n");
         for (le, count) in [("0.001", 1), ("0.002", 3), ("0.004", 4), ("16.384", 4), ("32.768", 5), ("+Inf", 7)] {

@@ -15,8 +15,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
-/// Most lines that wait to be written; what comes on top is dropped and counted.
-const LINES_WAITING_MAX: usize = 4096;
+/// The maximum of lines that wait to be written. Further lines are dropped and counted.
+const QUEUED_LINES_MAX: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Config {
@@ -24,16 +24,16 @@ pub struct Config {
     pub level: Level,
 }
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     #[default]
     Human,
-    /// One object a line.
+    /// One JSON object a line.
     Json,
 }
 
-/// The least important lines that are written. What the libraries below us say is written from `warn` on at most.
+/// The lowest level that is written. Lines of libraries are written from `warn` on at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Level {
     Error,
@@ -92,7 +92,7 @@ impl Logging {
     pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
         let stderr = io::stderr();
         let colours = config.format == Format::Human && stderr.is_terminal();
-        let lines = Lines::start(stderr, LINES_WAITING_MAX);
+        let lines = Lines::start(stderr, QUEUED_LINES_MAX);
         let (subscriber, filter) = subscriber(config, colours, lines.clone());
         tracing::subscriber::set_global_default(subscriber)?;
         let logging = Self { lines, filter };
@@ -102,7 +102,7 @@ impl Logging {
 
     /// Writes lines of this level from now on, and of those above it.
     pub fn set_level(&self, level: Level) {
-        // Fails only once the subscriber is gone, and then there is no log.
+        // Fails only when the subscriber no longer exists, and then there is no log.
         let _ = self.filter.reload(targets(level));
     }
 
@@ -111,11 +111,11 @@ impl Logging {
         &self.lines.dropped
     }
 
-    /// Waits until what was logged so far is written, at most `patience`. Blocks: call it last.
-    pub fn flush(&self, patience: Duration) {
+    /// Waits until the lines logged so far are written, at most `timeout`. Blocks: call it last.
+    pub fn flush(&self, timeout: Duration) {
         let (written, wait) = sync_channel(1);
         if self.lines.queue.try_send(Message::Flush(written)).is_ok() {
-            let _ = wait.recv_timeout(patience);
+            let _ = wait.recv_timeout(timeout);
         }
     }
 }
@@ -152,8 +152,8 @@ struct Lines {
 }
 
 impl Lines {
-    fn start(sink: impl Write + Send + 'static, waiting_max: usize) -> Self {
-        let (queue, waiting) = sync_channel(waiting_max);
+    fn start(sink: impl Write + Send + 'static, queued_max: usize) -> Self {
+        let (queue, waiting) = sync_channel(queued_max);
         let dropped =
             IntCounter::new("pyapns_log_lines_dropped_total", "Log lines dropped because the queue was full.")
                 .expect("a name of letters and underscores");
@@ -165,7 +165,7 @@ impl Lines {
     }
 }
 
-/// A line that cannot be written is lost: there is nobody left to tell.
+/// Writes the queued lines. A line that cannot be written is lost.
 fn write_lines(waiting: &Receiver<Message>, mut sink: impl Write) {
     while let Ok(message) = waiting.recv() {
         match message {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_level_is_ours_and_libraries_are_heard_from_warn_on() {
+    fn the_level_applies_to_our_lines_and_libraries_are_logged_from_warn_on() {
         let text = logged(Config { format: Format::Human, level: Level::Debug }, || {
             tracing::debug!("ours");
             tracing::info!(target: "hyper", "chatter");
@@ -290,7 +290,7 @@ mod tests {
         for _ in 0..100 {
             (&lines).write_all(b"line\n").unwrap();
         }
-        // One may be in the thread's hands, four wait.
+        // The thread may hold one line; four wait.
         assert!((95..=96).contains(&lines.dropped.get()), "{}", lines.dropped.get());
         drop(blocked);
     }

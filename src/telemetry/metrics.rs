@@ -1,7 +1,7 @@
-//! The metrics of one node: a registry of its own, so that two nodes can live in one process.
+//! The metrics of one node, in a registry of its own, so that two nodes can run in one process.
 
 use super::latency::Latency;
-use super::probe::{Kind, Probe, Sample};
+use super::sampled::{Kind, Sample, SampledMetric};
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
@@ -9,7 +9,7 @@ use prometheus::{
     TextEncoder,
 };
 
-/// Comes before every name of ours; the process's own metrics keep the names that dashboards know.
+/// The prefix of every pyapns metric. Process metrics keep the names that dashboards know.
 const PREFIX: &str = "pyapns_";
 
 /// The one label that names an app, by its id: callers that may not use the app do not see the series.
@@ -17,7 +17,7 @@ pub const APP_LABEL: &str = "app_id";
 
 /// Makes metrics and renders them. Names begin with the module's: `api_requests_total`.
 ///
-/// Making one twice, or under a name that is none, is a mistake in the program and panics when the node is built.
+/// Making one twice, or with an invalid name, is a bug and panics when the node is built.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -39,8 +39,8 @@ impl Metrics {
         metrics
     }
 
-    /// Adds what was made elsewhere, under the name it has: sharded cells that are summed when they are read, or a
-    /// counter older than the node.
+    /// Registers a collector that was made elsewhere, under its own name: sharded cells that are summed when they are
+    /// read, or a counter older than the node.
     pub fn add(&self, collector: impl Collector + 'static) {
         self.registry.register(Box::new(collector)).expect("each name is used once");
     }
@@ -51,38 +51,38 @@ impl Metrics {
     }
 
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.made(IntCounter::new(ours(name), help))
+        self.register(IntCounter::new(prefixed(name), help))
     }
 
     pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.made(IntCounterVec::new(Opts::new(ours(name), help), labels))
+        self.register(IntCounterVec::new(Opts::new(prefixed(name), help), labels))
     }
 
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.made(IntGauge::new(ours(name), help))
+        self.register(IntGauge::new(prefixed(name), help))
     }
 
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.made(IntGaugeVec::new(Opts::new(ours(name), help), labels))
+        self.register(IntGaugeVec::new(Opts::new(prefixed(name), help), labels))
     }
 
     /// At most 20 buckets: they are searched one by one.
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.made(Histogram::with_opts(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec())))
+        self.register(Histogram::with_opts(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec())))
     }
 
     /// At most 20 buckets: they are searched one by one.
     pub fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
-        self.made(HistogramVec::new(HistogramOpts::new(ours(name), help).buckets(buckets.to_vec()), labels))
+        self.register(HistogramVec::new(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec()), labels))
     }
 
-    /// Milliseconds up to half a minute, counted elsewhere and handed over.
+    /// A histogram of milliseconds up to half a minute, filled in batches.
     pub fn latency(&self, name: &str, help: &str) -> Latency {
-        self.made(Latency::new(ours(name), help))
+        self.register(Latency::new(prefixed(name), help))
     }
 
-    /// What `read` finds whenever the metrics are read: it is to be quick, and to return few samples.
-    pub fn probe(
+    /// A metric whose samples `read` returns at each collection. `read` must be quick and return few samples.
+    pub fn sampled(
         &self,
         kind: Kind,
         name: &str,
@@ -91,38 +91,39 @@ impl Metrics {
         read: impl Fn() -> Vec<Sample> + Send + Sync + 'static,
     ) {
         self.add(
-            Probe::new(kind, ours(name), help, labels, read).expect("names and labels are constants of the program"),
+            SampledMetric::new(kind, prefixed(name), help, labels, read)
+                .expect("names and labels are constants of the program"),
         );
     }
 
-    /// Everything, in Prometheus's text format.
+    /// All metrics, in Prometheus's text format.
     pub fn render(&self) -> String {
         encode(&self.registry.gather())
     }
 
-    /// The same without the series of apps that are not `shown`.
-    pub fn render_for(&self, shown: impl Fn(&str) -> bool) -> String {
+    /// All metrics except the series of apps for which `is_visible` is false.
+    pub fn render_for(&self, is_visible: impl Fn(&str) -> bool) -> String {
         let mut families = self.registry.gather();
         for family in &mut families {
-            let is_shown = |metric: &Metric| {
-                metric.get_label().iter().filter(|pair| pair.name() == APP_LABEL).all(|pair| shown(pair.value()))
+            let has_visible_app = |metric: &Metric| {
+                metric.get_label().iter().filter(|pair| pair.name() == APP_LABEL).all(|pair| is_visible(pair.value()))
             };
             let mut metrics = family.take_metric();
-            metrics.retain(is_shown);
+            metrics.retain(has_visible_app);
             family.set_metric(metrics);
         }
         families.retain(|family| !family.get_metric().is_empty());
         encode(&families)
     }
 
-    /// What is wrong with the names and helps of what was made so far. A vector is only seen once it has a value.
+    /// The faults in the names and help texts of the metrics made so far. A vector is included once it has a value.
     #[cfg(test)]
     pub fn faults(&self) -> Vec<String> {
         let ours = |family: &&prometheus::proto::MetricFamily| !family.name().starts_with("process_");
         self.registry.gather().iter().filter(ours).filter_map(lint).collect()
     }
 
-    fn made<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+    fn register<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
         let collector = collector.expect("names and labels are constants of the program");
         self.add(collector.clone());
         collector
@@ -135,7 +136,7 @@ fn encode(families: &[MetricFamily]) -> String {
     text
 }
 
-fn ours(name: &str) -> String {
+fn prefixed(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 

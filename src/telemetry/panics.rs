@@ -1,4 +1,4 @@
-//! A panic as a line of the log, in the log's own format, in place of the standard library's text on standard error.
+//! Logs panics in the log's own format, in place of the standard library's text on standard error.
 
 use super::Logging;
 use crate::subject;
@@ -8,16 +8,16 @@ use std::panic::{self, PanicHookInfo};
 use std::thread;
 use std::time::Duration;
 
-/// How long the last line of a process may take.
-const FLUSH: Duration = Duration::from_secs(1);
+/// The time limit for writing the last line of a process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Logs every panic of this process from now on, whatever thread it is on.
+/// Logs every panic of this process from now on, on any thread.
 pub(super) fn install(logging: Logging) {
     panic::set_hook(Box::new(move |info| {
         log(info);
         // The process ends with its main thread.
         if thread::current().name() == Some("main") {
-            logging.flush(FLUSH);
+            logging.flush(FLUSH_TIMEOUT);
         }
     }));
 }
@@ -28,15 +28,15 @@ fn log(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let current = thread::current();
     let thread = current.name();
-    // Only with RUST_BACKTRACE set. It has names and places, no values.
+    // Captured only with RUST_BACKTRACE set. It holds names and locations, no values.
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     let why = literal(info.payload());
     tracing::error!(request_id, app, thread, location, backtrace, "a panic, which is a bug in pyapns: {why}");
 }
 
-/// The message if it is a literal of the source. One that was formatted may hold a caller's data or a secret: an `unwrap` prints
-/// what it found, a slice of a text prints the text. The location says as much to who can mend it.
+/// The message, if it is a literal of the source. A formatted message may hold a caller's data or a secret: `unwrap`
+/// prints the value that it found, a failed slice prints the text. The location is enough to find the bug.
 fn literal(payload: &(dyn Any + Send)) -> &'static str {
     payload.downcast_ref::<&'static str>().copied().unwrap_or("its message is not shown, since it may hold data")
 }

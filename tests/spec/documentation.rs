@@ -40,7 +40,7 @@ async fn follow(page: Page) -> Result<(), String> {
 
 fn read_settings(block: &Block) -> Result<(), String> {
     let file = File { name: "a page", text: &block.text };
-    Config::read(Some(file), &|_| None).map(drop).map_err(|faults| faults.to_string())
+    Config::parse(Some(file), &|_| None).map(drop).map_err(|faults| faults.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

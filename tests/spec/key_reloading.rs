@@ -75,7 +75,7 @@ async fn keys_come_go_and_change_with_the_configuration_and_none_left_opens_no_d
     process.logs("no API key is left: every call is refused", 1).await;
     assert_eq!(get(&process, &format!("blog.{OLD}")), 401);
     assert_eq!(curl(&[&format!("http://{}/apps", process.address)]).reason(), "api_key_missing");
-    assert_eq!(process.lines_with("in force only after a restart"), 0, "keys are not");
+    assert_eq!(process.lines_with("take effect only after a restart"), 0, "keys are not");
     process.stop().await;
     world.stop().await;
 }
@@ -88,7 +88,7 @@ async fn a_node_that_asks_nobody_says_that_keys_need_a_restart() {
     let mut process = home.start().await;
     home.configure(&format!("{LISTEN}{}", as_digest("blog", NEW)));
     process.reload().await;
-    process.logs("in force only after a restart: api_keys", 1).await;
+    process.logs("take effect only after a restart: api_keys", 1).await;
     assert_eq!(curl(&[&format!("http://{}/apps", process.address)]).status, 200);
     process.stop().await;
     world.stop().await;

@@ -200,7 +200,7 @@ async fn a_changed_file_is_seen_without_a_signal_and_half_of_one_changes_nothing
     home.overwrite("");
     process.logs("the configuration file is empty", 1).await;
     home.overwrite(&text[..text.len() - 12]);
-    process.logs("what was read before stays in force: ", 1).await;
+    process.logs("the previous one stays in force: ", 1).await;
     assert_eq!(fingerprint(&process, SHOP).await, made);
     home.overwrite(&format!("{text}timeout = 30\n"));
     process.logs("provisioned from the configuration", 2).await;
@@ -232,11 +232,11 @@ async fn what_can_change_does_and_what_needs_a_restart_is_named() {
     process.signal("HUP");
     process.logs("read the configuration again", 1).await;
     process.reload().await;
-    let told = "in force only after a restart: listen, reload_seconds";
+    let told = "take effect only after a restart: listen, reload_seconds";
     assert_eq!(process.lines_with(told), 1, "told once");
     home.configure(&format!("{LISTEN}[log]\nlevel = 'info'\nformat = 'json'"));
     process.reload().await;
-    process.logs("in force only after a restart: log.format, reload_seconds", 1).await;
+    process.logs("take effect only after a restart: log.format, reload_seconds", 1).await;
     process.stop().await;
     world.stop().await;
 }

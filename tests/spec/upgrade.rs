@@ -203,7 +203,7 @@ async fn what_this_release_would_refuse_of_an_entry_does_not_stop_what_an_older_
         make_every_fingerprint_foreign(&release);
         std::fs::write(release.path("credentials/shop.pem"), "no credential at all").expect("a file");
         let process = release.start().await;
-        assert_eq!(process.lines_with("an older release carried it out, and its app stays as it is"), 1);
+        assert_eq!(process.lines_with("an older release applied this entry, and its app stays as it is"), 1);
         assert_says(&app(&process, SHOP).await, &app_of(&release, SHOP), SHOP);
         accepted(&mut process.client().await, SHOP).await;
         process.stop().await;

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::health::{Cause, Degraded, Health, Part};
+use crate::health::{Cause, Component, Degraded, Health};
 use crate::http::envelope;
 use crate::store::StoreError;
 use axum::extract::State;
@@ -20,8 +20,8 @@ const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest check of the store.
 const STORE_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The parts that a check of the store covers.
-const STORE_PARTS: [Part; 2] = [Part::Store, Part::DataDirectory];
+/// The components that a check of the store covers.
+const STORE_COMPONENTS: [Component; 2] = [Component::Store, Component::DataDirectory];
 
 const STOPPING: Cause = Cause { reason: "shutting_down", why: "it is stopping" };
 const STORE_FULL: Cause = Cause {
@@ -55,8 +55,7 @@ impl NotReady {
 }
 
 fn readiness_object(status: &str, degraded: &[Degraded]) -> Value {
-    let part =
-        |trouble: &Degraded| json!({"what": trouble.part.as_str(), "why": trouble.cause.why, "since": trouble.since});
+    let part = |trouble: &Degraded| json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
     let degraded: Vec<_> = degraded.iter().map(part).collect();
     json!({"type": "readiness", "status": status, "degraded": degraded})
 }
@@ -74,7 +73,7 @@ pub async fn readyz(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
         check_store(&api).await;
     }
     let degraded = api.health.degraded();
-    let missing = degraded.iter().find(|trouble| trouble.part.is_needed()).map(|trouble| trouble.cause);
+    let missing = degraded.iter().find(|trouble| trouble.component.is_required()).map(|trouble| trouble.cause);
     if let Some(cause) = if is_stopping { Some(STOPPING) } else { missing } {
         return Err(ApiError::NotReady(NotReady { cause, degraded }));
     }
@@ -115,12 +114,12 @@ pub async fn watch(api: Arc<Api>) {
 
 fn record(health: &Health, said: Result<Result<(), StoreError>, Elapsed>) {
     let (part, cause, detail) = match said {
-        Ok(Ok(())) => return STORE_PARTS.into_iter().for_each(|part| health.restore(part)),
-        Ok(Err(error @ StoreError::Moved { .. })) => (Part::DataDirectory, MOVED, error.to_string()),
-        Ok(Err(error @ StoreError::Full)) => (Part::Store, STORE_FULL, error.to_string()),
-        Ok(Err(error)) => (Part::Store, STORE_FAILED, error.to_string()),
-        Err(slow) => (Part::Store, STORE_SLOW, slow.to_string()),
+        Ok(Ok(())) => return STORE_COMPONENTS.into_iter().for_each(|component| health.restore(component)),
+        Ok(Err(error @ StoreError::Moved { .. })) => (Component::DataDirectory, MOVED, error.to_string()),
+        Ok(Err(error @ StoreError::Full)) => (Component::Store, STORE_FULL, error.to_string()),
+        Ok(Err(error)) => (Component::Store, STORE_FAILED, error.to_string()),
+        Err(slow) => (Component::Store, STORE_SLOW, slow.to_string()),
     };
-    STORE_PARTS.into_iter().filter(|other| *other != part).for_each(|other| health.restore(other));
+    STORE_COMPONENTS.into_iter().filter(|other| *other != part).for_each(|other| health.restore(other));
     health.degrade(part, cause, detail);
 }

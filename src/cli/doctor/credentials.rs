@@ -1,7 +1,7 @@
 //! Each app's credential: whether it opens, how long it is valid, and what Apple says to it.
 
 use super::Report;
-use super::store::Running;
+use super::store::RunningNode;
 use crate::delivery::{Intake, Sending, refusal};
 use crate::model::{AppleReason, Batch, Draft, Outcome, OutcomeKind, Reason};
 use crate::registry::App;
@@ -10,17 +10,23 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A certificate that ends within these days has to be renewed.
-const DAYS_FEW: i64 = 30;
-const PATIENCE: Duration = Duration::from_secs(15);
+const RENEW_DAYS: i64 = 30;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Apple's word on a credential.
-enum Word {
-    Good(String),
-    Bad(String),
+/// The result of asking Apple about a credential.
+enum AppleCheck {
+    Works(String),
+    Fails(String),
 }
 
 /// Looks at an app's credential. `intake` asks Apple about it; `node` is what a running node says of its apps.
-pub async fn examine(report: &mut Report, app: &Arc<App>, now: u64, intake: Option<&Intake>, node: Option<&Running>) {
+pub async fn examine(
+    report: &mut Report,
+    app: &Arc<App>,
+    now: u64,
+    intake: Option<&Intake>,
+    node: Option<&RunningNode>,
+) {
     let key = &app.key;
     if let Some(why) = app.credential.unusable() {
         return report.fail("credential", format!("{key}: {why}"));
@@ -29,24 +35,24 @@ pub async fn examine(report: &mut Report, app: &Arc<App>, now: u64, intake: Opti
         return report.fail("credential", format!("{key}: {refused}"));
     }
     // What Apple refuses must not be called ok before.
-    let word = match intake {
+    let check = match intake {
         Some(intake) => Some(ask(app, intake).await),
         None => None,
     };
-    if let Some((what, trouble)) = node.and_then(|node| node.trouble(key)) {
-        report.fail(what, format!("{key}: the running node says {trouble}"));
-    } else if !matches!(word, Some(Word::Bad(_))) {
-        validity(report, app, now, word.is_some());
+    if let Some((what, failure)) = node.and_then(|node| node.app_failure(key)) {
+        report.fail(what, format!("{key}: the running node says {failure}"));
+    } else if !matches!(check, Some(AppleCheck::Fails(_))) {
+        validity(report, app, now, check.is_some());
     }
-    match word {
-        Some(Word::Good(told)) => report.ok("apple", format!("{key}: {told}")),
-        Some(Word::Bad(told)) => report.fail("apple", format!("{key}: {told}")),
+    match check {
+        Some(AppleCheck::Works(text)) => report.ok("apple", format!("{key}: {text}")),
+        Some(AppleCheck::Fails(text)) => report.fail("apple", format!("{key}: {text}")),
         None => {}
     }
 }
 
-/// What the credential is, and for how long.
-fn validity(report: &mut Report, app: &App, now: u64, asked: bool) {
+/// Reports the kind of the credential and its validity.
+fn validity(report: &mut Report, app: &App, now: u64, is_asked: bool) {
     let (key, summary) = (&app.key, app.credential.summary());
     let days_left = summary.days_left(now);
     let about = match (&summary.key_id, days_left) {
@@ -55,22 +61,22 @@ fn validity(report: &mut Report, app: &App, now: u64, asked: bool) {
         (None, None) => format!("{key}: certificate for {}", app.topic),
     };
     match days_left {
-        Some(..DAYS_FEW) => report.warn("credential", format!("{about}: renew it in Apple's developer portal")),
-        _ if asked => report.ok("credential", &about),
+        Some(..RENEW_DAYS) => report.warn("credential", format!("{about}: renew it in Apple's developer portal")),
+        _ if is_asked => report.ok("credential", &about),
         _ => report.ok("credential", format!("{about}; Apple was not asked about it")),
     }
 }
 
-/// Sends to a device that does not exist, by the way that real notifications take: a credential that Apple takes gets as
-/// far as the device (apns-protocol.md 4).
-async fn ask(app: &Arc<App>, intake: &Intake) -> Word {
-    let nothing = || Word::Bad("nothing could be sent".to_owned());
+/// Sends to a device that does not exist, by the way that real notifications take: a credential that Apple takes gets
+/// as far as the device (apns-protocol.md 4).
+async fn ask(app: &Arc<App>, intake: &Intake) -> AppleCheck {
+    let nothing = || AppleCheck::Fails("nothing could be sent".to_owned());
     let mut batch = Batch::default().with_push_type(app.push_type);
     let draft = Draft { token: &"0".repeat(64), payload: r#"{"aps":{}}"#, expiry: Some(0), ..Draft::default() };
     if batch.push(draft, uuid::Uuid::new_v4).is_err() {
         return nothing();
     }
-    let sending = Sending { deadline: Instant::now() + PATIENCE, retry_unknown: false };
+    let sending = Sending { deadline: Instant::now() + ANSWER_TIMEOUT, retry_unknown: false };
     let Ok(mut sent) = intake.send(Arc::clone(app), batch, sending).await else { return nothing() };
     let Some(outcome) = sent.outcomes.pop() else { return nothing() };
     // What ended without an answer of Apple's has its cause there.
@@ -78,7 +84,7 @@ async fn ask(app: &Arc<App>, intake: &Intake) -> Word {
     judge(app, &outcome, &cause)
 }
 
-fn judge(app: &App, outcome: &Outcome, cause: &str) -> Word {
+fn judge(app: &App, outcome: &Outcome, cause: &str) -> AppleCheck {
     use AppleReason::{BadTopic, MissingTopic, TopicDisallowed};
     let reason = outcome.reason.as_ref().map_or("no reason given", Reason::as_str);
     let advice = match &outcome.reason {
@@ -86,16 +92,16 @@ fn judge(app: &App, outcome: &Outcome, cause: &str) -> Word {
         _ => None,
     };
     match (outcome.kind, &outcome.reason, outcome.status) {
-        (OutcomeKind::Accepted, ..) => Word::Good("takes the credential".to_owned()),
+        (OutcomeKind::Accepted, ..) => AppleCheck::Works("takes the credential".to_owned()),
         (OutcomeKind::Rejected, Some(Reason::Apple(TopicDisallowed | BadTopic | MissingTopic)), _) => {
             let advice = advice.unwrap_or_default();
-            Word::Bad(format!("takes the credential, but not for the topic {} ({reason}){advice}", app.topic))
+            AppleCheck::Fails(format!("takes the credential, but not for the topic {} ({reason}){advice}", app.topic))
         }
-        (OutcomeKind::Rejected, ..) => Word::Good(format!("takes the credential (and said {reason})")),
+        (OutcomeKind::Rejected, ..) => AppleCheck::Works(format!("takes the credential (and said {reason})")),
         (_, _, Some(403)) => {
             let advice = advice.unwrap_or_else(|| "; provision another".to_owned());
-            Word::Bad(format!("refuses the credential: {reason}{advice}"))
+            AppleCheck::Fails(format!("refuses the credential: {reason}{advice}"))
         }
-        _ => Word::Bad(format!("no answer to a push: {reason}{}", advice.as_deref().unwrap_or(cause))),
+        _ => AppleCheck::Fails(format!("no answer to a push: {reason}{}", advice.as_deref().unwrap_or(cause))),
     }
 }

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A name may have many addresses; so many are tried.
 const ADDRESSES_MAX: usize = 4;
 
-/// Whether a connection to it can be opened.
+/// Reports on the way to a gateway. Returns true if a connection can be opened.
 pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, endpoint: &Endpoint) -> bool {
     let addresses = match connect.resolve(endpoint).await {
         Ok(addresses) => addresses,
@@ -32,7 +32,7 @@ pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, 
     };
     let mut failures = Vec::new();
     for address in addresses.iter().take(ADDRESSES_MAX) {
-        if let Err(error) = connect.connect(endpoint, *address, Arc::clone(&tls), PATIENCE).await {
+        if let Err(error) = connect.connect(endpoint, *address, Arc::clone(&tls), CONNECT_TIMEOUT).await {
             failures.push((*address, error));
         }
     }
@@ -43,13 +43,13 @@ pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, 
         report.ok("alpn", format!("{endpoint}: HTTP/2"));
     }
     for (address, error) in failures {
-        blame(report, works, endpoint, address, &error);
+        report_failure(report, works, endpoint, address, &error);
     }
     works
 }
 
 /// An address that does not work is a failure if no other one does.
-fn blame(report: &mut Report, works: bool, endpoint: &Endpoint, address: SocketAddr, error: &ConnectError) {
+fn report_failure(report: &mut Report, works: bool, endpoint: &Endpoint, address: SocketAddr, error: &ConnectError) {
     let stage = stage(error);
     if works {
         report.warn(stage, format!("{address} is no way there, others are: {error}"));

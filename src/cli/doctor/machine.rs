@@ -1,20 +1,20 @@
-//! What the machine gives: time, space, open files.
+//! The machine: clock, disk space, open files.
 
 use super::Report;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::node::descriptors::{self, KEPT, Shares};
+use crate::node::descriptors::{self, RESERVED, Shares};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use x509_parser::prelude::ASN1Time;
 
 /// This program is younger than any time before it: 2026-01-01.
-const EARLIEST: u64 = 1_767_225_600;
+const EARLIEST_UNIX_SECONDS: u64 = 1_767_225_600;
 /// Files may be this much newer than the clock, in seconds.
-const CLOCK_SLACK: u64 = 60;
-const SPACE_LITTLE: u64 = 256 << 20;
-const SPACE_TOO_LITTLE: u64 = 16 << 20;
+const CLOCK_SLACK_SECONDS: u64 = 60;
+const SPACE_WARN_BYTES: u64 = 256 << 20;
+const SPACE_FAIL_BYTES: u64 = 16 << 20;
 const TIMESYNC: &str = "/run/systemd/timesync";
 /// Where the others that keep a clock right leave a trace.
 const TIME_KEEPERS: [&str; 4] = ["/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid", "/run/openntpd.sock"];
@@ -29,10 +29,10 @@ fn time(report: &mut Report, data_dir: &Path, now: u64) {
     let said = i64::try_from(now).ok().and_then(|now| ASN1Time::from_timestamp(now).ok());
     let said = said.map_or_else(|| "an impossible time".to_owned(), |time| time.to_string());
     let newest = newest_file(data_dir).unwrap_or_default();
-    if now < EARLIEST {
+    if now < EARLIEST_UNIX_SECONDS {
         report
             .fail("clock", format!("it says {said}, which has long passed: set it, or nothing at Apple will be valid"));
-    } else if newest > now + CLOCK_SLACK {
+    } else if newest > now + CLOCK_SLACK_SECONDS {
         let ahead = newest - now;
         report.fail("clock", format!("it says {said}, and files in the data directory are {ahead} s newer: set it"));
     } else if Path::new(TIMESYNC).exists() && !Path::new(TIMESYNC).join("synchronized").exists() {
@@ -53,39 +53,39 @@ fn newest_file(folder: &Path) -> Option<u64> {
 }
 
 fn space(report: &mut Report, data_dir: &Path) {
-    let place = existing(data_dir);
+    let place = nearest_existing(data_dir);
     let about = match rustix::fs::statvfs(&place) {
         Ok(about) => about,
         Err(error) => return report.fail("disk", format!("{} cannot be looked at: {error}", place.display())),
     };
     let free = about.f_bavail.saturating_mul(about.f_frsize);
-    let told = format!("{} MiB free for {}", free >> 20, data_dir.display());
-    if free < SPACE_TOO_LITTLE {
-        report.fail("disk", format!("{told}: make room, the store cannot write"));
-    } else if free < SPACE_LITTLE {
-        report.warn("disk", format!("{told}: make room before the store cannot write"));
+    let text = format!("{} MiB free for {}", free >> 20, data_dir.display());
+    if free < SPACE_FAIL_BYTES {
+        report.fail("disk", format!("{text}: make room, the store cannot write"));
+    } else if free < SPACE_WARN_BYTES {
+        report.warn("disk", format!("{text}: make room before the store cannot write"));
     } else {
-        report.ok("disk", told);
+        report.ok("disk", text);
     }
 }
 
 /// The folder, or the nearest above it that is there.
-pub fn existing(folder: &Path) -> PathBuf {
+pub fn nearest_existing(folder: &Path) -> PathBuf {
     let found = folder.ancestors().find(|folder| folder.exists());
     found.filter(|found| !found.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// `serve` raises its limit as far as it goes.
 fn files(report: &mut Report, config: &Config) {
-    let Some(limit) = descriptors::reachable() else { return report.ok("open files", "there is no limit") };
+    let Some(limit) = descriptors::hard_limit() else { return report.ok("open files", "there is no limit") };
     let shares = Shares::of(Some(limit), false);
     let lowered = shares.lower(&mut config.clone());
-    let told = format!("{limit} allowed to this shell: {} for callers, {} for Apple", shares.callers, shares.apple);
-    if limit < 2 * KEPT {
-        report.fail("open files", format!("{told}: raise LimitNOFILE (systemd) or the hard limit of `ulimit -n`"));
+    let text = format!("{limit} allowed to this shell: {} for callers, {} for Apple", shares.callers, shares.apple);
+    if limit < 2 * RESERVED {
+        report.fail("open files", format!("{text}: raise LimitNOFILE (systemd) or the hard limit of `ulimit -n`"));
     } else if lowered.is_empty() {
-        report.ok("open files", told);
+        report.ok("open files", text);
     } else {
-        report.warn("open files", format!("{told}; {}", lowered.join("; ")));
+        report.warn("open files", format!("{text}; {}", lowered.join("; ")));
     }
 }

@@ -1,4 +1,4 @@
-//! What was looked at: a line each, ok, warn or fail, with what to do.
+//! The report: one line per check, ok, warn or fail, with advice.
 
 use crate::cli::print;
 use std::fmt::Display;
@@ -8,42 +8,42 @@ use std::fmt::Display;
 pub struct Report {
     warnings: usize,
     failures: usize,
-    /// Why the first line that is missing could not be printed.
-    unwritten: Option<anyhow::Error>,
+    /// The error of the first line that could not be printed.
+    print_error: Option<anyhow::Error>,
 }
 
 impl Report {
-    pub fn ok(&mut self, what: &str, told: impl Display) {
-        self.line("ok", what, told);
+    pub fn ok(&mut self, what: &str, text: impl Display) {
+        self.line("ok", what, text);
     }
 
     /// Something that works now, and may not for long.
-    pub fn warn(&mut self, what: &str, told: impl Display) {
+    pub fn warn(&mut self, what: &str, text: impl Display) {
         self.warnings += 1;
-        self.line("warn", what, told);
+        self.line("warn", what, text);
     }
 
-    pub fn fail(&mut self, what: &str, told: impl Display) {
+    pub fn fail(&mut self, what: &str, text: impl Display) {
         self.failures += 1;
-        self.line("fail", what, told);
+        self.line("fail", what, text);
     }
 
-    /// The last line: whether nothing failed.
+    /// Prints the last line. Returns true if nothing failed.
     pub fn finish(mut self) -> anyhow::Result<bool> {
-        let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-        let last = format!("{}, {}", many(self.failures, "failure"), many(self.warnings, "warning"));
+        let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let last = format!("{}, {}", counted(self.failures, "failure"), counted(self.warnings, "warning"));
         self.print(last);
-        self.unwritten.map_or(Ok(self.failures == 0), Err)
+        self.print_error.map_or(Ok(self.failures == 0), Err)
     }
 
-    fn line(&mut self, verdict: &str, what: &str, told: impl Display) {
-        self.print(format_args!("{verdict:<5} {what:<14} {told}"));
+    fn line(&mut self, verdict: &str, what: &str, text: impl Display) {
+        self.print(format_args!("{verdict:<5} {what:<14} {text}"));
     }
 
-    /// What cannot be printed does not keep anything from being looked at.
+    /// Prints a line. A line that cannot be printed stops no check.
     fn print(&mut self, line: impl Display) {
         if let Err(error) = print::line(line) {
-            self.unwritten.get_or_insert(error);
+            self.print_error.get_or_insert(error);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The data directory and what is in it; of a node that runs, what it says itself.
 
 use super::Report;
-use super::machine::existing;
+use super::machine::nearest_existing;
 use crate::cli::send::API_KEY;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,25 +18,25 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What there is to know of the apps.
+/// The apps found.
 #[derive(Default)]
-pub struct Found {
+pub struct Findings {
     /// The apps that the store keeps, with what opens their credentials; `None` if they cannot be read.
     pub kept: Option<(Kept, Keyring)>,
     /// The node that holds the store, if one does and can be asked.
-    pub node: Option<Running>,
+    pub node: Option<RunningNode>,
 }
 
-/// A running node's word on its apps.
-pub struct Running(Vec<Value>);
+/// A running node's own list of its apps.
+pub struct RunningNode(Vec<Value>);
 
-/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node holds
-/// is only read.
-pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Found {
+/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node
+/// holds is only read.
+pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Findings {
     let folder = &config.data_dir;
     if !folder.join("pyapns.db").exists() {
         absent(report, folder);
-        return nothing_kept(report, config);
+        return without_store(report, config);
     }
     if let Ok(owner) = fs::metadata(folder).map(|about| about.uid())
         && owner != rustix::process::geteuid().as_raw()
@@ -48,29 +48,29 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fou
             store.notices().iter().for_each(|notice| report.warn("store", notice));
             load(config, &store).await
         }
-        Err(StoreError::Locked { .. }) => return beside(report, config, clock).await,
+        Err(StoreError::Locked { .. }) => return examine_running(report, config, clock).await,
         Err(error) => Err(error.to_string()),
     };
     match opened {
         Ok(kept) => {
             report.ok("store", format!("{}: opens, can be written, {} apps", folder.display(), kept.0.apps.len()));
-            Found { kept: Some(kept), node: None }
+            Findings { kept: Some(kept), node: None }
         }
         Err(error) => {
             report.fail("store", error);
-            Found::default()
+            Findings::default()
         }
     }
 }
 
 /// Before the first start there are only the configuration's entries.
-fn nothing_kept(report: &mut Report, config: &Config) -> Found {
-    let made = || Keyring::load(&config.key_files, &config.data_dir);
-    match if config.key_files.is_empty() { Keyring::passing() } else { made() } {
-        Ok(keyring) => Found { kept: Some((Kept::default(), keyring)), node: None },
+fn without_store(report: &mut Report, config: &Config) -> Findings {
+    let load = || Keyring::load(&config.key_files, &config.data_dir);
+    match if config.key_files.is_empty() { Keyring::passing() } else { load() } {
+        Ok(keyring) => Findings { kept: Some((Kept::default(), keyring)), node: None },
         Err(error) => {
             report.fail("store", error);
-            Found::default()
+            Findings::default()
         }
     }
 }
@@ -84,7 +84,7 @@ async fn load(config: &Config, store: &Sqlite) -> Result<(Kept, Keyring), String
 
 /// A node holds the store: it is asked for its state, and its credentials are read beside it, since only Apple knows
 /// which of them it takes.
-async fn beside(report: &mut Report, config: &Config, clock: &Clock) -> Found {
+async fn examine_running(report: &mut Report, config: &Config, clock: &Clock) -> Findings {
     let folder = &config.data_dir;
     report
         .ok("store", format!("{} is held by a node that runs: it is asked, and its store only read", folder.display()));
@@ -94,18 +94,18 @@ async fn beside(report: &mut Report, config: &Config, clock: &Clock) -> Found {
         Ok::<_, String>((kept, Keyring::load(&config.key_files, folder).map_err(|error| error.to_string())?))
     };
     match read() {
-        Ok(kept) => Found { kept: Some(kept), node },
+        Ok(kept) => Findings { kept: Some(kept), node },
         Err(error) => {
             let what = format!("Apple cannot be asked about the node's apps, as its store cannot be read: {error}");
             report.warn("apple", what);
-            node.iter().flat_map(|node| &node.0).for_each(|app| told(report, app, clock.unix_seconds()));
-            Found::default()
+            node.iter().flat_map(|node| &node.0).for_each(|app| report_running_app(report, app, clock.unix_seconds()));
+            Findings::default()
         }
     }
 }
 
 fn absent(report: &mut Report, folder: &Path) {
-    let place = existing(folder);
+    let place = nearest_existing(folder);
     if !place.is_dir() {
         return report.fail("store", format!("{} is no folder: choose another data_dir", place.display()));
     }
@@ -116,7 +116,7 @@ fn absent(report: &mut Report, folder: &Path) {
 }
 
 /// Readiness and apps, from the node's own API.
-async fn ask(report: &mut Report, config: &Config) -> Option<Running> {
+async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
     let listener = config.admin_listen.as_ref().unwrap_or(&config.listen);
     let node = match listener {
         Address::Unix(path) => NodeUrl::Unix(path.clone()),
@@ -157,7 +157,7 @@ async fn ask(report: &mut Report, config: &Config) -> Option<Running> {
                 _ => report.fail("node", format!("{}: {}", callee.node, refusal(status, &ready))),
             }
             match apps["response"].as_array() {
-                Some(apps) => Some(Running(apps.clone())),
+                Some(apps) => Some(RunningNode(apps.clone())),
                 None => {
                     report.warn("node", format!("it does not show its apps: {}", refusal(apps_status, &apps)));
                     None
@@ -167,15 +167,16 @@ async fn ask(report: &mut Report, config: &Config) -> Option<Running> {
     }
 }
 
-impl Running {
-    /// Why nothing is sent for an app now, if so: what to blame, and a sentence.
-    pub fn trouble(&self, key: &AppKey) -> Option<(&'static str, String)> {
-        let is_it = |app: &&Value| app["app_id"] == key.id.as_str() && app["environment"] == key.environment.as_str();
-        trouble(self.0.iter().find(is_it)?)
+impl RunningNode {
+    /// The reason that nothing is sent for an app now, if so: the check that fails, and a sentence.
+    pub fn app_failure(&self, key: &AppKey) -> Option<(&'static str, String)> {
+        let is_wanted =
+            |app: &&Value| app["app_id"] == key.id.as_str() && app["environment"] == key.environment.as_str();
+        app_failure(self.0.iter().find(is_wanted)?)
     }
 }
 
-fn trouble(app: &Value) -> Option<(&'static str, String)> {
+fn app_failure(app: &Value) -> Option<(&'static str, String)> {
     let state = app["state"].as_str().unwrap_or("no state");
     let what = match state {
         "ok" | "connecting" => return None,
@@ -185,12 +186,12 @@ fn trouble(app: &Value) -> Option<(&'static str, String)> {
     Some((what, format!("{state}: {}", app["last_error"].as_str().unwrap_or("without an error"))))
 }
 
-/// What a node says of an app whose credential cannot be read here.
-fn told(report: &mut Report, app: &Value, now: u64) {
+/// Reports a running node's state of an app whose credential cannot be read here.
+fn report_running_app(report: &mut Report, app: &Value, now: u64) {
     let name = |field: &str| app[field].as_str().unwrap_or_default();
     let key = format!("{}/{}", name("app_id"), name("environment"));
-    if let Some((what, trouble)) = trouble(app) {
-        return report.fail(what, format!("{key}: the running node says {trouble}"));
+    if let Some((what, failure)) = app_failure(app) {
+        return report.fail(what, format!("{key}: the running node says {failure}"));
     }
     let ago = app["last_success_at"].as_f64().map(|at| (now as f64 - at).max(0.0));
     let proof = match ago {

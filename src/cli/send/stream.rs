@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are read ahead of the connection.
 const CHUNKS_AHEAD: usize = 2;
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-const LEFT: &str = "left at once";
+const LEFT_AT_ONCE: &str = "left at once";
 
 /// Where the lines come from.
 pub struct Source {
@@ -49,14 +49,14 @@ impl Source {
     }
 }
 
-/// How far the lines have got.
+/// The progress of the lines.
 #[derive(Default)]
 struct Sent {
     /// Lines with something in them: each has an outcome.
     lines: AtomicU64,
     bytes: AtomicU64,
     /// The source could not be read to its end.
-    broken: AtomicBool,
+    read_failed: AtomicBool,
 }
 
 /// Reads whole lines and hands them on, until the end of the source or `stop`.
@@ -82,7 +82,7 @@ impl Feeder {
                 Ok(_) => rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1),
                 Err(error) => {
                     print::note(format_args!("pyapns: the input cannot be read any further: {error}"));
-                    self.sent.broken.store(true, Ordering::Relaxed);
+                    self.sent.read_failed.store(true, Ordering::Relaxed);
                     return;
                 }
             };
@@ -98,29 +98,29 @@ impl Feeder {
     async fn hand(&self, chunk: Bytes) -> bool {
         let (bytes, lines) = (chunk.len(), chunk.split(|byte| *byte == b'\n'));
         let lines = lines.filter(|line| !line.trim_ascii().is_empty()).count();
-        let place = tokio::select! {
+        let permit = tokio::select! {
             biased;
             () = self.stop.cancelled() => return false,
-            place = self.lines.reserve() => place,
+            permit = self.lines.reserve() => permit,
         };
         // No place: the node takes no more, which the answer tells.
-        let Ok(place) = place else { return false };
+        let Ok(permit) = permit else { return false };
         self.sent.lines.fetch_add(lines as u64, Ordering::Relaxed);
         self.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        place.send(chunk);
+        permit.send(chunk);
         true
     }
 }
 
-/// What became of a file.
-pub struct Done {
+/// The result of sending a file.
+pub struct StreamResult {
     pub tally: Tally,
     /// Lines that were handed to the node, and lines that it answered.
     pub sent: u64,
     /// The source was not read to its end.
     pub stopped: bool,
     /// The answer ended early, with this.
-    pub broken: Option<String>,
+    pub failure: Option<String>,
 }
 
 /// Sends it all. The first Ctrl-C stops the reading, the second leaves at once.
@@ -131,7 +131,7 @@ pub async fn send(
     output: &mut dyn Write,
     quiet: bool,
     drain: &Drain,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<StreamResult> {
     let (lines, body) = mpsc::channel(CHUNKS_AHEAD);
     let (sent, stop) = (Arc::<Sent>::default(), CancellationToken::new());
     let size = source.size;
@@ -144,9 +144,9 @@ pub async fn send(
         tokio::select! {
             biased;
             _ = interrupts.recv() => {
-                if is_second(&stop) {
+                if is_second_interrupt(&stop) {
                     let (tally, sent) = (Tally::default(), sent.lines.load(Ordering::Relaxed));
-                    return Ok(Done { tally, sent, stopped: true, broken: Some(LEFT.to_owned()) });
+                    return Ok(StreamResult { tally, sent, stopped: true, failure: Some(LEFT_AT_ONCE.to_owned()) });
                 }
             }
             answer = call.as_mut() => break answer?,
@@ -157,17 +157,18 @@ pub async fn send(
         let body = answer.into_body().collect().await?.to_bytes();
         bail!("{}", refusal(status, &serde_json::from_slice(&body).unwrap_or_default()));
     }
-    let shown = !quiet && io::stderr().is_terminal();
-    let mut receiver = Receiver { sent: &sent, size, output, tally: Tally::default(), began: Instant::now(), shown };
-    let broken = receiver.run(answer.into_body(), &stop, &mut interrupts).await?;
+    let shows_progress = !quiet && io::stderr().is_terminal();
+    let mut receiver =
+        Receiver { sent: &sent, size, output, tally: Tally::default(), began: Instant::now(), shows_progress };
+    let failure = receiver.run(answer.into_body(), &stop, &mut interrupts).await?;
     receiver.clear();
-    let stopped = stop.is_cancelled() || sent.broken.load(Ordering::Relaxed);
+    let stopped = stop.is_cancelled() || sent.read_failed.load(Ordering::Relaxed);
     let tally = receiver.tally;
-    Ok(Done { tally, sent: sent.lines.load(Ordering::Relaxed), stopped, broken })
+    Ok(StreamResult { tally, sent: sent.lines.load(Ordering::Relaxed), stopped, failure })
 }
 
-/// Of two interrupts the first stops the reading; whether it was the second, which leaves at once.
-fn is_second(stop: &CancellationToken) -> bool {
+/// Stops the reading on the first interrupt. Returns true on the second, which leaves at once.
+fn is_second_interrupt(stop: &CancellationToken) -> bool {
     if stop.is_cancelled() {
         return true;
     }
@@ -182,8 +183,8 @@ struct Receiver<'a> {
     output: &'a mut dyn Write,
     tally: Tally,
     began: Instant,
-    /// Whether somebody watches.
-    shown: bool,
+    /// Progress is shown.
+    shows_progress: bool,
 }
 
 impl Receiver<'_> {
@@ -201,12 +202,12 @@ impl Receiver<'_> {
                 biased;
                 _ = interrupts.recv() => {
                     self.clear();
-                    if is_second(stop) {
-                        return Ok(Some(LEFT.to_owned()));
+                    if is_second_interrupt(stop) {
+                        return Ok(Some(LEFT_AT_ONCE.to_owned()));
                     }
                     continue;
                 }
-                _ = ticks.tick(), if self.shown => {
+                _ = ticks.tick(), if self.shows_progress => {
                     self.show();
                     continue;
                 }
@@ -215,17 +216,17 @@ impl Receiver<'_> {
             match frame {
                 None if rest.is_empty() => return Ok(None),
                 None => return Ok(Some("the answer ends within a line".to_owned())),
-                Some(Err(error)) => return Ok(Some(format!("the answer broke off: {error}"))),
+                Some(Err(error)) => return Ok(Some(format!("the connection closed early: {error}"))),
                 Some(Ok(frame)) => {
                     rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-                    self.take_lines(&mut rest, stop)?;
+                    self.write_lines(&mut rest, stop)?;
                 }
             }
         }
     }
 
     /// When nobody reads the outcomes any more, nothing else is sent, and those that are still to come are counted.
-    fn take_lines(&mut self, rest: &mut BytesMut, stop: &CancellationToken) -> anyhow::Result<()> {
+    fn write_lines(&mut self, rest: &mut BytesMut, stop: &CancellationToken) -> anyhow::Result<()> {
         let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         match self.output.write_all(&rest[..=end]).and_then(|()| self.output.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => stop.cancel(),
@@ -243,7 +244,7 @@ impl Receiver<'_> {
 
     /// Takes the progress line away.
     fn clear(&self) {
-        if self.shown {
+        if self.shows_progress {
             print::progress("");
         }
     }

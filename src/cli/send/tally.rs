@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// Every kind of outcome, the good one first.
 const KINDS: [&str; 5] = ["accepted", "rejected", "expired", "not_sent", "unknown"];
-const BAR: usize = 24;
+const BAR_COLUMNS: usize = 24;
 
-/// What counts of an outcome.
+/// The counted fields of an outcome.
 #[derive(Deserialize)]
 struct Outcome<'a> {
     #[serde(borrow)]
@@ -24,29 +24,29 @@ pub struct Tally {
     kinds: BTreeMap<usize, u64>,
     reasons: BTreeMap<(usize, String), u64>,
     /// Lines that were no outcome.
-    strange: u64,
+    unrecognised: u64,
 }
 
 impl Tally {
     /// Counts an outcome, as the JSON it came as.
     pub fn count(&mut self, line: &[u8]) {
-        let read = serde_json::from_slice::<Outcome<'_>>(line).ok();
-        let kind = read.as_ref().and_then(|read| KINDS.iter().position(|kind| *kind == read.outcome));
-        let (Some(read), Some(kind)) = (read, kind) else {
-            self.strange += 1;
+        let parsed = serde_json::from_slice::<Outcome<'_>>(line).ok();
+        let kind = parsed.as_ref().and_then(|read| KINDS.iter().position(|kind| *kind == read.outcome));
+        let (Some(outcome), Some(kind)) = (parsed, kind) else {
+            self.unrecognised += 1;
             return;
         };
         *self.kinds.entry(kind).or_default() += 1;
-        if let Some(reason) = read.reason {
+        if let Some(reason) = outcome.reason {
             *self.reasons.entry((kind, reason.into_owned())).or_default() += 1;
         }
     }
 
     pub fn total(&self) -> u64 {
-        self.kinds.values().sum::<u64>() + self.strange
+        self.kinds.values().sum::<u64>() + self.unrecognised
     }
 
-    /// Whether there was something, and all of it was accepted.
+    /// Returns true if there was at least one outcome, and all were accepted.
     pub fn all_accepted(&self) -> bool {
         self.total() > 0 && self.kinds.get(&0) == Some(&self.total())
     }
@@ -60,19 +60,19 @@ impl Tally {
             let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
             parts.push(format!("{count} {}{reasons}", KINDS[*kind]));
         }
-        if self.strange > 0 {
-            parts.push(format!("{} that this version does not know", self.strange));
+        if self.unrecognised > 0 {
+            parts.push(format!("{} that this version does not know", self.unrecognised));
         }
         if parts.is_empty() { "nothing was answered".to_owned() } else { parts.join(", ") }
     }
 
     /// One line while it goes on; `read` of `size` bytes are on their way.
-    pub fn progress(&self, read: u64, size: Option<u64>, elapsed: Duration) -> String {
+    pub fn progress(&self, read_bytes: u64, size: Option<u64>, elapsed: Duration) -> String {
         let mut line = String::new();
         if let Some(size) = size.filter(|size| *size > 0) {
-            let share = (read as f64 / size as f64).min(1.0);
-            let full = (share * BAR as f64) as usize;
-            let _ = write!(line, "[{}{}] {:3.0} %  ", "=".repeat(full), " ".repeat(BAR - full), share * 100.0);
+            let share = (read_bytes as f64 / size as f64).min(1.0);
+            let full = (share * BAR_COLUMNS as f64) as usize;
+            let _ = write!(line, "[{}{}] {:3.0} %  ", "=".repeat(full), " ".repeat(BAR_COLUMNS - full), share * 100.0);
         }
         let rate = self.total() as f64 / elapsed.as_secs_f64().max(0.001);
         let kinds: Vec<_> = self.kinds.iter().map(|(kind, count)| format!("{count} {}", KINDS[*kind])).collect();
@@ -101,9 +101,9 @@ mod tests {
         assert!(!counted.all_accepted());
         assert!(tally(&[accepted]).all_accepted());
         assert!(!tally(&[]).all_accepted(), "nothing is no success");
-        let strange = tally(&[accepted, "{", r#"{"outcome":"lost"}"#]);
-        assert_eq!(strange.summary(), "1 accepted, 2 that this version does not know");
-        assert!(!strange.all_accepted());
+        let unrecognised = tally(&[accepted, "{", r#"{"outcome":"lost"}"#]);
+        assert_eq!(unrecognised.summary(), "1 accepted, 2 that this version does not know");
+        assert!(!unrecognised.all_accepted());
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl BareNode {
     pub async fn start(settings: &str, sections: &str) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let text = format!("{settings}\ndata_dir = {:?}\n{sections}\n", directory.path().join("data"));
-        let config = Config::read(Some(File { name: "test", text: &text }), &|_| None).expect("good settings");
+        let config = Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings");
         let outside = World::real(&config);
         let node = Node::build(config, outside).await.expect("a node");
         let (url, address) = (node.url().to_owned(), node.address().ok());

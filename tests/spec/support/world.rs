@@ -60,7 +60,7 @@ impl Running {
             "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[apple]\nca_file = {ca_file:?}\n{apple}\n",
         );
         let file = File { name: "test", text: &text };
-        let config = Config::read(Some(file), &|_| None).expect("good settings");
+        let config = Config::parse(Some(file), &|_| None).expect("good settings");
         let mut outside = Outside::real(&config);
         outside.connect = connect.unwrap_or(outside.connect);
         let node = Node::build(config, outside).await.expect("a node");

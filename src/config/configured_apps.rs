@@ -1,7 +1,7 @@
 //! `[[autoprovision]]`: the apps of the operator's own.
 
 use super::reader::Reader;
-use crate::autoprovision::{Entry, Named, Passphrase};
+use crate::autoprovision::{ConfiguredApp, CredentialFile, Passphrase};
 use crate::credentials::Secret;
 use crate::model::AppKey;
 use crate::registry::{
@@ -11,10 +11,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// All entries. `folder`: what their paths are relative to.
-pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
-    let (mut seen, even_without_topic) = (HashSet::new(), read.is_old());
+pub fn read_all(read: &mut Reader<'_>, folder: &Path) -> Vec<ConfiguredApp> {
+    let (mut seen, even_without_topic) = (HashSet::new(), read.is_v05());
     read.tables("autoprovision", |entry| {
-        let read = Entry { even_without_topic, ..one(entry, folder)? };
+        let read = ConfiguredApp { even_without_topic, ..read_one(entry, folder)? };
         if !seen.insert(read.key.clone()) {
             entry.fault("app_id", &format!("{} is in the list already", read.key));
         }
@@ -23,7 +23,7 @@ pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<Entry> {
 }
 
 /// Asks for everything before it gives up, so that every fault is told.
-fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
+fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ConfiguredApp> {
     let (id, environment) = (entry.required("app_id"), entry.required("environment"));
     let credential = credential(entry, folder);
     let text = entry.optional::<String>("passphrase").map(|text| Passphrase::Text(Secret::from(text)));
@@ -41,10 +41,10 @@ fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<Entry> {
     let key = AppKey::new(id?, environment?);
     let (place, passphrase) = (entry.file_name().to_owned(), text.or(file));
     let credential = credential?;
-    Some(Entry { place, key, credential, passphrase, topic, even_without_topic: false, timeout_seconds, lanes })
+    Some(ConfiguredApp { place, key, credential, passphrase, topic, even_without_topic: false, timeout_seconds, lanes })
 }
 
-fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {
+fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<CredentialFile> {
     let [certificate, key] = ["certificate", "key"].map(|name| entry.optional::<String>(name));
     let [key_id, team_id] = ["key_id", "team_id"].map(|name| entry.optional::<String>(name));
     match (certificate, key) {
@@ -53,13 +53,13 @@ fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<Named> {
             {
                 entry.fault(name, "it belongs to a signing key, and a certificate is given: leave it out");
             }
-            Some(Named::Certificate(folder.join(certificate)))
+            Some(CredentialFile::Certificate(folder.join(certificate)))
         }
         (None, Some(key)) => {
             for (name, _) in [("key_id", &key_id), ("team_id", &team_id)].iter().filter(|(_, given)| given.is_none()) {
                 entry.fault(name, "it is missing: a signing key needs `key_id` and `team_id`");
             }
-            Some(Named::Key { file: folder.join(key), key_id: key_id?, team_id: team_id? })
+            Some(CredentialFile::Key { file: folder.join(key), key_id: key_id?, team_id: team_id? })
         }
         (Some(_), Some(_)) => {
             entry.fault("key", "it is given and `certificate` too: an app has one credential");

@@ -1,4 +1,4 @@
-//! `[[api_keys]]`: who may call.
+//! `[[api_keys]]`: the keys of callers.
 
 use super::reader::Reader;
 use crate::api::auth::config::{ApiKeyConfig, SecretSource};
@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// All entries. `folder`: what their paths are relative to.
-pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<ApiKeyConfig> {
+pub fn read_all(read: &mut Reader<'_>, folder: &Path) -> Vec<ApiKeyConfig> {
     let mut seen = HashSet::new();
     read.tables("api_keys", |entry| {
-        let read = one(entry, folder)?;
+        let read = read_one(entry, folder)?;
         if !seen.insert(read.id.clone()) {
             entry.fault("id", "another key has it already");
         }
@@ -20,9 +20,9 @@ pub fn read(read: &mut Reader<'_>, folder: &Path) -> Vec<ApiKeyConfig> {
 }
 
 /// Asks for everything before it gives up, so that every fault is told.
-fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<ApiKeyConfig> {
+fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ApiKeyConfig> {
     let (id, secret) = (entry.required("id"), secret(entry, folder));
-    let apps = entry.list::<String>("apps").and_then(|apps| some_apps(entry, &apps));
+    let apps = entry.list::<String>("apps").and_then(|apps| named_apps(entry, &apps));
     let expires_at = entry.optional_date::<Moment>("expires").map(|moment| moment.unix_seconds());
     let scopes = match entry.list("scopes") {
         None => {
@@ -36,10 +36,10 @@ fn one(entry: &mut Reader<'_>, folder: &Path) -> Option<ApiKeyConfig> {
 }
 
 fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<SecretSource> {
-    let digests = entry.is_given("secret_sha256");
+    let has_digest = entry.is_given("secret_sha256");
     let digest = entry.optional("secret_sha256").map(SecretSource::Sha256);
     let file = entry.optional::<String>("secret_file").map(|path| SecretSource::File(folder.join(path)));
-    match (digests, file) {
+    match (has_digest, file) {
         (true, Some(_)) => {
             entry.fault("secret_file", "it is given and `secret_sha256` too: give one of them");
             None
@@ -57,7 +57,7 @@ fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<SecretSource> {
 }
 
 /// `*` alone is all apps.
-fn some_apps(entry: &mut Reader<'_>, apps: &[String]) -> Option<Vec<AppId>> {
+fn named_apps(entry: &mut Reader<'_>, apps: &[String]) -> Option<Vec<AppId>> {
     if apps == ["*"] {
         return None;
     }

@@ -1,28 +1,28 @@
-//! Metrics that are looked up when they are read, instead of counted when something happens.
+//! Metrics whose samples are read at each collection, instead of counted when something happens.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::HashMap;
 
-/// A value, and those of its labels.
+/// The values of the labels, and the sample's value.
 pub type Sample = (Vec<String>, f64);
 
-/// Whether the value may fall.
+/// The kind of a metric: a gauge may fall, a counter may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Gauge,
     Counter,
 }
 
-/// See the module.
-pub struct Probe {
+/// A metric whose samples are read at each collection.
+pub struct SampledMetric {
     desc: Desc,
     kind: Kind,
     read: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
 }
 
-impl Probe {
-    /// `name` as Prometheus shall see it.
+impl SampledMetric {
+    /// `name` is the full name of the metric. `read` returns its samples.
     pub fn new(
         kind: Kind,
         name: String,
@@ -60,7 +60,7 @@ impl Probe {
     }
 }
 
-impl Collector for Probe {
+impl Collector for SampledMetric {
     fn desc(&self) -> Vec<&Desc> {
         vec![&self.desc]
     }

@@ -1,4 +1,4 @@
-//! The listeners of a node, and what each of them answers.
+//! The listeners of a node, and the routes that each of them serves.
 
 use super::StartError;
 use super::descriptors::Shares;
@@ -16,8 +16,8 @@ use crate::http::server::{self, ConnectionLimit, Listener};
 use crate::model::NodeName;
 use std::sync::Arc;
 
-/// Bound, but not answering yet.
-pub struct Doors {
+/// The bound listeners of a node, before they serve.
+pub struct Listeners {
     public: Listener,
     admin: Option<Listener>,
     keys: Option<Arc<Keys>>,
@@ -25,19 +25,20 @@ pub struct Doors {
     hosts: Vec<HostName>,
 }
 
-impl Doors {
-    pub async fn open(config: &Config, shares: Shares) -> Result<Self, StartError> {
+impl Listeners {
+    /// Binds the listeners of the configuration, with its TLS files and API keys.
+    pub async fn bind(config: &Config, shares: Shares) -> Result<Self, StartError> {
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
-        let bind = async |address: &Address| {
+        let bind_one = async |address: &Address| {
             let bound = Listener::bind(address, config.socket_mode, tls.clone()).await;
             if !address.is_local() && tls.is_none() && !config.api_keys.is_empty() {
-                tracing::warn!(%address, "API keys come in clear text here: set [tls], or let a proxy on this machine do it");
+                tracing::warn!(%address, "API keys are sent in clear text on this listener: set [tls], or listen on 127.0.0.1 behind a TLS proxy");
             }
             bound.map_err(|cause| StartError::Listen { address: address.clone(), cause })
         };
-        let public = bind(&config.listen).await?;
+        let public = bind_one(&config.listen).await?;
         let admin = match &config.admin_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind_one(address).await?),
             None => None,
         };
         let open = |entry: &ApiKeyConfig| {
@@ -56,12 +57,12 @@ impl Doors {
         self.admin.as_ref()
     }
 
-    /// Who may call; `None` if everybody may.
+    /// The API keys that callers must show; `None` if no key is required.
     pub fn keys(&self) -> Option<&Arc<Keys>> {
         self.keys.as_ref()
     }
 
-    /// What stands before every route of a listener over TCP.
+    /// The guard of a TCP listener: it checks every request before its route.
     pub fn guard(&self, door: Exposure, api: &Api) -> Guard {
         let browsers = Some(Arc::new(self.browsers()));
         Guard { keys: self.keys.clone(), exposure: door, browsers, clock: api.clock.clone() }
@@ -72,23 +73,24 @@ impl Doors {
         BrowserPolicy::new(machine.as_ref().map(NodeName::as_str), self.hosts.clone(), self.keys.is_some())
     }
 
-    /// No browser comes through a Unix socket by itself. What a proxy brings there shows a key, if there are keys.
-    fn guard_of(&self, listener: &Listener, door: Exposure, api: &Api) -> Guard {
+    /// The guard of a listener. A browser cannot open a Unix socket, so its checks apply there only with API keys, when
+    /// a proxy may forward a browser's requests.
+    fn listener_guard(&self, listener: &Listener, door: Exposure, api: &Api) -> Guard {
         let guard = self.guard(door, api);
-        let reachable = !listener.is_unix() || self.keys.is_some();
-        Guard { browsers: guard.browsers.filter(|_| reachable), ..guard }
+        let checks_browsers = !listener.is_unix() || self.keys.is_some();
+        Guard { browsers: guard.browsers.filter(|_| checks_browsers), ..guard }
     }
 
-    /// Starts to answer on every listener, until the drain begins.
+    /// Serves on every listener until the drain begins.
     pub fn serve(self, api: &Arc<Api>, metrics: &Arc<Metrics>, drain: &Drain) {
         let limits = &api.limits;
-        let (one, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
-        let (_, of_admin) = self.shares.listeners(self.admin.is_some());
-        let places = ConnectionLimit::new(limits.connections, one, shared);
+        let (per_address, shared) = (limits.connections_per_address, limits.shared_addresses.clone());
+        let (_, admin_connections) = self.shares.listeners(self.admin.is_some());
+        let places = ConnectionLimit::new(limits.connections, per_address, shared);
         let door = if self.admin.is_some() { Exposure::Public } else { Exposure::Whole };
-        let admin_guard = self.admin.as_ref().map(|listener| self.guard_of(listener, Exposure::Whole, api));
-        let public = (self.guard_of(&self.public, door, api), self.public, places);
-        let places = || ConnectionLimit::new(of_admin, of_admin, Vec::new());
+        let admin_guard = self.admin.as_ref().map(|listener| self.listener_guard(listener, Exposure::Whole, api));
+        let public = (self.listener_guard(&self.public, door, api), self.public, places);
+        let places = || ConnectionLimit::new(admin_connections, admin_connections, Vec::new());
         let admin = admin_guard.zip(self.admin).map(|(guard, listener)| (guard, listener, places()));
         for (guard, listener, places) in [Some(public), admin].into_iter().flatten() {
             let entry = api::service(Arc::clone(api), Arc::clone(metrics), guard);

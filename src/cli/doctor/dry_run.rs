@@ -4,7 +4,7 @@
 use super::Report;
 use crate::apns::connect::Connect;
 use crate::apns::trust::Trust;
-use crate::autoprovision::{Autoprovision, Entry};
+use crate::autoprovision::{Autoprovision, ConfiguredApp};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::Keyring;
@@ -20,18 +20,18 @@ use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(15);
-const BYTES: usize = 1 << 20;
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
+const IN_FLIGHT_BYTES: usize = 1 << 20;
 
 /// Apps, and lanes that send for them as a node's do.
-pub struct Copy {
+pub struct DryRun {
     pub intake: Arc<Intake>,
     registry: Registry,
     autoprovision: Autoprovision,
     drain: Drain,
 }
 
-impl Copy {
+impl DryRun {
     /// One with the apps that a store keeps; `keyring` opens their credentials.
     pub async fn new(
         config: &Config,
@@ -47,14 +47,14 @@ impl Copy {
         let parts = Parts { clock: clock.clone(), events: events.clone(), metrics, drain: drain.clone() };
         let (sandbox, production) = (config.apple.sandbox.clone(), config.apple.production.clone());
         let lanes = Lanes::new(Apple { connect, trust, sandbox, production }, parts);
-        let intake = Arc::new(Intake::new(lanes, Limits { node_bytes: BYTES, app_bytes: BYTES }));
+        let intake = Arc::new(Intake::new(lanes, Limits { node_bytes: IN_FLIGHT_BYTES, app_bytes: IN_FLIGHT_BYTES }));
         let registry = Registry::load(store as Arc<dyn Apps>, keyring, clock.clone(), drain.clone()).await?;
         let autoprovision = Autoprovision::new(registry.clone(), Arc::clone(&intake), events, clock, drain.clone());
         Ok(Self { intake, registry, autoprovision, drain })
     }
 
     /// Makes of the apps what the configuration's entries say, and reports each entry that cannot be carried out.
-    pub async fn carry_out(&self, report: &mut Report, entries: &[Entry]) {
+    pub async fn apply_configured_apps(&self, report: &mut Report, entries: &[ConfiguredApp]) {
         match self.autoprovision.apply(entries).await {
             Ok(faults) => {
                 faults.iter().for_each(|fault| report.fail("credential", format!("{}: {}", fault.place, fault.what)))
@@ -70,6 +70,6 @@ impl Copy {
     /// Closes the connections to Apple.
     pub async fn finish(self) {
         self.intake.close();
-        self.drain.finish(PATIENCE).await;
+        self.drain.finish(CLOSE_TIMEOUT).await;
     }
 }

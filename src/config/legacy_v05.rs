@@ -1,30 +1,30 @@
 //! The JSON file of pyapns 0.5, as the settings of today.
 
-use super::reader::instead;
+use super::fault::but_got;
 use crate::json::number;
 use serde_json::{Map, Value};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use toml::Table;
 
 /// A translated file.
-pub struct Old {
+pub struct Translated {
     pub settings: Table,
-    /// What of it has no meaning any more.
+    /// Warnings about settings without a meaning today.
     pub notices: Vec<String>,
-    /// What of it has to be mended, by its name there.
+    /// The faults, by the setting's name in the file.
     pub faults: Vec<(&'static str, String)>,
 }
 
 /// The port of the REST API where the file says none.
-const REST_PORT: u16 = 8088;
+const REST_PORT_V05: u16 = 8088;
 
-/// Whether a text is such a file: no TOML begins with a brace.
-pub fn is_old(text: &str) -> bool {
+/// Returns true if a text is such a file: no TOML begins with a brace.
+pub fn is_v05(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
 /// Reads the file, or says in which line it is no JSON. What old clients count on, all of `[compat]`, is on.
-pub fn translate(text: &str) -> Result<Old, String> {
+pub fn translate(text: &str) -> Result<Translated, String> {
     let mut file: Map<String, Value> =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
     let mut settings = Table::new();
@@ -38,7 +38,7 @@ pub fn translate(text: &str) -> Result<Old, String> {
         settings.insert("autoprovision".to_owned(), autoprovision(apps, &mut notices));
     }
     for key in file.keys() {
-        let instead = match key.as_str() {
+        let replacement = match key.as_str() {
             "port" => "XML-RPC is no more, and REST listens on `rest_port`",
             "log_file_name" => "the log goes to standard error, where a supervisor or `2>> FILE` takes it",
             "log_level" | "debug" | "verbose" => "PYAPNS_LOG_LEVEL says how much is logged",
@@ -46,16 +46,16 @@ pub fn translate(text: &str) -> Result<Old, String> {
             name if name.starts_with("ssl") || name.starts_with("tls") => "a proxy in front can speak TLS",
             _ => "settings of today are for a TOML file, or a variable PYAPNS_…",
         };
-        notices.push(format!("`{key}` has no meaning any more: {instead}"));
+        notices.push(format!("`{key}` has no meaning any more: {replacement}"));
     }
-    Ok(Old { settings, notices, faults })
+    Ok(Translated { settings, notices, faults })
 }
 
 /// The old daemon took a name, too, and an empty one for all addresses.
 fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static str, String)>) -> Option<String> {
-    let word = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let said = |value: Option<Value>| value.filter(|value| !value.is_null()).map(plain).map(word);
-    let (host, port) = (said(host), said(port));
+    let to_text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let given = |value: Option<Value>| value.filter(|value| !value.is_null()).map(normalized).map(to_text);
+    let (host, port) = (given(host), given(port));
     if host.is_none() && port.is_none() {
         return None;
     }
@@ -67,14 +67,14 @@ fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static s
     if host.is_none() {
         faults.push(("host", "it has to be an IP address, or localhost".to_owned()));
     }
-    let number = port.as_ref().map_or(Some(REST_PORT), |port| port.parse().ok());
+    let number = port.as_ref().map_or(Some(REST_PORT_V05), |port| port.parse().ok());
     if let (None, Some(port)) = (number, port) {
-        faults.push(("rest_port", format!("it has to be a whole number from 0 to 65535{}", instead(&port.into()))));
+        faults.push(("rest_port", format!("it has to be a whole number from 0 to 65535{}", but_got(&port.into()))));
     }
     Some(SocketAddr::new(host?, number?).to_string())
 }
 
-/// What is no list of objects is left to be told as a fault like any other.
+/// Translates the apps. A value that is no list of objects is passed on, and the reader reports it.
 fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
     let Value::Array(apps) = apps else { return toml::Value::String(apps.to_string()) };
     let entries = apps.into_iter().enumerate().map(|(index, app)| {
@@ -83,9 +83,9 @@ fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
         for (old, new) in
             [("app_id", "app_id"), ("cert", "certificate"), ("environment", "environment"), ("timeout", "timeout")]
         {
-            let said = app.remove(old).filter(|said| !said.is_null()).map(plain);
-            let said = said.and_then(|said| toml::Value::try_from(said).ok());
-            entry.extend(said.map(|said| (new.to_owned(), said)));
+            let given = app.remove(old).filter(|given| !given.is_null()).map(normalized);
+            let given = given.and_then(|given| toml::Value::try_from(given).ok());
+            entry.extend(given.map(|given| (new.to_owned(), given)));
         }
         let unused = |key: &String| format!("`{key}` of autoprovision {} has no meaning any more", index + 1);
         notices.extend(app.keys().map(unused));
@@ -95,7 +95,7 @@ fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
 }
 
 /// An integer as TOML knows it: JSON also writes 15 as 15.0.
-fn plain(value: Value) -> Value {
+fn normalized(value: Value) -> Value {
     let integer = value.as_number().and_then(|written| number::unsigned(&written.to_string()));
     integer.map_or(value, Value::from)
 }
