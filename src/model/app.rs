@@ -7,8 +7,8 @@ use std::sync::Arc;
 /// Longest app id, in bytes.
 pub const APP_ID_BYTES_MAX: usize = 128;
 
-/// The name that callers give an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`, a letter or digit first. It is often the bundle
-/// id, but need not be.
+/// The name that callers give an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`, a letter or digit first. It is often the
+/// bundle id, but need not be.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(Arc<str>);
 

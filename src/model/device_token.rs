@@ -69,8 +69,8 @@ fn rewrite(text: &str) -> Result<String, BadToken> {
     Ok(token)
 }
 
-/// Returns `true` for base64 of either alphabet, and not for hex with a few slips: two of three characters of base64 are
-/// no hex digits.
+/// Returns `true` for base64 of either alphabet, and not for hex with a few slips: two of three characters of base64
+/// are no hex digits.
 fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);

@@ -244,8 +244,8 @@ impl Batch {
         Self { body: self.body.clone(), items, whole: Some(Arc::clone(self)), ..Self::default() }
     }
 
-    /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. The `apns-id` is the identifier
-    /// where that is a canonical UUID, otherwise `new_id`'s.
+    /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. The `apns-id` is the
+    /// identifier where that is a canonical UUID, otherwise `new_id`'s.
     pub fn push(&mut self, draft: Draft<'_>, new_id: impl FnOnce() -> Uuid) -> Result<(), Invalid> {
         let token = device_token::normalise(draft.token).map_err(Invalid::Token)?;
         let apns_id = draft.identifier.and_then(identifier::canonical_uuid).unwrap_or_else(new_id);
@@ -255,8 +255,8 @@ impl Batch {
         Ok(())
     }
 
-    /// Checks a draft and appends it once for each of `tokens`, each with an `apns-id` from `new_id`. All share the same
-    /// bytes.
+    /// Checks a draft and appends it once for each of `tokens`, each with an `apns-id` from `new_id`. All share the
+    /// same bytes.
     pub fn push_to_many(
         &mut self,
         draft: Draft<'_>,

@@ -62,8 +62,8 @@ impl Keys {
     }
 }
 
-/// Returns `true` unless the JSON value at the start of `text` is `null`, `false`, zero or empty: senders write those for
-/// keys that they do not use.
+/// Returns `true` unless the JSON value at the start of `text` is `null`, `false`, zero or empty: senders write those
+/// for keys that they do not use.
 fn says_something(text: &[u8]) -> bool {
     let is_closed_by = |end| text[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&end);
     match text.first() {

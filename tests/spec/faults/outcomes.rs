@@ -121,8 +121,8 @@ impl Outcomes {
         self.told.values()
     }
 
-    /// Compares with the ledger. Every notification reported accepted is there. One reported otherwise is not, unless it is
-    /// `unknown`. None is there twice, except where the caller allowed a resend.
+    /// Compares with the ledger. Every notification reported accepted is there. One reported otherwise is not, unless
+    /// it is `unknown`. None is there twice, except where the caller allowed a resend.
     pub fn check(&self, world: &World) {
         let arrived = world.simulator.ledger().accepted_ids();
         for (id, told) in &self.told {

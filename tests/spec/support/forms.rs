@@ -131,7 +131,7 @@ impl Forms {
         Self { forms, private_numbers }
     }
 
-    /// The secrets that must appear nowhere: the passphrases, and the keys in binary, in hex and in all forms of base64.
+    /// The secrets that must appear nowhere: the passphrases, and the keys in binary, hex and all forms of base64.
     pub fn canaries(&self) -> Vec<Vec<u8>> {
         let mut canaries = vec![PASSPHRASE.into(), b"wrong-canary".to_vec(), b"PRIVATE KEY-----".to_vec()];
         for number in &self.private_numbers {

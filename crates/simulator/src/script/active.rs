@@ -95,7 +95,7 @@ impl ActiveScript {
             .map(|(fault, _)| &fault.act)
     }
 
-    /// Returns the fault of a connection from `source` that `listener` has just accepted, and `true` if it is because the
+    /// Returns the fault of a connection from `source` that `listener` just accepted, and `true` if it is because the
     /// source connects too often. Each call counts as one connection.
     pub fn connection_fault(&self, listener: usize, source: IpAddr) -> (Option<ConnectionAct>, bool) {
         if let Some(act) = self.guard.as_ref().and_then(|guard| guard.blocks(source, Instant::now())) {
