@@ -1,8 +1,8 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, EntryRecord, Epoch, Events, Kept, Page, Pending, StoreError,
-    is_doubtful,
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch, Events,
+    FeedbackLog, Kept, Page, Pending, StoreError, is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use std::collections::{BTreeMap, HashMap};
@@ -152,6 +152,17 @@ impl Events for Memory {
         ready(held)
     }
 
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        let count = |events: &AppEvents| Counts {
+            feedback: events.feedback.len() as u64,
+            held: events.held.len() as u64,
+            disconnections: events.disconnections.len() as u64,
+        };
+        ready(self.state().events.get(&app).map(count).unwrap_or_default())
+    }
+}
+
+impl FeedbackLog for Memory {
     fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {
         let mut state = self.state();
         let events = state.of(&app);
@@ -192,13 +203,6 @@ impl Events for Memory {
         Box::pin(std::future::ready(page))
     }
 
-    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
-        let state = self.state();
-        let list = state.events.get(&app).map(|events| &events.disconnections);
-        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
-        Box::pin(std::future::ready(page))
-    }
-
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
         let gone = self.position(&state, through).map(|through| {
@@ -208,6 +212,15 @@ impl Events for Memory {
         });
         Box::pin(std::future::ready(gone))
     }
+}
+
+impl DisconnectionLog for Memory {
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
+        let state = self.state();
+        let list = state.events.get(&app).map(|events| &events.disconnections);
+        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        Box::pin(std::future::ready(page))
+    }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
@@ -215,16 +228,9 @@ impl Events for Memory {
         let gone = gone.map(|through| forget(&mut state.of(&app).disconnections, through));
         Box::pin(std::future::ready(gone))
     }
+}
 
-    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
-        let count = |events: &AppEvents| Counts {
-            feedback: events.feedback.len() as u64,
-            held: events.held.len() as u64,
-            disconnections: events.disconnections.len() as u64,
-        };
-        ready(self.state().events.get(&app).map(count).unwrap_or_default())
-    }
-
+impl Durability for Memory {
     fn try_writing(&self) -> Pending<'_, ()> {
         ready(())
     }
@@ -273,5 +279,5 @@ fn forget<T>(list: &mut BTreeMap<i64, T>, through: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    super::super::contract::kept_by!(crate::store::contract::Opened::memory());
+    super::super::contract::kept_by!(crate::store::contract::UnderTest::memory());
 }

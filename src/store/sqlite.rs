@@ -3,6 +3,7 @@
 mod apps;
 pub mod backup;
 mod directory;
+mod error;
 mod events;
 mod holds;
 mod identity;
@@ -12,7 +13,10 @@ mod schema;
 mod threads;
 mod wal;
 
-use super::{AppRecord, Apps, Counts, Cursor, EntryRecord, Epoch, Events, Kept, Page, Pending, StoreError};
+use super::{
+    AppRecord, Apps, Counts, Cursor, DisconnectionLog, Durability, EntryRecord, Epoch, Events, FeedbackLog, Kept, Page,
+    Pending, StoreError,
+};
 use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
 use identity::Place;
 use opening::Opened;
@@ -110,6 +114,12 @@ impl Events for Sqlite {
         Box::pin(self.writer.write(grown, move |connection| events::record(connection, &records)))
     }
 
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        Box::pin(self.reader.read(move |connection| events::counts(connection, &app)))
+    }
+}
+
+impl FeedbackLog for Sqlite {
     fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {
         Box::pin(self.writer.write(Vec::new(), move |connection| holds::hold(connection, &app, &hold)))
     }
@@ -127,26 +137,26 @@ impl Events for Sqlite {
         Box::pin(self.reader.read(move |connection| events::feedback(connection, epoch, &app, after, limit)))
     }
 
-    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
-        let epoch = self.epoch;
-        Box::pin(self.reader.read(move |connection| log::page(connection, epoch, &app, after, limit)))
-    }
-
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let epoch = self.epoch;
         let forget = move |connection: &_| events::forget_feedback(connection, epoch, &app, through);
         Box::pin(self.writer.write(Vec::new(), forget))
+    }
+}
+
+impl DisconnectionLog for Sqlite {
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
+        let epoch = self.epoch;
+        Box::pin(self.reader.read(move |connection| log::page(connection, epoch, &app, after, limit)))
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let epoch = self.epoch;
         Box::pin(self.writer.write(Vec::new(), move |connection| log::forget(connection, epoch, &app, through)))
     }
+}
 
-    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
-        Box::pin(self.reader.read(move |connection| events::counts(connection, &app)))
-    }
-
+impl Durability for Sqlite {
     fn try_writing(&self) -> Pending<'_, ()> {
         Box::pin(self.writer.write(Vec::new(), schema::write_version))
     }
