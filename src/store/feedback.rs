@@ -1,20 +1,20 @@
 //! The contract of feedback: dead tokens, and those of them that are held back.
 
 use super::{Cursor, Page, Pending};
-use crate::model::{AppKey, AppleReason, Feedback, Hold, Settlement};
+use crate::model::{AppKey, AppleReason, Feedback, Quarantine, Resolution};
 
 /// The dead tokens of each app, and the ones that are held back.
 pub trait FeedbackLog: Send + Sync {
     /// Holds back the app's doubtful feedback from now on, and what of it waits to be acknowledged: how many entries
     /// that were. A hold that stands already stays as it is.
-    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64>;
+    fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64>;
 
     /// The holds of all apps.
-    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>>;
+    fn quarantines(&self) -> Pending<'_, Vec<(AppKey, Quarantine)>>;
 
     /// Ends the app's hold, if it has one: how many entries were held. What is released takes a new position, and does
     /// not replace what is newer.
-    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64>;
+    fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64>;
 
     /// At most `limit` entries behind the cursor, oldest position first.
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>>;

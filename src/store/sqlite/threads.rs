@@ -1,6 +1,6 @@
 //! The two threads that may block on the disk: a writer that commits in groups, and a reader.
 
-use super::events::Growth;
+use super::feedback::Growth;
 use super::identity::Place;
 use super::{StoreError, opening, schema};
 use crate::model::AppKey;

@@ -2,7 +2,7 @@
 
 use crate::credentials::Summary;
 use crate::delivery::status::Seen;
-use crate::model::Hold;
+use crate::model::Quarantine;
 use crate::registry::App;
 use serde::Serialize;
 
@@ -60,7 +60,7 @@ struct CredentialObject {
 
 impl<'a> AppObject<'a> {
     /// `seen` is how its sending is, `hold` why its feedback is held back, `now` in UNIX seconds.
-    pub fn new(app: &'a App, seen: Seen, hold: Option<Hold>, now: u64) -> Self {
+    pub fn new(app: &'a App, seen: Seen, hold: Option<Quarantine>, now: u64) -> Self {
         let (state, last_error, last_error_at) = match (app.credential_error(now), seen.last_error) {
             (Some(why), _) => ("credential_error", Some(why), None),
             (None, Some(last)) => (seen.state, Some(last.what), Some(last.at)),
@@ -85,7 +85,7 @@ impl<'a> AppObject<'a> {
             in_flight: seen.in_flight,
             queued: seen.queued,
             bound_by: seen.bound_by.as_str(),
-            feedback_held: hold.map(|Hold { since, why }| HoldObject { since, why }),
+            feedback_held: hold.map(|Quarantine { since, why }| HoldObject { since, why }),
         }
     }
 }

@@ -203,7 +203,7 @@ impl Outcomes {
             let written = events.record(Records { disconnections: failed, ..Records::default() }).await;
             let _ = tell.send(());
             if let Err(unwritten) = written {
-                events.lose(&unwritten);
+                events.drop_records(&unwritten);
             }
             drop(place);
         });

@@ -2,7 +2,7 @@
 //! multiple.
 
 use super::super::DISCONNECTIONS_MAX;
-use super::events::{names, newest};
+use super::feedback::{names, newest};
 use super::{Cursor, Epoch, Page, StoreError};
 use crate::model::{AppKey, Disconnection};
 use rusqlite::types::Type;
