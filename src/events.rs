@@ -1,4 +1,4 @@
-//! What operators read afterwards, dead tokens and the disconnection log: made here, kept by the store.
+//! Dead tokens and the disconnection log: made here, kept by the store, read by callers and operators.
 
 pub mod disconnection;
 pub mod feedback;
@@ -43,7 +43,7 @@ impl GuardHandle {
 }
 
 impl Events {
-    /// What is held back is not known yet: see [`Self::load`].
+    /// No quarantine is known until [`Self::load`] has run.
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
         let pending = PendingWrites::default();
         let (help, counted) =
@@ -129,7 +129,7 @@ impl Events {
 
     /// Resolves once all of it is durable; to be awaited before a caller is told the outcomes it stems from.
     /// Incidents of one batch that have the same app, reason and status become one entry that counts those affected.
-    /// What the store does not take is given back.
+    /// Records that the store does not take are returned.
     pub async fn record(&self, records: Records) -> Result<(), Unwritten> {
         if records.is_empty() {
             return Ok(());
@@ -149,12 +149,12 @@ impl Events {
         Ok(())
     }
 
-    /// At most `limit` dead tokens behind the cursor.
+    /// At most `limit` dead tokens after the cursor.
     pub async fn feedback(&self, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>, StoreError> {
         self.store.feedback(app.clone(), after, limit).await
     }
 
-    /// At most `limit` entries of the disconnection log behind the cursor.
+    /// At most `limit` entries of the disconnection log after the cursor.
     pub async fn disconnections(
         &self,
         app: &AppKey,
@@ -176,7 +176,7 @@ impl Events {
         self.store.acknowledge_disconnections(app.clone(), through).await
     }
 
-    /// Whether what is recorded would be kept.
+    /// Fails if the store could not keep a record now.
     pub async fn can_record(&self) -> Result<(), StoreError> {
         self.store.try_writing().await
     }
@@ -186,7 +186,7 @@ impl Events {
         self.store.look().await
     }
 
-    /// How many entries wait to be acknowledged.
+    /// Returns the number of entries that wait to be acknowledged.
     pub async fn counts(&self, app: &AppKey) -> Result<Counts, StoreError> {
         self.store.counts(app.clone()).await
     }

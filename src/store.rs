@@ -1,4 +1,4 @@
-//! What must outlive the process: contracts in the domain's words, and the stores that keep them.
+//! The data that must outlive the process: contracts in the domain's words, and the stores that keep it.
 
 mod apps;
 mod cursor;
@@ -25,7 +25,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What every operation of a store returns; once it resolves, what it did outlives the process.
+/// The result of a store's operation. Once it resolves, the change outlives the process.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Everything a node keeps.
@@ -34,8 +34,8 @@ pub trait Store: Apps + Events {}
 impl<S: Apps + Events> Store for S {}
 
 /// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
-/// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]: its
-/// reader would be shown nothing of what is here, and would clear what nobody read.
+/// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]:
+/// its reader would be shown nothing of what is here, and would clear what nobody read.
 pub trait Events: FeedbackLog + DisconnectionLog + Durability {
     /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
@@ -92,7 +92,7 @@ impl<T> Page<T> {
     }
 }
 
-/// How many entries wait to be acknowledged, and how many are held back.
+/// The numbers of entries that wait to be acknowledged or are held back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub feedback: u64,

@@ -1,7 +1,8 @@
-//! The mass-removal guard: tells a spike of answers that speaks of a wrong environment or topic from a few dead tokens. Pure.
+//! The mass-removal guard: tells a spike of answers that speaks of a wrong environment or topic from a few dead tokens.
+//! Pure.
 //!
-//! Callers delete the tokens they find in the feedback. `BadDeviceToken` may be a good token of the other environment, so
-//! that a credential in the wrong place would cost its owner every device.
+//! Callers delete the tokens they find in the feedback. `BadDeviceToken` may be a good token of the other environment,
+//! so that a credential in the wrong place would cost its owner every device.
 
 use crate::model::{AppleReason, Outcome, Quarantine, Reason};
 use std::collections::VecDeque;
@@ -51,7 +52,7 @@ impl BadTokenSpike {
     }
 }
 
-/// Whether an answer may speak of a wrong environment or topic.
+/// True if an answer may mean a wrong environment or topic.
 pub fn is_suspect(outcome: &Outcome) -> bool {
     use AppleReason::{BadDeviceToken, DeviceTokenNotForTopic};
     matches!(outcome.reason, Some(Reason::Apple(BadDeviceToken | DeviceTokenNotForTopic)))
@@ -113,7 +114,7 @@ impl Guard {
         *self = quarantine.map_or_else(Self::default, Self::quarantined);
     }
 
-    /// What is held was settled: watches anew.
+    /// Starts again after the held feedback was released or dropped.
     pub fn resolved(&mut self) {
         *self = Self::default();
     }

@@ -1,4 +1,4 @@
-//! What the store could not take waits in memory, and is written once it can be: a full disk must not cost a dead token.
+//! Records that the store could not take wait in memory until it can: a full disk must not lose a dead token.
 
 use super::Events;
 use crate::drain::Drain;
@@ -13,7 +13,7 @@ const UNWRITTEN_MAX: usize = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What the store did not take, and why.
+/// Records that the store did not take, and the reason.
 #[derive(Debug)]
 pub struct Unwritten {
     pub records: Arc<Records>,
@@ -25,7 +25,7 @@ pub struct Unwritten {
 pub struct PendingWrites(Arc<AtomicUsize>);
 
 impl PendingWrites {
-    /// How many entries wait.
+    /// Returns the number of entries that wait.
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -50,15 +50,15 @@ impl Drop for Room {
 }
 
 impl Events {
-    /// Gives up what [`Events::record`] failed to write.
+    /// Drops the records that [`Events::record`] failed to write, and counts them.
     pub fn drop_records(&self, Unwritten { records, error }: &Unwritten) {
         let (app, entries) = (app_of(records), records.len());
         tracing::error!(app, %error, entries, "feedback and disconnections are lost");
         self.metrics.lost.inc_by(entries as u64);
     }
 
-    /// Goes on with what [`Events::record`] failed to write: tries again, ever more rarely, until it is written, or once
-    /// more when the node stops.
+    /// Retries the records that [`Events::record`] failed to write, with exponential back-off, until they are written,
+    /// or once more when the node stops.
     pub async fn retry_until_written(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {
         let (app, entries) = (app_of(&records), records.len());
         let Some(_room) = self.pending.take(entries) else {

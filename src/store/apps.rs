@@ -18,11 +18,11 @@ pub trait Apps: Send + Sync {
     /// Forgets an app and its events: whether there was one.
     fn delete(&self, key: AppKey) -> Pending<'_, bool>;
 
-    /// At most `limit` apps behind a key, sorted by key.
+    /// At most `limit` apps after a key, sorted by key.
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>>;
 
-    /// The configuration's entries that apps were made by: of each app the newest. An entry stays when its app is changed
-    /// or deleted.
+    /// The configuration's entries that apps were made by: of each app the newest. An entry stays when its app is
+    /// changed or deleted.
     fn entries(&self) -> Pending<'_, Vec<EntryRecord>>;
 
     /// Gives an entry that is kept another fingerprint; its app stays as it is.

@@ -1,4 +1,4 @@
-//! What every store promises: one list of sentences, run on each kind of store.
+//! The promises of every store: one list of sentences, run on each kind of store.
 
 use super::*;
 use crate::model::{AppId, Disconnection, Environment, Feedback, Records};

@@ -8,7 +8,7 @@ pub const DISCONNECTIONS_MAX: usize = 5_000;
 
 /// The disconnection log of each app.
 pub trait DisconnectionLog: Send + Sync {
-    /// At most `limit` entries behind the cursor, oldest position first.
+    /// At most `limit` entries after the cursor, oldest position first.
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>>;
 
     /// Forgets the disconnections up to and with the cursor: how many entries that were.

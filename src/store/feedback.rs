@@ -16,14 +16,14 @@ pub trait FeedbackLog: Send + Sync {
     /// not replace what is newer.
     fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64>;
 
-    /// At most `limit` entries behind the cursor, oldest position first.
+    /// At most `limit` entries after the cursor, oldest position first.
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>>;
 
     /// Forgets the feedback up to and with the cursor: how many entries that were.
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
 }
 
-/// Whether an entry may stem from a wrong environment or topic, and not from a dead token.
+/// True if an entry may stem from a wrong environment or topic, and not from a dead token.
 pub(super) fn is_doubtful(entry: &Feedback) -> bool {
     entry.reason == DOUBTFUL
 }

@@ -52,7 +52,7 @@ impl Sqlite {
         })
     }
 
-    /// What the operator has to know of how it was found: a sentence each.
+    /// Sentences for the operator about the state in which the store was found.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }

@@ -1,4 +1,4 @@
-//! What every store promises of apps and the entries of the configuration.
+//! The promises of every store about apps and the entries of the configuration.
 
 use super::*;
 

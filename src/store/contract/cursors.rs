@@ -1,4 +1,4 @@
-//! What every store promises of positions and cursors, in both lists.
+//! The promises of every store about positions and cursors, in both lists.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What every store promises of the disconnection log.
+//! The promises of every store about the disconnection log.
 
 use super::*;
 

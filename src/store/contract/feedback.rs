@@ -1,4 +1,4 @@
-//! What every store promises of feedback, and of feedback that is held back.
+//! The promises of every store about feedback, and about feedback that is held back.
 
 use super::*;
 use crate::model::{Quarantine, Resolution};

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean for a caller of the store.
+//! The meaning of SQLite's errors for a caller of the store.
 
 use super::StoreError;
 use rusqlite::ErrorCode;

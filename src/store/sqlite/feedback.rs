@@ -33,7 +33,7 @@ fn give_way(row: usize) {
     }
 }
 
-/// How many entries were held back.
+/// Keeps the records, and returns the number of entries that were held back.
 pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> {
     let mut keep = connection.prepare_cached(KEEP_NEWEST)?;
     let mut held = 0;
@@ -82,7 +82,7 @@ pub(super) fn feedback(
     Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
 }
 
-/// At most `limit` entries behind a position, each with its own.
+/// At most `limit` entries after a position, each with its own.
 fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Feedback)>> {
     let sql =
         "SELECT * FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4";

@@ -13,7 +13,7 @@ const HOLD_BACK: &str = "INSERT INTO held_feedback (app_id, environment, token, 
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (app_id, environment, token)
     DO UPDATE SET reason = excluded.reason, timestamp = excluded.timestamp WHERE excluded.timestamp > timestamp";
 
-/// What is held already is older than what waits, or the same.
+/// Moves the unacknowledged entries. An entry that is held already is not newer than its listed one.
 const HOLD_WAITING: &str = "INSERT OR REPLACE INTO held_feedback (app_id, environment, token, reason, timestamp)
     SELECT app_id, environment, token, reason, timestamp FROM feedback
     WHERE app_id = ?1 AND environment = ?2 AND reason = ?3";
@@ -26,13 +26,13 @@ const RELEASE: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, tok
         SELECT 1 FROM feedback AS kept WHERE kept.app_id = held.app_id AND kept.environment = held.environment
             AND kept.token = held.token AND kept.timestamp >= held.timestamp)";
 
-/// Whether the app's doubtful feedback is held back.
+/// True if the app's doubtful feedback is held back.
 pub(super) fn is_quarantined(connection: &Connection, app: &AppKey) -> Result<bool> {
     let (id, environment) = names(app);
     connection.prepare_cached("SELECT 1 FROM holds WHERE app_id = ?1 AND environment = ?2")?.exists([id, environment])
 }
 
-/// What holds an entry back.
+/// Returns a function that holds an entry back.
 pub(super) fn hold_back(connection: &Connection) -> Result<impl FnMut(&Feedback) -> Result<()>> {
     let mut insert = connection.prepare_cached(HOLD_BACK)?;
     Ok(move |entry: &Feedback| {
