@@ -123,7 +123,7 @@ impl Events {
         if resolution == Resolution::Release {
             self.metrics.feedback_written.inc_by(count);
         }
-        tracing::info!(%app, count, ?resolution, "held feedback was settled");
+        tracing::info!(%app, count, ?resolution, "held feedback was resolved");
         Ok(count)
     }
 

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_is_told_once_and_again_only_after_it_was_settled() {
+    fn a_spike_is_reported_once_and_again_only_after_it_was_resolved() {
         let quarantine = Quarantine { since: 1.0, why: "a spike".to_owned() };
         let mut guard = Guard::default();
         guard.observe(true, 60);

@@ -6,14 +6,14 @@ use crate::model::{AppKey, AppleReason, Feedback, Quarantine, Resolution};
 /// The dead tokens of each app, and the ones that are held back.
 pub trait FeedbackLog: Send + Sync {
     /// Holds back the app's doubtful feedback from now on, and what of it waits to be acknowledged: how many entries
-    /// that were. A hold that stands already stays as it is.
+    /// that were. An existing quarantine stays as it is.
     fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64>;
 
     /// The holds of all apps.
     fn quarantines(&self) -> Pending<'_, Vec<(AppKey, Quarantine)>>;
 
-    /// Ends the app's hold, if it has one: how many entries were held. What is released takes a new position, and does
-    /// not replace what is newer.
+    /// Ends the app's quarantine, if any, and returns how many entries were held. What is released takes a new
+    /// position, and does not replace what is newer.
     fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64>;
 
     /// At most `limit` entries after the cursor, oldest position first.
