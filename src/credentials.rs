@@ -1,4 +1,4 @@
-//! What proves to Apple who is sending: a certificate with its key, or a signing key for provider tokens.
+//! Proof to Apple of the sender: a certificate with its key, or a signing key for provider tokens.
 
 pub mod certificate;
 pub mod error;
@@ -48,7 +48,7 @@ pub enum Credential {
     },
 }
 
-/// What may be told about a credential: nothing secret.
+/// The public facts about a credential: nothing secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// `certificate`, `token`, or `unusable`.
@@ -94,7 +94,7 @@ impl Credential {
         }
     }
 
-    /// Whether it can be used for this environment at this time (UNIX seconds). Apple alone knows that of a signing
+    /// Checks that it can be used for this environment at this time (UNIX seconds). Apple alone knows that of a signing
     /// key.
     pub fn check(&self, environment: Environment, now: u64) -> Result<(), CredentialError> {
         match self {

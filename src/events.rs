@@ -1,4 +1,4 @@
-//! What operators read afterwards, dead tokens and the disconnection log: made here, kept by the store.
+//! Dead tokens and the disconnection log: made here, kept by the store, read by callers and operators.
 
 pub mod disconnection;
 pub mod feedback;
@@ -6,16 +6,16 @@ pub mod guard;
 pub mod metrics;
 pub mod unwritten;
 
-use crate::model::{AppKey, Disconnection, Feedback, Hold, NodeName, Records, Settlement};
+use crate::model::{AppKey, Disconnection, Feedback, NodeName, Quarantine, Records, Resolution};
 use crate::store::{self, Counts, Cursor, Page, StoreError};
 use crate::telemetry;
 use crate::telemetry::sampled::Kind;
-use guard::{Guard, Wave};
+use guard::{BadTokenSpike, Guard};
 use metrics::Metrics;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use unwritten::PendingWrites;
 pub use unwritten::Unwritten;
-use unwritten::Waiting;
 
 /// Records events and gives them back. Clones are handles to the same lists.
 #[derive(Clone)]
@@ -24,33 +24,33 @@ pub struct Events {
     node: Option<NodeName>,
     store: Arc<dyn store::Events>,
     metrics: Metrics,
-    waiting: Waiting,
-    watches: Arc<Mutex<HashMap<AppKey, Watch>>>,
+    pending: PendingWrites,
+    guards: Arc<Mutex<HashMap<AppKey, GuardHandle>>>,
 }
 
 /// An app's guard, shared by all who send for it.
 #[derive(Debug, Clone, Default)]
-pub struct Watch(Arc<Mutex<Guard>>);
+pub struct GuardHandle(Arc<Mutex<Guard>>);
 
-impl Watch {
+impl GuardHandle {
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub fn guard(&self) -> MutexGuard<'_, Guard> {
+    pub fn lock(&self) -> MutexGuard<'_, Guard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Events {
-    /// What is held back is not known yet: see [`Self::load`].
+    /// No quarantine is known until [`Self::load`] has run.
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
-        let waiting = Waiting::default();
+        let pending = PendingWrites::default();
         let (help, counted) =
-            ("Feedback and disconnections that wait in memory until the store can be written.", waiting.clone());
+            ("Feedback and disconnections that wait in memory until the store can be written.", pending.clone());
         let count = move || vec![(Vec::new(), counted.count() as f64)];
         node.sampled(Kind::Gauge, "events_unwritten", help, &[], count);
-        Self { node: None, store, metrics: Metrics::new(node), waiting, watches: Arc::default() }
+        Self { node: None, store, metrics: Metrics::new(node), pending, guards: Arc::default() }
     }
 
     /// The events of the node of this name.
@@ -60,76 +60,76 @@ impl Events {
 
     /// Reads which apps' feedback is held back; before anything is sent.
     pub async fn load(&self) -> Result<(), StoreError> {
-        for (app, hold) in self.store.holds().await? {
-            self.watch(&app).guard().written(Some(hold));
+        for (app, quarantine) in self.store.quarantines().await? {
+            self.guard_of(&app).lock().written(Some(quarantine));
             self.metrics.holds.inc();
         }
         Ok(())
     }
 
     /// The app's guard.
-    pub fn watch(&self, app: &AppKey) -> Watch {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        match watches.get(app) {
-            Some(watch) => watch.clone(),
-            None => watches.entry(app.clone()).or_default().clone(),
+    pub fn guard_of(&self, app: &AppKey) -> GuardHandle {
+        let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+        match guards.get(app) {
+            Some(handle) => handle.clone(),
+            None => guards.entry(app.clone()).or_default().clone(),
         }
     }
 
-    fn known(&self, app: &AppKey) -> Option<Watch> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
+    fn known(&self, app: &AppKey) -> Option<GuardHandle> {
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
     }
 
     /// Since when and why the app's doubtful feedback is held back, if it is.
-    pub fn held(&self, app: &AppKey) -> Option<Hold> {
-        self.known(app)?.guard().hold().cloned()
+    pub fn quarantine_of(&self, app: &AppKey) -> Option<Quarantine> {
+        self.known(app)?.lock().quarantine().cloned()
     }
 
     /// The app was removed, and what was held with it.
     pub fn forget(&self, app: &AppKey) {
-        let gone = self.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
-        if gone.is_some_and(|watch| watch.guard().hold().is_some()) {
+        let gone = self.guards.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
+        if gone.is_some_and(|handle| handle.lock().quarantine().is_some()) {
             self.metrics.holds.dec();
         }
     }
 
     /// Holds back the app's doubtful feedback from `since` (UNIX seconds) on, because of what its guard saw. Of an app
     /// that was removed nothing is held.
-    pub async fn hold(&self, app: &AppKey, wave: Wave, since: f64) -> Result<(), StoreError> {
-        let Some(watch) = self.known(app) else { return Ok(()) };
-        let hold = Hold { since, why: wave.sentence() };
-        let held = self.store.hold(app.clone(), hold.clone()).await;
-        if !self.known(app).is_some_and(|now| now.is(&watch)) {
+    pub async fn quarantine(&self, app: &AppKey, spike: BadTokenSpike, since: f64) -> Result<(), StoreError> {
+        let Some(handle) = self.known(app) else { return Ok(()) };
+        let quarantine = Quarantine { since, why: spike.sentence() };
+        let held = self.store.quarantine(app.clone(), quarantine.clone()).await;
+        if !self.known(app).is_some_and(|now| now.is(&handle)) {
             // The app was removed meanwhile, and this would meet the next one of its name.
-            self.store.settle(app.clone(), Settlement::Drop).await?;
+            self.store.resolve(app.clone(), Resolution::Drop).await?;
             return Ok(());
         }
-        watch.guard().written(held.is_ok().then(|| hold.clone()));
+        handle.lock().written(held.is_ok().then(|| quarantine.clone()));
         self.metrics.feedback_held.inc_by(held?);
         self.metrics.holds.inc();
-        tracing::warn!(%app, why = hold.why, "this app's BadDeviceToken feedback is held back");
+        tracing::warn!(%app, why = quarantine.why, "this app's BadDeviceToken feedback is held back");
         Ok(())
     }
 
     /// Releases or forgets what is held back of an app: how many entries that were.
-    pub async fn settle(&self, app: &AppKey, settlement: Settlement) -> Result<u64, StoreError> {
-        let count = self.store.settle(app.clone(), settlement).await?;
-        let watch = self.watch(app);
-        let was_held = watch.guard().hold().is_some();
-        watch.guard().settled();
+    pub async fn resolve(&self, app: &AppKey, resolution: Resolution) -> Result<u64, StoreError> {
+        let count = self.store.resolve(app.clone(), resolution).await?;
+        let handle = self.guard_of(app);
+        let was_held = handle.lock().quarantine().is_some();
+        handle.lock().resolved();
         if was_held {
             self.metrics.holds.dec();
         }
-        if settlement == Settlement::Release {
+        if resolution == Resolution::Release {
             self.metrics.feedback_written.inc_by(count);
         }
-        tracing::info!(%app, count, ?settlement, "held feedback was settled");
+        tracing::info!(%app, count, ?resolution, "held feedback was resolved");
         Ok(count)
     }
 
     /// Resolves once all of it is durable; to be awaited before a caller is told the outcomes it stems from.
     /// Incidents of one batch that have the same app, reason and status become one entry that counts those affected.
-    /// What the store does not take is given back.
+    /// Records that the store does not take are returned.
     pub async fn record(&self, records: Records) -> Result<(), Unwritten> {
         if records.is_empty() {
             return Ok(());
@@ -149,12 +149,12 @@ impl Events {
         Ok(())
     }
 
-    /// At most `limit` dead tokens behind the cursor.
+    /// At most `limit` dead tokens after the cursor.
     pub async fn feedback(&self, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>, StoreError> {
         self.store.feedback(app.clone(), after, limit).await
     }
 
-    /// At most `limit` entries of the disconnection log behind the cursor.
+    /// At most `limit` entries of the disconnection log after the cursor.
     pub async fn disconnections(
         &self,
         app: &AppKey,
@@ -176,7 +176,7 @@ impl Events {
         self.store.acknowledge_disconnections(app.clone(), through).await
     }
 
-    /// Whether what is recorded would be kept.
+    /// Fails if the store could not keep a record now.
     pub async fn can_record(&self) -> Result<(), StoreError> {
         self.store.try_writing().await
     }
@@ -186,7 +186,7 @@ impl Events {
         self.store.look().await
     }
 
-    /// How many entries wait to be acknowledged.
+    /// Returns the number of entries that wait to be acknowledged.
     pub async fn counts(&self, app: &AppKey) -> Result<Counts, StoreError> {
         self.store.counts(app.clone()).await
     }
@@ -236,17 +236,17 @@ mod tests {
             timestamp: 1.0,
         };
         events.record(records(vec![dead("aa")], vec![])).await.unwrap();
-        events.watch(&app);
-        events.hold(&app, Wave { suspects: 51, answers: 60 }, 2.0).await.unwrap();
+        events.guard_of(&app);
+        events.quarantine(&app, BadTokenSpike { suspects: 51, answers: 60 }, 2.0).await.unwrap();
         events.record(records(vec![dead("bb")], vec![])).await.unwrap();
 
         let again = telemetry::Metrics::new();
         let restarted = Events::new(store, &again);
         restarted.load().await.unwrap();
-        let hold = restarted.held(&app).expect("a hold");
-        assert!(hold.since == 2.0 && hold.why.starts_with("51 of the last 60 answers"), "{hold:?}");
-        assert_eq!(restarted.settle(&app, Settlement::Release).await.unwrap(), 2);
-        assert_eq!(restarted.held(&app), None);
+        let quarantine = restarted.quarantine_of(&app).expect("a hold");
+        assert!(quarantine.since == 2.0 && quarantine.why.starts_with("51 of the last 60 answers"), "{quarantine:?}");
+        assert_eq!(restarted.resolve(&app, Resolution::Release).await.unwrap(), 2);
+        assert_eq!(restarted.quarantine_of(&app), None);
         for (metrics, line) in [
             (&node, "feedback_written_total 1"),
             (&node, "feedback_held_total 2"),

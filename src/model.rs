@@ -13,7 +13,7 @@ pub mod push_type;
 pub mod reason;
 
 pub use app::{AppId, AppKey, Environment};
-pub use event::{Disconnection, Feedback, Hold, Records, Settlement};
+pub use event::{Disconnection, Feedback, Quarantine, Records, Resolution};
 pub use node_name::NodeName;
 pub use notification::{Batch, Draft, Invalid, Notification, Priority, Span};
 pub use outcome::{Outcome, OutcomeKind};

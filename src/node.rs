@@ -30,7 +30,7 @@ use crate::http::server::tls::TlsError;
 use crate::http::{body::Bodies, server};
 use crate::model::NodeName;
 use crate::registry::Registry;
-use crate::store::{Sqlite, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, Logging};
 use descriptors::Shares;
 use listeners::Listeners;
@@ -231,12 +231,12 @@ impl Node {
     }
 }
 
-fn open_store(config: &Config) -> Result<Arc<Sqlite>, StoreError> {
-    let store = Sqlite::open(&config.data_dir)?;
-    for notice in store.notices() {
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let opened = store::open(store::Settings { data_dir: &config.data_dir })?;
+    for notice in &opened.notices {
         tracing::error!("{notice}");
     }
-    Ok(Arc::new(store))
+    Ok(opened.store)
 }
 
 /// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of

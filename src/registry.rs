@@ -44,7 +44,7 @@ pub struct App {
     /// For connecting to Apple.
     pub timeout_seconds: u32,
     pub lanes: u16,
-    /// What `certificate` shows: the path as given, else the fingerprint.
+    /// The value of `certificate` in the API: the path as given, else the fingerprint.
     pub certificate_echo: String,
     /// Grows with every provisioning on this node, whatever the app.
     pub generation: u64,
@@ -58,7 +58,7 @@ impl App {
     }
 }
 
-/// What is asked for when an app is provisioned.
+/// A request to provision an app.
 #[derive(Debug, Clone)]
 pub struct Provision {
     pub key: AppKey,
@@ -163,7 +163,7 @@ impl Registry {
         self.page(None, usize::MAX, |_| true)
     }
 
-    /// At most `limit` of the wanted apps behind a key, sorted by key.
+    /// At most `limit` of the wanted apps after a key, sorted by key.
     pub fn page(&self, after: Option<&AppKey>, limit: usize, wanted: impl Fn(&AppKey) -> bool) -> Vec<Arc<App>> {
         let apps = self.inner.apps.read().unwrap_or_else(PoisonError::into_inner);
         let from = after.map_or(Unbounded, Excluded);
@@ -328,7 +328,7 @@ impl Inner {
     }
 }
 
-/// What was read already, by its digest: one signing key often serves all apps of a team, and reading it costs most of a
+/// Credentials already read, by digest: one signing key often serves all apps of a team, and reading it costs most of a
 /// millisecond.
 type Parsed = HashMap<String, Arc<Credential>>;
 

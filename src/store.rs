@@ -1,28 +1,31 @@
-//! What must outlive the process: contracts in the domain's words, and the stores that keep them.
+//! The data that must outlive the process: contracts in the domain's words, and the stores that keep it.
 
+mod apps;
 mod cursor;
+mod disconnections;
 pub mod error;
+mod feedback;
 pub mod memory;
 pub mod sqlite;
 
 #[cfg(test)]
 mod contract;
 
+pub use apps::{AppRecord, Apps, EntryRecord, Kept};
 pub use cursor::{Cursor, Epoch};
+pub use disconnections::{DISCONNECTIONS_MAX, DisconnectionLog};
 pub use error::StoreError;
+pub use feedback::FeedbackLog;
+use feedback::{DOUBTFUL, is_doubtful};
 pub use memory::Memory;
 pub use sqlite::Sqlite;
 
-use crate::model::{AppKey, AppleReason, Disconnection, Feedback, Hold, Records, Settlement};
-use std::fmt;
+use crate::model::{AppKey, Records};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
-/// Disconnections kept per app: the newest.
-pub const DISCONNECTIONS_MAX: usize = 5_000;
-
-/// What every operation of a store returns; once it resolves, what it did outlives the process.
+/// The result of a store's operation. Once it resolves, the change outlives the process.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Everything a node keeps.
@@ -30,68 +33,21 @@ pub trait Store: Apps + Events {}
 
 impl<S: Apps + Events> Store for S {}
 
-/// The provisioned apps.
-pub trait Apps: Send + Sync {
-    /// Keeps an app, in place of what was kept under its key, and the entry that made it.
-    fn put(&self, app: AppRecord) -> Pending<'_, ()>;
-
-    /// Keeps all of these apps or none of them. What they replace is gone from the disk, too, once it resolves.
-    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()>;
-
-    fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>>;
-
-    /// Forgets an app and its events: whether there was one.
-    fn delete(&self, key: AppKey) -> Pending<'_, bool>;
-
-    /// At most `limit` apps behind a key, sorted by key.
-    fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>>;
-
-    /// The configuration's entries that apps were made by: of each app the newest. An entry stays when its app is changed
-    /// or deleted.
-    fn entries(&self) -> Pending<'_, Vec<EntryRecord>>;
-
-    /// Gives an entry that is kept another fingerprint; its app stays as it is.
-    fn file_entry(&self, key: AppKey, fingerprint: String) -> Pending<'_, ()>;
-
-    /// Forgets an entry, and the app with its events if it is still the one the entry made: whether it was.
-    fn delete_entry(&self, key: AppKey) -> Pending<'_, bool>;
-}
-
 /// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
-/// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]: its
-/// reader would be shown nothing of what is here, and would clear what nobody read.
-pub trait Events: Send + Sync {
+/// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]:
+/// its reader would be shown nothing of what is here, and would clear what nobody read.
+pub trait Events: FeedbackLog + DisconnectionLog + Durability {
     /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
     /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
     /// hold; how many entries that were is returned.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64>;
 
-    /// Holds back the app's doubtful feedback from now on, and what of it waits to be acknowledged: how many entries
-    /// that were. A hold that stands already stays as it is.
-    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64>;
-
-    /// The holds of all apps.
-    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>>;
-
-    /// Ends the app's hold, if it has one: how many entries were held. What is released takes a new position, and does
-    /// not replace what is newer.
-    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64>;
-
-    /// At most `limit` entries behind the cursor, oldest position first.
-    fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>>;
-
-    /// At most `limit` entries behind the cursor, oldest position first.
-    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>>;
-
-    /// Forgets the feedback up to and with the cursor: how many entries that were.
-    fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
-
-    /// Forgets the disconnections up to and with the cursor: how many entries that were.
-    fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
-
     fn counts(&self, app: AppKey) -> Pending<'_, Counts>;
+}
 
+/// Checks of whether what is written is kept.
+pub trait Durability: Send + Sync {
     /// Writes as everything else is written, but changes nothing: whether it can be done.
     fn try_writing(&self) -> Pending<'_, ()>;
 
@@ -99,43 +55,25 @@ pub trait Events: Send + Sync {
     fn look(&self) -> Pending<'_, ()>;
 }
 
-/// An app as it is kept. The credential is a blob that only `credentials` can read.
-#[derive(Clone, PartialEq)]
-pub struct AppRecord {
-    pub key: AppKey,
-    pub credential: Zeroizing<Vec<u8>>,
-    /// The path the credential was given as, if it was one.
-    pub certificate_path: Option<String>,
-    /// As configured; `None` = follows from the credential.
-    pub topic: Option<String>,
-    pub timeout_seconds: u32,
-    pub lanes: u16,
-    /// The fingerprint of the configuration's entry that made it; `None` = made over the API.
-    pub entry: Option<String>,
+/// Where a store is.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// Made if it does not exist.
+    pub data_dir: &'a Path,
 }
 
-impl fmt::Debug for AppRecord {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "AppRecord({}, credential of {} bytes)", self.key, self.credential.len())
-    }
+/// A store that is open.
+pub struct Opened {
+    pub store: Arc<dyn Store>,
+    /// Sentences for the operator about the state in which the store was found.
+    pub notices: Vec<String>,
 }
 
-/// The apps of a store, and the entries that made them, as they are at one time.
-#[derive(Debug, Default)]
-pub struct Kept {
-    pub apps: Vec<AppRecord>,
-    /// As [`Apps::entries`] gives them.
-    pub entries: Vec<EntryRecord>,
-}
-
-/// An entry of the configuration as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryRecord {
-    /// Of the app it made.
-    pub key: AppKey,
-    pub fingerprint: String,
-    /// The app is there as the entry made it: no caller of the API has changed or deleted it since.
-    pub app_is_its_own: bool,
+/// Opens the store that the settings name, and keeps every other process out of it. Blocks.
+pub fn open(settings: Settings<'_>) -> Result<Opened, StoreError> {
+    let store = Sqlite::open(settings.data_dir)?;
+    let notices = store.notices().to_vec();
+    Ok(Opened { store: Arc::new(store), notices })
 }
 
 /// A part of a list.
@@ -154,18 +92,10 @@ impl<T> Page<T> {
     }
 }
 
-/// How many entries wait to be acknowledged, and how many are held back.
+/// The numbers of entries that wait to be acknowledged or are held back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub feedback: u64,
     pub held: u64,
     pub disconnections: u64,
 }
-
-/// Whether an entry may stem from a wrong environment or topic, and not from a dead token.
-fn is_doubtful(entry: &Feedback) -> bool {
-    entry.reason == DOUBTFUL
-}
-
-/// The reason of doubtful feedback.
-const DOUBTFUL: &str = AppleReason::BadDeviceToken.as_str();

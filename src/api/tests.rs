@@ -508,17 +508,17 @@ async fn held_feedback_is_shown_and_settled() {
     assert_eq!(client.get(&path).await.body["response"], nothing);
     let events = &client.api.events;
     for (action, left) in [("release", 2), ("drop", 0)] {
-        let wave = crate::events::guard::Wave { suspects: 60, answers: 100 };
+        let spike = crate::events::guard::BadTokenSpike { suspects: 60, answers: 100 };
         events.record(records(vec![bad("aa")], vec![])).await.unwrap();
-        events.watch(&bad("").app);
-        events.hold(&bad("").app, wave, 7.5).await.unwrap();
+        events.guard_of(&bad("").app);
+        events.quarantine(&bad("").app, spike, 7.5).await.unwrap();
         events.record(records(vec![bad("bb")], vec![])).await.unwrap();
         assert_eq!(client.get(&format!("{APP}/feedback")).await.body["response"], json!([]), "{action}");
         let shown = client.get(&path).await.body["response"].clone();
         assert_eq!((&shown["count"], &shown["since"]), (&json!(2), &json!(7.5)));
         assert_eq!(client.get(APP).await.body["response"]["feedback_held"], json!({"since": 7.5, "why": shown["why"]}));
         let settled = client.post(&path, &json!({"action": action}).to_string()).await.body["response"].clone();
-        assert_eq!(settled, json!({"type": "settlement", "action": action, "count": 2}));
+        assert_eq!(settled, json!({"type": "resolution", "action": action, "count": 2}));
         assert_eq!(client.get(&path).await.body["response"], nothing);
         assert_eq!(client.get(APP).await.body["response"]["feedback_held"], Value::Null);
         let feedback = client.get(&format!("{APP}/feedback")).await;

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 /// Subject attribute UID: the base topic.
 const UID: Oid<'static> = oid!(0.9.2342.19200300.100.1.1);
-/// Extensions of Apple's push certificates (apns-protocol.md 3) are below the first. The next two count by presence alone.
+/// Extensions of Apple's push certificates (apns-protocol.md 3) are below the first. The next two count by presence
+/// alone.
 const PUSH: Oid<'static> = oid!(1.2.840.113635.100.6.3);
 const SANDBOX: Oid<'static> = oid!(1.2.840.113635.100.6.3.1);
 const PRODUCTION: Oid<'static> = oid!(1.2.840.113635.100.6.3.2);
@@ -35,7 +36,7 @@ pub struct Certificate {
     facts: Facts,
 }
 
-/// What Apple wrote into the leaf.
+/// The facts that Apple wrote into the leaf.
 struct Facts {
     /// The subject's common name, else all of the subject.
     name: String,
@@ -50,14 +51,14 @@ struct Facts {
 }
 
 impl Certificate {
-    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. Of several certificates it is the
-    /// one that the first key belongs to, wherever it stands.
+    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. Of several certificates it
+    /// is the one that the first key belongs to, wherever it stands.
     pub fn parse(text: &[u8]) -> Result<Self, CredentialError> {
         Ok(Self::all(text)?.swap_remove(0))
     }
 
-    /// Every certificate of a PEM text whose key is there too, in the order of the keys: at least one. Each is followed by
-    /// the certificates that no key belongs to, its issuers.
+    /// Every certificate of a PEM text whose key is there too, in the order of the keys: at least one. Each is followed
+    /// by the certificates that no key belongs to, its issuers.
     pub fn all(text: &[u8]) -> Result<Vec<Self>, CredentialError> {
         pairs::read(text)
     }
@@ -90,13 +91,13 @@ impl Certificate {
         }
     }
 
-    /// Whether Apple made it for push: it has one of the extensions for that, or is for passes, web sites or device
+    /// True if Apple made it for push: it has one of the extensions for that, or is for passes, web sites or device
     /// management.
     pub fn is_for_push(&self) -> bool {
         self.facts.for_push
     }
 
-    /// Whether it is neither too new nor expired at `now` (UNIX seconds).
+    /// True if it is neither too new nor expired at `now` (UNIX seconds).
     pub fn is_valid_at(&self, now: u64) -> bool {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         self.facts.not_before.timestamp() <= now && now < self.expires_at()
@@ -196,8 +197,8 @@ fn printable(name: &str) -> String {
     name.chars().map(|char| if char.is_control() { ' ' } else { char }).take(NAME_CHARS_MAX).collect()
 }
 
-/// The list is a SEQUENCE that alternates UTF8String (topic) and SEQUENCE (its kind); the topics are wanted. A topic alone
-/// is taken, too: the form of the list of VoIP certificates is not documented.
+/// The list is a SEQUENCE that alternates UTF8String (topic) and SEQUENCE (its kind); the topics are wanted. A topic
+/// alone is taken, too: the form of the list of VoIP certificates is not documented.
 fn topics_in(extension: &[u8], topics: &mut Vec<String>) {
     let Ok((_, list)) = Any::from_der(extension) else { return };
     let mut rest = if list.tag() == Tag::Utf8String { extension } else { list.data };

@@ -1,5 +1,5 @@
-//! A credential in whatever form people have it, made into plain PEM: encrypted PEM and PKCS#12 are opened here, base64 is
-//! unwrapped, and what is no credential at all is called by its name.
+//! A credential in whatever form people have it, made into plain PEM: encrypted PEM and PKCS#12 are opened here, base64
+//! is unwrapped, and what is no credential at all is called by its name.
 
 mod ber;
 mod encryption;
@@ -26,7 +26,7 @@ const MARK: &[u8] = "\u{feff}".as_bytes();
 /// Opening is made to be slow, and may take 128 MiB: one credential at a time, the others wait their turn.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Whether these are the bytes of a PKCS#12 file (or of other DER or BER) rather than a text: a SEQUENCE of 128 bytes or
+/// True for the bytes of a PKCS#12 file (or of other DER or BER) rather than a text: a SEQUENCE of 128 bytes or
 /// more, or a shorter one to the byte.
 pub fn is_der(bytes: &[u8]) -> bool {
     match bytes {
@@ -36,7 +36,7 @@ pub fn is_der(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether there is armour of PEM in a text, be it damaged.
+/// True if a text contains PEM armour, even damaged.
 pub fn has_armour(text: &[u8]) -> bool {
     find(text, b"-----BEGIN").is_some()
 }
@@ -46,7 +46,7 @@ pub fn decode_base64(text: &[u8]) -> Option<Secret> {
     wrapped::decode_whole(text).map(|mut bytes| std::mem::take(&mut *bytes).into())
 }
 
-/// What base64 decodes to, if that is a credential's file: the whole of a text, without armour.
+/// Decodes base64 without armour that is the whole of a text, if the result is a credential's file.
 pub fn unwrap_base64(text: &[u8]) -> Option<Secret> {
     if text.len() < WRAPPED_BYTES_MIN || is_der(text) || has_armour(text) {
         return None;
@@ -56,13 +56,13 @@ pub fn unwrap_base64(text: &[u8]) -> Option<Secret> {
     known.then(|| std::mem::take(&mut *bytes).into())
 }
 
-/// Whether this text needs a passphrase to be of use.
+/// True if this text needs a passphrase to be of use.
 pub fn is_encrypted(text: &[u8]) -> bool {
     pem::is_encrypted(text)
 }
 
-/// The text without the marks (U+FEFF) that editors and PowerShell put before UTF-8, since PEM's lines begin with dashes; a
-/// file that was put together from several may have one in its middle.
+/// The text without the marks (U+FEFF) that editors and PowerShell put before UTF-8, since PEM's lines begin with
+/// dashes; a file that was put together from several may have one in its middle.
 fn unmarked(given: Secret) -> Secret {
     let bytes = given.expose();
     if is_der(bytes) || find(bytes, MARK).is_none() {
@@ -92,9 +92,9 @@ fn unpacked(given: Secret) -> Result<Secret, CredentialError> {
     }
 }
 
-/// Takes PEM, with or without an encrypted key, or PKCS#12, or either in base64, and gives PEM with nothing encrypted in it. A
-/// passphrase that is not needed is no fault. A plain text comes back as it was but for its marks: fingerprints of entries
-/// are over it. Blocks for up to seconds where something is encrypted.
+/// Takes PEM, with or without an encrypted key, or PKCS#12, or either in base64, and gives PEM with nothing encrypted
+/// in it. A passphrase that is not needed is no fault. A plain text comes back as it was but for its marks:
+/// fingerprints of entries are over it. Blocks for up to seconds where something is encrypted.
 pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, CredentialError> {
     let given = unpacked(given)?;
     let bytes = given.expose();

@@ -46,16 +46,16 @@ impl PathError {
     }
 }
 
-/// Whether this is PEM, or a text with PEM in it, rather than a path to it.
+/// True if this is PEM, or a text with PEM in it, rather than a path to it.
 pub fn is_pem(text: &[u8]) -> bool {
     const BEGIN: &[u8] = b"-----BEGIN ";
     text.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
-/// symbolic link leads out, even while they are being swapped, and what others than its owner may write is not read. The
-/// caller learns nothing of what stands where; the log does, but not what was given: people send keys where a path belongs.
-/// Blocks for as long as the disk does.
+/// symbolic link leads out, even while they are being swapped, and what others than its owner may write is not read.
+/// The caller learns nothing of what stands where; the log does, but not what was given: people send keys where a path
+/// belongs. Blocks for as long as the disk does.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
     find_inside(root, path).map_err(|why| {
@@ -107,7 +107,7 @@ fn read_opened(file: File, path: &Path) -> Result<(Secret, u32), PathError> {
     Ok((secret, metadata.mode()))
 }
 
-/// What an operator should know of a file with a secret in it that everyone on the machine may read.
+/// A warning about a file with a secret in it that everyone on the machine may read.
 pub fn exposed(path: &Path) -> Option<String> {
     exposed_by(fs::metadata(path).ok()?.mode(), path)
 }

@@ -1,4 +1,4 @@
-//! How a credential lies in the store: encrypted with AES-256-GCM under one of the keyring's keys.
+//! The stored form of a credential: encrypted with AES-256-GCM under one of the keyring's keys.
 
 use super::Material;
 use super::fields;
@@ -27,11 +27,11 @@ pub enum Unopened {
     Newer,
 }
 
-/// What was in a blob.
+/// The content of a blob.
 #[derive(Debug, PartialEq)]
 pub struct Opened {
     pub material: Material,
-    /// Whether it is to be sealed anew, since it is in clear text or under a key that is no longer the first.
+    /// True if it must be sealed again: it is in clear text, or under a key that is no longer the first.
     pub stale: bool,
 }
 
@@ -72,7 +72,7 @@ fn open_sealed(keyring: &Keyring, app: &AppKey, sealed: &[u8]) -> Result<(Materi
     Ok((material, id != keyring.first().id()))
 }
 
-/// What a blob is bound to: its form, the key, the app.
+/// The associated data of a blob: its form, the key, the app.
 fn context(key: &Key, app: &AppKey) -> Vec<u8> {
     let id = app.id.as_str().as_bytes();
     let length = u32::try_from(id.len()).unwrap_or(u32::MAX);

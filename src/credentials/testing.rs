@@ -13,7 +13,7 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 /// When they expire: 2030-01-01.
 pub(crate) const EXPIRES_AT: i64 = 1_893_456_000;
 
-/// What a test wants in its certificate.
+/// The content of a test's certificate.
 pub(crate) struct Recipe {
     pub uid: Option<&'static str>,
     /// The common name.

@@ -37,7 +37,8 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
-    /// Reads the text of a `.p8` file: PKCS#8 in PEM, P-256. What OpenSSL made SEC1 of (`EC PRIVATE KEY`) is the same key.
+    /// Reads the text of a `.p8` file: PKCS#8 in PEM, P-256. What OpenSSL made SEC1 of (`EC PRIVATE KEY`) is the same
+    /// key.
     pub fn parse(p8: &[u8], key_id: &str, team_id: &str) -> Result<Self, CredentialError> {
         if !is_apple_id(key_id) {
             return Err(CredentialError::BadKeyId);
@@ -97,7 +98,7 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// Whether a private key is of the kind that Apple signs provider tokens with: one on P-256.
+/// True if a private key can sign provider tokens: one on P-256.
 pub fn is_signing_key(key: &PrivateKeyDer<'_>) -> bool {
     !matches!(key, PrivateKeyDer::Pkcs1(_)) && read_key(key.secret_der()).is_some()
 }

@@ -176,10 +176,10 @@ impl Job {
     /// Shows Apple's answers to the app's guard, in request order.
     pub fn report(&self, guard: &mut Guard) {
         if self.suspects == 0 {
-            return guard.answered(false, self.outcomes.len() as u32 - self.unanswered);
+            return guard.observe(false, self.outcomes.len() as u32 - self.unanswered);
         }
         let answers = self.outcomes.iter().flatten().filter(|outcome| outcome.status.is_some());
-        answers.for_each(|outcome| guard.answered(is_suspect(outcome), 1));
+        answers.for_each(|outcome| guard.observe(is_suspect(outcome), 1));
     }
 
     pub fn is_finished(&self) -> bool {

@@ -23,8 +23,8 @@ use super::metrics::{Metrics, Tally};
 use super::status::Reporter;
 use crate::clock::Clock;
 use crate::drain::Drain;
-use crate::events::guard::Wave;
-use crate::events::{Events, Watch};
+use crate::events::guard::BadTokenSpike;
+use crate::events::{Events, GuardHandle};
 use crate::model::{AppKey, NodeReason, Records};
 use crate::registry::App;
 use pool::Pool;
@@ -62,7 +62,7 @@ pub struct Lane {
     work: Work,
     pool: Pool,
     key: AppKey,
-    watch: Watch,
+    guard: GuardHandle,
     reporter: Reporter,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
@@ -88,7 +88,7 @@ impl Lane {
             gave_way: false,
             work: Work::new(now, Arc::clone(&app), tally),
             key: app.key.clone(),
-            watch: parts.events.watch(&app.key),
+            guard: parts.events.guard_of(&app.key),
             reporter: parts.metrics.board.begin(&app, number, now.instant),
             pool: Pool::new(gateway, app, bounds),
             hurried: Some(Box::pin(parts.drain.finish_forced())),
@@ -197,38 +197,37 @@ impl Lane {
             self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
         for mut job in finished {
-            let wave = self.observe_answers(&job);
-            if job.records.is_empty() && wave.is_none() {
+            let spike = self.observe_answers(&job);
+            if job.records.is_empty() && spike.is_none() {
                 job.reply();
             } else {
-                self.record(std::mem::take(&mut job.records), wave, || job.reply());
+                self.record(std::mem::take(&mut job.records), spike, || job.reply());
             }
         }
     }
 
     /// Shows a job's answers to the app's guard, and returns its finding.
-    fn observe_answers(&self, job: &Job) -> Option<Wave> {
-        let mut guard = self.watch.guard();
+    fn observe_answers(&self, job: &Job) -> Option<BadTokenSpike> {
+        let mut guard = self.guard.lock();
         job.report(&mut guard);
-        guard.take_wave()
+        guard.take_spike()
     }
 
-    /// Writes what happened, after what it means for the app, then goes on with `then`. What a caller is told is true
-    /// whether it could be written or not, so that a store that fails keeps no answer back: what it did not take is
-    /// written later.
-    fn record(&self, records: Records, wave: Option<Wave>, then: impl FnOnce() + Send + 'static) {
+    /// Writes the records, after what they mean for the app, then goes on with `then`. A caller's answer is true whether
+    /// they could be written or not, so a store that fails keeps no answer back: what it did not take is written later.
+    fn record(&self, records: Records, spike: Option<BadTokenSpike>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
         let (app, now) = (self.key.clone(), self.work.now.unix);
         self.parts.drain.spawn("record", async move {
-            if let Some(wave) = wave
-                && let Err(error) = events.hold(&app, wave, now).await
+            if let Some(spike) = spike
+                && let Err(error) = events.quarantine(&app, spike, now).await
             {
-                tracing::error!(%app, %error, "a wave of bad tokens could not be held back");
+                tracing::error!(%app, %error, "a spike of bad tokens could not be held back");
             }
             let written = events.record(records).await;
             then();
             if let Err(unwritten) = written {
-                events.write_later(unwritten, &drain).await;
+                events.retry_until_written(unwritten, &drain).await;
             }
         });
     }

@@ -17,7 +17,7 @@ const INVALID_TOKEN: Status = Status(8, "Invalid token");
 const SHUTDOWN: Status = Status(10, "Shutdown");
 const UNKNOWN: Status = Status(255, "None (unknown)");
 
-/// How a reason shows in the log.
+/// The form in which a reason appears in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
     /// Not at all.
@@ -28,7 +28,7 @@ enum Entry {
     Incident(Status),
 }
 
-/// What v0.5 counted: the notifications of an app, from 1.
+/// Numbers of notifications as v0.5 counted them: per app, from 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Identifiers {
     /// Of the notification that ended.
@@ -75,8 +75,8 @@ pub fn of_notification(
     })
 }
 
-/// Whether an entry is that of a notification that was never tried, for a reason that is not its own: what stopped its app has
-/// an entry already, and this one only adds to what it cost.
+/// True if the entry's notification was never tried, for a reason that is not its own. The incident that stopped its
+/// app has an entry already, and this one only adds to what it cost.
 pub fn is_of_stopped(entry: &Disconnection, outcome: &Outcome) -> bool {
     entry.offending_notification.is_none() && outcome.attempts == 0
 }
@@ -89,7 +89,7 @@ pub fn join(incidents: &mut Vec<Disconnection>, incident: Disconnection) {
     }
 }
 
-/// Whether two incidents are the same one.
+/// True if two incidents are the same one.
 fn is_same(one: &Disconnection, other: &Disconnection) -> bool {
     (&one.app, &one.reason, one.status) == (&other.app, &other.reason, other.status)
 }
@@ -100,7 +100,7 @@ fn absorb(earlier: &mut Disconnection, later: Disconnection) {
     *earlier = Disconnection { affected, ..later };
 }
 
-/// Whether what we refused ourselves for this reason has its place in the log.
+/// True if a notification that this node refused for this reason belongs in the log.
 pub fn is_of_refused(reason: &str) -> bool {
     refused(reason).is_some()
 }
@@ -124,7 +124,7 @@ pub fn of_refused(app: &AppKey, reason: &str, offending: String, timestamp: f64)
     })
 }
 
-/// What Apple's old protocol called what we find wrong before Apple can.
+/// The old protocol's status for a fault that this node finds before Apple can.
 fn refused(reason: &str) -> Option<Status> {
     match reason {
         "token_not_hex" | "token_odd_length" | "token_too_long" => Some(INVALID_TOKEN_SIZE),
@@ -134,8 +134,8 @@ fn refused(reason: &str) -> Option<Status> {
 }
 
 /// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered, when
-/// `last_accepted` was the last one that Apple had accepted. `None` for an end in good order that affected none: that is
-/// for the log file only.
+/// `last_accepted` was the last one that Apple had accepted. `None` for an end in good order that affected none: that
+/// is for the log file only.
 pub fn of_connection(
     app: &AppKey,
     reason: &Reason,

@@ -5,7 +5,8 @@ use crate::model::{AppKey, Feedback, Outcome, Reason};
 /// The reason of a 410 that gave none.
 const REASON_DEFAULT: &str = "Unregistered";
 
-/// A timestamp below this is in seconds: as milliseconds it would lie before 1973-03-03, as seconds it reaches the year 5138.
+/// A timestamp below this is in seconds: as milliseconds it would lie before 1973-03-03, as seconds it reaches the year
+/// 5138.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 /// 2008-01-01, in UNIX seconds. APNs is younger (2009), so that no token can have died before.
 const EARLIEST: f64 = 1_199_145_600.0;
@@ -19,9 +20,9 @@ pub fn of_dead_token(app: &AppKey, token: &str, outcome: &Outcome, dead_since: O
     Feedback { app: app.clone(), token: token.to_owned(), reason, timestamp }
 }
 
-/// Apple's timestamp in UNIX seconds, or `answered`, if no token can have died at that time. The store keeps the entry with the
-/// newest timestamp: one of the year 60,000 would never be replaced. Callers compare it with the token's last registration:
-/// one of 1970 would never remove a token.
+/// Apple's timestamp in UNIX seconds, or `answered`, if no token can have died at that time. The store keeps the entry
+/// with the newest timestamp: one of the year 60,000 would never be replaced. Callers compare it with the token's last
+/// registration: one of 1970 would never remove a token.
 fn possible(since: u64, answered: f64) -> f64 {
     let seconds = if since < MILLISECONDS_FROM { since as f64 } else { since as f64 / 1_000.0 };
     if (EARLIEST..=answered).contains(&seconds) { seconds } else { answered }

@@ -1,20 +1,21 @@
-//! The mass-removal guard: tells a wave of answers that speaks of a wrong environment or topic from a few dead tokens. Pure.
+//! The mass-removal guard: tells a spike of answers that speaks of a wrong environment or topic from a few dead tokens.
+//! Pure.
 //!
-//! Callers delete the tokens they find in the feedback. `BadDeviceToken` may be a good token of the other environment, so
-//! that a credential in the wrong place would cost its owner every device.
+//! Callers delete the tokens they find in the feedback. `BadDeviceToken` may be a good token of the other environment,
+//! so that a credential in the wrong place would cost its owner every device.
 
-use crate::model::{AppleReason, Hold, Outcome, Reason};
+use crate::model::{AppleReason, Outcome, Quarantine, Reason};
 use std::collections::VecDeque;
 
 /// The answers that are looked at: an app's newest.
 const ANSWERS_MAX: u32 = 1_000;
-/// This many of them at least, and more than one in five, make a wave.
+/// This many of them at least, and more than one in five, make a spike.
 const SUSPECTS_MIN: u32 = 50;
 const ANSWERS_PER_SUSPECT: u32 = 5;
 
-/// A wave as it was seen.
+/// A spike as it was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wave {
+pub struct BadTokenSpike {
     pub suspects: u32,
     /// Of so many answers.
     pub answers: u32,
@@ -25,22 +26,22 @@ pub struct Wave {
 pub struct Guard {
     /// The newest answers, oldest first: whether they are suspect, and how many follow one another.
     runs: VecDeque<(bool, u32)>,
-    seen: Wave,
+    seen: BadTokenSpike,
     state: State,
 }
 
 #[derive(Debug, Default)]
 enum State {
     #[default]
-    Watching,
-    /// A wave that nobody has heard of yet.
-    Alarmed(Wave),
+    Observing,
+    /// A spike that nobody has heard of yet.
+    Detected(BadTokenSpike),
     /// It was told, and is being written down.
-    Told,
-    Holding(Hold),
+    Reported,
+    Quarantined(Quarantine),
 }
 
-impl Wave {
+impl BadTokenSpike {
     /// For those who read of it.
     pub fn sentence(self) -> String {
         let Self { suspects, answers } = self;
@@ -51,7 +52,7 @@ impl Wave {
     }
 }
 
-/// Whether an answer may speak of a wrong environment or topic.
+/// True if an answer may mean a wrong environment or topic.
 pub fn is_suspect(outcome: &Outcome) -> bool {
     use AppleReason::{BadDeviceToken, DeviceTokenNotForTopic};
     matches!(outcome.reason, Some(Reason::Apple(BadDeviceToken | DeviceTokenNotForTopic)))
@@ -59,13 +60,13 @@ pub fn is_suspect(outcome: &Outcome) -> bool {
 
 impl Guard {
     /// One that holds back already.
-    pub fn holding(hold: Hold) -> Self {
-        Self { state: State::Holding(hold), ..Self::default() }
+    pub fn quarantined(quarantine: Quarantine) -> Self {
+        Self { state: State::Quarantined(quarantine), ..Self::default() }
     }
 
     /// Apple gave `count` answers in a row of one kind.
-    pub fn answered(&mut self, suspect: bool, count: u32) {
-        if !matches!(self.state, State::Watching) || count == 0 {
+    pub fn observe(&mut self, suspect: bool, count: u32) {
+        if !matches!(self.state, State::Observing) || count == 0 {
             return;
         }
         let count = count.min(ANSWERS_MAX);
@@ -77,9 +78,9 @@ impl Guard {
         while self.seen.answers > ANSWERS_MAX {
             self.forget(self.seen.answers - ANSWERS_MAX);
         }
-        let Wave { suspects, answers } = self.seen;
+        let BadTokenSpike { suspects, answers } = self.seen;
         if suspects >= SUSPECTS_MIN && suspects * ANSWERS_PER_SUSPECT > answers {
-            self.state = State::Alarmed(self.seen);
+            self.state = State::Detected(self.seen);
         }
     }
 
@@ -101,27 +102,27 @@ impl Guard {
         }
     }
 
-    /// A wave, once, to be written down.
-    pub fn take_wave(&mut self) -> Option<Wave> {
-        let State::Alarmed(wave) = self.state else { return None };
-        self.state = State::Told;
-        Some(wave)
+    /// A spike, once, to be written down.
+    pub fn take_spike(&mut self) -> Option<BadTokenSpike> {
+        let State::Detected(spike) = self.state else { return None };
+        self.state = State::Reported;
+        Some(spike)
     }
 
-    /// The hold stands, or could not be written: then the answers to come are watched as before.
-    pub fn written(&mut self, hold: Option<Hold>) {
-        *self = hold.map_or_else(Self::default, Self::holding);
+    /// The quarantine stands, or could not be written: then the answers to come are watched as before.
+    pub fn written(&mut self, quarantine: Option<Quarantine>) {
+        *self = quarantine.map_or_else(Self::default, Self::quarantined);
     }
 
-    /// What is held was settled: watches anew.
-    pub fn settled(&mut self) {
+    /// Starts again after the held feedback was released or dropped.
+    pub fn resolved(&mut self) {
         *self = Self::default();
     }
 
     /// Since when and why the app's doubtful feedback is held back, if it is.
-    pub fn hold(&self) -> Option<&Hold> {
+    pub fn quarantine(&self) -> Option<&Quarantine> {
         match &self.state {
-            State::Holding(hold) => Some(hold),
+            State::Quarantined(quarantine) => Some(quarantine),
             _ => None,
         }
     }
@@ -131,55 +132,55 @@ impl Guard {
 mod tests {
     use super::*;
 
-    fn wave(runs: &[(bool, u32)]) -> Option<Wave> {
+    fn spike(runs: &[(bool, u32)]) -> Option<BadTokenSpike> {
         let mut guard = Guard::default();
-        runs.iter().for_each(|(suspect, count)| guard.answered(*suspect, *count));
-        guard.take_wave()
+        runs.iter().for_each(|(suspect, count)| guard.observe(*suspect, *count));
+        guard.take_spike()
     }
 
     #[test]
     fn fifty_suspects_that_are_more_than_a_fifth_are_a_wave() {
-        assert_eq!(wave(&[(true, 49)]), None);
-        assert_eq!(wave(&[(true, 50)]), Some(Wave { suspects: 50, answers: 50 }));
-        assert_eq!(wave(&[(false, 200), (true, 50)]), None, "20 % are not more than 20 %");
-        assert_eq!(wave(&[(false, 200), (true, 51)]), Some(Wave { suspects: 51, answers: 251 }));
-        assert_eq!(wave(&[(false, 1_000), (true, 200)]), None);
+        assert_eq!(spike(&[(true, 49)]), None);
+        assert_eq!(spike(&[(true, 50)]), Some(BadTokenSpike { suspects: 50, answers: 50 }));
+        assert_eq!(spike(&[(false, 200), (true, 50)]), None, "20 % are not more than 20 %");
+        assert_eq!(spike(&[(false, 200), (true, 51)]), Some(BadTokenSpike { suspects: 51, answers: 251 }));
+        assert_eq!(spike(&[(false, 1_000), (true, 200)]), None);
         let after_many = [(false, 1_000_000), (true, 1), (false, 1_000_000), (true, 1)];
-        assert_eq!(wave(&after_many), None);
+        assert_eq!(spike(&after_many), None);
     }
 
     #[test]
     fn only_the_last_thousand_answers_count() {
         let drop_by_drop = |good: u32| (0..300).flat_map(move |_| [(false, good), (true, 1)]).collect::<Vec<_>>();
-        assert_eq!(wave(&drop_by_drop(4)), None, "one in five for ever is none");
-        assert!(wave(&drop_by_drop(3)).is_some());
-        assert_eq!(wave(&[(true, 40), (false, 1_000), (true, 49)]), None, "long past suspects are forgotten");
-        assert_eq!(wave(&[(false, 999), (true, 150), (false, 900), (true, 60)]), None);
-        assert_eq!(wave(&[(false, 5_000), (true, 201)]), Some(Wave { suspects: 201, answers: 1_000 }));
+        assert_eq!(spike(&drop_by_drop(4)), None, "one in five for ever is none");
+        assert!(spike(&drop_by_drop(3)).is_some());
+        assert_eq!(spike(&[(true, 40), (false, 1_000), (true, 49)]), None, "long past suspects are forgotten");
+        assert_eq!(spike(&[(false, 999), (true, 150), (false, 900), (true, 60)]), None);
+        assert_eq!(spike(&[(false, 5_000), (true, 201)]), Some(BadTokenSpike { suspects: 201, answers: 1_000 }));
     }
 
     #[test]
     fn a_wave_in_the_middle_of_a_batch_is_not_washed_away_by_its_end() {
-        assert!(wave(&[(true, 300), (false, 9_000)]).is_some());
+        assert!(spike(&[(true, 300), (false, 9_000)]).is_some());
     }
 
     #[test]
-    fn a_wave_is_told_once_and_again_only_after_it_was_settled() {
-        let hold = Hold { since: 1.0, why: "a wave".to_owned() };
+    fn a_spike_is_reported_once_and_again_only_after_it_was_resolved() {
+        let quarantine = Quarantine { since: 1.0, why: "a spike".to_owned() };
         let mut guard = Guard::default();
-        guard.answered(true, 60);
-        assert!(guard.take_wave().is_some());
-        guard.answered(true, 60);
-        assert_eq!((guard.take_wave(), guard.hold()), (None, None));
+        guard.observe(true, 60);
+        assert!(guard.take_spike().is_some());
+        guard.observe(true, 60);
+        assert_eq!((guard.take_spike(), guard.quarantine()), (None, None));
         guard.written(None);
-        guard.answered(true, 60);
-        assert!(guard.take_wave().is_some(), "what could not be written is tried again");
-        guard.written(Some(hold.clone()));
-        guard.answered(true, 60);
-        assert_eq!((guard.take_wave(), guard.hold()), (None, Some(&hold)));
-        guard.settled();
-        assert_eq!((guard.take_wave(), guard.hold()), (None, None));
-        guard.answered(true, 60);
-        assert!(guard.take_wave().is_some());
+        guard.observe(true, 60);
+        assert!(guard.take_spike().is_some(), "what could not be written is tried again");
+        guard.written(Some(quarantine.clone()));
+        guard.observe(true, 60);
+        assert_eq!((guard.take_spike(), guard.quarantine()), (None, Some(&quarantine)));
+        guard.resolved();
+        assert_eq!((guard.take_spike(), guard.quarantine()), (None, None));
+        guard.observe(true, 60);
+        assert!(guard.take_spike().is_some());
     }
 }

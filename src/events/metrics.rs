@@ -1,4 +1,4 @@
-//! What becomes of feedback and disconnections, counted.
+//! Counters of feedback and disconnections.
 
 use crate::telemetry;
 use prometheus::{IntCounter, IntGauge};

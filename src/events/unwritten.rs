@@ -1,4 +1,4 @@
-//! What the store could not take waits in memory, and is written once it can be: a full disk must not cost a dead token.
+//! Records that the store could not take wait in memory until it can: a full disk must not lose a dead token.
 
 use super::Events;
 use crate::drain::Drain;
@@ -13,7 +13,7 @@ const UNWRITTEN_MAX: usize = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What the store did not take, and why.
+/// Records that the store did not take, and the reason.
 #[derive(Debug)]
 pub struct Unwritten {
     pub records: Arc<Records>,
@@ -22,46 +22,46 @@ pub struct Unwritten {
 
 /// Counts the entries that wait. Clones share the count.
 #[derive(Debug, Clone, Default)]
-pub struct Waiting(Arc<AtomicUsize>);
+pub struct PendingWrites(Arc<AtomicUsize>);
 
-impl Waiting {
-    /// How many entries wait.
+impl PendingWrites {
+    /// Returns the number of entries that wait.
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Room for so many more, until it is dropped.
     fn take(&self, entries: usize) -> Option<Room> {
-        let room = Room { waiting: self.clone(), entries };
+        let room = Room { pending: self.clone(), entries };
         let before = self.0.fetch_add(entries, Ordering::Relaxed);
         (before + entries <= UNWRITTEN_MAX).then_some(room)
     }
 }
 
 struct Room {
-    waiting: Waiting,
+    pending: PendingWrites,
     entries: usize,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.waiting.0.fetch_sub(self.entries, Ordering::Relaxed);
+        self.pending.0.fetch_sub(self.entries, Ordering::Relaxed);
     }
 }
 
 impl Events {
-    /// Gives up what [`Events::record`] failed to write.
-    pub fn lose(&self, Unwritten { records, error }: &Unwritten) {
+    /// Drops the records that [`Events::record`] failed to write, and counts them.
+    pub fn drop_records(&self, Unwritten { records, error }: &Unwritten) {
         let (app, entries) = (app_of(records), records.len());
         tracing::error!(app, %error, entries, "feedback and disconnections are lost");
         self.metrics.lost.inc_by(entries as u64);
     }
 
-    /// Goes on with what [`Events::record`] failed to write: tries again, ever more rarely, until it is written, or once
-    /// more when the node stops.
-    pub async fn write_later(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {
+    /// Retries the records that [`Events::record`] failed to write, with exponential back-off, until they are written,
+    /// or once more when the node stops.
+    pub async fn retry_until_written(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {
         let (app, entries) = (app_of(&records), records.len());
-        let Some(_room) = self.waiting.take(entries) else {
+        let Some(_room) = self.pending.take(entries) else {
             tracing::error!(app, %error, entries, "feedback and disconnections are lost: too many wait for the store already");
             return self.metrics.lost.inc_by(entries as u64);
         };
@@ -97,14 +97,14 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded_and_counted_until_it_is_written() {
-        let waiting = Waiting::default();
-        let first = waiting.take(UNWRITTEN_MAX - 1).expect("room");
-        assert!(waiting.take(2).is_none());
-        assert_eq!(waiting.count(), UNWRITTEN_MAX - 1);
-        let second = waiting.take(1).expect("room for one");
+        let pending = PendingWrites::default();
+        let first = pending.take(UNWRITTEN_MAX - 1).expect("room");
+        assert!(pending.take(2).is_none());
+        assert_eq!(pending.count(), UNWRITTEN_MAX - 1);
+        let second = pending.take(1).expect("room for one");
         drop(first);
-        assert_eq!(waiting.count(), 1);
+        assert_eq!(pending.count(), 1);
         drop(second);
-        assert_eq!(waiting.count(), 0);
+        assert_eq!(pending.count(), 0);
     }
 }

@@ -34,7 +34,7 @@ impl Records {
 
 /// That an app's entries for `BadDeviceToken` are held back, until somebody says what is to become of them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Hold {
+pub struct Quarantine {
     /// UNIX seconds.
     pub since: f64,
     /// A sentence.
@@ -43,7 +43,7 @@ pub struct Hold {
 
 /// The operator's decision on feedback that was held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
+pub enum Resolution {
     /// It is feedback like any other from now on.
     Release,
     /// It is forgotten.

@@ -1,5 +1,5 @@
-//! Which certificate of a file an app gets, where there are several: Keychain exports what was marked, and renewed ones are
-//! appended to the old.
+//! Which certificate of a file an app gets, where there are several: Keychain exports what was marked, and renewed ones
+//! are appended to the old.
 
 use super::{ProvisionError, topic};
 use crate::credentials::{Certificate, Credential, CredentialError, Material};
@@ -32,9 +32,10 @@ impl Chosen {
     }
 }
 
-/// Of the certificates that Apple made for push those for the topic asked for, of these those for the environment, of these
-/// the valid ones, and of these the one that expires last. Where none is left, what was there before stays: the fault is
-/// told by the checks that follow. Fails where there is none for push, or where several topics are left and none is asked for.
+/// Of the certificates that Apple made for push those for the topic asked for, of these those for the environment, of
+/// these the valid ones, and of these the one that expires last. Where none is left, what was there before stays: the
+/// fault is told by the checks that follow. Fails where there is none for push, or where several topics are left and
+/// none is asked for.
 pub fn choose(material: &Material, asked: Asked<'_>) -> Result<Chosen, ProvisionError> {
     let mut found = Credential::all(material)?;
     let among = found.len();
@@ -69,7 +70,7 @@ pub fn choose(material: &Material, asked: Asked<'_>) -> Result<Chosen, Provision
     Ok(Chosen { credential: last.ok_or(CredentialError::KeyMismatch)?, among })
 }
 
-/// What is kept of a credential: of a file with several certificates the chosen one, and no key that is not needed.
+/// The part of a credential that is kept: the chosen certificate of a file with several, and only the key it needs.
 pub fn kept(chosen: &Credential, material: Material) -> Result<Material, CredentialError> {
     match chosen.certificate() {
         Some(certificate) => Ok(Material::Certificate { pem: certificate.pem()? }),

@@ -55,7 +55,7 @@ impl ProvisionError {
         }
     }
 
-    /// Whether 0.6 took what is refused here: the file's first certificate, whatever it was for.
+    /// True if 0.6 took the credential that is refused here: the file's first certificate, of any purpose.
     pub fn is_unfit(&self) -> bool {
         matches!(self, Self::SeveralTopics { .. } | Self::Credential(CredentialError::NotForPush { .. }))
     }

@@ -1,4 +1,4 @@
-//! What the registry promises, over the reference store and over SQLite.
+//! The registry's promises, over the reference store and over SQLite.
 
 use super::*;
 use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe, signing_key};

@@ -11,8 +11,8 @@ pub fn of<'a>(configured: Option<&'a str>, credential: &'a Credential, id: &'a A
     configured.or(credential.base_topic()).or(id.is_bundle_id().then(|| id.as_str()))
 }
 
-/// The push type that the base topic decides for notifications that name none: its suffix tells it, or a certificate that
-/// lists the base topic with the suffix of one type alone.
+/// The push type that the base topic decides for notifications that name none: its suffix tells it, or a certificate
+/// that lists the base topic with the suffix of one type alone.
 pub fn push_type(base: &str, credential: &Credential) -> Option<PushType> {
     PushType::of_topic(base).or_else(|| {
         let listed = credential.summary().topics;
@@ -21,7 +21,7 @@ pub fn push_type(base: &str, credential: &Credential) -> Option<PushType> {
     })
 }
 
-/// Whether an app can have the topic it asks for, and has one at all.
+/// Checks that an app can have the topic it asks for, and has one at all.
 pub fn check(configured: Option<&str>, credential: &Credential, id: &AppId) -> Result<(), ProvisionError> {
     if let Some(topic) = configured {
         if !is_topic(topic) {
@@ -39,12 +39,13 @@ pub fn check(configured: Option<&str>, credential: &Credential, id: &AppId) -> R
     }
 }
 
-/// Whether Apple could know such a topic.
+/// True if Apple could know such a topic.
 pub fn is_topic(text: &str) -> bool {
     (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A certificate may list nothing but what pushes of one type go to: the topic with a suffix, which they get on their way.
+/// A certificate may list nothing but what pushes of one type go to: the topic with a suffix, which they get on their
+/// way.
 fn is_for(listed: &str, topic: &str) -> bool {
     let suffix = listed.strip_prefix(topic);
     suffix.is_some_and(|suffix| PushType::ALL.iter().any(|push_type| push_type.topic_suffix() == suffix))

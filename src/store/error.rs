@@ -1,7 +1,7 @@
-//! What can go wrong in a store.
+//! The errors of a store.
 
-use rusqlite::ErrorCode;
-use std::path::{Path, PathBuf};
+use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A store that could not be opened, or could not do what it was asked. Cheap to clone: one failed commit has many
@@ -33,22 +33,12 @@ pub enum StoreError {
     #[error("the cursor was given out by another store, or by this one before it was restored or copied")]
     ForeignCursor,
     #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
-    Database(Arc<rusqlite::Error>),
+    Database(Arc<dyn Error + Send + Sync>),
     #[error("the store is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// The same; `path` is the database, where it turns out to be damaged.
-    pub(super) fn at(error: rusqlite::Error, path: &Path) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Damaged { path: path.to_owned(), what: error.to_string() }
-            }
-            _ => error.into(),
-        }
-    }
-
     /// The stable word for it in an answer.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -61,15 +51,6 @@ impl StoreError {
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
-        }
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            _ => Self::Database(Arc::new(error)),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, EntryRecord, Epoch, Events, Kept, Page, Pending, StoreError,
-    is_doubtful,
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch, Events,
+    FeedbackLog, Kept, Page, Pending, StoreError, is_doubtful,
 };
-use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
+use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ struct AppEvents {
     /// By position, as all of them.
     feedback: BTreeMap<i64, Feedback>,
     position_of_token: HashMap<String, i64>,
-    hold: Option<Hold>,
+    quarantine: Option<Quarantine>,
     /// By token.
     held: BTreeMap<String, Feedback>,
     disconnections: BTreeMap<i64, Disconnection>,
@@ -134,7 +134,7 @@ impl Events for Memory {
         for entry in feedback {
             let position = state.next_position();
             let events = state.of(&entry.app);
-            if events.hold.is_some() && is_doubtful(&entry) {
+            if events.quarantine.is_some() && is_doubtful(&entry) {
                 events.hold_back(entry);
                 held += 1;
             } else {
@@ -152,10 +152,21 @@ impl Events for Memory {
         ready(held)
     }
 
-    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        let count = |events: &AppEvents| Counts {
+            feedback: events.feedback.len() as u64,
+            held: events.held.len() as u64,
+            disconnections: events.disconnections.len() as u64,
+        };
+        ready(self.state().events.get(&app).map(count).unwrap_or_default())
+    }
+}
+
+impl FeedbackLog for Memory {
+    fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64> {
         let mut state = self.state();
         let events = state.of(&app);
-        events.hold.get_or_insert(hold);
+        events.quarantine.get_or_insert(quarantine);
         let doubtful: Vec<_> = events.feedback.extract_if(.., |_, entry| is_doubtful(entry)).collect();
         let held = doubtful.len() as u64;
         for (_, entry) in doubtful {
@@ -165,18 +176,19 @@ impl Events for Memory {
         ready(held)
     }
 
-    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>> {
+    fn quarantines(&self) -> Pending<'_, Vec<(AppKey, Quarantine)>> {
         let state = self.state();
-        let holds = state.events.iter().filter_map(|(app, events)| Some((app.clone(), events.hold.clone()?)));
-        ready(holds.collect())
+        let quarantines =
+            state.events.iter().filter_map(|(app, events)| Some((app.clone(), events.quarantine.clone()?)));
+        ready(quarantines.collect())
     }
 
-    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64> {
+    fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64> {
         let mut state = self.state();
-        state.of(&app).hold = None;
+        state.of(&app).quarantine = None;
         let held = std::mem::take(&mut state.of(&app).held);
         let count = held.len() as u64;
-        if settlement == Settlement::Release {
+        if resolution == Resolution::Release {
             for entry in held.into_values() {
                 let position = state.next_position();
                 state.of(&app).keep_newest(position, entry);
@@ -192,13 +204,6 @@ impl Events for Memory {
         Box::pin(std::future::ready(page))
     }
 
-    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
-        let state = self.state();
-        let list = state.events.get(&app).map(|events| &events.disconnections);
-        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
-        Box::pin(std::future::ready(page))
-    }
-
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
         let gone = self.position(&state, through).map(|through| {
@@ -208,6 +213,15 @@ impl Events for Memory {
         });
         Box::pin(std::future::ready(gone))
     }
+}
+
+impl DisconnectionLog for Memory {
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
+        let state = self.state();
+        let list = state.events.get(&app).map(|events| &events.disconnections);
+        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        Box::pin(std::future::ready(page))
+    }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
@@ -215,16 +229,9 @@ impl Events for Memory {
         let gone = gone.map(|through| forget(&mut state.of(&app).disconnections, through));
         Box::pin(std::future::ready(gone))
     }
+}
 
-    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
-        let count = |events: &AppEvents| Counts {
-            feedback: events.feedback.len() as u64,
-            held: events.held.len() as u64,
-            disconnections: events.disconnections.len() as u64,
-        };
-        ready(self.state().events.get(&app).map(count).unwrap_or_default())
-    }
-
+impl Durability for Memory {
     fn try_writing(&self) -> Pending<'_, ()> {
         ready(())
     }
@@ -273,5 +280,5 @@ fn forget<T>(list: &mut BTreeMap<i64, T>, through: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    super::super::contract::kept_by!(crate::store::contract::Opened::memory());
+    super::super::contract::kept_by!(crate::store::contract::UnderTest::memory());
 }

@@ -3,17 +3,21 @@
 mod apps;
 pub mod backup;
 mod directory;
-mod events;
-mod holds;
+mod disconnections;
+mod error;
+mod feedback;
 mod identity;
-mod log;
 mod opening;
+mod quarantine;
 mod schema;
 mod threads;
 mod wal;
 
-use super::{AppRecord, Apps, Counts, Cursor, EntryRecord, Epoch, Events, Kept, Page, Pending, StoreError};
-use crate::model::{AppKey, Disconnection, Feedback, Hold, Records, Settlement};
+use super::{
+    AppRecord, Apps, Counts, Cursor, DisconnectionLog, Durability, EntryRecord, Epoch, Events, FeedbackLog, Kept, Page,
+    Pending, StoreError,
+};
+use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
 use identity::Place;
 use opening::Opened;
 use std::fmt;
@@ -48,7 +52,7 @@ impl Sqlite {
         })
     }
 
-    /// What the operator has to know of how it was found: a sentence each.
+    /// Sentences for the operator about the state in which the store was found.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -107,46 +111,54 @@ impl Events for Sqlite {
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
         let of_apps = records.disconnections.chunk_by(|one, next| one.app == next.app);
         let grown = of_apps.map(|of_app| (of_app[0].app.clone(), of_app.len())).collect();
-        Box::pin(self.writer.write(grown, move |connection| events::record(connection, &records)))
+        Box::pin(self.writer.write(grown, move |connection| feedback::record(connection, &records)))
     }
 
-    fn hold(&self, app: AppKey, hold: Hold) -> Pending<'_, u64> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| holds::hold(connection, &app, &hold)))
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        Box::pin(self.reader.read(move |connection| feedback::counts(connection, &app)))
+    }
+}
+
+impl FeedbackLog for Sqlite {
+    fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| quarantine::begin(connection, &app, &quarantine)))
     }
 
-    fn holds(&self) -> Pending<'_, Vec<(AppKey, Hold)>> {
-        Box::pin(self.reader.read(holds::list))
+    fn quarantines(&self) -> Pending<'_, Vec<(AppKey, Quarantine)>> {
+        Box::pin(self.reader.read(quarantine::list))
     }
 
-    fn settle(&self, app: AppKey, settlement: Settlement) -> Pending<'_, u64> {
-        Box::pin(self.writer.write(Vec::new(), move |connection| holds::settle(connection, &app, settlement)))
+    fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64> {
+        Box::pin(self.writer.write(Vec::new(), move |connection| quarantine::resolve(connection, &app, resolution)))
     }
 
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
         let epoch = self.epoch;
-        Box::pin(self.reader.read(move |connection| events::feedback(connection, epoch, &app, after, limit)))
-    }
-
-    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
-        let epoch = self.epoch;
-        Box::pin(self.reader.read(move |connection| log::page(connection, epoch, &app, after, limit)))
+        Box::pin(self.reader.read(move |connection| feedback::feedback(connection, epoch, &app, after, limit)))
     }
 
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let epoch = self.epoch;
-        let forget = move |connection: &_| events::forget_feedback(connection, epoch, &app, through);
+        let forget = move |connection: &_| feedback::forget_feedback(connection, epoch, &app, through);
         Box::pin(self.writer.write(Vec::new(), forget))
+    }
+}
+
+impl DisconnectionLog for Sqlite {
+    fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
+        let epoch = self.epoch;
+        Box::pin(self.reader.read(move |connection| disconnections::page(connection, epoch, &app, after, limit)))
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let epoch = self.epoch;
-        Box::pin(self.writer.write(Vec::new(), move |connection| log::forget(connection, epoch, &app, through)))
+        Box::pin(
+            self.writer.write(Vec::new(), move |connection| disconnections::forget(connection, epoch, &app, through)),
+        )
     }
+}
 
-    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
-        Box::pin(self.reader.read(move |connection| events::counts(connection, &app)))
-    }
-
+impl Durability for Sqlite {
     fn try_writing(&self) -> Pending<'_, ()> {
         Box::pin(self.writer.write(Vec::new(), schema::write_version))
     }

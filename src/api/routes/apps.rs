@@ -98,7 +98,7 @@ pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri
 }
 
 fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
-    let (seen, hold) = (api.intake.status(app), api.events.held(&app.key));
+    let (seen, hold) = (api.intake.status(app), api.events.quarantine_of(&app.key));
     AppObject::new(app, seen, hold, api.clock.unix_seconds())
 }
 

@@ -6,7 +6,7 @@ use crate::api::path::AppPath;
 use crate::http::envelope;
 use crate::http::query::Query;
 use crate::json::{self, Object, ObjectFault};
-use crate::model::Settlement;
+use crate::model::Resolution;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -18,7 +18,7 @@ pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) 
     Query::read(uri.query(), &[])?;
     api.app(&key)?;
     let count = api.events.counts(&key).await?.held;
-    let hold = api.events.held(&key);
+    let hold = api.events.quarantine_of(&key);
     let (since, why) = hold.map(|hold| (hold.since, hold.why)).unzip();
     Ok(envelope::success(StatusCode::OK, &json!({"type": "held_feedback", "count": count, "since": since, "why": why})))
 }
@@ -33,21 +33,21 @@ pub async fn settle(
     let body = api.bodies.collect(request).await?;
     let (_, AppPath(key)) = (query?, path?);
     api.app(&key)?;
-    let (action, settlement) = read(&body.bytes)?;
-    let count = api.events.settle(&key, settlement).await?;
-    let settled = json!({"type": "settlement", "action": action, "count": count});
+    let (action, resolution) = read(&body.bytes)?;
+    let count = api.events.resolve(&key, resolution).await?;
+    let settled = json!({"type": "resolution", "action": action, "count": count});
     Ok(envelope::success(StatusCode::OK, &settled))
 }
 
-fn read(body: &[u8]) -> Result<(&'static str, Settlement), ObjectFault> {
+fn read(body: &[u8]) -> Result<(&'static str, Resolution), ObjectFault> {
     let mut object = Object::read(json::text(body)?)?;
     let (name, expected) = ("action", "`release` or `drop`");
     let action: Option<String> = object.take(name, expected)?;
-    object.take_type("settlement", "`settlement`, or left out")?;
+    object.take_type("resolution", "`resolution`, or left out")?;
     object.finish()?;
     match action.as_deref() {
-        Some("release") => Ok(("release", Settlement::Release)),
-        Some("drop") => Ok(("drop", Settlement::Drop)),
+        Some("release") => Ok(("release", Resolution::Release)),
+        Some("drop") => Ok(("drop", Resolution::Drop)),
         _ => Err(ObjectFault::WrongType { name, expected }),
     }
 }

@@ -10,7 +10,7 @@ use crate::drain::Drain;
 use crate::http::client::{Client, NodeUrl, Target, refusal};
 use crate::http::server::address::Address;
 use crate::model::AppKey;
-use crate::store::{Apps, Kept, Sqlite, StoreError, sqlite};
+use crate::store::{self, Kept, Opened, Store, StoreError, sqlite};
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
@@ -43,10 +43,10 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fin
     {
         report.warn("store", format!("{} belongs to user {owner}: run this as that user", folder.display()));
     }
-    let opened = match Sqlite::open(folder) {
-        Ok(store) => {
-            store.notices().iter().for_each(|notice| report.warn("store", notice));
-            load(config, &store).await
+    let opened = match store::open(store::Settings { data_dir: folder }) {
+        Ok(Opened { store, notices }) => {
+            notices.iter().for_each(|notice| report.warn("store", notice));
+            load(config, &*store).await
         }
         Err(StoreError::Locked { .. }) => return examine_running(report, config, clock).await,
         Err(error) => Err(error.to_string()),
@@ -75,7 +75,7 @@ fn without_store(report: &mut Report, config: &Config) -> Findings {
     }
 }
 
-async fn load(config: &Config, store: &Sqlite) -> Result<(Kept, Keyring), String> {
+async fn load(config: &Config, store: &dyn Store) -> Result<(Kept, Keyring), String> {
     let keyring = Keyring::load(&config.key_files, &config.data_dir).map_err(|error| error.to_string())?;
     let apps = store.list(None, usize::MAX).await.map_err(|error| error.to_string())?;
     let entries = store.entries().await.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! What is read from Apple's kinds of certificates, and every way one can be refused.
+//! The facts read from Apple's kinds of certificates, and every refusal.
 
 use super::*;
 use crate::credentials::testing::forms::openssl;

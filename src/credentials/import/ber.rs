@@ -1,5 +1,5 @@
-//! BER made into DER: lengths that are not known in advance, and strings in pieces, as NSS, Windows and old Keychains write
-//! them (X.690, 8.1.3.6 and 8.7.3).
+//! BER made into DER: lengths that are not known in advance, and strings in pieces, as NSS, Windows and old Keychains
+//! write them (X.690, 8.1.3.6 and 8.7.3).
 
 use crate::credentials::CredentialError;
 use der::asn1::AnyRef;
@@ -13,10 +13,11 @@ const OCTET_STRING: &[u8] = &[0x04];
 const OCTET_STRING_IN_PIECES: &[u8] = &[0x24];
 const END_OF_CONTENTS: &[u8] = &[0, 0];
 
-/// Rewrites one element with definite, shortest lengths and whole OCTET STRINGs; DER stays as it is. The contents of OCTET
-/// STRINGs are not looked at. Refuses what is cut off, followed by more, or nested deeper than [`DEPTH_MAX`].
+/// Rewrites one element with definite, shortest lengths and whole OCTET STRINGs; DER stays as it is. The contents of
+/// OCTET STRINGs are not looked at. Refuses what is cut off, followed by more, or nested deeper than [`DEPTH_MAX`].
 pub fn to_der(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-    // Reserved at once: a growing vector would leave copies of the key behind. Up to 64 KiB no length takes more bytes in DER.
+    // Reserved at once: a growing vector would leave copies of the key behind. Up to 64 KiB no length takes more bytes
+    // in DER.
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len() + 64));
     let rest = element(bytes, DEPTH_MAX, &mut out)?;
     rest.is_empty().then_some(out).ok_or(CredentialError::Damaged)

@@ -23,7 +23,7 @@ const PBE_3DES_OF_2_KEYS: ObjectIdentifier = pkcs12::PKCS_12_PBE_WITH_SHAAND2_KE
 const PBE_RC2_128: ObjectIdentifier = pkcs12::PKCS_12_PBE_WITH_SHAAND128_BIT_RC2_CBC;
 const PBE_RC2_40: ObjectIdentifier = pkcs12::PKCS_12_PBEWITH_SHAAND40_BIT_RC2_CBC;
 
-/// What is left of [`ITERATIONS_MAX`]. Whoever sends a file chooses how often it is to be hashed.
+/// The rest of [`ITERATIONS_MAX`]. The sender of a file chooses the number of hash iterations.
 pub struct Effort(u64);
 
 impl Effort {

@@ -52,8 +52,8 @@ pub fn of_bytes(bytes: &[u8]) -> Option<CredentialError> {
     }
 }
 
-/// Whether a text is in UTF-16, as old Windows editors and PowerShell's `>` write it: with its mark, or with zeros between
-/// its first characters.
+/// True if a text is in UTF-16, as old Windows editors and PowerShell's `>` write it: with its mark, or with zeros
+/// between its first characters.
 pub fn is_utf16(bytes: &[u8]) -> bool {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,

@@ -1,5 +1,5 @@
-//! PEM (RFC 7468) as people have it: armour anywhere in a text, its line breaks lost or written as `\n`. Keys encrypted as
-//! PKCS#8 (`ENCRYPTED PRIVATE KEY`) or in OpenSSL's old way (`Proc-Type`) are opened.
+//! PEM (RFC 7468) as people have it: armour anywhere in a text, its line breaks lost or written as `\n`. Keys encrypted
+//! as PKCS#8 (`ENCRYPTED PRIVATE KEY`) or in OpenSSL's old way (`Proc-Type`) are opened.
 
 use super::encryption::{Effort, Passphrase, decrypt_cbc, decrypt_key};
 use super::{find, wrapped};
@@ -14,14 +14,14 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
 const LABEL_BYTES_MAX: usize = 64;
-/// What a line begins with that was commented out.
+/// The first characters of a line that is commented out.
 const COMMENTS: [&[u8]; 3] = [b"#", b"//", b";"];
 
 const ENCRYPTED_PKCS8: &str = "ENCRYPTED PRIVATE KEY";
 const ENCRYPTED_HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 const CIPHER_HEADER: &[u8] = b"DEK-Info:";
 
-/// Whether a key in this text needs a passphrase.
+/// True if a key in this text needs a passphrase.
 pub fn is_encrypted(text: &[u8]) -> bool {
     let contains = |part: &[u8]| find(text, part).is_some();
     contains(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(ENCRYPTED_HEADER)
@@ -45,14 +45,14 @@ pub fn encode(label: &str, der: &[u8]) -> Result<Zeroizing<String>, CredentialEr
     der::pem::encode_string(label, LineEnding::LF, der).map(Zeroizing::new).map_err(|_| CredentialError::NotPem)
 }
 
-/// What stands between two lines of armour.
+/// The text between two lines of armour.
 pub struct Block<'a> {
     pub label: &'a str,
     body: &'a [u8],
 }
 
-/// Finds every block, wherever in a line its armour stands; a line that is commented out begins none. Fails where armour is
-/// damaged, or has no end.
+/// Finds every block, wherever in a line its armour stands; a line that is commented out begins none. Fails where
+/// armour is damaged, or has no end.
 pub fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, CredentialError> {
     let mut blocks = Vec::new();
     let mut at = 0;
@@ -75,7 +75,7 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, CredentialError> {
     Ok(blocks)
 }
 
-/// Whether the line that ends with `before` is commented out.
+/// True if the line that ends with `before` is commented out.
 fn is_comment(before: &[u8]) -> bool {
     let line = before.rsplit(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_start();
     COMMENTS.iter().any(|comment| line.starts_with(comment))

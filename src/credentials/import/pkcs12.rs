@@ -146,7 +146,7 @@ fn octets(any: AnyRef<'_>) -> Result<&[u8], CredentialError> {
     Ok(any.decode_as::<&OctetStringRef>()?.as_bytes())
 }
 
-/// What has been found, and what is needed to find more.
+/// The parts found so far, and the state needed to find more.
 struct Found<'a> {
     pem: Zeroizing<Vec<u8>>,
     passphrase: &'a Passphrase,

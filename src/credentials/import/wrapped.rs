@@ -13,9 +13,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Marks that nobody sees: U+FEFF, the no-break space, the zero-width space.
 const INVISIBLE: [&str; 3] = ["\u{feff}", "\u{a0}", "\u{200b}"];
 
-/// Decodes base64, its padding or not, in the alphabet of URLs too. White space, quotation marks, `>` of quoted mail and
-/// escapes that were never undone (`\n`, `\/`, `\u003d`) are passed over: none of them is a digit. `None` where anything
-/// else is in it.
+/// Decodes base64, its padding or not, in the alphabet of URLs too. White space, quotation marks, `>` of quoted mail
+/// and escapes that were never undone (`\n`, `\/`, `\u003d`) are passed over: none of them is a digit. `None` where
+/// anything else is in it.
 pub fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digits = digits(text)?;
     // Reserved at once: a growing vector would leave copies of the key behind.

@@ -1,5 +1,6 @@
-//! Opens a file below a folder. Neither `..` nor a link leads out, whatever is swapped while it is being opened: the kernel
-//! resolves the path as a whole (`openat2`), or, where it refuses to, every step is taken from the folder opened before.
+//! Opens a file below a folder. Neither `..` nor a link leads out, whatever is swapped while it is being opened: the
+//! kernel resolves the path as a whole (`openat2`), or, where it refuses to, every step is taken from the folder opened
+//! before.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -56,8 +57,8 @@ fn leads_out() -> io::Error {
     io::Error::other("it leads out of credentials_dir")
 }
 
-/// Where a path leads at this moment, relative to the folder whose real path this is: it says where to look, and nothing
-/// of what is opened there.
+/// Where a path leads at this moment, relative to the folder whose real path this is: it says where to look, and
+/// nothing of what is opened there.
 fn without_links(real: &Path, path: &Path) -> io::Result<PathBuf> {
     path.canonicalize()?.strip_prefix(real).map(Path::to_owned).map_err(|_| leads_out())
 }
@@ -197,8 +198,8 @@ mod tests {
         }
     }
 
-    /// A folder and a link that leads out take each other's place all the time. Whoever looked first and opened then would
-    /// be led out every few hundred reads.
+    /// A folder and a link that leads out take each other's place all the time. Whoever looked first and opened then
+    /// would be led out every few hundred reads.
     #[test]
     fn no_read_escapes_while_a_folder_is_swapped_for_a_link_that_leads_out() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What a signing key must do, with the key of RFC 6979 A.2.5 and a token computed apart from this code.
+//! Tests of signing keys, with the key of RFC 6979 A.2.5 and a token computed apart from this code.
 
 use super::*;
 use crate::credentials::testing::{NOW, Recipe};

@@ -1,4 +1,4 @@
-//! What the disconnection log shows for each end of a notification or a connection.
+//! The entry of the disconnection log for each end of a notification or a connection.
 
 use super::*;
 use crate::model::{AppId, Draft, Environment};

@@ -39,8 +39,8 @@ pub struct Made {
     pub bytes: u64,
 }
 
-/// Copies the store of a data directory into a new file, readable for its owner only. The copy is the store at one moment,
-/// whatever a node writes meanwhile, and it is checked. Whoever opens it first begins a new epoch. Blocks.
+/// Copies the store of a data directory into a new file, readable for its owner only. The copy is the store at one
+/// moment, whatever a node writes meanwhile, and it is checked. Whoever opens it first begins a new epoch. Blocks.
 pub fn backup(folder: &Path, to: &Path) -> Result<Made, BackupError> {
     let target = |source: io::Error| of_target(to, source);
     if fs::symlink_metadata(to).is_ok() {

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 const LOCK_FILE: &str = "lock";
 pub(super) const DATABASE_FILE: &str = "pyapns.db";
 const OWNER_ONLY: u32 = 0o600;
-/// How long a lock that is held is asked for again: a predecessor may be ending just now, and a process that is being
+/// The time for which a held lock is requested again. A predecessor may be ending, and a process that is being
 /// started elsewhere holds for a moment what it inherits.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// Locks the directory for as long as the returned file is open; the system frees it if the process dies. Blocks for up to
-/// two seconds.
+/// Locks the directory for as long as the returned file is open; the system frees it if the process dies. Blocks for up
+/// to two seconds.
 #[expect(clippy::disallowed_methods, reason = "a store is opened before anything else runs, or beside it")]
 pub(super) fn claim(directory: &Path) -> Result<File, StoreError> {
     let make = || {

@@ -98,7 +98,7 @@ impl Identity {
     }
 }
 
-/// Whether it is a file that `pyapns backup` made and no node has opened yet.
+/// True if `pyapns backup` made the file and no node has opened it yet.
 pub(super) fn is_backup(connection: &Connection) -> Result<bool> {
     connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0)).map(|id| id == BACKUP)
 }

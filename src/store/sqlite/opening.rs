@@ -1,5 +1,5 @@
-//! How the database is opened: checked, brought up to date, and told from a copy of itself. A disk that is full keeps no
-//! node from starting, since there is nothing to write in a store that is as it was left.
+//! Opening of the database: checked, brought up to date, and distinguished from a copy. A full disk does not keep a
+//! node from starting, because an unchanged store needs no write.
 
 use super::super::Epoch;
 use super::identity::{self, BACKUP, Identity, Place, Reason};
@@ -13,11 +13,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long to wait for an operator who has the file open in another tool.
+/// The wait for an operator who has the file open in another tool.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keeps the index of the log of writes in memory, where SQLite's own way needs room on the disk. Other processes cannot
-/// read beside it.
+/// Keeps the index of the log of writes in memory, where SQLite's own way needs room on the disk. Other processes
+/// cannot read beside it.
 const ALONE: &str = "unix-excl";
 
 /// Where SQLite keeps `application_id` in a database file.
@@ -29,7 +29,7 @@ pub(super) struct Opened {
     pub reader: Connection,
     pub place: Place,
     pub epoch: Epoch,
-    /// What the operator has to know: a sentence each.
+    /// Sentences for the operator.
     pub notices: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ fn record(writer: &mut Connection, place: &Place, found: i64) -> rusqlite::Resul
     Ok(identity)
 }
 
-/// Whether it failed for want of room. Where it is the index of the log that has none, SQLite has another code.
+/// True if the disk is full. SQLite uses another code if there is no room for the index of the log.
 pub(super) fn wants_room(error: &rusqlite::Error) -> bool {
     let failed = error.sqlite_error();
     failed.is_some_and(|failed| failed.code == ErrorCode::DiskFull || failed.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
@@ -159,7 +159,7 @@ fn set_aside_foreign_log(path: &Path) -> io::Result<Option<String>> {
     )))
 }
 
-/// Tells of a log that SQLite will not use to its end.
+/// Returns a notice about a log that SQLite will not use to its end.
 fn judge_log(path: &Path) -> io::Result<Option<String>> {
     let log = log_of(path);
     let file = match File::open(&log) {

@@ -12,7 +12,7 @@ mod backups;
 mod epochs;
 mod trouble;
 
-contract::kept_by!(contract::Opened::sqlite());
+contract::kept_by!(contract::UnderTest::sqlite());
 
 /// Names a directory to the test that plays the second process.
 const CLAIMED: &str = "PYAPNS_TEST_CLAIMED_DIRECTORY";

@@ -1,6 +1,6 @@
 //! The two threads that may block on the disk: a writer that commits in groups, and a reader.
 
-use super::events::Growth;
+use super::feedback::Growth;
 use super::identity::Place;
 use super::{StoreError, opening, schema};
 use crate::model::AppKey;
@@ -17,7 +17,7 @@ const QUEUE_MAX: usize = 1_024;
 /// Requests that share one transaction, and so one wait for the disk.
 const GROUP_MAX: usize = 512;
 
-/// How much the writer yields, as `nice` counts.
+/// The writer's `nice` value.
 #[cfg(target_os = "linux")]
 const WRITER_NICE: i32 = 5;
 
@@ -34,7 +34,7 @@ struct Write {
     after: After,
 }
 
-/// What becomes of the log of writes after a commit.
+/// The treatment of the write-ahead log after a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum After {
     /// It grows until SQLite moves it into the database.
@@ -198,8 +198,8 @@ fn move_log(connection: &Connection) {
     }
 }
 
-/// Writing is not to keep the threads from a core that send: on Linux a priority is a thread's own. It still gets a fair
-/// part of a busy machine.
+/// Writing is not to keep the threads from a core that send: on Linux a priority is a thread's own. It still gets a
+/// fair part of a busy machine.
 fn yield_to_senders() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, WRITER_NICE) {

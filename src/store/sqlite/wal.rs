@@ -1,5 +1,5 @@
-//! SQLite's log of writes (WAL), read before SQLite does: it uses the log up to the first frame whose checksum is wrong, and
-//! drops the rest without a word. The format is that of <https://www.sqlite.org/fileformat2.html#walformat>.
+//! SQLite's log of writes (WAL), read before SQLite does: it uses the log up to the first frame whose checksum is
+//! wrong, and drops the rest without a word. The format is that of <https://www.sqlite.org/fileformat2.html#walformat>.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -8,7 +8,8 @@ const FRAME_HEADER_BYTES: usize = 24;
 const MAGIC: u32 = 0x377f_0682;
 /// The page size of our databases, for a log whose header cannot be read.
 const USUAL_PAGE_BYTES: usize = 4096;
-/// The first salt grows by one each time the log is begun again: frames that are left from before are so far behind at most.
+/// The first salt grows by one each time the log is begun again: frames that are left from before are so far behind at
+/// most.
 const OLDER_MAX: u32 = 1 << 16;
 
 /// The state of a log.
@@ -117,12 +118,12 @@ impl State {
         self.is_cut_off |= part.len() < FRAME_HEADER_BYTES || !self.is_older(part);
     }
 
-    /// Whether a salt alone is damaged: those of another log both differ.
+    /// True if only one salt is damaged: both salts of another log differ.
     fn has_one_salt(&self, frame: &[u8]) -> bool {
         self.salts[0] == word(frame, 8) || self.salts[1] == word(frame, 12)
     }
 
-    /// Whether a frame is left from before the log was last begun again.
+    /// True if a frame is left from before the log was last restarted.
     fn is_older(&self, frame: &[u8]) -> bool {
         word(frame, 0) != 0 && (1..=OLDER_MAX).contains(&self.salts[0].wrapping_sub(word(frame, 8)))
     }

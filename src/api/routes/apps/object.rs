@@ -2,7 +2,7 @@
 
 use crate::credentials::Summary;
 use crate::delivery::status::AppStatus;
-use crate::model::Hold;
+use crate::model::Quarantine;
 use crate::registry::App;
 use serde::Serialize;
 
@@ -59,8 +59,8 @@ struct CredentialObject {
 }
 
 impl<'a> AppObject<'a> {
-    /// `status` is how its sending is, `hold` why its feedback is held back, `now` in UNIX seconds.
-    pub fn new(app: &'a App, status: AppStatus, hold: Option<Hold>, now: u64) -> Self {
+    /// `status` is the app's sending status, `quarantine` why its feedback is held back, `now` in UNIX seconds.
+    pub fn new(app: &'a App, status: AppStatus, quarantine: Option<Quarantine>, now: u64) -> Self {
         let (state, last_error, last_error_at) = match (app.credential_error(now), status.last_error) {
             (Some(why), _) => ("credential_error", Some(why), None),
             (None, Some(last)) => (status.state, Some(last.what), Some(last.at)),
@@ -85,7 +85,7 @@ impl<'a> AppObject<'a> {
             in_flight: status.in_flight,
             queued: status.queued,
             bound_by: status.bound_by.as_str(),
-            feedback_held: hold.map(|Hold { since, why }| HoldObject { since, why }),
+            feedback_held: quarantine.map(|Quarantine { since, why }| HoldObject { since, why }),
         }
     }
 }

@@ -204,7 +204,7 @@ impl OutcomeStream {
             let written = events.record(Records { disconnections: failed, ..Records::default() }).await;
             let _ = tell.send(());
             if let Err(unwritten) = written {
-                events.lose(&unwritten);
+                events.drop_records(&unwritten);
             }
             drop(permit);
         });

@@ -5,7 +5,7 @@ use crate::credentials::Secret;
 use crate::credentials::import::open;
 use crate::credentials::testing::forms::{Form, Forms, PASSPHRASE};
 
-/// How long the pieces of a string are, in bytes.
+/// The length of a string's pieces, in bytes.
 const PIECE: usize = 100;
 
 /// The same in BER: every length left open, every OCTET STRING in pieces, the last of them in pieces again.

@@ -1,5 +1,5 @@
-//! What 0.6.0 opened, opens to the same bytes: the fingerprints that it recorded of the configuration's entries are over them,
-//! and another one would undo what callers changed since.
+//! Files that 0.6.0 opened open to the same bytes: the fingerprints that it recorded of the configuration's entries are
+//! over them, and another one would undo what callers changed since.
 
 use super::*;
 use base64::engine::general_purpose::STANDARD;

@@ -1,8 +1,8 @@
-//! The disconnection log, kept in blocks: a batch that fails leaves entries by the hundred, and a row for each would cost a
-//! multiple.
+//! The disconnection log, kept in blocks: a batch that fails leaves entries by the hundred, and a row for each would
+//! cost a multiple.
 
 use super::super::DISCONNECTIONS_MAX;
-use super::events::{names, newest};
+use super::feedback::{names, newest};
 use super::{Cursor, Epoch, Page, StoreError};
 use crate::model::{AppKey, Disconnection};
 use rusqlite::types::Type;
@@ -84,7 +84,7 @@ impl Block {
         Ok(Self { last: row.get("position")?, entries })
     }
 
-    /// Its entries behind a position, each with its own.
+    /// Its entries after a position, each with its own.
     fn behind(self, position: i64) -> impl Iterator<Item = (i64, Kept<'static>)> {
         let before = self.last.saturating_sub_unsigned(self.entries.len() as u64);
         let positions = (1..).map(move |place| before + place);
@@ -120,7 +120,7 @@ pub(super) fn page(
     Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
 }
 
-/// At most `limit` entries behind a position, each with its own.
+/// At most `limit` entries after a position, each with its own.
 fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Disconnection)>> {
     let (id, environment) = names(app);
     let mut select = connection.prepare_cached(

@@ -1,7 +1,7 @@
 //! The statements behind feedback, and what is recorded together.
 
 use super::super::is_doubtful;
-use super::{Counts, Cursor, Epoch, Page, StoreError, holds, log};
+use super::{Counts, Cursor, Epoch, Page, StoreError, disconnections, quarantine};
 use crate::model::{AppKey, Feedback, Records};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use std::collections::HashMap;
@@ -33,17 +33,17 @@ fn give_way(row: usize) {
     }
 }
 
-/// How many entries were held back.
+/// Keeps the records, and returns the number of entries that were held back.
 pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> {
     let mut keep = connection.prepare_cached(KEEP_NEWEST)?;
     let mut held = 0;
     for of_app in records.feedback.chunk_by(|one, next| one.app == next.app) {
         let app = &of_app[0].app;
-        let holds = of_app.iter().any(is_doubtful) && holds::holds(connection, app)?;
-        let mut hold_back = holds::hold_back(connection)?;
+        let quarantined = of_app.iter().any(is_doubtful) && quarantine::is_quarantined(connection, app)?;
+        let mut hold_back = quarantine::hold_back(connection)?;
         for (at, entry) in of_app.iter().enumerate() {
             give_way(at);
-            if holds && is_doubtful(entry) {
+            if quarantined && is_doubtful(entry) {
                 hold_back(entry)?;
                 held += 1;
                 continue;
@@ -52,7 +52,7 @@ pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> 
             keep.execute(params![id, environment, entry.token, entry.reason, entry.timestamp])?;
         }
     }
-    log::append(connection, &records.disconnections)?;
+    disconnections::append(connection, &records.disconnections)?;
     Ok(held)
 }
 
@@ -61,7 +61,7 @@ impl Growth {
     pub(super) fn note(&mut self, connection: &Connection, app: AppKey, entries: usize) -> Result<()> {
         let grown = self.0.get(&app).map_or(TRIM_EVERY, |grown| grown + entries);
         if grown >= TRIM_EVERY {
-            log::trim(connection, &app)?;
+            disconnections::trim(connection, &app)?;
         }
         if self.0.len() >= KNOWN_MAX {
             self.0.clear();
@@ -82,7 +82,7 @@ pub(super) fn feedback(
     Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
 }
 
-/// At most `limit` entries behind a position, each with its own.
+/// At most `limit` entries after a position, each with its own.
 fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Feedback)>> {
     let sql =
         "SELECT * FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4";
@@ -117,7 +117,7 @@ pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
     Ok(Counts {
         feedback: count(connection, "feedback", app)?,
         held: count(connection, "held_feedback", app)?,
-        disconnections: log::count(connection, app)?,
+        disconnections: disconnections::count(connection, app)?,
     })
 }
 
