@@ -9,13 +9,15 @@ pub mod node_name;
 pub mod notification;
 pub mod outcome;
 pub mod payload;
+pub mod priority;
 pub mod push_type;
 pub mod reason;
 
 pub use app::{AppId, AppKey, Environment};
 pub use event::{Disconnection, Feedback, Quarantine, Records, Resolution};
 pub use node_name::NodeName;
-pub use notification::{Batch, Draft, Invalid, Notification, Priority, Span};
+pub use notification::{Batch, Draft, Invalid, Notification, Span};
 pub use outcome::{Outcome, OutcomeKind};
+pub use priority::Priority;
 pub use push_type::PushType;
 pub use reason::{AppleReason, NodeReason, Reason};

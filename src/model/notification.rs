@@ -4,6 +4,7 @@ use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
 use super::expiry;
 use super::identifier::{self, IDENTIFIER_BYTES_MAX};
 use super::payload::{self, BadPayload, PAYLOAD_DEPTH_MAX};
+use super::priority::Priority;
 use super::push_type::PushType;
 use crate::json::compact::{compact_bytes, shorter};
 use bytes::Bytes;
@@ -29,44 +30,6 @@ impl Span {
 
     pub fn is_empty(self) -> bool {
         self.length == 0
-    }
-}
-
-/// The value of the `apns-priority` header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Priority {
-    /// 10: now.
-    Immediate,
-    /// 5: when it suits the device's power.
-    Considerate,
-    /// 1: never wake the device.
-    Lowest,
-}
-
-impl Priority {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Immediate => "10",
-            Self::Considerate => "5",
-            Self::Lowest => "1",
-        }
-    }
-
-    pub fn parse(number: u64) -> Option<Self> {
-        match number {
-            10 => Some(Self::Immediate),
-            5 => Some(Self::Considerate),
-            1 => Some(Self::Lowest),
-            _ => None,
-        }
-    }
-
-    /// The priority of a notification that names none: Apple takes background pushes at 5 only.
-    pub fn default_for(push_type: PushType) -> Self {
-        match push_type {
-            PushType::Background => Self::Considerate,
-            _ => Self::Immediate,
-        }
     }
 }
 

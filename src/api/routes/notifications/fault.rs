@@ -37,7 +37,7 @@ const INDEXES_MAX: usize = 100;
 pub struct FaultyIndexes(Box<[usize]>);
 
 impl FaultyIndexes {
-    /// The first [`INDEXES_MAX`], where there is more than one.
+    /// The first `INDEXES_MAX`, where there is more than one.
     pub fn several(&self) -> Option<&[usize]> {
         (self.0.len() > 1).then(|| &self.0[..self.0.len().min(INDEXES_MAX)])
     }

@@ -1,6 +1,6 @@
 //! Reads a request's notifications straight into a [`Batch`]: payloads and tokens stay slices of the body.
 //!
-//! [`fast_path`] reads what nearly all callers write. [`full_parser`] reads every other body, and finds what is wrong
+//! `fast_path` reads what nearly all callers write. `full_parser` reads every other body, and finds what is wrong
 //! in it.
 
 mod fast_path;
