@@ -518,7 +518,7 @@ async fn held_feedback_is_shown_and_settled() {
         assert_eq!((&shown["count"], &shown["since"]), (&json!(2), &json!(7.5)));
         assert_eq!(client.get(APP).await.body["response"]["feedback_held"], json!({"since": 7.5, "why": shown["why"]}));
         let settled = client.post(&path, &json!({"action": action}).to_string()).await.body["response"].clone();
-        assert_eq!(settled, json!({"type": "resolution", "action": action, "count": 2}));
+        assert_eq!(settled, json!({"type": "settlement", "action": action, "count": 2}));
         assert_eq!(client.get(&path).await.body["response"], nothing);
         assert_eq!(client.get(APP).await.body["response"]["feedback_held"], Value::Null);
         let feedback = client.get(&format!("{APP}/feedback")).await;

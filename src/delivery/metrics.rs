@@ -71,7 +71,7 @@ impl Metrics {
                     "credentials_refused",
                     "Lanes that are stopped because Apple refuses their app's credential.",
                 ),
-                node.gauge("breakers_open", "Lanes that are stopped because the gateway is in reason."),
+                node.gauge("breakers_open", "Lanes that are stopped because the gateway is in trouble."),
             ],
         }
     }

@@ -151,7 +151,7 @@ async fn a_post_or_a_delete_wins_until_the_entry_is_another_and_over_restarts() 
     assert_eq!(app(&process, SHOP).await, Value::Null, "the app went with its entry");
     assert_eq!(app(&process, CHAT).await["state"], "ok", "what a caller made stays");
     process.logs("WARN", 1).await;
-    process.logs("app chat/sandbox stays: it was changed over the API", 1).await;
+    process.logs("app chat/sandbox stays: its entry was removed from the configuration, but the app was changed over the API", 1).await;
     process.reload().await;
     assert_eq!(process.lines_with(" stays: "), 1, "told once, and of no other app");
     process.stop().await;

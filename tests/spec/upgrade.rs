@@ -183,7 +183,7 @@ async fn a_fingerprint_that_changed_only_because_of_us_is_filed_anew_and_a_calle
         assert_says(&app(&process, CHANGED).await, &app_of(&release, CHANGED), CHANGED);
         assert_eq!(app(&process, REMOVED).await, Value::Null, "what was removed does not come back");
         assert_says(&app(&process, SHOP).await, &app_of(&release, SHOP), SHOP);
-        let doubtful = "the app stays as it was changed over the API: whether its entry has changed";
+        let doubtful = "the app stays as it was changed over the API: its entry may have changed";
         assert_eq!(process.lines_with(doubtful), 3, "changed, removed, renewed-changed");
         let provisioned = process.lines_with("provisioned from the configuration");
         assert_eq!(provisioned, 4, "the apps that are still their entries' are made as this release understands them");

@@ -35,7 +35,7 @@ pub async fn settle(
     api.app(&key)?;
     let (action, resolution) = read(&body.bytes)?;
     let count = api.events.resolve(&key, resolution).await?;
-    let settled = json!({"type": "resolution", "action": action, "count": count});
+    let settled = json!({"type": "settlement", "action": action, "count": count});
     Ok(envelope::success(StatusCode::OK, &settled))
 }
 
@@ -43,7 +43,7 @@ fn read(body: &[u8]) -> Result<(&'static str, Resolution), ObjectFault> {
     let mut object = Object::read(json::text(body)?)?;
     let (name, expected) = ("action", "`release` or `drop`");
     let action: Option<String> = object.take(name, expected)?;
-    object.take_type("resolution", "`resolution`, or left out")?;
+    object.take_type("settlement", "`settlement`, or left out")?;
     object.finish()?;
     match action.as_deref() {
         Some("release") => Ok(("release", Resolution::Release)),
