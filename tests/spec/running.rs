@@ -160,7 +160,7 @@ async fn a_second_signal_ends_it_at_once() {
     process.signal("TERM");
     process.logs("draining", 1).await;
     process.signal("INT");
-    process.logs("told to stop a second time", 1).await;
+    process.logs("second signal to stop", 1).await;
     assert_eq!(process.ended().await, Some(1));
     assert!(matches!(asked.await.expect("no panic"), Err(NoAnswer::Cut)));
     world.stop().await;

@@ -1,4 +1,4 @@
-//! SQLite itself is the judge: it has to use as much of each damaged log as we say.
+//! SQLite itself is the judge: it must use as much of each damaged log as we say.
 
 use super::*;
 use rusqlite::Connection;
