@@ -78,7 +78,7 @@ fn a_valid_configuration_is_reported_as_valid() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let output = pyapns(folder.path(), &[], &["check-config", "--config", "gone.toml"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).starts_with("gone.toml: cannot be read:  "), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("gone.toml: cannot be read: "), "{}", stderr(&output));
 }
 
 #[test]
