@@ -1,5 +1,4 @@
-//! The command line. Exit codes: 0 fine, 1 it did not work, 2 wrong usage, or a configuration that nothing can start
-//! with.
+//! The command line. Exit codes: 0 success, 1 failure, 2 wrong usage or an invalid configuration.
 
 mod backup;
 mod check_config;
@@ -22,8 +21,8 @@ Try it without an Apple account, then with your own:
   pyapns serve --simulator
   pyapns serve --config /etc/pyapns/pyapns.toml
 
-Exit codes: 0 fine; 1 it did not work; 2 wrong usage, or a configuration that nothing can start with.
-`pyapns COMMAND --help` says more, with examples.";
+Exit codes: 0 success; 1 failure; 2 wrong usage, or an invalid configuration.
+`pyapns COMMAND --help` has the details, and examples.";
 
 const COMPLETIONS: &str = "\
 Examples:
@@ -44,10 +43,10 @@ enum Verb {
     /// Run a node: takes notifications over REST, delivers them to Apple.
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Arguments),
-    /// Read the configuration as `serve` does and tell everything that is wrong with it.
+    /// Read the configuration as `serve` does and report every fault.
     #[command(after_help = check_config::EXAMPLES)]
     CheckConfig(check_config::Arguments),
-    /// Look at everything between this machine and Apple, and say what to do.
+    /// Check everything between this machine and Apple, with a remedy for each problem.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Arguments),
     #[command(after_help = backup::EXAMPLES)]
@@ -57,7 +56,7 @@ enum Verb {
     Send(Box<send::Arguments>),
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
-    /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
+    /// Run the simulator of Apple's gateway alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
     /// Print a script that completes this command line in a shell.
@@ -68,14 +67,14 @@ enum Verb {
     },
 }
 
-/// Wrong usage, or a configuration that nothing can start with.
+/// The exit code of wrong usage, and of an invalid configuration.
 const USAGE: u8 = 2;
 
 impl Command {
-    /// Runs to the end and gives the process's exit code.
+    /// Runs the command and returns the process's exit code.
     pub fn run(self) -> ExitCode {
         let core_dumps = core_dumps::disable();
-        // Crates that ask for the process's default must find the one provider there is.
+        // Crates that use the process's default must find this provider.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments, core_dumps),
@@ -98,7 +97,7 @@ impl Command {
     }
 }
 
-/// The variables that are asked for besides the settings': those of flags, and the API key's.
+/// The variables besides the settings: the flags' and the API key's.
 fn variables() -> Vec<String> {
     fn of_flags(command: &clap::Command, found: &mut Vec<String>) {
         let named = command.get_arguments().filter_map(clap::Arg::get_env);
@@ -115,7 +114,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// SIGTERM and SIGINT, which do not end the process from the moment this is made.
+/// SIGTERM and SIGINT. Creating this value disables their default action, which ends the process.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -126,7 +125,7 @@ impl StopSignals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Resolves on the next one.
+    /// Waits for the next signal.
     async fn next(&mut self) {
         tokio::select! {
             biased;

@@ -31,31 +31,31 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Documented, and the one place of every default.
+/// The documented configuration file, and the only source of the defaults.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
 
 /// The settings of a node, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `None` = the machine's.
+    /// `None` = the machine's name.
     pub node_name: Option<NodeName>,
     pub listen: Address,
-    /// Answers provisioning, metrics and admin calls in place of `listen`.
+    /// The listener of provisioning, metrics and admin calls, in place of `listen`.
     pub admin_listen: Option<Address>,
-    /// Permissions of both, where they are Unix sockets.
+    /// The permissions of both listeners, if they are Unix sockets.
     pub socket_mode: Mode,
-    /// Of both, where they are TCP.
+    /// The TLS of both listeners, if they are TCP.
     pub tls: Option<TlsFiles>,
     /// The API keys that callers must show; without any, no key is required.
     pub api_keys: Vec<KeyEntry>,
-    /// Names of the node besides `localhost` and the machine's, for what browsers send.
+    /// Further names of the node besides `localhost` and the machine's name, accepted in requests from browsers.
     pub hosts: Vec<HostName>,
-    /// The operator answers for who can reach a `listen` that is not loopback.
+    /// The operator takes responsibility for a `listen` that other machines can reach.
     pub insecure: bool,
     pub data_dir: PathBuf,
-    /// Where certificate paths given over the API may point; `None` = nowhere.
+    /// The folder of certificate paths given over the API; `None` = paths are refused.
     pub credentials_dir: Option<PathBuf>,
-    /// Keys for stored credentials: the first seals, all open. None = one of the node's own, in `data_dir`.
+    /// Keys for stored credentials: the first seals, all open. None = the node's generated key, in `data_dir`.
     pub key_files: Vec<PathBuf>,
     pub apple: Apple,
     pub limits: Limits,
@@ -74,7 +74,7 @@ pub struct Config {
     pub notices: Vec<String>,
 }
 
-/// Every setting with what it says, as a text. What they say is not printed: it may be a password.
+/// Every setting with its value as text. Debug output omits the values: one may be a password.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<&'static str, String>);
 
@@ -85,7 +85,7 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// The settings that say something else in `other`.
+    /// The settings with another value in `other`.
     pub fn differing(&self, other: &Self) -> Vec<&'static str> {
         let mut keys: Vec<_> = self.0.keys().chain(other.0.keys()).copied().collect();
         keys.retain(|key| self.0.get(key) != other.0.get(key));
@@ -95,18 +95,18 @@ impl Settings {
     }
 }
 
-/// The gateways, and the way to them.
+/// The gateways, and how to connect to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Apple {
-    /// One at least; the others are used when it cannot be reached.
+    /// At least one; the next is used when one cannot be reached.
     pub sandbox: Vec<Endpoint>,
-    /// As for the sandbox.
+    /// As for the sandbox: at least one.
     pub production: Vec<Endpoint>,
     /// The HTTP proxy of every connection.
     pub proxy: Option<Proxy>,
-    /// Most connections of one app.
+    /// The maximum number of connections of one lane.
     pub connections: usize,
-    /// PEM. Added to the trust for Apple's hosts, and the only trust for any other.
+    /// PEM. Added to the trusted authorities for Apple's hosts, and the only ones for any other host.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -124,7 +124,7 @@ impl Config {
         Self::parse_and(file, variable, |_, _| ())
     }
 
-    /// The same, and every file that the settings name is tried. Blocks for as long as the disk does.
+    /// Like [`Config::parse`], and tries every file that the settings name. Blocks on the disk.
     pub fn parse_and_check_files(
         file: Option<File<'_>>,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -132,7 +132,8 @@ impl Config {
         Self::parse_and(file, variable, files::check_all).map(Self::with_file_notices)
     }
 
-    /// The same for a node that is about to start, which tries its entries itself, against what it has stored.
+    /// Like [`Config::parse_with_files`] for a node that is about to start. It leaves the configured apps to the node,
+    /// which checks them against its store.
     pub fn parse_for_start(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         Self::parse_and(file, variable, files::check_before_start).map(Self::with_file_notices)
     }
@@ -142,8 +143,8 @@ impl Config {
         self
     }
 
-    /// Files with secrets in them that everyone on the machine may read, and what to do: a sentence each. Blocks for as
-    /// long as the disk does.
+    /// A warning with its remedy for each file with secrets that every user of the machine may read. Blocks on the
+    /// disk.
     pub fn world_readable_secrets(&self) -> Vec<String> {
         files::world_readable(self)
     }
@@ -205,12 +206,12 @@ impl Config {
             }
         }
         if self.limits.drain_notice >= self.drain_budget {
-            read.fault("drain_notice_seconds", "it is not less than drain_seconds, of which it is a part");
+            read.fault("drain_notice_seconds", "must be less than drain_seconds, of which it is a part");
         }
         if self.limits.in_flight_bytes < self.limits.body_bytes {
             read.fault(
                 "limits.in_flight_bytes",
-                "it is less than limits.body_bytes, so that no large body could be read",
+                "must be at least limits.body_bytes, or no body of that size can be read",
             );
         }
     }
@@ -222,7 +223,7 @@ fn tls(read: &mut Reader<'_>) -> Option<TlsFiles> {
         (None, None) => None,
         (certificate, _) => {
             let missing = if certificate.is_some() { "tls.key" } else { "tls.certificate" };
-            read.fault(missing, "TLS needs both, certificate and key: this one is missing");
+            read.fault(missing, "is missing: TLS needs a certificate and its key");
             None
         }
     }
@@ -231,7 +232,7 @@ fn tls(read: &mut Reader<'_>) -> Option<TlsFiles> {
 fn apple(read: &mut Reader<'_>) -> Apple {
     let port = read.number("apple.port", 1..=u16::MAX);
     if port != 443 && port != 2197 {
-        read.fault("apple.port", "Apple listens on 443 and 2197");
+        read.fault("apple.port", "must be 443 or 2197, the ports that Apple listens on");
     }
     let apple_gateway = |environment| vec![Endpoint::apple(environment, port)];
     Apple {

@@ -21,28 +21,29 @@ use crate::model::Environment;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// A credential as its owner hands it in, nothing checked yet.
+/// A credential as provisioned, not yet checked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Material {
-    /// PEM: the certificate, its chain if any, and its private key in one text, which may hold more of each.
+    /// PEM: the certificate, its chain if any, and its private key in one text, which may hold several certificates and
+    /// keys.
     Certificate { pem: Secret },
-    /// The text of Apple's `.p8` file, and the two ids that Apple shows beside it.
+    /// The text of Apple's `.p8` file, with the key id and the team id.
     Key { p8: Secret, key_id: String, team_id: String },
 }
 
 impl Material {
-    /// SHA-256 in hex of all of it, its secret part included.
+    /// SHA-256 in hex of the whole material, including its secret part.
     pub fn digest(&self) -> String {
         sha256_hex(&fields::write(self))
     }
 }
 
-/// A credential ready for use, or what is left of one that was stored.
+/// A credential ready for use, or the record of a stored one that cannot be opened.
 #[derive(Debug)]
 pub enum Credential {
     Certificate(Box<Certificate>),
     Token(TokenKey),
-    /// It is kept, and nothing can be sent with it until the app is provisioned again.
+    /// The stored credential cannot be opened. The app cannot send until it is provisioned again.
     Unusable {
         why: String,
     },
@@ -55,7 +56,7 @@ pub struct Summary {
     pub kind: &'static str,
     /// SHA-256 in hex: of the certificate, or of the signing key's public key.
     pub fingerprint: String,
-    /// The topics a certificate names; empty for a signing key, which does not say.
+    /// The topics that a certificate names; empty for a signing key, which names none.
     pub topics: Vec<String>,
     pub team_id: Option<String>,
     pub key_id: Option<String>,
@@ -64,14 +65,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whole days until it expires, negative once it has.
+    /// Whole days until the credential expires; negative after that.
     pub fn days_left(&self, now: u64) -> Option<i64> {
         self.expires_at.map(|end| end.saturating_sub_unsigned(now).div_euclid(SECONDS_PER_DAY))
     }
 }
 
 impl Credential {
-    /// Reads and checks everything that does not depend on where and when it is used.
+    /// Parses a credential, and checks everything that does not depend on environment and time.
     pub fn parse(material: &Material) -> Result<Self, CredentialError> {
         match material {
             Material::Certificate { pem } => Ok(Self::Certificate(Box::new(Certificate::parse(pem.expose())?))),
@@ -79,14 +80,14 @@ impl Credential {
         }
     }
 
-    /// Every credential of a file that may hold several: each certificate whose key is there. At least one.
+    /// Parses every credential of a file: each certificate that has its key in the file. At least one.
     pub fn all(material: &Material) -> Result<Vec<Self>, CredentialError> {
         let Material::Certificate { pem } = material else { return Ok(vec![Self::parse(material)?]) };
         let all = Certificate::all(pem.expose())?;
         Ok(all.into_iter().map(|certificate| Self::Certificate(Box::new(certificate))).collect())
     }
 
-    /// The certificate, if it is one.
+    /// The certificate, if the credential is one.
     pub fn certificate(&self) -> Option<&Certificate> {
         match self {
             Self::Certificate(certificate) => Some(certificate),
@@ -94,8 +95,8 @@ impl Credential {
         }
     }
 
-    /// Checks that it can be used for this environment at this time (UNIX seconds). Apple alone knows that of a signing
-    /// key.
+    /// Checks that a certificate can be used for this environment at this time (UNIX seconds). A signing key passes:
+    /// only Apple can check it.
     pub fn check(&self, environment: Environment, now: u64) -> Result<(), CredentialError> {
         match self {
             Self::Certificate(certificate) => certificate.check(environment, now),
@@ -103,7 +104,7 @@ impl Credential {
         }
     }
 
-    /// The topic a certificate stands for.
+    /// The base topic of a certificate.
     pub fn base_topic(&self) -> Option<&str> {
         match self {
             Self::Certificate(certificate) => certificate.base_topic(),
@@ -111,7 +112,7 @@ impl Credential {
         }
     }
 
-    /// Why nothing can be sent with it, if so.
+    /// The reason that the credential cannot be used, if so.
     pub fn unusable(&self) -> Option<&str> {
         match self {
             Self::Unusable { why } => Some(why),

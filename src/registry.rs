@@ -1,4 +1,4 @@
-//! The apps of this node, as every request finds them: kept in the store, read from memory.
+//! The provisioned apps: written to the store, read from memory.
 
 pub mod choice;
 mod error;
@@ -27,31 +27,31 @@ pub const TIMEOUT_SECONDS_DEFAULT: u32 = 15;
 pub const TIMEOUT_SECONDS_MAX: u32 = 300;
 pub const LANES_DEFAULT: u16 = 1;
 pub const LANES_MAX: u16 = 64;
-/// Apps that are read from the store at once.
+/// The number of apps in one read from the store.
 const LOADED_AT_ONCE: usize = 256;
 
-/// A provisioned app. It never changes: a change makes another one with a higher `generation`, and whoever still
-/// holds this one finishes what is in flight under the old credential. What serves an app (a lane, a pool) compares
-/// the generation of the app it was made for with that of the app a request carries.
+/// A provisioned app. It is immutable: a change creates a new `App` with a higher `generation`, and requests in flight
+/// finish with the old credential. A lane or a pool compares the generation of its app with the generation in a
+/// request.
 #[derive(Debug)]
 pub struct App {
     pub key: AppKey,
     pub credential: Arc<Credential>,
-    /// The base topic: see [`topic::of`].
+    /// The base topic, from [`topic::of`].
     pub topic: String,
-    /// Of notifications that name none, where the topic decides it: see [`topic::push_type`].
+    /// The push type of notifications without one, if the topic decides it (from [`topic::push_type`]).
     pub push_type: Option<PushType>,
-    /// For connecting to Apple.
+    /// The time limit for connecting to Apple.
     pub timeout_seconds: u32,
     pub lanes: u16,
-    /// The value of `certificate` in the API: the path as given, else the fingerprint.
+    /// The value of `certificate` in the API: the given path, else the fingerprint.
     pub certificate_echo: String,
-    /// Grows with every provisioning on this node, whatever the app.
+    /// Grows with every provisioning of any app on this node.
     pub generation: u64,
 }
 
 impl App {
-    /// Why nothing can be sent for it at this time (UNIX seconds), if so.
+    /// The reason that the app cannot send at this time (UNIX seconds), if so.
     pub fn credential_error(&self, now: u64) -> Option<String> {
         let unusable = self.credential.unusable().map(str::to_owned);
         unusable.or_else(|| self.credential.check(self.key.environment, now).err().map(|error| error.to_string()))
@@ -63,23 +63,23 @@ impl App {
 pub struct Provision {
     pub key: AppKey,
     pub material: Material,
-    /// The path the material was read from, if it was.
+    /// The path of the material, if it was given as a path.
     pub certificate_path: Option<String>,
     pub topic: Option<String>,
     pub timeout_seconds: u32,
     pub lanes: u16,
-    /// The fingerprint of the configuration's entry that asks for it; `None` = a caller of the API does.
+    /// The fingerprint of the configuration's entry; `None` = provisioned over the API.
     pub entry: Option<String>,
-    /// An expired certificate is taken, too: the app is there and says so.
+    /// Accepts an expired certificate: the app then exists and reports it.
     pub even_expired: bool,
-    /// A certificate that is refused today, and was not by 0.6, is taken, too, with a line in the log.
+    /// Accepts a certificate that 0.6 accepted and the API refuses today, and logs an error.
     pub even_unfit: bool,
-    /// An app without a topic is taken, too, as old configurations have them: its id is the topic.
+    /// Accepts an app without a topic, as old configurations have them: the app id is the topic.
     pub even_without_topic: bool,
 }
 
 impl Provision {
-    /// With every option at its default.
+    /// A request with the default of every option.
     pub fn new(key: AppKey, material: Material) -> Self {
         Self {
             key,
@@ -107,17 +107,17 @@ struct Inner {
     store: Arc<dyn Apps>,
     keyring: Keyring,
     clock: Clock,
-    /// Sorted, so that a page of them is found at once.
+    /// Sorted, so that a page is found without a scan.
     apps: RwLock<BTreeMap<AppKey, Arc<App>>>,
-    /// One change at a time, so that store and memory see the same order.
+    /// Allows one change at a time, so that store and memory have the same order.
     change: Mutex<()>,
     last_generation: AtomicU64,
 }
 
 impl Registry {
-    /// Reads the apps that the store keeps. One whose credential cannot be read is there without it, with a line in
-    /// the log: the others must work. An expired one is there: Apple's answers say so to those who use it. What is
-    /// not sealed under the keyring's first key is sealed anew.
+    /// Loads the apps of the store. An app with an unreadable credential is loaded as unusable and logged, so that the
+    /// other apps work. An app with an expired certificate is loaded: Apple's answers tell its callers. A credential
+    /// that is not sealed under the keyring's first key is sealed again.
     pub async fn load(store: Arc<dyn Apps>, keyring: Keyring, clock: Clock, drain: Drain) -> Result<Self, StoreError> {
         let inner = Inner {
             store,
@@ -143,9 +143,9 @@ impl Registry {
             let (count, key) = (anew.len(), inner.keyring.first().id());
             match inner.store.put_all(anew).await {
                 Ok(()) => tracing::info!(count, %key, "sealed stored credentials under the first key"),
-                // They open as they are, and a full disk is no reason to send nothing.
+                // The credentials can be opened, so that a full disk does not stop deliveries.
                 Err(error @ StoreError::Full) => {
-                    tracing::error!(%error, count, %key, "stored credentials are not sealed under the first key: tried again at the next start");
+                    tracing::error!(%error, count, %key, "stored credentials could not be sealed under the first key; the next start tries again");
                 }
                 Err(error) => return Err(error),
             }
@@ -153,7 +153,7 @@ impl Registry {
         Ok(Self { inner: Arc::new(inner), drain })
     }
 
-    /// The app as it is now.
+    /// The current app of a key.
     pub fn get(&self, key: &AppKey) -> Option<Arc<App>> {
         self.inner.apps.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -163,7 +163,7 @@ impl Registry {
         self.page(None, usize::MAX, |_| true)
     }
 
-    /// At most `limit` of the wanted apps after a key, sorted by key.
+    /// Returns at most `limit` of the wanted apps after a key, sorted by key.
     pub fn page(&self, after: Option<&AppKey>, limit: usize, wanted: impl Fn(&AppKey) -> bool) -> Vec<Arc<App>> {
         let apps = self.inner.apps.read().unwrap_or_else(PoisonError::into_inner);
         let from = after.map_or(Unbounded, Excluded);
@@ -171,8 +171,8 @@ impl Registry {
         apps.map(|(_, app)| Arc::clone(app)).collect()
     }
 
-    /// Checks, stores, and only then puts an app in place of the one under its key. A caller that hangs up does not
-    /// stop it.
+    /// Checks and stores an app, and then replaces the app in memory. A caller that disconnects does not stop the
+    /// change.
     pub async fn provision(&self, wanted: Provision) -> Result<Arc<App>, ProvisionError> {
         let credential = self.inner.check(&wanted)?;
         let material = choice::kept(&credential, wanted.material)?;
@@ -194,7 +194,8 @@ impl Registry {
         Ok(finished(change).await?)
     }
 
-    /// Removes an app and its events: whether there was one. A caller that hangs up does not stop it.
+    /// Removes an app and its events. Returns true if the app existed. A caller that disconnects does not stop the
+    /// change.
     pub async fn remove(&self, key: &AppKey) -> Result<bool, StoreError> {
         let (inner, key) = (self.inner.clone(), key.clone());
         finished(self.drain.spawn("remove", async move {
@@ -206,19 +207,19 @@ impl Registry {
         .await
     }
 
-    /// The configuration's entries that were carried out, by the app each made.
+    /// The configuration's entries that were applied, by app.
     pub async fn entries(&self) -> Result<HashMap<AppKey, EntryRecord>, StoreError> {
         let entries = self.inner.store.entries().await?;
         Ok(entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect())
     }
 
-    /// Gives an entry that was carried out another fingerprint; its app stays as it is.
+    /// Replaces the fingerprint of an applied entry. Its app stays unchanged.
     pub async fn file_entry(&self, key: &AppKey, fingerprint: String) -> Result<(), StoreError> {
         self.inner.store.file_entry(key.clone(), fingerprint).await
     }
 
-    /// An entry has left the configuration: removes the app, and its events, if nobody has changed it since the entry
-    /// made it. Whether it was removed.
+    /// Removes the app and events of an entry that was removed from the configuration, unless the app was changed over
+    /// the API. Returns true if it removed the app.
     pub async fn remove_entry(&self, key: &AppKey) -> Result<bool, StoreError> {
         let (inner, key) = (self.inner.clone(), key.clone());
         finished(self.drain.spawn("remove", async move {
@@ -233,7 +234,7 @@ impl Registry {
     }
 }
 
-/// A change that panicked, or that the runtime's end cut off, reads like a closed store.
+/// Reports a change that panicked, or that the end of the runtime cancelled, as a closed store.
 async fn finished<T>(change: JoinHandle<Result<T, StoreError>>) -> Result<T, StoreError> {
     change.await.unwrap_or(Err(StoreError::Closed))
 }
@@ -245,7 +246,7 @@ impl Inner {
         let credential = match choice::choose(&wanted.material, asked) {
             Err(refused) if wanted.even_unfit => {
                 let first = Credential::parse(&wanted.material)?;
-                tracing::error!(app = %wanted.key, "took the first certificate of the file, as 0.6 did, and Apple may refuse it: {refused}");
+                tracing::error!(app = %wanted.key, "uses the first certificate of the file, as 0.6 did; Apple may refuse it: {refused}");
                 first
             }
             chosen => chosen?.tell(&wanted.key),
@@ -267,10 +268,10 @@ impl Inner {
         Ok(credential)
     }
 
-    /// Puts a stored app into memory; its blob sealed anew, if that is due.
+    /// Loads a stored app into memory. Returns its blob sealed again, if necessary.
     fn load(&self, record: &AppRecord, parsed: &mut Parsed) -> Option<Zeroizing<Vec<u8>>> {
         let Read { credential, sealed_anew } = self.read(record, parsed).unwrap_or_else(|why| {
-            tracing::error!(app = %record.key, "nothing can be sent for this app: {why}");
+            tracing::error!(app = %record.key, "this app cannot send: {why}");
             Read { credential: Arc::new(Credential::Unusable { why: why.to_string() }), sealed_anew: None }
         });
         self.enter(record, credential);
@@ -279,13 +280,14 @@ impl Inner {
 
     fn read(&self, record: &AppRecord, parsed: &mut Parsed) -> Result<Read, Unusable> {
         let Opened { material, stale } = sealed::open(&self.keyring, &record.key, &record.credential)?;
-        // What was stored by 0.6 may hold several certificates, and may be refused today: it loads all the same.
+        // A credential stored by 0.6 may have several certificates, and may be refused today. It is loaded
+        // nevertheless.
         let asked = Asked { key: &record.key, topic: record.topic.as_deref(), now: self.clock.unix_seconds() };
         let read = || match choice::choose(&material, asked) {
             Ok(chosen) => Ok(chosen.tell(&record.key)),
             Err(refused) => {
                 let first = Credential::parse(&material)?;
-                tracing::warn!(app = %record.key, "the app keeps the credential that it has, and it would be refused today: {refused}");
+                tracing::warn!(app = %record.key, "the app keeps its stored credential, which this version would refuse: {refused}");
                 Ok::<_, CredentialError>(first)
             }
         };
@@ -301,12 +303,12 @@ impl Inner {
         Ok(Read { credential, sealed_anew })
     }
 
-    /// Puts the app into memory.
+    /// Adds the app to memory.
     fn enter(&self, record: &AppRecord, credential: Arc<Credential>) -> Arc<App> {
         let id = &record.key.id;
         let topic = topic::of(record.topic.as_deref(), &credential, id).unwrap_or_else(|| {
             if credential.unusable().is_none() {
-                tracing::warn!(app = %record.key, "Apple will refuse what is sent for this app: it has no topic but its id, which is no bundle id; provision it again with `topic`");
+                tracing::warn!(app = %record.key, "Apple will refuse this app's notifications: its only topic is its id, which is not a bundle id; provision it again with `topic`");
             }
             id.as_str()
         });
@@ -328,17 +330,17 @@ impl Inner {
     }
 }
 
-/// Credentials already read, by digest: one signing key often serves all apps of a team, and reading it costs most of a
-/// millisecond.
+/// A cache of parsed credentials by digest. One signing key often serves all apps of a team, and parsing it takes
+/// almost a millisecond.
 type Parsed = HashMap<String, Arc<Credential>>;
 
-/// A stored credential, and its blob under the first key if it is under another or none.
+/// A stored credential, and its blob sealed again if it is not under the first key.
 struct Read {
     credential: Arc<Credential>,
     sealed_anew: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// Why a stored credential is of no use.
+/// The reason that a stored credential cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error(transparent)]
@@ -349,7 +351,7 @@ enum Unusable {
 
 #[cfg(test)]
 impl App {
-    /// One with a signing key, in the sandbox.
+    /// A sandbox app with a signing key.
     pub(crate) fn sample() -> Self {
         use crate::credentials::Secret;
         let p8 = Secret::from(rcgen::KeyPair::generate().expect("a key").serialize_pem());

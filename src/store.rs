@@ -1,4 +1,4 @@
-//! The data that must outlive the process: contracts in the domain's words, and the stores that keep it.
+//! The stored data: the contracts of a store, and the stores that implement them.
 
 mod apps;
 mod cursor;
@@ -28,71 +28,71 @@ use std::sync::Arc;
 /// The result of a store's operation. Once it resolves, the change outlives the process.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Everything a node keeps.
+/// All contracts of a node's store.
 pub trait Store: Apps + Events {}
 
 impl<S: Apps + Events> Store for S {}
 
-/// Dead tokens and the disconnection log, per app. Each entry has a position, and positions only grow, over restarts
-/// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]:
-/// its reader would be shown nothing of what is here, and would clear what nobody read.
+/// Dead tokens and the disconnection log, per app. Each entry has a position. Positions only grow, also over restarts.
+/// A cursor that this store did not return in its current epoch is refused with [`StoreError::ForeignCursor`]: with it
+/// a reader would miss entries, and would acknowledge entries that nobody has read.
 pub trait Events: FeedbackLog + DisconnectionLog + Durability {
-    /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
-    /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
-    /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
-    /// hold; how many entries that were is returned.
+    /// Stores all of the records or none. Of a token's feedback only the entry with the newest timestamp is kept. It
+    /// takes a new position, so that an acknowledgement of an older cursor cannot delete it. The newest
+    /// [`DISCONNECTIONS_MAX`] disconnections of each app are kept. While an app has a quarantine, its feedback that
+    /// `is_doubtful` is held back. Returns the number of entries held back.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64>;
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts>;
 }
 
-/// Checks of whether what is written is kept.
+/// Checks of the store's health.
 pub trait Durability: Send + Sync {
-    /// Writes as everything else is written, but changes nothing: whether it can be done.
+    /// Writes without a change of data, to check that writing works.
     fn try_writing(&self) -> Pending<'_, ()>;
 
-    /// Looks, without writing, whether what is kept is still where it was when the store was opened.
+    /// Checks, without writing, that the store's file is still the one that was opened.
     fn look(&self) -> Pending<'_, ()>;
 }
 
-/// Where a store is.
+/// The place of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {
-    /// Made if it does not exist.
+    /// A directory, which is created if it does not exist.
     pub data_dir: &'a Path,
 }
 
-/// A store that is open.
+/// An open store.
 pub struct Opened {
     pub store: Arc<dyn Store>,
-    /// Sentences for the operator about the state in which the store was found.
+    /// Notices for the operator about the state of the store at opening.
     pub notices: Vec<String>,
 }
 
-/// Opens the store that the settings name, and keeps every other process out of it. Blocks.
+/// Opens the configured store, and locks it against other processes. Blocks.
 pub fn open(settings: Settings<'_>) -> Result<Opened, StoreError> {
     let store = Sqlite::open(settings.data_dir)?;
     let notices = store.notices().to_vec();
     Ok(Opened { store: Arc::new(store), notices })
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     pub entries: Vec<T>,
-    /// Behind the last entry; where the page is empty, the place it was asked for.
+    /// The cursor after the last entry; of an empty page, the requested cursor.
     pub cursor: Cursor,
 }
 
 impl<T> Page<T> {
-    /// Entries with their positions in this epoch; `after` is the position that they are behind.
+    /// Creates a page of entries with their positions in this epoch; `after` is the position before them.
     fn new(positioned: Vec<(i64, T)>, epoch: Epoch, after: i64) -> Self {
         let last = positioned.last().map_or(after, |(position, _)| *position);
         Self { entries: positioned.into_iter().map(|(_, entry)| entry).collect(), cursor: epoch.cursor(last) }
     }
 }
 
-/// The numbers of entries that wait to be acknowledged or are held back.
+/// The numbers of entries that are not acknowledged, and of entries held back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub feedback: u64,

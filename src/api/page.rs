@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn what_is_no_cursor_is_refused_and_clearing_needs_one() {
         let sentence = |failure: ApiError| failure.to_string();
-        let cursor = "in the query has to be a `cursor` from an earlier answer";
+        let cursor = "in the query must be a `cursor` from an earlier answer";
         assert_eq!(PageRequest::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
         assert_eq!(through(None, parse).map_err(sentence), Err(format!("`through` {cursor}")));
         assert_eq!(through(Some("through=3"), parse).map_err(sentence), Ok(3));

@@ -9,7 +9,7 @@ const SANDBOX_HOST: &str = "api.sandbox.push.apple.com";
 const PRODUCTION_HOST: &str = "api.push.apple.com";
 const HTTPS_PORT: u16 = 443;
 
-const FORM: &str = "it has to look like https://HOST:PORT";
+const FORM: &str = "must look like https://HOST:PORT";
 
 /// A gateway's host and port. The host is also the name its certificate must carry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -13,18 +13,18 @@ Examples:
   pyapns backup --config /etc/pyapns/pyapns.toml /backup/pyapns-$(date +%F).db
   sudo -u pyapns pyapns backup --data-dir /var/lib/pyapns /backup/pyapns.db
 
-To restore it: stop the node, make an empty data directory, put the backup there as pyapns.db and the key as credentials.key,
-start the node. Callers that hold cursors are then told `foreign_cursor`, and read their lists from the beginning: what they
-acknowledged after the backup was made is there again. Exit codes: 0 it was made; 1 it was not, and nothing is left of it;
-2 wrong usage.";
+To restore a backup: stop the node, make an empty data directory, put the backup there as pyapns.db and the key as
+credentials.key, start the node. It answers an older cursor with `foreign_cursor`; the caller then reads its list from the
+beginning. Entries that callers acknowledged after the backup are in the lists again. Exit codes: 0 success; 1 failure, and
+no file is left; 2 wrong usage.";
 
-/// Copy the store of a node, which may run meanwhile, into a new file that only its owner may read. The key that
-/// credentials are sealed with is not in it.
+/// Copy the store of a node, which may keep running, into a new file that only its owner may read. The key that seals
+/// the credentials is not in it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
-    /// The file to make. One that exists is never overwritten.
+    /// The new file. An existing file is never overwritten.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let keys: Vec<_> = keys.iter().map(|key| key.display().to_string()).collect();
     print::line(format_args!(
-        "The credentials in it are sealed, and the key is not in it: keep a copy of {} in another place.",
+        "The credentials in it are sealed, and the key is not in it: keep a copy of {} elsewhere.",
         keys.join(" and ")
     ))?;
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `pyapns check-config`: what `serve` would say of its configuration, without starting anything.
+//! `pyapns check-config`: reports the faults of a configuration as `serve` would, and starts nothing.
 
 use super::print;
 use super::settings::Settings;
@@ -9,8 +9,8 @@ Examples:
   pyapns check-config --config /etc/pyapns/pyapns.toml && systemctl reload pyapns
   PYAPNS_LISTEN=127.0.0.1:8099 pyapns check-config
 
-All faults are told in one run, one a line on stderr: the settings, and the files that they name (authorities, keys,
-folders). What looks odd is only a warning. Exit codes: 0 nothing is wrong; 1 something is; 2 wrong usage.";
+One run reports all faults, one a line on stderr: of the settings, and of the files that they name (authorities, keys,
+folders). A doubtful setting is only a warning. Exit codes: 0 no fault; 1 faults; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

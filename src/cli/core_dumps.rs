@@ -1,7 +1,8 @@
-//! Keeps secrets out of core files: credentials, provider tokens and payloads are in the memory of every command.
+//! Keeps secrets out of core files: every command has credentials, provider tokens or payloads in its memory.
 //!
-//! On Linux the process is not dumpable, too. That stops what a limit does not: core files that go to a program, and
-//! another process of the same user that looks into this one's memory. What `/proc` has of it then belongs to root.
+//! On Linux the process is also made undumpable. That prevents two things that the limit allows: a core file piped to a
+//! program, and another process of the same user that reads this one's memory. The process's files in `/proc` then
+//! belong to root.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -13,7 +14,7 @@ pub struct SavedLimits {
     dumpable: Option<rustix::process::DumpableBehavior>,
 }
 
-/// Forbids core files until they are allowed. To be called before anything secret is read, the configuration included.
+/// Forbids core files until they are allowed. Call it before any secret is read, including the configuration.
 pub fn disable() -> SavedLimits {
     let limit = getrlimit(Resource::Core);
     // Lowering a soft limit to 0 cannot fail.
@@ -22,7 +23,7 @@ pub fn disable() -> SavedLimits {
     let dumpable = {
         use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
         let before = dumpable_behavior().ok();
-        // Known to every Linux: it cannot fail.
+        // Every Linux has this call: it cannot fail.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         before
     };
@@ -34,7 +35,7 @@ pub fn disable() -> SavedLimits {
 }
 
 impl SavedLimits {
-    /// Restores the limits: the operator wants core files.
+    /// Restores the limits, for an operator who wants core files.
     pub fn restore(self) {
         if let Err(error) = setrlimit(Resource::Core, self.limit) {
             tracing::warn!(%error, "the limit on core files stays 0");
@@ -47,7 +48,7 @@ impl SavedLimits {
         }
     }
 
-    /// Forbids them for good: the hard limit is 0, too.
+    /// Forbids core files permanently: the hard limit becomes 0 too.
     pub fn disable_for_good(self) {
         // Lowering a limit cannot fail.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });

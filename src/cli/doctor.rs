@@ -1,4 +1,4 @@
-//! `pyapns doctor`: everything between this machine and Apple, looked at piece by piece.
+//! `pyapns doctor`: checks everything between this machine and Apple, step by step.
 
 mod credentials;
 mod dry_run;
@@ -18,7 +18,7 @@ use report::Report;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Apps that Apple is asked about; of more, the first.
+/// The maximum number of apps that Apple is asked about.
 const TEST_PUSHES_MAX: usize = 100;
 
 pub const EXAMPLES: &str = "\
@@ -26,16 +26,16 @@ Examples:
   pyapns doctor --config /etc/pyapns/pyapns.toml
   sudo -u pyapns pyapns doctor --data-dir /var/lib/pyapns --no-push
 
-Looks at the configuration, clock, disk, open files; name, TCP, TLS and HTTP/2 of Apple's gateways; the store; and the
-credential of each app in the store and in [[autoprovision]], about which Apple is asked with a push to a device that does
-not exist. A running node is asked for the state of its apps as well (with the API key in PYAPNS_API_KEY, if it wants one).
-Each line is ok, warn or fail, with what to do. Exit codes: 0 nothing failed; 1 something did; 2 wrong usage.";
+Checks the configuration, clock, disk and open files; name, TCP, TLS and HTTP/2 of Apple's gateways; the store; and the
+credential of each app in the store and in [[autoprovision]]. For a credential it sends Apple a push to a device that does
+not exist. It also asks a running node for the state of its apps (with the API key in PYAPNS_API_KEY, if the node requires
+one). Each line is ok, warn or fail, with a remedy. Exit codes: 0 no check failed; 1 a check failed; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
-    /// Do not ask Apple about each credential with a push to a device that does not exist.
+    /// Do not send Apple a push to a device that does not exist to check each credential.
     #[arg(long)]
     no_push: bool,
 }

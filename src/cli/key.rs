@@ -11,25 +11,25 @@ Examples:
   pyapns key --id shop --app com.example.app >> /etc/pyapns/pyapns.toml
   pyapns key --id ops --scope apps:read,apps:write,metrics >> /etc/pyapns/pyapns.toml";
 
-/// Make an API key. The key, which callers show, goes to standard error and is kept nowhere; its entry for the
-/// configuration file, which does not tell the key, goes to standard output: `pyapns key --id shop >> pyapns.toml`.
+/// Make an API key. The key is printed on standard error and stored nowhere. Its entry for the configuration file,
+/// which has only its hash, is printed on standard output: `pyapns key --id shop >> pyapns.toml`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Names the key in the configuration.
+    /// The key's name in the configuration.
     #[arg(long, value_name = "NAME")]
     id: KeyId,
     /// Its scopes: send, feedback, apps:read, apps:write, metrics, admin.
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', default_value = "send,feedback,apps:read")]
     scopes: Vec<Scope>,
-    /// An app that it may work with; several are possible. All, if none is given.
+    /// An app that the key may use; may be repeated. Without it the key may use all apps.
     #[arg(long = "app", value_name = "APP_ID", value_delimiter = ',', value_parser = app_id)]
     apps: Vec<AppId>,
 }
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let secret = new_secret().context("the system gives no random numbers")?;
+    let secret = new_secret().context("the system's random number generator failed")?;
     let id = arguments.id.as_str();
-    print::note(format_args!("the key, which is shown this once: {id}.{}", *secret));
+    print::note(format_args!("the key, which is shown only once: {id}.{}", *secret));
     let list = |texts: Vec<&str>| texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ");
     let (digest, scopes) =
         (Digest::of(secret.as_bytes()), arguments.scopes.iter().map(|scope| scope.as_str()).collect());

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use stream::{Source, StreamResult};
 use tally::Tally;
 
-/// Holds the API key, `ID.SECRET`.
+/// The variable of the API key, `ID.SECRET`.
 pub const API_KEY: &str = "PYAPNS_API_KEY";
 
 pub const EXAMPLES: &str = "\
@@ -30,14 +30,14 @@ Examples:
   pyapns send --app com.example.app --environment production --file million.ndjson --output outcomes.ndjson
   generate | pyapns send --app com.example.app --environment production --file - > outcomes.ndjson
 
-Prints one outcome a line, as JSON, and says on stderr how many of each kind there were. A file has one notification a
-line, as POST …/notifications takes it. A node that wants an API key gets it from the variable PYAPNS_API_KEY (ID.SECRET)
-or from --api-key-file. Exit codes: 0 everything was accepted; 1 something was not; 2 wrong usage.";
+Prints one outcome a line, as JSON, and the number of each kind on stderr. A file has one notification a line, as
+POST …/notifications accepts it. Give an API key, if the node requires one, in the variable PYAPNS_API_KEY (ID.SECRET) or
+with --api-key-file. Exit codes: 0 all were accepted; 1 some were not; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("what").required(true)))]
 pub struct Arguments {
-    /// The app's id, as it was provisioned.
+    /// The app id, as provisioned.
     #[arg(long, value_name = "ID")]
     app: AppId,
     /// sandbox or production.
@@ -48,16 +48,16 @@ pub struct Arguments {
     /// Notifications to stream, one JSON object a line; `-` reads stdin.
     #[arg(long, value_name = "FILE", group = "what", conflicts_with = "push")]
     file: Option<PathBuf>,
-    /// Where the outcomes go, one a line [default: stdout].
+    /// The file for the outcomes, one a line [default: stdout].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Longest wait for the verdicts; of a file, for those of each block of its lines.
+    /// The time limit for the outcomes; for a file, for the outcomes of each block of lines.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<f64>,
-    /// Send again what Apple may have got already: rather twice than not at all.
+    /// Resend a notification that Apple may have received already: duplicates are better than losses.
     #[arg(long)]
     retry_unknown: bool,
-    /// No progress while a file is sent.
+    /// Show no progress of a file.
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
@@ -69,31 +69,31 @@ pub struct Arguments {
 #[group(id = "push", multiple = true)]
 #[command(group(ArgGroup::new("content")))]
 struct Push {
-    /// The device token in hex; several times for several devices.
+    /// The device token in hex; may be repeated.
     #[arg(long, value_name = "HEX", group = "what", requires = "content")]
     token: Vec<String>,
     /// The payload for Apple, as JSON; @FILE reads it from a file.
     #[arg(long, value_name = "JSON", group = "content", value_parser = payload)]
     payload: Option<Payload>,
-    /// A text to show: the payload is then {"aps":{"alert":TEXT}}.
+    /// The text to show: the payload is {"aps":{"alert":TEXT}}.
     #[arg(long, value_name = "TEXT", group = "content")]
     alert: Option<String>,
-    /// 10 at once, 5 when it suits the device's battery, 1 not to wake it.
+    /// 10 immediately, 5 to spare the device's battery, 1 without waking the device.
     #[arg(long, value_name = "NUMBER", value_parser = priority)]
     priority: Option<u64>,
-    /// alert, background, voip, …; follows from the payload if left out.
+    /// alert, background, voip, …; derived from the payload if left out.
     #[arg(long, value_name = "TYPE")]
     push_type: Option<String>,
-    /// Another topic than the app's.
+    /// A topic in place of the app's.
     #[arg(long)]
     topic: Option<String>,
     /// Notifications with the same id show as one.
     #[arg(long, value_name = "ID")]
     collapse_id: Option<String>,
-    /// UNIX seconds until when Apple keeps trying; 0 tries once.
+    /// The UNIX time until which Apple keeps trying; 0 tries once.
     #[arg(long, value_name = "SECONDS")]
     expiry: Option<u64>,
-    /// Comes back with the outcome; a UUID becomes the apns-id.
+    /// Your name for the notification, repeated in its outcome; a UUID becomes the apns-id.
     #[arg(long, value_name = "TEXT")]
     identifier: Option<String>,
 }
@@ -111,10 +111,10 @@ struct Node {
     /// The node: http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock.
     #[arg(long, value_name = "URL", env = "PYAPNS_NODE", default_value = "http://127.0.0.1:8088")]
     node: NodeUrl,
-    /// A file with the API key, ID.SECRET; wins over the variable PYAPNS_API_KEY.
+    /// A file with the API key, ID.SECRET; overrides the variable PYAPNS_API_KEY.
     #[arg(long, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
-    /// Authorities (PEM) to trust with https, in place of the public ones.
+    /// Authorities (PEM) to trust for https, in place of the public ones.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
@@ -122,7 +122,7 @@ struct Node {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let done = runtime.block_on(send(arguments));
-    // A thread may wait for stdin for ever.
+    // A thread may block on stdin without end.
     runtime.shutdown_background();
     done
 }
@@ -164,7 +164,7 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(exit_code(tally.all_accepted()))
 }
 
-/// Says what became of a file.
+/// Prints the summary of a file.
 fn report(done: &StreamResult) -> ExitCode {
     let answered = done.tally.total();
     print::note(format_args!("{answered} notifications: {}", done.tally.summary()));
@@ -173,11 +173,13 @@ fn report(done: &StreamResult) -> ExitCode {
     }
     if answered < done.sent {
         let (first, last) = (answered + 1, done.sent);
-        print::note(format_args!("not answered: notifications {first} to {last} were sent, and Apple may have them"));
+        print::note(format_args!(
+            "not answered: notifications {first} to {last} were sent, and Apple may have received them"
+        ));
     }
     if done.stopped {
         let first = done.sent + 1;
-        print::note(format_args!("not sent: notification {first} and all behind it (blank lines do not count)"));
+        print::note(format_args!("not sent: notification {first} and all after it (blank lines do not count)"));
     }
     exit_code(done.tally.all_accepted() && done.failure.is_none() && !done.stopped && answered == done.sent)
 }
@@ -195,7 +197,7 @@ fn request_path(arguments: &Arguments) -> String {
     format!("/apps/{app}/{environment}/notifications{question}{}", query.join("&"))
 }
 
-/// The body of a single push; the payload goes out byte for byte.
+/// The body of a single push; the payload is sent byte for byte.
 fn notification(push: &Push) -> anyhow::Result<String> {
     let payload = match &push.payload {
         None => to_raw_value(&json!({"aps": {"alert": push.alert}}))?,
@@ -225,19 +227,19 @@ fn payload(text: &str) -> Result<Payload, String> {
     match text.strip_prefix('@') {
         Some(path) => Ok(Payload::File(path.into())),
         None => {
-            serde_json::from_str(text).map(Payload::Json).map_err(|error| format!("it is not JSON, nor @FILE: {error}"))
+            serde_json::from_str(text).map(Payload::Json).map_err(|error| format!("must be JSON or @FILE: {error}"))
         }
     }
 }
 
 fn priority(text: &str) -> Result<u64, &'static str> {
-    text.parse().ok().filter(|number| [10, 5, 1].contains(number)).ok_or("it is 10, 5 or 1")
+    text.parse().ok().filter(|number| [10, 5, 1].contains(number)).ok_or("must be 10, 5 or 1")
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
     let (least, most) = TIMEOUT_RANGE.into_inner();
     let seconds = text.parse().ok().filter(|seconds| (least..=most).contains(seconds));
-    seconds.ok_or_else(|| format!("it has to be a number of seconds from {least} to {most}"))
+    seconds.ok_or_else(|| format!("must be a number of seconds from {least} to {most}"))
 }
 
 fn api_key(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {

@@ -1,4 +1,4 @@
-//! `pyapns serve`: a node, and with `--simulator` Apple's stand-in embedded it.
+//! `pyapns serve`: runs a node, and with `--simulator` an embedded simulator of Apple's gateway.
 
 use super::core_dumps::SavedLimits;
 use super::settings::Settings;
@@ -23,14 +23,14 @@ Examples:
   pyapns serve --listen 127.0.0.1:8088 --data-dir /var/lib/pyapns
   pyapns serve --config /etc/pyapns/pyapns.toml
 
-Every setting can be a variable too: PYAPNS_LISTEN, PYAPNS_LIMITS_BODY_BYTES. `pyapns check-config` tells what is wrong
-with a configuration, `pyapns doctor` what is wrong with the way to Apple. SIGTERM finishes what is in flight and exits 0.";
+Every setting can be a variable too: PYAPNS_LISTEN, PYAPNS_LIMITS_BODY_BYTES. `pyapns check-config` reports the faults of a
+configuration, `pyapns doctor` the problems between this machine and Apple. SIGTERM finishes what is in flight and exits 0.";
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
-    /// Start Apple's stand-in too and deliver to it, with a demo app provisioned: no Apple account is needed.
+    /// Start the simulator too and deliver to it, with a demo app provisioned: no Apple account is needed.
     #[arg(long)]
     simulator: bool,
 }
@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments, core_dumps: SavedLimits) -> anyhow::Result<Exit
     config.notices.extend(warnings);
     let logging = Logging::install(config.log)?;
     if config.core_dumps {
-        tracing::warn!("core_dumps is set: a core file would have credentials and payloads in it");
+        tracing::warn!("core_dumps is on: a core file has credentials and payloads in it");
         core_dumps.restore();
     } else {
         core_dumps.disable_for_good();
@@ -96,7 +96,7 @@ async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simula
                 biased;
                 finished = running => finished,
                 () = stop.next() => {
-                    tracing::warn!("told to stop a second time: what is in flight is cut off");
+                    tracing::warn!("second signal to stop: requests in flight are cut off");
                     false
                 }
             }

@@ -1,4 +1,4 @@
-//! `pyapns simulator`: Apple's stand-in, alone or beside a node.
+//! `pyapns simulator`: runs the simulator of Apple's gateway, alone or beside a node.
 
 use super::{print, runtime};
 use crate::apns::endpoint::Endpoint;
@@ -58,11 +58,11 @@ impl EmbeddedSimulator {
         Ok(())
     }
 
-    /// Says what can be tried.
+    /// Prints a command to try.
     pub fn print_hint(&self, node: &str) -> anyhow::Result<()> {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         let address = self.simulator.address();
-        print::line(format_args!("Apple's stand-in listens on {address}; its ledger: http://{control}/ledger"))?;
+        print::line(format_args!("the simulator listens on {address}; its ledger: http://{control}/ledger"))?;
         print::line(format_args!(
             "try: curl -d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
              {node}/apps/{DEMO_APP}/sandbox/notifications"

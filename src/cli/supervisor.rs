@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The other end of `$NOTIFY_SOCKET`, if there is one.
 pub struct Supervisor(Option<(UnixDatagram, SocketAddr)>);
 
-/// An address that is no file: only Linux has them.
+/// An abstract address, which only Linux has.
 #[cfg(target_os = "linux")]
 fn abstract_address(name: &[u8]) -> io::Result<SocketAddr> {
     use std::os::linux::net::SocketAddrExt;
@@ -23,7 +23,7 @@ fn abstract_address(_name: &[u8]) -> io::Result<SocketAddr> {
 }
 
 impl Supervisor {
-    /// As the environment says.
+    /// Reads `$NOTIFY_SOCKET`.
     pub fn from_environment() -> Self {
         let found = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = match name.as_bytes() {
@@ -31,24 +31,23 @@ impl Supervisor {
                 path => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(path)),
             };
             let socket = UnixDatagram::unbound().ok()?;
-            // Nothing that we tell is worth waiting for.
+            // No message is worth waiting for.
             socket.set_nonblocking(true).ok()?;
             Some((socket, address.ok()?))
         });
         Self(found)
     }
 
-    /// Says `state`, lines of `NAME=value`. A supervisor that does not listen is not waited for.
+    /// Sends `state`, lines of `NAME=value`, without waiting for a supervisor that does not read.
     pub fn notify(&self, state: &str) {
         if let Some((socket, address)) = &self.0
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            tracing::warn!(%error, "the supervisor behind NOTIFY_SOCKET was not told");
+            tracing::warn!(%error, "the supervisor at NOTIFY_SOCKET could not be notified");
         }
     }
 
-    /// Feeds the watchdog, twice as often as it asks for, for as long as tasks get their turn. Gives this back to tell
-    /// the rest with.
+    /// Feeds the watchdog twice per period, for as long as the runtime runs tasks. Returns `self` for further messages.
     pub fn with_watchdog(self, drain: &Drain) -> Arc<Self> {
         let supervisor = Arc::new(self);
         if let Some(period) = watchdog_period() {

@@ -1,4 +1,4 @@
-//! `[[api_keys]]`: the keys of callers.
+//! `[[api_keys]]`: the callers' keys.
 
 use super::reader::Reader;
 use crate::api::auth::config::{ApiKeyConfig, SecretSource};
@@ -7,26 +7,29 @@ use crate::model::AppId;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// All entries. `folder`: what their paths are relative to.
+/// Reads all entries. Their paths are relative to `folder`.
 pub fn read_all(read: &mut Reader<'_>, folder: &Path) -> Vec<ApiKeyConfig> {
     let mut seen = HashSet::new();
     read.tables("api_keys", |entry| {
         let read = read_one(entry, folder)?;
         if !seen.insert(read.id.clone()) {
-            entry.fault("id", "another key has it already");
+            entry.fault("id", "another key has this id: choose a different one");
         }
         Some(read)
     })
 }
 
-/// Asks for everything before it gives up, so that every fault is told.
+/// Reads every setting before it returns, so that every fault is reported.
 fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ApiKeyConfig> {
     let (id, secret) = (entry.required("id"), secret(entry, folder));
     let apps = entry.list::<String>("apps").and_then(|apps| named_apps(entry, &apps));
     let expires_at = entry.optional_date::<Moment>("expires").map(|moment| moment.unix_seconds());
     let scopes = match entry.list("scopes") {
         None => {
-            entry.fault("scopes", "a key without scopes may do nothing: list them, [\"send\", \"feedback\"]");
+            entry.fault(
+                "scopes",
+                "is missing, and a key without scopes may do nothing: list them, [\"send\", \"feedback\"]",
+            );
             None
         }
         scopes => scopes,
@@ -41,14 +44,14 @@ fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<SecretSource> {
     let file = entry.optional::<String>("secret_file").map(|path| SecretSource::File(folder.join(path)));
     match (has_digest, file) {
         (true, Some(_)) => {
-            entry.fault("secret_file", "it is given and `secret_sha256` too: give one of them");
+            entry.fault("secret_file", "is given beside `secret_sha256`: give only one of them");
             None
         }
         (true, None) => digest,
         (false, None) => {
             entry.fault(
                 "secret_sha256",
-                "it is missing: `pyapns key` makes it; or `secret_file`, with the secret in it",
+                "is missing: make one with `pyapns key`, or give `secret_file`, a file with the secret",
             );
             None
         }
@@ -56,7 +59,7 @@ fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<SecretSource> {
     }
 }
 
-/// `*` alone is all apps.
+/// `The apps of a key; `None` for `*`, which means all apps.
 fn named_apps(entry: &mut Reader<'_>, apps: &[String]) -> Option<Vec<AppId>> {
     if apps == ["*"] {
         return None;
@@ -65,7 +68,7 @@ fn named_apps(entry: &mut Reader<'_>, apps: &[String]) -> Option<Vec<AppId>> {
     match ids {
         Ok(ids) => Some(ids),
         Err(error) => {
-            entry.fault("apps", &format!("{error}; \"*\" alone stands for all apps"));
+            entry.fault("apps", &format!("{error}; \"*\" alone means all apps"));
             None
         }
     }

@@ -1,4 +1,4 @@
-//! `[[autoprovision]]`: the apps of the operator's own.
+//! `[[autoprovision]]`: the apps that the configuration creates.
 
 use super::reader::Reader;
 use crate::autoprovision::{ConfiguredApp, CredentialFile, Passphrase};
@@ -10,26 +10,26 @@ use crate::registry::{
 use std::collections::HashSet;
 use std::path::Path;
 
-/// All entries. `folder`: what their paths are relative to.
+/// Reads all entries. Their paths are relative to `folder`.
 pub fn read_all(read: &mut Reader<'_>, folder: &Path) -> Vec<ConfiguredApp> {
     let (mut seen, even_without_topic) = (HashSet::new(), read.is_v05());
     read.tables("autoprovision", |entry| {
         let read = ConfiguredApp { even_without_topic, ..read_one(entry, folder)? };
         if !seen.insert(read.key.clone()) {
-            entry.fault("app_id", &format!("{} is in the list already", read.key));
+            entry.fault("app_id", &format!("{} is in the list twice: remove one entry", read.key));
         }
         Some(read)
     })
 }
 
-/// Asks for everything before it gives up, so that every fault is told.
+/// Reads every setting before it returns, so that every fault is reported.
 fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ConfiguredApp> {
     let (id, environment) = (entry.required("app_id"), entry.required("environment"));
     let credential = credential(entry, folder);
     let text = entry.optional::<String>("passphrase").map(|text| Passphrase::Text(Secret::from(text)));
     let file = entry.optional::<String>("passphrase_file").map(|path| Passphrase::File(folder.join(path)));
     if text.is_some() && file.is_some() {
-        entry.fault("passphrase", "it is given and `passphrase_file` too: give one of them");
+        entry.fault("passphrase", "is given beside `passphrase_file`: give only one of them");
     }
     let topic = entry.optional::<String>("topic");
     if topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
@@ -51,22 +51,25 @@ fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<CredentialFile> {
         (Some(certificate), None) => {
             for (name, _) in [("key_id", key_id), ("team_id", team_id)].into_iter().filter(|(_, given)| given.is_some())
             {
-                entry.fault(name, "it belongs to a signing key, and a certificate is given: leave it out");
+                entry.fault(name, "belongs to a signing key, and a certificate is given: leave it out");
             }
             Some(CredentialFile::Certificate(folder.join(certificate)))
         }
         (None, Some(key)) => {
             for (name, _) in [("key_id", &key_id), ("team_id", &team_id)].iter().filter(|(_, given)| given.is_none()) {
-                entry.fault(name, "it is missing: a signing key needs `key_id` and `team_id`");
+                entry.fault(name, "is missing: a signing key needs `key_id` and `team_id`");
             }
             Some(CredentialFile::Key { file: folder.join(key), key_id: key_id?, team_id: team_id? })
         }
         (Some(_), Some(_)) => {
-            entry.fault("key", "it is given and `certificate` too: an app has one credential");
+            entry.fault("key", "is given beside `certificate`: an app has one credential, give only one of them");
             None
         }
         (None, None) => {
-            entry.fault("certificate", "it is missing: the path of a PEM or PKCS#12 file, or `key` with that of a .p8");
+            entry.fault(
+                "certificate",
+                "is missing: give the path of a PEM or PKCS#12 file, or in `key` the path of a .p8 file",
+            );
             None
         }
     }

@@ -3,10 +3,10 @@
 use std::fmt::{self, Display};
 use toml::Value;
 
-/// One fault and its place.
+/// A fault and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The setting in the file, or the variable.
+    /// The setting in the file, the variable or the flag.
     pub place: String,
     pub what: String,
 }
@@ -17,7 +17,7 @@ impl Display for Fault {
     }
 }
 
-/// All faults, one a line.
+/// All faults, displayed one a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -32,7 +32,7 @@ impl Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The end of a sentence that names the value given in place of a number or a yes or no. Neither is a secret.
+/// Ends a fault with the value given for a number or a boolean. Settings of these types are never secret.
 pub(super) fn but_got(given: &Value) -> String {
     const SHORT: usize = 32;
     let given = given.as_str().map_or_else(|| given.to_string(), str::to_owned);

@@ -1,4 +1,4 @@
-//! The files and folders that settings name: tried before anything starts, so that what is wrong with them is told too.
+//! Tries the files and folders that settings name before anything starts, to report their faults too.
 
 use super::Config;
 use super::reader::Reader;
@@ -10,14 +10,15 @@ use crate::credentials::{Keyring, paths};
 use crate::http::server::tls::Tls;
 use std::path::{Path, PathBuf};
 
-/// Adds a fault for each that is of no use, and a notice for each that is of doubtful use.
+/// Adds a fault for each file that cannot be used, and a notice for each whose permissions are too open.
 pub(super) fn check_all(config: &mut Config, read: &mut Reader<'_>) {
     check_files(config, read);
     check_configured_apps(config, read);
 }
 
-/// The same before a node starts. Its entries are then held against what it has stored, which may be older than a
-/// check; they are tried here only where it cannot start anyway, so that all faults are told in one run.
+/// Like [`check`], before a node starts. The node checks the configured apps against its store, where an app may be
+/// older than a check of today. They are tried here only if the node cannot start anyway, so that one run reports all
+/// faults.
 pub(super) fn check_before_start(config: &mut Config, read: &mut Reader<'_>) {
     check_files(config, read);
     if read.has_faults() {
@@ -42,7 +43,7 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
         read.fault("credentials_dir", &format!("the folder {} cannot be read: {error}", folder.display()));
     }
     for file in &config.key_files {
-        // With a file given, the node's own key is not asked for.
+        // With a file given, the keyring does not look for the generated key.
         if let Err(error) = Keyring::load(std::slice::from_ref(file), Path::new("")) {
             read.fault("credentials.key_files", &error.to_string());
         }
@@ -60,7 +61,7 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
     }
 }
 
-/// A warning for each file with secrets that every user of the machine may read. Blocks for as long as the disk does.
+/// A warning for each file with secrets that every user of the machine may read. Blocks on the disk.
 pub(super) fn world_readable(config: &Config) -> Vec<String> {
     let own = config.data_dir.join(OWN_KEY);
     let keys = if config.key_files.is_empty() { std::slice::from_ref(&own) } else { &config.key_files };

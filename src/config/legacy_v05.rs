@@ -1,4 +1,4 @@
-//! The JSON file of pyapns 0.5, as the settings of today.
+//! Translates the JSON file of pyapns 0.5 into current settings.
 
 use super::fault::but_got;
 use crate::json::number;
@@ -9,21 +9,22 @@ use toml::Table;
 /// A translated file.
 pub struct Translated {
     pub settings: Table,
-    /// Warnings about settings without a meaning today.
+    /// Warnings about settings that have no meaning any more.
     pub notices: Vec<String>,
     /// The faults, by the setting's name in the file.
     pub faults: Vec<(&'static str, String)>,
 }
 
-/// The port of the REST API where the file says none.
+/// The port of the REST API if the file has none.
 const REST_PORT_V05: u16 = 8088;
 
-/// Returns true if a text is such a file: no TOML begins with a brace.
+/// Returns true if a text is a JSON file: no TOML begins with a brace.
 pub fn is_v05(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
 }
 
-/// Reads the file, or says in which line it is no JSON. What old clients count on, all of `[compat]`, is on.
+/// Translates the file, or returns the line in which it is not JSON. Turns on all of `[compat]`, since old clients rely
+/// on it.
 pub fn translate(text: &str) -> Result<Translated, String> {
     let mut file: Map<String, Value> =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
@@ -39,19 +40,21 @@ pub fn translate(text: &str) -> Result<Translated, String> {
     }
     for key in file.keys() {
         let replacement = match key.as_str() {
-            "port" => "XML-RPC is no more, and REST listens on `rest_port`",
-            "log_file_name" => "the log goes to standard error, where a supervisor or `2>> FILE` takes it",
-            "log_level" | "debug" | "verbose" => "PYAPNS_LOG_LEVEL says how much is logged",
+            "port" => "XML-RPC was removed, and REST listens on `rest_port`",
+            "log_file_name" => "the log goes to standard error: let a supervisor or `2>> FILE` store it",
+            "log_level" | "debug" | "verbose" => "set PYAPNS_LOG_LEVEL",
             name if name.starts_with("log") => "the log goes to standard error",
-            name if name.starts_with("ssl") || name.starts_with("tls") => "a proxy in front can speak TLS",
-            _ => "settings of today are for a TOML file, or a variable PYAPNS_…",
+            name if name.starts_with("ssl") || name.starts_with("tls") => {
+                "put the certificate into [tls] of a TOML file"
+            }
+            _ => "use a TOML file or a variable PYAPNS_… for other settings",
         };
         notices.push(format!("`{key}` has no meaning any more: {replacement}"));
     }
     Ok(Translated { settings, notices, faults })
 }
 
-/// The old daemon took a name, too, and an empty one for all addresses.
+/// The old daemon also accepted a name, and an empty one for all addresses.
 fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static str, String)>) -> Option<String> {
     let to_text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let given = |value: Option<Value>| value.filter(|value| !value.is_null()).map(normalized).map(to_text);
@@ -65,16 +68,16 @@ fn listen(host: Option<Value>, port: Option<Value>, faults: &mut Vec<(&'static s
         Some(other) => other.trim_matches(['[', ']']).parse().ok(),
     };
     if host.is_none() {
-        faults.push(("host", "it has to be an IP address, or localhost".to_owned()));
+        faults.push(("host", "must be an IP address, or localhost".to_owned()));
     }
     let number = port.as_ref().map_or(Some(REST_PORT_V05), |port| port.parse().ok());
     if let (None, Some(port)) = (number, port) {
-        faults.push(("rest_port", format!("it has to be a whole number from 0 to 65535{}", but_got(&port.into()))));
+        faults.push(("rest_port", format!("must be a whole number from 0 to 65535{}", but_got(&port.into()))));
     }
     Some(SocketAddr::new(host?, number?).to_string())
 }
 
-/// Translates the apps. A value that is no list of objects is passed on, and the reader reports it.
+/// Translates the apps. A value that is not a list of objects stays unchanged, and the reader reports it.
 fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
     let Value::Array(apps) = apps else { return toml::Value::String(apps.to_string()) };
     let entries = apps.into_iter().enumerate().map(|(index, app)| {
@@ -94,7 +97,7 @@ fn autoprovision(apps: Value, notices: &mut Vec<String>) -> toml::Value {
     toml::Value::Array(entries.collect())
 }
 
-/// An integer as TOML knows it: JSON also writes 15 as 15.0.
+/// Converts a number to a TOML integer: JSON also writes 15 as 15.0.
 fn normalized(value: Value) -> Value {
     let integer = value.as_number().and_then(|written| number::unsigned(&written.to_string()));
     integer.map_or(value, Value::from)

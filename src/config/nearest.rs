@@ -1,23 +1,23 @@
-//! The name that an unknown one most likely stands for. Pure.
+//! Finds the known name that a mistyped one most likely means. Pure.
 
 use strsim::normalized_damerau_levenshtein;
 
-/// Names less alike than this, from 0 to 1, are not meant: a third of the letters may be wrong.
+/// The minimum similarity, from 0 to 1: a third of the letters may be wrong.
 const SIMILARITY_MIN: f64 = 0.66;
-/// The likeness of a name that is all there but for its section, or that is only begun; the rest decides between
-/// several.
+/// The minimum similarity of a name that only lacks its section or its end. The similarity of the letters decides
+/// between several.
 const WITHOUT_SECTION_SIMILARITY: f64 = 0.8;
 const PREFIX_SIMILARITY: f64 = 0.7;
-/// Letters from which on the beginning of a name says enough.
+/// The minimum number of letters for a name to match by its beginning.
 const PREFIX_LETTERS_MIN: usize = 3;
 
-/// The most alike of the known names, if one is alike at all. Parts of a name are separated by `.` or `_`; case is
+/// Returns the most similar known name, if one is similar enough. `.` and `_` separate the parts of a name; case is
 /// ignored.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
     let similar = known.into_iter().map(|known| (similarity(&name, &known.to_ascii_lowercase()), known));
     let similar = similar.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN);
-    // Of several that are alike as much, the first.
+    // The first of several equally similar names.
     similar.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, known)| known)
 }
 
@@ -48,7 +48,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_name_with_some_letters_wrong_missing_or_exchanged_stands_for_the_nearest() {
+    fn a_name_with_some_letters_wrong_missing_or_exchanged_finds_the_nearest() {
         for (name, meant) in [
             ("litsen", "listen"),
             ("Listen", "listen"),
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_like_no_other_stands_for_none() {
+    fn a_name_that_is_similar_to_no_other_finds_none() {
         for name in ["", "x", "store", "redis.url", "limits.foo"] {
             assert_eq!(nearest(name, KNOWN), None, "{name}");
         }

@@ -1,4 +1,4 @@
-//! Where a configuration comes from: a file or none, variables, and flags. It can be read again while the node runs.
+//! The sources of a configuration: a file or none, variables, and flags. They can be read again while the node runs.
 
 use super::{Config, Fault, Faults, File};
 use std::fmt;
@@ -35,7 +35,7 @@ impl Origin {
         Self { file, variable: Arc::new(variable), flags: Vec::new() }
     }
 
-    /// Puts a flag of the command line, if it was given, before a variable.
+    /// Lets a flag of the command line, if given, override a variable.
     pub fn with_flag(mut self, name: &'static str, variable: &'static str, text: Option<String>) -> Self {
         self.flags.extend(text.map(|text| Flag { name, variable, text }));
         self
@@ -45,18 +45,17 @@ impl Origin {
         self.file.as_deref()
     }
 
-    /// Reads the settings as they are now. A file that cannot be read is a fault, too. Blocks for as long as the disk
-    /// does.
+    /// Reads the settings as they are now. A file that cannot be read is a fault too. Blocks on the disk.
     pub fn load(&self) -> Result<Config, Faults> {
         self.load_with(Config::parse)
     }
 
-    /// The same, and tries every file that the settings name.
+    /// Like [`Origin::load`], and tries every file that the settings name.
     pub fn load_and_check_files(&self) -> Result<Config, Faults> {
         self.load_with(Config::parse_and_check_files)
     }
 
-    /// The same for a node that is about to start: see [`Config::parse_for_start`].
+    /// Like [`Config::parse_for_start`].
     pub fn load_for_start(&self) -> Result<Config, Faults> {
         self.load_with(Config::parse_for_start)
     }
@@ -75,14 +74,14 @@ impl Origin {
                 let name = path.display().to_string();
                 match std::fs::read_to_string(path) {
                     Ok(text) => parse(Some(File { name: &name, text: &text }), &lookup),
-                    Err(why) => Err(Faults(vec![Fault { place: name, what: format!("it cannot be read: {why}") }])),
+                    Err(why) => Err(Faults(vec![Fault { place: name, what: format!("cannot be read: {why}") }])),
                 }
             }
         };
         config.map_err(|faults| self.naming_flags(faults))
     }
 
-    /// With the flags named where they are at fault.
+    /// Replaces the names of variables in faults by their flags.
     fn naming_flags(&self, Faults(mut faults): Faults) -> Faults {
         for fault in &mut faults {
             if let Some(flag) = self.flags.iter().find(|flag| flag.variable == fault.place) {

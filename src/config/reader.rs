@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 pub(super) struct Reader<'a> {
     file_name: &'a str,
-    /// The file is one of pyapns 0.5.
+    /// The file is from pyapns 0.5.
     is_v05: bool,
     /// The part of the file that no setting has used yet.
     file: Table,
@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub fn new(file: Option<File<'a>>, variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
         let mut reader = Self::with_table(file.map_or("configuration", |file| file.name), Table::new(), variable);
-        reader.defaults = DEFAULTS.parse().expect("the compiled-in defaults are TOML, as a test shows");
+        reader.defaults = DEFAULTS.parse().expect("a test reads the compiled-in defaults");
         let text = file.map_or("", |file| file.text);
         reader.is_v05 = legacy_v05::is_v05(text);
         let read = if reader.is_v05 {
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         self.optional_number(key, range).unwrap_or_else(|| self.default(key))
     }
 
-    /// A yes or no that has a default.
+    /// A boolean that has a default.
     pub fn flag(&mut self, key: &'static str) -> bool {
         let Some((place, given)) = self.lookup(key) else { return self.default(key) };
         let flag = match &given {
@@ -88,14 +88,14 @@ impl<'a> Reader<'a> {
             _ => None,
         };
         flag.unwrap_or_else(|| {
-            self.faults.push(Fault { place, what: format!("it has to be true or false{}", but_got(&given)) });
+            self.faults.push(Fault { place, what: format!("must be true or false{}", but_got(&given)) });
             self.default(key)
         })
     }
 
     fn default<T: FromStr>(&self, key: &str) -> T {
         let default = remove(&mut self.defaults.clone(), key).and_then(to_text);
-        default.and_then(|text| text.parse().ok()).expect("every default is good, as a test shows")
+        default.and_then(|text| text.parse().ok()).expect("a test reads every default")
     }
 
     /// A setting that may be absent.
@@ -119,25 +119,25 @@ impl<'a> Reader<'a> {
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             let (least, most) = (range.start(), range.end());
-            let what = format!("it has to be a whole number from {least} to {most}{}", but_got(&given));
+            let what = format!("must be a whole number from {least} to {most}{}", but_got(&given));
             self.faults.push(Fault { place, what });
         }
         number
     }
 
-    /// A date that may be absent; TOML has a form for it.
+    /// A date that may be absent; TOML has its own type for it.
     pub fn optional_date<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         let (place, given) = self.lookup(key)?;
         self.parse(&place, to_text(given.clone()).map_or(given, Value::String))
     }
 
-    /// A setting that may be absent, or have several values: a list in the file, with commas between in a variable.
+    /// A setting that may be absent or have several values: a list in the file, separated by commas in a variable.
     pub fn list<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
         let (place, given) = self.lookup(key)?;
         self.parse_list(&place, given)
     }
 
-    /// The same for a list that may be given and empty: `[]`.
+    /// Like [`Reader::list`] for a list that may be empty: `[]`.
     pub fn list_or_none<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<Vec<T>> {
         let (place, given) = self.lookup(key)?;
         let is_empty = match &given {
@@ -162,17 +162,16 @@ impl<'a> Reader<'a> {
         self.file.contains_key(key)
     }
 
-    /// A setting of an entry that has to be there.
+    /// A required setting of an entry.
     pub fn required<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         if !self.is_given(key) {
-            self.fault(key, "it is missing");
+            self.fault(key, "is missing");
         }
         self.optional(key)
     }
 
     /// The tables of a list: `[[key]]` in the file; in its variable the same list on one line, `[{ name = "…" }, …]`.
-    /// `read` asks an entry for its settings as the whole file is asked for the others; what it did not ask for is a
-    /// fault.
+    /// `read` reads the settings of an entry. A setting of the entry that it does not read is a fault.
     pub fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Reader<'_>) -> Option<T>) -> Vec<T> {
         let Some((place, given)) = self.lookup(key) else { return Vec::new() };
         let (origin, given) = match given {
@@ -180,7 +179,7 @@ impl<'a> Reader<'a> {
             other => (self.file_name.to_owned(), Some(other)),
         };
         let Some(Value::Array(entries)) = given else {
-            let what = format!("it has to be a list of tables, [[{key}]] in the file, [{{ … }}, {{ … }}] on one line");
+            let what = format!("must be a list of tables, [[{key}]] in the file, [{{ … }}, {{ … }}] on one line");
             self.faults.push(Fault { place, what });
             return Vec::new();
         };
@@ -194,7 +193,7 @@ impl<'a> Reader<'a> {
                     entry.reject_unknown();
                     self.faults.append(&mut entry.faults);
                 }
-                _ => self.faults.push(Fault { place, what: "it has to be a table".to_owned() }),
+                _ => self.faults.push(Fault { place, what: "must be a table".to_owned() }),
             }
         }
         values
@@ -221,25 +220,25 @@ impl<'a> Reader<'a> {
         let what = match given.as_str().map(str::parse) {
             Some(Ok(value)) => return Some(value),
             Some(Err(error)) => error.to_string(),
-            None => "it has to be a text, in quotes".to_owned(),
+            None => "must be a string, in quotes".to_owned(),
         };
         self.faults.push(Fault { place: place.to_owned(), what });
         None
     }
 
-    /// Adds a fault of a setting, wherever it was given.
+    /// Adds a fault at a setting, in the file or the variable that gives it.
     pub fn fault(&mut self, key: &str, what: &str) {
         let name = variable_name(key);
         let place = if (self.variable)(&name).is_some() { name } else { self.place(key) };
         self.faults.push(Fault { place, what: what.to_owned() });
     }
 
-    /// Adds a fault of something that a setting leads to.
+    /// Adds a fault of something that a setting names, such as a file.
     pub fn fault_at(&mut self, place: String, what: String) {
         self.faults.push(Fault { place, what });
     }
 
-    /// Returns true if there are faults. Call it after all settings were read.
+    /// Returns true if there are faults. Call it after the last setting is read.
     pub fn has_faults(&mut self) -> bool {
         self.reject_unknown();
         !self.faults.is_empty()
@@ -250,12 +249,12 @@ impl<'a> Reader<'a> {
         std::mem::take(&mut self.notices)
     }
 
-    /// The effective value of every setting. Call it after all settings were read.
+    /// The effective value of every setting. Call it after the last setting is read.
     pub fn take_effective(&mut self) -> Settings {
         std::mem::take(&mut self.effective)
     }
 
-    /// The value, or the faults. Keys that no setting used are faults.
+    /// Returns the value, or the faults. A key that no setting used is a fault.
     pub fn finish<T>(mut self, value: T) -> Result<T, Faults> {
         self.reject_unknown();
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
@@ -277,9 +276,9 @@ impl<'a> Reader<'a> {
     fn report_unknown(&mut self, key: &str) {
         let place = self.place(key);
         let what = match nearest(key, self.known.iter().copied().chain(self.sections())) {
-            Some(near) if self.known.contains(&near) => format!("there is no such setting; there is {near}"),
-            Some(section) => format!("there is no such setting; there is the section [{section}]"),
-            None => "there is no such setting".to_owned(),
+            Some(near) if self.known.contains(&near) => format!("is not a setting; did you mean {near}?"),
+            Some(section) => format!("is not a setting; did you mean the section [{section}]?"),
+            None => "is not a setting".to_owned(),
         };
         self.faults.push(Fault { place, what });
     }
@@ -293,7 +292,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The error without the line itself, as the library would print it: a password may stand there.
+/// The library's error without the line that it quotes, which may have a password in it.
 fn syntax_fault(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     format!("line {}: {}", before.matches('\n').count() + 1, error.message())
@@ -306,12 +305,12 @@ fn remove(table: &mut Table, key: &str) -> Option<Value> {
     }
 }
 
-/// No variable reaches into an entry of a list.
+/// A reader of a list's entry looks up no variables.
 fn no_variable(_: &str) -> Option<String> {
     None
 }
 
-/// A value as the file would have it, on one line.
+/// Parses a value in the file's syntax, on one line.
 fn parse_inline(text: &str) -> Option<Value> {
     let mut table: Table = format!("value = {text}").parse().ok()?;
     table.remove("value").filter(|_| table.is_empty())

@@ -1,4 +1,4 @@
-//! Valid configurations, and every way in which one is refused.
+//! Valid configurations, and the faults of invalid ones.
 
 use super::*;
 use crate::api::auth::config::SecretSource as KeySecret;
@@ -20,7 +20,7 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_documented_file_is_the_defaults() {
+fn the_documented_file_has_the_defaults() {
     let config = Config::parse(None, &nothing).unwrap();
     assert_eq!(read(DEFAULTS).unwrap(), config);
     assert_eq!(config.limits, Limits::default());
@@ -33,7 +33,7 @@ fn the_documented_file_is_the_defaults() {
 }
 
 #[test]
-fn what_is_commented_out_in_the_documented_file_is_a_setting_too() {
+fn lines_commented_out_in_the_documented_file_are_settings_too() {
     let is_setting =
         |line: &str| line.starts_with("[[") || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let shown = |line: &'static str| line.strip_prefix("# ").filter(|shown| is_setting(shown)).unwrap_or(line);
@@ -70,7 +70,7 @@ fn a_variable_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn every_fault_is_told_in_one_run() {
+fn one_run_reports_every_fault() {
     let variable = |name: &str| (name == "PYAPNS_LISTEN").then(|| "everywhere".to_owned());
     let text = "
         listen = '127.0.0.1:1'
@@ -106,29 +106,29 @@ fn every_fault_is_told_in_one_run() {
 }
 
 #[test]
-fn a_number_and_a_yes_or_no_are_asked_for_in_words() {
-    let seconds = "it has to be a whole number from 0 to 3600, not `";
+fn the_fault_of_a_number_or_a_boolean_names_the_values_allowed() {
+    let seconds = "must be a whole number from 0 to 3600, not `";
     for (text, told) in [
-        ("limits.body_bytes = 'x'", "it has to be a whole number from 1024 to 1073741824, not `x`"),
+        ("limits.body_bytes = 'x'", "must be a whole number from 1024 to 1073741824, not `x`"),
         ("reload_seconds = -1", &format!("{seconds}-1`")),
         ("reload_seconds = 1.5", &format!("{seconds}1.5`")),
         ("reload_seconds = 3601", &format!("{seconds}3601`")),
         ("reload_seconds = '99999999999999999999'", &format!("{seconds}99999999999999999999`")),
-        ("apple.port = true", "it has to be a whole number from 1 to 65535, not `true`"),
-        ("insecure = 'yes'", "it has to be true or false, not `yes`"),
-        ("insecure = 1", "it has to be true or false, not `1`"),
-        (&format!("insecure = '{}'", "long".repeat(9)), "it has to be true or false"),
+        ("apple.port = true", "must be a whole number from 1 to 65535, not `true`"),
+        ("insecure = 'yes'", "must be true or false, not `yes`"),
+        ("insecure = 1", "must be true or false, not `1`"),
+        (&format!("insecure = '{}'", "long".repeat(9)), "must be true or false"),
     ] {
         let key = text.split(' ').next().expect("a key");
         assert_eq!(faults(text), [format!("{key} in test.toml: {told}")]);
     }
     let variable = |name: &str| (name == "PYAPNS_LIMITS_ITEMS").then(|| "abc".to_owned());
     let told = Config::parse(None, &variable).expect_err("no number").to_string();
-    assert_eq!(told, "PYAPNS_LIMITS_ITEMS: it has to be a whole number from 1 to 1000000, not `abc`");
+    assert_eq!(told, "PYAPNS_LIMITS_ITEMS: must be a whole number from 1 to 1000000, not `abc`");
 }
 
 #[test]
-fn a_text_has_to_be_one() {
+fn a_setting_of_type_string_refuses_every_other_type() {
     for text in [
         "data_dir = 5",
         "credentials_dir = true",
@@ -141,20 +141,20 @@ fn a_text_has_to_be_one() {
         "credentials.key_files = [1]",
     ] {
         let told = faults(text);
-        assert!(told[0].ends_with(" in test.toml: it has to be a text, in quotes"), "{text}: {told:?}");
+        assert!(told[0].ends_with(" in test.toml: must be a string, in quotes"), "{text}: {told:?}");
     }
     let entry = "[[autoprovision]]\napp_id = 1\nenvironment = 'sandbox'\ncertificate = 2\npassphrase = 1234";
     let told = faults(entry);
-    assert_eq!(told.iter().filter(|told| told.ends_with("it has to be a text, in quotes")).count(), 3, "{told:?}");
+    assert_eq!(told.iter().filter(|told| told.ends_with("must be a string, in quotes")).count(), 3, "{told:?}");
     assert!(!told.concat().contains("1234"), "{told:?}");
 }
 
 #[test]
-fn a_fault_of_a_flag_names_the_flag() {
+fn the_fault_of_a_flag_names_the_flag() {
     let origin = Origin::new(None, |name| (name == "PYAPNS_LISTEN").then(|| "127.0.0.1:1".to_owned()));
     let faults = |origin: Origin| origin.load().expect_err("nonsense").to_string();
     let with = |text: &str| origin.clone().with_flag("--listen", "PYAPNS_LISTEN", Some(text.to_owned()));
-    assert!(faults(with("nonsense")).starts_with("--listen: it has to be an IP address and a port"));
+    assert!(faults(with("nonsense")).starts_with("--listen: must be an IP address and a port"));
     assert!(faults(with("0.0.0.0:1")).starts_with("--listen: other machines can reach this address"));
     assert_eq!(with("127.0.0.1:2").load().expect("good").listen.to_string(), "127.0.0.1:2");
     let without = origin.clone().with_flag("--listen", "PYAPNS_LISTEN", None);
@@ -162,7 +162,7 @@ fn a_fault_of_a_flag_names_the_flag() {
 }
 
 #[test]
-fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
+fn a_list_is_an_array_in_the_file_and_has_commas_in_its_variable() {
     let files = |text: &str| read(text).unwrap().key_files;
     assert_eq!(files("[credentials]\nkey_files = ['new', 'old']"), ["new", "old"].map(PathBuf::from));
     assert_eq!(files("[credentials]\nkey_files = 'one'"), [PathBuf::from("one")]);
@@ -170,23 +170,23 @@ fn a_list_is_written_as_one_or_with_commas_in_its_variable() {
     let variable = |name: &str| (name == "PYAPNS_CREDENTIALS_KEY_FILES").then(|| "new, old".to_owned());
     assert_eq!(Config::parse(None, &variable).unwrap().key_files, ["new", "old"].map(PathBuf::from));
     let refused = faults("[credentials]\nkey_files = ['a', ['b']]\nkey = 'c'");
-    assert_eq!(refused[0], "credentials.key_files in test.toml: it has to be a text, in quotes");
+    assert_eq!(refused[0], "credentials.key_files in test.toml: must be a string, in quotes");
     assert_eq!(
-        refused[1], "credentials.key in test.toml: there is no such setting; there is credentials.key_files",
+        refused[1], "credentials.key in test.toml: is not a setting; did you mean credentials.key_files?",
         "{refused:?}"
     );
 }
 
 #[test]
-fn an_unknown_setting_is_told_with_the_nearest_and_no_other() {
+fn the_fault_of_an_unknown_setting_names_only_the_nearest() {
     let told = |text| faults(text).join("; ");
-    let said = |name, near| format!("{name} in test.toml: there is no such setting{near}");
+    let said = |name, near| format!("{name} in test.toml: is not a setting{near}");
     for (text, name, near) in [
-        ("limit.items = 1", "limit", "; there is the section [limits]"),
-        ("[limits]\nitem = 1", "limits.item", "; there is limits.items"),
-        ("items = 1", "items", "; there is limits.items"),
-        ("lisen = 'x'", "lisen", "; there is listen"),
-        ("[aple]\nport = 443", "aple", "; there is the section [apple]"),
+        ("limit.items = 1", "limit", "; did you mean the section [limits]?"),
+        ("[limits]\nitem = 1", "limits.item", "; did you mean limits.items?"),
+        ("items = 1", "items", "; did you mean limits.items?"),
+        ("lisen = 'x'", "lisen", "; did you mean listen?"),
+        ("[aple]\nport = 443", "aple", "; did you mean the section [apple]?"),
         ("redis = 'x'", "redis", ""),
     ] {
         assert_eq!(told(text), said(name, near), "{text}");
@@ -194,7 +194,7 @@ fn an_unknown_setting_is_told_with_the_nearest_and_no_other() {
 }
 
 #[test]
-fn hosts_are_none_or_names_without_scheme_and_port() {
+fn hosts_is_a_list_of_names_without_scheme_and_port() {
     let hosts = |text: &str| read(text).unwrap().hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
         hosts("hosts = ['Push.example.com', 'pyapns.', '10.0.0.1']"),
@@ -206,7 +206,7 @@ fn hosts_are_none_or_names_without_scheme_and_port() {
     assert_eq!(Config::parse(None, &variable("a, b")).unwrap().hosts.len(), 2);
     assert!(Config::parse(Some(File { name: "t", text: "hosts = ['a']" }), &variable("")).unwrap().hosts.is_empty());
     for bad in ["['http://a']", "['a:8088']", "['*']", "7", "[7]"] {
-        assert!(faults(&format!("hosts = {bad}"))[0].starts_with("hosts in test.toml: it has to be"), "{bad}");
+        assert!(faults(&format!("hosts = {bad}"))[0].starts_with("hosts in test.toml: must be"), "{bad}");
     }
 }
 
@@ -244,7 +244,7 @@ fn every_documented_setting_has_its_variable_and_every_variable_its_documentatio
 }
 
 #[test]
-fn every_default_can_be_said_by_its_variable_too() {
+fn every_default_can_be_given_in_its_variable() {
     let config = Config::parse(None, &nothing).unwrap();
     for (key, text) in &config.settings.0 {
         let name = format!("PYAPNS_{}", key.replace('.', "_").to_ascii_uppercase());
@@ -286,26 +286,26 @@ fn a_list_of_tables_is_read_entry_by_entry_and_its_variable_wins() {
 }
 
 #[test]
-fn every_fault_of_a_list_of_tables_says_in_which_entry_it_is() {
+fn every_fault_of_a_list_of_tables_names_its_entry() {
     let told = |file, variable| entries(file, variable).expect_err("a bad list").to_string();
     let text = told(Some("[[things]]\nlanes = 'x'\n[[things]]\nname = 'b'\nnam = 'c'"), None);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
-    assert_eq!(lines[0], "name in [[things]] 1 of test.toml: it is missing");
+    assert_eq!(lines[0], "name in [[things]] 1 of test.toml: is missing");
     assert!(lines[1].starts_with("lanes in [[things]] 1 of test.toml: "), "{text}");
-    assert_eq!(lines[2], "nam in [[things]] 2 of test.toml: there is no such setting; there is name");
-    assert_eq!(told(None, Some("[{}]")), "name in [[things]] 1 of PYAPNS_THINGS: it is missing");
+    assert_eq!(lines[2], "nam in [[things]] 2 of test.toml: is not a setting; did you mean name?");
+    assert_eq!(told(None, Some("[{}]")), "name in [[things]] 1 of PYAPNS_THINGS: is missing");
     for bad in ["things = 5", "things = 'a'", "[things]\nname = 'a'"] {
-        assert!(told(Some(bad), None).starts_with("things in test.toml: it has to be a list of tables"), "{bad}");
+        assert!(told(Some(bad), None).starts_with("things in test.toml: must be a list of tables"), "{bad}");
     }
-    assert_eq!(told(Some("things = [1]"), None), "[[things]] 1 of test.toml: it has to be a table");
+    assert_eq!(told(Some("things = [1]"), None), "[[things]] 1 of test.toml: must be a table");
     for bad in ["x", "1", "[{ name = 'a' }]\nother = 1"] {
-        assert!(told(None, Some(bad)).starts_with("PYAPNS_THINGS: it has to be a list of tables"), "{bad}");
+        assert!(told(None, Some(bad)).starts_with("PYAPNS_THINGS: must be a list of tables"), "{bad}");
     }
 }
 
 #[test]
-fn an_entry_names_an_app_and_its_credential_beside_the_file() {
+fn an_entry_configures_an_app_with_paths_relative_to_the_file() {
     let text = "[[autoprovision]]
         app_id = 'shop'
         environment = 'sandbox'
@@ -334,21 +334,21 @@ fn an_entry_names_an_app_and_its_credential_beside_the_file() {
 }
 
 #[test]
-fn every_fault_of_an_entry_is_told() {
+fn every_fault_of_an_entry_is_reported() {
     let entry = |text: &str| {
         let text = format!("[[autoprovision]]\napp_id = 'a'\nenvironment = 'sandbox'\n{text}");
         let told = faults(&text).concat();
         told.replace(" in [[autoprovision]] 1 of test.toml", "")
     };
     for (text, told) in [
-        ("", "certificate: it is missing"),
-        ("certificate = 'a'\nkey = 'b'", "key: it is given and `certificate` too"),
-        ("certificate = 'a'\nkey_id = 'b'", "key_id: it belongs to a signing key"),
-        ("key = 'a'\nkey_id = 'b'", "team_id: it is missing"),
-        ("certificate = 'a'\ntimeout = 0", "timeout: it has to be a whole number from 1 to 300, not `0`"),
-        ("certificate = 'a'\nlanes = 65", "lanes: it has to be a whole number from 1 to 64, not `65`"),
-        ("certificate = 'a'\npassphrase = 'canary'\npassphrase_file = 'b'", "passphrase: it is given and"),
-        ("certificate = 'a'\ncert = 'b'", "cert: there is no such setting"),
+        ("", "certificate: is missing"),
+        ("certificate = 'a'\nkey = 'b'", "key: is given beside `certificate`"),
+        ("certificate = 'a'\nkey_id = 'b'", "key_id: belongs to a signing key"),
+        ("key = 'a'\nkey_id = 'b'", "team_id: is missing"),
+        ("certificate = 'a'\ntimeout = 0", "timeout: must be a whole number from 1 to 300, not `0`"),
+        ("certificate = 'a'\nlanes = 65", "lanes: must be a whole number from 1 to 64, not `65`"),
+        ("certificate = 'a'\npassphrase = 'canary'\npassphrase_file = 'b'", "passphrase: is given beside"),
+        ("certificate = 'a'\ncert = 'b'", "cert: is not a setting"),
     ] {
         assert!(entry(text).starts_with(told) && !entry(text).contains("canary"), "{}", entry(text));
     }
@@ -356,11 +356,11 @@ fn every_fault_of_an_entry_is_told() {
     let places: Vec<_> = told.iter().map(|fault| fault.split(' ').next().unwrap()).collect();
     assert_eq!(places, ["app_id", "environment", "certificate"]);
     let one = "[[autoprovision]]\napp_id = 'a'\nenvironment = 'sandbox'\ncertificate = 'a'\n";
-    assert!(faults(&one.repeat(2))[0].contains("[[autoprovision]] 2 of test.toml: a/sandbox is in the list already"));
+    assert!(faults(&one.repeat(2))[0].contains("[[autoprovision]] 2 of test.toml: a/sandbox is in the list twice"));
 }
 
 #[test]
-fn settings_that_differ_are_named_and_what_they_say_is_not_printed() {
+fn differing_settings_are_named_and_their_values_are_not_printed() {
     let of = |text| read(text).unwrap().settings;
     let (plain, other) = (of(""), of("insecure = true\n[apple]\nproxy = 'http://scott:tiger@h:1'"));
     assert_eq!(plain.differing(&other), ["apple.proxy", "insecure"]);
@@ -369,7 +369,7 @@ fn settings_that_differ_are_named_and_what_they_say_is_not_printed() {
 }
 
 #[test]
-fn an_address_that_others_can_reach_needs_a_word() {
+fn an_address_that_other_machines_can_reach_needs_keys_or_insecure() {
     let refused = faults("listen = '0.0.0.0:8088'");
     assert_eq!(refused.len(), 1);
     assert!(refused[0].starts_with("listen in test.toml: other machines can reach"), "{refused:?}");
@@ -379,22 +379,22 @@ fn an_address_that_others_can_reach_needs_a_word() {
     let key = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = 'send'", "0".repeat(64));
     assert!(read(&format!("listen = '0.0.0.0:8088'\n{key}")).is_ok());
     assert!(faults("[admin]\nlisten = '0.0.0.0:1'")[0].starts_with("admin.listen in test.toml: other machines"));
-    assert!(faults("[tls]\nkey = 'x'")[0].starts_with("tls.certificate in test.toml: TLS needs both"));
+    assert!(faults("[tls]\nkey = 'x'")[0].starts_with("tls.certificate in test.toml: is missing: TLS needs"));
 }
 
 #[test]
-fn limits_have_to_fit_together() {
+fn limits_must_fit_together() {
     let refused = faults("[limits]\nin_flight_bytes = 2048");
-    assert!(refused[0].contains("less than limits.body_bytes"), "{refused:?}");
+    assert!(refused[0].contains("must be at least limits.body_bytes"), "{refused:?}");
     let refused = faults("drain_seconds = 5\ndrain_notice_seconds = 5");
     assert!(
-        refused[0].starts_with("drain_notice_seconds in test.toml: it is not less than drain_seconds"),
+        refused[0].starts_with("drain_notice_seconds in test.toml: must be less than drain_seconds"),
         "{refused:?}"
     );
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_told_with_its_line() {
+fn the_fault_of_a_file_that_is_not_toml_names_the_line() {
     let refused = faults("listen = \n");
     assert!(refused[0].starts_with("test.toml: ") && refused[0].contains("line 1"), "{refused:?}");
 }
@@ -410,7 +410,7 @@ fn several_gateways_are_a_list_in_the_file_and_commas_in_a_variable() {
     for bad in ["[]", "[1]", "['https://a:1', 'b:2']", "'https://a:1,'"] {
         let refused = faults(&format!("[apple]\nsandbox = {bad}"));
         assert_eq!(refused.len(), 1, "{bad}");
-        assert!(refused[0].starts_with("apple.sandbox in test.toml: it has to"), "{refused:?}");
+        assert!(refused[0].starts_with("apple.sandbox in test.toml: must "), "{refused:?}");
     }
 }
 
@@ -472,20 +472,20 @@ fn hosts_of_the_file_of_0_5_become_addresses() {
         assert!(refused[0].contains("other machines can reach this address"), "{refused:?}");
     }
     for (bad, told) in [
-        (r#"{"host": "pyapns.example"}"#, "host in test.toml: it has to be an IP address, or localhost"),
-        (r#"{"rest_port": 80880}"#, "rest_port in test.toml: it has to be a whole number from 0 to 65535, not `80880`"),
-        (r#"{"host": "", "rest_port": "x"}"#, "rest_port in test.toml: it has to be a whole number"),
+        (r#"{"host": "pyapns.example"}"#, "host in test.toml: must be an IP address, or localhost"),
+        (r#"{"rest_port": 80880}"#, "rest_port in test.toml: must be a whole number from 0 to 65535, not `80880`"),
+        (r#"{"host": "", "rest_port": "x"}"#, "rest_port in test.toml: must be a whole number"),
         ("{", "test.toml: EOF while parsing"),
-        (r#"{"autoprovision": 5}"#, "autoprovision in test.toml: it has to be a list"),
-        (r#"{"autoprovision": [5]}"#, "[[autoprovision]] 1 of test.toml: it has to be a table"),
-        (r#"{"autoprovision": [{"app_id": "a"}]}"#, "environment in [[autoprovision]] 1 of test.toml: it is missing"),
+        (r#"{"autoprovision": 5}"#, "autoprovision in test.toml: must be a list"),
+        (r#"{"autoprovision": [5]}"#, "[[autoprovision]] 1 of test.toml: must be a table"),
+        (r#"{"autoprovision": [{"app_id": "a"}]}"#, "environment in [[autoprovision]] 1 of test.toml: is missing"),
     ] {
         assert!(faults(bad)[0].starts_with(told), "{:?}", faults(bad));
     }
 }
 
 #[test]
-fn an_api_key_says_all_that_is_wrong_with_it() {
+fn every_fault_of_an_api_key_is_reported() {
     let good = format!("[[api_keys]]\nid = 'a'\nsecret_sha256 = '{}'\nscopes = ['send', 'apps:read']", "0a".repeat(32));
     let key = read(&good).unwrap().api_keys.remove(0);
     assert_eq!((key.apps, key.expires_at), (None, None));

@@ -1,14 +1,14 @@
-//! Environment variables that look like settings but are not: most likely mistyped.
+//! Warns of environment variables that look like mistyped settings.
 
 use super::Config;
 use super::nearest::nearest;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-/// Every setting's variable begins so.
+/// The prefix of every setting's variable.
 const PREFIX: &str = "PYAPNS_";
 
-/// A sentence for each of these variables that is neither a setting nor one of `others`.
+/// Returns a warning for each variable that is neither a setting nor in `others`.
 pub fn warnings(names: impl IntoIterator<Item = String>, others: &[String]) -> Vec<String> {
     let settings = setting_variables();
     let ours = |name: &String| name.starts_with(PREFIX) && !is_foreign(name);
@@ -17,7 +17,7 @@ pub fn warnings(names: impl IntoIterator<Item = String>, others: &[String]) -> V
     unknown.sort();
     let known = || settings.iter().filter_map(|setting| setting.strip_prefix(PREFIX));
     let warning = |name: &String| match nearest(name.trim_start_matches(PREFIX), known()) {
-        Some(setting) => format!("{name} is not a setting; there is {PREFIX}{setting}"),
+        Some(setting) => format!("{name} is not a setting; did you mean {PREFIX}{setting}?"),
         None => format!("{name} is not a setting"),
     };
     unknown.iter().map(warning).collect()
@@ -33,7 +33,7 @@ fn setting_variables() -> BTreeSet<String> {
     asked.into_inner()
 }
 
-/// Kubernetes tells each container of a service named pyapns, and our tests are told what to do.
+/// Returns true for the variables that Kubernetes sets for a service named pyapns, and for those of our tests.
 fn is_foreign(name: &str) -> bool {
     let prefixes = ["PYAPNS_PORT_", "PYAPNS_SERVICE_", "PYAPNS_TEST_"];
     name == "PYAPNS_PORT" || prefixes.iter().any(|prefix| name.starts_with(prefix))
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_setting_is_told_with_the_one_that_is_near() {
+    fn the_warning_of_a_mistyped_setting_names_the_nearest() {
         for (name, near) in [
             ("PYAPNS_LIMIT_ITEMS", "PYAPNS_LIMITS_ITEMS"),
             ("PYAPNS_LOGLEVEL", "PYAPNS_LOG_LEVEL"),
@@ -56,13 +56,13 @@ mod tests {
             ("PYAPNS_BODY_BYTES", "PYAPNS_LIMITS_BODY_BYTES"),
             ("PYAPNS_CREDENTIALS", "PYAPNS_CREDENTIALS_DIR"),
         ] {
-            assert_eq!(warned(&[name]), [format!("{name} is not a setting; there is {near}")]);
+            assert_eq!(warned(&[name]), [format!("{name} is not a setting; did you mean {near}?")]);
         }
         assert_eq!(warned(&["PYAPNS_STORE", "PYAPNS_"]), ["PYAPNS_ is not a setting", "PYAPNS_STORE is not a setting"]);
     }
 
     #[test]
-    fn settings_and_what_others_put_there_are_passed_over() {
+    fn settings_and_the_variables_of_kubernetes_and_of_our_tests_are_ignored() {
         let names: Vec<_> = setting_variables().into_iter().collect();
         assert_eq!(warnings(names, &[]), [""; 0]);
         let kubernetes =

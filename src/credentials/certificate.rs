@@ -1,4 +1,4 @@
-//! A client certificate of Apple's with its key: read from PEM, checked, and what its extensions say.
+//! Apple's client certificates with their keys: parsed from PEM, checked, with the contents of their extensions.
 
 mod pairs;
 
@@ -13,21 +13,21 @@ use zeroize::Zeroizing;
 
 /// Subject attribute UID: the base topic.
 const UID: Oid<'static> = oid!(0.9.2342.19200300.100.1.1);
-/// Extensions of Apple's push certificates (apns-protocol.md 3) are below the first. The next two count by presence
-/// alone.
+/// Apple's push extensions (apns-protocol.md 3) are below the first. The next two count by presence alone.
 const PUSH: Oid<'static> = oid!(1.2.840.113635.100.6.3);
 const SANDBOX: Oid<'static> = oid!(1.2.840.113635.100.6.3.1);
 const PRODUCTION: Oid<'static> = oid!(1.2.840.113635.100.6.3.2);
 const VOIP_TOPICS: Oid<'static> = oid!(1.2.840.113635.100.6.3.4);
 const TOPICS: Oid<'static> = oid!(1.2.840.113635.100.6.3.6);
 
-/// Bases of the topics of wallet passes, of web sites, and of device management: their certificates may bear no mark.
+/// Prefixes of the topics of wallet passes, web sites and device management. Their certificates may have no push
+/// extension.
 const UNMARKED_TOPICS: [&str; 3] = ["pass.", "web.", "com.apple.mgmt."];
 
-/// Longest name that is repeated.
+/// The maximum length of a name in errors and logs, in characters.
 const NAME_CHARS_MAX: usize = 100;
 
-/// A certificate whose key is its own.
+/// A certificate with its private key.
 pub struct Certificate {
     /// The leaf first.
     chain: Vec<CertificateDer<'static>>,
@@ -36,9 +36,9 @@ pub struct Certificate {
     facts: Facts,
 }
 
-/// The facts that Apple wrote into the leaf.
+/// The properties that Apple wrote into the leaf.
 struct Facts {
-    /// The subject's common name, else all of the subject.
+    /// The subject's common name, else the whole subject.
     name: String,
     for_push: bool,
     base_topic: Option<String>,
@@ -51,14 +51,14 @@ struct Facts {
 }
 
 impl Certificate {
-    /// Reads one PEM text; what stands around its blocks (`Bag Attributes`) is passed over. Of several certificates it
-    /// is the one that the first key belongs to, wherever it stands.
+    /// Parses a PEM text, and ignores text around its blocks (`Bag Attributes`). Of several certificates, returns the
+    /// one of the first key, at any position.
     pub fn parse(text: &[u8]) -> Result<Self, CredentialError> {
         Ok(Self::all(text)?.swap_remove(0))
     }
 
-    /// Every certificate of a PEM text whose key is there too, in the order of the keys: at least one. Each is followed
-    /// by the certificates that no key belongs to, its issuers.
+    /// Parses every certificate of a PEM text that has its key there, in the order of the keys: at least one. The
+    /// certificates without a key become the issuers of each.
     pub fn all(text: &[u8]) -> Result<Vec<Self>, CredentialError> {
         pairs::read(text)
     }
@@ -81,8 +81,8 @@ impl Certificate {
         }
     }
 
-    /// The environment it is made for, if not for both. Not every kind of certificate is marked, so that no mark is no
-    /// obstacle.
+    /// The environment of the certificate; `None` = both. Some kinds of certificates have no mark, and are accepted for
+    /// both.
     pub fn only_for(&self) -> Option<Environment> {
         match (self.facts.sandbox, self.facts.production) {
             (true, false) => Some(Environment::Sandbox),
@@ -91,13 +91,13 @@ impl Certificate {
         }
     }
 
-    /// True if Apple made it for push: it has one of the extensions for that, or is for passes, web sites or device
+    /// Returns true if the certificate is for push: it has a push extension, or is for passes, web sites or device
     /// management.
     pub fn is_for_push(&self) -> bool {
         self.facts.for_push
     }
 
-    /// True if it is neither too new nor expired at `now` (UNIX seconds).
+    /// Returns true if the certificate is valid at `now` (UNIX seconds).
     pub fn is_valid_at(&self, now: u64) -> bool {
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         self.facts.not_before.timestamp() <= now && now < self.expires_at()
@@ -108,7 +108,7 @@ impl Certificate {
         &self.facts.name
     }
 
-    /// The certificate, its issuers and its key as PEM, without anything else that was in the file.
+    /// The certificate, its issuers and its key as PEM, without the rest of the file.
     pub fn pem(&self) -> Result<Secret, CredentialError> {
         let label = match &*self.key {
             PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
@@ -124,7 +124,7 @@ impl Certificate {
         Ok(text.into())
     }
 
-    /// Chain and key as rustls wants them for client authentication.
+    /// Chain and key as rustls needs them for client authentication.
     pub fn client_auth(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (self.chain.clone(), self.key.clone_key())
     }
@@ -192,13 +192,13 @@ impl Facts {
     }
 }
 
-/// A name for sentences and the log, whoever wrote it into the certificate.
+/// Shortens and cleans a name for errors and logs, as anyone can make a certificate.
 fn printable(name: &str) -> String {
     name.chars().map(|char| if char.is_control() { ' ' } else { char }).take(NAME_CHARS_MAX).collect()
 }
 
-/// The list is a SEQUENCE that alternates UTF8String (topic) and SEQUENCE (its kind); the topics are wanted. A topic
-/// alone is taken, too: the form of the list of VoIP certificates is not documented.
+/// Returns the topics of the list: a SEQUENCE that alternates UTF8String (topic) and SEQUENCE (its kind). Also accepts
+/// a bare topic: the format of the list in VoIP certificates is not documented.
 fn topics_in(extension: &[u8], topics: &mut Vec<String>) {
     let Ok((_, list)) = Any::from_der(extension) else { return };
     let mut rest = if list.tag() == Tag::Utf8String { extension } else { list.data };

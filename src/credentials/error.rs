@@ -1,24 +1,24 @@
-//! Why a credential is refused: each fault its own variant, with what to do about it.
+//! The reasons that a credential is refused, one variant each, with the remedy.
 
 use crate::model::Environment;
 
-/// A credential that cannot be used. Nothing of the credential's secret part is ever in it.
+/// The reason that a credential cannot be used. It never has a secret part of the credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     #[error(
-        "the credential is neither PEM nor PKCS#12, or cut off: give the file as it is, or one text with the certificate and its key, the BEGIN and END lines of both included"
+        "the credential is neither PEM nor PKCS#12, or is cut off: send the file unchanged, or one text with the certificate and its key, including the BEGIN and END lines of both"
     )]
     NotPem,
     #[error(
-        "there is no certificate beside the private key: add its `BEGIN CERTIFICATE` block, or export the two together"
+        "there is no certificate beside the private key: add its `BEGIN CERTIFICATE` block, or export both together"
     )]
     CertificateMissing,
     #[error(
-        "this is a signing key (.p8), not a certificate: give it as `key`, with `key_id` and `team_id` beside it (over REST in JSON: {{\"key\", \"key_id\", \"team_id\", \"topic\"}}); if it is a certificate's own key, add the certificate"
+        "this is a signing key (.p8), not a certificate: send it as `key`, together with `key_id` and `team_id` (over REST in JSON: {{\"key\", \"key_id\", \"team_id\", \"topic\"}}); if it is the key of a certificate, add the certificate"
     )]
     SigningKeyAlone,
     #[error(
-        "there is no private key beside the certificate (a .cer from Apple's developer portal holds the certificate alone): add the `BEGIN PRIVATE KEY` block of the key that the request was made with, or export the two together from Keychain as .p12"
+        "there is no private key beside the certificate (a .cer from Apple's developer portal holds the certificate alone): add the `BEGIN PRIVATE KEY` block of the key that the request was made with, or export both together from Keychain as .p12"
     )]
     KeyMissing,
     #[error(
@@ -27,27 +27,27 @@ pub enum CredentialError {
     PassphraseMissing,
     #[error("the passphrase does not open the credential, or the file is damaged")]
     PassphraseWrong,
-    #[error("the credential is damaged, or no PKCS#12: export it again")]
+    #[error("the credential is damaged, or is not PKCS#12: export it again")]
     Damaged,
     #[error(
-        "the credential is encrypted in a way that is not known here: encrypt it anew with `openssl pkcs12 -export` or `openssl pkcs8 -topk8`"
+        "the credential's encryption is not supported: encrypt it again with `openssl pkcs12 -export` or `openssl pkcs8 -topk8`"
     )]
     EncryptionUnknown,
     #[error(
-        "opening the credential takes more work than is allowed ({} iterations, scrypt in 128 MiB): encrypt it anew with fewer",
+        "decrypting the credential takes more work than is allowed ({} iterations, scrypt in 128 MiB): encrypt it again with fewer",
         super::import::ITERATIONS_MAX
     )]
     TooCostly,
-    #[error("the certificate cannot be read as X.509: export it again")]
+    #[error("the certificate is not valid X.509: export it again")]
     CertificateUnreadable,
-    #[error("the private key cannot be read as PKCS#8, PKCS#1 (RSA of 2048 bits or more) or SEC1: export it again")]
+    #[error("the private key is not valid PKCS#8, PKCS#1 (RSA of 2048 bits or more) or SEC1: export it again")]
     KeyUnreadable,
-    #[error("the certificate's key is on an elliptic curve that TLS does not use: make one on P-256, or with RSA-2048")]
+    #[error("the certificate's key is on an elliptic curve that TLS does not use: make a key on P-256, or of RSA-2048")]
     UnknownCurve,
-    #[error("the private key does not belong to the certificate: export the two together")]
+    #[error("the private key does not belong to the certificate: export both together")]
     KeyMismatch,
     #[error(
-        "{} not for push, since {} none of Apple's push extensions: give the app's certificate of the kind `Apple Push Notification service SSL` (or VoIP Services, Pass Type ID, Website Push ID, MDM) with its key",
+        "{} not for push, since {} none of Apple's push extensions: send the app's certificate of the kind `Apple Push Notification service SSL` (or VoIP Services, Pass Type ID, Website Push ID, MDM) with its key",
         are(names),
         if names.len() == 1 { "it has" } else { "they have" }
     )]
@@ -57,59 +57,57 @@ pub enum CredentialError {
     )]
     Utf16,
     #[error(
-        "the certificate is in OpenSSL's own form `TRUSTED CERTIFICATE`: write a plain one with `openssl x509 -in FILE -out plain.pem`, and add its key"
+        "the certificate is in OpenSSL's format `TRUSTED CERTIFICATE`: write a plain one with `openssl x509 -in FILE -out plain.pem`, and add its key"
     )]
     TrustedCertificate,
     #[error(
-        "this is a certificate signing request (CSR), not a certificate: upload it in Apple's developer portal, and give the certificate that you get there, with the key that the request was made with"
+        "this is a certificate signing request (CSR), not a certificate: upload it in Apple's developer portal, and send the certificate from there with the key that the request was made with"
     )]
     CertificateRequest,
     #[error(
-        "this is a public key, and the private one is needed: give the `BEGIN PRIVATE KEY` block, or the file that holds it"
+        "this is a public key, and the private key is needed: send the `BEGIN PRIVATE KEY` block, or the file that has it"
     )]
     PublicKey,
     #[error(
-        "this is a provisioning profile (.mobileprovision), which apps are built with, and push needs a certificate or a signing key: export the push certificate with its key from Keychain as .p12, or make a .p8 in Apple's developer portal"
+        "this is a provisioning profile (.mobileprovision) for building apps, not a certificate or a signing key: export the push certificate with its key from Keychain as .p12, or make a .p8 in Apple's developer portal"
     )]
     ProvisioningProfile,
     #[error(
-        "this is PKCS#7 (.p7b, .p7c, .p7m), which holds certificates without a key: export the certificate with its key as .p12, or as PEM"
+        "this is PKCS#7 (.p7b, .p7c, .p7m), which has certificates without a key: export the certificate with its key as .p12, or as PEM"
     )]
     Pkcs7,
     #[error(
-        "this is a key in OpenSSH's form, which no certificate of Apple's comes with: give the .p8 or the .p12 as you have it from Apple or Keychain, or write the key anew with `ssh-keygen -p -m PKCS8 -f FILE`"
+        "this is a key in OpenSSH's format, which Apple does not use: send the .p8 file from Apple or the .p12 file from Keychain, or convert the key with `ssh-keygen -p -m PKCS8 -f FILE`"
     )]
     OpensshKey,
     #[error(
-        "this is a Java keystore: make PKCS#12 of it with `keytool -importkeystore -srckeystore FILE -destkeystore app.p12 -deststoretype PKCS12`"
+        "this is a Java keystore: convert it to PKCS#12 with `keytool -importkeystore -srckeystore FILE -destkeystore app.p12 -deststoretype PKCS12`"
     )]
     JavaKeystore,
-    #[error(
-        "this is a web page (HTML), not a credential: the download led to a page, mostly a login; download it again"
-    )]
+    #[error("this is a web page (HTML), probably a login page, not a credential: download the credential again")]
     WebPage,
     #[error(
-        "this is a certificate, not a signing key (.p8): give it as `certificate`, together with its own key, and leave `key_id` and `team_id` out"
+        "this is a certificate, not a signing key (.p8): send it as `certificate`, together with its private key, and leave out `key_id` and `team_id`"
     )]
     CertificateAsSigningKey,
     #[error("the certificate expired on {on}: renew it in Apple's developer portal")]
     Expired { on: String },
     #[error(
-        "the certificate is for {allowed} only, and the app is for {wanted}: use the other environment, or another certificate"
+        "the certificate is only for {allowed}, and the app is for {wanted}: use the other environment, or another certificate"
     )]
     WrongEnvironment { allowed: Environment, wanted: Environment },
-    #[error("the signing key cannot be read: give the text of the .p8 file as Apple made it")]
+    #[error("the signing key is not valid: send the text of Apple's .p8 file unchanged")]
     SigningKeyUnreadable,
-    #[error("the signing key is not an elliptic curve key on P-256, as Apple's are: give the .p8 file Apple made")]
+    #[error("the signing key is not an elliptic curve key on P-256, as Apple's are: send Apple's .p8 file")]
     SigningKeyWrongCurve,
-    #[error("`key_id` is not 10 characters of A-Z 0-9: it stands beside the key in Apple's developer portal")]
+    #[error("`key_id` must be 10 characters of A-Z 0-9: Apple's developer portal shows it at the key")]
     BadKeyId,
-    #[error("`team_id` is not 10 characters of A-Z 0-9: it stands under Membership in Apple's developer portal")]
+    #[error("`team_id` must be 10 characters of A-Z 0-9: Apple's developer portal shows it under Membership")]
     BadTeamId,
 }
 
 impl CredentialError {
-    /// The stable word for it in an answer.
+    /// The error's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotPem => "certificate_not_pem",

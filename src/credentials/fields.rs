@@ -1,4 +1,4 @@
-//! A credential as bytes: its kind, then each field behind its length (4 bytes, big-endian).
+//! The binary format of a credential: its kind, then each field after its length (4 bytes, big-endian).
 
 use super::{Material, Secret};
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ pub fn write(material: &Material) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes)
 }
 
-/// Reads what [`write()`] made; `None` for anything else.
+/// Parses the output of [`write()`]; `None` for anything else.
 pub fn read(bytes: &[u8]) -> Option<Material> {
     let (kind, rest) = bytes.split_first()?;
     match (*kind, split(rest)?.as_slice()) {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_that_were_cut_do_not_read() {
+    fn truncated_fields_do_not_parse() {
         let key = Material::Key { p8: "p8".into(), key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
         for material in [Material::Certificate { pem: "pem".into() }, key] {
             let bytes = write(&material);

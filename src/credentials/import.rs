@@ -1,5 +1,5 @@
-//! A credential in whatever form people have it, made into plain PEM: encrypted PEM and PKCS#12 are opened here, base64
-//! is unwrapped, and what is no credential at all is called by its name.
+//! Converts a credential in any usual format to plain PEM. Decrypts PEM and PKCS#12, unwraps base64, and names the
+//! format of a file that is not a credential.
 
 mod ber;
 mod encryption;
@@ -15,19 +15,19 @@ use super::{CredentialError, Secret};
 use crate::drain::Drain;
 use tokio::sync::Semaphore;
 
-/// Longest passphrase, in bytes.
+/// The maximum length of a passphrase, in bytes.
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 
-/// Shortest base64 that is taken for a credential rather than a file's name: the least key has more.
+/// The minimum length of base64 to count as a credential and not as a file's name: every key is longer.
 const WRAPPED_BYTES_MIN: usize = 64;
 
 const MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Opening is made to be slow, and may take 128 MiB: one credential at a time, the others wait their turn.
+/// Key derivation is slow by design and may take 128 MiB, so only one credential is opened at a time.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// True for the bytes of a PKCS#12 file (or of other DER or BER) rather than a text: a SEQUENCE of 128 bytes or
-/// more, or a shorter one to the byte.
+/// Returns true for the bytes of a PKCS#12 file (or of other DER or BER): a SEQUENCE of 128 bytes or more, or a shorter
+/// one of exactly the file's length.
 pub fn is_der(bytes: &[u8]) -> bool {
     match bytes {
         [0x30, 0x80..=0x84, ..] => true,
@@ -36,17 +36,17 @@ pub fn is_der(bytes: &[u8]) -> bool {
     }
 }
 
-/// True if a text contains PEM armour, even damaged.
+/// Returns true if a text contains PEM armour, even damaged.
 pub fn has_armour(text: &[u8]) -> bool {
     find(text, b"-----BEGIN").is_some()
 }
 
-/// Decodes base64 as people paste it, whatever comes of it.
+/// Decodes pasted base64 without a check of the result.
 pub fn decode_base64(text: &[u8]) -> Option<Secret> {
     wrapped::decode_whole(text).map(|mut bytes| std::mem::take(&mut *bytes).into())
 }
 
-/// Decodes base64 without armour that is the whole of a text, if the result is a credential's file.
+/// Decodes a text that is only base64 without armour, if the result is a credential's file.
 pub fn unwrap_base64(text: &[u8]) -> Option<Secret> {
     if text.len() < WRAPPED_BYTES_MIN || is_der(text) || has_armour(text) {
         return None;
@@ -56,19 +56,19 @@ pub fn unwrap_base64(text: &[u8]) -> Option<Secret> {
     known.then(|| std::mem::take(&mut *bytes).into())
 }
 
-/// True if this text needs a passphrase to be of use.
+/// Returns true if this text needs a passphrase.
 pub fn is_encrypted(text: &[u8]) -> bool {
     pem::is_encrypted(text)
 }
 
-/// The text without the marks (U+FEFF) that editors and PowerShell put before UTF-8, since PEM's lines begin with
-/// dashes; a file that was put together from several may have one in its middle.
+/// Removes the byte order marks (U+FEFF) that editors and PowerShell write before UTF-8, since PEM's lines begin with
+/// dashes. A file concatenated from several may have one in its middle.
 fn unmarked(given: Secret) -> Secret {
     let bytes = given.expose();
     if is_der(bytes) || find(bytes, MARK).is_none() {
         return given;
     }
-    // Reserved at once: a growing vector would leave copies of the key behind.
+    // Reserved in advance: a growing vector would leave copies of the key in memory.
     let (mut plain, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
     while let Some(at) = find(rest, MARK) {
         plain.extend_from_slice(&rest[..at]);
@@ -78,7 +78,7 @@ fn unmarked(given: Secret) -> Secret {
     plain.into()
 }
 
-/// DER or text, of which nothing but the contents is left to be looked at.
+/// DER or text, unwrapped and not yet parsed.
 fn unpacked(given: Secret) -> Result<Secret, CredentialError> {
     let given = unmarked(given);
     let given = unwrap_base64(given.expose()).map_or(given, unmarked);
@@ -92,9 +92,9 @@ fn unpacked(given: Secret) -> Result<Secret, CredentialError> {
     }
 }
 
-/// Takes PEM, with or without an encrypted key, or PKCS#12, or either in base64, and gives PEM with nothing encrypted
-/// in it. A passphrase that is not needed is no fault. A plain text comes back as it was but for its marks:
-/// fingerprints of entries are over it. Blocks for up to seconds where something is encrypted.
+/// Converts PEM, with or without an encrypted key, or PKCS#12, or either in base64, to unencrypted PEM. Ignores an
+/// unneeded passphrase. Returns a plain text unchanged except for byte order marks, because fingerprints of entries are
+/// computed over it. Blocks for up to seconds if something is encrypted.
 pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, CredentialError> {
     let given = unpacked(given)?;
     let bytes = given.expose();
@@ -107,7 +107,7 @@ pub fn open(given: Secret, passphrase: Option<&Secret>) -> Result<Secret, Creden
     }
 }
 
-/// [`open`] beside the runtime's threads, and only once at a time in this process.
+/// Runs [`open`] outside the runtime's threads, one call at a time in this process.
 pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>, drain: &Drain) -> Result<Secret, CredentialError> {
     let given = unpacked(given)?;
     if !is_der(given.expose()) && !pem::is_encrypted(given.expose()) {
@@ -118,11 +118,11 @@ pub async fn open_in_turn(given: Secret, passphrase: Option<Secret>, drain: &Dra
         let _until_it_ends = turn;
         open(given, passphrase.as_ref())
     });
-    // A panic has its own line; its message, which may hold what was opened, belongs in none.
+    // The panic hook logs the panic without its message, which may contain the credential.
     opened.await.unwrap_or(Err(CredentialError::Damaged))
 }
 
-/// Where `part` begins in `text` first.
+/// The position of the first `part` in `text`.
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub const KEY_BYTES: usize = 32;
 pub const KEY_ID_BYTES: usize = 8;
 
-/// Names a key without telling anything about it.
+/// The public id of a key, which reveals nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyId(pub [u8; KEY_ID_BYTES]);
 
@@ -54,8 +54,8 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// Reads the operator's key files; without any, the one in the data directory, which is made if it is not there.
-    /// Blocks.
+    /// Reads the operator's key files; without any, the key in the data directory, which is created if it does not
+    /// exist. Blocks.
     pub fn load(key_files: &[PathBuf], data_dir: &Path) -> Result<Self, KeyFileError> {
         let [first, older @ ..] = key_files else {
             return Ok(Self { first: of(&file::read_or_make(data_dir)?), older: Vec::new() });
@@ -64,12 +64,12 @@ impl Keyring {
         Ok(Self { first: read(first)?, older: older.iter().map(read).collect::<Result<_, _>>()? })
     }
 
-    /// One key that is nowhere else, for credentials that are only kept in memory.
+    /// A keyring with one random key, for credentials that stay in memory.
     pub fn passing() -> Result<Self, KeyFileError> {
         Ok(Self { first: of(&file::random()?), older: Vec::new() })
     }
 
-    /// The one that seals.
+    /// The key that seals.
     pub fn first(&self) -> &Key {
         &self.first
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_does_not_print_its_keys() {
+    fn debug_output_of_a_keyring_has_no_key() {
         let printed = format!("{:?}", Keyring::of([[7; 32], [8; 32]]));
         assert!(!printed.contains("07") && !printed.contains('['), "{printed}");
     }

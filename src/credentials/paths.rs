@@ -1,4 +1,4 @@
-//! Credentials given as a path on the server: which files may be read for whom.
+//! Reads credentials given as a path on the server, and decides which files may be read.
 
 mod beneath;
 
@@ -9,33 +9,36 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Largest credential file, in bytes.
+/// The maximum size of a credential file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// A group is how a service gets at what root owns, and a volume of secrets may be open to all: that works.
+/// Only write permissions are checked: a service may read root's files by its group, and a volume of secrets may be
+/// readable by all.
 const READABLE_BY_EVERYONE: u32 = 0o004;
 
-/// Why a credential file is not read. Callers of the API get the same answer whatever stands, or does not stand, at a
-/// path.
+/// The reason that a credential file is not read. Callers of the API get the same response for every path, so that it
+/// reveals no file.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
-    #[error("paths are not read, since no `credentials_dir` is configured: send the credential's text itself")]
+    #[error("paths are not read, because `credentials_dir` is not set: send the text of the credential")]
     NotConfigured,
     #[error(
-        "no such credential: only regular files of at most {FILE_BYTES_MAX} bytes inside the configured `credentials_dir`, which only their owner may write, are read"
+        "no such credential: the path must name a regular file of at most {FILE_BYTES_MAX} bytes inside `credentials_dir` that only its owner may write"
     )]
     NotInside,
     #[error("the credential file {path} cannot be read: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("the credential file {path} is no regular file of at most {FILE_BYTES_MAX} bytes")]
+    #[error("the credential file {path} is not a regular file of at most {FILE_BYTES_MAX} bytes")]
     Unsuitable { path: PathBuf },
-    #[error("the credential file {path} is not read, since others than its owner may write it: chmod go-w {path}")]
+    #[error(
+        "the credential file {path} is not read, because other users than its owner may write it: chmod go-w {path}"
+    )]
     Writable { path: PathBuf },
 }
 
 impl PathError {
-    /// The stable word for it in an answer.
+    /// The error's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotConfigured => "credential_paths_off",
@@ -46,27 +49,27 @@ impl PathError {
     }
 }
 
-/// True if this is PEM, or a text with PEM in it, rather than a path to it.
+/// Returns true for PEM, or a text with PEM in it, as distinct from a path.
 pub fn is_pem(text: &[u8]) -> bool {
     const BEGIN: &[u8] = b"-----BEGIN ";
     text.windows(BEGIN.len()).any(|window| window == BEGIN)
 }
 
 /// Reads a file for a caller of the API: relative to `credentials_dir`, or absolute and inside it. Neither `..` nor a
-/// symbolic link leads out, even while they are being swapped, and what others than its owner may write is not read.
-/// The caller learns nothing of what stands where; the log does, but not what was given: people send keys where a path
-/// belongs. Blocks for as long as the disk does.
+/// symbolic link leads out, even while they are swapped. Refuses a file that other users than its owner may write. The
+/// response does not reveal the cause; the log has it, without the path, since callers may send a key in its place.
+/// Blocks on the disk.
 pub fn read_inside(credentials_dir: Option<&Path>, path: &str) -> Result<Secret, PathError> {
     let root = credentials_dir.ok_or(PathError::NotConfigured)?;
     find_inside(root, path).map_err(|why| {
-        tracing::warn!(why, "a credential that was given as a path is not read");
+        tracing::warn!(why, "a credential given as a path is not read");
         PathError::NotInside
     })
 }
 
 fn find_inside(root: &Path, path: &str) -> Result<Secret, String> {
     let file = beneath::open(root, Path::new(path)).map_err(|error| error.to_string())?;
-    // It is there: this is a path, and no key that was sent in place of one.
+    // The file exists, so this is a path and not a key sent in its place.
     let path = root.join(path);
     let (read, mode) = read_opened(file, &path).map_err(|error| error.to_string())?;
     if let Some(exposed) = exposed_by(mode, &path) {
@@ -75,24 +78,24 @@ fn find_inside(root: &Path, path: &str) -> Result<Secret, String> {
     Ok(read)
 }
 
-/// Reads a file named by the operator's own configuration, wherever it is, unless others than its owner may write it.
-/// Blocks for as long as the disk does.
+/// Reads a file that the configuration names, at any path, unless other users than its owner may write it. Blocks on
+/// the disk.
 pub fn read_trusted(path: &Path) -> Result<Secret, PathError> {
     let unreadable = |source| PathError::Unreadable { path: path.to_owned(), source };
-    // Looked at first, since opening a device can set it in motion.
+    // Checked first, since opening a device can start it.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(PathError::Unsuitable { path: path.to_owned() });
     }
     read_opened(open_at_once(path).map_err(unreadable)?, path).map(|(read, _)| read)
 }
 
-/// Opens what was a file a moment ago. Should it be a pipe by now, that does not wait for a writer.
+/// Opens a path that was a file at the check. If it is a pipe by now, this does not wait for a writer.
 fn open_at_once(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Reads what was opened, if it is suitable, and gives its mode. `path` is for who reads of it.
+/// Reads an open file, if it is suitable, and returns its mode. `path` is for errors.
 fn read_opened(file: File, path: &Path) -> Result<(Secret, u32), PathError> {
     let unreadable = |source| PathError::Unreadable { path: path.to_owned(), source };
     let unsuitable = || PathError::Unsuitable { path: path.to_owned() };
@@ -107,7 +110,7 @@ fn read_opened(file: File, path: &Path) -> Result<(Secret, u32), PathError> {
     Ok((secret, metadata.mode()))
 }
 
-/// A warning about a file with a secret in it that everyone on the machine may read.
+/// A warning about a file with a secret that every user of the machine may read.
 pub fn exposed(path: &Path) -> Option<String> {
     exposed_by(fs::metadata(path).ok()?.mode(), path)
 }
@@ -117,9 +120,9 @@ fn exposed_by(mode: u32, path: &Path) -> Option<String> {
     (mode & READABLE_BY_EVERYONE != 0).then(|| format!("every user of this machine may read {path}: chmod o-r {path}"))
 }
 
-/// `None` for what is too large.
+/// `Returns `None` for a file that is too large.
 fn read_whole(file: File) -> io::Result<Option<Secret>> {
-    // Reserved at once: a growing vector would leave copies of the key behind.
+    // Reserved in advance: a growing vector would leave copies of the key in memory.
     let mut bytes = Vec::with_capacity(FILE_BYTES_MAX as usize + 1);
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     let secret = Secret::from(bytes);
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_path_leads_out_and_every_refusal_reads_the_same() {
+    fn no_path_leads_out_and_every_refusal_is_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("credentials");
         fs::create_dir_all(root.join("folder")).unwrap();
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_is_not_read_and_what_all_may_read_is_told() {
+    fn a_file_that_others_may_write_is_refused_and_one_that_all_may_read_is_warned_of() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("tls.key"), dir.path().join("link"));
         fs::write(&file, "pem").unwrap();
@@ -211,9 +214,9 @@ mod tests {
         assert!(matches!(read_inside(None, "/etc/passwd"), Err(PathError::NotConfigured)));
     }
 
-    /// A device of the machine stands for all: it would be read without end.
+    /// /dev/zero represents all devices: it would be read without end.
     #[test]
-    fn pipes_devices_sockets_and_folders_are_refused_at_once_and_not_read() {
+    fn pipes_devices_sockets_and_folders_are_refused_without_reading() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -229,7 +232,7 @@ mod tests {
         assert!(matches!(read_inside(Some(Path::new("/dev")), "zero"), Err(PathError::NotInside)));
     }
 
-    /// Opened as a file is, a pipe would hold the daemon's thread until somebody writes into it.
+    /// Opened like a file, a pipe would block the daemon's thread until somebody writes into it.
     #[test]
     fn a_pipe_is_opened_without_waiting_for_its_writer() {
         let dir = tempfile::tempdir().unwrap();
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_swapped_for_a_pipe_holds_nobody_up() {
+    fn a_file_that_is_swapped_for_a_pipe_blocks_no_reader() {
         let dir = tempfile::tempdir().unwrap();
         let names = ["app.pem", "pipe"].map(|name| dir.path().join(name));
         fs::write(&names[0], "pem").unwrap();

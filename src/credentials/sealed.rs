@@ -7,9 +7,9 @@ use crate::model::AppKey;
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use zeroize::Zeroizing;
 
-/// The form of the first versions: fields in clear text, under the file permissions of the store. Still read.
+/// The format of the first versions: fields in clear text, protected by the store's file permissions. Still read.
 const CLEAR: u8 = 0;
-/// Form, key id, nonce, then the encrypted fields and their tag.
+/// The current format: format byte, key id, nonce, then the encrypted fields and their tag.
 const SEALED: u8 = 1;
 
 const TAG_BYTES: usize = 16;
@@ -18,12 +18,14 @@ const TAG_BYTES: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
     #[error(
-        "the stored credential is sealed with the key {id}, which is not there: add its file to `key_files`, or provision the app again"
+        "the stored credential is sealed with the key {id}, which is missing: add its file to `key_files`, or provision the app again"
     )]
     KeyMissing { id: KeyId },
-    #[error("the stored credential does not open: it is damaged, or belongs to another app; provision the app again")]
+    #[error(
+        "the stored credential cannot be decrypted: it is damaged, or belongs to another app; provision the app again"
+    )]
     Damaged,
-    #[error("the stored credential is in a form of a newer pyapns: run that version, or provision the app again")]
+    #[error("the stored credential has the format of a newer pyapns: run that version, or provision the app again")]
     Newer,
 }
 
@@ -31,11 +33,11 @@ pub enum Unopened {
 #[derive(Debug, PartialEq)]
 pub struct Opened {
     pub material: Material,
-    /// True if it must be sealed again: it is in clear text, or under a key that is no longer the first.
+    /// The blob must be sealed again: it is in clear text, or under a key that is not the first any more.
     pub stale: bool,
 }
 
-/// Seals for one app: the blob opens for no other.
+/// Seals for one app: the blob cannot be opened for another app.
 pub fn seal(keyring: &Keyring, app: &AppKey, material: &Material) -> Zeroizing<Vec<u8>> {
     let key = keyring.first();
     let mut fields = fields::write(material);
@@ -45,7 +47,7 @@ pub fn seal(keyring: &Keyring, app: &AppKey, material: &Material) -> Zeroizing<V
     Zeroizing::new([&[SEALED], &key.id().0[..], nonce.as_ref(), &fields, tag.as_ref()].concat())
 }
 
-/// Opens what [`seal`] made for this app, and what older versions stored in clear text.
+/// Opens a blob that [`seal`] made for this app, or that an older version stored in clear text.
 pub fn open(keyring: &Keyring, app: &AppKey, blob: &[u8]) -> Result<Opened, Unopened> {
     match blob {
         [CLEAR, fields @ ..] => {
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_as_it_was_and_shows_nothing_of_it() {
+    fn a_sealed_credential_opens_unchanged_and_its_blob_has_no_clear_text() {
         let keyring = Keyring::of([[7; 32]]);
         for material in materials() {
             let blob = seal(&keyring, &shop(), &material);
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_opens_for_its_own_app_only() {
+    fn a_blob_opens_only_for_its_app() {
         let keyring = Keyring::of([[7; 32]]);
         let blob = seal(&keyring, &shop(), &materials()[0]);
         for other in [app("shop", Environment::Production), app("shops", Environment::Sandbox)] {
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_older_versions_stored_in_clear_text_still_opens() {
+    fn a_credential_stored_in_clear_text_by_an_older_version_still_opens() {
         for material in materials() {
             let clear = [&[CLEAR][..], &fields::write(&material)].concat();
             assert_eq!(open(&Keyring::of([[7; 32]]), &shop(), &clear), Ok(Opened { material, stale: true }));
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_that_was_cut_or_changed_anywhere_does_not_open() {
+    fn a_blob_that_is_truncated_or_changed_anywhere_does_not_open() {
         let keyring = Keyring::of([[7; 32]]);
         let blob = seal(&keyring, &shop(), &materials()[1]);
         for end in 0..blob.len() {

@@ -3,12 +3,12 @@
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Private key material on its way from a caller to where it is used.
+/// Secret bytes, such as a private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// The bytes themselves; the name makes every use easy to find.
+    /// The bytes. The name makes every use easy to find.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::Secret;
 
     #[test]
-    fn a_secret_does_not_print() {
+    fn debug_output_of_a_secret_has_no_content() {
         let printed = format!("{:?}", Some(Secret::from("hunter2")));
         assert_eq!(printed, "Some(<secret of 7 bytes>)");
     }

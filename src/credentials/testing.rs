@@ -8,9 +8,9 @@ use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair, date_time_ymd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// UNIX seconds at which the certificates below are valid.
+/// A time at which the certificates below are valid, in UNIX seconds.
 pub(crate) const NOW: u64 = 1_800_000_000;
-/// When they expire: 2030-01-01.
+/// The expiry of these certificates: 2030-01-01.
 pub(crate) const EXPIRES_AT: i64 = 1_893_456_000;
 
 /// The content of a test's certificate.
@@ -42,7 +42,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The certificate alone.
+    /// The certificate without its key.
     pub(crate) fn certificate_pem(&self) -> String {
         const NULL: [u8; 2] = [0x05, 0x00];
         let mut params = CertificateParams::default();
@@ -97,7 +97,7 @@ fn topic_list(topics: &[&str]) -> Vec<u8> {
     [&[0x30, 0x81, content.len() as u8], content.as_slice()].concat()
 }
 
-/// Runs `reads` while two names take each other's place all the time. Whoever waits for ever in it fails the test.
+/// Runs `reads` while two names are swapped all the time. A read that blocks fails the test.
 pub(crate) fn while_swapping(names: &[PathBuf; 2], reads: impl FnOnce() + Send + 'static) {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let (reader, until) = (std::thread::spawn(reads), Instant::now() + Duration::from_secs(30));

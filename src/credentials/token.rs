@@ -19,16 +19,16 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// All tokens of one half hour are the same token, on every node: Apple refuses ones older than an hour, and updates
-/// more often than every 20 minutes.
+/// The period of a token: half an hour, the same on every node. Apple refuses a token older than an hour, and new
+/// tokens more often than every 20 minutes.
 pub const BUCKET_SECONDS: u64 = 1_800;
 
-/// Length of Apple's key and team ids.
+/// The length of Apple's key and team ids.
 const ID_LENGTH: usize = 10;
 
 /// Signs provider tokens for one team. The key is wiped when dropped.
 pub struct TokenKey {
-    /// The private scalar: what p256 makes of it for signing takes it a millisecond, too long for each of many apps at
+    /// The private scalar. Deriving p256's signing key from it takes a millisecond, too long for each of many apps at
     /// the start of a node.
     scalar: Zeroizing<Vec<u8>>,
     key_id: String,
@@ -37,8 +37,8 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
-    /// Reads the text of a `.p8` file: PKCS#8 in PEM, P-256. What OpenSSL made SEC1 of (`EC PRIVATE KEY`) is the same
-    /// key.
+    /// Parses the text of a `.p8` file: PKCS#8 in PEM, P-256. Also accepts SEC1 (`EC PRIVATE KEY`), to which OpenSSL
+    /// converts it.
     pub fn parse(p8: &[u8], key_id: &str, team_id: &str) -> Result<Self, CredentialError> {
         if !is_apple_id(key_id) {
             return Err(CredentialError::BadKeyId);
@@ -52,9 +52,8 @@ impl TokenKey {
         Ok(Self { scalar, key_id: key_id.to_owned(), team_id: team_id.to_owned(), fingerprint })
     }
 
-    /// The `authorization` header at `now` (UNIX seconds), and the bucket it belongs to: its `iat`. The same bucket
-    /// gives the same bytes in every process (RFC 6979), so that a fleet shows Apple one token without sharing
-    /// anything.
+    /// The `authorization` header at `now` (UNIX seconds), and its bucket: the token's `iat`. The same bucket gives the
+    /// same bytes in every process (RFC 6979), so that all nodes send Apple one token without sharing anything.
     pub fn authorization(&self, now: u64) -> (String, u64) {
         let issued_at = now - now % BUCKET_SECONDS;
         let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, self.key_id);
@@ -98,7 +97,7 @@ impl fmt::Debug for TokenKey {
     }
 }
 
-/// True if a private key can sign provider tokens: one on P-256.
+/// Returns true if a private key can sign provider tokens: it is on P-256.
 pub fn is_signing_key(key: &PrivateKeyDer<'_>) -> bool {
     !matches!(key, PrivateKeyDer::Pkcs1(_)) && read_key(key.secret_der()).is_some()
 }
@@ -108,7 +107,7 @@ fn key_in(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     if import::is_encrypted(text) {
         return Err(CredentialError::PassphraseMissing);
     }
-    // What reads line by line always reads: earlier versions stored it as it was.
+    // Text that parses line by line stays accepted: earlier versions stored it unchanged.
     let Ok(blocks) = pem::blocks(text) else { return by_line(text).ok_or(CredentialError::SigningKeyUnreadable) };
     let of_label = |label: &str| blocks.iter().find(|block| block.label == label);
     let certificate = of_label("CERTIFICATE").map(|_| CredentialError::CertificateAsSigningKey);
@@ -143,7 +142,7 @@ fn read_key(der: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Vec<u8>)> {
     Some((Zeroizing::new(scalar.as_ref().to_vec()), public.as_ref().to_vec()))
 }
 
-/// Why a key is none on P-256: it is another, or none at all.
+/// The error of a key that is not on P-256: another kind of key, or not a key.
 fn unread(der: &[u8]) -> CredentialError {
     const OTHER_CURVES: [&aws_lc_rs::signature::EcdsaSigningAlgorithm; 2] =
         [&ECDSA_P384_SHA384_FIXED_SIGNING, &ECDSA_P521_SHA512_FIXED_SIGNING];

@@ -201,7 +201,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It has to be the one task that
+    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It must be the one task that
     /// polls the claim and uses the permits.
     pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<Permit> {
         let shared = &self.budget.0;

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_has_to_keep_up_a_kibibyte_a_second_whatever_came_before() {
+    async fn a_body_must_keep_up_a_kibibyte_a_second_whatever_came_before() {
         let began = Instant::now();
         let slow = bodies(1 << 20, 1 << 20).collect(trickle(&[b'x'; 4000], 4)).await;
         assert!(matches!(slow, Err(RequestError::BodyTooSlow)));

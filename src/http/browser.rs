@@ -40,7 +40,7 @@ impl FromStr for HostName {
         match bare.parse::<IpAddr>() {
             Ok(address) => Ok(Self(address.to_string().into())),
             Err(_) if is_name => Ok(Self(name.to_ascii_lowercase().into())),
-            Err(_) => Err("it has to be a host's name without scheme and port, as in \"push.example.com\""),
+            Err(_) => Err("must be a host's name without scheme and port, as in \"push.example.com\""),
         }
     }
 }

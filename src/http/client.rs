@@ -37,7 +37,7 @@ impl FromStr for NodeUrl {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "it has to look like http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock";
+        const FORM: &str = "must look like http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock";
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(FORM) };
         }

@@ -48,7 +48,7 @@ pub enum RequestError {
     UnknownParameter { name: String },
     #[error("`{name}` appears twice in the query")]
     RepeatedParameter { name: String },
-    #[error("`{name}` in the query has to be {expected}")]
+    #[error("`{name}` in the query must be {expected}")]
     BadParameter { name: &'static str, expected: String },
 }
 

@@ -92,11 +92,11 @@ mod tests {
         let table = [
             ("limt=5", "unknown parameter `limt`: this call does not have it"),
             ("limit=5&limit=6", "`limit` appears twice in the query"),
-            ("limit=0", "`limit` in the query has to be a number from 1 to 1000"),
-            ("limit", "`limit` in the query has to be a number from 1 to 1000"),
-            ("wait=no", "`wait` in the query has to be true or false"),
-            ("timeout=301", "`timeout` in the query has to be a number of seconds from 1 to 300"),
-            ("timeout=NaN", "`timeout` in the query has to be a number of seconds from 1 to 300"),
+            ("limit=0", "`limit` in the query must be a number from 1 to 1000"),
+            ("limit", "`limit` in the query must be a number from 1 to 1000"),
+            ("wait=no", "`wait` in the query must be true or false"),
+            ("timeout=301", "`timeout` in the query must be a number of seconds from 1 to 300"),
+            ("timeout=NaN", "`timeout` in the query must be a number of seconds from 1 to 300"),
         ];
         for (query, sentence) in table {
             assert_eq!(refused(query), sentence);

@@ -13,13 +13,13 @@ use std::fmt;
 pub enum ObjectFault {
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    #[error("the body has to be a JSON object")]
+    #[error("the body must be a JSON object")]
     NotAnObject,
     #[error("`{name}` appears twice")]
     Repeated { name: String },
     #[error("`{name}` is not known here: known are {known}")]
     Unknown { name: String, known: String },
-    #[error("`{name}` has to be {expected}")]
+    #[error("`{name}` must be {expected}")]
     WrongType { name: &'static str, expected: &'static str },
 }
 
@@ -168,7 +168,7 @@ mod tests {
         for text in [r#"{"type":"feedback"}"#, r#"{"type":7}"#, r#"{"type":""}"#] {
             assert_eq!(
                 take(text).map_err(|fault| fault.to_string()),
-                Err("`type` has to be `app`, or left out".to_owned())
+                Err("`type` must be `app`, or left out".to_owned())
             );
         }
     }
@@ -182,10 +182,10 @@ mod tests {
             });
             read.expect_err("a bad object").to_string()
         };
-        assert_eq!(told("[]"), "the body has to be a JSON object");
+        assert_eq!(told("[]"), "the body must be a JSON object");
         assert_eq!(told(r#"{"a":1,"a":2}"#), "`a` appears twice");
         assert_eq!(told(r#"{"a":1,"b":2}"#), "`b` is not known here: known are a");
-        assert_eq!(told(r#"{"a":"secret"}"#), "`a` has to be a number");
+        assert_eq!(told(r#"{"a":"secret"}"#), "`a` must be a number");
         assert_eq!(told(r#"{"a":1"#), "the body ends in the middle of its JSON, at line 1, column 7");
     }
 }

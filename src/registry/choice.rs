@@ -1,11 +1,11 @@
-//! Which certificate of a file an app gets, where there are several: Keychain exports what was marked, and renewed ones
-//! are appended to the old.
+//! Chooses the certificate of an app from a file with several: Keychain exports the whole selection, and renewed
+//! certificates are appended to old ones.
 
 use super::{ProvisionError, topic};
 use crate::credentials::{Certificate, Credential, CredentialError, Material};
 use crate::model::AppKey;
 
-/// For whom a certificate is chosen, and when.
+/// The app and the time of a choice.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub key: &'a AppKey,
@@ -14,7 +14,7 @@ pub struct Asked<'a> {
     pub now: u64,
 }
 
-/// A credential, and how many of its kind the file holds.
+/// A credential, and the number of credentials in its file.
 #[derive(Debug)]
 pub struct Chosen {
     pub credential: Credential,
@@ -22,20 +22,19 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Says which one it is where there are several.
+    /// Logs the choice if there are several.
     pub fn tell(self, app: &AppKey) -> Credential {
         if let (Some(certificate), 2..) = (self.credential.certificate(), self.among) {
             let (name, fingerprint, among) = (certificate.name(), certificate.fingerprint(), self.among);
-            tracing::info!(%app, name, fingerprint, "took one of {among} certificates with their keys");
+            tracing::info!(%app, name, fingerprint, "chose one of {among} certificates with their keys");
         }
         self.credential
     }
 }
 
-/// Of the certificates that Apple made for push those for the topic asked for, of these those for the environment, of
-/// these the valid ones, and of these the one that expires last. Where none is left, what was there before stays: the
-/// fault is told by the checks that follow. Fails where there is none for push, or where several topics are left and
-/// none is asked for.
+/// Filters the push certificates by the requested topic, then by environment, then by validity, and chooses the one
+/// that expires last. A filter that leaves none is skipped: a later check reports its fault. Fails if no certificate is
+/// for push, or if several topics are left and none was requested.
 pub fn choose(material: &Material, asked: Asked<'_>) -> Result<Chosen, ProvisionError> {
     let mut found = Credential::all(material)?;
     let among = found.len();
@@ -65,12 +64,12 @@ pub fn choose(material: &Material, asked: Asked<'_>) -> Result<Chosen, Provision
     if asked.topic.is_none() && topics.len() > 1 {
         return Err(ProvisionError::SeveralTopics { topics });
     }
-    // Of equals the first.
+    // The first of several equal ones.
     let last = found.into_iter().rev().max_by_key(Credential::expires_at);
     Ok(Chosen { credential: last.ok_or(CredentialError::KeyMismatch)?, among })
 }
 
-/// The part of a credential that is kept: the chosen certificate of a file with several, and only the key it needs.
+/// The part of a credential to store: the chosen certificate with its key.
 pub fn kept(chosen: &Credential, material: Material) -> Result<Material, CredentialError> {
     match chosen.certificate() {
         Some(certificate) => Ok(Material::Certificate { pem: certificate.pem()? }),
@@ -78,7 +77,7 @@ pub fn kept(chosen: &Credential, material: Material) -> Result<Material, Credent
     }
 }
 
-/// Keeps those that are wanted, if there are any: whether there are.
+/// Keeps the wanted items, if there are any. Returns true if there are.
 fn narrow(found: &mut Vec<Credential>, wanted: impl Fn(&Credential) -> bool) -> bool {
     let any = found.iter().any(&wanted);
     if any {
@@ -91,7 +90,7 @@ fn topic_of(credential: &Credential) -> Option<String> {
     credential.base_topic().map(str::to_owned).or_else(|| credential.summary().topics.into_iter().next())
 }
 
-/// In their order, each once.
+/// The items without duplicates, in their order.
 fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut distinct = Vec::new();
     names.for_each(|name| {

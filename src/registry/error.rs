@@ -1,43 +1,43 @@
-//! Why an app is not provisioned: each fault with its field, its stable word, and what to do.
+//! The reasons that an app is not provisioned, each with its field, its `reason` and the remedy.
 
 use super::{LANES_MAX, TIMEOUT_SECONDS_MAX, topic};
 use crate::credentials::CredentialError;
 use crate::model::AppId;
 use crate::store::StoreError;
 
-/// Why an app is not provisioned; nothing has changed then.
+/// The reason that an app is not provisioned. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     #[error(transparent)]
     Credential(#[from] CredentialError),
     #[error(
-        "`topic` is 1 to {} printable ASCII characters without spaces: mostly the bundle id",
+        "`topic` must be 1 to {} printable ASCII characters without spaces: usually the bundle id",
         topic::TOPIC_BYTES_MAX
     )]
     BadTopic,
     #[error(
-        "the app has no topic: the credential names none, and its id `{id}` is no bundle id; give `topic` beside the credential (over REST in JSON), mostly the bundle id, like com.example.app"
+        "the app has no topic: the credential names none, and its id `{id}` is not a bundle id; give `topic` together with the credential (over REST in JSON), usually the bundle id, such as com.example.app"
     )]
     TopicMissing { id: AppId },
     #[error(
-        "the certificate is not for the topic `{topic}`: it is for {listed}; take one of them, or leave `topic` out, or use another certificate"
+        "the certificate is not for the topic `{topic}` but for {listed}: give one of these topics, or leave out `topic`, or use another certificate"
     )]
     TopicNotOfCertificate { topic: String, listed: String },
     #[error(
-        "the file holds certificates for several topics: {}; give one of them as `topic` beside the credential (over REST in JSON)",
+        "the file has certificates for several topics: {}; give one of them as `topic` together with the credential (over REST in JSON)",
         topics.join(", ")
     )]
     SeveralTopics { topics: Vec<String> },
-    #[error("`timeout` is 1 to {TIMEOUT_SECONDS_MAX} seconds")]
+    #[error("`timeout` must be 1 to {TIMEOUT_SECONDS_MAX} seconds")]
     BadTimeout,
-    #[error("`lanes` is 1 to {LANES_MAX}")]
+    #[error("`lanes` must be 1 to {LANES_MAX}")]
     BadLanes,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl ProvisionError {
-    /// The field to blame, where it is one.
+    /// The field at fault, if there is one.
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Credential(CredentialError::BadKeyId) => Some("key_id"),
@@ -55,12 +55,12 @@ impl ProvisionError {
         }
     }
 
-    /// True if 0.6 took the credential that is refused here: the file's first certificate, of any purpose.
+    /// Returns true if 0.6 accepted the refused credential: it used the file's first certificate for any purpose.
     pub fn is_unfit(&self) -> bool {
         matches!(self, Self::SeveralTopics { .. } | Self::Credential(CredentialError::NotForPush { .. }))
     }
 
-    /// The topics to choose from.
+    /// The topics to choose from, for the response.
     pub fn topics(&self) -> Option<&[String]> {
         match self {
             Self::SeveralTopics { topics } => Some(topics),
@@ -68,7 +68,7 @@ impl ProvisionError {
         }
     }
 
-    /// The names of the certificates to blame.
+    /// The names of the certificates at fault.
     pub fn certificates(&self) -> Option<&[String]> {
         match self {
             Self::Credential(CredentialError::NotForPush { names }) => Some(names),
@@ -76,7 +76,7 @@ impl ProvisionError {
         }
     }
 
-    /// The stable word for it in an answer.
+    /// The error's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Credential(refused) => refused.reason(),

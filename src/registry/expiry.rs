@@ -1,15 +1,15 @@
-//! When the apps' credentials expire, as a metric.
+//! The metric of the expiry of the apps' credentials.
 
 use super::Registry;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::APP_LABEL;
 use crate::telemetry::sampled::Kind;
 
-/// Apps that get a series of their own: those whose credential expires first.
+/// The maximum number of apps with a series: those with the earliest expiry.
 const APPS_MAX: usize = 100;
 
 impl Registry {
-    /// Shows in the node's metrics when credentials expire.
+    /// Exports the expiry of credentials to the node's metrics.
     pub fn watch(&self, metrics: &Metrics) {
         let registry = self.clone();
         metrics.sampled(

@@ -1,4 +1,4 @@
-//! The registry's promises, over the reference store and over SQLite.
+//! Tests of the registry over the reference store and over SQLite.
 
 use super::*;
 use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe, signing_key};
@@ -45,7 +45,7 @@ async fn the_topic_is_the_configured_one_else_the_certificates() {
 }
 
 #[tokio::test]
-async fn an_app_without_a_topic_is_only_taken_from_old_configurations_and_is_loaded_ever_after() {
+async fn an_app_without_a_topic_is_accepted_only_from_old_configurations_and_loaded_at_every_start() {
     let store = Arc::new(Memory::new());
     let registry = registry_over(store.clone()).await;
     let token = || Provision { material: signing_key(), ..wanted() };
@@ -57,7 +57,7 @@ async fn an_app_without_a_topic_is_only_taken_from_old_configurations_and_is_loa
 }
 
 #[tokio::test]
-async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_where_it_is_held() {
+async fn each_provisioning_has_a_higher_generation_and_holders_of_the_old_app_keep_it() {
     let registry = registry().await;
     let old = registry.provision(wanted()).await.unwrap();
     let new = registry.provision(Provision { lanes: 2, ..wanted() }).await.unwrap();
@@ -69,7 +69,7 @@ async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_wher
 }
 
 #[tokio::test]
-async fn a_removed_app_is_gone_and_cannot_be_removed_twice() {
+async fn a_removed_app_is_not_found_and_cannot_be_removed_twice() {
     let registry = registry().await;
     let app = registry.provision(wanted()).await.unwrap();
     assert!(registry.remove(&app.key).await.unwrap());
@@ -79,7 +79,7 @@ async fn a_removed_app_is_gone_and_cannot_be_removed_twice() {
 }
 
 #[tokio::test]
-async fn apps_of_both_kinds_are_there_after_a_restart() {
+async fn apps_with_certificates_and_with_signing_keys_outlive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let by_path = Provision { certificate_path: Some("shop.pem".to_owned()), ..wanted() };
     let by_key = Provision { key: key(Environment::Production), lanes: 3, timeout_seconds: 20, ..wanted() };
@@ -103,7 +103,7 @@ async fn apps_of_both_kinds_are_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_is_refused_changes_nothing() {
+async fn a_refused_provisioning_changes_nothing() {
     let registry = registry().await;
     let good = registry.provision(wanted()).await.unwrap();
     let topic = |text: &str| Provision { topic: Some(text.to_owned()), ..wanted() };
@@ -137,7 +137,7 @@ async fn an_expired_certificate_is_refused_when_new_but_kept_when_it_expires_lat
 }
 
 #[tokio::test]
-async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
+async fn an_app_that_cannot_be_loaded_does_not_prevent_the_others() {
     let store = Arc::new(Memory::new());
     let good = registry_over(store.clone()).await.provision(wanted()).await.unwrap();
     let record = store.get(good.key.clone()).await.unwrap().unwrap();
@@ -151,7 +151,7 @@ async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
     assert!(registry.remove(&bad.key).await.unwrap(), "it can be cleared away");
 }
 
-/// A blob as 0.6 sealed it: the text as it was given.
+/// Seals a blob as 0.6 did: with the given text unchanged.
 async fn stored_by_0_6(material: &Material, topic: Option<&str>) -> Registry {
     let store = Arc::new(Memory::new());
     let key = key(Environment::Sandbox);
@@ -169,7 +169,7 @@ async fn stored_by_0_6(material: &Material, topic: Option<&str>) -> Registry {
 }
 
 #[tokio::test]
-async fn what_0_6_stored_and_would_be_refused_today_loads_as_it_was() {
+async fn a_credential_that_0_6_stored_and_would_be_refused_today_loads_unchanged() {
     let developer = || Recipe { uid: Some("ABCDE12345"), sandbox: false, production: false, ..Recipe::default() };
     let (one, two) = (Recipe::default(), Recipe { uid: Some("com.example.other"), ..Recipe::default() });
     let texts = [(developer().pem(), "ABCDE12345"), (one.pem() + &two.pem(), "com.example.app")];
@@ -186,7 +186,7 @@ async fn what_0_6_stored_and_would_be_refused_today_loads_as_it_was() {
 }
 
 #[tokio::test]
-async fn what_0_6_stored_with_the_wrong_certificate_first_is_right_after_a_start() {
+async fn a_file_that_0_6_stored_with_the_wrong_certificate_first_is_corrected_at_start() {
     let developer = Recipe { uid: Some("ABCDE12345"), sandbox: false, production: false, ..Recipe::default() };
     let expired = Recipe { years: [2020, 2021], ..Recipe::default() };
     let text = developer.pem() + &expired.pem() + &Recipe::default().pem();
@@ -196,7 +196,7 @@ async fn what_0_6_stored_with_the_wrong_certificate_first_is_right_after_a_start
 }
 
 #[tokio::test]
-async fn of_a_file_with_several_certificates_only_the_chosen_one_is_stored() {
+async fn only_the_chosen_certificate_of_a_file_with_several_is_stored() {
     let store = Arc::new(Memory::new());
     let developer = Recipe { uid: Some("ABCDE12345"), sandbox: false, production: false, ..Recipe::default() };
     let text = developer.pem() + &Recipe::default().pem();
@@ -235,7 +235,7 @@ async fn a_key_is_changed_over_a_restart_and_the_old_one_is_not_needed_again() {
 }
 
 #[tokio::test]
-async fn without_its_key_an_app_says_so_and_provisioning_heals_it() {
+async fn an_app_without_its_sealing_key_reports_it_and_provisioning_again_repairs_it() {
     let directory = tempfile::tempdir().unwrap();
     let fingerprint = {
         let registry = loaded(directory.path(), Keyring::of([[1; 32]])).await;
@@ -254,7 +254,7 @@ async fn without_its_key_an_app_says_so_and_provisioning_heals_it() {
 }
 
 #[tokio::test]
-async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_the_disk() {
+async fn a_credential_stored_in_clear_text_is_sealed_and_erased_from_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let secret = Recipe::default().pem();
     let clear = [&[0, 1][..], &(secret.len() as u32).to_be_bytes(), secret.as_bytes()].concat();
@@ -287,7 +287,7 @@ async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_th
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_does_not_part_memory_from_the_store() {
+async fn memory_and_store_agree_after_a_caller_disconnects() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(Sqlite::open(directory.path()).unwrap());
     let drain = Drain::new();

@@ -1,4 +1,4 @@
-//! The topic of an app: where it comes from, and which ones its certificate cannot have.
+//! The topic of an app: its source, and its check against the certificate.
 
 use super::ProvisionError;
 use crate::credentials::Credential;
@@ -6,13 +6,13 @@ use crate::model::{AppId, PushType};
 
 pub const TOPIC_BYTES_MAX: usize = 255;
 
-/// As configured, else what the certificate is for, else the app id where that is a bundle id.
+/// The configured topic, else the certificate's, else the app id if it is a bundle id.
 pub fn of<'a>(configured: Option<&'a str>, credential: &'a Credential, id: &'a AppId) -> Option<&'a str> {
     configured.or(credential.base_topic()).or(id.is_bundle_id().then(|| id.as_str()))
 }
 
-/// The push type that the base topic decides for notifications that name none: its suffix tells it, or a certificate
-/// that lists the base topic with the suffix of one type alone.
+/// The push type for notifications without one, if the base topic decides it: by its suffix, or because the certificate
+/// lists the base topic only with the suffix of one type.
 pub fn push_type(base: &str, credential: &Credential) -> Option<PushType> {
     PushType::of_topic(base).or_else(|| {
         let listed = credential.summary().topics;
@@ -21,7 +21,7 @@ pub fn push_type(base: &str, credential: &Credential) -> Option<PushType> {
     })
 }
 
-/// Checks that an app can have the topic it asks for, and has one at all.
+/// Checks that the app has a topic, and that the certificate allows it.
 pub fn check(configured: Option<&str>, credential: &Credential, id: &AppId) -> Result<(), ProvisionError> {
     if let Some(topic) = configured {
         if !is_topic(topic) {
@@ -39,13 +39,13 @@ pub fn check(configured: Option<&str>, credential: &Credential, id: &AppId) -> R
     }
 }
 
-/// True if Apple could know such a topic.
+/// Returns true if the text can be a topic.
 pub fn is_topic(text: &str) -> bool {
     (1..=TOPIC_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// A certificate may list nothing but what pushes of one type go to: the topic with a suffix, which they get on their
-/// way.
+/// Also matches with a suffix: a certificate may list only the topic of one push type, and pyapns adds that suffix when
+/// it sends.
 fn is_for(listed: &str, topic: &str) -> bool {
     let suffix = listed.strip_prefix(topic);
     suffix.is_some_and(|suffix| PushType::ALL.iter().any(|push_type| push_type.topic_suffix() == suffix))

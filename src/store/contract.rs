@@ -1,4 +1,4 @@
-//! The promises of every store: one list of sentences, run on each kind of store.
+//! The promises of every store: one list of tests, run on each kind of store.
 
 use super::*;
 use crate::model::{AppId, Disconnection, Environment, Feedback, Records};
@@ -11,7 +11,7 @@ pub(super) mod cursors;
 pub(super) mod disconnections;
 pub(super) mod feedback;
 
-/// A store under test, with the directory it may need.
+/// A store under test, with its directory if it needs one.
 pub(super) struct UnderTest {
     pub store: Arc<dyn Store>,
     _directory: Option<TempDir>,
@@ -29,7 +29,7 @@ impl UnderTest {
     }
 }
 
-/// Records these.
+/// Records feedback and disconnections.
 pub(super) trait Note: Events {
     fn note(&self, feedback: Vec<Feedback>, disconnections: Vec<Disconnection>) -> Pending<'_, u64> {
         self.record(Arc::new(Records { feedback, disconnections }))
@@ -38,42 +38,42 @@ pub(super) trait Note: Events {
 
 impl<T: Events + ?Sized> Note for T {}
 
-/// One test per sentence of the contract, on what the expression opens.
+/// Generates one test per sentence of the contract, for the store that the expression opens.
 macro_rules! kept_by {
     ($opened:expr) => {
         $crate::store::contract::kept_by! { $opened;
             apps {
-                an_app_is_found_as_it_was_put,
+                a_stored_app_is_found_unchanged,
                 a_second_put_replaces_the_first,
-                many_apps_are_replaced_at_once,
+                many_apps_are_replaced_in_one_write,
                 apps_are_listed_in_the_order_of_their_keys,
-                a_deleted_app_takes_its_events_with_it_and_no_others,
-                an_entry_outlives_what_happens_to_its_app,
-                an_entry_filed_anew_leaves_its_app_as_it_is,
-                with_an_entry_goes_only_the_app_that_it_made,
+                deleting_an_app_deletes_its_events_and_no_others,
+                an_entry_stays_when_its_app_is_changed_or_deleted,
+                replacing_an_entrys_fingerprint_leaves_its_app_unchanged,
+                deleting_an_entry_deletes_only_the_app_that_it_created,
             }
             feedback {
-                of_a_token_only_the_newest_feedback_is_kept,
+                only_the_newest_feedback_of_a_token_is_kept,
                 feedback_of_one_token_is_kept_per_app,
                 an_acknowledgement_through_an_old_cursor_does_not_lose_newer_feedback,
-                what_is_held_is_no_feedback_until_it_is_released,
-                what_is_dropped_does_not_come_back,
-                a_hold_takes_what_waits_and_leaves_definite_entries_and_other_apps_alone,
-                what_is_released_is_new_to_readers_and_replaces_nothing_newer,
-                holds_are_listed_and_the_first_one_stands,
+                held_entries_are_not_in_feedback_until_they_are_released,
+                dropped_entries_do_not_come_back,
+                a_quarantine_holds_unacknowledged_doubtful_entries_of_its_app_and_no_others,
+                released_entries_are_new_to_readers_and_replace_no_newer_entry,
+                quarantines_are_listed_and_a_second_one_changes_nothing,
             }
             disconnections {
                 pages_follow_each_other_without_gap_or_repetition,
                 the_newest_five_thousand_disconnections_are_kept,
-                a_disconnection_comes_back_whole,
+                a_disconnection_is_read_with_all_its_fields,
             }
             cursors {
                 an_acknowledgement_touches_one_list_of_one_app,
-                a_position_is_never_given_twice,
-                a_cursor_stays_good_when_all_is_acknowledged,
-                a_cursor_that_another_store_gave_out_is_refused_whatever_its_position,
-                a_cursor_behind_the_newest_entry_is_refused,
-                the_start_and_the_cursor_of_an_empty_page_are_taken_everywhere,
+                a_position_is_never_assigned_twice,
+                a_cursor_stays_valid_after_everything_is_acknowledged,
+                a_cursor_of_another_store_is_refused_at_every_position,
+                a_cursor_after_the_newest_entry_is_refused,
+                the_start_and_the_cursor_of_an_empty_page_are_accepted_everywhere,
             }
         }
     };

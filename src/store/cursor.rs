@@ -1,39 +1,39 @@
-//! Places in the lists of events, which callers hand back, and the epoch that tells which store gave them out.
+//! Cursors, the positions in the lists of events that callers send back, and the epoch of the store that returned them.
 
 use super::StoreError;
 use std::fmt;
 
-/// One run of positions. A store that is new, restored from a backup or copied begins another, since it gives positions
+/// One history of a store's positions. A new, restored or copied store begins a new epoch, since it assigns positions
 /// that callers know already to other entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(i64);
 
 impl Epoch {
-    /// The epoch of stores made by pyapns 0.6.0, which knew no epochs.
+    /// The epoch of stores created by pyapns 0.6.0, which had no epochs.
     pub const FIRST: Self = Self(0);
 
-    /// One that no other store has.
+    /// A random epoch, unique to a store.
     pub fn new() -> Self {
         Self(fastrand::i64(1..))
     }
 
-    /// An epoch as a store keeps it.
+    /// The epoch of a stored number.
     pub fn stored(number: i64) -> Self {
         Self(number)
     }
 
-    /// The number that a store keeps.
+    /// The number to store.
     pub fn number(self) -> i64 {
         self.0
     }
 
-    /// The cursor behind the entry at a position.
+    /// The cursor after the entry at a position.
     pub fn cursor(self, position: i64) -> Cursor {
         Cursor { epoch: self, position }
     }
 
-    /// The position of a cursor that this epoch's store gave out; `newest` is the last position it gave to any entry.
-    /// Refuses a cursor of another epoch, and one behind `newest`.
+    /// Returns the position of a cursor of this epoch; `newest` is the last position of any entry. Refuses a cursor of
+    /// another epoch, and one after `newest`.
     pub fn position(self, cursor: Cursor, newest: i64) -> Result<i64, StoreError> {
         let ours = cursor.epoch == self && cursor.position <= newest;
         if ours || cursor == Cursor::START { Ok(cursor.position) } else { Err(StoreError::ForeignCursor) }
@@ -46,7 +46,7 @@ impl Default for Epoch {
     }
 }
 
-/// A place in a list of events, written `EPOCH-POSITION`. Opaque to callers: they hand back what they were given.
+/// A position in a list of events, written `EPOCH-POSITION`. It is opaque to callers, who send it back unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     epoch: Epoch,
@@ -54,10 +54,11 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Before the first entry, in every store: nothing is before it, so that it can neither hide nor clear an entry.
+    /// The position before the first entry, valid in every epoch: it can neither hide nor delete an entry.
     pub const START: Self = Self { epoch: Epoch::FIRST, position: 0 };
 
-    /// Reads what a caller hands back; `None` for what no store gave out. A number alone is a cursor of pyapns 0.6.0.
+    /// Parses a cursor from a caller; `None` if no store returns such a text. A bare number is a cursor of pyapns
+    /// 0.6.0.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, position) = match text.split_once('-') {
             Some((epoch, position)) => (number(epoch, 16)?, position),
@@ -67,7 +68,7 @@ impl Cursor {
     }
 }
 
-/// Digits and nothing else.
+/// Parses a number that has only digits.
 fn number(text: &str, radix: u32) -> Option<i64> {
     let digits = text.bytes().all(|byte| char::from(byte).is_digit(radix) && !byte.is_ascii_uppercase());
     i64::from_str_radix(text, radix).ok().filter(|_| digits)
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_reads_back_as_it_was_written_and_nothing_else_does() {
+    fn a_cursor_parses_as_it_was_written_and_no_other_text_parses() {
         for epoch in [Epoch::FIRST, Epoch::new(), Epoch(i64::MAX)] {
             for position in [0, 42, i64::MAX] {
                 let cursor = epoch.cursor(position);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_epoch_is_refused_whatever_its_position() {
+    fn a_cursor_of_another_epoch_is_refused_at_every_position() {
         let (ours, theirs) = (Epoch(7), Epoch(8));
         assert_eq!(ours.position(ours.cursor(5), 5).ok(), Some(5));
         assert!(matches!(ours.position(ours.cursor(6), 5), Err(StoreError::ForeignCursor)));

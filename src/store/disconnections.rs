@@ -3,14 +3,14 @@
 use super::{Cursor, Page, Pending};
 use crate::model::{AppKey, Disconnection};
 
-/// Disconnections kept per app: the newest.
+/// The maximum number of disconnections per app: the newest are kept.
 pub const DISCONNECTIONS_MAX: usize = 5_000;
 
 /// The disconnection log of each app.
 pub trait DisconnectionLog: Send + Sync {
-    /// At most `limit` entries after the cursor, oldest position first.
+    /// Returns at most `limit` entries after the cursor, oldest position first.
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>>;
 
-    /// Forgets the disconnections up to and with the cursor: how many entries that were.
+    /// Deletes the disconnections up to and including the cursor. Returns their number.
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
 }

@@ -4,42 +4,43 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A store that could not be opened, or could not do what it was asked. Cheap to clone: one failed commit has many
-/// waiters.
+/// The error of opening a store, or of an operation. Cheap to clone: one failed commit has many waiters.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     #[error("the data directory {path} cannot be used: {source}")]
     Directory { path: PathBuf, source: Arc<std::io::Error> },
     #[error(
-        "the data directory {path} belongs to another pyapns that is running: stop it, or choose another with --data-dir"
+        "the data directory {path} is in use by another pyapns process: stop it, or choose another directory with --data-dir"
     )]
     Locked { path: PathBuf },
     #[error(
-        "{path} was written by a newer pyapns (schema {found}, this one knows {known}): run that version, or restore an older copy"
+        "{path} was written by a newer pyapns (schema {found}, this version supports {known}): run that version, or restore an older copy"
     )]
     NewerSchema { path: PathBuf, found: i64, known: i64 },
     #[error(
-        "the disk with the data directory is full: nothing was changed; make room, and send it again (what is sent to Apple goes on)"
+        "the disk with the data directory is full: nothing was changed; make room, and send the request again (deliveries to Apple continue)"
     )]
     Full,
     #[error(
-        "the store is damaged: {what}; stop pyapns, keep a copy of the data directory, and bring {path} back from a backup, or save what can be read with `sqlite3 {path} .recover`"
+        "the store is damaged: {what}; stop pyapns, keep a copy of the data directory, and restore {path} from a backup, or recover the readable part with `sqlite3 {path} .recover`"
     )]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "{path} is not the file that was opened: the data directory was moved or deleted, or another was put in its place; nothing was changed; put it back, or start pyapns again (what is sent to Apple goes on)"
+        "{path} is not the file that was opened: the data directory was moved, deleted or replaced; nothing was changed; put it back, or restart pyapns (deliveries to Apple continue)"
     )]
     Moved { path: PathBuf },
-    #[error("the cursor was given out by another store, or by this one before it was restored or copied")]
+    #[error(
+        "the cursor is from another store, or from this store before it was restored or copied: read the list from the beginning"
+    )]
     ForeignCursor,
-    #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
+    #[error("the store failed: {0}; check the data directory's disk, space and permissions")]
     Database(Arc<dyn Error + Send + Sync>),
     #[error("the store is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// The stable word for it in an answer.
+    /// The error's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Directory { .. } => "data_directory_unusable",

@@ -1,29 +1,29 @@
-//! The contract of feedback: dead tokens, and those of them that are held back.
+//! The contract of feedback: dead tokens, and held feedback.
 
 use super::{Cursor, Page, Pending};
 use crate::model::{AppKey, AppleReason, Feedback, Quarantine, Resolution};
 
-/// The dead tokens of each app, and the ones that are held back.
+/// The dead tokens of each app, and its held feedback.
 pub trait FeedbackLog: Send + Sync {
-    /// Holds back the app's doubtful feedback from now on, and what of it waits to be acknowledged: how many entries
-    /// that were. An existing quarantine stays as it is.
+    /// Begins a quarantine: holds back the app's doubtful feedback, also the entries that are not acknowledged yet.
+    /// Returns their number. An existing quarantine stays unchanged.
     fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64>;
 
-    /// The holds of all apps.
+    /// The quarantines of all apps.
     fn quarantines(&self) -> Pending<'_, Vec<(AppKey, Quarantine)>>;
 
-    /// Ends the app's quarantine, if any, and returns how many entries were held. What is released takes a new
-    /// position, and does not replace what is newer.
+    /// Ends the app's quarantine, if any, and returns the number of entries held. A released entry takes a new
+    /// position, and does not replace a newer entry.
     fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64>;
 
-    /// At most `limit` entries after the cursor, oldest position first.
+    /// Returns at most `limit` entries after the cursor, oldest position first.
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>>;
 
-    /// Forgets the feedback up to and with the cursor: how many entries that were.
+    /// Deletes the feedback up to and including the cursor. Returns the number of entries.
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64>;
 }
 
-/// True if an entry may stem from a wrong environment or topic, and not from a dead token.
+/// Returns true if a wrong environment or topic may be the cause of an entry, and not a dead token.
 pub(super) fn is_doubtful(entry: &Feedback) -> bool {
     entry.reason == DOUBTFUL
 }

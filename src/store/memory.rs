@@ -1,4 +1,5 @@
-//! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
+//! The reference store: the meaning of each operation, in memory. For tests and simulation; its data ends with the
+//! process.
 
 use super::{
     AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch, Events,
@@ -25,7 +26,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct AppEvents {
-    /// By position, as all of them.
+    /// By position.
     feedback: BTreeMap<i64, Feedback>,
     position_of_token: HashMap<String, i64>,
     quarantine: Option<Quarantine>,
@@ -39,7 +40,7 @@ impl Memory {
         Self::default()
     }
 
-    /// Keeps these apps and entries beside what is there.
+    /// Adds apps and entries to the store.
     pub fn keep(&self, kept: Kept) {
         let mut state = self.state();
         state.entries.extend(kept.entries.into_iter().map(|entry| (entry.key, entry.fingerprint)));

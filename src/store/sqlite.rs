@@ -25,10 +25,10 @@ use std::path::Path;
 use std::sync::Arc;
 use threads::{After, Reader, Writer};
 
-/// Answers a write once it is on disk. Dropping it waits until every write it took is on disk and the directory is
-/// free again.
+/// The SQLite store. A write resolves once it is on disk. Dropping the store waits until every accepted write is on
+/// disk and the directory is unlocked.
 pub struct Sqlite {
-    // Dropped in this order: the writer's thread holds the directory's lock.
+    // The fields are dropped in this order: the writer's thread holds the directory's lock.
     reader: Reader,
     writer: Writer,
     place: Place,
@@ -37,7 +37,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the store in `directory`, which is made if need be, and keeps every other process out of it. Blocks.
+    /// Opens the store in `directory`, which is created if it does not exist, and locks it against other processes.
+    /// Blocks.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let lock = directory::claim(directory)?;
         let file = directory::database(directory)?;
@@ -52,13 +53,13 @@ impl Sqlite {
         })
     }
 
-    /// Sentences for the operator about the state in which the store was found.
+    /// Notices for the operator about the state of the store at opening.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
 }
 
-/// The apps in the store of `directory`, read beside the node that holds it. Nothing is written. Blocks.
+/// Reads the apps in the store of `directory` while a node runs. Writes nothing. Blocks.
 pub fn read_beside(directory: &Path) -> Result<Kept, StoreError> {
     let connection = opening::open_beside(&directory.join(directory::DATABASE_FILE))?;
     Ok(Kept { apps: apps::list(&connection, None, usize::MAX)?, entries: apps::entries(&connection)? })
@@ -164,7 +165,7 @@ impl Durability for Sqlite {
     }
 
     fn look(&self) -> Pending<'_, ()> {
-        // A disk that does not answer is to hold up the reader's thread, and none that sends.
+        // Runs in the reader's thread, so that a disk that does not answer blocks no thread that sends.
         let place = self.place.clone();
         Box::pin(self.reader.read(move |_| place.check()))
     }

@@ -39,7 +39,7 @@ class Replay:
         self.socket = socket.create_connection((host, int(port)), timeout=20)
 
     def send(self, head, body):
-        """Status and answer, parsed as the client does: only under this type, which has to be there."""
+        """Status and answer, parsed as the client does: only under this type, which must be there."""
         self.socket.sendall(head + body)
         answer = http.client.HTTPResponse(self.socket)
         answer.begin()

@@ -77,7 +77,7 @@ async fn sending_a_file_stops_when_nobody_reads_the_outcomes_and_says_how_far_it
     let ended = timeout(Duration::from_secs(20), child.wait_with_output()).await.expect("it does not wait for more");
     let Output { status, stderr, .. } = ended.expect("an end");
     let said = String::from_utf8(stderr).expect("text");
-    let expected = "1 notifications: 1 accepted\nnot sent: notification 2 and all behind it";
+    let expected = "1 notifications: 1 accepted\nnot sent: notification 2 and all after it";
     assert!(status.code() == Some(1) && said.starts_with(expected), "{status:?} {said}");
     drop(stdin);
     world.stop().await;

@@ -50,7 +50,7 @@ fn every_fault_of_a_broken_configuration_is_named_in_one_run() {
         "credentials.key_files in broken.toml: the key file short.key does not hold 32 bytes",
         "credentials.key_files in broken.toml: the credential file gone.key cannot be read",
         "apple.ca_file in broken.toml: cannot read the ca_file missing.pem",
-        "aple in broken.toml: there is no such setting; there is the section [apple]",
+        "aple in broken.toml: is not a setting; did you mean the section [apple]?",
     ];
     for fault in faults {
         assert_eq!(told.lines().filter(|line| line.starts_with(fault)).count(), 1, "{fault}: {told}");
@@ -69,7 +69,7 @@ fn every_fault_of_a_broken_configuration_is_named_in_one_run() {
 }
 
 #[test]
-fn a_good_configuration_is_said_to_be_good() {
+fn a_valid_configuration_is_reported_as_valid() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("good.toml"), "listen = '127.0.0.1:0'\n[log]\nlevel = 'warn'").expect("a file");
     let output = pyapns(folder.path(), &[], &["check-config", "--config", "good.toml"]);
@@ -78,17 +78,17 @@ fn a_good_configuration_is_said_to_be_good() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let output = pyapns(folder.path(), &[], &["check-config", "--config", "gone.toml"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).starts_with("gone.toml: it cannot be read: "), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("gone.toml: cannot be read: "), "{}", stderr(&output));
 }
 
 #[test]
-fn a_variable_that_is_no_setting_is_warned_of_and_hinders_nothing() {
+fn a_variable_that_is_not_a_setting_is_only_a_warning() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mistyped = "PYAPNS_LIMIT_ITEMS is not a setting; there is PYAPNS_LIMITS_ITEMS";
+    let mistyped = "PYAPNS_LIMIT_ITEMS is not a setting; did you mean PYAPNS_LIMITS_ITEMS?";
     let variables = [
         ("PYAPNS_LIMIT_ITEMS", "3"),
         ("PYAPNS_STORE", "redis"),
-        // What Kubernetes and other commands have there.
+        // The variables of Kubernetes and of other commands.
         ("PYAPNS_PORT", "tcp://10.0.0.1:8088"),
         ("PYAPNS_SERVICE_PORT_HTTP", "8088"),
         ("PYAPNS_NODE", "http://127.0.0.1:8088"),
@@ -103,7 +103,7 @@ fn a_variable_that_is_no_setting_is_warned_of_and_hinders_nothing() {
     assert!(stdout(&output).starts_with(&format!("warning: {mistyped}")), "beside faults, too: {output:?}");
     assert!(stderr(&output).starts_with("--listen: "), "{output:?}");
 
-    // It ends at once, since nothing can be kept there.
+    // It ends, since nothing can be stored there.
     let output = pyapns(folder.path(), &variables, &["serve", "--data-dir", "/proc/pyapns"]);
     let said = stderr(&output);
     let warned = |text: &str| said.lines().any(|line| line.contains("WARN") && line.contains(text));
@@ -112,7 +112,7 @@ fn a_variable_that_is_no_setting_is_warned_of_and_hinders_nothing() {
 }
 
 #[test]
-fn wrong_usage_is_told_from_what_did_not_work() {
+fn wrong_usage_and_failure_have_different_exit_codes() {
     let folder = tempfile::tempdir().expect("a folder");
     for arguments in [&["check-config", "--colour"][..], &["frobnicate"], &["serve", "--listen"], &[]] {
         let output = pyapns(folder.path(), &[], arguments);
@@ -126,16 +126,16 @@ fn wrong_usage_is_told_from_what_did_not_work() {
 }
 
 #[test]
-fn a_push_that_cannot_be_meant_is_wrong_usage_and_says_what_is_needed() {
+fn an_incomplete_push_is_wrong_usage_and_the_error_names_the_missing_flags() {
     let folder = tempfile::tempdir().expect("a folder");
     let one = ["--token", "00", "--alert", "Hello"];
     for (arguments, told) in [
         (&["--token", "00"][..], ["--payload <JSON>", "--alert <TEXT>"]),
         (&["--alert", "Hello"], ["--token <HEX>", "--file <FILE>"]),
-        (&["--token", "00", "--payload", "nope"], ["--payload <JSON>", "it is not JSON, nor @FILE"]),
+        (&["--token", "00", "--payload", "nope"], ["--payload <JSON>", "must be JSON or @FILE"]),
         (&[&one[..], &["--timeout", "0"]].concat(), ["--timeout <SECONDS>", "a number of seconds from 1 to 300"]),
         (&[&one[..], &["--timeout", "soon"]].concat(), ["--timeout <SECONDS>", "a number of seconds from 1 to 300"]),
-        (&[&one[..], &["--priority", "7"]].concat(), ["--priority <NUMBER>", "it is 10, 5 or 1"]),
+        (&[&one[..], &["--priority", "7"]].concat(), ["--priority <NUMBER>", "must be 10, 5 or 1"]),
     ] {
         let send = [&["send", "--app", "demo", "--environment", "sandbox"][..], arguments].concat();
         let output = pyapns(folder.path(), &[], &send);

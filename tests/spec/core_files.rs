@@ -135,7 +135,7 @@ async fn a_node_of_a_user_without_rights_is_closed_to_that_user_and_sees_its_own
             .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let told = unprivileged(&look).output().expect("it runs");
         let told = String::from_utf8_lossy(&told.stdout).into_owned();
-        assert!(told.contains("is held by a node that runs") && !told.contains("belongs to user"), "{told}");
+        assert!(told.contains("is held by a running node") && !told.contains("belongs to user"), "{told}");
         daemon.kill();
     }
     world.stop().await;

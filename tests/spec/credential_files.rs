@@ -240,7 +240,7 @@ async fn a_configuration_that_0_6_took_starts_and_says_what_is_wrong_with_its_fi
     let warned = said.lines().filter(|line| line.starts_with("warning: [[autoprovision]] ")).count();
     assert!(checked.status.success() && warned == 2, "{said}");
     let mut process = home.start().await;
-    process.logs("took the first certificate of the file, as 0.6 did", 2).await;
+    process.logs("uses the first certificate of the file, as 0.6 did", 2).await;
     process.logs("is not for push", 1).await;
     process.logs("certificates for several topics: com.example.app, com.example.other", 1).await;
     let topic = async |process: &crate::support::process::Process, app: &str| {

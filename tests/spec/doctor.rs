@@ -50,8 +50,8 @@ async fn where_all_is_well_every_line_is_ok() {
     }
     assert_eq!(lines(&said, "ok", "credential").len(), 2, "{said}");
     let apple = lines(&said, "ok", "apple");
-    assert!(apple[0].starts_with("com.example.app/sandbox: takes the credential"), "{said}");
-    assert!(apple[1].starts_with("key/production: takes the credential"), "{said}");
+    assert!(apple[0].starts_with("com.example.app/sandbox: accepts the credential"), "{said}");
+    assert!(apple[1].starts_with("key/production: accepts the credential"), "{said}");
     assert!(said.lines().last().is_some_and(|line| line.starts_with("0 failures, ")), "{said}");
     assert_eq!(simulator.ledger().totals().requests, requests + 2, "one push each");
     let quiet = doctor(&simulator, &data, &[], &["--no-push"]).await;
@@ -127,10 +127,10 @@ async fn a_running_node_is_asked_instead_of_its_store() {
     let output = doctor(&world.simulator, &data, &[], &["--listen", &listen]).await;
     let said = told(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(lines(&said, "ok", "store")[0].contains("is held by a node that runs"), "{said}");
+    assert!(lines(&said, "ok", "store")[0].contains("is held by a running node"), "{said}");
     assert_eq!(lines(&said, "ok", "node"), [format!("http://{listen} is ready")], "{said}");
     assert!(lines(&said, "ok", "credential")[0].starts_with("com.example.app/sandbox: "), "{said}");
-    assert_eq!(lines(&said, "ok", "apple"), ["com.example.app/sandbox: takes the credential"], "{said}");
+    assert_eq!(lines(&said, "ok", "apple"), ["com.example.app/sandbox: accepts the credential"], "{said}");
     let path = format!("{APP}/notifications");
     let answer = Client::connect(daemon.address).await.post(&path, to(&token(1)).to_string()).await;
     assert_eq!(answer.outcomes(), ["accepted"], "the node was not disturbed");
@@ -166,7 +166,7 @@ async fn the_configurations_apps_are_asked_about_before_the_first_start_and_afte
     let output = doctor(&simulator, &data, &[], &arguments).await;
     let said = told(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_eq!(lines(&said, "ok", "apple"), ["shop/sandbox: takes the credential"], "{said}");
+    assert_eq!(lines(&said, "ok", "apple"), ["shop/sandbox: accepts the credential"], "{said}");
     let refused = lines(&said, "fail", "apple");
     assert!(refused[0].starts_with("chat/sandbox: refuses the credential: InvalidProviderToken: "), "{said}");
     assert!(refused[0].contains("the two may be exchanged"), "{said}");
@@ -198,7 +198,7 @@ async fn beside_a_running_node_no_credential_is_ok_that_apple_refuses_and_the_no
     assert_eq!(output.status.code(), Some(1), "{said}");
     let refused = lines(&said, "fail", "apple").iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     assert!(refused[0].starts_with("chat/sandbox: refuses the credential: InvalidProviderToken: "), "{said}");
-    assert_eq!(lines(&said, "ok", "apple"), ["com.example.app/sandbox: takes the credential"], "{said}");
+    assert_eq!(lines(&said, "ok", "apple"), ["com.example.app/sandbox: accepts the credential"], "{said}");
     assert!(lines(&said, "ok", "credential").iter().all(|line| !line.starts_with("chat/")), "{said}");
     for list in ["feedback", "disconnections"] {
         for app in ["chat", "com.example.app"] {

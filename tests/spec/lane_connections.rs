@@ -96,7 +96,7 @@ async fn a_connection_that_never_allows_a_stream_is_given_up() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
-/// No other traffic wakes the lane: what its timers ask the peer has to leave by itself.
+/// No other traffic wakes the lane: what its timers ask the peer must leave by itself.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_pings_is_not_taken_for_dead_beside_another_connection() {
     const BUSY: usize = 400;

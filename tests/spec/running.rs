@@ -160,7 +160,7 @@ async fn a_second_signal_ends_it_at_once() {
     process.signal("TERM");
     process.logs("draining", 1).await;
     process.signal("INT");
-    process.logs("told to stop a second time", 1).await;
+    process.logs("second signal to stop", 1).await;
     assert_eq!(process.ended().await, Some(1));
     assert!(matches!(asked.await.expect("no panic"), Err(NoAnswer::Cut)));
     world.stop().await;
@@ -174,7 +174,7 @@ async fn a_data_directory_in_use_or_of_a_newer_pyapns_is_refused_with_a_sentence
     let process = home.start().await;
     let (code, said) = home.refused().await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("belongs to another pyapns that is running: stop it, or choose another"), "{said}");
+    assert!(said.contains("is in use by another pyapns process: stop it, or choose another"), "{said}");
     process.stop().await;
 
     let store = rusqlite::Connection::open(home.data().join("pyapns.db")).expect("the store");
@@ -182,7 +182,7 @@ async fn a_data_directory_in_use_or_of_a_newer_pyapns_is_refused_with_a_sentence
     drop(store);
     let (code, said) = home.refused().await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("was written by a newer pyapns (schema 999, this one knows"), "{said}");
+    assert!(said.contains("was written by a newer pyapns (schema 999, this version supports"), "{said}");
     world.stop().await;
 }
 

@@ -143,7 +143,7 @@ async fn ctrl_c_tells_what_was_not_sent_and_what_was_not_answered() {
     let done = child.wait_with_output().await.expect("it ends");
     assert_eq!(done.status.code(), Some(1));
     let said = text(&done.stderr);
-    assert!(said.contains("3 notifications: 3 accepted\nnot sent: notification 4 and all behind it"), "{said}");
+    assert!(said.contains("3 notifications: 3 accepted\nnot sent: notification 4 and all after it"), "{said}");
 
     let silence = Fault::new(Act::Silence { processed: true });
     world.simulator.set_script(Script { faults: vec![silence], ..Script::default() }).expect("a good script");
@@ -159,8 +159,8 @@ async fn ctrl_c_tells_what_was_not_sent_and_what_was_not_answered() {
     while let Some(line) = said.next_line().await.expect("text") {
         rest += &format!("{line}\n");
     }
-    assert!(rest.contains("not answered: notifications 1 to 2 were sent, and Apple may have them"), "{rest}");
-    assert!(rest.contains("not sent: notification 3 and all behind it"), "{rest}");
+    assert!(rest.contains("not answered: notifications 1 to 2 were sent, and Apple may have received them"), "{rest}");
+    assert!(rest.contains("not sent: notification 3 and all after it"), "{rest}");
     world.stop().await;
 }
 

@@ -102,7 +102,7 @@ async fn a_damaged_log_of_writes_is_told_when_the_node_starts() {
     fs::write(&log, bytes).expect("a file");
 
     let mut process = home.start().await;
-    process.logs("is damaged behind its first", 1).await;
+    process.logs("is damaged after its first", 1).await;
     assert_eq!(process.lines_with("the changes in them are lost"), 1);
     let mut client = process.client().await;
     readiness(&mut client, 200).await;

@@ -34,7 +34,7 @@ impl Connection {
         );
     }
 
-    /// Sends a request and gives the body of the answer, which has to begin so.
+    /// Sends a request and gives the body of the answer, which must begin so.
     pub async fn ask(&mut self, request: &[u8], begin: &[u8]) -> &[u8] {
         self.socket.write_all(request).await.expect("the daemon reads");
         self.heard.clear();

@@ -44,7 +44,7 @@ pub enum SecretFileError {
     #[error("its `secret_file` is not read, since others than its owner may write it: chmod go-w {}", .0.display())]
     Writable(PathBuf),
     #[error(
-        "its `secret_file` holds no secret: it has to be one line of at least {SECRET_BYTES_MIN} characters without spaces, \
+        "its `secret_file` holds no secret: it must be one line of at least {SECRET_BYTES_MIN} characters without spaces, \
          the secret or ID.SECRET, as `pyapns key` makes it"
     )]
     NoSecret,

@@ -109,7 +109,7 @@ impl FromStr for Digest {
             _ => None,
         });
         let bytes = bytes.collect::<Option<Vec<u8>>>().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or("it has to be a SHA-256 in hex, 64 digits: `pyapns key` makes one")
+        bytes.map(Self).ok_or("must be a SHA-256 in hex, 64 digits: `pyapns key` makes one")
     }
 }
 
@@ -133,7 +133,7 @@ impl FromStr for Moment {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WHAT: &str = "it has to be a date, or a date and a time in UTC: 2030-01-31 or 2030-01-31T12:00:00Z";
+        const WHAT: &str = "must be a date, or a date and a time in UTC: 2030-01-31 or 2030-01-31T12:00:00Z";
         let (date, time) = text.strip_suffix('Z').and_then(|text| text.split_once('T')).unwrap_or((text, "00:00:00"));
         let (date, time) = (numbers(date, '-').ok_or(WHAT)?, numbers(time, ':').ok_or(WHAT)?);
         let ([year, month, day], [hour, minute, second]) = (date, time);

@@ -12,7 +12,7 @@ pub enum HandshakeError {
          firewall is meant to answer there, put its authority's certificate (PEM) into apple.ca_file"
     )]
     UnknownIssuer,
-    #[error("its certificate expired on {on}: it has to be renewed there, unless this machine's clock is wrong")]
+    #[error("its certificate expired on {on}: it must be renewed there, unless this machine's clock is wrong")]
     Expired { on: String },
     #[error("its certificate is not valid yet: check this machine's clock")]
     NotValidYet,
@@ -29,7 +29,7 @@ pub enum HandshakeError {
     CertificateRefused(AlertDescription),
     #[error("it wants a client certificate, and the app has a signing key")]
     CertificateWanted,
-    #[error("it does not speak HTTP/2 (ALPN h2): a proxy or firewall that takes TLS apart has to let h2 through")]
+    #[error("it does not speak HTTP/2 (ALPN h2): a proxy or firewall that takes TLS apart must let h2 through")]
     NoHttp2,
     #[error("it does not speak TLS on this port")]
     NotTls,

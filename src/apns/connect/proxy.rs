@@ -15,8 +15,8 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// The beginning of every response in HTTP/1.
 const VERSION: &[u8] = b"HTTP/1.";
 
-const FORM: &str = "it has to look like http://HOST:PORT or http://USER:PASSWORD@HOST:PORT";
-const ESCAPE: &str = "a % in the user or password has to be followed by two hex digits: write %25 for the sign itself";
+const FORM: &str = "must look like http://HOST:PORT or http://USER:PASSWORD@HOST:PORT";
+const ESCAPE: &str = "a % in the user or password must be followed by two hex digits: write %25 for the sign itself";
 const COLON: &str = "the user of a proxy can hold no colon";
 
 /// Where the proxy is, and what it wants to know. Prints without user and password.
@@ -36,7 +36,7 @@ pub enum ProxyError {
     CredentialsWanted,
     #[error("it refuses the user and password of apple.proxy (they are sent as Basic, and no other way is known)")]
     CredentialsRefused,
-    #[error("it refuses with HTTP {status}: it has to allow CONNECT to that host and port")]
+    #[error("it refuses with HTTP {status}: it must allow CONNECT to that host and port")]
     Refused { status: u16 },
     #[error("it does not answer as an HTTP proxy does: check host and port of apple.proxy")]
     Garbage,

@@ -1,4 +1,4 @@
-//! Each app's credential: whether it opens, how long it is valid, and what Apple says to it.
+//! Checks each app's credential: its decryption, its validity, and Apple's answer to it.
 
 use super::Report;
 use super::store::RunningNode;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A certificate that ends within these days has to be renewed.
+/// The days before a certificate's end in which doctor asks for its renewal.
 const RENEW_DAYS: i64 = 30;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -19,7 +19,7 @@ enum AppleCheck {
     Fails(String),
 }
 
-/// Looks at an app's credential. `intake` asks Apple about it; `node` is what a running node says of its apps.
+/// Checks an app's credential. `intake` asks Apple about it; `node` has the app's state in a running node.
 pub async fn examine(
     report: &mut Report,
     app: &Arc<App>,
@@ -34,7 +34,7 @@ pub async fn examine(
     if let Err(refused) = app.credential.check(key.environment, now) {
         return report.fail("credential", format!("{key}: {refused}"));
     }
-    // What Apple refuses must not be called ok before.
+    // Ask Apple first: a credential that Apple refuses must not be reported ok.
     let check = match intake {
         Some(intake) => Some(ask(app, intake).await),
         None => None,
@@ -67,8 +67,8 @@ fn validity(report: &mut Report, app: &App, now: u64, is_asked: bool) {
     }
 }
 
-/// Sends to a device that does not exist, by the way that real notifications take: a credential that Apple takes gets
-/// as far as the device (apns-protocol.md 4).
+/// Sends to a device that does not exist, through the code that sends real notifications. Apple checks the credential
+/// before the device token (apns-protocol.md 4).
 async fn ask(app: &Arc<App>, intake: &Intake) -> AppleCheck {
     let nothing = || AppleCheck::Fails("nothing could be sent".to_owned());
     let mut batch = Batch::default().with_push_type(app.push_type);
@@ -79,7 +79,7 @@ async fn ask(app: &Arc<App>, intake: &Intake) -> AppleCheck {
     let sending = Sending { deadline: Instant::now() + ANSWER_TIMEOUT, retry_unknown: false };
     let Ok(mut sent) = intake.send(Arc::clone(app), batch, sending).await else { return nothing() };
     let Some(outcome) = sent.outcomes.pop() else { return nothing() };
-    // What ended without an answer of Apple's has its cause there.
+    // The last error has the cause if there was no answer from Apple.
     let cause = intake.status(app).last_error.map(|error| format!(": {}", error.what)).unwrap_or_default();
     judge(app, &outcome, &cause)
 }
@@ -92,14 +92,14 @@ fn judge(app: &App, outcome: &Outcome, cause: &str) -> AppleCheck {
         _ => None,
     };
     match (outcome.kind, &outcome.reason, outcome.status) {
-        (OutcomeKind::Accepted, ..) => AppleCheck::Works("takes the credential".to_owned()),
+        (OutcomeKind::Accepted, ..) => AppleCheck::Works("accepts the credential".to_owned()),
         (OutcomeKind::Rejected, Some(Reason::Apple(TopicDisallowed | BadTopic | MissingTopic)), _) => {
             let advice = advice.unwrap_or_default();
-            AppleCheck::Fails(format!("takes the credential, but not for the topic {} ({reason}){advice}", app.topic))
+            AppleCheck::Fails(format!("accepts the credential, but not for the topic {} ({reason}){advice}", app.topic))
         }
-        (OutcomeKind::Rejected, ..) => AppleCheck::Works(format!("takes the credential (and said {reason})")),
+        (OutcomeKind::Rejected, ..) => AppleCheck::Works(format!("accepts the credential (and answered {reason})")),
         (_, _, Some(403)) => {
-            let advice = advice.unwrap_or_else(|| "; provision another".to_owned());
+            let advice = advice.unwrap_or_else(|| "; provision another credential".to_owned());
             AppleCheck::Fails(format!("refuses the credential: {reason}{advice}"))
         }
         _ => AppleCheck::Fails(format!("no answer to a push: {reason}{}", advice.as_deref().unwrap_or(cause))),

@@ -1,5 +1,5 @@
-//! The apps of this node as its next start would have them, built in memory: those of the store, and what the
-//! configuration's entries make of them. Nothing of it is written anywhere.
+//! The apps that this node would have after its next start, built in memory from the store and the configuration.
+//! Nothing is written.
 
 use super::Report;
 use crate::apns::connect::Connect;
@@ -23,7 +23,7 @@ use std::time::Duration;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(15);
 const IN_FLIGHT_BYTES: usize = 1 << 20;
 
-/// Apps, and lanes that send for them as a node's do.
+/// Apps, with lanes that send for them as in a node.
 pub struct DryRun {
     pub intake: Arc<Intake>,
     registry: Registry,
@@ -32,7 +32,7 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// One with the apps that a store keeps; `keyring` opens their credentials.
+    /// Loads the apps of a store; `keyring` opens their credentials.
     pub async fn new(
         config: &Config,
         (kept, keyring): (Kept, Keyring),
@@ -53,7 +53,7 @@ impl DryRun {
         Ok(Self { intake, registry, autoprovision, drain })
     }
 
-    /// Makes of the apps what the configuration's entries say, and reports each entry that cannot be carried out.
+    /// Applies the configuration's entries to the apps, and reports each entry that fails.
     pub async fn apply_configured_apps(&self, report: &mut Report, entries: &[ConfiguredApp]) {
         match self.autoprovision.apply(entries).await {
             Ok(faults) => {

@@ -1,4 +1,4 @@
-//! The way to Apple: name, TCP, TLS, ALPN, for each gateway.
+//! Checks the connection to each of Apple's gateways: name, TCP, TLS, ALPN.
 
 use super::Report;
 use crate::apns::connect::{Connect, ConnectError, HandshakeError, Stage};
@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A name may have many addresses; so many are tried.
+/// The number of a name's addresses that are tried.
 const ADDRESSES_MAX: usize = 4;
 
-/// Reports on the way to a gateway. Returns true if a connection can be opened.
+/// Reports each step to a gateway. Returns true if a connection can be opened.
 pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, endpoint: &Endpoint) -> bool {
     let addresses = match connect.resolve(endpoint).await {
         Ok(addresses) => addresses,
         Err(error) => {
-            report.fail("dns", format!("{endpoint}: {error}; look at this machine's name servers (/etc/resolv.conf)"));
+            report.fail("dns", format!("{endpoint}: {error}; check this machine's name servers (/etc/resolv.conf)"));
             return false;
         }
     };
@@ -39,7 +39,10 @@ pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, 
     let works = failures.len() < shown.len();
     if works {
         report.ok("tcp", format!("{endpoint}: connected"));
-        report.ok("tls", format!("{endpoint}: its certificate is for this name, valid, and signed by who is trusted"));
+        report.ok(
+            "tls",
+            format!("{endpoint}: its certificate is valid for this name, and a trusted authority signed it"),
+        );
         report.ok("alpn", format!("{endpoint}: HTTP/2"));
     }
     for (address, error) in failures {
@@ -48,11 +51,11 @@ pub async fn examine(report: &mut Report, connect: &dyn Connect, trust: &Trust, 
     works
 }
 
-/// An address that does not work is a failure if no other one does.
+/// Reports an address that does not work: a failure if none works, else a warning.
 fn report_failure(report: &mut Report, works: bool, endpoint: &Endpoint, address: SocketAddr, error: &ConnectError) {
     let stage = stage(error);
     if works {
-        report.warn(stage, format!("{address} is no way there, others are: {error}"));
+        report.warn(stage, format!("{address} does not work, another address does: {error}"));
         return;
     }
     if stage != "tcp" && stage != "proxy" {

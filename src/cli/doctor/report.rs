@@ -3,7 +3,7 @@
 use crate::cli::print;
 use std::fmt::Display;
 
-/// Prints each line as soon as it is known.
+/// Prints each line as soon as its check is done.
 #[derive(Debug, Default)]
 pub struct Report {
     warnings: usize,
@@ -17,7 +17,7 @@ impl Report {
         self.line("ok", what, text);
     }
 
-    /// Something that works now, and may not for long.
+    /// Reports something that works now, and may stop working.
     pub fn warn(&mut self, what: &str, text: impl Display) {
         self.warnings += 1;
         self.line("warn", what, text);

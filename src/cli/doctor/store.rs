@@ -1,4 +1,4 @@
-//! The data directory and what is in it; of a node that runs, what it says itself.
+//! Checks the data directory and its store, and asks a running node for its state.
 
 use super::Report;
 use super::machine::nearest_existing;
@@ -21,17 +21,17 @@ use std::path::Path;
 /// The apps found.
 #[derive(Default)]
 pub struct Findings {
-    /// The apps that the store keeps, with what opens their credentials; `None` if they cannot be read.
+    /// The apps of the store, with the keyring of their credentials; `None` if they cannot be read.
     pub kept: Option<(Kept, Keyring)>,
-    /// The node that holds the store, if one does and can be asked.
+    /// The running node that holds the store, if there is one and it answers.
     pub node: Option<RunningNode>,
 }
 
-/// A running node's own list of its apps.
+/// A running node's list of its apps.
 pub struct RunningNode(Vec<Value>);
 
-/// Opens the store as `serve` does, which also writes to it. What `serve` would make is not made. A store that a node
-/// holds is only read.
+/// Opens the store as `serve` does, which also writes to it, but creates no store. A store that a node holds is only
+/// read.
 pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Findings {
     let folder = &config.data_dir;
     if !folder.join("pyapns.db").exists() {
@@ -63,7 +63,7 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fin
     }
 }
 
-/// Before the first start there are only the configuration's entries.
+/// Before the first start there are only the configured apps.
 fn without_store(report: &mut Report, config: &Config) -> Findings {
     let load = || Keyring::load(&config.key_files, &config.data_dir);
     match if config.key_files.is_empty() { Keyring::passing() } else { load() } {
@@ -82,12 +82,17 @@ async fn load(config: &Config, store: &dyn Store) -> Result<(Kept, Keyring), Str
     Ok((Kept { apps, entries }, keyring))
 }
 
-/// A node holds the store: it is asked for its state, and its credentials are read beside it, since only Apple knows
-/// which of them it takes.
+/// A node holds the store. It is asked for its state. The credentials are read from its store, because only Apple can
+/// say which of them it accepts.
 async fn examine_running(report: &mut Report, config: &Config, clock: &Clock) -> Findings {
     let folder = &config.data_dir;
-    report
-        .ok("store", format!("{} is held by a node that runs: it is asked, and its store only read", folder.display()));
+    report.ok(
+        "store",
+        format!(
+            "{} is held by a running node: it is asked for its state, and its store is only read",
+            folder.display()
+        ),
+    );
     let node = ask(report, config).await;
     let read = || {
         let kept = sqlite::read_beside(folder).map_err(|error| error.to_string())?;
@@ -107,15 +112,15 @@ async fn examine_running(report: &mut Report, config: &Config, clock: &Clock) ->
 fn absent(report: &mut Report, folder: &Path) {
     let place = nearest_existing(folder);
     if !place.is_dir() {
-        return report.fail("store", format!("{} is no folder: choose another data_dir", place.display()));
+        return report.fail("store", format!("{} is not a folder: choose another data_dir", place.display()));
     }
     match rustix::fs::access(&place, rustix::fs::Access::WRITE_OK) {
-        Ok(()) => report.ok("store", format!("nothing in {} yet: it is made at the first start", folder.display())),
+        Ok(()) => report.ok("store", format!("{} does not exist yet: the first start creates it", folder.display())),
         Err(error) => report.fail("store", format!("{} cannot be written to: {error}", place.display())),
     }
 }
 
-/// Readiness and apps, from the node's own API.
+/// Reads readiness and apps from the node's API.
 async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
     let listener = config.admin_listen.as_ref().unwrap_or(&config.listen);
     let node = match listener {
@@ -135,13 +140,13 @@ async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
         anyhow::Ok((ready, caller.exchange(Method::GET, "/apps?limit=10000", Bytes::new()).await?))
     };
     match answers.await {
-        // Its certificate is for a name, and here is only an address.
+        // The node's certificate is for a name, and only its address is known here.
         Err(error) if config.tls.is_some() => {
             report.warn("node", format!("it cannot be asked: {error:#}"));
             None
         }
         Err(error) => {
-            report.fail("node", format!("{error:#}; is it the configuration that it runs with?"));
+            report.fail("node", format!("{error:#}; run doctor with the configuration of the running node"));
             None
         }
         Ok(((status, ready), (apps_status, apps))) => {
@@ -168,7 +173,7 @@ async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
 }
 
 impl RunningNode {
-    /// The reason that nothing is sent for an app now, if so: the check that fails, and a sentence.
+    /// The check that fails and a sentence, if the node cannot send for an app now.
     pub fn app_failure(&self, key: &AppKey) -> Option<(&'static str, String)> {
         let is_wanted =
             |app: &&Value| app["app_id"] == key.id.as_str() && app["environment"] == key.environment.as_str();
@@ -201,7 +206,7 @@ fn report_running_app(report: &mut Report, app: &Value, now: u64) {
     match app["credential"]["days_left"].as_i64() {
         Some(..0) => report.fail("credential", format!("{key}: the certificate has expired: renew it")),
         Some(days @ ..30) => report.warn("credential", format!("{key}: {days} days left: renew it; {proof}")),
-        _ if ago.is_none() => report.warn("credential", format!("{key}: {proof}: it is not known to work")),
+        _ if ago.is_none() => report.warn("credential", format!("{key}: {proof}, so it is not known to work")),
         Some(days) => report.ok("credential", format!("{key}: {days} days left; {proof}")),
         None => report.ok("credential", format!("{key}: signing key; {proof}")),
     }

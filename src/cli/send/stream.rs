@@ -1,4 +1,5 @@
-//! A file of many: its lines go to the node as they are read, and outcomes come back meanwhile, in flat memory.
+//! Sends a file of notifications: lines go to the node as they are read, outcomes come back at the same time, and
+//! memory stays constant.
 
 use super::tally::Tally;
 use crate::cli::print;
@@ -26,17 +27,17 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are read ahead of the connection.
 const CHUNKS_AHEAD: usize = 2;
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-const LEFT_AT_ONCE: &str = "left at once";
+const INTERRUPTED: &str = "interrupted";
 
-/// Where the lines come from.
+/// The source of the lines.
 pub struct Source {
     input: File,
-    /// Bytes in all, of a file.
+    /// The size in bytes, if the source is a file.
     size: Option<u64>,
 }
 
 impl Source {
-    /// A file, or `-` for stdin.
+    /// Opens a file, or stdin for `-`.
     pub async fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             let stdin = io::stdin().as_fd().try_clone_to_owned()?;
@@ -52,14 +53,14 @@ impl Source {
 /// The progress of the lines.
 #[derive(Default)]
 struct Sent {
-    /// Lines with something in them: each has an outcome.
+    /// Lines that are not blank: each has an outcome.
     lines: AtomicU64,
     bytes: AtomicU64,
     /// The source could not be read to its end.
     read_failed: AtomicBool,
 }
 
-/// Reads whole lines and hands them on, until the end of the source or `stop`.
+/// Reads whole lines and passes them on, until the end of the source or `stop`.
 struct Feeder {
     input: File,
     lines: mpsc::Sender<Bytes>,
@@ -81,7 +82,7 @@ impl Feeder {
                 Ok(0) => rest.len(),
                 Ok(_) => rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1),
                 Err(error) => {
-                    print::note(format_args!("pyapns: the input cannot be read any further: {error}"));
+                    print::note(format_args!("pyapns: cannot read the rest of the input: {error}"));
                     self.sent.read_failed.store(true, Ordering::Relaxed);
                     return;
                 }
@@ -103,7 +104,7 @@ impl Feeder {
             () = self.stop.cancelled() => return false,
             permit = self.lines.reserve() => permit,
         };
-        // No place: the node takes no more, which the answer tells.
+        // The receiver is gone: the node accepts no more, and its answer says why.
         let Ok(permit) = permit else { return false };
         self.sent.lines.fetch_add(lines as u64, Ordering::Relaxed);
         self.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -115,15 +116,15 @@ impl Feeder {
 /// The result of sending a file.
 pub struct StreamResult {
     pub tally: Tally,
-    /// Lines that were handed to the node, and lines that it answered.
+    /// Lines that were sent to the node, and lines that it answered.
     pub sent: u64,
     /// The source was not read to its end.
     pub stopped: bool,
-    /// The answer ended early, with this.
+    /// The reason that the answer ended early, if it did.
     pub failure: Option<String>,
 }
 
-/// Sends it all. The first Ctrl-C stops the reading, the second leaves at once.
+/// Sends the whole source. The first Ctrl-C stops reading, the second exits immediately.
 pub async fn send(
     caller: &mut Client,
     path: &str,
@@ -146,7 +147,7 @@ pub async fn send(
             _ = interrupts.recv() => {
                 if is_second_interrupt(&stop) {
                     let (tally, sent) = (Tally::default(), sent.lines.load(Ordering::Relaxed));
-                    return Ok(StreamResult { tally, sent, stopped: true, failure: Some(LEFT_AT_ONCE.to_owned()) });
+                    return Ok(StreamResult { tally, sent, stopped: true, failure: Some(INTERRUPTED.to_owned()) });
                 }
             }
             answer = call.as_mut() => break answer?,
@@ -167,13 +168,13 @@ pub async fn send(
     Ok(StreamResult { tally, sent: sent.lines.load(Ordering::Relaxed), stopped, failure })
 }
 
-/// Stops the reading on the first interrupt. Returns true on the second, which leaves at once.
+/// Stops reading on the first interrupt. Returns true on the second, which exits immediately.
 fn is_second_interrupt(stop: &CancellationToken) -> bool {
     if stop.is_cancelled() {
         return true;
     }
     stop.cancel();
-    print::note("stopping: waiting for the outcomes of what was sent (Ctrl-C again leaves at once)");
+    print::note("stopping: waiting for the outcomes of the notifications sent (Ctrl-C again exits immediately)");
     false
 }
 
@@ -188,7 +189,7 @@ struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
-    /// Writes outcomes as they come; why they ended early, if they did.
+    /// Writes outcomes as they arrive. Returns the reason if they ended early.
     async fn run(
         &mut self,
         mut answer: Incoming,
@@ -203,7 +204,7 @@ impl Receiver<'_> {
                 _ = interrupts.recv() => {
                     self.clear();
                     if is_second_interrupt(stop) {
-                        return Ok(Some(LEFT_AT_ONCE.to_owned()));
+                        return Ok(Some(INTERRUPTED.to_owned()));
                     }
                     continue;
                 }
@@ -225,12 +226,12 @@ impl Receiver<'_> {
         }
     }
 
-    /// When nobody reads the outcomes any more, nothing else is sent, and those that are still to come are counted.
+    /// If the output is a closed pipe, stops sending and only counts the remaining outcomes.
     fn write_lines(&mut self, rest: &mut BytesMut, stop: &CancellationToken) -> anyhow::Result<()> {
         let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         match self.output.write_all(&rest[..=end]).and_then(|()| self.output.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => stop.cancel(),
-            written => written.context("the outcomes cannot be written")?,
+            written => written.context("cannot write the outcomes")?,
         }
         rest[..end].split(|byte| *byte == b'\n').for_each(|line| self.tally.count(line));
         rest.advance(end + 1);
@@ -242,7 +243,7 @@ impl Receiver<'_> {
         print::progress(line);
     }
 
-    /// Takes the progress line away.
+    /// Removes the progress line.
     fn clear(&self) {
         if self.shows_progress {
             print::progress("");

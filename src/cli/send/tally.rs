@@ -1,4 +1,4 @@
-//! Counts outcomes by kind and reason, and writes them for a person.
+//! Counts outcomes by kind and reason, and formats the counts for the operator.
 
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Every kind of outcome, the good one first.
+/// Every kind of outcome, success first.
 const KINDS: [&str; 5] = ["accepted", "rejected", "expired", "not_sent", "unknown"];
 const BAR_COLUMNS: usize = 24;
 
@@ -23,12 +23,12 @@ struct Outcome<'a> {
 pub struct Tally {
     kinds: BTreeMap<usize, u64>,
     reasons: BTreeMap<(usize, String), u64>,
-    /// Lines that were no outcome.
+    /// Lines that were not an outcome.
     unrecognised: u64,
 }
 
 impl Tally {
-    /// Counts an outcome, as the JSON it came as.
+    /// Counts an outcome in JSON.
     pub fn count(&mut self, line: &[u8]) {
         let parsed = serde_json::from_slice::<Outcome<'_>>(line).ok();
         let kind = parsed.as_ref().and_then(|read| KINDS.iter().position(|kind| *kind == read.outcome));
@@ -66,7 +66,7 @@ impl Tally {
         if parts.is_empty() { "nothing was answered".to_owned() } else { parts.join(", ") }
     }
 
-    /// One line while it goes on; `read` of `size` bytes are on their way.
+    /// The progress line; `read` of `size` bytes were sent.
     pub fn progress(&self, read_bytes: u64, size: Option<u64>, elapsed: Duration) -> String {
         let mut line = String::new();
         if let Some(size) = size.filter(|size| *size > 0) {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_has_a_bar_where_the_size_is_known() {
+    fn progress_has_a_bar_if_the_size_is_known() {
         let counted = tally(&[r#"{"outcome":"accepted"}"#]);
         let half = counted.progress(50, Some(100), Duration::from_secs(2));
         assert_eq!(half, "[============            ]  50 %  1 answered  0/s  1 accepted");

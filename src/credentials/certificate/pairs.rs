@@ -1,4 +1,4 @@
-//! Which certificate of a PEM text belongs to which of its keys.
+//! Pairs the certificates of a PEM text with its keys.
 
 use super::Certificate;
 use crate::credentials::import::{self, foreign, pem};
@@ -17,7 +17,7 @@ const KNOWN_CURVES: [Oid<'static>; 3] = [oid!(1.2.840.10045.3.1.7), oid!(1.3.132
 
 type Key = Zeroizing<PrivateKeyDer<'static>>;
 
-/// Every certificate whose key is in the text, in the order of the keys: at least one.
+/// Returns every certificate that has its key in the text, in the order of the keys: at least one.
 pub fn read(text: &[u8]) -> Result<Vec<Certificate>, CredentialError> {
     let (certificates, keys) = blocks(text)?;
     let parsed = certificates.iter().map(x509).collect::<Result<Vec<_>, _>>()?;
@@ -32,7 +32,7 @@ pub fn read(text: &[u8]) -> Result<Vec<Certificate>, CredentialError> {
         }
     }
     if found.is_empty() {
-        // The same for all keys, mostly: there is one.
+        // Computed once, since the result is the same for all keys.
         return Err(owners.into_iter().find_map(Result::err).unwrap_or(CredentialError::KeyMismatch));
     }
     Ok(found)
@@ -42,7 +42,7 @@ pub fn x509<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Cred
     X509Certificate::from_der(der).map(|(_, leaf)| leaf).map_err(|_| CredentialError::CertificateUnreadable)
 }
 
-/// Where the certificates of this key stand.
+/// The positions of this key's certificates.
 fn owned(certificates: &[X509Certificate<'_>], key: &PrivateKeyDer<'_>) -> Result<Vec<usize>, CredentialError> {
     let Ok(key) = any_supported_type(key) else {
         let odd_curve = certificates.iter().any(|certificate| is_on_unknown_curve(certificate.public_key()));
@@ -59,12 +59,12 @@ fn is_on_unknown_curve(key: &SubjectPublicKeyInfo<'_>) -> bool {
     key.algorithm.algorithm == ELLIPTIC_CURVE_KEY && curve.is_none_or(|curve| !KNOWN_CURVES.contains(&curve))
 }
 
-/// The certificates and the private keys of a PEM text: at least one of each.
+/// Returns the certificates and the private keys of a PEM text: at least one of each.
 fn blocks(text: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Vec<Key>), CredentialError> {
     if import::is_encrypted(text) {
         return Err(CredentialError::PassphraseMissing);
     }
-    // What reads line by line always reads: earlier versions stored it as it was.
+    // Text that parses line by line stays accepted: earlier versions stored it unchanged.
     let Sorted { certificates, keys, foreign } = sorted(text).or_else(|refused| by_line(text).ok_or(refused))?;
     match (certificates.is_empty(), keys.first()) {
         (false, Some(_)) => Ok((certificates, keys)),
@@ -76,12 +76,12 @@ fn blocks(text: &[u8]) -> Result<(Vec<CertificateDer<'static>>, Vec<Key>), Crede
     }
 }
 
-/// The blocks of a text by what they are.
+/// The blocks of a text by kind.
 #[derive(Default)]
 struct Sorted {
     certificates: Vec<CertificateDer<'static>>,
     keys: Vec<Key>,
-    /// The first of what is of no use.
+    /// The error of the first block that is neither certificate nor key.
     foreign: Option<CredentialError>,
 }
 
@@ -113,7 +113,7 @@ fn key_kind(label: &str) -> Option<SectionKind> {
     }
 }
 
-/// Sections that begin and end with lines of their own.
+/// The sections whose BEGIN and END are on separate lines.
 fn by_line(text: &[u8]) -> Option<Sorted> {
     let mut sorted = Sorted::default();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {

@@ -1,4 +1,4 @@
-//! The facts read from Apple's kinds of certificates, and every refusal.
+//! The properties of Apple's kinds of certificates, and every refusal.
 
 use super::*;
 use crate::credentials::testing::forms::openssl;
@@ -32,7 +32,7 @@ fn refusal(pem: &str) -> CredentialError {
     Certificate::parse(pem.as_bytes()).expect_err("a bad certificate")
 }
 
-/// The key inside PKCS#8 in the older form of its algorithm.
+/// The key of a PKCS#8 block in the older format of its algorithm.
 fn in_old_form(key: &KeyPair, label: &str) -> String {
     let pkcs8 = key.serialize_der();
     let inner = STANDARD.encode(PrivateKeyInfoRef::try_from(pkcs8.as_slice()).unwrap().private_key.as_bytes());
@@ -76,7 +76,7 @@ fn the_fingerprint_is_the_one_openssl_shows() {
 }
 
 #[test]
-fn a_key_may_be_pkcs8_pkcs1_or_sec1_and_stand_before_or_after_its_certificate() {
+fn a_key_may_be_pkcs8_pkcs1_or_sec1_and_precede_or_follow_its_certificate() {
     let (rsa, curve) = (rsa(), Recipe::default());
     let texts = [
         rsa.pem(),
@@ -99,7 +99,7 @@ fn a_key_may_be_pkcs8_pkcs1_or_sec1_and_stand_before_or_after_its_certificate() 
 }
 
 #[test]
-fn the_leaf_is_found_wherever_it_stands_and_its_issuers_follow_it() {
+fn the_leaf_is_found_at_any_position_and_its_issuers_follow_it() {
     let (issuer, leaf) = (Recipe { uid: Some("issuer"), ..Recipe::default() }, Recipe::default());
     let text = issuer.certificate_pem() + &leaf.pem();
     let certificate = Certificate::parse(text.as_bytes()).unwrap();
@@ -109,7 +109,7 @@ fn the_leaf_is_found_wherever_it_stands_and_its_issuers_follow_it() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn the_refusal_names_the_missing_part() {
     let recipe = Recipe::default();
     assert_eq!(refusal("not PEM at all"), CredentialError::NotPem);
     assert_eq!(refusal(""), CredentialError::NotPem);
@@ -119,7 +119,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn a_signing_key_in_place_of_a_certificate_is_told_how_it_is_given() {
+fn the_refusal_of_a_signing_key_as_certificate_says_how_to_send_it() {
     let told = refusal(&Recipe::default().key.serialize_pem());
     assert_eq!(told, CredentialError::SigningKeyAlone);
     let sentence = told.to_string();
@@ -152,7 +152,7 @@ fn a_key_that_is_still_encrypted_asks_for_its_passphrase() {
 }
 
 #[test]
-fn damaged_contents_are_told_apart() {
+fn a_damaged_certificate_and_a_damaged_key_are_refused_with_different_errors() {
     let recipe = Recipe::default();
     let junk = |label: &str| format!("-----BEGIN {label}-----\nAAECAwQ=\n-----END {label}-----\n");
     assert_eq!(refusal(&(junk("CERTIFICATE") + &recipe.key.serialize_pem())), CredentialError::CertificateUnreadable);
@@ -160,7 +160,7 @@ fn damaged_contents_are_told_apart() {
 }
 
 #[test]
-fn a_curve_that_tls_does_not_use_is_refused_by_that_name() {
+fn a_curve_that_tls_does_not_use_is_named_in_the_refusal() {
     assert_eq!(refusal(ODD_CURVE), CredentialError::UnknownCurve);
 }
 
@@ -193,12 +193,12 @@ fn a_certificate_serves_the_environments_it_is_marked_for_and_an_unmarked_one_bo
 }
 
 #[test]
-fn a_certificate_prints_its_fingerprint_and_nothing_else() {
+fn debug_output_of_a_certificate_is_only_its_fingerprint() {
     let certificate = Certificate::parse(Recipe::default().pem().as_bytes()).unwrap();
     assert_eq!(format!("{certificate:?}"), format!("Certificate({})", certificate.fingerprint()));
 }
 
-/// The text, signed by its own key anew.
+/// The certificate, signed again by its own key.
 fn same_key(key: &KeyPair) -> KeyPair {
     KeyPair::from_pem(&key.serialize_pem()).unwrap()
 }
@@ -226,7 +226,7 @@ fn every_certificate_with_its_key_is_found_and_none_follows_another_as_its_issue
 }
 
 #[test]
-fn a_certificate_for_push_is_told_by_its_marks_or_by_a_topic_of_its_kind() {
+fn a_push_certificate_is_recognised_by_its_extensions_or_by_its_topic() {
     let unmarked = |uid| Recipe { uid, sandbox: false, production: false, ..Recipe::default() };
     let is_for_push = |recipe: Recipe| Certificate::parse(recipe.pem().as_bytes()).unwrap().is_for_push();
     assert!(!is_for_push(unmarked(Some("ABCDE12345"))));
@@ -239,7 +239,7 @@ fn a_certificate_for_push_is_told_by_its_marks_or_by_a_topic_of_its_kind() {
 }
 
 #[test]
-fn a_voip_services_certificate_lists_its_topic_in_an_extension_of_its_own() {
+fn a_voip_services_certificate_lists_its_topic_in_a_separate_extension() {
     let marked = "-addext 1.2.840.113635.100.6.3.1=ASN1:NULL -addext 1.2.840.113635.100.6.3.2=ASN1:NULL";
     for list in ["ASN1:SEQUENCE:topics", "ASN1:UTF8:com.example.app.voip"] {
         for uid in ["com.example.app", "com.example.app.voip"] {
@@ -270,7 +270,7 @@ fn the_name_of_a_certificate_is_short_and_of_one_line() {
 }
 
 #[test]
-fn a_block_that_is_commented_out_is_none() {
+fn a_block_that_is_commented_out_is_ignored() {
     let (old, new) =
         (Recipe { name: Some("old"), ..Recipe::default() }, Recipe { name: Some("new"), ..Recipe::default() });
     for comment in ["# ", "// ", "  ;"] {

@@ -1,23 +1,23 @@
-//! BER made into DER: lengths that are not known in advance, and strings in pieces, as NSS, Windows and old Keychains
-//! write them (X.690, 8.1.3.6 and 8.7.3).
+//! Converts BER to DER: indefinite lengths, and strings in pieces, as NSS, Windows and old Keychains write them (X.690,
+//! 8.1.3.6 and 8.7.3).
 
 use crate::credentials::CredentialError;
 use der::asn1::AnyRef;
 use der::{Tag, Tagged};
 use zeroize::Zeroizing;
 
-/// Elements inside one another. PKCS#12 nests about ten deep.
+/// The maximum depth of nested elements. PKCS#12 nests about ten deep.
 const DEPTH_MAX: usize = 32;
 
 const OCTET_STRING: &[u8] = &[0x04];
 const OCTET_STRING_IN_PIECES: &[u8] = &[0x24];
 const END_OF_CONTENTS: &[u8] = &[0, 0];
 
-/// Rewrites one element with definite, shortest lengths and whole OCTET STRINGs; DER stays as it is. The contents of
-/// OCTET STRINGs are not looked at. Refuses what is cut off, followed by more, or nested deeper than [`DEPTH_MAX`].
+/// Rewrites one element with definite, shortest lengths and whole OCTET STRINGs; DER stays unchanged. Does not parse
+/// the contents of OCTET STRINGs. Refuses truncated input, trailing bytes, and nesting deeper than [`DEPTH_MAX`].
 pub fn to_der(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-    // Reserved at once: a growing vector would leave copies of the key behind. Up to 64 KiB no length takes more bytes
-    // in DER.
+    // Reserved in advance: a growing vector would leave copies of the key in memory. Up to 64 KiB no length takes more
+    // bytes in DER.
     let mut out = Zeroizing::new(Vec::with_capacity(bytes.len() + 64));
     let rest = element(bytes, DEPTH_MAX, &mut out)?;
     rest.is_empty().then_some(out).ok_or(CredentialError::Damaged)
@@ -41,10 +41,10 @@ pub fn implicit_octets(any: AnyRef<'_>) -> Result<Zeroizing<Vec<u8>>, Credential
     Ok(out)
 }
 
-/// Where an element begins.
+/// The tag and length of an element.
 struct Head<'a> {
     tag: &'a [u8],
-    /// `None` = until the end of contents.
+    /// `None` = indefinite: until the end-of-contents octets.
     length: Option<usize>,
     rest: &'a [u8],
 }
@@ -75,13 +75,13 @@ impl<'a> Head<'a> {
         self.tag[0] & 0x20 != 0
     }
 
-    /// The contents of a primitive element, and what follows it.
+    /// The contents of a primitive element, and the rest after it.
     fn contents(&self) -> Option<(&'a [u8], &'a [u8])> {
         self.rest.split_at_checked(self.length?)
     }
 }
 
-/// Appends the first element; gives what follows it.
+/// Appends the first element; returns the rest after it.
 fn element<'a>(bytes: &'a [u8], depth: usize, out: &mut Vec<u8>) -> Result<&'a [u8], CredentialError> {
     let head = Head::read(bytes).ok_or(CredentialError::Damaged)?;
     if !head.is_constructed() {
@@ -100,7 +100,7 @@ fn element<'a>(bytes: &'a [u8], depth: usize, out: &mut Vec<u8>) -> Result<&'a [
     Ok(rest)
 }
 
-/// Appends the contents of the first OCTET STRING; gives what follows it.
+/// Appends the contents of the first OCTET STRING; returns the rest after it.
 fn piece<'a>(bytes: &'a [u8], depth: usize, out: &mut Vec<u8>) -> Result<&'a [u8], CredentialError> {
     let head = Head::read(bytes).ok_or(CredentialError::Damaged)?;
     match head.tag {
@@ -116,7 +116,7 @@ fn piece<'a>(bytes: &'a [u8], depth: usize, out: &mut Vec<u8>) -> Result<&'a [u8
 
 type Take<'a> = fn(&'a [u8], usize, &mut Vec<u8>) -> Result<&'a [u8], CredentialError>;
 
-/// Takes the elements inside one after the other; gives what follows the whole.
+/// Processes the inner elements in order; returns the rest after the whole.
 fn each<'a>(head: &Head<'a>, depth: usize, out: &mut Vec<u8>, take: Take<'a>) -> Result<&'a [u8], CredentialError> {
     let depth = depth.checked_sub(1).ok_or(CredentialError::Damaged)?;
     if head.length.is_some() {
@@ -135,7 +135,7 @@ fn each<'a>(head: &Head<'a>, depth: usize, out: &mut Vec<u8>, take: Take<'a>) ->
     }
 }
 
-/// Tag and length as DER has them.
+/// Writes tag and length in DER.
 fn header(tag: &[u8], length: usize) -> Vec<u8> {
     let digits = length.to_be_bytes();
     let digits = &digits[digits.iter().take_while(|&&digit| digit == 0).count()..];

@@ -1,4 +1,4 @@
-//! Password-based encryption as files of keys use it: the schemes in use, and how much work a file may ask for.
+//! The password-based encryption schemes of key files, with a limit on their work.
 
 use crate::credentials::{CredentialError, Secret};
 use cbc::cipher::block_padding::Pkcs7;
@@ -12,18 +12,18 @@ use pkcs12::kdf::{Pkcs12KeyType, derive_key};
 use sha1::Sha1;
 use zeroize::Zeroizing;
 
-/// Iterations that one credential may cost, of all its parts together: three times a million, some seconds at most.
+/// The maximum number of iterations of one credential, in all its parts: three million, at most some seconds.
 pub const ITERATIONS_MAX: u64 = 3_000_000;
-/// Blocks of 128 bytes that scrypt may fill: 128 MiB.
+/// The maximum number of 128-byte blocks for scrypt: 128 MiB.
 const SCRYPT_BLOCKS_MAX: u64 = 1 << 20;
 
-/// RFC 7292 appendix C: key derivation of PKCS#12, then an old cipher. What Keychain and OpenSSL before 3 write.
+/// RFC 7292 appendix C: PKCS#12's key derivation with an old cipher, as Keychain and OpenSSL before 3 write it.
 const PBE_3DES: ObjectIdentifier = pkcs12::PKCS_12_PBE_WITH_SHAAND3_KEY_TRIPLE_DES_CBC;
 const PBE_3DES_OF_2_KEYS: ObjectIdentifier = pkcs12::PKCS_12_PBE_WITH_SHAAND2_KEY_TRIPLE_DES_CBC;
 const PBE_RC2_128: ObjectIdentifier = pkcs12::PKCS_12_PBE_WITH_SHAAND128_BIT_RC2_CBC;
 const PBE_RC2_40: ObjectIdentifier = pkcs12::PKCS_12_PBEWITH_SHAAND40_BIT_RC2_CBC;
 
-/// The rest of [`ITERATIONS_MAX`]. The sender of a file chooses the number of hash iterations.
+/// The unspent part of [`ITERATIONS_MAX`]. The author of a file chooses the number of iterations, so it needs a limit.
 pub struct Effort(u64);
 
 impl Effort {
@@ -31,7 +31,7 @@ impl Effort {
         Self(ITERATIONS_MAX)
     }
 
-    /// To be called before the work is done. None at all is no honest number either.
+    /// Call it before the work. Also refuses zero iterations, which no tool writes.
     pub fn spend(&mut self, iterations: u64) -> Result<(), CredentialError> {
         let left = self.0.checked_sub(iterations).filter(|_| iterations > 0);
         self.0 = left.ok_or(CredentialError::TooCostly)?;
@@ -47,7 +47,7 @@ impl Effort {
     }
 }
 
-/// A passphrase in the two codings that the schemes ask for.
+/// A passphrase in the two encodings that the schemes use.
 pub struct Passphrase {
     pub utf8: Secret,
     /// UTF-16, big-endian, ended by a zero (RFC 7292 appendix B.1).
@@ -55,7 +55,7 @@ pub struct Passphrase {
 }
 
 impl Passphrase {
-    /// `None` for what is no text.
+    /// `None` if the passphrase is not UTF-8.
     pub fn new(secret: &Secret) -> Option<Self> {
         let text = std::str::from_utf8(secret.expose()).ok()?;
         let mut bmp = Vec::with_capacity(2 * text.len() + 2);
@@ -77,16 +77,16 @@ struct PbeParameters<'a> {
     iterations: u32,
 }
 
-/// Opens PKCS#8's `EncryptedPrivateKeyInfo`; gives PKCS#8.
+/// Decrypts PKCS#8's `EncryptedPrivateKeyInfo` to PKCS#8.
 pub fn decrypt_key(der: &[u8], passphrase: &Passphrase, effort: &mut Effort) -> Result<Secret, CredentialError> {
     let key = EncryptedKey::from_der(der).map_err(|_| CredentialError::Damaged)?;
     let plain = decrypt(&key.algorithm, key.data.as_bytes(), passphrase, effort)?;
-    // Of the wrong passphrases one in 256 leaves bytes that end like a padding.
+    // One in 256 wrong passphrases yields bytes that end like valid padding.
     PrivateKeyInfoRef::try_from(plain.expose()).map_err(|_| CredentialError::PassphraseWrong)?;
     Ok(plain)
 }
 
-/// Decrypts what an `AlgorithmIdentifier` of PBES2 or of PKCS#12's own schemes describes.
+/// Decrypts data by an `AlgorithmIdentifier` of PBES2 or of PKCS#12's schemes.
 pub fn decrypt(
     algorithm: &AlgorithmIdentifierRef<'_>,
     data: &[u8],
@@ -129,7 +129,7 @@ fn decrypt_pbes2(
     Ok(truncated(buffer, length))
 }
 
-/// One use of PKCS#12's own schemes.
+/// One use of PKCS#12's schemes.
 struct Old<'a> {
     parameters: PbeParameters<'a>,
     passphrase: &'a Passphrase,

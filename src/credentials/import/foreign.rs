@@ -1,4 +1,4 @@
-//! Files that people take for credentials, told apart from damaged ones.
+//! Recognises files that are often mistaken for credentials, as distinct from damaged credentials.
 
 use super::find;
 use crate::credentials::CredentialError;
@@ -11,7 +11,7 @@ const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.1135
 /// JKS and JCEKS.
 const JAVA_KEYSTORES: [&[u8]; 2] = [&[0xfe, 0xed, 0xfe, 0xed], &[0xce, 0xce, 0xce, 0xce]];
 
-/// The fault of a PEM block that no credential comes of.
+/// The error of a PEM block that is part of no credential.
 pub fn of_label(label: &str) -> Option<CredentialError> {
     match label {
         "TRUSTED CERTIFICATE" => Some(CredentialError::TrustedCertificate),
@@ -23,7 +23,7 @@ pub fn of_label(label: &str) -> Option<CredentialError> {
     }
 }
 
-/// The fault of DER that is neither PKCS#12 nor a private key.
+/// The error of DER that is neither PKCS#12 nor a private key.
 pub fn of_der(der: &[u8]) -> CredentialError {
     if X509Certificate::from_der(der).is_ok() {
         CredentialError::KeyMissing
@@ -40,7 +40,7 @@ pub fn of_der(der: &[u8]) -> CredentialError {
     }
 }
 
-/// The fault of bytes that are neither DER nor PEM, where they are known at all.
+/// The error of bytes that are neither DER nor PEM, if their format is known.
 pub fn of_bytes(bytes: &[u8]) -> Option<CredentialError> {
     let text = bytes.trim_ascii_start();
     if JAVA_KEYSTORES.iter().any(|magic| bytes.starts_with(magic)) {
@@ -52,8 +52,8 @@ pub fn of_bytes(bytes: &[u8]) -> Option<CredentialError> {
     }
 }
 
-/// True if a text is in UTF-16, as old Windows editors and PowerShell's `>` write it: with its mark, or with zeros
-/// between its first characters.
+/// Returns true if a text is in UTF-16, as old Windows editors and PowerShell's `>` write it: with a byte order mark,
+/// or with zeros between its first characters.
 pub fn is_utf16(bytes: &[u8]) -> bool {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
@@ -66,7 +66,7 @@ fn begins(text: &[u8], start: &str) -> bool {
     text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()))
 }
 
-/// PKCS#7's outermost element, whatever is in it.
+/// Returns true for PKCS#7's outermost element, with any contents.
 fn is_signed_data(der: &[u8]) -> bool {
     let kind = || {
         let contents = AnyRef::from_der(der).ok()?;

@@ -1,5 +1,5 @@
-//! PEM (RFC 7468) as people have it: armour anywhere in a text, its line breaks lost or written as `\n`. Keys encrypted
-//! as PKCS#8 (`ENCRYPTED PRIVATE KEY`) or in OpenSSL's old way (`Proc-Type`) are opened.
+//! Parses PEM (RFC 7468) leniently: armour anywhere in a text, line breaks lost or written as `\n`. Decrypts keys in
+//! PKCS#8 (`ENCRYPTED PRIVATE KEY`) and in OpenSSL's old format (`Proc-Type`).
 
 use super::encryption::{Effort, Passphrase, decrypt_cbc, decrypt_key};
 use super::{find, wrapped};
@@ -21,17 +21,18 @@ const ENCRYPTED_PKCS8: &str = "ENCRYPTED PRIVATE KEY";
 const ENCRYPTED_HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 const CIPHER_HEADER: &[u8] = b"DEK-Info:";
 
-/// True if a key in this text needs a passphrase.
+/// Returns true if a key in this text needs a passphrase.
 pub fn is_encrypted(text: &[u8]) -> bool {
     let contains = |part: &[u8]| find(text, part).is_some();
     contains(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(ENCRYPTED_HEADER)
 }
 
-/// The blocks of `text` with their keys in clear; what stands around them is left out.
+/// Returns the blocks of `text` with their keys decrypted, without the text around them.
 pub fn decrypt(text: &[u8], passphrase: &Secret) -> Result<Secret, CredentialError> {
     let passphrase = Passphrase::new(passphrase).ok_or(CredentialError::PassphraseWrong)?;
     let mut effort = Effort::new();
-    // What comes out is shorter than what went in. Reserved at once: a growing vector would leave copies of the key.
+    // The output is shorter than the input. Reserved in advance: a growing vector would leave copies of the key in
+    // memory.
     let mut plain = Vec::with_capacity(2 * text.len() + 128);
     for block in blocks(text)? {
         let (label, der) = block.open(&passphrase, &mut effort)?;
@@ -51,8 +52,8 @@ pub struct Block<'a> {
     body: &'a [u8],
 }
 
-/// Finds every block, wherever in a line its armour stands; a line that is commented out begins none. Fails where
-/// armour is damaged, or has no end.
+/// Finds every block, with its armour anywhere in a line; a line that is commented out begins no block. Fails on
+/// damaged armour, and on a block without an end.
 pub fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, CredentialError> {
     let mut blocks = Vec::new();
     let mut at = 0;
@@ -75,13 +76,13 @@ pub fn blocks(text: &[u8]) -> Result<Vec<Block<'_>>, CredentialError> {
     Ok(blocks)
 }
 
-/// True if the line that ends with `before` is commented out.
+/// Returns true if the line that ends with `before` is commented out.
 fn is_comment(before: &[u8]) -> bool {
     let line = before.rsplit(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_start();
     COMMENTS.iter().any(|comment| line.starts_with(comment))
 }
 
-/// A label up to its dashes, and what follows them.
+/// A label up to its dashes, and the rest after them.
 fn label(text: &[u8]) -> Option<(&str, &[u8])> {
     let length = find(text.get(..text.len().min(LABEL_BYTES_MAX + DASHES.len()))?, DASHES)?;
     let label = std::str::from_utf8(&text[..length]).ok()?;
@@ -90,7 +91,7 @@ fn label(text: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 impl<'a> Block<'a> {
-    /// Its contents.
+    /// The decoded contents.
     pub fn der(&self) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
         let headers_end = self.body.iter().rposition(|&byte| byte == b':').map_or(0, |colon| {
             let line = self.body[colon..].iter().position(|&byte| byte == b'\n');
@@ -99,7 +100,7 @@ impl<'a> Block<'a> {
         wrapped::decode(&self.body[headers_end..]).ok_or(CredentialError::NotPem)
     }
 
-    /// Its label and contents once nothing in it is encrypted.
+    /// The block's label and contents, decrypted.
     fn open(self, passphrase: &Passphrase, effort: &mut Effort) -> Result<(&'a str, Secret), CredentialError> {
         if self.label == ENCRYPTED_PKCS8 {
             return Ok(("PRIVATE KEY", decrypt_key(&self.der()?, passphrase, effort)?));
@@ -110,7 +111,7 @@ impl<'a> Block<'a> {
         Ok((self.label, std::mem::take(&mut *self.der()?).into()))
     }
 
-    /// The key comes from the passphrase by a single MD5 (OpenSSL's `EVP_BytesToKey`), the salt from the IV.
+    /// The key is derived by a single MD5 (OpenSSL's `EVP_BytesToKey`), with the IV as salt.
     fn open_old(&self, passphrase: &[u8]) -> Result<Secret, CredentialError> {
         let (cipher, iv, base64) = self.cipher().ok_or(CredentialError::EncryptionUnknown)?;
         let salt = iv.first_chunk::<8>().ok_or(CredentialError::EncryptionUnknown)?;
@@ -123,12 +124,12 @@ impl<'a> Block<'a> {
             "AES-256-CBC" => decrypt_cbc::<aes::Aes256>(&key(32), &iv, &body),
             _ => Err(CredentialError::EncryptionUnknown),
         }?;
-        // Of the wrong passphrases one in 256 leaves bytes that end like a padding.
+        // One in 256 wrong passphrases yields bytes that end like valid padding.
         let is_key = AnyRef::from_der(plain.expose()).is_ok_and(|any| any.tag() == Tag::Sequence);
         is_key.then_some(plain).ok_or(CredentialError::PassphraseWrong)
     }
 
-    /// The cipher, its IV, and the digits that follow: without a line break between them, too.
+    /// The cipher, its IV, and the base64 after it, with or without a line break between them.
     fn cipher(&self) -> Option<(&'a str, Vec<u8>, &'a [u8])> {
         let info = self.body[find(self.body, CIPHER_HEADER)? + CIPHER_HEADER.len()..].trim_ascii_start();
         let comma = info.iter().position(|&byte| byte == b',')?;

@@ -1,4 +1,4 @@
-//! PKCS#12 (RFC 7292), as Keychain and OpenSSL export it, made into PEM. Attributes of its bags are passed over.
+//! Converts PKCS#12 (RFC 7292), as Keychain and OpenSSL export it, to PEM. Ignores the attributes of its bags.
 
 use super::encryption::{Effort, Passphrase, decrypt, decrypt_key};
 use super::{ber, foreign, pem};
@@ -24,7 +24,7 @@ const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.
 const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
 const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 
-/// Longest key of a MAC that PBMAC1 may ask for, in bytes.
+/// The maximum key length of a PBMAC1 MAC, in bytes.
 const MAC_KEY_BYTES_MAX: u16 = 64;
 
 #[derive(Sequence)]
@@ -94,7 +94,7 @@ struct CertificateBag<'a> {
     value: &'a OctetStringRef,
 }
 
-/// Gives PEM with every certificate and every key of the file. Without a passphrase the empty one is tried.
+/// Returns PEM with every certificate and every key of the file. Without a passphrase it tries the empty one.
 pub fn open(der: &[u8], passphrase: Option<&Secret>) -> Result<Secret, CredentialError> {
     let opened = passphrase.map_or_else(|| open_with(der, &Secret::from("")), |given| open_with(der, given));
     opened.map_err(|error| match error {
@@ -118,7 +118,7 @@ fn open_with(file: &[u8], passphrase: &Secret) -> Result<Secret, CredentialError
     if let Some(mac) = &pfx.mac {
         verify(mac, safe, &passphrase, &mut effort)?;
     }
-    // Base64 and its frame make of a bag at most three times its bytes.
+    // Base64 and its armour take at most three times the bytes of a bag.
     let mut found = Found { pem: Zeroizing::new(Vec::with_capacity(3 * file.len())), passphrase: &passphrase, effort };
     for content in Vec::<ContentInfo<'_>>::from_der(&ber::to_der(safe)?)? {
         found.take_contents(&content)?;
@@ -126,7 +126,7 @@ fn open_with(file: &[u8], passphrase: &Secret) -> Result<Secret, CredentialError
     Ok(std::mem::take(&mut *found.pem).into())
 }
 
-/// A private key without PEM around it, encrypted or not.
+/// Converts a private key in DER, encrypted or not, to PEM.
 fn open_key(der: &[u8], passphrase: &Passphrase) -> Result<Secret, CredentialError> {
     let plain = |label: &str, der: &[u8]| Ok(pem::encode(label, der)?.as_bytes().to_vec().into());
     match PrivateKeyDer::try_from(der) {
@@ -146,7 +146,7 @@ fn octets(any: AnyRef<'_>) -> Result<&[u8], CredentialError> {
     Ok(any.decode_as::<&OctetStringRef>()?.as_bytes())
 }
 
-/// The parts found so far, and the state needed to find more.
+/// The parts found so far, and the state of the search.
 struct Found<'a> {
     pem: Zeroizing<Vec<u8>>,
     passphrase: &'a Passphrase,
@@ -198,7 +198,7 @@ fn whole(any: AnyRef<'_>) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     Ok(Zeroizing::new(der::Encode::to_der(&any)?))
 }
 
-/// The MAC tells a wrong passphrase from a right one.
+/// Verifies the MAC, which detects a wrong passphrase.
 fn verify(mac: &MacData<'_>, data: &[u8], passphrase: &Passphrase, effort: &mut Effort) -> Result<(), CredentialError> {
     let (algorithm, key) = match mac.digest.algorithm.oid {
         PBMAC1 => pbmac1_key(&mac.digest.algorithm, passphrase, effort)?,
@@ -254,7 +254,7 @@ fn pbmac1_key(
 }
 
 impl From<der::Error> for CredentialError {
-    /// Every DER in this module is the caller's file.
+    /// The error of malformed DER: all DER in this module is the caller's file.
     fn from(_: der::Error) -> Self {
         Self::Damaged
     }

@@ -1,4 +1,4 @@
-//! Every form people have opens to the same credential; everything else is told apart.
+//! Every usual file format opens to the same credential; every other file is refused with its own error.
 
 mod since_0_6_0;
 
@@ -16,7 +16,7 @@ fn opened(form: &Form, passphrase: Option<&str>) -> Result<Certificate, Credenti
 }
 
 #[test]
-fn every_form_opens_to_the_same_facts() {
+fn every_format_opens_to_the_same_certificate() {
     for form in &Forms::get().forms {
         let certificate = opened(form, form.passphrase).unwrap_or_else(|refused| panic!("{}: {refused}", form.name));
         let summary = certificate.summary();
@@ -29,7 +29,7 @@ fn every_form_opens_to_the_same_facts() {
 }
 
 #[test]
-fn marks_of_utf8_before_the_blocks_of_pem_are_passed_over() {
+fn byte_order_marks_before_pem_blocks_are_ignored() {
     let text = |form: &&Form| !form.is_binary();
     for form in Forms::get().forms.iter().filter(text) {
         let pem = String::from_utf8_lossy(&form.bytes).replace("-----BEGIN", "\u{feff}-----BEGIN");
@@ -38,7 +38,7 @@ fn marks_of_utf8_before_the_blocks_of_pem_are_passed_over() {
     }
 }
 
-/// A text as it arrives where somebody pasted it.
+/// A text as copy and paste may change it.
 type Paste = fn(&str) -> String;
 
 const PASTES: [(&str, Paste); 13] = [
@@ -61,7 +61,7 @@ const PASTES: [(&str, Paste); 13] = [
 ];
 
 #[test]
-fn pem_is_read_however_it_was_pasted() {
+fn pem_is_accepted_in_every_pasted_format() {
     let texts = Forms::get().forms.iter().filter(|form| !form.is_binary());
     for form in texts {
         let pem = String::from_utf8_lossy(&form.bytes).replace("-----\nBag", "-----\n\nBag");
@@ -75,7 +75,7 @@ fn pem_is_read_however_it_was_pasted() {
 }
 
 #[test]
-fn pkcs12_and_der_are_read_out_of_base64() {
+fn pkcs12_and_der_are_accepted_in_base64() {
     for form in Forms::get().forms.iter().filter(|form| form.is_binary()) {
         let digits = STANDARD.encode(&form.bytes);
         let lines = digits.as_bytes().chunks(64).map(|line| format!("{}\\n", String::from_utf8_lossy(line)));
@@ -87,7 +87,7 @@ fn pkcs12_and_der_are_read_out_of_base64() {
 }
 
 #[test]
-fn a_signing_key_is_read_however_it_was_pasted() {
+fn a_signing_key_is_accepted_in_every_pasted_format() {
     let p8 = rcgen::KeyPair::generate().expect("a key");
     let (pem, der) = (p8.serialize_pem(), p8.serialize_der());
     let sec1 = p256::pkcs8::PrivateKeyInfoRef::try_from(der.as_slice()).expect("a key").private_key.as_bytes().to_vec();
@@ -109,7 +109,7 @@ fn a_signing_key_is_read_however_it_was_pasted() {
 }
 
 #[test]
-fn what_is_ambiguous_is_not_guessed_at() {
+fn an_ambiguous_text_is_refused() {
     let form = Forms::get().forms.iter().find(|form| form.name == "PKCS#8").expect("it is in the table");
     let pem = String::from_utf8_lossy(&form.bytes).into_owned();
     let damaged = [
@@ -126,7 +126,7 @@ fn what_is_ambiguous_is_not_guessed_at() {
 }
 
 #[test]
-fn the_canaries_of_other_tests_are_what_is_private() {
+fn the_canaries_of_other_tests_are_the_private_parts() {
     let canaries = Forms::get().canaries();
     let contains = |bytes: &[u8]| canaries.iter().any(|canary| bytes.windows(canary.len()).any(|part| part == canary));
     for form in &Forms::get().forms {
@@ -143,7 +143,7 @@ fn base64_of(form: &Form) -> Secret {
 }
 
 #[test]
-fn a_wrong_passphrase_and_a_missing_one_are_told_apart() {
+fn a_wrong_passphrase_and_a_missing_one_have_different_errors() {
     for form in Forms::get().forms.iter().filter(|form| form.passphrase.is_some()) {
         assert_eq!(opened(form, None).err(), Some(CredentialError::PassphraseMissing), "{}", form.name);
         for wrong in ["wrong", "", &PASSPHRASE.to_uppercase(), &format!("{PASSPHRASE} ")] {
@@ -153,7 +153,7 @@ fn a_wrong_passphrase_and_a_missing_one_are_told_apart() {
 }
 
 #[test]
-fn of_many_wrong_passphrases_none_passes_for_damage() {
+fn no_wrong_passphrase_is_reported_as_damage() {
     let old = Forms::get().forms.iter().find(|form| form.name == "Proc-Type, AES-256").expect("it is in the table");
     for attempt in 0..2_000 {
         let refused = opened(old, Some(&format!("wrong {attempt}"))).err();
@@ -162,14 +162,14 @@ fn of_many_wrong_passphrases_none_passes_for_damage() {
 }
 
 #[test]
-fn a_passphrase_that_is_not_needed_does_no_harm() {
+fn an_unneeded_passphrase_is_ignored() {
     for form in Forms::get().forms.iter().filter(|form| form.passphrase.is_none() && !form.is_binary()) {
         assert!(opened(form, Some("not needed")).is_ok(), "{}", form.name);
     }
 }
 
 #[test]
-fn bad_files_are_refused_with_their_own_reasons_and_soon() {
+fn bad_files_are_refused_quickly_each_with_its_own_reason() {
     let began = std::time::Instant::now();
     for (form, reason) in Forms::get().bad() {
         assert_eq!(opened(&form, form.passphrase).expect_err(form.name).reason(), reason, "{}", form.name);
@@ -178,7 +178,7 @@ fn bad_files_are_refused_with_their_own_reasons_and_soon() {
 }
 
 #[test]
-fn no_damage_makes_it_panic_or_work_for_long() {
+fn damaged_files_cause_no_panic_and_no_long_work() {
     let forms = Forms::get();
     let of_kind = |name: &str| forms.forms.iter().find(|form| form.name == name).expect("it is in the table");
     let mut random = fastrand::Rng::with_seed(17);
@@ -189,7 +189,7 @@ fn no_damage_makes_it_panic_or_work_for_long() {
             let at = random.usize(..bytes.len());
             bytes[at] = random.u8(..);
             let damaged = Form { name: form.name, bytes, passphrase: form.passphrase };
-            // Whether it opens all the same depends on what was hit.
+            // The damaged byte decides if the file still opens.
             let _ = opened(&damaged, form.passphrase);
         }
     }
@@ -205,7 +205,7 @@ fn a_signing_key_may_be_encrypted_too() {
 }
 
 #[tokio::test]
-async fn opening_in_turn_gives_the_same() {
+async fn opening_one_at_a_time_gives_the_same_result() {
     for form in &Forms::get().forms {
         let pem =
             open_in_turn(Secret::from(form.bytes.clone()), form.passphrase.map(Secret::from), &Drain::new()).await;
@@ -214,7 +214,7 @@ async fn opening_in_turn_gives_the_same() {
 }
 
 #[test]
-fn files_that_are_neither_text_of_pem_nor_der_are_called_by_their_names() {
+fn the_refusal_of_a_file_that_is_neither_pem_nor_der_names_its_format() {
     let named = |bytes: &[u8]| open(Secret::from(bytes.to_vec()), None).err();
     assert_eq!(named(b"\xfe\xed\xfe\xed\0\0\0\x02"), Some(CredentialError::JavaKeystore));
     for page in ["<!DOCTYPE html>\n<title>Sign in</title>", "\r\n<HTML><body>"] {

@@ -1,4 +1,4 @@
-//! Base64 as people paste it: with what shells, editors, JSON and mail put between its digits.
+//! Decodes pasted base64, with the characters that shells, editors, JSON and mail insert.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -10,21 +10,21 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Marks that nobody sees: U+FEFF, the no-break space, the zero-width space.
+/// Invisible characters: U+FEFF, the no-break space, the zero-width space.
 const INVISIBLE: [&str; 3] = ["\u{feff}", "\u{a0}", "\u{200b}"];
 
-/// Decodes base64, its padding or not, in the alphabet of URLs too. White space, quotation marks, `>` of quoted mail
-/// and escapes that were never undone (`\n`, `\/`, `\u003d`) are passed over: none of them is a digit. `None` where
-/// anything else is in it.
+/// Decodes base64, with or without padding, also in the URL-safe alphabet. Ignores white space, quotation marks, `>` of
+/// quoted mail and escapes (`\n`, `\/`, `\u003d`), since none of them is a digit. Returns `None` for any other
+/// character.
 pub fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let digits = digits(text)?;
-    // Reserved at once: a growing vector would leave copies of the key behind.
+    // Reserved in advance: a growing vector would leave copies of the key in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len()));
     BASE64.decode_vec(&*digits, &mut bytes).ok()?;
     (!bytes.is_empty()).then_some(bytes)
 }
 
-/// The same of a text that is nothing else; a browser's `data:…;base64,` may stand before it.
+/// Decodes a text that is only base64, optionally after a browser's `data:…;base64,`.
 pub fn decode_whole(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     const DATA: &[u8] = b"data:";
     const IN_BASE64: &[u8] = b";base64,";
@@ -65,7 +65,7 @@ fn digits(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(digits)
 }
 
-/// Reads what follows a backslash: what it stands for (`None` = nothing), and what follows that.
+/// Parses an escape after its backslash. Returns the character (`None` = none) and the rest.
 fn unescape(rest: &[u8]) -> Option<(Option<u8>, &[u8])> {
     match rest {
         [b'n' | b'r' | b't', after @ ..] => Some((None, after)),
@@ -74,7 +74,7 @@ fn unescape(rest: &[u8]) -> Option<(Option<u8>, &[u8])> {
             let number = u32::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
             Some((Some(u8::try_from(number).ok().filter(u8::is_ascii)?), after))
         }
-        // Escaped itself, at the end of a line, or before what needed no escape.
+        // An escaped backslash, one at the end of a line, or one before a character that needs no escape.
         rest => Some((None, rest)),
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_between_the_digits_is_passed_over() {
+    fn characters_between_the_digits_are_ignored() {
         let table = [
             "AQIDBPv/",
             "AQID\nBPv/",
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base64_is_not_guessed_at() {
+    fn text_that_is_not_base64_is_refused() {
         for text in [
             "",
             " \n",

@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The key that a node makes for itself, in its data directory.
+/// The name of the key file that a node creates in its data directory.
 pub const OWN_KEY: &str = "credentials.key";
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -21,42 +21,40 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why a node has no key to encrypt credentials with.
+/// The reason that a node has no key to encrypt credentials with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     #[error(transparent)]
     Unreadable(#[from] PathError),
     #[error("the key file {path} does not hold 32 bytes as hex or base64: make one with `openssl rand -hex 32`")]
     NotAKey { path: PathBuf },
-    #[error(
-        "the key file {path} is damaged: bring it back from a backup, or take it away and provision every app again"
-    )]
+    #[error("the key file {path} is damaged: restore it from a backup, or remove it and provision every app again")]
     OwnKeyDamaged { path: PathBuf },
-    #[error("the key file {path} cannot be made: {source}")]
+    #[error("the key file {path} cannot be created: {source}")]
     CannotMake { path: PathBuf, source: io::Error },
-    #[error("the system gives no random numbers")]
+    #[error("the system's random number generator failed")]
     NoRandom,
 }
 
-/// A new key that no file has.
+/// A new key without a file.
 pub fn random() -> Result<Secret, KeyFileError> {
     let mut key = vec![0; KEY_BYTES];
     rand::fill(&mut key).map_err(|_| KeyFileError::NoRandom)?;
     Ok(Secret::from(key))
 }
 
-/// Reads a key file of the operator's.
+/// Reads a key file of the operator.
 pub fn read(path: &Path) -> Result<Secret, KeyFileError> {
     let text = paths::read_trusted(path)?;
     parse(&text).ok_or_else(|| KeyFileError::NotAKey { path: path.to_owned() })
 }
 
-/// The key in the data directory; made once, whole or not at all.
+/// Reads the key in the data directory; creates it once, atomically.
 pub fn read_or_make(data_dir: &Path) -> Result<Secret, KeyFileError> {
     let path = data_dir.join(OWN_KEY);
     if !path.exists() {
         make(data_dir, &path).map_err(|source| KeyFileError::CannotMake { path: path.clone(), source })?;
-        tracing::info!(path = %path.display(), "made a key that stored credentials are encrypted with: keep a copy");
+        tracing::info!(path = %path.display(), "created the key that encrypts stored credentials: keep a copy of it");
     }
     read(&path).map_err(|error| match error {
         KeyFileError::NotAKey { path } => KeyFileError::OwnKeyDamaged { path },
@@ -66,7 +64,7 @@ pub fn read_or_make(data_dir: &Path) -> Result<Secret, KeyFileError> {
 
 fn make(data_dir: &Path, path: &Path) -> io::Result<()> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
-    rand::fill(&mut *key).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    rand::fill(&mut *key).map_err(|_| io::Error::other("the system's random number generator failed"))?;
     let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
     text.extend(
         key.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|digit| char::from_digit(digit.into(), 16)),
@@ -120,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_makes_its_own_key_once_and_for_its_owner_only() {
+    fn a_node_creates_its_key_once_and_readable_only_by_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let made = read_or_make(dir.path()).unwrap();
         assert_eq!(read_or_make(dir.path()).unwrap(), made);
@@ -132,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_that_is_no_good_is_named_and_never_replaced() {
+    fn a_bad_key_file_is_named_and_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(OWN_KEY);
         fs::write(&path, "0123").unwrap();

@@ -1,6 +1,6 @@
-//! Opens a file below a folder. Neither `..` nor a link leads out, whatever is swapped while it is being opened: the
-//! kernel resolves the path as a whole (`openat2`), or, where it refuses to, every step is taken from the folder opened
-//! before.
+//! Opens a file below a folder. Neither `..` nor a link leads out of it, even if files are swapped meanwhile: the
+//! kernel resolves the whole path (`openat2`), or, without that call, each step is opened relative to the folder before
+//! it.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -9,10 +9,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// The kernel asks for another try where something was renamed on the way.
+/// The kernel asks for a retry if something on the path was renamed.
 const TRIES_MAX: usize = 64;
 
-/// Opening a pipe would wait for its writer, and opening a terminal could make it the daemon's own.
+/// Opening a pipe would wait for its writer, and opening a terminal could make it the daemon's controlling terminal.
 const TO_READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 #[cfg(target_os = "linux")]
@@ -20,13 +20,13 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 #[cfg(not(target_os = "linux"))]
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens whatever is at `path`, which is relative to `folder`, or absolute and inside it. Links that stay inside are
-/// followed, those with an absolute target too.
+/// Opens `path`, which is relative to `folder`, or absolute and inside it. Follows links that stay inside, also with an
+/// absolute target.
 pub(super) fn open(folder: &Path, path: &Path) -> io::Result<File> {
     open_with(at_once, folder, path)
 }
 
-/// Opens a path that is relative to a folder, and refuses to leave that.
+/// Opens a path relative to a folder, and refuses to leave the folder.
 type Way = fn(&OwnedFd, &Path) -> Result<OwnedFd, Errno>;
 
 fn open_with(at_once: Way, folder: &Path, path: &Path) -> io::Result<File> {
@@ -40,9 +40,9 @@ fn open_with(at_once: Way, folder: &Path, path: &Path) -> io::Result<File> {
         false => path.to_owned(),
     };
     let opened = match at_once(&root, &inside) {
-        // Out of the folder, or a link with an absolute target, which may yet lead back into it.
+        // The path leaves the folder, or has a link with an absolute target, which may lead back into it.
         Err(Errno::XDEV) => at_once(&root, &without_links(&real, &real.join(&inside))?),
-        // An old kernel, or a sandbox that knows no `openat2`.
+        // An old kernel, or a sandbox without `openat2`.
         Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, &without_links(&real, &real.join(&inside))?),
         opened => opened,
     };
@@ -57,8 +57,8 @@ fn leads_out() -> io::Error {
     io::Error::other("it leads out of credentials_dir")
 }
 
-/// Where a path leads at this moment, relative to the folder whose real path this is: it says where to look, and
-/// nothing of what is opened there.
+/// The current target of a path, relative to the folder's real path. The result is only a hint: opening it is checked
+/// again.
 fn without_links(real: &Path, path: &Path) -> io::Result<PathBuf> {
     path.canonicalize()?.strip_prefix(real).map(Path::to_owned).map_err(|_| leads_out())
 }
@@ -81,7 +81,7 @@ fn at_once(_root: &OwnedFd, _path: &Path) -> Result<OwnedFd, Errno> {
     Err(Errno::NOSYS)
 }
 
-/// Opens a path without links in it; a link that was put there meanwhile is refused.
+/// Opens a path without links, and refuses a link that was created meanwhile.
 fn step_by_step(root: OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let mut steps = path.components().peekable();
     let mut folder = root;
@@ -103,7 +103,7 @@ mod tests {
     use std::io::Read;
     use std::os::unix::fs::symlink;
 
-    /// As production does it, and where the kernel says what old ones and sandboxes say.
+    /// The production code, and the same with the errors of old kernels and of sandboxes.
     const WAYS: [(&str, Way); 3] =
         [("openat2", at_once), ("ENOSYS", |_, _| Err(Errno::NOSYS)), ("EPERM", |_, _| Err(Errno::PERM))];
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_stay_inside_are_followed_as_kubernetes_lays_them() {
+    fn links_that_stay_inside_are_followed_as_kubernetes_creates_them() {
         let dir = tempfile::tempdir().unwrap();
         let (root, alias) = (dir.path().join("credentials"), dir.path().join("alias"));
         fs::create_dir_all(root.join("..2026_01_01/deep")).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_is_opened_whatever_leads_there() {
+    fn no_path_or_link_opens_a_file_outside() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("credentials");
         fs::create_dir_all(root.join("folder")).unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_was_put_there_after_the_look_is_refused() {
+    fn a_link_that_is_created_after_the_check_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("credentials");
         fs::create_dir_all(root.join("folder")).unwrap();
@@ -198,8 +198,8 @@ mod tests {
         }
     }
 
-    /// A folder and a link that leads out take each other's place all the time. Whoever looked first and opened then
-    /// would be led out every few hundred reads.
+    /// A folder and a link that leads out are swapped all the time. Code that checks first and opens then would read
+    /// outside every few hundred reads.
     #[test]
     fn no_read_escapes_while_a_folder_is_swapped_for_a_link_that_leads_out() {
         let dir = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ mod tests {
         while_swapping(&names, move || {
             for (name, way) in WAYS {
                 let (mut inside, mut refused) = (0, 0);
-                // Both happen within a few; the rest is for the escape that must not happen.
+                // Both occur within a few reads; the others look for an escape, which must not occur.
                 while inside + refused < 20_000 || inside.min(refused) < 10 {
                     match read(way, &root, "app/app.pem") {
                         Ok(text) => {

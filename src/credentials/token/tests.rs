@@ -1,4 +1,4 @@
-//! Tests of signing keys, with the key of RFC 6979 A.2.5 and a token computed apart from this code.
+//! Tests of signing keys, with the key of RFC 6979 A.2.5 and a token computed by other software.
 
 use super::*;
 use crate::credentials::testing::{NOW, Recipe};
@@ -9,7 +9,7 @@ Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth
 +mzmaWIuYPKftnkD/hAIuLyZpBrp6VYovGTy8bIMLX6fUXejwpTURiKZ
 -----END PRIVATE KEY-----
 ";
-/// The same without its public half, which PKCS#8 may leave out.
+/// The key without its public half, which PKCS#8 may leave out.
 const P8_PRIVATE_ONLY: &str = "-----BEGIN PRIVATE KEY-----
 MEECAQAwEwYHKoZIzj0CAQYIKoZIzj0DAQcEJzAlAgEBBCDJr6nYRbp1FmtcIVdn
 sdaTTlDD2zbomxJ7imIrEg9nIQ==
@@ -35,7 +35,7 @@ fn every_node_signs_the_identical_token() {
 }
 
 #[test]
-fn the_token_changes_with_the_half_hour_only() {
+fn the_token_changes_only_every_half_hour() {
     let key = parse(P8).unwrap();
     let (first, bucket) = key.authorization(NOW);
     assert_eq!(key.authorization(NOW + 1_799), (first.clone(), bucket));
@@ -53,7 +53,7 @@ fn the_fingerprint_is_that_of_the_public_key() {
 }
 
 #[test]
-fn a_key_is_the_same_without_its_public_half_and_none_with_a_foreign_one() {
+fn a_key_is_the_same_without_its_public_half_and_refused_with_a_foreign_one() {
     let (whole, private) = (parse(P8).unwrap(), parse(P8_PRIVATE_ONLY).unwrap());
     assert_eq!(private.fingerprint(), whole.fingerprint());
     assert_eq!(private.authorization(NOW), whole.authorization(NOW));
@@ -68,7 +68,7 @@ fn line_ends_of_another_system_and_text_around_the_key_are_tolerated() {
 }
 
 #[test]
-fn what_is_no_key_of_apples_is_refused() {
+fn a_key_that_is_not_apples_is_refused() {
     assert_eq!(parse("a key").err(), Some(CredentialError::SigningKeyUnreadable));
     assert_eq!(parse(&P8.replace("MIGHAgEA", "MIGHAgEB")).err(), Some(CredentialError::SigningKeyUnreadable));
     assert_eq!(parse(&Recipe::default().certificate_pem()).err(), Some(CredentialError::CertificateAsSigningKey));
@@ -84,12 +84,12 @@ fn ids_are_ten_capitals_and_digits() {
 }
 
 #[test]
-fn a_signing_key_does_not_print() {
+fn debug_output_of_a_signing_key_has_no_key() {
     assert_eq!(format!("{:?}", parse(P8).unwrap()), "TokenKey(KEY1234567 of TEAM123456)");
 }
 
 #[test]
-fn what_is_given_in_a_signing_keys_place_is_called_by_its_name() {
+fn the_refusal_of_another_file_as_signing_key_names_its_format() {
     let block = |label: &str| P8.replace("PRIVATE KEY", label);
     let rsa = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
     let certificate = Recipe { key: rsa, ..Recipe::default() };

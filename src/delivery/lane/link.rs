@@ -217,7 +217,7 @@ impl Link {
             self.retire_if_stalled(sent, work);
             moved |= sent;
         }
-        // Before what waits is written: a PING has to leave now.
+        // Before what waits is written: a PING must leave now.
         let Self { connection, stats, .. } = self;
         let timers = connection.on_time(work.now.instant, |event| stats.note(event, work, AfterEnd::Retry));
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();

@@ -30,7 +30,7 @@ impl FromStr for Address {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(_) => Err("a Unix socket is written with its absolute path: unix:/run/pyapns/api.sock"),
             None => text.parse().map(Self::Tcp).map_err(
-                |_| "it has to be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or unix:/path of a socket",
+                |_| "must be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or unix:/path of a socket",
             ),
         }
     }
@@ -54,7 +54,7 @@ impl FromStr for Mode {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-        mode.map(Self).ok_or("it has to be permissions in octal, as in \"0660\"")
+        mode.map(Self).ok_or("must be permissions in octal, as in \"0660\"")
     }
 }
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{HeaderValue, Version, header};
 use std::time::Duration;
 
-/// Time that an idle HTTP/2 client has to response the PING that comes with its GOAWAY.
+/// The time for an idle HTTP/2 client to answer the PING that comes with its GOAWAY.
 const GOAWAY_PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Resolves once the drain has begun and `notice` has passed since then, or since now.

@@ -1,4 +1,4 @@
-//! Which of several certificates an app gets, and what is said where none can be chosen.
+//! Tests of the choice among several certificates, and of the error if none can be chosen.
 
 use super::*;
 use crate::credentials::testing::{NOW, Recipe};
@@ -11,7 +11,7 @@ fn push(name: &'static str, uid: &'static str) -> Recipe {
     Recipe { name: Some(name), uid: Some(uid), ..Recipe::default() }
 }
 
-/// A certificate that apps are signed with.
+/// A certificate for signing apps.
 fn developer() -> Recipe {
     let recipe = push("Apple Distribution: Example (ABCDE12345)", "ABCDE12345");
     Recipe { sandbox: false, production: false, ..recipe }
@@ -37,7 +37,7 @@ fn texts(recipes: &[&Recipe]) -> String {
 }
 
 #[test]
-fn a_certificate_that_is_not_for_push_gives_way_to_one_that_is_wherever_they_stand() {
+fn a_push_certificate_is_preferred_to_others_in_any_order() {
     let key = KeyPair::generate().unwrap();
     let (first, second) = (with_key(developer(), &key), with_key(push("push", APP), &key));
     let of_one_key = first.certificate_pem() + &second.certificate_pem() + &key.serialize_pem();
@@ -49,7 +49,7 @@ fn a_certificate_that_is_not_for_push_gives_way_to_one_that_is_wherever_they_sta
 }
 
 #[test]
-fn certificates_that_are_not_for_push_are_refused_by_their_names() {
+fn the_refusal_of_certificates_that_are_not_for_push_names_them() {
     let refused = in_sandbox(&developer().pem()).unwrap_err();
     assert_eq!(refused.reason(), "certificate_not_for_push");
     assert!(refused.to_string().contains("`Apple Distribution: Example (ABCDE12345)` is not for push"), "{refused}");
@@ -60,7 +60,7 @@ fn certificates_that_are_not_for_push_are_refused_by_their_names() {
 }
 
 #[test]
-fn of_several_for_a_topic_it_is_the_valid_one_that_expires_last() {
+fn of_several_certificates_for_a_topic_the_valid_one_that_expires_last_is_chosen() {
     let of = |name, years| Recipe { years, ..push(name, APP) };
     let (expired, old, new) = (of("expired", [2020, 2021]), of("old", [2020, 2030]), of("new", [2020, 2031]));
     let too_new = of("too new", [2040, 2050]);
@@ -70,7 +70,7 @@ fn of_several_for_a_topic_it_is_the_valid_one_that_expires_last() {
     assert_eq!(
         in_sandbox(&texts(&[&expired, &of("longer", [2020, 2022])])).unwrap(),
         "longer",
-        "told as expired later"
+        "the expiry is reported by a later check"
     );
     assert_eq!(in_sandbox(&texts(&[&old, &of("equal", [2020, 2030])])).unwrap(), "old", "of equals the first");
 }
@@ -88,7 +88,7 @@ fn the_environment_of_the_app_selects() {
 }
 
 #[test]
-fn two_topics_are_listed_and_the_one_asked_for_selects() {
+fn the_refusal_of_two_topics_lists_them_and_the_requested_topic_selects() {
     let (one, two) = (push("one", APP), Recipe { years: [2020, 2031], ..push("two", "com.example.other") });
     let text = texts(&[&one, &two]);
     let refused = in_sandbox(&text).unwrap_err();
@@ -104,7 +104,7 @@ fn two_topics_are_listed_and_the_one_asked_for_selects() {
 }
 
 #[test]
-fn the_topic_asked_for_is_matched_exactly_before_it_is_by_a_suffix() {
+fn an_exact_match_of_the_requested_topic_precedes_a_match_by_suffix() {
     const VOIP: &str = "com.example.app.voip";
     let voip = Recipe { topics: &[VOIP], years: [2020, 2031], ..push("voip", VOIP) };
     let all = Recipe { topics: &[APP, VOIP], ..push("all", APP) };

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(in crate::store) async fn an_app_is_found_as_it_was_put(store: &dyn Store) {
+pub(in crate::store) async fn a_stored_app_is_found_unchanged(store: &dyn Store) {
     store.put(app(shop())).await.unwrap();
     assert_eq!(store.get(shop()).await.unwrap(), Some(app(shop())));
     assert_eq!(store.get(chat()).await.unwrap(), None);
@@ -15,7 +15,7 @@ pub(in crate::store) async fn a_second_put_replaces_the_first(store: &dyn Store)
     assert_eq!(store.list(None, 1_000).await.unwrap(), [changed]);
 }
 
-pub(in crate::store) async fn many_apps_are_replaced_at_once(store: &dyn Store) {
+pub(in crate::store) async fn many_apps_are_replaced_in_one_write(store: &dyn Store) {
     store.put(app(shop())).await.unwrap();
     store.note(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
     let changed = [chat(), shop()].map(|key| AppRecord { lanes: 9, ..app(key) });
@@ -43,7 +43,7 @@ pub(in crate::store) async fn apps_are_listed_in_the_order_of_their_keys(store: 
     assert_eq!(paged, keys, "page by page they are the same");
 }
 
-pub(in crate::store) async fn a_deleted_app_takes_its_events_with_it_and_no_others(store: &dyn Store) {
+pub(in crate::store) async fn deleting_an_app_deletes_its_events_and_no_others(store: &dyn Store) {
     let other = key("com.example.shop", Environment::Sandbox);
     for key in [shop(), other.clone()] {
         store.put(app(key.clone())).await.unwrap();
@@ -56,7 +56,7 @@ pub(in crate::store) async fn a_deleted_app_takes_its_events_with_it_and_no_othe
     assert_eq!(store.counts(other).await.unwrap(), Counts { feedback: 1, held: 0, disconnections: 1 });
 }
 
-pub(in crate::store) async fn an_entry_outlives_what_happens_to_its_app(store: &dyn Store) {
+pub(in crate::store) async fn an_entry_stays_when_its_app_is_changed_or_deleted(store: &dyn Store) {
     let made = |entry: &str| AppRecord { entry: Some(entry.to_owned()), ..app(shop()) };
     let entries = async || store.entries().await.unwrap();
     store.put(made("one")).await.unwrap();
@@ -75,7 +75,7 @@ fn entry(fingerprint: &str, app_is_its_own: bool) -> EntryRecord {
     EntryRecord { key: shop(), fingerprint: fingerprint.to_owned(), app_is_its_own }
 }
 
-pub(in crate::store) async fn an_entry_filed_anew_leaves_its_app_as_it_is(store: &dyn Store) {
+pub(in crate::store) async fn replacing_an_entrys_fingerprint_leaves_its_app_unchanged(store: &dyn Store) {
     let made = |entry: &str| AppRecord { entry: Some(entry.to_owned()), ..app(shop()) };
     let file = async |fingerprint: &str| store.file_entry(shop(), fingerprint.to_owned()).await.unwrap();
     file("none").await;
@@ -94,7 +94,7 @@ pub(in crate::store) async fn an_entry_filed_anew_leaves_its_app_as_it_is(store:
     assert_eq!(store.get(shop()).await.unwrap(), None);
 }
 
-pub(in crate::store) async fn with_an_entry_goes_only_the_app_that_it_made(store: &dyn Store) {
+pub(in crate::store) async fn deleting_an_entry_deletes_only_the_app_that_it_created(store: &dyn Store) {
     let made = |key: AppKey| AppRecord { entry: Some("made".to_owned()), ..app(key) };
     for key in [shop(), chat()] {
         store.put(made(key.clone())).await.unwrap();

@@ -15,7 +15,7 @@ pub(in crate::store) async fn an_acknowledgement_touches_one_list_of_one_app(sto
     assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 0, held: 0, disconnections: 1 });
 }
 
-pub(in crate::store) async fn a_position_is_never_given_twice(store: &dyn Store) {
+pub(in crate::store) async fn a_position_is_never_assigned_twice(store: &dyn Store) {
     store.note(vec![dead(shop(), "aa", 1.0)], vec![failure(shop(), 1)]).await.unwrap();
     let feedback = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
     let log = store.disconnections(shop(), Cursor::START, 10).await.unwrap().cursor;
@@ -28,14 +28,14 @@ pub(in crate::store) async fn a_position_is_never_given_twice(store: &dyn Store)
     assert_eq!(numbers(store, shop()).await, [2]);
 }
 
-/// A dead token and a disconnection, and the cursors behind them.
+/// Records a dead token and a disconnection, and returns the cursors after them.
 async fn one_each(store: &dyn Store) -> [Cursor; 2] {
     store.note(vec![dead(shop(), "aa", 1.0)], vec![failure(shop(), 1)]).await.unwrap();
     let feedback = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
     [feedback, store.disconnections(shop(), Cursor::START, 10).await.unwrap().cursor]
 }
 
-pub(in crate::store) async fn a_cursor_stays_good_when_all_is_acknowledged(store: &dyn Store) {
+pub(in crate::store) async fn a_cursor_stays_valid_after_everything_is_acknowledged(store: &dyn Store) {
     let [feedback, log] = one_each(store).await;
     for removed in [1, 0] {
         assert_eq!(store.acknowledge_feedback(shop(), feedback).await.unwrap(), removed);
@@ -45,7 +45,7 @@ pub(in crate::store) async fn a_cursor_stays_good_when_all_is_acknowledged(store
     assert_eq!(store.disconnections(shop(), log, 10).await.unwrap().cursor, log);
 }
 
-/// Each of the four operations that take a cursor refuses it, and nothing is cleared.
+/// Asserts that each of the four operations with a cursor refuses it, and that no entry is deleted.
 async fn refuses(store: &dyn Store, [feedback, log]: [Cursor; 2]) {
     let before = store.counts(shop()).await.unwrap();
     let refused = [
@@ -60,7 +60,7 @@ async fn refuses(store: &dyn Store, [feedback, log]: [Cursor; 2]) {
     assert_eq!(store.counts(shop()).await.unwrap(), before);
 }
 
-pub(in crate::store) async fn a_cursor_that_another_store_gave_out_is_refused_whatever_its_position(store: &dyn Store) {
+pub(in crate::store) async fn a_cursor_of_another_store_is_refused_at_every_position(store: &dyn Store) {
     let another = Memory::new();
     refuses(store, one_each(&another).await).await;
     let nothing = another.feedback(chat(), Cursor::START, 1).await.unwrap().cursor;
@@ -72,7 +72,7 @@ pub(in crate::store) async fn a_cursor_that_another_store_gave_out_is_refused_wh
     refuses(store, [Epoch::FIRST.cursor(1); 2]).await;
 }
 
-pub(in crate::store) async fn a_cursor_behind_the_newest_entry_is_refused(store: &dyn Store) {
+pub(in crate::store) async fn a_cursor_after_the_newest_entry_is_refused(store: &dyn Store) {
     let cursors = one_each(store).await;
     let later = cursors.map(|cursor| {
         let text = cursor.to_string();
@@ -82,7 +82,7 @@ pub(in crate::store) async fn a_cursor_behind_the_newest_entry_is_refused(store:
     refuses(store, later).await;
 }
 
-pub(in crate::store) async fn the_start_and_the_cursor_of_an_empty_page_are_taken_everywhere(store: &dyn Store) {
+pub(in crate::store) async fn the_start_and_the_cursor_of_an_empty_page_are_accepted_everywhere(store: &dyn Store) {
     let empty = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
     one_each(store).await;
     for start in [Cursor::START, empty] {

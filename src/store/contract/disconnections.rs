@@ -27,7 +27,7 @@ pub(in crate::store) async fn the_newest_five_thousand_disconnections_are_kept(s
     assert_eq!(numbers(store, chat()).await, [0, 1]);
 }
 
-pub(in crate::store) async fn a_disconnection_comes_back_whole(store: &dyn Store) {
+pub(in crate::store) async fn a_disconnection_is_read_with_all_its_fields(store: &dyn Store) {
     let bare = Disconnection {
         offending_notification: None,
         status: None,

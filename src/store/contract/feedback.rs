@@ -1,9 +1,9 @@
-//! The promises of every store about feedback, and about feedback that is held back.
+//! The promises of every store about feedback and held feedback.
 
 use super::*;
 use crate::model::{Quarantine, Resolution};
 
-pub(in crate::store) async fn of_a_token_only_the_newest_feedback_is_kept(store: &dyn Store) {
+pub(in crate::store) async fn only_the_newest_feedback_of_a_token_is_kept(store: &dyn Store) {
     let entries = vec![dead(shop(), "aa", 5.0), dead(shop(), "aa", 7.5), dead(shop(), "aa", 6.0)];
     store.note(entries, vec![]).await.unwrap();
     store.note(vec![dead(shop(), "aa", 7.0)], vec![]).await.unwrap();
@@ -35,7 +35,7 @@ fn hold(since: f64) -> Quarantine {
     Quarantine { since, why: "a wave".to_owned() }
 }
 
-pub(in crate::store) async fn what_is_held_is_no_feedback_until_it_is_released(store: &dyn Store) {
+pub(in crate::store) async fn held_entries_are_not_in_feedback_until_they_are_released(store: &dyn Store) {
     assert_eq!(store.quarantine(shop(), hold(1.0)).await.unwrap(), 0);
     let entries = vec![bad(shop(), "aa", 1.0), dead(shop(), "bb", 1.0), bad(shop(), "cc", 1.0)];
     assert_eq!(store.note(entries, vec![failure(shop(), 1)]).await.unwrap(), 2);
@@ -51,7 +51,7 @@ pub(in crate::store) async fn what_is_held_is_no_feedback_until_it_is_released(s
     assert_eq!(store.resolve(shop(), Resolution::Release).await.unwrap(), 0);
 }
 
-pub(in crate::store) async fn what_is_dropped_does_not_come_back(store: &dyn Store) {
+pub(in crate::store) async fn dropped_entries_do_not_come_back(store: &dyn Store) {
     store.quarantine(shop(), hold(1.0)).await.unwrap();
     store.note(vec![bad(shop(), "aa", 1.0)], vec![]).await.unwrap();
     assert_eq!(store.resolve(shop(), Resolution::Drop).await.unwrap(), 1);
@@ -61,7 +61,7 @@ pub(in crate::store) async fn what_is_dropped_does_not_come_back(store: &dyn Sto
     assert_eq!(tokens(store, shop()).await, ["aa"]);
 }
 
-pub(in crate::store) async fn a_hold_takes_what_waits_and_leaves_definite_entries_and_other_apps_alone(
+pub(in crate::store) async fn a_quarantine_holds_unacknowledged_doubtful_entries_of_its_app_and_no_others(
     store: &dyn Store,
 ) {
     for key in [shop(), chat()] {
@@ -75,7 +75,7 @@ pub(in crate::store) async fn a_hold_takes_what_waits_and_leaves_definite_entrie
     assert_eq!(store.counts(chat()).await.unwrap(), Counts { feedback: 3, held: 0, disconnections: 0 });
 }
 
-pub(in crate::store) async fn what_is_released_is_new_to_readers_and_replaces_nothing_newer(store: &dyn Store) {
+pub(in crate::store) async fn released_entries_are_new_to_readers_and_replace_no_newer_entry(store: &dyn Store) {
     store.quarantine(shop(), hold(1.0)).await.unwrap();
     store.note(vec![bad(shop(), "aa", 1.0), bad(shop(), "bb", 3.0)], vec![]).await.unwrap();
     store.note(vec![dead(shop(), "aa", 2.0), dead(shop(), "bb", 2.0)], vec![]).await.unwrap();
@@ -87,7 +87,7 @@ pub(in crate::store) async fn what_is_released_is_new_to_readers_and_replaces_no
     assert_eq!(all, [dead(shop(), "aa", 2.0), bad(shop(), "bb", 3.0)]);
 }
 
-pub(in crate::store) async fn holds_are_listed_and_the_first_one_stands(store: &dyn Store) {
+pub(in crate::store) async fn quarantines_are_listed_and_a_second_one_changes_nothing(store: &dyn Store) {
     store.put(app(shop())).await.unwrap();
     store.quarantine(shop(), hold(1.5)).await.unwrap();
     store.quarantine(shop(), hold(2.0)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The statements behind the provisioned apps.
+//! The SQL of the provisioned apps.
 
 use super::{AppRecord, EntryRecord};
 use crate::model::{AppId, AppKey, Environment};
@@ -71,11 +71,11 @@ pub(super) fn delete_entry(connection: &Connection, key: &AppKey) -> Result<bool
     if made { delete(connection, key) } else { Ok(false) }
 }
 
-/// Of one id, `sandbox` comes before `production`, as keys are sorted.
+/// Keys sort `sandbox` before `production` of the same id.
 pub(super) fn list(connection: &Connection, after: Option<&AppKey>, limit: usize) -> Result<Vec<AppRecord>> {
     let sql = "SELECT * FROM apps WHERE app_id >= ?1 AND (app_id > ?1 OR environment < ?2)
         ORDER BY app_id, environment DESC LIMIT ?3";
-    // No id is empty.
+    // An empty id sorts before every id.
     let (id, environment) = after.map_or(("", ""), |key| (key.id.as_str(), key.environment.as_str()));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     connection.prepare_cached(sql)?.query_map(params![id, environment, limit], read)?.collect()

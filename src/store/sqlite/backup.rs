@@ -1,4 +1,4 @@
-//! A copy of a store that a node may be writing to meanwhile, as one file.
+//! Copies a store to one file, while a node may be writing to it.
 
 use super::identity::BACKUP;
 use super::opening::{BUSY_TIMEOUT, wants_room};
@@ -13,34 +13,32 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Why there is no backup. Nothing is left of one that was begun.
+/// The reason that no backup was made. No partial file is left.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("there is no store in {folder}: give the data directory that the node runs with (--data-dir or --config)")]
+    #[error("there is no store in {folder}: give the node's data directory (--data-dir or --config)")]
     NoStore { folder: PathBuf },
-    #[error("{path} exists already, and a backup overwrites nothing: choose another name")]
+    #[error("{path} exists already, and a backup never overwrites a file: choose another name")]
     Exists { path: PathBuf },
     #[error("{path} cannot be written: {source}")]
     Target { path: PathBuf, source: io::Error },
-    #[error("the disk with {path} is full: make room, or choose another place")]
+    #[error("the disk with {path} is full: make room, or choose another disk")]
     TargetFull { path: PathBuf },
-    #[error(
-        "{path} is held by a node alone, as one does that was started on a full disk: make room, start the node again, and then this"
-    )]
+    #[error("{path} is locked by a node that was started on a full disk: make room, restart the node, and try again")]
     Held { path: PathBuf },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A backup that was made.
+/// A completed backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Made {
     pub apps: u64,
     pub bytes: u64,
 }
 
-/// Copies the store of a data directory into a new file, readable for its owner only. The copy is the store at one
-/// moment, whatever a node writes meanwhile, and it is checked. Whoever opens it first begins a new epoch. Blocks.
+/// Copies the store of a data directory into a new file that only its owner may read. The copy is a checked snapshot,
+/// while a node may be writing. The node that opens it first begins a new epoch. Blocks.
 pub fn backup(folder: &Path, to: &Path) -> Result<Made, BackupError> {
     let target = |source: io::Error| of_target(to, source);
     if fs::symlink_metadata(to).is_ok() {
@@ -69,20 +67,20 @@ fn open(from: &Path) -> rusqlite::Result<Connection> {
     Ok(source)
 }
 
-/// Copies, marks and checks: how many apps there are.
+/// Copies, marks and checks. Returns the number of apps.
 fn copy(source: &Connection, from: &Path, unfinished: &Path, to: &Path) -> Result<u64, BackupError> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => BackupError::TargetFull { path: to.to_owned() },
         _ => BackupError::Store(StoreError::at(error, from)),
     };
     let mut target = Connection::open_with_flags(unfinished, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    // All at once: in steps, each write of the node would begin it again.
+    // In one step: between smaller steps, each write of the node would restart the copy.
     match backup::Backup::new(source, &mut target).and_then(|copy| copy.step(-1)).map_err(failed)? {
         StepResult::Done => {}
         _ => return Err(BackupError::Held { path: from.to_owned() }),
     }
     let finish = |target: &Connection| {
-        // One file, which needs no other beside it.
+        // A single file, without a write-ahead log beside it.
         target.pragma_update(None, "journal_mode", "DELETE")?;
         target.pragma_update(None, "application_id", BACKUP)
     };
@@ -113,13 +111,13 @@ fn of_target(to: &Path, source: io::Error) -> BackupError {
     }
 }
 
-/// A file that goes with whoever fails to finish it.
+/// A temporary file, deleted on drop unless it was finished.
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// A new one in the same folder, so that it can be renamed.
+    /// Creates it in the target's folder, so that it can be renamed.
     fn beside(to: &Path) -> io::Result<Self> {
-        let Some(name) = to.file_name() else { return Err(io::Error::other("it is no name of a file")) };
+        let Some(name) = to.file_name() else { return Err(io::Error::other("the path does not end with a file name")) };
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}.unfinished", std::process::id()));
@@ -128,11 +126,11 @@ impl Unfinished {
         Ok(Self(path))
     }
 
-    /// Gives it its name, unless something has that name by now. It is on disk then.
+    /// Syncs it to disk and renames it, unless the name exists by now.
     fn put_in_place(self, to: &Path) -> io::Result<()> {
         File::open(&self.0)?.sync_all()?;
         match renameat_with(CWD, &self.0, CWD, to, RenameFlags::NOREPLACE) {
-            // File systems that cannot do that can mostly link.
+            // Most file systems without that call can link.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::hard_link(&self.0, to)?,
             renamed => renamed?,
         }
@@ -146,7 +144,7 @@ impl Drop for Unfinished {
         for suffix in ["", "-journal", "-wal", "-shm"] {
             let mut name = OsString::from(&self.0);
             name.push(suffix);
-            // What is not there need not go.
+            // A missing file needs no deletion.
             let _ = fs::remove_file(name);
         }
     }

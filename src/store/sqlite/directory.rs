@@ -1,4 +1,4 @@
-//! The data directory: made for its owner only, and claimed by one process.
+//! The data directory: created for its owner only, and locked by one process.
 
 use super::StoreError;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 const LOCK_FILE: &str = "lock";
 pub(super) const DATABASE_FILE: &str = "pyapns.db";
 const OWNER_ONLY: u32 = 0o600;
-/// The time for which a held lock is requested again. A predecessor may be ending, and a process that is being
-/// started elsewhere holds for a moment what it inherits.
+/// The time in which a lock is retried. The previous process may be ending, and a process that is being forked holds
+/// inherited locks for a moment.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ASK_EVERY: Duration = Duration::from_millis(20);
 

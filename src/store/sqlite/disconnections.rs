@@ -1,5 +1,5 @@
-//! The disconnection log, kept in blocks: a batch that fails leaves entries by the hundred, and a row for each would
-//! cost a multiple.
+//! The disconnection log, stored in blocks. A failed batch adds hundreds of entries, and a row for each would cost
+//! several times as much.
 
 use super::super::DISCONNECTIONS_MAX;
 use super::feedback::{names, newest};
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::thread;
 
-/// Entries of a block, so that a page and a cut read and write little beside what they are about.
+/// The number of entries of a block: small, so that reading a page and trimming touch few other entries.
 const BLOCK_MAX: usize = 100;
 
 /// The table that counts the positions of disconnections.
 const LIST: &str = "disconnection_blocks";
 
-/// A block has the position of its last entry; those before it have the positions before that.
+/// A block has the position of its last entry; earlier entries have the positions before it.
 const APPEND: &str = "INSERT INTO disconnection_blocks (position, app_id, environment, entries, log)
     SELECT ?3 + COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'disconnection_blocks'), 0), ?1, ?2, ?3, ?4";
 
-/// An entry as it is kept, beside its app.
+/// A stored entry, without its app.
 #[derive(Serialize, Deserialize)]
 struct Kept<'a> {
     code: u8,
@@ -84,7 +84,7 @@ impl Block {
         Ok(Self { last: row.get("position")?, entries })
     }
 
-    /// Its entries after a position, each with its own.
+    /// The block's entries after a position, each with its position.
     fn behind(self, position: i64) -> impl Iterator<Item = (i64, Kept<'static>)> {
         let before = self.last.saturating_sub_unsigned(self.entries.len() as u64);
         let positions = (1..).map(move |place| before + place);
@@ -120,7 +120,7 @@ pub(super) fn page(
     Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
 }
 
-/// At most `limit` entries after a position, each with its own.
+/// Returns at most `limit` entries after a position, each with its position.
 fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Disconnection)>> {
     let (id, environment) = names(app);
     let mut select = connection.prepare_cached(
@@ -138,12 +138,12 @@ fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) ->
     Ok(entries)
 }
 
-/// Deletes the blocks in which nothing is left of the newest [`DISCONNECTIONS_MAX`] of an app.
+/// Deletes an app's blocks without any of the newest [`DISCONNECTIONS_MAX`] entries.
 pub(super) fn trim(connection: &Connection, app: &AppKey) -> Result<()> {
     forget_blocks(connection, app, surplus(connection, app)?).map(drop)
 }
 
-/// The position up to which an app's entries are too many, and as good as gone; 0 if none are.
+/// The position up to which an app's entries exceed the maximum and count as deleted; 0 if none do.
 fn surplus(connection: &Connection, app: &AppKey) -> Result<i64> {
     let (id, environment) = names(app);
     let mut select = connection.prepare_cached(
@@ -191,7 +191,7 @@ fn cut(connection: &Connection, app: &AppKey, through: i64) -> Result<u64> {
     Ok(gone + (all - rest.len()) as u64)
 }
 
-/// Deletes the blocks up to and with a position: how many entries they had.
+/// Deletes the blocks up to and including a position. Returns the number of their entries.
 fn forget_blocks(connection: &Connection, app: &AppKey, through: i64) -> Result<u64> {
     let (id, environment) = names(app);
     let sql = "DELETE FROM disconnection_blocks WHERE app_id = ?1 AND environment = ?2 AND position <= ?3

@@ -1,4 +1,4 @@
-//! The meaning of SQLite's errors for a caller of the store.
+//! Converts SQLite's errors to the store's.
 
 use super::StoreError;
 use rusqlite::ErrorCode;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl StoreError {
-    /// The same; `path` is the database, where it turns out to be damaged.
+    /// Converts an error; `path` is the database, for the error of a damaged one.
     pub(super) fn at(error: rusqlite::Error, path: &Path) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

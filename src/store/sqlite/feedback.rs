@@ -1,4 +1,4 @@
-//! The statements behind feedback, and what is recorded together.
+//! The SQL of feedback, and of recording a group of events.
 
 use super::super::is_doubtful;
 use super::{Counts, Cursor, Epoch, Page, StoreError, disconnections, quarantine};
@@ -14,17 +14,17 @@ const KEEP_NEWEST: &str = "INSERT OR REPLACE INTO feedback (app_id, environment,
 /// The table that counts the positions of feedback.
 const LIST: &str = "feedback";
 
-/// An app's log is trimmed after it grew by so many entries: to find where it is to end takes as long as it is.
+/// An app's log is trimmed after this many new entries, because finding its end takes time in proportion to its length.
 const TRIM_EVERY: usize = 1_000;
 
-/// Apps whose growth is known at a time.
+/// The maximum number of apps with a tracked growth.
 const KNOWN_MAX: usize = 10_000;
 
-/// By how much the logs grew since each was trimmed. What is not known yet is trimmed at once.
+/// The growth of each log since its last trimming. An untracked log is trimmed immediately.
 #[derive(Default)]
 pub(super) struct Growth(HashMap<AppKey, usize>);
 
-/// After so many rows whoever waits for this core gets it: they take no longer to write for it, and others wait less.
+/// The number of rows after which the thread yields its core. Writing takes no longer, and other threads wait less.
 const ROWS_IN_A_ROW: usize = 16;
 
 fn give_way(row: usize) {
@@ -33,7 +33,7 @@ fn give_way(row: usize) {
     }
 }
 
-/// Keeps the records, and returns the number of entries that were held back.
+/// Stores the records, and returns the number of entries that were held back.
 pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> {
     let mut keep = connection.prepare_cached(KEEP_NEWEST)?;
     let mut held = 0;
@@ -57,7 +57,7 @@ pub(super) fn record(connection: &Connection, records: &Records) -> Result<u64> 
 }
 
 impl Growth {
-    /// Notes that an app's log grew by so many entries, and trims it if that is due.
+    /// Adds to the growth of an app's log, and trims the log if necessary.
     pub(super) fn note(&mut self, connection: &Connection, app: AppKey, entries: usize) -> Result<()> {
         let grown = self.0.get(&app).map_or(TRIM_EVERY, |grown| grown + entries);
         if grown >= TRIM_EVERY {
@@ -82,7 +82,7 @@ pub(super) fn feedback(
     Ok(Page::new(behind(connection, app, after, limit)?, epoch, after))
 }
 
-/// At most `limit` entries after a position, each with its own.
+/// Returns at most `limit` entries after a position, each with its position.
 fn behind(connection: &Connection, app: &AppKey, position: i64, limit: usize) -> Result<Vec<(i64, Feedback)>> {
     let sql =
         "SELECT * FROM feedback WHERE app_id = ?1 AND environment = ?2 AND position > ?3 ORDER BY position LIMIT ?4";
@@ -121,7 +121,7 @@ pub(super) fn counts(connection: &Connection, app: &AppKey) -> Result<Counts> {
     })
 }
 
-/// The last position that a list gave to an entry, of whatever app; 0 if it never had one.
+/// The last position in a list, of any app; 0 if it never had an entry.
 pub(super) fn newest(connection: &Connection, list: &str) -> Result<i64> {
     let mut select = connection.prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = ?1")?;
     Ok(select.query_row([list], |row| row.get(0)).optional()?.unwrap_or(0))

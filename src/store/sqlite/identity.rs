@@ -1,4 +1,4 @@
-//! Which file a store is: positions are only as good as the file that they were counted in.
+//! The identity of a store's file: positions are valid only in the file that counted them.
 
 use super::super::Epoch;
 use super::StoreError;
@@ -9,17 +9,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-/// In the header of a file that `pyapns backup` made, as SQLite's `application_id`; 0 once a node has opened it.
+/// SQLite's `application_id` of a file that `pyapns backup` made; 0 once a node has opened the file.
 pub(super) const BACKUP: i64 = 0x7061_4250;
 
-/// A database file, told from any other.
+/// The identity of a database file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// When the inode was made, in nanoseconds of UNIX time, on file systems that tell: an inode's number is soon given
-    /// to another file.
+    /// The creation time of the inode, in nanoseconds of UNIX time, if the file system has it: inode numbers are soon
+    /// reused.
     made: Option<i64>,
 }
 
@@ -29,7 +29,7 @@ impl Place {
         Ok(Self { path: path.to_owned(), device: about.dev(), inode: about.ino(), made: made(&about) })
     }
 
-    /// Refuses if the path leads to another file by now, or to none.
+    /// Fails if the path leads to another file by now, or to none.
     pub(super) fn check(&self) -> std::result::Result<(), StoreError> {
         let is_here = match fs::metadata(&self.path) {
             Ok(about) => (about.dev(), about.ino()) == (self.device, self.inode),
@@ -38,7 +38,7 @@ impl Place {
         if is_here { Ok(()) } else { Err(StoreError::Moved { path: self.path.clone() }) }
     }
 
-    /// As SQLite keeps it.
+    /// The integer that SQLite stores.
     fn numbers(&self) -> (i64, i64, Option<i64>) {
         (self.device.cast_signed(), self.inode.cast_signed(), self.made)
     }
@@ -49,24 +49,24 @@ fn made(about: &Metadata) -> Option<i64> {
     i64::try_from(since.as_nanos()).ok()
 }
 
-/// The epoch of a store that is opened, and why the file does not say so yet.
+/// The epoch of a store being opened, and the reason that the file does not record it yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub epoch: Epoch,
     pub unwritten: Option<Reason>,
 }
 
-/// Why the identity that a file records is not the one it has.
+/// The reason that a file's recorded identity is not its actual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// Nobody has recorded which file it is: it is new, or was made by pyapns 0.6.0.
+    /// No identity is recorded: the file is new, or was created by pyapns 0.6.0.
     Unrecorded,
     Backup,
     OtherFile,
 }
 
 impl Identity {
-    /// Reads what the file records. `is_new`: no store was in it before.
+    /// Reads the recorded identity. `is_new`: the file had no store before.
     pub(super) fn read(connection: &Connection, place: &Place, is_new: bool) -> Result<Self> {
         let sql = "SELECT epoch, device, inode, made FROM identity";
         let (epoch, recorded) = connection.query_row(sql, [], |row| {
@@ -77,7 +77,7 @@ impl Identity {
         let unwritten = match recorded {
             _ if is_backup(connection)? => Some(Reason::Backup),
             (None, ..) | (_, None, _) => Some(Reason::Unrecorded),
-            // A file system that does not tell when a file was made did not tell it then, or does not now.
+            // The creation time may be missing on either side: not every file system has it.
             (Some(a), Some(b), then)
                 if (a, b) == (device, inode) && (then == made || then.is_none() || made.is_none()) =>
             {
@@ -89,7 +89,7 @@ impl Identity {
         Ok(Self { epoch: if renews { Epoch::new() } else { epoch }, unwritten })
     }
 
-    /// Records it, in a transaction of the caller's.
+    /// Records the identity, in the caller's transaction.
     pub(super) fn write(&self, connection: &Connection, place: &Place) -> Result<()> {
         let (device, inode, made) = place.numbers();
         let sql = "UPDATE identity SET epoch = ?1, device = ?2, inode = ?3, made = ?4";
@@ -98,7 +98,7 @@ impl Identity {
     }
 }
 
-/// True if `pyapns backup` made the file and no node has opened it yet.
+/// Returns true if `pyapns backup` made the file and no node has opened it yet.
 pub(super) fn is_backup(connection: &Connection) -> Result<bool> {
     connection.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0)).map(|id| id == BACKUP)
 }

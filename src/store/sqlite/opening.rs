@@ -1,5 +1,5 @@
-//! Opening of the database: checked, brought up to date, and distinguished from a copy. A full disk does not keep a
-//! node from starting, because an unchanged store needs no write.
+//! Opens the database: checks it, updates its schema, and detects a copy. A node can start on a full disk, because an
+//! unchanged store needs no write.
 
 use super::super::Epoch;
 use super::identity::{self, BACKUP, Identity, Place, Reason};
@@ -16,11 +16,11 @@ use std::time::Duration;
 /// The wait for an operator who has the file open in another tool.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Keeps the index of the log of writes in memory, where SQLite's own way needs room on the disk. Other processes
-/// cannot read beside it.
+/// The VFS that keeps the index of the write-ahead log in memory; the default VFS needs disk space for it. Other
+/// processes cannot read the database then.
 const ALONE: &str = "unix-excl";
 
-/// Where SQLite keeps `application_id` in a database file.
+/// The offset of `application_id` in a database file.
 const APPLICATION_ID_AT: usize = 68;
 
 /// An open database.
@@ -29,12 +29,12 @@ pub(super) struct Opened {
     pub reader: Connection,
     pub place: Place,
     pub epoch: Epoch,
-    /// Sentences for the operator.
+    /// Notices for the operator.
     pub notices: Vec<String>,
 }
 
-/// Opens the database to write and to read, and brings its schema up to date. WAL with synchronous=FULL: a commit is on
-/// disk. A damaged file is refused: what is missing in it could not be told from what never was.
+/// Opens the database for writing and reading, and updates its schema. WAL with synchronous=FULL: a commit is on disk.
+/// A damaged file is refused, because missing data cannot be distinguished from data that never existed.
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let unusable = |error| directory::unusable(path.parent().unwrap_or(path), error);
     let at =
@@ -46,7 +46,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let (mut writer, vfs) = match connect(path, OpenFlags::default(), None) {
         Err(error) if wants_room(&error) => {
             notices.push(format!(
-                "the disk with {} is full: nothing can be kept until there is room, and `pyapns backup` works again after the next start",
+                "the disk with {} is full: nothing can be stored until there is room, and `pyapns backup` works only after the next start",
                 path.display()
             ));
             (connect(path, OpenFlags::default(), Some(ALONE)).map_err(at)?, Some(ALONE))
@@ -58,14 +58,14 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let epoch = enter(&mut writer, &place, &mut notices).map_err(at)?;
     writer.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
     writer.pragma_update(None, "journal_size_limit", 64 << 20).map_err(at)?;
-    // In a lock that keeps other processes out, one that only reads would tear a hole.
+    // A read-only connection would break the lock against other processes.
     let reads = if vfs.is_some() { OpenFlags::default() } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
     let reader = connect(path, reads, vfs).map_err(at)?;
     reader.pragma_update(None, "query_only", "ON").map_err(at)?;
     Ok(Opened { writer, reader, place, epoch, notices })
 }
 
-/// Opens the database of a node that runs, to read beside it. The node may be of another version.
+/// Opens the database of a running node read-only. The node may have another version.
 pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     let connection =
         connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, None).map_err(|error| StoreError::at(error, path))?;
@@ -73,7 +73,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// A connection that can be used: the index of the log is there.
+/// Opens a connection and checks that the log's index can be used.
 fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result<Connection> {
     let connection = match vfs {
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
@@ -84,10 +84,10 @@ fn connect(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> rusqlite::Result
     Ok(connection)
 }
 
-/// Brings the schema up to date and records the identity. Writes nothing where there is nothing new.
+/// Updates the schema and records the identity. Writes nothing if nothing changes.
 fn enter(writer: &mut Connection, place: &Place, notices: &mut Vec<String>) -> rusqlite::Result<Epoch> {
     writer.pragma_update(None, "synchronous", "FULL")?;
-    // What is deleted may be a private key.
+    // Deleted data may be a private key.
     writer.pragma_update(None, "secure_delete", "ON")?;
     let found = schema::version(writer)?;
     let is_current = found == schema::STEPS.len() as i64;
@@ -99,14 +99,14 @@ fn enter(writer: &mut Connection, place: &Place, notices: &mut Vec<String>) -> r
         (Ok(Identity { epoch, unwritten }), _) => {
             if matches!(unwritten, Some(Reason::Backup | Reason::OtherFile)) {
                 tracing::warn!(
-                    "the store was restored or copied: cursors that callers hold are refused, and they read their lists from the beginning"
+                    "the store was restored or copied: earlier cursors are refused, and callers read their lists from the beginning"
                 );
             }
             Ok(epoch)
         }
         (Err(error), Some(Identity { epoch, unwritten: Some(Reason::OtherFile) })) if wants_room(&error) => {
             notices.push(
-                "the store was copied, which a full disk keeps from being recorded: cursors are refused, and once more after the next start"
+                "the store was copied, and the disk is too full to record it: cursors are refused now, and again after the next start"
                     .to_owned(),
             );
             Ok(epoch)
@@ -117,7 +117,8 @@ fn enter(writer: &mut Connection, place: &Place, notices: &mut Vec<String>) -> r
 
 fn record(writer: &mut Connection, place: &Place, found: i64) -> rusqlite::Result<Identity> {
     if identity::is_backup(writer)? {
-        // The mark must not leave through a log: a log beside a marked file is another store's.
+        // The mark must be cleared in the file itself, not in a log: a log beside a marked file counts as another
+        // store's.
         writer.pragma_update(None, "journal_mode", "DELETE")?;
     }
     let step = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -128,20 +129,21 @@ fn record(writer: &mut Connection, place: &Place, found: i64) -> rusqlite::Resul
     Ok(identity)
 }
 
-/// True if the disk is full. SQLite uses another code if there is no room for the index of the log.
+/// Returns true if the disk is full. SQLite uses another code if there is no room for the index of the log.
 pub(super) fn wants_room(error: &rusqlite::Error) -> bool {
     let failed = error.sqlite_error();
     failed.is_some_and(|failed| failed.code == ErrorCode::DiskFull || failed.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
 }
 
-/// The file that SQLite keeps the log of writes in.
+/// The path of SQLite's write-ahead log.
 fn log_of(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push("-wal");
     PathBuf::from(name)
 }
 
-/// A backup has no log of its own. One beside it is that of the file which it was put in place of, and would spoil it.
+/// Renames a log beside a restored backup. A backup has no log: this one belongs to the replaced file, and would
+/// corrupt the backup.
 fn set_aside_foreign_log(path: &Path) -> io::Result<Option<String>> {
     let mut head = Vec::new();
     File::open(path)?.take(APPLICATION_ID_AT as u64 + 4).read_to_end(&mut head)?;
@@ -153,7 +155,7 @@ fn set_aside_foreign_log(path: &Path) -> io::Result<Option<String>> {
     let aside = path.with_extension("db-wal-before-restore");
     fs::rename(&log, &aside)?;
     Ok(Some(format!(
-        "{} is a restored backup, and the log of writes beside it was that of the store before it: it is now {}; delete it when nothing is missing",
+        "{} is a restored backup, and the write-ahead log beside it belonged to the store before it: it was renamed to {}; delete it if nothing is missing",
         path.display(),
         aside.display()
     )))
@@ -172,10 +174,10 @@ fn judge_log(path: &Path) -> io::Result<Option<String>> {
     Ok(match tail {
         Tail::Sound => None,
         Tail::CutOff => Some(format!(
-            "{log} ends in the middle of a write, last written at {written} (UNIX seconds): its first {used} frames are used. A process or machine that stops while it writes leaves this, or a full disk, and nothing that was acknowledged is missing then; if something else has cut the file, the changes behind them are lost"
+            "{log} ends in the middle of a write, last written at {written} (UNIX seconds): its first {used} frames are used. A process or machine that stopped while it wrote leaves this, and so does a full disk: nothing that was acknowledged is missing then. If something else truncated the file, the changes after these frames are lost"
         )),
         Tail::Dropped { frames, commits } => Some(format!(
-            "{log} is damaged behind its first {used} frames: the {frames} frames after them are not used, and the changes in them are lost ({commits} commits, the last written at {written}, UNIX seconds). Apps, feedback and acknowledgements may be as they were before: compare GET /apps with what was provisioned, or restore a backup, and look at the disk"
+            "{log} is damaged after its first {used} frames: the {frames} frames after them are not used, and the changes in them are lost ({commits} commits, the last written at {written}, UNIX seconds). Apps, feedback and acknowledgements may have an older state: compare GET /apps with the apps you provisioned, or restore a backup, and check the disk"
         )),
     })
 }

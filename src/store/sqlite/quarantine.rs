@@ -1,4 +1,4 @@
-//! The statements behind feedback that is held back.
+//! The SQL of held feedback.
 
 use super::super::DOUBTFUL;
 use super::apps;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, Result, params};
 
 const BEGIN: &str = "INSERT OR IGNORE INTO holds (app_id, environment, since, why) VALUES (?1, ?2, ?3, ?4)";
 
-/// A newer entry takes the place of the token's older one.
+/// A newer entry replaces the token's older one.
 const HOLD_BACK: &str = "INSERT INTO held_feedback (app_id, environment, token, reason, timestamp)
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (app_id, environment, token)
     DO UPDATE SET reason = excluded.reason, timestamp = excluded.timestamp WHERE excluded.timestamp > timestamp";
@@ -26,7 +26,7 @@ const RELEASE: &str = "INSERT OR REPLACE INTO feedback (app_id, environment, tok
         SELECT 1 FROM feedback AS kept WHERE kept.app_id = held.app_id AND kept.environment = held.environment
             AND kept.token = held.token AND kept.timestamp >= held.timestamp)";
 
-/// True if the app's doubtful feedback is held back.
+/// Returns true if the app has a quarantine.
 pub(super) fn is_quarantined(connection: &Connection, app: &AppKey) -> Result<bool> {
     let (id, environment) = names(app);
     connection.prepare_cached("SELECT 1 FROM holds WHERE app_id = ?1 AND environment = ?2")?.exists([id, environment])

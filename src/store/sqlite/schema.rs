@@ -4,7 +4,7 @@ use super::StoreError;
 use rusqlite::Connection;
 use std::path::Path;
 
-/// One step per version: what leads from the schema before it to it. Steps are only ever added.
+/// The migrations, one per version of the schema. Migrations are only added, never changed.
 pub(super) const STEPS: [&str; 5] = [
     "
     CREATE TABLE apps (
@@ -123,7 +123,7 @@ pub(super) fn refuse_newer(connection: &Connection, path: &Path) -> Result<(), S
     Ok(())
 }
 
-/// Finds what does not hang together; a changed value inside a row does not show.
+/// Finds structural damage. It does not detect a changed value inside a row.
 pub(super) fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let found: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
@@ -131,7 +131,7 @@ pub(super) fn refuse_damaged(connection: &Connection, path: &Path) -> Result<(),
     if found == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path.to_owned(), what: found }) }
 }
 
-/// Moves the log of writes into the database and empties it. A reader that is in the way leaves that for later.
+/// Checkpoints the write-ahead log and truncates it. Does nothing while a reader uses the log.
 pub(super) fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
@@ -141,7 +141,7 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Carries out the steps that a database of version `found` lacks, in a transaction of the caller's.
+/// Applies the migrations after version `found`, in the caller's transaction.
 pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     for sql in STEPS.iter().skip(usize::try_from(found).unwrap_or_default()) {
         connection.execute_batch(sql)?;
@@ -149,7 +149,7 @@ pub(super) fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<(
     write_version(connection)
 }
 
-/// Writes the version that is there already: a page goes to the disk, and nothing is changed.
+/// Writes the version again: a page is written to the disk without a change.
 pub(super) fn write_version(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", STEPS.len() as i64)
 }

@@ -1,4 +1,4 @@
-//! The contract on SQLite, and what only a store on disk can show.
+//! The contract on SQLite, and the promises of a store on disk.
 
 use super::super::DISCONNECTIONS_MAX;
 use super::super::contract::{self, Note, app, dead, failure, shop};
@@ -14,11 +14,11 @@ mod trouble;
 
 contract::kept_by!(contract::UnderTest::sqlite());
 
-/// Names a directory to the test that plays the second process.
+/// The variable that passes a directory to the test that acts as the second process.
 const CLAIMED: &str = "PYAPNS_TEST_CLAIMED_DIRECTORY";
 
 #[tokio::test]
-async fn what_was_stored_is_there_after_a_restart() {
+async fn stored_data_outlives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     store.put(app(shop())).await.unwrap();
@@ -33,7 +33,7 @@ async fn what_was_stored_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_app_whose_id_would_not_be_taken_any_more_is_read_like_the_others() {
+async fn an_app_with_an_id_that_is_refused_today_is_read_like_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let old = AppKey::new(AppId::stored("..").unwrap(), Environment::Sandbox);
     let store = Sqlite::open(directory.path()).unwrap();
@@ -46,7 +46,7 @@ async fn an_app_whose_id_would_not_be_taken_any_more_is_read_like_the_others() {
 }
 
 #[tokio::test]
-async fn a_cursor_outlives_a_restart_even_when_all_was_acknowledged() {
+async fn a_cursor_outlives_a_restart_even_after_everything_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     store.note(vec![dead(shop(), "aa", 1.0)], vec![]).await.unwrap();
@@ -69,12 +69,12 @@ fn a_second_process_on_the_directory_is_refused() {
         command.env(CLAIMED, directory.path()).output().unwrap()
     };
     let refused = String::from_utf8(second().stderr).unwrap();
-    assert!(refused.contains("belongs to another pyapns that is running"), "{refused}");
+    assert!(refused.contains("is in use by another pyapns process"), "{refused}");
     drop(store);
     assert!(second().status.success());
 }
 
-/// Does nothing unless the test above runs it as a process of its own.
+/// Does nothing unless the test above runs it in a separate process.
 #[test]
 fn play_the_second_process() {
     let Some(directory) = std::env::var_os(CLAIMED) else { return };
@@ -92,14 +92,14 @@ fn a_store_of_a_newer_version_is_refused_untouched() {
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
     let refused = Sqlite::open(directory.path()).unwrap_err();
-    assert!(refused.to_string().contains("newer pyapns (schema 99, this one knows 5)"), "{refused}");
+    assert!(refused.to_string().contains("newer pyapns (schema 99, this version supports 5)"), "{refused}");
     let version: i64 =
         rusqlite::Connection::open(&file).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
 }
 
 #[tokio::test]
-async fn nobody_but_the_owner_may_read_what_is_stored() {
+async fn only_the_owner_may_read_the_stored_data() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("data");
     let store = Sqlite::open(&directory).unwrap();
@@ -114,14 +114,14 @@ async fn nobody_but_the_owner_may_read_what_is_stored() {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_takes_nothing_of_its_group_with_it() {
+async fn a_failed_write_does_not_undo_the_others_of_its_group() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
-    // The writer is held until the others wait behind it, so that they make one group.
+    // Blocks the writer until the others wait, so that they become one group.
     let (release, held) = std::sync::mpsc::channel();
     let hold = store.writer.write(Vec::new(), move |_| Ok::<_, StoreError>(held.recv().is_ok()));
     let good = store.note(vec![dead(shop(), "aa", 1.0)], vec![]);
-    // SQLite keeps NaN as NULL, which the table refuses.
+    // SQLite stores NaN as NULL, which the table refuses.
     let bad = store.note(vec![dead(shop(), "bb", 1.0), dead(shop(), "cc", f64::NAN)], vec![failure(shop(), 1)]);
     let late = store.note(vec![dead(shop(), "dd", 1.0)], vec![]);
     let (_, good, bad, late, _) = tokio::join!(hold, good, bad, late, async { release.send(()) });
@@ -133,7 +133,7 @@ async fn a_write_that_fails_takes_nothing_of_its_group_with_it() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_made_is_named() {
+async fn the_error_names_a_directory_that_cannot_be_created() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -158,7 +158,7 @@ fn pages_are_read_along_the_index() {
     }
 }
 
-/// A small store that was in use, as its files.
+/// The files of a small store that was in use.
 async fn used(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let store = Sqlite::open(directory).unwrap();
     for number in 0..40 {
@@ -169,12 +169,12 @@ async fn used(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     drop(store);
     let store = Sqlite::open(directory).unwrap();
     store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
-    // Its log of writes is not moved into the database, as if it had been killed.
+    // Its write-ahead log is not checkpointed, as if the process was killed.
     let files = ["pyapns.db", "pyapns.db-wal"].map(|name| (name.into(), std::fs::read(directory.join(name)).unwrap()));
     files.into()
 }
 
-/// Everything that can be read of a store with these files, or why not.
+/// Reads everything from a store with these files, or returns the error.
 async fn read_all(files: &[(std::path::PathBuf, Vec<u8>)]) -> Result<usize, StoreError> {
     let directory = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
@@ -222,7 +222,7 @@ async fn a_damaged_store_is_refused_with_a_sentence_or_read_and_never_a_panic() 
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_refused_with_what_to_do_and_left_as_it_is() {
+async fn a_file_that_is_not_a_database_is_refused_with_a_remedy_and_stays_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let files = used(directory.path()).await;
     let mut cut = files[0].1.clone();
@@ -233,13 +233,16 @@ async fn what_is_no_database_is_refused_with_what_to_do_and_left_as_it_is() {
         std::fs::write(&file, &bytes).unwrap();
         let refused = Sqlite::open(directory.path()).unwrap_err();
         assert_eq!(refused.reason(), "store_damaged", "{refused}");
-        assert!(refused.to_string().contains("bring") && refused.to_string().contains("pyapns.db"), "{refused}");
+        assert!(
+            refused.to_string().contains("from a backup") && refused.to_string().contains("pyapns.db"),
+            "{refused}"
+        );
         assert_eq!(std::fs::read(&file).unwrap(), bytes);
     }
 }
 
 #[tokio::test]
-async fn a_log_that_grows_is_trimmed_on_disk_too_though_not_each_time() {
+async fn a_growing_log_is_also_trimmed_on_disk_but_not_at_every_write() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     for round in 0..9 {
@@ -257,7 +260,7 @@ async fn a_log_that_grows_is_trimmed_on_disk_too_though_not_each_time() {
 }
 
 #[tokio::test]
-async fn a_page_and_an_acknowledgement_may_end_in_the_middle_of_what_was_written_together() {
+async fn a_page_and_an_acknowledgement_may_end_in_the_middle_of_one_write() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     let all: Vec<_> = (0..250).map(|number| failure(shop(), number)).collect();
@@ -274,7 +277,7 @@ async fn a_page_and_an_acknowledgement_may_end_in_the_middle_of_what_was_written
 }
 
 #[tokio::test]
-async fn a_log_of_an_older_version_is_taken_over_with_its_positions() {
+async fn a_log_of_an_older_version_keeps_its_positions() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("pyapns.db");
     let older = rusqlite::Connection::open(&file).unwrap();

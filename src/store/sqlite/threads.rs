@@ -12,24 +12,24 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Requests that may wait for a thread; more wait with their callers.
+/// The queue's capacity of each thread. Further callers wait.
 const QUEUE_MAX: usize = 1_024;
-/// Requests that share one transaction, and so one wait for the disk.
+/// The maximum number of requests in one transaction, and so in one sync of the disk.
 const GROUP_MAX: usize = 512;
 
 /// The writer's `nice` value.
 #[cfg(target_os = "linux")]
 const WRITER_NICE: i32 = 5;
 
-/// Tells a waiter what became of its write, once the group's commit has been decided.
+/// Sends a waiter the result of its write, after the group's commit.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
-/// A group's transaction, or why there is none.
+/// A group's transaction, or the error of its start.
 type Group<'a, 'c> = Result<&'a mut Transaction<'c>, StoreError>;
 
 struct Write {
     work: Box<dyn FnOnce(Group<'_, '_>) -> Answer + Send>,
-    /// Apps whose disconnection log grows by it, and by how much.
+    /// The apps whose disconnection logs grow, with their growth.
     grown: Vec<(AppKey, usize)>,
     after: After,
 }
@@ -37,11 +37,11 @@ struct Write {
 /// The treatment of the write-ahead log after a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum After {
-    /// It grows until SQLite moves it into the database.
+    /// The log grows until SQLite checkpoints it.
     Nothing,
-    /// It is moved into the database if no reader is in the way, so that a copy of that file alone has a credential.
+    /// The log is checkpointed unless a reader uses it, so that a copy of the database file alone has a new credential.
     Moved,
-    /// It is moved, or the write has failed: what was replaced may not stay there.
+    /// The log must be checkpointed, or the write fails: replaced data must not stay in it.
     Wiped,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Writer(Thread<Write>);
 pub(super) struct Reader(Thread<Read>);
 
 impl Writer {
-    /// `lock` is let go of when the thread ends, after its last commit.
+    /// `lock` is released when the thread ends, after its last commit.
     pub(super) fn start(mut connection: Connection, lock: File, place: Place) -> io::Result<Self> {
         let run = move |mut queue: mpsc::Receiver<Write>| {
             yield_to_senders();
@@ -74,7 +74,8 @@ impl Writer {
         Thread::start("store-writer", run).map(Self)
     }
 
-    /// Resolves once what `work` did is on disk. If it fails, only it is undone, not the others of its group.
+    /// Runs `work` in the writer, and resolves once its changes are on disk. An error undoes only this write, not the
+    /// others of its group.
     pub(super) async fn write<T, W, E>(&self, grown: Vec<(AppKey, usize)>, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -84,7 +85,7 @@ impl Writer {
         self.hand(grown, After::Nothing, work).await
     }
 
-    /// The same for what changes apps.
+    /// Like `write`, for changes of apps.
     pub(super) async fn change<T, W>(&self, after: After, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -103,7 +104,7 @@ impl Writer {
         let work = Box::new(move |group: Group<'_, '_>| {
             let done = group.and_then(|group| apart(group, work));
             let answer: Answer = Box::new(move |committed| {
-                // A caller that has gone does not need the answer.
+                // A caller that has disconnected does not need the answer.
                 let _ = tell.send(committed.and(done));
             });
             answer
@@ -131,7 +132,7 @@ impl Reader {
     {
         let (tell, told) = oneshot::channel();
         let read = Box::new(move |connection: &Connection| {
-            // A caller that has gone does not need the answer.
+            // A caller that has disconnected does not need the answer.
             let _ = tell.send(read(connection).map_err(Into::into));
         });
         self.0.hand(read).await?;
@@ -139,7 +140,7 @@ impl Reader {
     }
 }
 
-/// Runs a group in one transaction and tells each waiter how its own write and the common commit went.
+/// Runs a group in one transaction, and sends each waiter the result of its write and of the common commit.
 fn commit(connection: &mut Connection, group: Vec<Write>, growth: &mut Growth) {
     let mut answers = Vec::with_capacity(group.len());
     let after = group.iter().map(|write| write.after).max().unwrap_or(After::Nothing);
@@ -183,23 +184,22 @@ fn run(
     transaction.commit()
 }
 
-/// Tells a waiter that its write was not tried.
+/// Sends a waiter the error that prevented its write.
 fn refuse(write: Write, error: &StoreError) {
     (write.work)(Err(error.clone()))(Err(error.clone()));
 }
 
-/// Moves the log into the database. A reader that is in the way, or a disk that is full, leaves it to a later time: the
-/// commit stands.
+/// Checkpoints the log. A reader of the log or a full disk postpones it: the commit is valid nevertheless.
 fn move_log(connection: &Connection) {
     let moved = connection.busy_timeout(Duration::ZERO).and_then(|()| schema::empty_log(connection));
     let patient = connection.busy_timeout(opening::BUSY_TIMEOUT);
     if let Err(error) = moved.and(patient) {
-        tracing::warn!(%error, "what was provisioned is kept in the log of writes and not yet in the database's file");
+        tracing::warn!(%error, "the last provisioning is in the write-ahead log and not yet in the database file");
     }
 }
 
-/// Writing is not to keep the threads from a core that send: on Linux a priority is a thread's own. It still gets a
-/// fair part of a busy machine.
+/// Lowers the writer's priority, so that it does not delay the threads that send. On Linux each thread has its
+/// priority. The writer still gets a fair part of a busy machine.
 fn yield_to_senders() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, WRITER_NICE) {
@@ -207,7 +207,7 @@ fn yield_to_senders() {
     }
 }
 
-/// Runs one write of a group so that its failure takes back nothing but itself.
+/// Runs one write of a group in a savepoint, so that its failure undoes only this write.
 fn apart<T, E: Into<StoreError>>(
     group: &mut Transaction<'_>,
     work: impl FnOnce(&Connection) -> Result<T, E>,
@@ -218,7 +218,7 @@ fn apart<T, E: Into<StoreError>>(
     Ok(value)
 }
 
-/// A thread and its queue. Dropping it waits until the thread has worked off what it was handed.
+/// A thread and its queue. Dropping it waits until the thread has processed the queue.
 struct Thread<J> {
     queue: Option<mpsc::Sender<J>>,
     running: Option<JoinHandle<()>>,
@@ -241,7 +241,7 @@ impl<J> Drop for Thread<J> {
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(running) = self.running.take() {
-            // A thread that panicked has said so already.
+            // The panic hook has logged the thread's panic.
             let _ = running.join();
         }
     }

@@ -1,38 +1,37 @@
-//! SQLite's log of writes (WAL), read before SQLite does: it uses the log up to the first frame whose checksum is
-//! wrong, and drops the rest without a word. The format is that of <https://www.sqlite.org/fileformat2.html#walformat>.
+//! Checks SQLite's write-ahead log (WAL) before SQLite reads it: SQLite uses the log up to the first frame with a wrong
+//! checksum, and drops the rest silently. The format is that of <https://www.sqlite.org/fileformat2.html#walformat>.
 
 use std::io::{self, ErrorKind, Read};
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 const MAGIC: u32 = 0x377f_0682;
-/// The page size of our databases, for a log whose header cannot be read.
+/// The page size of our databases, assumed for a log with a damaged header.
 const USUAL_PAGE_BYTES: usize = 4096;
-/// The first salt grows by one each time the log is begun again: frames that are left from before are so far behind at
-/// most.
+/// The maximum distance of the first salt of old frames. The salt grows by one each time the log restarts.
 const OLDER_MAX: u32 = 1 << 16;
 
 /// The state of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Examined {
-    /// Frames that SQLite will use: those up to the last commit that is whole.
+    /// The frames that SQLite will use: up to the last complete commit.
     pub used: u64,
     pub tail: Tail,
 }
 
-/// The frames behind those that SQLite will use.
+/// The frames after those that SQLite will use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// There are none, or they were not committed.
+    /// There are no such frames, or they were not committed.
     #[default]
     Sound,
-    /// The last write is cut off or unreadable. Its commit is not there.
+    /// The last write is truncated or unreadable, and its commit is missing.
     CutOff,
-    /// Commits stand behind a damaged frame: SQLite drops them.
+    /// There are commits after a damaged frame: SQLite drops them.
     Dropped { frames: u64, commits: u64 },
 }
 
-/// Reads a log to its end. An empty one is sound.
+/// Reads a log to its end. An empty log is sound.
 pub(super) fn examine(mut log: impl Read) -> io::Result<Examined> {
     let mut head = [0; HEADER_BYTES];
     if fill(&mut log, &mut head)? < HEADER_BYTES {
@@ -82,10 +81,10 @@ struct State {
     sum: [u32; 2],
     is_broken: bool,
     is_cut_off: bool,
-    /// Good frames, and how many of them end with a commit.
+    /// The number of good frames, and of commits among them.
     good: u64,
     used: u64,
-    /// Frames of this log behind the first bad one, and commits among them.
+    /// The number of this log's frames after the first bad one, and of commits among them.
     behind: u64,
     commits: u64,
 }
@@ -118,12 +117,12 @@ impl State {
         self.is_cut_off |= part.len() < FRAME_HEADER_BYTES || !self.is_older(part);
     }
 
-    /// True if only one salt is damaged: both salts of another log differ.
+    /// Returns true if only one salt is damaged: in another log's frames both differ.
     fn has_one_salt(&self, frame: &[u8]) -> bool {
         self.salts[0] == word(frame, 8) || self.salts[1] == word(frame, 12)
     }
 
-    /// True if a frame is left from before the log was last restarted.
+    /// Returns true if a frame is left from before the last restart of the log.
     fn is_older(&self, frame: &[u8]) -> bool {
         word(frame, 0) != 0 && (1..=OLDER_MAX).contains(&self.salts[0].wrapping_sub(word(frame, 8)))
     }
@@ -132,7 +131,7 @@ impl State {
         let tail = match self {
             Self { commits: 0, behind: 0, is_cut_off: false, .. } => Tail::Sound,
             Self { commits: 0, .. } => Tail::CutOff,
-            // Good frames without a commit of their own belong to the commit that is dropped.
+            // Good frames without a commit belong to the dropped commit.
             Self { commits, .. } => Tail::Dropped { frames: self.good - self.used + self.behind, commits: *commits },
         };
         Examined { used: self.used, tail }
@@ -155,7 +154,7 @@ fn checksum([mut one, mut two]: [u32; 2], bytes: &[u8], is_big_endian: bool) -> 
     [one, two]
 }
 
-/// Reads until the buffer is full or nothing is left: how many bytes there were.
+/// Reads until the buffer is full or the input ends. Returns the number of bytes.
 fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

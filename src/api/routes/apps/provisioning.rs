@@ -290,7 +290,7 @@ mod tests {
     fn an_invalid_field_is_named_and_no_value_is_repeated() {
         let table = [
             ("", "the body is empty: send JSON"),
-            ("[]", "the body has to be a JSON object"),
+            ("[]", "the body must be a JSON object"),
             ("{}", "no credential is given: send `certificate`, or `pkcs12`, or `key` with `key_id` and `team_id`"),
             (r#"{"certificate":"a","key":"b"}"#, "`certificate` and `key` are both given: an app has one credential"),
             (
@@ -301,7 +301,7 @@ mod tests {
                 r#"{"pkcs12":"a b.c"}"#,
                 "`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body",
             ),
-            (r#"{"certificate":"a","passphrase":7}"#, "`passphrase` has to be a string"),
+            (r#"{"certificate":"a","passphrase":7}"#, "`passphrase` must be a string"),
             (
                 r#"{"key":"b","team_id":"t"}"#,
                 "`key_id` is missing: a signing key needs `key_id` and `team_id` beside it",
@@ -314,9 +314,9 @@ mod tests {
                 r#"{"certificate":"a","key_id":"k"}"#,
                 "`key_id` belongs to a signing key, and a certificate is given: leave it out",
             ),
-            (r#"{"certificate":["SECRET"]}"#, "`certificate` has to be a string: PEM text, or a path on the server"),
-            (r#"{"certificate":"a","timeout":"15"}"#, "`timeout` has to be an integer: seconds"),
-            (r#"{"certificate":"a","lanes":-1}"#, "`lanes` has to be an integer"),
+            (r#"{"certificate":["SECRET"]}"#, "`certificate` must be a string: PEM text, or a path on the server"),
+            (r#"{"certificate":"a","timeout":"15"}"#, "`timeout` must be an integer: seconds"),
+            (r#"{"certificate":"a","lanes":-1}"#, "`lanes` must be an integer"),
             (r#"{"certificate":"a","certificate":"b"}"#, "`certificate` appears twice"),
         ];
         for (body, sentence) in table {
@@ -351,8 +351,8 @@ mod tests {
     fn an_object_may_say_its_type_and_write_its_integers_as_it_likes() {
         let whole = read(br#"{"type": "app", "certificate": "app.pem", "timeout": 30.0, "lanes": 2e0}"#).unwrap();
         assert_eq!((whole.timeout_seconds, whole.lanes), (30, 2));
-        assert_eq!(refused(r#"{"certificate":"a","timeout":1.5}"#), "`timeout` has to be an integer: seconds");
-        assert_eq!(refused(r#"{"certificate":"a","type":"feedback"}"#), "`type` has to be `app`, or left out");
+        assert_eq!(refused(r#"{"certificate":"a","timeout":1.5}"#), "`timeout` must be an integer: seconds");
+        assert_eq!(refused(r#"{"certificate":"a","type":"feedback"}"#), "`type` must be `app`, or left out");
     }
 
     #[test]

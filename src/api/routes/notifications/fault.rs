@@ -52,7 +52,7 @@ impl From<Vec<usize>> for FaultyIndexes {
 /// Why a text, or something else, is no device token; its sentence goes on after the name of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    #[error("has to be a string: the device token in hex")]
+    #[error("must be a string: the device token in hex")]
     NotText,
     #[error(transparent)]
     Bad(#[from] BadToken),
@@ -67,7 +67,7 @@ pub enum ItemFault {
     Missing(Field),
     #[error("`{}` appears twice", .0.name())]
     Repeated(Field),
-    #[error("`{}` has to be {}", .0.name(), .0.expected())]
+    #[error("`{}` must be {}", .0.name(), .0.expected())]
     WrongType(Field),
     #[error(
         "`{0}` is not a field of a notification: known are type, token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"

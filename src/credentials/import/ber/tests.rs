@@ -1,4 +1,4 @@
-//! PKCS#12 in BER, made of OpenSSL's DER: what is read is the same, and hostile nesting ends soon.
+//! PKCS#12 in BER, converted from OpenSSL's DER, has the same contents, and hostile nesting is refused quickly.
 
 use super::*;
 use crate::credentials::Secret;
@@ -8,7 +8,7 @@ use crate::credentials::testing::forms::{Form, Forms, PASSPHRASE};
 /// The length of a string's pieces, in bytes.
 const PIECE: usize = 100;
 
-/// The same in BER: every length left open, every OCTET STRING in pieces, the last of them in pieces again.
+/// Converts DER to BER: indefinite lengths, and every OCTET STRING in pieces, the last piece in pieces again.
 fn to_ber(der: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = der;
@@ -18,7 +18,7 @@ fn to_ber(der: &[u8]) -> Vec<u8> {
         rest = after;
         match head.tag {
             OCTET_STRING => in_pieces(OCTET_STRING_IN_PIECES, contents, &mut out),
-            // In PKCS#12 a primitive [0] is the IMPLICIT OCTET STRING of what is encrypted.
+            // In PKCS#12 a primitive [0] is the IMPLICIT OCTET STRING of the encrypted content.
             [0x80] => in_pieces(&[0xa0], contents, &mut out),
             tag if head.is_constructed() => {
                 out.extend([tag, &[0x80], &to_ber(contents), END_OF_CONTENTS].concat());
@@ -50,7 +50,7 @@ fn opened(bytes: &[u8], form: &Form) -> Result<Secret, CredentialError> {
 }
 
 #[test]
-fn pkcs12_in_ber_opens_to_what_it_opens_to_in_der() {
+fn pkcs12_in_ber_has_the_same_contents_as_in_der() {
     for form in pkcs12() {
         let ber = to_ber(&form.bytes);
         assert!(ber.starts_with(&[0x30, 0x80]) && ber != form.bytes);
@@ -61,7 +61,7 @@ fn pkcs12_in_ber_opens_to_what_it_opens_to_in_der() {
 }
 
 #[test]
-fn der_stays_as_it_is() {
+fn der_stays_unchanged() {
     for form in pkcs12() {
         assert_eq!(*to_der(&form.bytes).expect("DER"), form.bytes, "{}", form.name);
     }
@@ -71,7 +71,7 @@ fn der_stays_as_it_is() {
 }
 
 #[test]
-fn what_is_nested_deep_or_cut_off_is_refused_soon() {
+fn deeply_nested_or_truncated_ber_is_refused_quickly() {
     let began = std::time::Instant::now();
     let nested = |unit: &[u8], times: usize| unit.repeat(times);
     let closed = |unit: &[u8], times: usize| [nested(unit, times), END_OF_CONTENTS.repeat(times)].concat();
@@ -82,7 +82,7 @@ fn what_is_nested_deep_or_cut_off_is_refused_soon() {
         }
     }
     assert!(to_der(&closed(&[0x30, 0x80], DEPTH_MAX)).is_ok());
-    // As many elements as 64 KiB hold, as deep as they may be.
+    // As many elements as fit into 64 KiB, at the maximum depth.
     let wide =
         [nested(&[0x30, 0x80], DEPTH_MAX - 1), nested(&[0x30, 0], 32_000), END_OF_CONTENTS.repeat(DEPTH_MAX - 1)];
     assert!(to_der(&wide.concat()).is_ok());
@@ -104,7 +104,7 @@ fn what_is_nested_deep_or_cut_off_is_refused_soon() {
 }
 
 #[test]
-fn no_damage_to_ber_makes_it_panic() {
+fn damaged_ber_never_causes_a_panic() {
     let form = pkcs12().find(|form| form.passphrase == Some(PASSPHRASE)).expect("an encrypted one");
     let ber = to_ber(&form.bytes);
     for end in (0..ber.len()).step_by(7) {

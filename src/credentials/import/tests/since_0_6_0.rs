@@ -1,5 +1,5 @@
-//! Files that 0.6.0 opened open to the same bytes: the fingerprints that it recorded of the configuration's entries are
-//! over them, and another one would undo what callers changed since.
+//! Files that 0.6.0 opened still open to the same bytes. 0.6.0 recorded fingerprints of the configuration's entries
+//! over these bytes, and a different fingerprint would overwrite later changes of callers.
 
 use super::*;
 use base64::engine::general_purpose::STANDARD;
@@ -36,7 +36,7 @@ yPqlVSmCxubDvRla1UbJCi8QqlajPG0rMZMeR80OFw2gWNNe+S5ao6wwP2kX/0vC
 FXd3YGOPX6SaFvMsEzlJp8MgsJ5FCOzQO6SEMXXr6feEkRvCjMiVW4FqN/yB5Q==
 -----END ENCRYPTED PRIVATE KEY-----
 ";
-/// Both, under the same passphrase.
+/// The certificate and the key, under the same passphrase.
 const PKCS12: &str = "\
 MIIEBAIBAzCCA84GCSqGSIb3DQEHAaCCA78EggO7MIIDtzCCAq4GCSqGSIb3DQEHBqCCAp8wggKbAgEAMIIClAYJKoZIhvcNAQcB
 MBsGCiqGSIb3DQEMAQMwDQQIr5b2d4v6FWcCAQGAggJoca2MoHARQXrEHuelv1MunJDCnrUChSwb+1NT+o6ieD1JrYvzdUe88pe9
@@ -60,7 +60,7 @@ fn opened(content: &[u8]) -> String {
 }
 
 #[test]
-fn what_0_6_0_opened_opens_to_the_same_bytes() {
+fn files_that_0_6_0_opened_open_to_the_same_bytes() {
     let both = format!("{CERTIFICATE}{KEY}");
     let noise = "Bag Attributes\n    localKeyID: 01\n";
     let windows = format!("\u{feff}{noise}{KEY}\u{feff}{CERTIFICATE}").replace('\n', "\r\n");

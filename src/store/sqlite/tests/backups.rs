@@ -1,4 +1,4 @@
-//! `pyapns backup`'s copy, at the store.
+//! Tests of the copy that `pyapns backup` makes.
 
 use super::super::backup::{BackupError, backup};
 use super::*;
@@ -54,7 +54,7 @@ async fn a_restored_backup_refuses_all_older_cursors_even_when_its_inode_is_the_
     store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
     let late = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
     drop(store);
-    // In place, as `cat backup > pyapns.db` does.
+    // Overwrites the file in place, as `cat backup > pyapns.db` does.
     fs::write(data.path().join("pyapns.db"), fs::read(&to).unwrap()).unwrap();
     for round in 0..2 {
         let store = Sqlite::open(data.path()).unwrap();
@@ -77,7 +77,7 @@ async fn the_log_of_the_store_before_is_set_aside_when_a_backup_is_restored() {
     let to = backups.path().join("copy.db");
     backup(data.path(), &to).unwrap();
     store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap();
-    // As after `kill -9`: the log has what the database's file lacks.
+    // As after `kill -9`: the log has changes that the database's file lacks.
     let killed = tempfile::tempdir().unwrap();
     let log = fs::read(data.path().join("pyapns.db-wal")).unwrap();
     fs::write(killed.path().join("pyapns.db-wal"), &log).unwrap();
@@ -90,7 +90,7 @@ async fn the_log_of_the_store_before_is_set_aside_when_a_backup_is_restored() {
 }
 
 #[tokio::test]
-async fn a_store_of_0_6_0_is_copied_as_it_is() {
+async fn a_store_of_0_6_0_is_copied_unchanged() {
     let [data, backups] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let older = rusqlite::Connection::open(data.path().join("pyapns.db")).unwrap();
     schema::STEPS[..4].iter().for_each(|sql| older.execute_batch(sql).unwrap());
@@ -106,7 +106,7 @@ async fn a_store_of_0_6_0_is_copied_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_backup_overwrites_nothing_and_leaves_nothing_where_it_fails() {
+async fn a_backup_overwrites_no_file_and_leaves_no_file_if_it_fails() {
     let (_store, data, backups) = in_use().await;
     let to = backups.path().join("copy.db");
     fs::write(&to, "precious").unwrap();

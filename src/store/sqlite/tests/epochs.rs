@@ -1,4 +1,5 @@
-//! Which openings of a store renew its epoch, so that older cursors are refused.
+//! Tests that a copied or restored store gets a new epoch, which refuses older cursors, and that other openings keep
+//! it.
 
 use super::*;
 use std::fs;
@@ -8,7 +9,7 @@ fn file(directory: &Path) -> PathBuf {
     directory.join("pyapns.db")
 }
 
-/// Opens the store, adds a dead token, and gives the cursor behind it.
+/// Opens the store, adds a dead token, and returns the cursor after it.
 async fn note(directory: &Path, token: &str) -> Cursor {
     let store = Sqlite::open(directory).unwrap();
     store.note(vec![dead(shop(), token, 1.0)], vec![]).await.unwrap();
@@ -24,7 +25,7 @@ async fn takes(directory: &Path, cursor: Cursor) -> bool {
     }
 }
 
-/// As a node of 0.6.0 left it: with entries at positions 1 and 2.
+/// A store of 0.6.0 with entries at positions 1 and 2.
 fn older(directory: &Path) {
     let older = rusqlite::Connection::open(file(directory)).unwrap();
     older.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -37,7 +38,7 @@ fn older(directory: &Path) {
 }
 
 #[tokio::test]
-async fn cursors_of_a_store_of_0_6_0_go_on_working_after_the_upgrade() {
+async fn cursors_of_a_store_of_0_6_0_work_after_the_upgrade() {
     let directory = tempfile::tempdir().unwrap();
     older(directory.path());
     let store = Sqlite::open(directory.path()).unwrap();
@@ -55,7 +56,7 @@ async fn cursors_of_a_store_of_0_6_0_go_on_working_after_the_upgrade() {
 }
 
 #[tokio::test]
-async fn two_new_stores_take_no_cursors_of_each_other() {
+async fn two_new_stores_refuse_each_others_cursors() {
     let [one, two] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let cursors = [note(one.path(), "aa").await, note(two.path(), "aa").await];
     assert!(takes(one.path(), cursors[0]).await && takes(two.path(), cursors[1]).await);
@@ -78,7 +79,7 @@ async fn a_store_that_is_moved_within_a_file_system_keeps_its_epoch() {
 async fn a_copy_of_the_files_begins_an_epoch_and_the_original_keeps_its_own() {
     let [original, copy] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let before = note(original.path(), "aa").await;
-    // With times, modes and owners, as an administrator does.
+    // Keeps times, modes and owners, as an administrator does.
     let copied = Command::new("cp").arg("-a").arg(original.path().join(".")).arg(copy.path()).status();
     assert!(copied.unwrap().success());
     let theirs = note(copy.path(), "bb").await;
@@ -88,13 +89,13 @@ async fn a_copy_of_the_files_begins_an_epoch_and_the_original_keeps_its_own() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_put_back_under_the_inode_number_of_the_original_begins_an_epoch() {
+async fn a_copy_with_the_inode_number_of_the_original_begins_an_epoch() {
     let directory = tempfile::tempdir().unwrap();
     note(directory.path(), "aa").await;
     let copy = directory.path().join("copy");
     fs::copy(file(directory.path()), &copy).unwrap();
     let late = note(directory.path(), "bb").await;
-    // The number is free again, and mostly the next one that is given.
+    // The inode number is free again, and is usually the next to be assigned.
     fs::remove_file(file(directory.path())).unwrap();
     fs::copy(&copy, file(directory.path())).unwrap();
     for token in ["cc", "dd"] {
@@ -104,7 +105,7 @@ async fn a_copy_that_is_put_back_under_the_inode_number_of_the_original_begins_a
 }
 
 #[tokio::test]
-async fn a_copy_is_told_by_its_device_alone_by_its_inode_alone_and_by_when_it_was_made() {
+async fn a_copy_is_detected_by_its_device_its_inode_or_its_creation_time_alone() {
     for (column, value) in [("device", 1), ("inode", 1), ("made", 1)] {
         let directory = tempfile::tempdir().unwrap();
         let cursor = note(directory.path(), "aa").await;

@@ -1,10 +1,10 @@
-//! A data directory that goes away, and a log of writes that is damaged.
+//! Tests of a data directory that disappears, and of a damaged write-ahead log.
 
 use super::*;
 use std::fs;
 
 #[tokio::test]
-async fn nothing_is_written_to_a_store_that_is_not_where_it_was_until_it_is_back() {
+async fn writes_to_a_moved_store_fail_until_it_is_moved_back() {
     let parent = tempfile::tempdir().unwrap();
     let [data, elsewhere] = ["data", "elsewhere"].map(|name| parent.path().join(name));
     let store = Sqlite::open(&data).unwrap();
@@ -18,7 +18,7 @@ async fn nothing_is_written_to_a_store_that_is_not_where_it_was_until_it_is_back
     moved(store.try_writing().await.unwrap_err());
     assert_eq!(store.counts(shop()).await.unwrap().feedback, 1, "what can be read is read");
 
-    // Another in its place is not it.
+    // Another store in its place does not count.
     let another = Sqlite::open(&data).unwrap();
     another.note(vec![dead(shop(), "cc", 1.0)], vec![]).await.unwrap();
     moved(store.put(app(shop())).await.unwrap_err());
@@ -38,7 +38,7 @@ async fn nothing_is_written_to_a_store_that_is_not_where_it_was_until_it_is_back
 }
 
 #[tokio::test]
-async fn what_is_provisioned_stands_in_the_file_itself() {
+async fn a_provisioned_app_is_in_the_database_file_and_not_only_in_its_log() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     let seen = async |count: usize| {
@@ -55,7 +55,7 @@ async fn what_is_provisioned_stands_in_the_file_itself() {
 }
 
 #[tokio::test]
-async fn who_reads_beside_it_holds_up_no_provisioning() {
+async fn a_reader_in_another_process_does_not_block_provisioning() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
     let mut reader = rusqlite::Connection::open(directory.path().join("pyapns.db")).unwrap();
@@ -68,7 +68,7 @@ async fn who_reads_beside_it_holds_up_no_provisioning() {
 }
 
 #[tokio::test]
-async fn a_damaged_log_is_told_at_start_with_what_was_lost() {
+async fn a_damaged_log_is_reported_at_start_with_the_lost_changes() {
     let directory = tempfile::tempdir().unwrap();
     let files = used(directory.path()).await;
     let told = |turned: Option<usize>, cut: usize| {
@@ -88,7 +88,7 @@ async fn a_damaged_log_is_told_at_start_with_what_was_lost() {
     assert_eq!(told(None, 0), Vec::<String>::new());
     let damaged = &told(Some(32 + 24 + 7), 0)[0];
     assert!(
-        damaged.contains("damaged behind its first 0 frames") && damaged.contains("are lost (1 commits"),
+        damaged.contains("damaged after its first 0 frames") && damaged.contains("are lost (1 commits"),
         "{damaged}"
     );
     let cut = &told(None, 100)[0];

@@ -1,4 +1,4 @@
-//! SQLite itself is the judge: it has to use as much of each damaged log as we say.
+//! Compares our reading of damaged logs with SQLite's: both must use the same number of frames.
 
 use super::*;
 use rusqlite::Connection;
@@ -8,7 +8,7 @@ use std::path::Path;
 const FRAME_BYTES: usize = FRAME_HEADER_BYTES + 4096;
 const COMMITS: usize = 6;
 
-/// A database with one row for each commit, all of which stand in the log.
+/// A database with one row for each commit, all of them in the log.
 fn written(folder: &Path) -> [Vec<u8>; 2] {
     let path = folder.join("written");
     let writer = Connection::open(&path).unwrap();
@@ -30,7 +30,7 @@ fn rows(folder: &Path, database: &[u8], log: &[u8]) -> u64 {
 }
 
 #[test]
-fn a_log_is_used_as_far_as_sqlite_uses_it_wherever_a_bit_is_turned() {
+fn a_log_is_used_as_far_as_sqlite_uses_it_after_any_flipped_bit() {
     let folder = tempfile::tempdir().unwrap();
     let [database, log] = written(folder.path());
     assert_eq!(log.len(), HEADER_BYTES + COMMITS * FRAME_BYTES, "each commit is one frame");
@@ -51,7 +51,7 @@ fn a_log_is_used_as_far_as_sqlite_uses_it_wherever_a_bit_is_turned() {
 }
 
 #[test]
-fn a_log_without_a_good_header_is_dropped_whole() {
+fn a_log_with_a_damaged_header_is_dropped_completely() {
     let folder = tempfile::tempdir().unwrap();
     let [database, log] = written(folder.path());
     for byte in [0, 3, 8, 11, 16, 20, 24, 28] {
@@ -64,7 +64,7 @@ fn a_log_without_a_good_header_is_dropped_whole() {
 }
 
 #[test]
-fn a_log_that_ends_in_the_middle_of_a_write_is_cut_off_and_dropped_commits_are_none() {
+fn a_log_that_ends_in_the_middle_of_a_write_counts_as_cut_off_without_dropped_commits() {
     let folder = tempfile::tempdir().unwrap();
     let [database, log] = written(folder.path());
     for left in [1, 20, 24, 1000] {
@@ -81,7 +81,7 @@ fn a_log_that_ends_in_the_middle_of_a_write_is_cut_off_and_dropped_commits_are_n
 }
 
 #[test]
-fn frames_from_before_the_log_was_begun_again_are_no_damage() {
+fn frames_from_before_a_restart_of_the_log_are_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("again");
     let writer = Connection::open(&path).unwrap();
@@ -99,7 +99,7 @@ fn frames_from_before_the_log_was_begun_again_are_no_damage() {
 }
 
 #[test]
-fn what_is_no_log_is_read_to_its_end_without_a_panic() {
+fn arbitrary_bytes_are_read_to_their_end_without_a_panic() {
     let mut random = fastrand::Rng::with_seed(7);
     for length in [31, 32, 33, 56, 600, 5000, 70_000] {
         let bytes: Vec<u8> = (0..length).map(|_| random.u8(..)).collect();

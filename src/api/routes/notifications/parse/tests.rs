@@ -130,8 +130,8 @@ fn a_bad_item_is_named_by_its_index_with_its_reason() {
         ("null", "not_an_object", "a notification is a JSON object"),
         (r#"{"payload":{}}"#, "token_missing", "`token` is missing"),
         (r#"{"token":"00"}"#, "payload_missing", "`payload` is missing"),
-        (r#"{"token":7,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
-        (r#"{"token":null,"payload":{}}"#, "wrong_type", "`token` has to be a string: the device token in hex"),
+        (r#"{"token":7,"payload":{}}"#, "wrong_type", "`token` must be a string: the device token in hex"),
+        (r#"{"token":null,"payload":{}}"#, "wrong_type", "`token` must be a string: the device token in hex"),
         (r#"{"token":"00","payload":"x"}"#, "payload_not_object", "`payload` is not a JSON object"),
         (r#"{"token":"00","payload":null}"#, "payload_not_object", "`payload` is not a JSON object"),
         (r#"{"token":"00","token":"00"}"#, "repeated_field", "`token` appears twice"),
@@ -169,7 +169,7 @@ fn values_of_a_wrong_type_are_named_by_their_field() {
         let (status, reason, sentence, args) =
             refused(format!(r#"{{"token":"00","payload":{{}},"{field}":{value}}}"#).as_bytes());
         assert_eq!((status, reason), (400, "wrong_type"), "{field} {value}");
-        assert!(sentence.starts_with(&format!("`{field}` has to be a")), "{sentence}");
+        assert!(sentence.starts_with(&format!("`{field}` must be a")), "{sentence}");
         assert_eq!(args, json!({"field": field}));
     }
 }
@@ -201,7 +201,7 @@ fn a_type_is_taken_if_it_is_that_of_a_notification_and_nothing_else() {
         let body = format!(r#"{{"type":{written},"token":"00","payload":{{}}}}"#);
         let (status, reason, sentence, args) = refused(body.as_bytes());
         assert_eq!((status, reason), (400, "wrong_type"), "{written}");
-        assert_eq!(sentence, "`type` has to be `notification`, or left out");
+        assert_eq!(sentence, "`type` must be `notification`, or left out");
         assert_eq!(args, json!({"field": "type"}));
     }
     assert_eq!(refused(br#"{"type":"notification","type":"notification"}"#).1, "repeated_field");
@@ -243,9 +243,9 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
             "`token` and `tokens` are both given: give one of them",
             None,
         ),
-        (r#""tokens":"00""#, "wrong_type", "`tokens` has to be a list of strings: the device tokens in hex", None),
-        (r#""tokens":null"#, "wrong_type", "`tokens` has to be a list of strings: the device tokens in hex", None),
-        (r#""tokens":["00",7]"#, "wrong_type", "`tokens[1]` has to be a string: the device token in hex", Some(1)),
+        (r#""tokens":"00""#, "wrong_type", "`tokens` must be a list of strings: the device tokens in hex", None),
+        (r#""tokens":null"#, "wrong_type", "`tokens` must be a list of strings: the device tokens in hex", None),
+        (r#""tokens":["00",7]"#, "wrong_type", "`tokens[1]` must be a string: the device token in hex", Some(1)),
         (
             r#""tokens":["00","0"]"#,
             "token_odd_length",

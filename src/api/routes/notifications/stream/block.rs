@@ -158,7 +158,7 @@ mod tests {
                 Some("00"),
                 "`identifier` has",
             ),
-            (r#"{"token":7,"payload":{},"identifier":-3}"#, "wrong_type", json!(-3), None, "`token` has to be"),
+            (r#"{"token":7,"payload":{},"identifier":-3}"#, "wrong_type", json!(-3), None, "`token` must be"),
             (r#"{"tokens":["00","01"],"payload":{},"identifier":1}"#, "tokens_in_line", json!(1), None, "one `token`"),
             (r#"{"tokens":["00",7],"payload":{},"identifier":1}"#, "tokens_in_line", json!(1), None, "one `token`"),
         ];
