@@ -8,6 +8,7 @@ mod health;
 mod judge;
 mod link;
 mod pool;
+mod queue;
 mod routes;
 mod stopped;
 mod throttle;

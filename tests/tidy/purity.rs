@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "delivery/descriptors.rs",
     "delivery/job.rs",
     "delivery/lane/health.rs",
+    "delivery/lane/queue.rs",
     "delivery/lane/routes.rs",
     "delivery/lane/throttle.rs",
     "delivery/refusal.rs",

@@ -1,8 +1,9 @@
-//! The work of a lane: its jobs, the order in which their items are sent, and the outcome of each. No I/O.
+//! The work of a lane: which item is sent next over which connection, and the outcome of each. No I/O.
 
 mod ending;
 
 use super::health::{Health, StopReason};
+use super::queue::Queue;
 use super::routes::{LinkId, Routes, bucket};
 use super::stopped::Stopped;
 use super::throttle::{Throttle, fingerprint};
@@ -14,8 +15,6 @@ use crate::delivery::status::LastError;
 use crate::events::disconnection;
 use crate::model::{AppleReason, Disconnection, NodeReason, Outcome, OutcomeKind, Reason};
 use crate::registry::App;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,23 +27,15 @@ pub struct Now {
     pub unix: f64,
 }
 
-/// Where an item waits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Queue {
-    /// For this connection.
-    Held(LinkId),
-    Again,
-    Fresh,
-}
-
 /// The item that a connection may send next.
 #[derive(Debug, Clone, Copy)]
 pub struct Sendable {
     pub item_ref: ItemRef,
-    queue: Queue,
+    /// The connection that the item was held for; `None` if it waited in the queue.
+    held_for: Option<LinkId>,
 }
 
-/// The jobs and queues of a lane.
+/// The work of a lane: its queue, and the state of its app that decides what may be sent.
 pub struct Work {
     pub now: Now,
     /// As it was provisioned last.
@@ -72,15 +63,9 @@ pub struct Work {
     is_forced: bool,
     /// Waiting items wait for a file descriptor.
     pub lacks_descriptors: bool,
-    jobs: slab::Slab<Job>,
+    queue: Queue,
     /// Items that have not ended.
     unsettled: usize,
-    /// Jobs with items that no attempt was made for, in order of arrival.
-    fresh: VecDeque<u32>,
-    /// Items to be sent again as soon as possible, before anything fresh.
-    again: VecDeque<ItemRef>,
-    later: BinaryHeap<Reverse<(Instant, ItemRef)>>,
-    deadlines: BTreeSet<(Instant, u32)>,
     finished: Vec<Job>,
 }
 
@@ -105,12 +90,8 @@ impl Work {
             last_accepted: 0,
             is_forced: false,
             lacks_descriptors: false,
-            jobs: slab::Slab::new(),
+            queue: Queue::default(),
             unsettled: 0,
-            fresh: VecDeque::new(),
-            again: VecDeque::new(),
-            later: BinaryHeap::new(),
-            deadlines: BTreeSet::new(),
             finished: Vec::new(),
         }
     }
@@ -160,10 +141,7 @@ impl Work {
         if job.is_finished() {
             return self.finished.push(job);
         }
-        let deadline = job.deadline;
-        let id = u32::try_from(self.jobs.insert(job)).expect("fewer than 2^32 jobs fit into memory");
-        self.fresh.push_back(id);
-        self.deadlines.insert((deadline, id));
+        self.queue.push(job);
     }
 
     /// Jobs whose items have all ended, to be answered.
@@ -173,7 +151,7 @@ impl Work {
 
     /// True if no job is left.
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.queue.is_empty()
     }
 
     /// The item that `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose
@@ -183,12 +161,15 @@ impl Work {
             return None;
         }
         let sendable = loop {
-            let held = self.routes.first(link).map(|item_ref| Sendable { item_ref, queue: Queue::Held(link) });
-            let mut sendable = held.or_else(|| self.front())?;
+            let held = self.routes.first(link).map(|item_ref| Sendable { item_ref, held_for: Some(link) });
+            let mut sendable = match held {
+                Some(held) => held,
+                None => Sendable { item_ref: self.queue.front()?, held_for: None },
+            };
             let ItemRef { job, item, .. } = sendable.item_ref;
-            let expiry = self.jobs[job as usize].item(item).expiry;
+            let expiry = self.queue[job].item(item).expiry;
             if expiry.is_some_and(|at| at != 0 && (at as f64) <= self.now.unix) {
-                self.take(sendable);
+                self.take_out(sendable);
                 self.detach(sendable);
                 self.settle(sendable.item_ref, OutcomeKind::Expired, None, Some(NodeReason::Expired.into()));
                 continue;
@@ -196,22 +177,22 @@ impl Work {
             if !self.throttle.is_empty()
                 && let Some(until) = self.throttle.rests(fingerprint(self.token(sendable.item_ref)), self.now.instant)
             {
-                self.take(sendable);
+                self.take_out(sendable);
                 self.detach(sendable);
                 self.postpone_until(sendable.item_ref, until, AppleReason::TooManyRequests.into());
                 continue;
             }
-            if self.routes.is_active() && sendable.queue != Queue::Held(link) {
+            if self.routes.is_active() && sendable.held_for.is_none() {
                 sendable.item_ref.bucket = bucket(self.token(sendable.item_ref));
                 if let Some(owner) = self.routes.owner(sendable.item_ref.bucket, link) {
-                    self.take(sendable);
+                    self.take_out(sendable);
                     self.routes.hold(owner, sendable.item_ref);
                     continue;
                 }
             }
             break sendable;
         };
-        Some((sendable, &self.jobs[sendable.item_ref.job as usize]))
+        Some((sendable, &self.queue[sendable.item_ref.job]))
     }
 
     /// True if `link` has an item to send now.
@@ -221,23 +202,14 @@ impl Work {
 
     /// True if an item waits that any connection may send now.
     pub fn is_waiting(&self) -> bool {
-        self.front().is_some()
-    }
-
-    fn front(&self) -> Option<Sendable> {
-        if let Some(&item_ref) = self.again.front() {
-            return Some(Sendable { item_ref, queue: Queue::Again });
-        }
-        let job = *self.fresh.front()?;
-        let item = self.jobs[job as usize].fresh()?;
-        Some(Sendable { item_ref: ItemRef::fresh(job, item), queue: Queue::Fresh })
+        self.queue.front().is_some()
     }
 
     /// Records that the item of [`Self::next_sendable`] is sent over `link`.
     pub fn mark_sent(&mut self, sendable: Sendable, link: LinkId) {
-        self.take(sendable);
+        self.take_out(sendable);
         // What was held counts for its bucket already.
-        if !matches!(sendable.queue, Queue::Held(_)) {
+        if sendable.held_for.is_none() {
             self.routes.enter(sendable.item_ref.bucket, link);
         }
         if sendable.item_ref.attempts == 0 {
@@ -254,29 +226,21 @@ impl Work {
 
     /// Ends the item of [`Self::next_sendable`], which cannot be sent at all.
     pub fn refuse(&mut self, sendable: Sendable, why: NodeReason) {
-        self.take(sendable);
+        self.take_out(sendable);
         self.detach(sendable);
         self.fail_unsent(sendable.item_ref, why);
     }
 
-    fn take(&mut self, sendable: Sendable) {
-        match sendable.queue {
-            Queue::Held(link) => self.routes.take_first(link),
-            Queue::Again => {
-                self.again.pop_front();
-            }
-            Queue::Fresh => {
-                let job = &mut self.jobs[sendable.item_ref.job as usize];
-                job.begin();
-                if job.fresh().is_none() {
-                    self.fresh.pop_front();
-                }
-            }
+    /// Takes out the item of [`Self::next_sendable`]. Nothing may be queued between the two calls.
+    fn take_out(&mut self, sendable: Sendable) {
+        match sendable.held_for {
+            Some(link) => self.routes.take_first(link),
+            None => self.queue.pop_front(),
         }
     }
 
     fn detach(&mut self, sendable: Sendable) {
-        if let Queue::Held(_) = sendable.queue {
+        if sendable.held_for.is_some() {
             self.routes.leave(sendable.item_ref.bucket);
         }
     }
@@ -294,7 +258,7 @@ impl Work {
     }
 
     pub fn token(&self, item_ref: ItemRef) -> &[u8] {
-        let job = &self.jobs[item_ref.job as usize];
+        let job = &self.queue[item_ref.job];
         job.batch.bytes(job.item(item_ref.item).token)
     }
 
@@ -317,7 +281,7 @@ impl Work {
         reason: Option<Reason>,
         dead: Option<DeadSince>,
     ) {
-        let job = &mut self.jobs[item_ref.job as usize];
+        let job = &mut self.queue[item_ref.job];
         let kind = job.end_of(item_ref.item, kind);
         self.tally.outcome(kind, reason.as_ref(), self.ms.wrapping_sub(job.taken_ms));
         self.unsettled -= 1;
@@ -328,15 +292,13 @@ impl Work {
         let settled = job.settle(item_ref.item, outcome, dead, self.last_accepted);
         debug_assert!(settled, "an item ends once");
         if job.is_finished() {
-            let job = self.jobs.remove(item_ref.job as usize);
-            self.deadlines.remove(&(job.deadline, item_ref.job));
-            self.finished.push(job);
+            self.finished.push(self.queue.remove(item_ref.job));
         }
     }
 
     /// Ends as `not_sent` an item that Apple provably did not take: with Apple's last "not now" if it gave one.
     pub fn fail_unsent(&mut self, item_ref: ItemRef, otherwise: impl Into<Reason>) {
-        let said = self.jobs[item_ref.job as usize].last_rejection(item_ref.item);
+        let said = self.queue[item_ref.job].last_rejection(item_ref.item);
         let (status, reason) = match said {
             Some((status, reason)) => (Some(status), reason),
             None => (None, Some(otherwise.into())),
@@ -345,7 +307,7 @@ impl Work {
     }
 
     pub fn job(&mut self, item_ref: ItemRef) -> &mut Job {
-        &mut self.jobs[item_ref.job as usize]
+        &mut self.queue[item_ref.job]
     }
 
     /// Sends an item again that was provably not processed; `why` is what ends it if no time is left.
@@ -360,24 +322,22 @@ impl Work {
     }
 
     fn postpone_until(&mut self, item_ref: ItemRef, due: Instant, otherwise: Reason) {
-        if due >= self.jobs[item_ref.job as usize].deadline {
+        if due >= self.queue[item_ref.job].deadline {
             self.fail_unsent(item_ref, otherwise);
         } else if due <= self.now.instant {
-            self.again.push_back(item_ref);
+            self.queue.push_again(item_ref);
         } else {
-            self.later.push(Reverse((due, item_ref)));
+            self.queue.postpone(item_ref, due);
         }
     }
 
     /// These wait for no certain connection any more: they go out before what came after them.
     pub fn put_back(&mut self, item_refs: Vec<ItemRef>) {
-        item_refs.into_iter().rev().for_each(|item_ref| self.again.push_front(item_ref));
+        self.queue.put_back(item_refs);
     }
 
     /// When [`Self::on_time`] has something to do.
     pub fn next_time(&self) -> Option<Instant> {
-        let later = self.later.peek().map(|Reverse((due, _))| *due);
-        let deadline = self.deadlines.first().map(|(at, _)| *at);
-        [later, deadline, self.stopped.due()].into_iter().flatten().min()
+        self.queue.next_time().into_iter().chain(self.stopped.due()).min()
     }
 }

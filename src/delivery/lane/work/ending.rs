@@ -3,41 +3,23 @@
 use super::Work;
 use crate::delivery::job::ItemRef;
 use crate::model::NodeReason;
-use std::cmp::Reverse;
 
 impl Work {
     /// Moves the deadline of every job to now.
     pub fn force_finish(&mut self) {
         self.is_forced = true;
-        for (_, id) in std::mem::take(&mut self.deadlines) {
-            self.jobs[id as usize].deadline = self.now.instant;
-            self.deadlines.insert((self.now.instant, id));
-        }
+        self.queue.force_deadlines(self.now.instant);
     }
 
     /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
     /// the rest is for the connections to cancel.
     pub fn on_time(&mut self) -> Vec<u32> {
         self.health.on_time(self.now.instant);
-        while let Some(Reverse((due, item_ref))) = self.later.peek().copied() {
-            if due > self.now.instant {
-                break;
-            }
-            self.later.pop();
-            self.again.push_back(item_ref);
-        }
-        let mut late = Vec::new();
-        while let Some(&(deadline, job)) = self.deadlines.first() {
-            if deadline > self.now.instant {
-                break;
-            }
-            self.deadlines.pop_first();
-            late.push(job);
-        }
+        self.queue.release_due(self.now.instant);
+        let mut late = self.queue.take_late(self.now.instant);
         if !late.is_empty() {
-            late.sort_unstable();
             self.end_waiting(&late);
-            late.retain(|job| self.jobs.contains(*job as usize));
+            late.retain(|job| self.queue.contains(*job));
         }
         late
     }
@@ -47,63 +29,40 @@ impl Work {
         let Some(why) = self.health.reason() else { return };
         let mut waiting = self.withdraw();
         if self.health.is_shut(self.now.instant) {
-            waiting.extend(self.later.drain().map(|Reverse((_, item_ref))| item_ref));
+            self.queue.drain_postponed(&mut waiting);
         } else if !waiting.is_empty() {
-            self.again.push_back(waiting.remove(0));
+            self.queue.push_again(waiting.remove(0));
         }
-        waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
+        self.fail_all_unsent(waiting, why);
     }
 
     /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
     pub fn end_all(&mut self, why: NodeReason) {
         let mut waiting = self.withdraw();
-        waiting.extend(self.later.drain().map(|Reverse((_, item_ref))| item_ref));
-        waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
+        self.queue.drain_postponed(&mut waiting);
+        self.fail_all_unsent(waiting, why);
     }
 
     /// Takes back what could be sent now.
     fn withdraw(&mut self) -> Vec<ItemRef> {
         let mut waiting = self.routes.withdraw(|_| true);
-        waiting.extend(self.again.drain(..));
-        for job in std::mem::take(&mut self.fresh) {
-            self.drain_fresh(job, &mut waiting);
-        }
+        self.queue.drain_sendable(&mut waiting);
         waiting
     }
 
-    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each
-    /// queue is looked through once, however many jobs wait in it.
+    /// Ends the items of these jobs, sorted, that are not on a connection now: their time is over.
     fn end_waiting(&mut self, late: &[u32]) {
-        let is_late = |job: u32| late.binary_search(&job).is_ok();
-        let mut waiting = self.routes.withdraw(|item_ref| is_late(item_ref.job));
-        let mut stays = |item_ref: &ItemRef| {
-            waiting.extend(is_late(item_ref.job).then_some(*item_ref));
-            !is_late(item_ref.job)
-        };
-        self.again.retain(&mut stays);
-        self.later.retain(|Reverse((_, item_ref))| stays(item_ref));
-        let mut fresh = late.iter().filter(|job| self.jobs[**job as usize].fresh().is_some()).count();
-        // Those that came first mostly are late first.
-        while let Some(job) = self.fresh.pop_front_if(|job| is_late(*job)) {
-            fresh -= usize::from(self.jobs[job as usize].fresh().is_some());
-        }
-        if fresh > 0 {
-            self.fresh.retain(|job| !is_late(*job));
-        }
-        late.iter().for_each(|job| self.drain_fresh(*job, &mut waiting));
+        let mut waiting = self.routes.withdraw(|item_ref| late.binary_search(&item_ref.job).is_ok());
+        self.queue.drain_jobs(late, &mut waiting);
         let why = match (self.is_forced, self.lacks_descriptors) {
             (true, _) => NodeReason::ShuttingDown,
             (false, true) => NodeReason::NoDescriptors,
             (false, false) => NodeReason::DeadlinePassed,
         };
-        waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
+        self.fail_all_unsent(waiting, why);
     }
 
-    fn drain_fresh(&mut self, id: u32, into: &mut Vec<ItemRef>) {
-        let job = &mut self.jobs[id as usize];
-        while let Some(item) = job.fresh() {
-            job.begin();
-            into.push(ItemRef::fresh(id, item));
-        }
+    fn fail_all_unsent(&mut self, item_refs: Vec<ItemRef>, why: NodeReason) {
+        item_refs.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
     }
 }
