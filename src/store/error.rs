@@ -1,5 +1,6 @@
 //! The errors of a store.
 
+use super::Revision;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,13 @@ pub enum StoreError {
     )]
     Moved { path: PathBuf },
     #[error(
+        "the app is not in the state that the request expects: it was changed, removed or created meanwhile; nothing was changed; read the app again, and repeat the request if it still applies"
+    )]
+    Conflict {
+        /// The stored app's revision; `None` = there is no app.
+        revision: Option<Revision>,
+    },
+    #[error(
         "the cursor is from another store, or from this store before it was restored or copied: read the list from the beginning"
     )]
     ForeignCursor,
@@ -49,6 +57,7 @@ impl StoreError {
             Self::Full => "disk_full",
             Self::Damaged { .. } => "store_damaged",
             Self::Moved { .. } => "data_directory_moved",
+            Self::Conflict { .. } => "changed_meanwhile",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
