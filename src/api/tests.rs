@@ -342,7 +342,7 @@ async fn a_wrong_method_is_a_405_that_lists_the_allowed_ones() {
         }
     }
     let answer = client.call(Method::PUT, APP, "{}").await;
-    assert_eq!(answer.body["error"], "PUT is not possible here: use GET or HEAD or POST or DELETE");
+    assert_eq!(answer.body["error"], "this path does not support PUT: use GET or HEAD or POST or DELETE");
     assert_eq!(error(&answer), (405, "method_not_allowed"));
     assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,POST,DELETE");
     let answer = client.get(&format!("{APP}/notifications")).await;

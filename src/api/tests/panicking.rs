@@ -57,7 +57,7 @@ async fn panic_four_times(format: Format) {
     let stream = client.service.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
     assert_eq!(stream.status(), 201, "it had begun");
     let cut = stream.into_body().collect().await.expect_err("it breaks off");
-    assert_eq!(cut.to_string(), "the answer could not be finished");
+    assert_eq!(cut.to_string(), "the response could not be finished");
     assert_eq!(client.get("/healthz").await.status, 200, "the others are answered");
 
     let mut api = api(Limits::default(), telemetry::Metrics::new()).await;

@@ -319,7 +319,7 @@ mod tests {
         }
         for unknown in [r#"{"certificate":"a","cert":"b"}"#, r#"{"cert":"b"}"#, r#"{"cert":"b","key":"c"}"#] {
             let told = refused(unknown);
-            assert!(told.starts_with("`cert` is not known here: known are certificate"), "{unknown}: {told}");
+            assert!(told.starts_with("`cert` is not a known field: the fields are certificate"), "{unknown}: {told}");
         }
         assert!(refused("{\"certificate\":\"-----BEGIN\nCERT\"}").contains("curl --data-binary @file"));
         assert_eq!(refused(&format!("{PEM}{}", "x".repeat(65_536))), "`certificate` is longer than 65536 bytes");
