@@ -1,4 +1,4 @@
-//! Items that a lane ends without sending them: late ones, those of a stopped app, and those that a shutdown cuts off.
+//! Ends items without sending them: late items, items of a stopped app, and items that a shutdown cuts off.
 
 use super::Work;
 use crate::delivery::job::ItemRef;
@@ -15,8 +15,8 @@ impl Work {
         }
     }
 
-    /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
-    /// the rest is for the connections to cancel.
+    /// Moves due items into the queue, and returns the jobs whose deadline has passed. Their unwritten items have
+    /// ended; the connections must cancel the others.
     pub fn on_time(&mut self) -> Vec<u32> {
         self.health.on_time(self.now.instant);
         while let Some(Reverse((due, item_ref))) = self.later.peek().copied() {
@@ -42,7 +42,7 @@ impl Work {
         late
     }
 
-    /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
+    /// While the app is stopped, ends all items that are not on a connection, except the next probe.
     pub fn end_what_is_stopped(&mut self) {
         let Some(why) = self.health.reason() else { return };
         let mut waiting = self.withdraw();
@@ -54,14 +54,14 @@ impl Work {
         waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
     }
 
-    /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
+    /// Ends all items that are not on a connection: nothing can be sent, not even a probe.
     pub fn end_all(&mut self, why: NodeReason) {
         let mut waiting = self.withdraw();
         waiting.extend(self.later.drain().map(|Reverse((_, item_ref))| item_ref));
         waiting.into_iter().for_each(|item_ref| self.fail_unsent(item_ref, why));
     }
 
-    /// Takes back what could be sent now.
+    /// Takes the items that could be sent now.
     fn withdraw(&mut self) -> Vec<ItemRef> {
         let mut waiting = self.routes.withdraw(|_| true);
         waiting.extend(self.again.drain(..));
@@ -71,8 +71,8 @@ impl Work {
         waiting
     }
 
-    /// Ends what of these jobs, sorted, is not on a connection now: their time is over. All of them in one go: each
-    /// queue is looked through once, however many jobs wait in it.
+    /// Ends the items of these sorted jobs that are not on a connection: their deadline has passed. Scans each queue
+    /// once for all jobs.
     fn end_waiting(&mut self, late: &[u32]) {
         let is_late = |job: u32| late.binary_search(&job).is_ok();
         let mut waiting = self.routes.withdraw(|item_ref| is_late(item_ref.job));
@@ -83,7 +83,7 @@ impl Work {
         self.again.retain(&mut stays);
         self.later.retain(|Reverse((_, item_ref))| stays(item_ref));
         let mut fresh = late.iter().filter(|job| self.jobs[**job as usize].fresh().is_some()).count();
-        // Those that came first mostly are late first.
+        // Jobs that arrived first are usually late first.
         while let Some(job) = self.fresh.pop_front_if(|job| is_late(*job)) {
             fresh -= usize::from(self.jobs[job as usize].fresh().is_some());
         }
