@@ -300,7 +300,7 @@ async fn a_path_without_an_app_is_a_404_with_the_cause() {
     for no_app in ["no%20app", ".", "..", "%2E%2e", "_shop"] {
         let answer = client.post(&format!("/apps/{no_app}/sandbox"), &pem()).await;
         assert_eq!(error(&answer), (400, "bad_app_id"), "{no_app}");
-        assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("the first is a letter or digit")));
+        assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("begin with a letter or digit")));
     }
     assert_eq!(error(&client.get("/apps/%ff/sandbox").await), (404, "no_such_path"));
     assert_eq!(error(&client.get("/nowhere").await), (404, "no_such_path"));

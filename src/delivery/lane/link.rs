@@ -271,8 +271,8 @@ impl Link {
         }
     }
 
-    /// Starts as many requests as fit. A full connection stays full while its only room is from answers of this turn:
-    /// otherwise each wave of answers would hide that it is full.
+    /// Starts as many requests as fit. If the output buffer fills up first, a full connection stays full: otherwise
+    /// each wave of answers would hide that it is.
     fn fill(&mut self, was_full: bool, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {

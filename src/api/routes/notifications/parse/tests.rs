@@ -250,7 +250,7 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         (
             r#""tokens":["x"]"#,
             "token_not_hex",
-            "`tokens[0]` is not hex: character 1 is `x`, and a token's bytes are written as digits 0-9 and a-f",
+            "`tokens[0]` is not hex: character 1 is `x`, and a token has only the digits 0-9 and a-f",
             Some(0),
         ),
         (r#""tokens":["00",""]"#, "token_missing", "`tokens[1]` is empty: give the device token in hex", Some(1)),
@@ -332,7 +332,7 @@ fn the_refusal_of_a_doubly_encoded_payload_says_so() {
 fn the_refusal_of_an_expiry_in_milliseconds_says_so() {
     let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"expiry":1895934818000}"#);
     assert_eq!((status, reason), (400, "expiry_not_seconds"));
-    assert_eq!(sentence, "`expiry` counts in UNIX seconds, and 1895934818000 looks like milliseconds");
+    assert_eq!(sentence, "`expiry` must be in UNIX seconds, and 1895934818000 looks like milliseconds");
     assert_eq!(args, json!({"field": "expiry"}));
 }
 
