@@ -1,4 +1,4 @@
-//! The REST API: a table of routes, a guard before them, a file for each resource.
+//! The REST API: a table of routes, a guard in front of them, a file for each resource.
 
 pub mod auth;
 pub mod compat;
@@ -35,15 +35,15 @@ const POLICY: Policy = Policy {
 /// Builds the API that one listener serves.
 pub fn service(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> ApiService {
     let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
-    // A guard before every route must guard the shortcut too.
+    // The guard must also check sends that bypass the router.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     ApiService::new(router(api, observer, guard), shortcut)
 }
 
-/// A path means the same with a slash at its end.
+/// A trailing slash does not change the meaning of a path.
 fn router(api: Arc<Api>, observer: Observer, guard: Guard) -> Router {
     let router = ROUTES.iter().fold(Router::new(), with_and_without_slash).fallback(nothing_here);
-    // Without a key or a restriction nothing needs a check.
+    // Without keys and restrictions no request needs a check.
     let router = if guard.is_needed() { router.layer(from_fn_with_state(guard, auth::guard)) } else { router };
     router.layer(from_fn_with_state(observer, observe)).with_state(api)
 }

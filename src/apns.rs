@@ -1,4 +1,4 @@
-//! Apple's side: everything between a notification and the gateway's answer.
+//! Connections to Apple: everything between a notification and the gateway's answer.
 
 pub mod connect;
 pub mod connection;

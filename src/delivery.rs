@@ -1,4 +1,4 @@
-//! Delivery: from a batch at the door to exactly one outcome for each of its notifications.
+//! Delivery: takes a batch and returns exactly one outcome for each of its notifications.
 
 pub mod admission;
 pub mod backoff;

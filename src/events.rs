@@ -1,4 +1,4 @@
-//! Dead tokens and the disconnection log: made here, kept by the store, read by callers and operators.
+//! Feedback and the disconnection log: recorded here, written to the store, read by callers and operators.
 
 pub mod disconnection;
 pub mod feedback;
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use unwritten::PendingWrites;
 pub use unwritten::Unwritten;
 
-/// Records events and gives them back. Clones are handles to the same lists.
+/// Records and returns events. Clones are handles to the same lists.
 #[derive(Clone)]
 pub struct Events {
-    /// Stands in every disconnection.
+    /// The node's name in every disconnection.
     node: Option<NodeName>,
     store: Arc<dyn store::Events>,
     metrics: Metrics,
@@ -28,7 +28,7 @@ pub struct Events {
     guards: Arc<Mutex<HashMap<AppKey, GuardHandle>>>,
 }
 
-/// An app's guard, shared by all who send for it.
+/// The apps' guards, shared by all lanes of an app.
 #[derive(Debug, Clone, Default)]
 pub struct GuardHandle(Arc<Mutex<Guard>>);
 
@@ -53,12 +53,12 @@ impl Events {
         Self { node: None, store, metrics: Metrics::new(node), pending, guards: Arc::default() }
     }
 
-    /// The events of the node of this name.
+    /// Creates the events of the node with this name.
     pub fn of(self, node: NodeName) -> Self {
         Self { node: Some(node), ..self }
     }
 
-    /// Reads which apps' feedback is held back; before anything is sent.
+    /// Loads the apps' quarantines. Call it before the first send.
     pub async fn load(&self) -> Result<(), StoreError> {
         for (app, quarantine) in self.store.quarantines().await? {
             self.guard_of(&app).lock().written(Some(quarantine));
@@ -80,12 +80,12 @@ impl Events {
         self.guards.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
     }
 
-    /// Since when and why the app's doubtful feedback is held back, if it is.
+    /// The app's quarantine, if there is one.
     pub fn quarantine_of(&self, app: &AppKey) -> Option<Quarantine> {
         self.known(app)?.lock().quarantine().cloned()
     }
 
-    /// The app was removed, and what was held with it.
+    /// Forgets the quarantine of a removed app.
     pub fn forget(&self, app: &AppKey) {
         let gone = self.guards.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
         if gone.is_some_and(|handle| handle.lock().quarantine().is_some()) {
@@ -93,14 +93,14 @@ impl Events {
         }
     }
 
-    /// Holds back the app's doubtful feedback from `since` (UNIX seconds) on, because of what its guard saw. Of an app
-    /// that was removed nothing is held.
+    /// Begins a quarantine of the app's doubtful feedback at `since` (UNIX seconds), because of a spike. Does nothing
+    /// for a removed app.
     pub async fn quarantine(&self, app: &AppKey, spike: BadTokenSpike, since: f64) -> Result<(), StoreError> {
         let Some(handle) = self.known(app) else { return Ok(()) };
         let quarantine = Quarantine { since, why: spike.sentence() };
         let held = self.store.quarantine(app.clone(), quarantine.clone()).await;
         if !self.known(app).is_some_and(|now| now.is(&handle)) {
-            // The app was removed meanwhile, and this would meet the next one of its name.
+            // The app was removed meanwhile, and the quarantine would apply to the next app of its name.
             self.store.resolve(app.clone(), Resolution::Drop).await?;
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl Events {
         Ok(())
     }
 
-    /// Releases or forgets what is held back of an app: how many entries that were.
+    /// Releases or drops an app's held feedback. Returns the number of entries.
     pub async fn resolve(&self, app: &AppKey, resolution: Resolution) -> Result<u64, StoreError> {
         let count = self.store.resolve(app.clone(), resolution).await?;
         let handle = self.guard_of(app);
@@ -127,9 +127,9 @@ impl Events {
         Ok(count)
     }
 
-    /// Resolves once all of it is durable; to be awaited before a caller is told the outcomes it stems from.
-    /// Incidents of one batch that have the same app, reason and status become one entry that counts those affected.
-    /// Records that the store does not take are returned.
+    /// Records events, and resolves once they are durable. Await it before the response with their outcomes. Incidents
+    /// of one batch with the same app, reason and status become one entry that counts the affected notifications.
+    /// Returns the records that the store refuses.
     pub async fn record(&self, records: Records) -> Result<(), Unwritten> {
         if records.is_empty() {
             return Ok(());
@@ -149,12 +149,12 @@ impl Events {
         Ok(())
     }
 
-    /// At most `limit` dead tokens after the cursor.
+    /// Returns at most `limit` dead tokens after the cursor.
     pub async fn feedback(&self, app: &AppKey, after: Cursor, limit: usize) -> Result<Page<Feedback>, StoreError> {
         self.store.feedback(app.clone(), after, limit).await
     }
 
-    /// At most `limit` entries of the disconnection log after the cursor.
+    /// Returns at most `limit` entries of the disconnection log after the cursor.
     pub async fn disconnections(
         &self,
         app: &AppKey,
@@ -164,29 +164,29 @@ impl Events {
         self.store.disconnections(app.clone(), after, limit).await
     }
 
-    /// Forgets the feedback up to and with the cursor: how many entries that were.
+    /// Deletes the feedback up to and including the cursor. Returns the number of entries.
     pub async fn acknowledge_feedback(&self, app: &AppKey, through: Cursor) -> Result<u64, StoreError> {
         let gone = self.store.acknowledge_feedback(app.clone(), through).await?;
         self.metrics.feedback_acknowledged.inc_by(gone);
         Ok(gone)
     }
 
-    /// Forgets the disconnections up to and with the cursor: how many entries that were.
+    /// Deletes the disconnections up to and including the cursor. Returns their number.
     pub async fn acknowledge_disconnections(&self, app: &AppKey, through: Cursor) -> Result<u64, StoreError> {
         self.store.acknowledge_disconnections(app.clone(), through).await
     }
 
-    /// Fails if the store could not keep a record now.
+    /// Fails if the store could not write a record now.
     pub async fn can_record(&self) -> Result<(), StoreError> {
         self.store.try_writing().await
     }
 
-    /// Looks, without writing, whether the store is still where it was.
+    /// Checks, without writing, that the store's file is still the one that was opened.
     pub async fn look(&self) -> Result<(), StoreError> {
         self.store.look().await
     }
 
-    /// Returns the number of entries that wait to be acknowledged.
+    /// Returns the number of entries that are not acknowledged.
     pub async fn counts(&self, app: &AppKey) -> Result<Counts, StoreError> {
         self.store.counts(app.clone()).await
     }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_recorded_is_listed_until_it_is_acknowledged() {
+    async fn recorded_events_are_listed_until_they_are_acknowledged() {
         let events = Events::new(Arc::new(Memory::new()), &telemetry::Metrics::new());
         let app = AppKey::new(AppId::new("shop").unwrap(), Environment::Production);
         let reason = "Unregistered".to_owned();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_is_counted_told_and_known_after_a_restart() {
+    async fn held_feedback_is_counted_shown_and_known_after_a_restart() {
         let (store, node) = (Arc::new(Memory::new()), telemetry::Metrics::new());
         let events = Events::new(store.clone(), &node);
         let app = AppKey::new(AppId::new("shop").unwrap(), Environment::Production);

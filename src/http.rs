@@ -1,5 +1,4 @@
-//! An HTTP server with timeouts and limits, and a client for it. It knows no resource of the API: `api` brings the
-//! routes.
+//! An HTTP server with timeouts and limits, and a client for it. It has no routes: `api` adds them.
 
 pub mod body;
 pub mod browser;

@@ -1,4 +1,4 @@
-//! JSON: read strictly, explained where it is wrong, and written.
+//! Reads JSON strictly, explains its faults, and writes it.
 
 pub mod characters;
 pub mod compact;
@@ -15,8 +15,8 @@ pub use object::{Object, ObjectFault};
 
 use serde::Serialize;
 
-/// The body as text, without the mark (U+FEFF) that some put before UTF-8. Checked once as a whole, which is cheaper than
-/// string by string.
+/// Returns the body as text, without a byte order mark (U+FEFF). Checks UTF-8 once for the whole body, which is cheaper
+/// than for each string.
 pub fn text(body: &[u8]) -> Result<&str, Malformed> {
     let text = std::str::from_utf8(body).map_err(|error| {
         if form::is_form(body) { Malformed::Form } else { Malformed::NotUtf8 { offset: error.valid_up_to() } }
@@ -24,7 +24,7 @@ pub fn text(body: &[u8]) -> Result<&str, Malformed> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Appends `value` as JSON; for our own objects, which always have a JSON form.
+/// Appends `value` as JSON; for our objects, whose serialization cannot fail.
 pub fn write(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(out, value).expect("string keys into memory cannot fail");
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_before_the_text_is_no_part_of_it() {
+    fn a_byte_order_mark_is_not_part_of_the_text() {
         assert_eq!(text("\u{feff}{}".as_bytes()), Ok("{}"));
         assert_eq!(text("\u{feff}".as_bytes()), Ok(""));
     }

@@ -1,4 +1,4 @@
-//! The nouns of the domain, valid once constructed; no I/O, clock or randomness of their own.
+//! The nouns of the domain, valid once constructed, without I/O, clock or randomness.
 
 pub mod app;
 pub mod device_token;

@@ -1,5 +1,5 @@
-//! The guard before every route: the table of routes has the scope of each; a route that is not in it is for `admin`
-//! alone.
+//! The guard in front of every route. The table of routes has the scope of each; a route that is not in it requires
+//! `admin`.
 
 pub mod config;
 pub mod key;
@@ -25,17 +25,17 @@ pub enum Need {
 }
 
 fn need(method: &Method, route: Option<&str>) -> Need {
-    // An unknown path has nothing to guard but the fact that it is unknown.
+    // Requires a key for an unknown path too, so that the response does not reveal which paths exist.
     let Some(path) = route else { return Need::AnyKey };
     Route::find(path).map_or(Need::Scope(Scope::Admin), |route| route.need(method))
 }
 
-/// The callers that a listener serves, and so the routes that it answers.
+/// The callers that a listener serves, which decides its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
-    /// Everything is answered here.
+    /// The listener answers every route.
     Whole,
-    /// Provisioning, metrics and what is for `admin` are answered by the admin listener.
+    /// The listener leaves provisioning, metrics and `admin` calls to the admin listener.
     Public,
 }
 
@@ -50,15 +50,15 @@ impl Exposure {
 pub enum AccessFault {
     #[error("this call needs an API key: send the header `Authorization: Bearer ID.SECRET`")]
     KeyMissing,
-    #[error("this API key is not known here: check id and secret, and that this node's configuration has it")]
+    #[error("unknown API key: check its id and secret, and that this node's configuration has it")]
     KeyUnknown,
     #[error("this API key has expired: ask for a new one")]
     KeyExpired,
     #[error("this API key lacks the scope `{scope}`, which this call needs")]
     ScopeMissing { scope: Scope },
-    #[error("this API key may not work with this app")]
+    #[error("this API key may not use this app")]
     AppForbidden,
-    #[error("this call is only answered on the admin listener")]
+    #[error("this call is answered only on the admin listener")]
     AdminListenerOnly,
 }
 
@@ -78,8 +78,7 @@ impl AccessFault {
 /// The check before every route of a listener that restricts its callers.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// `None` means that no key is needed. The keys may change at run time; when there is none, every caller is
-    /// refused.
+    /// `None` means that no key is needed. The keys may change at run time; if there is none, every caller is refused.
     pub keys: Option<Arc<Keys>>,
     pub exposure: Exposure,
     /// Checked first, on every route but health checks; `None` on a listener that browsers cannot reach.
@@ -107,7 +106,7 @@ impl Guard {
             return Err(AccessFault::AdminListenerOnly);
         }
         let Some(key) = key.filter(|key| key.apps.is_some()) else { return Ok(()) };
-        // Decoded as the handlers see it.
+        // Decoded as for the handlers.
         let params = RawPathParams::from_request_parts(head, &()).await.ok();
         let app = params.as_ref().and_then(|params| params.iter().find(|(name, _)| *name == "app_id"));
         if app.is_some_and(|(_, app)| !key.may_use(app)) {
@@ -130,7 +129,7 @@ impl Guard {
     }
 }
 
-/// A caller whose key is for some apps only.
+/// A caller with a key for some apps only.
 #[derive(Debug, Clone)]
 pub struct RestrictedCaller(Arc<ApiKey>);
 

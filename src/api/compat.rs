@@ -10,13 +10,13 @@ const EARLIEST_EXPIRY_SECONDS: u64 = 100_000_000;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compat {
-    /// `GET …/feedback` and `GET …/disconnections` clear what they return, as those of v0.5 did.
+    /// `GET …/feedback` and `GET …/disconnections` delete the entries that they return, as v0.5 did.
     pub clear_on_read: bool,
-    /// An `expiry` before 1973 counts as 0, try once: the documentation of v0.5 had `"expiry": 30` in it, and Apple
-    /// read it so.
+    /// An `expiry` before 1973 counts as 0, try once: the documentation of v0.5 has `"expiry": 30`, and Apple treated
+    /// it as 0.
     pub early_expiry_is_zero: bool,
-    /// `GET …/disconnections` answers as that of v0.5 did, whose client reads `'offending_notification' in event` and
-    /// `int(notification['expiry'])`: missing values are left out, and a number or a text is never `null`.
+    /// `GET …/disconnections` answers as v0.5 did, whose client reads `'offending_notification' in event` and
+    /// `int(notification['expiry'])`: missing values are left out, and a number or a string is never `null`.
     pub v05_shapes: bool,
 }
 
@@ -34,7 +34,7 @@ struct V05Notification<'a> {
     token: &'a RawValue,
 }
 
-/// The same without `null` where clients of v0.5 read a number or a text; `None` if it is no notification.
+/// Replaces `null` where clients of v0.5 read a number or a string; `None` if the JSON is not a notification.
 pub fn without_nulls(offending: &str) -> Option<Box<RawValue>> {
     let shown: V05Notification<'_> = serde_json::from_str(offending).ok()?;
     let expiry = to_raw_value(&number::unsigned(shown.expiry.get()).unwrap_or(0)).ok()?;
@@ -58,7 +58,7 @@ mod tests {
     use crate::model::Draft;
 
     #[test]
-    fn no_null_stands_where_clients_of_v05_read_a_number_or_a_text() {
+    fn a_number_or_string_that_clients_of_v05_read_is_never_null() {
         let shown = |expiry: &str, identifier: &str| {
             format!(
                 r#"{{"type":"notification","expiry":{expiry},"identifier":{identifier},"payload":{{"aps": {{ }}}},"token":"00"}}"#
@@ -68,7 +68,7 @@ mod tests {
             (("null", "null"), ("0", r#""""#)),
             (("1900000000", "7"), ("1900000000", "7")),
             (("455.0", r#""\u00e9""#), ("455", r#""\u00e9""#)),
-            // As refused lines had it.
+            // The value of refused lines.
             ((r#""soon""#, r#""a""#), ("0", r#""a""#)),
             (("1e400", "null"), ("0", r#""""#)),
             (("-1", "-1"), ("0", "-1")),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_that_is_no_date_means_try_once_only_where_old_clients_are_served() {
+    fn an_early_expiry_means_try_once_only_with_the_setting_for_old_clients() {
         let expiries = [
             None,
             Some(0),

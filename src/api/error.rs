@@ -15,7 +15,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-/// A request that is answered with an error. Its text is one sentence that a person can act on.
+/// A request that is answered with an error. Its text is one sentence with the cause and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error(transparent)]
@@ -58,7 +58,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// The table.
+    /// The table of statuses and reasons.
     fn status_and_reason(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
@@ -136,12 +136,12 @@ impl ApiError {
         self.status_and_reason().0
     }
 
-    /// A stable word for programs.
+    /// The `reason` of the response, for programs.
     pub fn reason(&self) -> &'static str {
         self.status_and_reason().1
     }
 
-    /// The figures and names of the sentence, for programs.
+    /// The `args` of the response: the sentence's numbers and names, for programs.
     pub fn args(&self) -> Value {
         match self {
             Self::Request(error) => error.args(),
@@ -163,7 +163,7 @@ impl ApiError {
                 ("field", why.field().map(Value::from)),
                 ("limit", why.limit().map(Value::from)),
                 ("token_index", why.token_index().map(Value::from)),
-                // The indexes of tokens where tokens are bad, else the indexes of items.
+                // The indexes of tokens if tokens are bad, else the indexes of items.
                 (
                     "indexes",
                     if why.token_index().is_some() { why.token_indexes() } else { faulty.several() }.map(Value::from),
@@ -195,7 +195,7 @@ impl ApiError {
     }
 }
 
-/// An object of the arguments that have a value.
+/// An object of the arguments with a value.
 fn said<const N: usize>(args: [(&str, Option<Value>); N]) -> Value {
     args.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
@@ -204,12 +204,12 @@ fn said<const N: usize>(args: [(&str, Option<Value>); N]) -> Value {
 fn of_store(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full => {
-            "the node's disk is full: nothing was changed; send it again when there is room (sending goes on)"
+            "the node's disk is full: nothing was changed; send the request again when there is room (deliveries continue)"
         }
         StoreError::Moved { .. } => {
-            "the node's data directory was moved or deleted: nothing was changed; its log says more (sending goes on)"
+            "the node's data directory was moved or deleted: nothing was changed; its log has the details (deliveries continue)"
         }
-        _ => "the node's store failed: its log says why, at this time",
+        _ => "the node's store failed: its log has the cause, at this time",
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_by_itself_says_when_to_come_back() {
+    fn temporary_errors_say_when_to_retry() {
         let table = [
             (Refused::AppOverloaded { retry_after_seconds: 3 }, 429, "app_overloaded", "3"),
             (Refused::NodeOverloaded { retry_after_seconds: 2 }, 503, "overloaded", "2"),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_inside_of_a_failing_store_stays_inside() {
+    fn the_response_does_not_reveal_the_error_of_a_failing_store() {
         let failure = ApiError::from(StoreError::from(rusqlite::Error::InvalidPath("/secret/path".into())));
         assert_eq!((failure.status().as_u16(), failure.reason()), (503, "store_failed"));
         assert!(!failure.to_string().contains("secret"));

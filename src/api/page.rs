@@ -8,7 +8,7 @@ use crate::store::StoreError;
 const LIMIT_DEFAULT: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
 
-/// The page that a caller requests. `C` is where it begins: the `cursor` of an earlier answer.
+/// The page that a caller requests. `C` is the type of its start: the `cursor` of an earlier response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PageRequest<C> {
     pub after: Option<C>,
@@ -16,7 +16,7 @@ pub struct PageRequest<C> {
 }
 
 impl<C> PageRequest<C> {
-    /// `parse` knows a cursor from any other text.
+    /// `parse` returns `None` for a text that is not a cursor.
     pub fn read(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<Self, ApiError> {
         let query = Query::read(query, &["limit", "cursor"])?;
         let limit = query.number("limit", 1..=LIMIT_MAX)?;
@@ -25,7 +25,7 @@ impl<C> PageRequest<C> {
     }
 }
 
-/// Reads the cursor up to which a list is acknowledged. It is required, so that no unread entry is cleared.
+/// Reads the cursor up to which a list is acknowledged. It is required, so that no unread entry is deleted.
 pub fn through<C>(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<C, ApiError> {
     let query = Query::read(query, &["through"])?;
     cursor(&query, "through", parse)?.ok_or_else(|| no_cursor("through"))
@@ -44,7 +44,7 @@ fn cursor<C>(query: &Query, name: &'static str, parse: fn(&str) -> Option<C>) ->
 }
 
 fn no_cursor(name: &'static str) -> ApiError {
-    RequestError::BadParameter { name, expected: "a `cursor` from an earlier answer".to_owned() }.into()
+    RequestError::BadParameter { name, expected: "a `cursor` from an earlier response".to_owned() }.into()
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_another_store_is_refused_with_what_to_do() {
+    fn a_cursor_of_another_store_is_refused_with_the_remedy() {
         let foreign = cursor_error("through")(StoreError::ForeignCursor);
         assert_eq!((foreign.status().as_u16(), foreign.reason()), (400, "foreign_cursor"));
         let sentence = foreign.to_string();
@@ -74,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_refused_and_clearing_needs_one() {
+    fn an_invalid_cursor_is_refused_and_acknowledging_requires_one() {
         let sentence = |failure: ApiError| failure.to_string();
-        let cursor = "in the query must be a `cursor` from an earlier answer";
+        let cursor = "in the query must be a `cursor` from an earlier response";
         assert_eq!(PageRequest::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
         assert_eq!(through(None, parse).map_err(sentence), Err(format!("`through` {cursor}")));
         assert_eq!(through(Some("through=3"), parse).map_err(sentence), Ok(3));

@@ -16,7 +16,7 @@ impl FromRequestParts<Arc<Api>> for AppPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
-        // Fails on bytes that are not UTF-8, which no app id has.
+        // Fails on invalid UTF-8, which no app id has.
         let params = RawPathParams::from_request_parts(parts, api).await.ok();
         let named = |name| params.as_ref()?.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         let (Some(id), Some(environment)) = (named("app_id"), named("environment")) else {

@@ -17,19 +17,19 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, any, delete, get, post};
 use std::sync::Arc;
 
-/// A path, and what can be done there.
+/// A path and its operations.
 pub struct Route {
     pub path: &'static str,
-    /// The need of a call that only reads: GET, HEAD, OPTIONS.
+    /// The access required by a call that only reads: GET, HEAD, OPTIONS.
     pub reading: Need,
-    /// The need of every other call, whether the path has its method or not.
+    /// The access required by every other call, even if the path does not have its method.
     pub changing: Need,
     pub operations: &'static [Operation],
 }
 
 /// One method of a path.
 pub struct Operation {
-    /// `GET` includes `HEAD`. `*` is any method: a path that is not built yet.
+    /// `GET` includes `HEAD`. `*` is any method, for a path that is not built yet.
     pub method: &'static str,
     /// The name of the operation in the API description.
     pub id: &'static str,
@@ -37,7 +37,7 @@ pub struct Operation {
     handler: Handler,
 }
 
-/// A handler, or the sentence that says what is missing.
+/// A handler, or the sentence of the 501.
 enum Handler {
     Built(fn() -> MethodRouter<Arc<Api>>),
     NotImplemented(&'static str),
@@ -57,7 +57,7 @@ impl Operation {
         Self { method: "*", id, summary, handler: Handler::NotImplemented(sentence) }
     }
 
-    /// The router of this operation alone.
+    /// The router of this operation.
     pub fn router(&self) -> MethodRouter<Arc<Api>> {
         match self.handler {
             Handler::Built(handler) => handler(),
@@ -66,7 +66,7 @@ impl Operation {
     }
 }
 
-/// The route of a send, as metrics name it.
+/// The route of a send, as in the metrics.
 pub const NOTIFICATIONS: &str = "/apps/{app_id}/{environment}/notifications";
 
 /// The table.
@@ -226,24 +226,24 @@ impl Route {
         ROUTES.iter().find(|route| route.path == path)
     }
 
-    /// The need of a call with this method.
+    /// The access required by a call with this method.
     pub fn need(&self, method: &Method) -> Need {
         if method.is_safe() { self.reading } else { self.changing }
     }
 
-    /// The methods that are answered, for the header `Allow`.
+    /// The methods of the route, for the header `Allow`.
     pub fn allow(&self) -> Vec<&'static str> {
         let methods = self.operations.iter().map(|operation| operation.method);
         methods.flat_map(|method| [Some(method), (method == "GET").then_some("HEAD")]).flatten().collect()
     }
 }
 
-/// Returns whether a route is one that load balancers ask, under any name of the node.
+/// Returns true for the health checks of load balancers, which are answered under any host name.
 pub fn is_health_check(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
 
-/// Returns whether a route is about the node itself: it is answered even when the limit of requests is reached.
+/// Returns true for a route about the node itself, which is answered even at the limit of requests.
 pub fn is_about_the_node(path: &str) -> bool {
     is_health_check(path) || path == "/metrics"
 }

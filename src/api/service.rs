@@ -1,5 +1,5 @@
 //! The API as a service of the HTTP server. A send, the most frequent request, goes straight to its handler. The router
-//! serves every other request, and sends whose path is written differently or that need the guard.
+//! serves every other request, sends with an unusual path, and sends that need the guard.
 
 use super::Api;
 use super::path::AppPath;
@@ -14,14 +14,14 @@ use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tower::ServiceExt;
 
-/// Answers requests. Clones share everything.
+/// The API's HTTP service. Clones share its state.
 #[derive(Clone)]
 pub struct ApiService {
     router: Router,
     shortcut: Option<Arc<Shortcut>>,
 }
 
-/// The state that a send needs without the router.
+/// The state of sends that bypass the router.
 pub struct Shortcut {
     pub api: Arc<Api>,
     pub observer: Observer,
@@ -47,7 +47,7 @@ impl Service for ApiService {
     }
 }
 
-/// The app of a send whose path is written plainly.
+/// The app of a send with a plain path.
 fn sends_to(request: &Request) -> Option<AppKey> {
     if request.method() != Method::POST {
         return None;
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_send_that_is_written_plainly_is_led_past_the_router() {
+    fn only_a_send_with_a_plain_path_bypasses_the_router() {
         let plain = "/apps/com.example.app/sandbox/notifications";
         assert_eq!(key(Method::POST, plain).as_deref(), Some("com.example.app/sandbox"));
         assert_eq!(key(Method::POST, &format!("{plain}?timeout=2")).as_deref(), Some("com.example.app/sandbox"));

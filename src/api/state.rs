@@ -17,7 +17,7 @@ use crate::telemetry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The node as handlers see it.
+/// The parts of the node that handlers use.
 pub struct Api {
     pub registry: Registry,
     pub intake: Arc<Intake>,
@@ -27,12 +27,12 @@ pub struct Api {
     pub limits: Limits,
     pub compat: Compat,
     pub bodies: Bodies,
-    /// The folder that certificate paths may point into; `None` = nowhere.
+    /// The folder of certificate paths; `None` = paths are refused.
     pub credentials_dir: Option<PathBuf>,
     pub health: Health,
     pub store_check: StoreCheck,
     pub rendered: RenderedMetrics,
-    /// Begins when the node stops: open streams then come to an end.
+    /// Begins when the node stops: open streams end then.
     pub drain: Drain,
 }
 

@@ -1,4 +1,4 @@
-//! The routes, called as a client calls them, over a registry and events in memory.
+//! Tests of the routes through the service, over a registry and events in memory.
 
 mod access;
 mod panicking;
@@ -205,7 +205,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
 }
 
 #[tokio::test]
-async fn the_certificate_file_may_be_the_whole_body_and_no_answer_holds_the_key() {
+async fn the_certificate_file_may_be_the_whole_body_and_no_response_has_the_key() {
     let client = Client::new().await;
     let pem = pem();
     let posted = client.post(APP, &pem).await;
@@ -280,7 +280,7 @@ async fn a_bad_credential_is_a_400_with_its_own_reason() {
 }
 
 #[tokio::test]
-async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
+async fn a_path_without_an_app_is_a_404_with_the_cause() {
     let client = Client::new().await;
     let answer = client.get("/apps/com.example.app/staging").await;
     assert_eq!(error(&answer), (404, "unknown_environment"));
@@ -300,7 +300,7 @@ async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
     for no_app in ["no%20app", ".", "..", "%2E%2e", "_shop"] {
         let answer = client.post(&format!("/apps/{no_app}/sandbox"), &pem()).await;
         assert_eq!(error(&answer), (400, "bad_app_id"), "{no_app}");
-        assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("the first is a letter or digit")));
+        assert!(answer.body["error"].as_str().is_some_and(|told| told.contains("begin with a letter or digit")));
     }
     assert_eq!(error(&client.get("/apps/%ff/sandbox").await), (404, "no_such_path"));
     assert_eq!(error(&client.get("/nowhere").await), (404, "no_such_path"));
@@ -308,7 +308,7 @@ async fn a_path_that_names_no_app_is_a_404_that_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn an_app_of_an_earlier_build_is_listed_used_and_removed_whatever_its_id_begins_with() {
+async fn an_app_of_an_earlier_version_with_an_id_refused_today_is_listed_used_and_removed() {
     let client = Client::new().await;
     for id in ["..", "_shop"] {
         let key = AppKey::new(AppId::stored(id).expect("an old id"), Environment::Sandbox);
@@ -327,7 +327,7 @@ async fn an_app_of_an_earlier_build_is_listed_used_and_removed_whatever_its_id_b
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
+async fn a_wrong_method_is_a_405_that_lists_the_allowed_ones() {
     let client = Client::new().await;
     for path in ROUTES.iter().map(|route| route.path) {
         let path = path.replace("{app_id}", "a").replace("{environment}", "sandbox");
@@ -342,7 +342,7 @@ async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
         }
     }
     let answer = client.call(Method::PUT, APP, "{}").await;
-    assert_eq!(answer.body["error"], "PUT is not possible here: use GET or HEAD or POST or DELETE");
+    assert_eq!(answer.body["error"], "this path does not support PUT: use GET or HEAD or POST or DELETE");
     assert_eq!(error(&answer), (405, "method_not_allowed"));
     assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,POST,DELETE");
     let answer = client.get(&format!("{APP}/notifications")).await;
@@ -353,7 +353,7 @@ async fn a_wrong_method_is_a_405_that_lists_the_right_ones() {
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_changes_nothing() {
+async fn a_trailing_slash_changes_nothing() {
     let client = Client::provisioned().await;
     for path in ["/apps", APP, "/apps/com.example.app/sandbox/feedback", "/healthz", "/readyz", "/metrics"] {
         assert_eq!(client.get(&format!("{path}/")).await.status, 200, "{path}");
@@ -363,7 +363,7 @@ async fn a_slash_at_the_end_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_callers_request_id_or_one_of_ours() {
+async fn every_response_has_the_callers_request_id_or_a_generated_one() {
     let client = Client::new().await;
     for path in ["/healthz", "/nowhere", "/apps/x/y"] {
         let request = HttpRequest::builder().uri(path).header("x-request-id", "mine-1").body(Body::empty()).unwrap();
@@ -396,7 +396,7 @@ async fn notifications_are_parsed_whole_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_bad_notification_names_its_field_and_the_limit_where_there_is_one() {
+async fn the_refusal_of_a_notification_names_its_field_and_its_limit_if_any() {
     let client = Client::provisioned().await;
     let long = "x".repeat(300);
     for (field, value, reason, limit) in [
@@ -446,7 +446,7 @@ async fn one_object_gets_one_outcome_and_a_list_a_list_by_the_deadline() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_is_a_501_and_what_is_unknown_a_400() {
+async fn a_feature_that_is_not_built_is_a_501_and_an_unknown_parameter_a_400() {
     let client = Client::provisioned().await;
     let path = format!("{APP}/notifications");
     for (name, value) in [("prefer", "respond-async"), ("idempotency-key", "1")] {
@@ -469,7 +469,7 @@ async fn what_is_not_built_is_a_501_and_what_is_unknown_a_400() {
 }
 
 #[tokio::test]
-async fn feedback_is_read_without_harm_and_cleared_up_to_what_was_read() {
+async fn reading_feedback_deletes_nothing_and_acknowledging_deletes_up_to_the_cursor() {
     let client = Client::provisioned().await;
     let key = AppKey::new(AppId::new("com.example.app").unwrap(), Environment::Sandbox);
     let feedback = |token: &str| Feedback {
@@ -541,7 +541,7 @@ async fn held_feedback_is_shown_and_settled() {
 }
 
 #[tokio::test]
-async fn where_reading_clears_a_get_clears_what_it_returned_and_nothing_else() {
+async fn with_clear_on_read_a_get_deletes_exactly_the_entries_that_it_returned() {
     let api = api(Limits::default(), telemetry::Metrics::new()).await;
     let client = Client::of(Api { compat: Compat { clear_on_read: true, ..Compat::default() }, ..api });
     assert_eq!(client.post(APP, &pem()).await.status, 201);
@@ -596,7 +596,7 @@ async fn disconnections_carry_the_offending_notification_as_an_object() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_store_shows_nothing_and_clears_nothing() {
+async fn a_cursor_of_another_store_is_refused_and_deletes_nothing() {
     let client = Client::provisioned().await;
     client.api.events.record(records(vec![bad("00fc")], vec![disconnection()])).await.unwrap();
     for list in ["feedback", "disconnections"] {
@@ -637,7 +637,7 @@ async fn health_and_metrics_answer_machines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_is_ready_until_it_drains_and_healthy_ever_after() {
+async fn a_node_is_ready_until_it_drains_and_healthy_also_after_that() {
     let client = Client::new().await;
     let answer = client.get("/readyz").await;
     let readiness = |status: &str| json!({"type": "readiness", "status": status, "degraded": []});

@@ -1,5 +1,4 @@
-//! Opens a byte stream to the gateway: address, TCP, proxy, TLS, ALPN. A seam, so that tests can put pipes in its
-//! place.
+//! Opens a byte stream to the gateway: address, TCP, proxy, TLS, ALPN. A trait, so that tests can use pipes.
 
 mod chain;
 mod deferred_write_errors;
@@ -33,11 +32,10 @@ pub type Connecting = Pin<Box<dyn Future<Output = Result<Box<dyn Transport>, Con
 
 /// Opens streams to a gateway.
 pub trait Connect: Send + Sync {
-    /// Asks the name service afresh (Apple wants that before each connection); the addresses to try, best first, at
-    /// least one.
+    /// Looks up the addresses, best first, at least one. Apple asks for a lookup before each connection.
     fn resolve(&self, endpoint: &Endpoint) -> Resolving;
 
-    /// One attempt at one of these addresses; the whole of it takes at most `timeout`.
+    /// Makes one attempt at one of these addresses, within `timeout`.
     fn connect(
         &self,
         endpoint: &Endpoint,

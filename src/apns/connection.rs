@@ -13,25 +13,25 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// Longest wait for one answer; then its stream is reset and its slot is free again.
+/// The time limit of an answer; then its stream is reset and its slot is free again.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
-/// Attempts begun within this time share a mark, and so a deadline that is early by at most as much.
+/// Attempts begun within this time share a deadline, which is early by at most as much.
 const DEADLINE_GRANULARITY: Duration = Duration::from_millis(50);
-/// Points of the session's abuse budget handed back per second (nghttp2's figure).
+/// The points that the session's abuse budget regains per second (nghttp2's number).
 const REFILL_PER_SECOND: u32 = 330;
-/// Resets of ours allowed again per second: peers take more than 100 in 30 s for an attack.
+/// The number of our resets allowed per second: peers treat more than 100 in 30 s as an attack.
 const RESETS_PER_SECOND: u32 = 3;
-/// The time during which answers and a GOAWAY are still read after a write failed.
+/// The time in which answers and a GOAWAY are still read after a failed write.
 const READ_AFTER_WRITE_ERROR_FOR: Duration = Duration::from_secs(2);
 
-/// Why a connection is over.
+/// The reason that a connection is over.
 #[derive(Debug, thiserror::Error)]
 pub enum Over {
     #[error("the peer closed the connection")]
     Closed,
     #[error("the connection broke: {0}")]
     Broken(io::Error),
-    #[error("the peer answers nothing, not even a PING")]
+    #[error("the peer does not answer, not even a PING")]
     Silent,
     #[error("the peer completed TLS and sent no HTTP/2 SETTINGS within {} s", SETTINGS_WITHIN.as_secs())]
     NoSettings,
@@ -42,7 +42,7 @@ pub enum Over {
 }
 
 impl Over {
-    /// One word for it, for metrics.
+    /// The word for the metrics.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -53,8 +53,8 @@ impl Over {
         }
     }
 
-    /// The refusal of our certificate, if that is why the peer ended it: under TLS 1.3 that alert comes only once the
-    /// handshake looks finished.
+    /// The refusal of our certificate, if it is the reason of the end: under TLS 1.3 that alert arrives after the
+    /// handshake.
     pub fn certificate_refused(&self) -> Option<HandshakeError> {
         let Self::Broken(error) = self else { return None };
         certificate_alert(error).map(HandshakeError::CertificateRefused)
@@ -67,16 +67,16 @@ pub struct Connection<T> {
     session: Session<T>,
     heads: Heads,
     liveness: Liveness,
-    /// Since when, and from which stream id on, attempts run; oldest first.
+    /// The start time and first stream id of groups of attempts, oldest first.
     attempt_deadlines: VecDeque<(Instant, StreamId)>,
     next_id: StreamId,
-    /// When the last answer came.
+    /// The time of the last answer.
     answered: Instant,
     refilled: Instant,
-    /// Set by a write error: reading goes on until here.
+    /// Set by a write error: reading continues until this time.
     linger: Option<(Instant, io::Error)>,
     retired: bool,
-    /// PINGs sent since they were last asked for.
+    /// The number of PINGs since it was last read.
     pings: u32,
 }
 
@@ -90,37 +90,37 @@ impl<T> Connection<T> {
         Self { io, session, heads, liveness, attempt_deadlines, next_id, answered, refilled, linger, retired, pings }
     }
 
-    /// Requests that can start now, as far as streams go. None while it is in doubt whether the peer lives.
+    /// The number of requests that can start now, by the limit of streams. 0 while a PING is unanswered.
     pub fn slots_free(&self) -> usize {
         if self.retired || self.linger.is_some() || self.is_in_doubt() { 0 } else { self.session.slots_free() }
     }
 
-    /// True if the peer has been silent for long, and a PING is unanswered.
+    /// Returns true if a PING is unanswered after a long silence.
     pub fn is_in_doubt(&self) -> bool {
         self.liveness.is_asking()
     }
 
-    /// Requests that the peer allows at once; none once new work must go elsewhere.
+    /// The number of concurrent requests that the peer allows; 0 once new work must go elsewhere.
     pub fn streams_granted(&self) -> usize {
         if self.is_ready() && !self.is_leaving() { self.session.stream_limit() as usize } else { 0 }
     }
 
-    /// True if the socket did not take all output.
+    /// Returns true if the socket did not accept all output.
     pub fn is_writing(&self) -> bool {
         !self.session.output().is_empty()
     }
 
-    /// True if bodies wait for their stream's flow-control window.
+    /// Returns true if bodies wait for their stream's flow-control window.
     pub fn waits_for_window(&self) -> bool {
         self.session.bodies_wait()
     }
 
-    /// PINGs sent since this was last asked.
+    /// The number of PINGs since the last call.
     pub fn take_pings(&mut self) -> u32 {
         std::mem::take(&mut self.pings)
     }
 
-    /// Requests begun so far.
+    /// The number of requests begun.
     pub fn requests(&self) -> u32 {
         self.next_id / 2
     }
@@ -130,22 +130,22 @@ impl<T> Connection<T> {
         self.session.open_streams().map(|(_, tag)| tag)
     }
 
-    /// Requests without an end yet.
+    /// The number of requests that have not ended.
     pub fn open(&self) -> usize {
         self.session.open()
     }
 
-    /// True once the peer's SETTINGS arrived.
+    /// Returns true once the peer's SETTINGS arrived.
     pub fn is_ready(&self) -> bool {
         self.session.is_ready()
     }
 
-    /// True if new work must go elsewhere.
+    /// Returns true if new work must go elsewhere.
     pub fn is_leaving(&self) -> bool {
         self.retired || self.linger.is_some() || self.session.is_draining() || self.session.fault().is_some()
     }
 
-    /// Takes no new work; what is open finishes.
+    /// Accepts no new work; open requests finish.
     pub fn retire(&mut self) {
         self.retired = true;
         self.session.shut_down();
@@ -155,7 +155,7 @@ impl<T> Connection<T> {
         &mut self.heads
     }
 
-    /// Turns a notification into a request, to go out with the next flush.
+    /// Makes a request of a notification, which the next flush sends.
     pub fn send(&mut self, batch: &Batch, item: &Notification, tag: T, now: Instant) -> Result<(), (T, Blocked)> {
         let session = &mut self.session;
         let sent = with_request(&mut self.heads, batch, item, |request| session.request(request, tag));
@@ -171,7 +171,8 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Reads once into `scratch` and tells what it held. `Ready(Ok(false))` is the peer's end of the stream.
+    /// Reads once into `scratch`, and passes the events to `on_event`. `Ready(Ok(false))` is the end of the peer's
+    /// stream.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -193,8 +194,8 @@ impl<T> Connection<T> {
         Poll::Ready(Ok(alive))
     }
 
-    /// Writes what waits. `Ready(true)` if bytes left; an error is kept until reading has run dry, since answers and a
-    /// GOAWAY may be waiting.
+    /// Writes the waiting output. `Ready(true)` if bytes were written. An error is kept until everything is read, since
+    /// answers and a GOAWAY may be waiting.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<bool> {
         if self.linger.is_some() {
             return Poll::Pending;
@@ -227,7 +228,7 @@ impl<T> Connection<T> {
         Poll::Ready(true)
     }
 
-    /// Serves the timers. Attempts past their deadline end through `on_event`; an error says that the connection is
+    /// Serves the timers. Attempts past their deadline end through `on_event`; an error means that the connection is
     /// over.
     pub fn on_time(&mut self, now: Instant, mut on_event: impl FnMut(Event<'_, T>)) -> Result<(), Over> {
         self.refill(now);
@@ -239,7 +240,7 @@ impl<T> Connection<T> {
             let before = self.attempt_deadlines.front().map_or(self.next_id, |(_, id)| *id);
             let overdue: Vec<StreamId> = self.session.open_before(before).collect();
             self.cancel_all(&overdue, &mut on_event);
-            // It answers PINGs, maybe, but no request; those given up before their time count, too.
+            // The peer may answer PINGs, but no request; requests that were given up early count too.
             if self.answered < began {
                 self.retire();
             }
@@ -278,17 +279,17 @@ impl<T> Connection<T> {
                 on_event(event);
             }
         }
-        // The slots count as taken until the peer is heard, which may owe us nothing else now.
+        // The slots count as taken until the peer sends something, which may otherwise not be due now.
         if !ids.is_empty() {
             self.ping();
         }
-        // Slots of streams that could not be reset any more are lost to this connection.
+        // The slots of streams that could not be reset are lost for this connection.
         if self.session.resets_left() == 0 {
             self.retire();
         }
     }
 
-    /// When [`Self::on_time`] has something to do.
+    /// The time of the next [`Self::on_time`].
     pub fn next_time(&self) -> Option<Instant> {
         let attempt =
             self.attempt_deadlines.front().filter(|_| self.open() > 0).map(|(began, _)| *began + ATTEMPT_DEADLINE);
@@ -296,8 +297,8 @@ impl<T> Connection<T> {
         [attempt, linger, self.liveness.next(self.session.is_ready())].into_iter().flatten().min()
     }
 
-    /// The reason why nothing is left to do here: the peer broke the protocol, or a leaving connection has drained. Ask
-    /// after a flush, which is the peer's one chance to hear of it.
+    /// The reason that the connection is over: the peer broke the protocol, or a leaving connection has drained. Call
+    /// it after a flush, which informs the peer.
     pub fn over(&self) -> Option<Over> {
         if let Some(fault) = self.session.fault() {
             return Some(Over::Fault(fault.to_string()));
@@ -306,14 +307,14 @@ impl<T> Connection<T> {
         (leaving && self.open() == 0).then_some(Over::Drained)
     }
 
-    /// Ends the attempts chosen by `which`; `on_event` receives the end of each.
+    /// Ends the attempts that `which` selects; `on_event` receives the end of each.
     pub fn cancel(&mut self, mut which: impl FnMut(&T) -> bool, mut on_event: impl FnMut(Event<'_, T>)) {
         let chosen: Vec<StreamId> =
             self.session.open_streams().filter(|(_, tag)| which(tag)).map(|(id, _)| id).collect();
         self.cancel_all(&chosen, &mut on_event);
     }
 
-    /// The socket is closed: the end of each attempt still open.
+    /// Ends each open attempt, because the socket is closed.
     pub fn close(mut self, mut on_event: impl FnMut(Event<'_, T>)) {
         while let Some(event) = self.session.closed() {
             on_event(event);

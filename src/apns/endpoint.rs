@@ -1,4 +1,4 @@
-//! Where one of Apple's two gateways is: Apple's own host, or a stand-in for it.
+//! The endpoint of a gateway: Apple's host, or one in place of it.
 
 use crate::model::Environment;
 use std::fmt;
@@ -11,7 +11,7 @@ const HTTPS_PORT: u16 = 443;
 
 const FORM: &str = "must look like https://HOST:PORT";
 
-/// A gateway's host and port. The host is also the name its certificate must carry.
+/// A gateway's host and port. The host is also the name that its certificate must have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// A name or an address; IPv6 without brackets.
@@ -20,7 +20,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Apple's own gateway; `port` is 443 or 2197.
+    /// Apple's gateway; `port` is 443 or 2197.
     pub fn apple(environment: Environment, port: u16) -> Self {
         let host = match environment {
             Environment::Sandbox => SANDBOX_HOST,
@@ -38,7 +38,7 @@ impl Endpoint {
         self.port
     }
 
-    /// The value of `:authority`: the port only where it is not the scheme's own.
+    /// The value of `:authority`, with the port only if it is not the scheme's default.
     pub fn authority(&self) -> String {
         match (self.host.contains(':'), self.port) {
             (false, HTTPS_PORT) => self.host.clone(),
@@ -47,7 +47,7 @@ impl Endpoint {
         }
     }
 
-    /// True if it is Apple's own host, which the public authorities vouch for.
+    /// Returns true for Apple's hosts, for which the public authorities are trusted.
     pub fn is_apple(&self) -> bool {
         self.host == SANDBOX_HOST || self.host == PRODUCTION_HOST
     }
@@ -63,7 +63,7 @@ impl fmt::Display for Endpoint {
 impl FromStr for Endpoint {
     type Err = &'static str;
 
-    /// Reads `https://HOST:PORT`; without a port, 443.
+    /// Parses `https://HOST:PORT`; without a port, 443.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let uri: http::Uri = text.parse().map_err(|_| FORM)?;
         let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
@@ -77,13 +77,11 @@ impl FromStr for Endpoint {
             None => return Err(FORM),
         };
         let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
-        // A second name for them would get past what is known of Apple's hosts, and mix up the environments. A dot at
-        // the end of a name changes nothing for who looks it up.
+        // Another notation of Apple's hosts would bypass their special treatment, and mix up the environments. A
+        // trailing dot does not change the meaning of a name.
         let name = host.strip_suffix('.').unwrap_or(&host);
         if name == "apple.com" || name.ends_with(".apple.com") {
-            return Err(
-                "Apple's own hosts are the default: leave the setting out, and choose the port with apple.port",
-            );
+            return Err("Apple's hosts are the default: leave the setting out, and choose the port with apple.port");
         }
         if name.is_empty() || port == 0 { Err(FORM) } else { Ok(Self { host, port }) }
     }
@@ -102,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_names_the_port_only_where_it_must() {
+    fn the_authority_has_the_port_only_if_it_is_not_the_default() {
         for (url, authority) in [
             ("https://h:443", "h"),
             ("https://h:2197", "h:2197"),
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_url_is_refused() {
+    fn other_urls_are_refused() {
         for text in [
             "",
             "localhost:1",
@@ -131,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn apples_own_hosts_are_refused_however_they_are_written() {
+    fn apples_hosts_are_refused_in_every_notation() {
         for text in [
             "https://api.push.apple.com",
             "https://api.push.apple.com.",
             "https://API.sandbox.push.Apple.com.:2197",
             "https://apple.com./",
         ] {
-            assert!(text.parse::<Endpoint>().unwrap_err().starts_with("Apple's own hosts"), "{text}");
+            assert!(text.parse::<Endpoint>().unwrap_err().starts_with("Apple's hosts"), "{text}");
         }
         assert!("https://apple.com.example".parse::<Endpoint>().is_ok());
     }

@@ -1,9 +1,9 @@
-//! Tells a silent connection from a dead one: when to PING, and when to give up. Pure: time is an argument.
+//! Distinguishes a silent connection from a dead one by PING. Pure: time is an argument.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Silence, while answers are outstanding, after which the peer is asked whether it lives.
+/// The silence after which a PING is sent while answers are outstanding.
 pub const SILENCE_BEFORE_PING: Duration = Duration::from_secs(5);
 /// The time limit for the answer. Both together stay below the 12 s in which a black hole must be replaced.
 pub const PING_ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -18,13 +18,13 @@ pub enum Action {
     Dead,
 }
 
-/// When the peer was last heard, and whether it was asked since.
+/// The time of the last bytes from the peer, and the PING sent since.
 #[derive(Debug)]
 pub struct Liveness {
     opened: Instant,
     heard: Instant,
     asked: Option<Instant>,
-    /// Since when answers are outstanding; silence before that says nothing.
+    /// The time since which answers are outstanding; earlier silence does not count.
     waiting: Option<Instant>,
 }
 
@@ -33,19 +33,19 @@ impl Liveness {
         Self { opened: now, heard: now, asked: None, waiting: None }
     }
 
-    /// Bytes came.
+    /// Records that bytes arrived.
     pub fn hear(&mut self, now: Instant) {
         self.heard = now;
         self.asked = None;
     }
 
-    /// True if a PING is unanswered: the peer may be dead.
+    /// Returns true if a PING is unanswered: the peer may be dead.
     pub fn is_asking(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// Notes whether answers are outstanding; call it whenever that may have changed. That requests were given up
-    /// excuses nobody: only what is heard does.
+    /// Records if answers are outstanding; call it after every change. Giving up requests does not reset the silence:
+    /// only bytes from the peer do.
     pub fn expect(&mut self, outstanding: bool, now: Instant) {
         match (outstanding, self.waiting) {
             (true, None) => self.waiting = Some(now),
@@ -54,7 +54,8 @@ impl Liveness {
         }
     }
 
-    /// Judges the silence so far. `ready` says whether SETTINGS came. After [`Action::Ping`] a PING must be sent.
+    /// Returns the action for the silence so far. `ready` is true once SETTINGS arrived. After [`Action::Ping`] a PING
+    /// must be sent.
     pub fn check(&mut self, ready: bool, now: Instant) -> Action {
         if self.next(ready).is_none_or(|due| now < due) {
             return Action::Fine;
@@ -66,7 +67,7 @@ impl Liveness {
         Action::Ping
     }
 
-    /// When to call [`Self::check`] next; `None` while nothing is expected of the peer.
+    /// The time of the next [`Self::check`]; `None` while nothing is due from the peer.
     pub fn next(&self, ready: bool) -> Option<Instant> {
         if !ready {
             return Some(self.opened + SETTINGS_WITHIN);

@@ -1,21 +1,21 @@
-//! A notification as a request to Apple: which headers, and which of them many requests share.
+//! A notification as a request to Apple: its headers, and the part of them that many requests share.
 
 use crate::model::{Batch, Notification, Priority, PushType};
 use http2::{Head, Method, Request};
 
-/// Where a device push goes; the token follows.
+/// The path of a device push, before the token.
 pub const DEVICE_PATH: &[u8] = b"/3/device/";
-/// Heads kept for reuse; callers that name very many topics start over.
+/// The maximum number of heads kept for reuse; the cache is cleared beyond it.
 const HEADS_MAX: usize = 64;
 
 /// The properties that decide a head within one connection.
 #[derive(Clone, Copy, PartialEq)]
 struct Kind<'a> {
-    /// The notification's own topic; `None` is what the push type makes of the app's.
+    /// The notification's topic; `None` = the app's topic for the push type.
     topic: Option<&'a [u8]>,
     push_type: PushType,
     priority: Priority,
-    /// `apns-expiration: 0`, which many notifications share; any other date is a header of its own message.
+    /// `apns-expiration: 0`, which many notifications share; any other date is a header of the request.
     once: bool,
 }
 
@@ -36,7 +36,7 @@ impl Made {
     }
 }
 
-/// The heads of one identity on one connection, found again by what they hold.
+/// A cache of the heads of one identity on one connection, by their properties.
 pub struct Heads {
     authority: String,
     authorization: Option<String>,
@@ -46,14 +46,14 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// `authority` is the host Apple is asked as; `authorization` the provider token's header, if it is not a
-    /// certificate that speaks for the app; `base_topic` is the app's, with or without a push type's suffix.
+    /// `authority` is the gateway's host; `authorization` the header of the provider token, unless a certificate is
+    /// used; `base_topic` the app's topic, with or without a push type's suffix.
     pub fn new(authority: &str, authorization: Option<String>, base_topic: &str) -> Self {
         let (authority, base_topic) = (authority.to_owned(), base_topic.to_owned());
         Self { authority, authorization, base_topic, made: Vec::new(), last: 0 }
     }
 
-    /// Uses another provider token from now on.
+    /// Replaces the provider token.
     pub fn authorize(&mut self, authorization: String) {
         self.authorization = Some(authorization);
         self.made.clear();
@@ -101,7 +101,7 @@ impl Heads {
     }
 }
 
-/// Makes the request for one notification and lends it to `send`; its own headers live on the stack.
+/// Builds the request of one notification on the stack, and passes it to `send`.
 pub fn with_request<R>(
     heads: &mut Heads,
     batch: &Batch,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn notifications_alike_share_a_head_and_others_do_not() {
+    fn similar_notifications_share_a_head_and_others_do_not() {
         let mut heads = Heads::new("localhost", None, "com.example.app");
         let plain = head_id(&mut heads, &batch(Draft::default()));
         assert_eq!(head_id(&mut heads, &batch(Draft { expiry: Some(7), ..Draft::default() })), plain);
@@ -170,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn a_date_goes_out_as_digits() {
+    fn a_date_is_sent_as_digits() {
         assert_eq!(decimal(0, &mut [0; 20]), b"0");
         assert_eq!(decimal(u64::MAX, &mut [0; 20]), u64::MAX.to_string().as_bytes());
     }
 
     #[test]
-    fn per_message_headers_are_those_the_notification_has() {
+    fn a_request_has_the_headers_of_the_notifications_fields() {
         let batch = batch(Draft { expiry: Some(1_900_000_000), collapse_id: Some("news"), ..Draft::default() });
         let mut heads = Heads::new("localhost", None, "com.example.app");
         let names = with_request(&mut heads, &batch, &batch.items()[0], |request| {

@@ -1,11 +1,11 @@
-//! The facts in Apple's answer. `delivery/verdict` judges them.
+//! The contents of Apple's answer, which `delivery/verdict` judges.
 
 use crate::model::{AppleReason, Reason};
 use http2::Answer;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// Longest reason kept that Apple's documentation does not list, in bytes.
+/// The maximum length of an undocumented reason, in bytes.
 const REASON_BYTES_MAX: usize = 128;
 
 /// Apple's answer to one request.
@@ -13,9 +13,9 @@ const REASON_BYTES_MAX: usize = 128;
 pub struct Response {
     pub status: u16,
     pub reason: Option<Reason>,
-    /// 410: since when the token is dead, as Apple wrote it: milliseconds since the epoch, or seconds (below 10^11).
+    /// 410: the time of the token's end as Apple wrote it: milliseconds since the epoch, or seconds (below 10^11).
     pub dead_since: Option<u64>,
-    /// Whole seconds, where the undocumented `retry-after` appears.
+    /// The value of the undocumented `retry-after`, in whole seconds.
     pub retry_after_seconds: Option<u32>,
 }
 
@@ -23,12 +23,12 @@ pub struct Response {
 struct Body<'a> {
     #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
-    /// A whole number, or a float as some JSON writers make of it; anything else is passed over.
+    /// A whole number, also written as a float; anything else is ignored.
     #[serde(default)]
     timestamp: serde_json::Value,
 }
 
-/// Reads an answer; a missing, cut off or odd body costs only the reason.
+/// Reads an answer; a missing, truncated or malformed body only loses the reason.
 pub fn read(answer: &Answer<'_>) -> Response {
     let mut response = Response { status: answer.status, reason: None, dead_since: None, retry_after_seconds: None };
     if answer.status == 200 {
@@ -44,18 +44,18 @@ pub fn read(answer: &Answer<'_>) -> Response {
     response
 }
 
-/// The reason that the debug data of a GOAWAY names, where it has the shape of a body.
+/// The reason in the debug data of a GOAWAY, if it has the form of a body.
 pub fn named(debug: &[u8]) -> Option<Reason> {
     parse(debug)?.reason.as_deref().map(reason)
 }
 
-/// An object; serde would take a list for one, too.
+/// Requires an object; serde would also accept a list.
 fn parse(json: &[u8]) -> Option<Body<'_>> {
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
-/// The reason of that name, as listed or as it came.
+/// The listed reason of that name, or the name unchanged.
 pub fn reason(text: &str) -> Reason {
     match AppleReason::parse(text) {
         Some(reason) => Reason::Apple(reason),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_410_tells_since_when_the_token_is_dead() {
+    fn a_410_has_the_time_of_the_tokens_end() {
         let response = read(&answer(410, br#"{"reason":"Unregistered","timestamp":1508249865488}"#));
         assert_eq!(response.reason, Some(AppleReason::Unregistered.into()));
         assert_eq!(response.dead_since, Some(1_508_249_865_488));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_odd_costs_only_the_reason() {
+    fn a_malformed_body_only_loses_the_reason() {
         for body in [&b""[..], b"{\"reason\":", b"[]", b"[\"Unregistered\",7]", b"{\"reason\":7}", b"\xff\xff"] {
             assert_eq!((read(&answer(400, body)).reason, named(body)), (None, None), "{body:?}");
         }
@@ -107,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unlisted_reason_is_cut_at_a_character() {
+    fn an_unlisted_reason_is_truncated_at_a_character() {
         let Reason::Unlisted(kept) = reason(&"ä".repeat(100)) else { panic!("unlisted") };
         assert_eq!(kept.len(), 128);
     }
 
     #[test]
-    fn retry_after_is_honoured_where_it_is_seconds() {
+    fn retry_after_is_read_if_it_is_in_seconds() {
         let mut odd = answer(429, b"");
         odd.retry_after = Some(b"7");
         assert_eq!(read(&odd).retry_after_seconds, Some(7));

@@ -1,4 +1,4 @@
-//! Whom a gateway's certificate must chain to, and the TLS settings of one identity.
+//! The trusted authorities of gateways, and the TLS settings of one identity.
 
 use super::endpoint::Endpoint;
 use crate::credentials::Credential;
@@ -9,25 +9,25 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Exactly this is offered: Apple's gateway speaks nothing else.
+/// The only protocol offered, since Apple's gateway supports no other.
 pub const ALPN: &[u8] = b"h2";
 
 /// USERTrust RSA Certification Authority, which Apple's gateways chain to. The public root programmes drop it in 2028
 /// while Apple's certificates still need it.
 const USERTRUST_RSA: &[u8] = include_bytes!("trust/usertrust_rsa.pem");
 
-/// Why the operator's `ca_file` cannot be used.
+/// The reason that the operator's `ca_file` cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("cannot read the ca_file {path}: {cause}")]
     Unreadable { path: PathBuf, cause: rustls::pki_types::pem::Error },
-    #[error("the ca_file {path} holds no certificate: it must be PEM")]
+    #[error("the ca_file {path} has no certificate: it must be PEM")]
     Empty { path: PathBuf },
     #[error("a certificate in the ca_file {path} is unusable: {cause}")]
     Unusable { path: PathBuf, cause: rustls::Error },
 }
 
-/// The roots: the public ones, the pinned one and `ca_file` for Apple's hosts, `ca_file` alone for any other.
+/// The trusted roots: the public ones, the pinned one and `ca_file` for Apple's hosts, only `ca_file` for any other.
 pub struct Trust {
     apple: Arc<RootCertStore>,
     other: Arc<RootCertStore>,
@@ -68,7 +68,7 @@ impl Trust {
         Ok(for_http2(config))
     }
 
-    /// The same for somebody who shows no certificate.
+    /// The TLS settings without a client certificate.
     pub fn anonymous(&self, endpoint: &Endpoint) -> Result<ClientConfig, rustls::Error> {
         Ok(for_http2(self.builder(endpoint)?.with_no_client_auth()))
     }
@@ -86,7 +86,7 @@ fn for_http2(mut config: ClientConfig) -> ClientConfig {
     config
 }
 
-/// The compiled-in certificate is valid, as a test shows.
+/// A test reads the compiled-in certificate.
 fn pin_usertrust(roots: &mut RootCertStore) {
     let certificate = CertificateDer::from_pem_slice(USERTRUST_RSA).expect("the compiled-in root is PEM");
     roots.add(certificate).expect("the compiled-in root is a certificate");
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pinned_root_is_the_one_that_the_public_programme_has_too() {
+    fn the_pinned_root_is_the_same_as_in_the_public_programme() {
         let mut pinned = RootCertStore::empty();
         pin_usertrust(&mut pinned);
         assert_eq!(pinned.len(), 1);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_without_a_good_certificate_is_refused_by_its_name() {
+    fn the_refusal_of_a_ca_file_without_a_valid_certificate_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let refused = |text: Option<&str>| {
@@ -134,7 +134,7 @@ mod tests {
             error
         };
         assert!(refused(None).starts_with("cannot read"));
-        assert!(refused(Some("no PEM")).contains("holds no certificate"));
+        assert!(refused(Some("no PEM")).contains("has no certificate"));
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(refused(Some(broken)).contains("unusable"));
     }

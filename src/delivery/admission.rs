@@ -1,15 +1,15 @@
-//! Bounds the bytes that requests hold while they are in flight, for the node and for each app.
+//! Limits the bytes of requests in flight, for the node and for each app.
 
 use prometheus::IntGauge;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes in flight, and the most there may be.
+/// The bytes in flight, and their maximum.
 #[derive(Debug)]
 pub struct Pool {
     held: AtomicUsize,
     max: usize,
-    /// Shows what is held.
+    /// The gauge of the bytes held.
     gauge: Option<IntGauge>,
 }
 
@@ -18,13 +18,13 @@ impl Pool {
         Arc::new(Self { held: AtomicUsize::new(0), max, gauge: None })
     }
 
-    /// The same, with a gauge that shows the bytes held.
+    /// A pool with a gauge that shows the bytes held.
     pub fn shown_by(max: usize, gauge: IntGauge) -> Arc<Self> {
         Arc::new(Self { held: AtomicUsize::new(0), max, gauge: Some(gauge) })
     }
 
-    /// Takes `bytes` unless the pool would overflow. One that is empty takes anything, so that no legal request is
-    /// refused for ever.
+    /// Takes `bytes` unless the pool would overflow. An empty pool accepts any amount, so that no valid request is
+    /// always refused.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Held> {
         let fits = |held: usize| (held == 0 || held.saturating_add(bytes) <= self.max).then_some(held + bytes);
         self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
@@ -38,7 +38,7 @@ impl Pool {
     }
 }
 
-/// Bytes taken from a pool; given back on drop.
+/// Bytes taken from a pool; returned on drop.
 #[derive(Debug)]
 pub struct Held {
     pool: Arc<Pool>,
@@ -52,12 +52,12 @@ impl Drop for Held {
     }
 }
 
-/// The bytes that a batch holds of its node's pool and of its app's.
+/// The bytes of a batch in the pools of its node and its app.
 #[derive(Debug)]
 pub enum Room {
-    /// Its only job's.
+    /// The batch is one job.
     Own([Held; 2]),
-    /// Its parts'; the last one that ends gives it back.
+    /// The batch has several parts; the last one to end returns the bytes.
     Shared(Arc<[Held; 2]>),
 }
 
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_pool_takes_no_more_until_something_is_given_back() {
+    fn a_full_pool_accepts_no_more_until_bytes_are_returned() {
         let pool = Pool::new(100);
         let first = pool.take(60).expect("room");
         assert!(pool.take(41).is_none());
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_pool_takes_even_what_is_over_its_size() {
+    fn an_empty_pool_accepts_even_more_than_its_size() {
         let pool = Pool::new(100);
         let _large = pool.take(1000).expect("an empty pool takes anything");
         assert!(pool.take(1).is_none());

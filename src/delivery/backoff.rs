@@ -1,11 +1,11 @@
-//! When to try again: pauses with jitter, and a budget that keeps retries below a tenth of the traffic. Pure.
+//! Back-off with jitter, and a budget that keeps retries below a tenth of the traffic. Pure.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Share of fresh traffic that retries of "not now" may add: one for every ten.
+/// The number of fresh notifications that pay for one retry after "not now".
 const FRESH_PER_RETRY: u32 = 10;
-/// Retries an app may make at once, so that a small one can retry at all.
+/// The burst of retries of an app, so that an app with little traffic can retry.
 const RETRIES_SAVED_MAX: u32 = 100;
 const RETRIES_AT_START: u32 = 10;
 
@@ -22,43 +22,44 @@ const RESEND: BackoffCurve = BackoffCurve { first: Duration::from_millis(50), ca
 const RECONNECT: BackoffCurve = BackoffCurve { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 const CREDENTIAL: BackoffCurve = BackoffCurve { first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
 
-/// An app's connections that may be begun in a row; each one after them, this long after the one before.
+/// The number of connections that an app may open in a row, and the interval of further ones.
 const CONNECTS_UNPACED: u32 = 3;
 const CONNECT_EVERY: Duration = Duration::from_secs(1);
 
-/// The `step`-th pause of a curve (from 0), between half of it and all of it by `jitter` (0 to 1).
+/// The `step`-th pause of a curve (from 0), scaled by `jitter` (0 to 1) to between half of it and all of it.
 fn backoff_step(BackoffCurve { first, cap }: BackoffCurve, step: u32, jitter: f64) -> Duration {
     let full = first.saturating_mul(1 << step.min(20)).min(cap);
     full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
 
-/// Before the next attempt after a "not now" of the service; `attempts` were made.
+/// The pause before the next attempt after the service answered "not now"; `attempts` were made.
 pub fn later(attempts: u16, jitter: f64) -> Duration {
     backoff_step(SERVICE, u32::from(attempts.saturating_sub(1)), jitter)
 }
 
-/// The pause of a token after this number of 429 answers in a row: one second at least.
+/// The pause of a token after this number of 429 answers in a row: at least one second.
 pub fn token(rejections: u32, jitter: f64) -> Duration {
     backoff_step(TOKEN, rejections.saturating_sub(1), jitter)
 }
 
-/// Before what was provably not processed goes out again: at once the first time, then with growing pauses, so that a
-/// peer that refuses everything is not hammered.
+/// The pause before a resend of provably unprocessed notifications: none the first time, then growing, so that a peer
+/// that refuses everything is not flooded.
 pub fn resend(attempts: u16, jitter: f64) -> Option<Duration> {
     (attempts > 1).then(|| backoff_step(RESEND, u32::from(attempts) - 2, jitter))
 }
 
-/// Before an address is tried again: at once after the first failure, then 1 s growing to 60 s.
+/// The pause before an address is tried again: none after the first failure, then 1 s growing to 60 s.
 pub fn reconnect(failures: u32, jitter: f64) -> Option<Duration> {
     (failures > 1).then(|| backoff_step(RECONNECT, failures - 2, jitter))
 }
 
-/// Before a broken credential is probed again: 1 min growing to 1 h.
+/// The pause before a broken credential is probed again: 1 min growing to 1 h.
 pub fn credential_probe(failures: u32, jitter: f64) -> Duration {
     backoff_step(CREDENTIAL, failures.saturating_sub(1), jitter)
 }
 
-/// Paces an app's connections: the first few at once, then one a second at most, whatever becomes of them.
+/// Limits the rate of an app's new connections: the first few immediately, then at most one a second, even if they
+/// fail.
 #[derive(Debug, Default)]
 pub struct Pace {
     begun: u32,
@@ -66,18 +67,18 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// When the next one may be begun; `None` is any time.
+    /// The time at which the next connection may be opened; `None` is any time.
     pub fn next(&self) -> Option<Instant> {
         self.last.filter(|_| self.begun >= CONNECTS_UNPACED).map(|last| last + CONNECT_EVERY)
     }
 
-    /// One was begun.
+    /// Records that a connection is being opened.
     pub fn begin(&mut self, now: Instant) {
         (self.begun, self.last) = (self.begun.saturating_add(1), Some(now));
     }
 }
 
-/// Pays for retries out of fresh traffic.
+/// The retry budget: fresh traffic pays for retries.
 #[derive(Debug)]
 pub struct Budget {
     /// In tenths of a retry.
@@ -91,7 +92,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// `count` notifications went out for the first time.
+    /// Records that `count` notifications were sent for the first time.
     pub fn earn(&mut self, count: u32) {
         self.tenths = self.tenths.saturating_add(count).min(RETRIES_SAVED_MAX * FRESH_PER_RETRY);
     }
@@ -119,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_processed_goes_out_at_once_and_then_ever_slower() {
+    fn unprocessed_notifications_are_resent_immediately_and_then_with_growing_pauses() {
         assert_eq!(resend(1, 0.5), None);
         assert_eq!(resend(2, 1.0), Some(Duration::from_millis(50)));
         assert_eq!(resend(u16::MAX, 1.0), Some(Duration::from_secs(2)));
     }
 
     #[test]
-    fn a_gateway_that_cannot_be_reached_is_asked_ever_less_often() {
+    fn an_unreachable_gateway_is_tried_with_growing_pauses() {
         assert_eq!(reconnect(1, 1.0), None);
         assert_eq!(reconnect(2, 1.0), Some(Duration::from_secs(1)));
         assert_eq!(reconnect(99, 1.0), Some(Duration::from_secs(60)));

@@ -6,16 +6,16 @@ use tokio::time::Instant;
 /// The bound on a lane's throughput now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
-    /// Nothing waits: more could be sent than comes.
+    /// Nothing waits: the callers send less than the lane could.
     #[default]
     Caller,
-    /// As many requests are open as Apple allows.
+    /// Apple's limit of open requests is reached.
     Streams,
-    /// Apple's flow-control windows.
+    /// Apple's flow-control windows are used up.
     Window,
-    /// Bytes wait for a socket, or everything for a connection to be there.
+    /// Bytes wait for a socket, or notifications wait for a connection.
     Socket,
-    /// The lane goes from one round into the next.
+    /// The lane runs without a pause.
     Cpu,
 }
 
@@ -33,7 +33,7 @@ impl Bound {
     }
 }
 
-/// Time by bound, in the order of [`Bound::ALL`].
+/// The time under each bound, in the order of [`Bound::ALL`].
 pub type Times = [Duration; Bound::ALL.len()];
 
 /// The bound with the most time; [`Bound::Caller`] if no time has passed.
@@ -42,7 +42,7 @@ pub fn most(times: &Times) -> Bound {
     most.filter(|most| !times[*most as usize].is_zero()).unwrap_or_default()
 }
 
-/// The present bound is computed over the current window of this length and the one before.
+/// The window of the current bound, which is computed over this window and the one before.
 const RECENT_HALF: Duration = Duration::from_millis(500);
 
 /// The account of a lane's time, by bound.
@@ -51,7 +51,7 @@ pub struct Account {
     now: Bound,
     since: Instant,
     total: Times,
-    /// The totals when the current half second began, and the one before it.
+    /// The totals at the start of the current half second and of the one before it.
     halves: [Times; 2],
     half_began: Instant,
 }
@@ -73,12 +73,13 @@ impl Account {
         }
     }
 
-    /// Sets the bound from the time of the last [`Self::elapse`] on.
+    /// Sets the bound that applies from the last [`Self::elapse`] on.
     pub fn set_current(&mut self, bound: Bound) {
         self.now = bound;
     }
 
-    /// The time of the last half to whole second. If none has passed yet, what was found last has the least there is.
+    /// The time under each bound in the last half to whole second. If none has passed yet, the current bound gets the
+    /// minimum.
     pub fn recent(&self) -> Times {
         let mut recent = Bound::ALL.map(|bound| self.total[bound as usize] - self.halves[1][bound as usize]);
         if recent.iter().all(Duration::is_zero) {
@@ -92,7 +93,7 @@ impl Account {
         most(&self.recent())
     }
 
-    /// All time so far.
+    /// The total time under each bound.
     pub fn total(&self) -> Times {
         self.total
     }
@@ -105,7 +106,7 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     #[test]
-    fn time_goes_to_what_was_found_at_the_end_of_the_round_before() {
+    fn time_counts_for_the_bound_at_the_end_of_the_previous_round() {
         let start = Instant::now();
         let mut account = Account::new(start);
         account.elapse(start + 10 * MILLISECOND);
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_about_the_last_second_counts_for_what_bounds_now() {
+    fn only_about_the_last_second_counts_for_the_current_bound() {
         let start = Instant::now();
         let mut account = Account::new(start);
         account.set_current(Bound::Window);
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_shows_what_is_waited_for() {
+    fn a_long_wait_counts_for_its_bound() {
         let start = Instant::now();
         let mut account = Account::new(start);
         assert_eq!((account.most(), most(&Times::default())), (Bound::Caller, Bound::Caller));

@@ -1,9 +1,9 @@
 //! The file descriptors that connections to Apple may take, shared by all lanes of the node. Pure: time is an argument.
 //!
 //! A lane asks with a [`Claim`] and gets a [`Permit`] for each connection, from the lookup of the gateway's name until
-//! the socket is closed. Where none is left, the least recently used idle connection is asked to close, whichever app
-//! it belongs to, and the lane waits in a queue: a place that becomes free goes to the first of it, and only that one
-//! is woken. While no lane waits, a connection touches nothing that others share.
+//! the socket is closed. If none is left, the least recently used idle connection of any app is asked to close, and the
+//! lane waits in a queue. A free place goes to the first lane of the queue, and only that lane is woken. While no lane
+//! waits, a connection touches no shared state.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,26 +12,26 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A shortage is logged this often at most.
+/// The minimum interval between log lines about a shortage.
 const NEWS_EVERY: Duration = Duration::from_secs(60);
 
 /// A lane's reason to want a connection; the queue serves them in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Work waits, and no connection of the lane takes it.
+    /// Work waits, and no connection of the lane accepts it.
     First,
-    /// Work waits, since all connections of the lane are full.
+    /// Work waits, because all connections of the lane are full.
     More,
 }
 
-/// The work of a connection, as its lane sees it.
+/// The use of a connection by its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usage {
-    /// It has or gets work, and its lane has no other connection.
+    /// It has or gets work, and is the lane's only connection.
     Busy,
-    /// It has or gets work, and its lane has others: it may be asked to finish for the sake of a lane that has none.
+    /// It has or gets work, and its lane has other connections: it may be asked to finish for a lane without any.
     Spare,
-    /// Without work since then.
+    /// It has no work since this time.
     Idle(Instant),
 }
 
@@ -44,11 +44,11 @@ pub struct Descriptors(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The time that [`Usage::Idle`] is counted from.
+    /// The start of the time in [`Usage::Idle`].
     began: Instant,
-    /// A lane waits, and nothing that was asked to close is on the way to it.
+    /// A lane waits, and no connection that was asked to close will serve it.
     is_short: AtomicBool,
-    /// Nothing is left for a lane that does not wait in the queue.
+    /// No permit is left for a lane outside the queue.
     is_used_up: AtomicBool,
     state: Mutex<State>,
 }
@@ -57,7 +57,7 @@ struct Shared {
 struct State {
     max: usize,
     connections: slab::Slab<Connection>,
-    /// Of these, how many were asked to close.
+    /// The number of connections that were asked to close.
     closing: usize,
     waiting: BTreeMap<QueuePosition, Waker>,
     next_place: u64,
@@ -73,28 +73,28 @@ struct Connection {
     lane: Waker,
 }
 
-/// The signs that a lane and the budget give each other about a connection.
+/// The shared state of a lane and the budget about a connection.
 #[derive(Debug, Default)]
 struct Signs {
-    /// [`BUSY`], [`SPARE`], or since when it is idle, in milliseconds and 2 more.
+    /// [`BUSY`], [`SPARE`], or the start of the idle time in milliseconds plus 2.
     usage: AtomicU64,
     is_asked: AtomicBool,
 }
 
-/// The budget's figures, for metrics.
+/// The budget's numbers, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// `None` is no limit.
+    /// `None` = no limit.
     pub max: Option<usize>,
     pub used: usize,
-    /// Lanes in the queue.
+    /// The number of lanes in the queue.
     pub waiting: usize,
-    /// Connections closed for the sake of others, so far.
+    /// The number of connections closed for other lanes.
     pub reclaimed: u64,
 }
 
 impl Descriptors {
-    /// A budget of `max` connections, at least one.
+    /// Creates a budget of `max` connections, at least one.
     pub fn new(max: usize, now: Instant) -> Self {
         let state = State {
             max: max.max(1),
@@ -109,12 +109,12 @@ impl Descriptors {
         Self(Arc::new(Shared { began: now, is_short, is_used_up, state: Mutex::new(state) }))
     }
 
-    /// A budget that never ends.
+    /// Creates a budget without a limit.
     pub fn unlimited(now: Instant) -> Self {
         Self::new(usize::MAX, now)
     }
 
-    /// A lane's end of it.
+    /// Creates a lane's claim.
     pub fn claim(&self) -> Claim {
         Claim { budget: self.clone(), place: None }
     }
@@ -126,7 +126,7 @@ impl Descriptors {
         Counts { max, used, waiting, reclaimed: state.reclaimed }
     }
 
-    /// True once a minute at most: time to log that lanes wait and no connection is idle.
+    /// Returns true at most once a minute, if lanes wait and no connection is idle: the time to log it.
     #[must_use]
     pub fn is_news(&self, now: Instant) -> bool {
         let mut state = self.0.lock();
@@ -143,10 +143,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks connections to close for lanes that wait. Ends every change of the state.
+    /// Asks connections to close for lanes that wait. Call it after every change of the state.
     fn provide(&self, state: &mut State) {
         if state.is_short() {
-            // Before usages are read: a lane that shows one afterwards sees it and calls.
+            // Set before usages are read: a lane that changes its usage later sees it and calls.
             self.is_short.store(true, Ordering::SeqCst);
             while state.is_short() && state.ask_one() {}
         }
@@ -164,12 +164,12 @@ impl State {
         self.free() + self.closing < self.waiting.len()
     }
 
-    /// True if it is the turn of the lane in this place of the queue.
+    /// Returns true if it is the turn of the lane at this position of the queue.
     fn may_take(&self, place: &QueuePosition) -> bool {
         self.waiting.keys().take(self.free()).any(|first| first == place)
     }
 
-    /// Asks the connection that can best be missed to close; false if there is none.
+    /// Asks the least needed connection to close. Returns false if there is none.
     fn ask_one(&mut self) -> bool {
         let firsts = self.waiting.keys().take_while(|(need, _)| *need == Need::First).count();
         let may_be_spare = self.free() + self.closing < firsts;
@@ -177,7 +177,7 @@ impl State {
             let usage = connection.signs.usage.load(Ordering::SeqCst);
             let is_asked = connection.signs.is_asked.load(Ordering::Relaxed);
             let may_be_asked = !is_asked && usage != BUSY && (usage != SPARE || may_be_spare);
-            // Idle ones first, the longest idle of them before the others.
+            // Idle connections first, the longest idle before the others.
             may_be_asked.then_some((usage == SPARE, usage, connection))
         });
         let Some((_, _, chosen)) = missed.min_by_key(|(is_spare, usage, _)| (*is_spare, *usage)) else { return false };
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-/// A lane's wish for a connection, one at a time. Dropping it leaves the queue.
+/// A lane's request for one connection at a time. Dropping it leaves the queue.
 #[derive(Debug)]
 pub struct Claim {
     budget: Descriptors,
@@ -201,8 +201,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It must be the one task that
-    /// polls the claim and uses the permits.
+    /// Returns a permit, or enters the queue: the lane is then woken when it is its turn. One task must poll the claim
+    /// and use the permits.
     pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<Permit> {
         let shared = &self.budget.0;
         let mut state = shared.lock();
@@ -228,7 +228,7 @@ impl Claim {
         Poll::Pending
     }
 
-    /// A permit if one is left that nobody waits for.
+    /// Returns a permit if one is left and no lane waits for it.
     pub fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
         let mut state = self.budget.0.lock();
         (state.free() > 0 && state.waiting.is_empty()).then(|| self.take(&mut state, cx))
@@ -241,7 +241,7 @@ impl Claim {
         Permit { budget: self.budget.clone(), number, signs, shown: BUSY }
     }
 
-    /// Wants no connection any more.
+    /// Withdraws the request.
     pub fn withdraw(&mut self) {
         let Some(place) = self.place.take() else { return };
         let mut state = self.budget.0.lock();
@@ -250,17 +250,17 @@ impl Claim {
         self.budget.0.provide(&mut state);
     }
 
-    /// True while the lane has a place in the queue.
+    /// Returns true while the lane is in the queue.
     pub fn is_waiting(&self) -> bool {
         self.place.is_some()
     }
 
-    /// True if no permit is left for lanes outside the queue.
+    /// Returns true if no permit is left for lanes outside the queue.
     pub fn is_used_up(&self) -> bool {
         self.budget.0.is_used_up.load(Ordering::Relaxed)
     }
 
-    /// True if a lane waits and no connection can be asked to close for it.
+    /// Returns true if a lane waits and no connection can be asked to close for it.
     pub fn is_short(&self) -> bool {
         self.budget.0.is_short.load(Ordering::Relaxed)
     }
@@ -276,7 +276,7 @@ impl Drop for Claim {
     }
 }
 
-/// The right to a connection. Dropped after its socket is closed.
+/// The permit for a connection. Drop it after the socket is closed.
 #[derive(Debug)]
 pub struct Permit {
     budget: Descriptors,
@@ -286,8 +286,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Shows what the connection is doing; new ones are busy. True if it must be closed now for the sake of others. One
-    /// that got work after it was asked stays: another is asked instead.
+    /// Publishes the connection's usage; a new connection is busy. Returns true if it must be closed now for another
+    /// lane. A connection that got work after it was asked stays, and another one is asked.
     #[must_use]
     pub fn must_close(&mut self, usage: Usage) -> bool {
         let shared = &self.budget.0;

@@ -1,4 +1,4 @@
-//! The one door of delivery: a valid batch goes in, an outcome for each of its notifications comes out.
+//! The entrance of delivery: takes a valid batch, returns an outcome for each of its notifications.
 
 use super::admission::{Held, Pool, Room};
 use super::job::Job;
@@ -22,14 +22,14 @@ impl From<NotTaken> for Refused {
     }
 }
 
-/// Bounds on what is in flight, in bytes of request bodies.
+/// The limits on requests in flight, in bytes of their bodies.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub node_bytes: usize,
     pub app_bytes: usize,
 }
 
-/// After how long a refused caller may try again.
+/// The time after which a refused caller may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// The entrance of delivery.
@@ -46,12 +46,12 @@ impl Intake {
         Self { lanes, limits, node, apps: Mutex::default() }
     }
 
-    /// Sends a batch and waits for all its outcomes. A caller that stops waiting stops nothing.
+    /// Sends a batch and waits for all outcomes. Dropping the future does not stop the send.
     pub async fn send(&self, app: Arc<App>, batch: Batch, sending: Sending) -> Result<Sent, Refused> {
         Ok(self.submit(app, Arc::new(batch), sending)?.await)
     }
 
-    /// Takes a batch, or refuses it at once; what was taken is sent, whether anybody waits for the answer or not.
+    /// Takes a batch, or refuses it immediately. A taken batch is sent, even if nobody waits for the answer.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
         let is_split = app.lanes > 1;
         let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };
@@ -70,7 +70,7 @@ impl Intake {
         Ok(Answer::of_lane(app, batch, answer))
     }
 
-    /// Cuts a batch by lane. There is a place for each of its parts, or nothing of it is sent.
+    /// Splits a batch by lane. Sends nothing unless each part has a place.
     fn submit_parts(
         &self,
         app: &Arc<App>,
@@ -92,7 +92,7 @@ impl Intake {
         Ok(Answer::of_lanes(Arc::clone(app), batch, awaited))
     }
 
-    /// Counts what is about to be taken.
+    /// Counts a batch that is about to be taken.
     fn count(&self, batch: &Batch) {
         let (metrics, count) = (self.lanes.metrics(), batch.len());
         metrics.queued.add(count as i64);
@@ -104,13 +104,13 @@ impl Intake {
         self.lanes.metrics().board.app_status(app)
     }
 
-    /// Removes the app: what is in flight finishes, its connections close.
+    /// Removes the app's lanes: notifications in flight finish, then the connections close.
     pub fn remove(&self, key: &AppKey) {
         self.lanes.remove(key);
         self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// Takes nothing more; what was taken is finished.
+    /// Takes no more batches; finishes the taken ones.
     pub fn close(&self) {
         self.lanes.close();
     }

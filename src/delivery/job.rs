@@ -1,4 +1,4 @@
-//! A batch on its way: what of it has ended, and how.
+//! A batch, or a part, inside a lane, with its outcomes so far.
 
 use super::admission::Room;
 use super::send::Sending;
@@ -13,29 +13,29 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// One notification of one job, as it travels through queues and streams.
+/// A reference to a notification of a job, for queues and streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ItemRef {
     pub job: u32,
     pub item: u32,
-    /// Attempts begun so far.
+    /// The number of attempts begun.
     pub attempts: u16,
-    /// Its token's bucket, once routes need it; else [`Self::NO_BUCKET`].
+    /// The token's bucket, once routes need it; else [`Self::NO_BUCKET`].
     pub bucket: u16,
-    /// The lane's millisecond in which the last attempt began.
+    /// The start of the last attempt, in the lane's milliseconds.
     pub begun: u32,
 }
 
 impl ItemRef {
     pub const NO_BUCKET: u16 = u16::MAX;
 
-    /// Of an item that no attempt was made for.
+    /// The reference of an item without an attempt.
     pub fn fresh(job: u32, item: u32) -> Self {
         Self { job, item, attempts: 0, bucket: Self::NO_BUCKET, begun: 0 }
     }
 }
 
-/// The token is dead, and since when: Apple's timestamp as it came, where there is one.
+/// The token is dead, since Apple's unchanged timestamp if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadSince(pub Option<u64>);
 
@@ -43,38 +43,39 @@ pub struct DeadSince(pub Option<u64>);
 pub struct Job {
     pub app: Arc<App>,
     pub batch: Arc<Batch>,
-    /// When it came in, and the lane's millisecond of that.
+    /// The time when it was taken, also in the lane's milliseconds.
     pub taken: Instant,
     pub taken_ms: u32,
-    /// Nothing is written after it, and the caller is answered by then.
+    /// The deadline: nothing is written after it, and the caller is answered by then.
     pub deadline: Instant,
     pub retry_unknown: bool,
     pub records: Records,
-    /// Entries of the disconnection log that only add to what an incident cost.
+    /// Entries of the disconnection log that only add affected notifications to an incident.
     pub stopped: Vec<Disconnection>,
-    /// v0.5 counted notifications, a lane does; the first of this job has this number.
+    /// The number of the job's first notification; lanes number notifications as v0.5 did.
     pub first_identifier: u32,
-    /// The first item that no attempt was made for.
+    /// The first item without an attempt.
     next: u32,
     outcomes: Vec<Option<Outcome>>,
     unsettled: usize,
-    /// Items that ended without an answer of Apple's.
+    /// The items that ended without an answer from Apple.
     unanswered: u32,
-    /// Items whose answer the guard wants to know of.
+    /// The items whose answers the guard observes.
     suspects: u32,
-    /// Apple's last "not now" for items that wait to be sent again.
+    /// Apple's last "not now" for items that wait for a retry.
     rejections: HashMap<u32, (u16, Option<Reason>)>,
-    /// Items sent again though Apple may have got them before.
+    /// Items that were resent although Apple may have received them.
     maybe_delivered: HashSet<u32>,
     reply: oneshot::Sender<Sent>,
     _room: Room,
 }
 
-/// The bytes of a job beside its batch and outcomes: itself, its caller's channel, its places in the lane's queues.
+/// The memory of a job besides its batch and outcomes, in bytes: itself, the caller's channel, its places in the lane's
+/// queues.
 const JOB_BYTES: usize = 1 << 10;
 
 impl Job {
-    /// Bytes that a job of so many notifications keeps in memory beside its batch.
+    /// The memory of a job with this number of notifications besides its batch, in bytes.
     pub fn bytes_added(notifications: usize) -> usize {
         JOB_BYTES + notifications * size_of::<Option<Outcome>>()
     }
@@ -115,12 +116,12 @@ impl Job {
         ((self.next as usize) < self.batch.len()).then_some(self.next)
     }
 
-    /// That item is on its way.
+    /// Marks that item as sent.
     pub fn begin(&mut self) {
         self.next += 1;
     }
 
-    /// Remembers Apple's "not now".
+    /// Records Apple's "not now".
     pub fn note_rejection(&mut self, item: u32, status: u16, reason: Option<Reason>) {
         self.rejections.insert(item, (status, reason));
     }
@@ -130,13 +131,13 @@ impl Job {
         self.rejections.remove(&item)
     }
 
-    /// Apple may have got this item, and it is sent again nevertheless.
+    /// Records that Apple may have received this item and that it is resent nevertheless.
     pub fn mark_maybe_delivered(&mut self, item: u32) {
         self.maybe_delivered.insert(item);
     }
 
-    /// The outcome of an item whose last attempt ended as `kind`. Only an `accepted` says something about an earlier
-    /// attempt that Apple may have taken: after any other end the item stays `unknown`, with the last attempt's reason.
+    /// The outcome of an item whose last attempt ended as `kind`. If Apple may have received an earlier attempt, only
+    /// `accepted` is certain: any other end stays `unknown`, with the last attempt's reason.
     pub fn end_of(&self, item: u32, kind: OutcomeKind) -> OutcomeKind {
         let is_silent = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Expired | OutcomeKind::Rejected);
         if is_silent && self.maybe_delivered.contains(&item) { OutcomeKind::Unknown } else { kind }
@@ -146,8 +147,8 @@ impl Job {
         &self.batch.items()[item as usize]
     }
 
-    /// Gives an item its one outcome, and notes what operators must be able to read of it. The first outcome stands;
-    /// whether it was this one is returned.
+    /// Settles an item, and records its events for operators. Only the first outcome counts. Returns true if it was
+    /// this one.
     pub fn settle(&mut self, item: u32, outcome: Outcome, dead: Option<DeadSince>, last_accepted: u32) -> bool {
         let Some(slot @ None) = self.outcomes.get_mut(item as usize) else { return false };
         let outcome = slot.insert(outcome);
@@ -173,7 +174,7 @@ impl Job {
         true
     }
 
-    /// Shows Apple's answers to the app's guard, in request order.
+    /// Passes Apple's answers to the app's guard, in request order.
     pub fn report(&self, guard: &mut Guard) {
         if self.suspects == 0 {
             return guard.observe(false, self.outcomes.len() as u32 - self.unanswered);
@@ -186,7 +187,7 @@ impl Job {
         self.unsettled == 0
     }
 
-    /// Answers the caller; one that has left is no fault.
+    /// Answers the caller, who may have disconnected.
     pub fn reply(self) {
         let outcomes = self.outcomes.into_iter().flatten().collect();
         let _ = self.reply.send(Sent { batch: self.batch, outcomes });

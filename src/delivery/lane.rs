@@ -1,6 +1,6 @@
-//! A lane: the one task that owns an app's sending, or that to its share of the device tokens, from its queue to the
-//! sockets. A batch comes in as one message and goes out as one; between them nothing is shared, locked or allocated
-//! for a single notification.
+//! A lane: the task that sends an app's notifications, or those to a share of its device tokens, from its queue to the
+//! sockets. A batch arrives as one message, and its answer is one message. Between them nothing is shared, locked or
+//! allocated for a single notification.
 
 mod addresses;
 mod dialer;
@@ -38,9 +38,9 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use work::{Now, Work};
 
-/// A lane without traffic ends after this, and its connections with it.
+/// The time without traffic after which a lane and its connections end.
 const IDLE_AFTER: Duration = Duration::from_secs(3600);
-/// Rounds in a row before other tasks get their turn.
+/// The number of rounds before the task yields.
 const ROUNDS_MAX: usize = 16;
 
 /// The services of the node that a lane needs.
@@ -55,9 +55,9 @@ pub struct Parts {
 /// One lane: the task that sends an app's notifications.
 pub struct Lane {
     inbox: mpsc::Receiver<Job>,
-    /// No more jobs will come.
+    /// No more jobs will arrive.
     closed: bool,
-    /// Since it was woken all that were ready had their turn. They may bring more, which then goes out in the same
+    /// All ready tasks had a turn since the lane was woken. They may have added jobs, which are then sent in the same
     /// write.
     gave_way: bool,
     work: Work,
@@ -67,12 +67,12 @@ pub struct Lane {
     reporter: Reporter,
     parts: Parts,
     timer: Pin<Box<Sleep>>,
-    /// `None` once there is no time to finish things.
+    /// `None` once there is no time to finish.
     hurried: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Lane {
-    /// The app's lane of that number, from 0.
+    /// Creates the app's lane with this number, from 0.
     pub fn new(
         number: u16,
         inbox: mpsc::Receiver<Job>,
@@ -98,7 +98,7 @@ impl Lane {
         }
     }
 
-    /// Runs until the inbox is closed, or an hour passed without traffic, and everything taken in is answered.
+    /// Runs until the inbox is closed, or an hour passed without traffic, and every taken job is answered.
     pub async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
     }
@@ -141,7 +141,7 @@ impl Lane {
         moved
     }
 
-    /// Shows how the lane is, and what bounds it until the next round.
+    /// Publishes the lane's status, and its bound until the next round.
     fn report(&mut self, moved: bool) {
         let Self { work, pool, reporter, .. } = self;
         let status = &mut reporter.status;
@@ -184,7 +184,7 @@ impl Lane {
         moved
     }
 
-    /// Answers the callers of finished jobs, after what operators must be able to read is written.
+    /// Answers the callers of finished jobs, after their events are written.
     fn finish_jobs(&mut self) {
         let mut finished = self.work.take_finished();
         for job in &mut finished {
@@ -207,15 +207,15 @@ impl Lane {
         }
     }
 
-    /// Shows a job's answers to the app's guard, and returns its finding.
+    /// Passes a job's answers to the app's guard, and returns a detected spike.
     fn observe_answers(&self, job: &Job) -> Option<BadTokenSpike> {
         let mut guard = self.guard.lock();
         job.report(&mut guard);
         guard.take_spike()
     }
 
-    /// Writes the records, after what they mean for the app, then goes on with `then`. A caller's answer is true whether
-    /// they could be written or not, so a store that fails keeps no answer back: what it did not take is written later.
+    /// Writes a detected spike's quarantine, then the records, then runs `then`. A failing store does not delay the
+    /// callers' answers, which are true in any case: refused records are written later.
     fn record(&self, records: Records, spike: Option<BadTokenSpike>, then: impl FnOnce() + Send + 'static) {
         let (events, drain) = (self.parts.events.clone(), self.parts.drain.clone());
         let (app, now) = (self.key.clone(), self.work.now.unix);
@@ -233,14 +233,14 @@ impl Lane {
         });
     }
 
-    /// Looks whether there is still time to finish things.
+    /// Checks if there is still time to finish.
     fn poll_force_finish(&mut self, cx: &mut Context<'_>) {
         if self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready()) {
             self.hurried = None;
         }
     }
 
-    /// Sleeps until something is due. `Ready` means that it is.
+    /// Sleeps until the next deadline. `Ready` means that it has passed.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let idle = (!self.closed).then_some(self.work.last_job + IDLE_AFTER);
         let due = [self.work.next_time(), self.pool.next_time(&self.work), idle];

@@ -1,4 +1,4 @@
-//! The lanes of this node: as many for each app as it asks for, each started on first use.
+//! The lanes of this node: the configured number for each app, each started on first use.
 
 use super::descriptors::Descriptors;
 use super::job::Job;
@@ -16,16 +16,16 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio::time::Instant;
 
-/// Batches that wait in a lane's inbox before more are refused.
+/// The capacity of a lane's inbox, in batches. Further ones are refused.
 const INBOX_JOBS: usize = 1024;
 
-/// The means of reaching Apple, the same for all apps.
+/// The parameters of connections to Apple, the same for all apps.
 pub struct Apple {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
-    /// One at least.
+    /// At least one.
     pub sandbox: Vec<Endpoint>,
-    /// One at least.
+    /// At least one.
     pub production: Vec<Endpoint>,
 }
 
@@ -39,22 +39,22 @@ impl Apple {
     }
 }
 
-/// Why there is no place for a job.
+/// The reason that there is no place for a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
-    /// Too many batches wait already.
+    /// Too many batches are waiting.
     Full,
     /// The node is shutting down.
     Closed,
 }
 
-/// A place in a lane's inbox: what is sent to it arrives, since the lane does not end before.
+/// A place in a lane's inbox: a job sent to it arrives, since the lane does not end before.
 pub type InboxPermit = OwnedPermit<Job>;
 
-/// An app's lanes, as they are for its newest provisioning.
+/// An app's lanes for its newest provisioning.
 struct AppLanes {
     generation: u64,
-    /// `None` where a lane was never needed.
+    /// `None` if a lane was never needed.
     inboxes: Vec<Option<Sender<Job>>>,
 }
 
@@ -63,7 +63,7 @@ impl AppLanes {
         Self { generation: app.generation, inboxes: vec![None; app.lanes.into()] }
     }
 
-    /// Has as many lanes as this provisioning wants. Those it wants no more finish what they have and end.
+    /// Adjusts the number of lanes to this provisioning. Surplus lanes finish their jobs and end.
     fn serve(&mut self, app: &App) {
         if self.generation < app.generation {
             self.generation = app.generation;
@@ -71,7 +71,7 @@ impl AppLanes {
         }
     }
 
-    /// A part that was split before the app got fewer lanes goes to the first one if its own lane has ended.
+    /// A part that was split before the app got fewer lanes goes to the first lane if its lane has ended.
     fn known(&self, lane: u16) -> u16 {
         if usize::from(lane) < self.inboxes.len() { lane } else { 0 }
     }
@@ -94,32 +94,32 @@ impl Lanes {
         Self { apple, parts, bounds: Bounds::default(), descriptors, apps }
     }
 
-    /// Replaces each connection after so many requests, for tests of that.
+    /// Replaces each connection after this number of requests, for tests.
     pub fn with_requests_max(self, requests_max: u32) -> Self {
         Self { bounds: Bounds { requests: requests_max, ..self.bounds }, ..self }
     }
 
-    /// A lane has at most so many connections to Apple; one at least.
+    /// Sets the maximum number of connections of a lane; at least one.
     pub fn with_connections_max(self, connections_max: usize) -> Self {
         Self { bounds: Bounds { connections: connections_max, ..self.bounds }, ..self }
     }
 
-    /// All lanes together have at most the connections of this budget.
+    /// Limits the connections of all lanes together to this budget.
     pub fn with_descriptors(self, descriptors: Descriptors) -> Self {
         Self { descriptors, ..self }
     }
 
-    /// A place for a job in one of the app's lanes.
+    /// Returns a place for a job in one of the app's lanes.
     pub fn reserve(&self, app: &Arc<App>, lane: u16) -> Result<InboxPermit, NotTaken> {
         match self.find(app, lane).map(Sender::try_reserve_owned) {
             Some(Ok(place)) => Ok(place),
             Some(Err(TrySendError::Full(_))) => Err(NotTaken::Full),
-            // It was never needed, or ended for lack of traffic just now, or the app was provisioned again.
+            // The lane was never needed, or just ended for lack of traffic, or the app was provisioned again.
             Some(Err(TrySendError::Closed(_))) | None => self.start(app, lane),
         }
     }
 
-    /// Lets the app's lanes finish what they have and end.
+    /// Lets the app's lanes finish their jobs and end.
     pub fn remove(&self, key: &AppKey) {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         apps.as_mut().and_then(|apps| apps.remove(key));
@@ -130,7 +130,7 @@ impl Lanes {
         &self.parts.metrics
     }
 
-    /// Takes no more jobs; all lanes finish what they have and end.
+    /// Takes no more jobs; all lanes finish their jobs and end.
     pub fn close(&self) {
         *self.apps.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -157,7 +157,7 @@ impl Lanes {
         *inbox = Some(sender.clone());
         let gateway = self.apple.gateway(app.key.environment, self.descriptors.clone());
         let lane = Lane::new(lane, jobs, Arc::clone(app), gateway, self.bounds, self.parts.clone());
-        // Not for the request that happens to be the first.
+        // Outside the subject of the request that happens to be the first.
         let subject = Subject::App(app.key.to_string().into());
         self.parts.drain.spawn("lane", subject.scope(lane.run()));
         sender.try_reserve_owned().map_err(|_| NotTaken::Full)

@@ -1,4 +1,4 @@
-//! The metrics of delivery. Lanes count in a [`Tally`] of their own and hand it over once a turn.
+//! The metrics of delivery. Each lane counts in its [`Tally`] and adds it to the metrics once a turn.
 
 use super::bound::Bound;
 use super::descriptors::{Counts, Descriptors};
@@ -37,7 +37,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes them in the node's registry.
+    /// Registers the metrics with the node.
     pub fn new(node: &telemetry::Metrics) -> Self {
         let outcomes = node.counters("notifications_total", "Notifications that ended, by outcome.", &["outcome"]);
         Self {
@@ -76,18 +76,18 @@ impl Metrics {
         }
     }
 
-    /// Apple said GOAWAY; `reason` is its own word for it, if it gave one.
+    /// Counts a GOAWAY of Apple; `reason` is Apple's string, if there is one.
     pub fn goaway(&self, reason: Option<&Reason>) {
         self.goaways.with_label_values(&[reason.map_or("none", Reason::label)]).inc();
     }
 
-    /// A connection ended without being drained.
+    /// Counts a connection that ended without being drained.
     pub fn lost(&self, why: &'static str) {
         self.lost.with_label_values(&[why]).inc();
     }
 }
 
-/// A board that the node's metrics look at.
+/// Creates the board of lane statuses, with its metrics.
 fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
     let board = Arc::new(StatusBoard::default());
     let by = |bound: Bound, value: f64| (vec![bound.as_str().to_owned()], value);
@@ -114,7 +114,7 @@ fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
     board
 }
 
-/// Lets the node's metrics look at the budget of connections to Apple.
+/// Registers the metrics of the budget of connections to Apple.
 pub fn watch_descriptors(node: &telemetry::Metrics, descriptors: &Descriptors) {
     let probe = |kind, name: &str, help: &str, value: fn(Counts) -> f64| {
         let descriptors = descriptors.clone();
@@ -131,7 +131,7 @@ pub fn watch_descriptors(node: &telemetry::Metrics, descriptors: &Descriptors) {
     probe(Kind::Counter, "apple_descriptors_reclaimed_total", help, |counts| counts.reclaimed as f64);
 }
 
-/// A lane's own counts since the last hand-over: plain numbers, no shared cache line.
+/// A lane's counts since they were last added to the metrics: plain numbers, no shared cache line.
 pub struct Tally {
     metrics: Metrics,
     outcomes: [u64; OutcomeKind::ALL.len()],
@@ -140,7 +140,7 @@ pub struct Tally {
     retries: u64,
     answer_times: LatencyBatch,
     outcome_times: LatencyBatch,
-    /// Taken from the inbox since the last hand-over.
+    /// The notifications taken from the inbox since then.
     taken: i64,
     queued: i64,
     in_flight: i64,
@@ -168,7 +168,7 @@ impl Tally {
         &self.metrics
     }
 
-    /// So many are the lane's now; the gauge of what is queued holds them already.
+    /// Counts notifications that the lane takes; the gauge of queued ones includes them already.
     pub fn took(&mut self, notifications: usize) {
         self.taken += notifications as i64;
     }
@@ -177,17 +177,17 @@ impl Tally {
         self.attempts += 1;
     }
 
-    /// The attempt is not the notification's first.
+    /// Counts an attempt that is not the notification's first.
     pub fn retry(&mut self) {
         self.retries += 1;
     }
 
-    /// Apple answered so many milliseconds after the request began.
+    /// Counts an answer and its delay after the request, in milliseconds.
     pub fn answered(&mut self, milliseconds: u32) {
         self.answer_times.add(milliseconds);
     }
 
-    /// A notification ended so many milliseconds after it was taken.
+    /// Counts an outcome and its delay after the notification was taken, in milliseconds.
     pub fn outcome(&mut self, kind: OutcomeKind, reason: Option<&Reason>, milliseconds: u32) {
         self.outcomes[kind as usize] += 1;
         self.outcome_times.add(milliseconds);
@@ -196,8 +196,9 @@ impl Tally {
         }
     }
 
-    /// Hands the counts over; `in_flight` is what this lane has without an answer now, `queued` what waits in it,
-    /// `stopped` what stops its app. Whether Apple accepted anything.
+    /// Adds the counts to the metrics; `in_flight` is the lane's number of requests without an answer, `queued` its
+    /// number of waiting items, `stopped` the reason that its app is stopped. Returns true if Apple accepted a
+    /// notification.
     pub fn flush(&mut self, in_flight: usize, queued: usize, stopped: Option<StopReason>) -> bool {
         let accepted = self.outcomes[OutcomeKind::Accepted as usize] > 0;
         for (metric, measured) in [

@@ -1,12 +1,12 @@
-//! Sentences for the operator: what a reason of Apple's says about an app's credential, and what to do. `last_error`,
-//! the log and `pyapns doctor` say the same, from this one table. Pure.
+//! The operator's sentences for Apple's reasons about an app's credential, with the remedy. `last_error`, the log and
+//! `pyapns doctor` use this table. Pure.
 
 use crate::credentials::Summary;
 use crate::model::{AppleReason, Environment};
 use crate::registry::App;
 
-/// The likely causes of a refusal, and what to do; no full stop, and without the reason's own name. `None` for a reason
-/// that blames neither the credential nor the way it is used (apns-protocol.md 4, 9 and 11).
+/// The likely causes of a refusal with the remedy, without a full stop and without the reason's name. `None` for a
+/// reason that is not about the credential or its use (apns-protocol.md 4, 9 and 11).
 pub fn advice(reason: AppleReason, app: &App) -> Option<String> {
     use AppleReason as R;
     let Summary { kind, key_id, team_id, .. } = app.credential.summary();
@@ -68,7 +68,7 @@ pub fn advice(reason: AppleReason, app: &App) -> Option<String> {
     Some(advice)
 }
 
-/// The reason with its advice, as `last_error` and the log show it.
+/// The reason with its advice, for `last_error` and the log.
 pub fn sentence(reason: AppleReason, app: &App) -> String {
     match advice(reason, app) {
         Some(advice) => format!("Apple refuses the app's credential ({}): {advice}", reason.as_str()),
@@ -92,7 +92,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_reason_that_stops_an_app_has_a_sentence_of_its_own() {
+    fn every_reason_that_stops_an_app_has_a_separate_sentence() {
         let (app, mut told) = (App::sample(), HashSet::new());
         for &reason in AppleReason::ALL {
             let response = Response {
@@ -104,7 +104,7 @@ mod tests {
             let stops = verdict::answered(&response, 2).side_effect == SideEffect::CredentialBroken;
             let advice = advice(reason, &app);
             assert!(!stops || advice.is_some(), "{reason:?}");
-            // One reason of Apple's has two spellings.
+            // One of Apple's reasons has two spellings.
             if let Some(advice) = advice.filter(|_| stops && reason != AppleReason::BadEnvironmentKeyInToken) {
                 assert!(!advice.contains("   ") && !advice.ends_with('.'), "{advice}");
                 assert!(told.insert(advice), "{reason:?} says what another reason says");

@@ -1,4 +1,4 @@
-//! The contract of a send: how a batch is sent, why it is refused, and the outcomes that its caller waits for.
+//! The contract of a send: its options, the reasons to refuse it, and its outcomes.
 
 use super::split;
 use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
@@ -9,35 +9,35 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// The way in which a batch is to be sent.
+/// The options of a send.
 #[derive(Debug, Clone, Copy)]
 pub struct Sending {
-    /// Every outcome is there by then; nothing is written after it.
+    /// The deadline: every outcome is known by then, and nothing is written after it.
     pub deadline: Instant,
-    /// Resend what Apple may have got already; a duplicate is then possible.
+    /// Resend notifications that Apple may have received; duplicates are then possible.
     pub retry_unknown: bool,
 }
 
-/// Why a batch was not taken. Nothing of it was sent.
+/// The reason that a batch was refused. Nothing of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     #[error("too much is in flight for this app: send again in {retry_after_seconds} s")]
     AppOverloaded { retry_after_seconds: u32 },
     #[error("too much is in flight on this node: send again in {retry_after_seconds} s")]
     NodeOverloaded { retry_after_seconds: u32 },
-    #[error("the node is shutting down: send to another one, or again later")]
+    #[error("the node is shutting down: send to another node, or again later")]
     ShuttingDown,
 }
 
-/// A batch and what became of it.
+/// A batch with its outcomes.
 #[derive(Debug)]
 pub struct Sent {
     pub batch: Arc<Batch>,
-    /// In request order, one for each notification.
+    /// One outcome per notification, in request order.
     pub outcomes: Vec<Outcome>,
 }
 
-/// The outcomes of a batch, to be waited for: of one lane, or of several and put together again in request order.
+/// The future outcomes of a batch, from one lane or from several, merged in request order.
 #[derive(Debug)]
 pub struct Answer {
     /// For the log.
@@ -46,7 +46,7 @@ pub struct Answer {
     awaits: Awaits,
 }
 
-/// A lane's answer to one part, and where its notifications stand in the whole.
+/// A lane's answer to a part, with the positions of its notifications in the batch.
 pub type Awaited = (oneshot::Receiver<Sent>, Vec<u32>);
 
 #[derive(Debug)]
@@ -56,12 +56,12 @@ enum Awaits {
 }
 
 impl Answer {
-    /// That of one lane to the whole batch.
+    /// The answer of one lane to the whole batch.
     pub fn of_lane(app: Arc<App>, batch: Arc<Batch>, answer: oneshot::Receiver<Sent>) -> Self {
         Self { app, batch, awaits: Awaits::Lane(answer) }
     }
 
-    /// Those of several lanes to a part each.
+    /// The answers of several lanes to a part each.
     pub fn of_lanes(app: Arc<App>, batch: Arc<Batch>, parts: Vec<Awaited>) -> Self {
         let outcomes = lost(batch.len());
         Self { app, batch, awaits: Awaits::Lanes { parts, outcomes } }
@@ -82,7 +82,7 @@ impl Future for Answer {
                 }
             },
             Awaits::Lanes { parts, outcomes } => {
-                // One after the other: the answer is only there when all of them are.
+                // One after the other, since all of them are needed.
                 while let Some((answer, positions)) = parts.last_mut() {
                     match ready!(Pin::new(answer).poll(cx)) {
                         Ok(sent) => split::merge_outcomes(sent.outcomes, positions, outcomes),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_of_several_lanes_is_there_when_the_last_of_them_is() {
+    async fn the_answer_of_several_lanes_is_complete_when_the_last_of_them_answers() {
         let (batch, part) = (batch(3), batch(1));
         let (one, from_one) = oneshot::channel();
         let (other, from_other) = oneshot::channel();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_lane_lost_is_unknown_and_the_others_outcomes_stand() {
+    async fn the_items_of_a_dead_lane_are_unknown_and_the_outcomes_of_other_lanes_are_kept() {
         let (one, from_one) = oneshot::channel();
         let (_, from_other) = oneshot::channel();
         let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);

@@ -1,8 +1,8 @@
-//! Which of an app's lanes a device token falls into. Pure.
+//! Assigns device tokens to an app's lanes. Pure.
 //!
-//! The answer is the same after every restart and on every node. Tokens are hashed with FNV-1a (64 bits) as lower-case
-//! hex, and the hashes shared out by the jump consistent hash of Lamping and Veach (2014): each lane gets an equal
-//! share, and another number of lanes moves only the tokens that new lanes need or old ones leave behind.
+//! The assignment is the same after every restart and on every node. Tokens are hashed with FNV-1a (64 bits) as
+//! lower-case hex, and the hashes are distributed by the jump consistent hash of Lamping and Veach (2014): each lane
+//! gets an equal share, and a change of the number of lanes moves only the tokens of new or removed lanes.
 
 /// The lane of a token in lower-case hex: from 0 to `lanes` - 1.
 pub fn lane_of(token: &[u8], lanes: u16) -> u16 {
@@ -15,7 +15,7 @@ fn fnv_1a(text: &[u8]) -> u64 {
     text.iter().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-/// Follows the lanes that a hash would have moved to as their number grew one by one, in jumps.
+/// Follows the lanes to which a hash moves while their number grows one by one, in jumps.
 fn jump(hash: u64, lanes: u16) -> u16 {
     const MULTIPLIER: u64 = 2_862_933_555_777_941_757;
     const RANGE: f64 = (1_u64 << 31) as f64;
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_keep_the_lanes_they_have_always_had() {
+    fn tokens_keep_their_lanes_in_every_release() {
         let lanes = |lanes: u16| (0..12).map(|number| lane_of(token(number).as_bytes(), lanes)).collect::<Vec<_>>();
         assert_eq!(lanes(2), [0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0]);
         assert_eq!(lanes(4), [0, 3, 2, 1, 3, 0, 2, 3, 1, 1, 0, 0]);
@@ -62,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_differ_a_little_are_spread_too() {
+    fn similar_tokens_are_distributed_too() {
         let mut shares = [0; 4];
         (0..400).for_each(|number| shares[usize::from(lane_of(format!("{number:064x}").as_bytes(), 4))] += 1);
         assert!(shares.iter().all(|share| (70..130).contains(share)), "{shares:?}");
     }
 
     #[test]
-    fn another_number_of_lanes_moves_as_few_tokens_as_can_be() {
+    fn a_change_of_the_number_of_lanes_moves_the_minimum_of_tokens() {
         let lane = |number, lanes| lane_of(token(number).as_bytes(), lanes);
         for (before, after) in [(1, 2), (2, 3), (3, 4), (4, 64)] {
             let moved = (0..10_000).filter(|number| lane(*number, before) != lane(*number, after));

@@ -9,11 +9,11 @@ use std::sync::Arc;
 pub struct Part {
     pub lane: u16,
     pub batch: Arc<Batch>,
-    /// Where each of its notifications stands in the whole.
+    /// The position of each of its notifications in the batch.
     pub positions: Vec<u32>,
 }
 
-/// One part for each of the lanes that anything falls into, its notifications in their order.
+/// Returns one part for each lane with notifications, in their order.
 pub fn split_by_lane(whole: &Arc<Batch>, lanes: u16) -> Vec<Part> {
     let mut positions = vec![Vec::new(); usize::from(lanes)];
     for (at, item) in (0..).zip(whole.items()) {
@@ -23,12 +23,12 @@ pub fn split_by_lane(whole: &Arc<Batch>, lanes: u16) -> Vec<Part> {
     taken.map(|(lane, positions)| Part { lane, batch: Arc::new(whole.part(&positions)), positions }).collect()
 }
 
-/// The bytes that the parts of a batch take beside the batch itself.
+/// The memory of the parts besides the batch, in bytes.
 pub fn bytes_added(whole: &Batch) -> usize {
     whole.len() * (size_of::<Notification>() + size_of::<u32>())
 }
 
-/// Puts the outcomes of a part where they belong in those of the whole.
+/// Inserts the outcomes of a part at their positions in the batch's outcomes.
 pub fn merge_outcomes(outcomes: Vec<Outcome>, positions: &[u32], into: &mut [Outcome]) {
     for (at, outcome) in positions.iter().zip(outcomes) {
         into[*at as usize] = outcome;
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_falls_into_one_lane_however_it_is_written() {
+    fn a_token_falls_into_the_same_lane_in_every_notation() {
         let written = ["<00FC13AD ff>", "00fc13adff", "00FC 13AD FF"].map(str::to_owned);
         for lanes in 2..=64 {
             assert_eq!(split_by_lane(&batch(written.clone()), lanes).len(), 1);
@@ -84,13 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn lanes_that_nothing_falls_into_get_no_part() {
+    fn lanes_without_notifications_get_no_part() {
         assert_eq!(split_by_lane(&batch(["00".to_owned()]), 64).len(), 1);
         assert!(split_by_lane(&batch([]), 64).is_empty());
     }
 
     #[test]
-    fn outcomes_come_back_to_their_places_in_whatever_order_the_parts_end() {
+    fn outcomes_return_to_their_positions_in_any_order_of_the_parts() {
         let whole = many();
         let outcome = |timestamp| Outcome {
             kind: OutcomeKind::Accepted,

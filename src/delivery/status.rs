@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An app that needs a connection and has none ready for so long is in the state `cannot_connect`.
+/// The time after which an app that needs a connection and has none ready is in the state `cannot_connect`.
 pub const CONNECTING_LONG: Duration = Duration::from_secs(5);
 
 /// The last error.
@@ -26,30 +26,30 @@ pub struct LastError {
 pub struct LaneStatus {
     /// `false` once the lane has ended.
     pub is_running: bool,
-    /// The provisioning of the app that it works for.
+    /// The generation of the app that it sends for.
     pub generation: u64,
     pub stop_reason: Option<StopReason>,
-    /// Since when no connection has been ready while one is needed.
+    /// The time since which no connection is ready while one is needed.
     pub connecting_since: Option<Instant>,
     pub connections: usize,
-    /// Requests that Apple allows at once on all of them.
+    /// The number of concurrent requests that Apple allows on all connections.
     pub streams: usize,
     pub in_flight: usize,
-    /// Taken, and neither on a connection nor ended.
+    /// The number of notifications taken that are neither on a connection nor ended.
     pub queued: usize,
-    /// When Apple accepted something, in UNIX seconds.
+    /// The time when Apple last accepted a notification, in UNIX seconds.
     pub last_success: Option<f64>,
     pub account: Account,
 }
 
-/// One lane's status, shared with its readers.
+/// A lane's status, shared with its readers.
 #[derive(Debug)]
 struct SharedStatus(Mutex<(LaneStatus, Option<LastError>)>);
 
-/// The status of an app, for people: its lanes together.
+/// The status of an app, over all its lanes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AppStatus {
-    /// `ok`, `connecting`, `cannot_connect`, `breaker_open` or `credential_error`: that of the lane that is worst.
+    /// `ok`, `connecting`, `cannot_connect`, `breaker_open` or `credential_error`: the worst state of its lanes.
     pub state: &'static str,
     pub last_error: Option<LastError>,
     pub last_success: Option<f64>,
@@ -57,11 +57,11 @@ pub struct AppStatus {
     pub streams: usize,
     pub in_flight: usize,
     pub queued: usize,
-    /// The bound that took most of the lanes' time.
+    /// The bound with most of the lanes' time.
     pub bound_by: Bound,
 }
 
-/// The worse, the greater.
+/// Ordered: a worse state is greater.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     #[default]
@@ -100,7 +100,7 @@ impl LaneStatus {
         }
     }
 
-    /// The same at a later time, at which the lane has found nothing else yet.
+    /// The status at a later time, if nothing else has changed.
     fn at(mut self, now: Instant) -> Self {
         if self.is_running {
             self.account.elapse(now);
@@ -129,7 +129,7 @@ impl LaneStatus {
 }
 
 impl AppStatus {
-    /// Counts a lane in.
+    /// Adds a lane's status.
     fn add(&mut self, lane: &LaneStatus) {
         self.connections += lane.connections;
         self.streams += lane.streams;
@@ -154,9 +154,9 @@ pub struct StatusBoard {
 
 #[derive(Debug, Default)]
 struct LaneStatuses {
-    /// Each app's, by the lane's number.
+    /// The statuses of each app, by the lane's number.
     apps: HashMap<AppKey, BTreeMap<u16, Arc<SharedStatus>>>,
-    /// The time of lanes that are no longer shown.
+    /// The time of removed lanes, by bound.
     past: Times,
 }
 
@@ -175,7 +175,7 @@ fn add(sum: &mut Times, times: &Times) {
 }
 
 impl StatusBoard {
-    /// The app's lane of that number begins to work for it, in place of the one before.
+    /// Adds the status of the app's lane with this number, in place of an earlier lane.
     pub fn begin(&self, app: &App, number: u16, now: Instant) -> Reporter {
         let mut lanes = self.lock();
         let before = lanes.apps.get(&app.key).and_then(|lanes| lanes.get(&number)).cloned();
@@ -199,7 +199,7 @@ impl StatusBoard {
         lanes.apps.remove(key).into_iter().flatten().for_each(|(_, removed)| lanes.file(&removed, now));
     }
 
-    /// The app's status, from its lanes. Findings under an earlier provisioning do not count.
+    /// The app's status, from its lanes. Errors under an earlier provisioning do not count.
     pub fn app_status(&self, app: &App) -> AppStatus {
         let now = Instant::now();
         let lanes: Vec<_> = self.lock().apps.get(&app.key).into_iter().flat_map(BTreeMap::values).cloned().collect();
@@ -221,7 +221,7 @@ impl StatusBoard {
         AppStatus { state: state.as_str(), bound_by: bound::most(&recent), ..app_status }
     }
 
-    /// Requests that Apple allows at once on all connections.
+    /// The number of concurrent requests that Apple allows on all connections.
     pub fn streams(&self) -> usize {
         self.lock().all().map(|status| status.lock().0.streams).sum()
     }
@@ -252,7 +252,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Publishes [`Self::status`], and what went wrong since the last time.
+    /// Publishes [`Self::status`], with a new last error if there is one.
     pub fn publish(&mut self, error: Option<LastError>) {
         let mut shared = self.shared.lock();
         if shared.0.generation != self.status.generation {

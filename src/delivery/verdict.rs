@@ -1,4 +1,4 @@
-//! The verdict on an answer, or on the lack of one. Only this file decides it. Pure.
+//! The verdict on an answer, or on the lack of one, decided only in this file. Pure.
 
 use crate::apns::response::Response;
 use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
@@ -7,20 +7,20 @@ use http2::{Cause, End, Processed};
 /// The consequence for the notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// It ended so, for good.
+    /// It ends with this outcome.
     Done(OutcomeKind),
-    /// Apple provably did not take it: to be sent again, at once the first time.
+    /// Apple provably did not process it: resend it, immediately the first time.
     Resend,
-    /// Apple's "not now": to be sent again after a pause, within the budget of retries.
+    /// Apple answered "not now": retry after a pause, within the retry budget.
     Later(Pause),
 }
 
 /// The kind of pause that an answer asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
-    /// The service has trouble.
+    /// The service fails.
     Service,
-    /// This device token gets too much: at least a second, doubling.
+    /// This device token gets too many notifications: at least a second, doubling.
     Token,
 }
 
@@ -28,11 +28,11 @@ pub enum Pause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SideEffect {
     Nothing,
-    /// The token is dead for this app: feedback.
+    /// The token is dead for this app, and becomes feedback.
     DeadToken,
-    /// This connection is of no more use; others may be.
+    /// This connection must be left; others may work.
     LeaveConnection,
-    /// The app's credential does not work until it is replaced or Apple changes its mind.
+    /// The app's credential does not work until it is replaced or Apple accepts it again.
     CredentialBroken,
 }
 
@@ -44,8 +44,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The same answer where the app was given another credential meanwhile: what Apple says of the former one stops
-    /// nothing, and the new one may do.
+    /// The verdict if the app got a new credential meanwhile: a refusal of the former credential does not stop the app,
+    /// and the item is resent with the new one.
     pub fn of_former_credential(self) -> Self {
         if self.side_effect == SideEffect::CredentialBroken { ELSEWHERE } else { self }
     }
@@ -62,8 +62,8 @@ const DEAD: Verdict = verdict(Disposition::Done(OutcomeKind::Rejected), SideEffe
 const BROKEN: Verdict = verdict(Disposition::Done(OutcomeKind::NotSent), SideEffect::CredentialBroken);
 const ELSEWHERE: Verdict = verdict(Disposition::Resend, SideEffect::LeaveConnection);
 
-/// Judges Apple's answer (`apns-protocol` 9) to the `attempts`-th attempt. Only a 200 is `accepted`; after any answer
-/// nothing is `unknown` but what no row of Apple's table covers.
+/// Judges Apple's answer (`apns-protocol` 9) to the `attempts`-th attempt. Only a 200 is `accepted`. An answer is
+/// `unknown` only if Apple's table has no row for it.
 pub fn answered(response: &Response, attempts: u16) -> Verdict {
     match (response.status, &response.reason) {
         (200, _) => ACCEPTED,
@@ -76,11 +76,11 @@ pub fn answered(response: &Response, attempts: u16) -> Verdict {
     }
 }
 
-/// Each reason of Apple's, grouped by whose fault it is. A new one does not compile until it is placed.
+/// The verdict of each of Apple's reasons, grouped by cause. A new reason does not compile until it is listed.
 fn refused(reason: AppleReason, attempts: u16) -> Verdict {
     use AppleReason as R;
     match reason {
-        // The request's.
+        // The request is at fault.
         R::BadCollapseId
         | R::BadExpirationDate
         | R::BadMessageId
@@ -92,12 +92,12 @@ fn refused(reason: AppleReason, attempts: u16) -> Verdict {
         | R::PayloadTooLarge
         | R::BadPath
         | R::MethodNotAllowed => REJECTED,
-        // The topic's, or the app's configuration.
+        // The topic or the app's configuration is at fault.
         R::BadTopic | R::MissingTopic | R::TopicDisallowed | R::TopicMismatch | R::DeviceTokenNotForTopic => REJECTED,
-        // The token's.
+        // The device token is at fault.
         R::BadDeviceToken | R::Unregistered | R::ExpiredToken => DEAD,
         R::TooManyRequests => verdict(Disposition::Later(Pause::Token), SideEffect::Nothing),
-        // The credential's.
+        // The credential is at fault.
         R::BadCertificate
         | R::BadCertificateEnvironment
         | R::Forbidden
@@ -105,12 +105,12 @@ fn refused(reason: AppleReason, attempts: u16) -> Verdict {
         | R::MissingProviderToken
         | R::BadEnvironmentKeyIdInToken
         | R::BadEnvironmentKeyInToken => BROKEN,
-        // This connection's: another one may do; where the credential may be to blame, once.
+        // This connection is at fault: another one may work. If the credential may be at fault, only once.
         R::IdleTimeout | R::Shutdown => ELSEWHERE,
         R::ExpiredProviderToken | R::UnrelatedKeyIdInToken if attempts <= 1 => ELSEWHERE,
         R::ExpiredProviderToken | R::UnrelatedKeyIdInToken => BROKEN,
         R::TooManyProviderTokenUpdates => verdict(Disposition::Later(Pause::Service), SideEffect::LeaveConnection),
-        // Apple's own.
+        // Apple is at fault.
         R::InternalServerError | R::ServiceUnavailable => {
             verdict(Disposition::Later(Pause::Service), SideEffect::Nothing)
         }
@@ -135,9 +135,8 @@ pub fn unanswered(end: &End, retry_unknown: bool) -> (Verdict, NodeReason) {
     (verdict(disposition, SideEffect::Nothing), reason)
 }
 
-/// Judges the reason of a GOAWAY (`apns-protocol` 10), where it gives one: whether it blames more than its connection.
-/// Only the certificate is the connection's own; all else that may be wrong has been, or will be, said of a
-/// notification.
+/// The side effect of a GOAWAY, by its reason (`apns-protocol` 10). A broken certificate concerns every connection of
+/// the app. Answers to notifications report all other faults of more than one connection.
 pub fn gone_away(reason: Option<&Reason>) -> SideEffect {
     match reason {
         Some(Reason::Apple(AppleReason::BadCertificate | AppleReason::BadCertificateEnvironment)) => {

@@ -1,8 +1,8 @@
-//! Entries of the disconnection log: which ends make one, and v0.5's code and text for each (apns-protocol.md 12.2).
+//! Entries of the disconnection log, with v0.5's code and text for each end (apns-protocol.md 12.2).
 
 use crate::model::{AppKey, AppleReason, Batch, Disconnection, NodeReason, Notification, Outcome, OutcomeKind, Reason};
 
-/// A status of Apple's binary protocol with the text v0.5 gave it.
+/// A status of Apple's binary protocol, with v0.5's text for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Status(u8, &'static str);
 
@@ -20,31 +20,31 @@ const UNKNOWN: Status = Status(255, "None (unknown)");
 /// The form in which a reason appears in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    /// Not at all.
+    /// There is no entry.
     No,
-    /// With the notification that failed.
+    /// The entry has the notification that failed.
     Blames(Status),
-    /// As something that befell a connection or an app, and notifications only with it: no one of them is to blame.
+    /// The entry is about a connection or an app, and names no notification: none of the affected ones is at fault.
     Incident(Status),
 }
 
-/// Numbers of notifications as v0.5 counted them: per app, from 1.
+/// The numbers of notifications as in v0.5: per app, from 1.
 #[derive(Debug, Clone, Copy)]
 pub struct Identifiers {
-    /// Of the notification that ended.
+    /// The number of the notification that ended.
     pub own: u32,
-    /// Of the one that Apple accepted last; 0 before the first.
+    /// The number of the last notification that Apple accepted; 0 before the first.
     pub last_accepted: u32,
 }
 
 impl Identifiers {
-    /// Which of them an entry carries: Apple's old protocol said at a shutdown how far it had come.
+    /// The number in an entry with this status: Apple's old protocol sent the last accepted one at a shutdown.
     fn shown_with(self, status: Status) -> u32 {
         if status == SHUTDOWN { self.last_accepted } else { self.own }
     }
 }
 
-/// The entry for a notification that failed for good. `None` if it did not, or if its end shows elsewhere.
+/// The entry for a notification that failed permanently. `None` if it did not fail, or if another list has its end.
 pub fn of_notification(
     app: &AppKey,
     identifiers: Identifiers,
@@ -75,13 +75,13 @@ pub fn of_notification(
     })
 }
 
-/// True if the entry's notification was never tried, for a reason that is not its own. The incident that stopped its
-/// app has an entry already, and this one only adds to what it cost.
+/// Returns true if the notification was not tried because its app was stopped. The incident that stopped the app has an
+/// entry already, and this one only adds to its affected notifications.
 pub fn is_of_stopped(entry: &Disconnection, outcome: &Outcome) -> bool {
     entry.offending_notification.is_none() && outcome.attempts == 0
 }
 
-/// Adds an incident to others: to the one with its app, reason and status, where there is one.
+/// Adds an incident to the list, or to the incident in it with the same app, reason and status.
 pub fn join(incidents: &mut Vec<Disconnection>, incident: Disconnection) {
     match incidents.iter_mut().find(|other| is_same(other, &incident)) {
         Some(other) => absorb(other, incident),
@@ -89,24 +89,24 @@ pub fn join(incidents: &mut Vec<Disconnection>, incident: Disconnection) {
     }
 }
 
-/// True if two incidents are the same one.
+/// Returns true if two entries are of the same incident.
 fn is_same(one: &Disconnection, other: &Disconnection) -> bool {
     (&one.app, &one.reason, one.status) == (&other.app, &other.reason, other.status)
 }
 
-/// The later of two entries of an incident stays, and counts all that were affected.
+/// Keeps the later of two entries of an incident, with the sum of the affected notifications.
 fn absorb(earlier: &mut Disconnection, later: Disconnection) {
     let affected = earlier.affected.saturating_add(later.affected);
     *earlier = Disconnection { affected, ..later };
 }
 
-/// True if a notification that this node refused for this reason belongs in the log.
+/// Returns true if the log has an entry for a notification that this node refused for this reason.
 pub fn is_of_refused(reason: &str) -> bool {
     refused(reason).is_some()
 }
 
-/// The entry for what we refused ourselves for this reason, so that it never had a number: `offending` is what came, as
-/// v0.5 showed notifications. `None` if the log has no place for it.
+/// The entry for a notification that this node refused, and that has no number. `offending` is the notification in the
+/// form of v0.5. `None` if the log has no entry for this reason.
 pub fn of_refused(app: &AppKey, reason: &str, offending: String, timestamp: f64) -> Option<Disconnection> {
     let status = refused(reason)?;
     Some(Disconnection {
@@ -124,7 +124,7 @@ pub fn of_refused(app: &AppKey, reason: &str, offending: String, timestamp: f64)
     })
 }
 
-/// The old protocol's status for a fault that this node finds before Apple can.
+/// The old protocol's status for a fault that this node finds before Apple.
 fn refused(reason: &str) -> Option<Status> {
     match reason {
         "token_not_hex" | "token_odd_length" | "token_too_long" => Some(INVALID_TOKEN_SIZE),
@@ -133,9 +133,9 @@ fn refused(reason: &str) -> Option<Status> {
     }
 }
 
-/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered, when
-/// `last_accepted` was the last one that Apple had accepted. `None` for an end in good order that affected none: that
-/// is for the log file only.
+/// The entry for a connection that ended at `timestamp` (UNIX seconds) with `affected` notifications unanswered;
+/// `last_accepted` is the number of the last one that Apple accepted. `None` for a normal end that affected none, which
+/// is only logged.
 pub fn of_connection(
     app: &AppKey,
     reason: &Reason,
@@ -168,7 +168,8 @@ pub fn of_connection(
     })
 }
 
-/// Joins the incidents that have app, reason and status in common: the last one stays, and counts all it affected.
+/// Joins the incidents with the same app, reason and status: keeps the last one, with the sum of the affected
+/// notifications.
 pub(super) fn fold_incidents(entries: Vec<Disconnection>) -> Vec<Disconnection> {
     let mut folded: Vec<Disconnection> = Vec::with_capacity(entries.len());
     let mut incidents: Vec<usize> = Vec::new();
@@ -196,10 +197,10 @@ fn entry(reason: &Reason) -> Entry {
     }
 }
 
-/// No wildcard: a new reason of Apple's must be given its place here.
+/// No wildcard: the compiler asks for the form of each new reason of Apple.
 fn apples(reason: AppleReason) -> Entry {
     match reason {
-        // The notification.
+        // The notification is at fault.
         AppleReason::BadDeviceToken | AppleReason::DeviceTokenNotForTopic => Entry::Blames(INVALID_TOKEN),
         AppleReason::MissingDeviceToken => Entry::Blames(MISSING_DEVICE_TOKEN),
         AppleReason::MissingTopic => Entry::Blames(MISSING_TOPIC),
@@ -215,14 +216,14 @@ fn apples(reason: AppleReason) -> Entry {
         | AppleReason::BadPath
         | AppleReason::TopicMismatch
         | AppleReason::MethodNotAllowed => Entry::Blames(UNKNOWN),
-        // Its token, which the feedback tells.
+        // The device token: the feedback has it.
         AppleReason::Unregistered | AppleReason::ExpiredToken => Entry::No,
-        // Apple, after all retries.
+        // Apple, after the last retry.
         AppleReason::InternalServerError | AppleReason::ServiceUnavailable | AppleReason::TooManyRequests => {
             Entry::Blames(PROCESSING_ERROR)
         }
         AppleReason::Shutdown => Entry::Incident(SHUTDOWN),
-        // The credential, or the connection.
+        // The credential or the connection.
         AppleReason::BadCertificate
         | AppleReason::BadCertificateEnvironment
         | AppleReason::ExpiredProviderToken
@@ -237,19 +238,19 @@ fn apples(reason: AppleReason) -> Entry {
     }
 }
 
-/// No wildcard: a new reason of ours must be given its place here.
+/// No wildcard: the compiler asks for the form of each new reason of ours.
 fn ours(reason: NodeReason) -> Entry {
     match reason {
-        // As its sender asked.
+        // As the sender requested.
         NodeReason::Expired => Entry::No,
-        // This notification's fate.
+        // This notification alone.
         NodeReason::DeadlinePassed
         | NodeReason::ConnectionLost
         | NodeReason::StreamReset
         | NodeReason::StreamRefused
         | NodeReason::MalformedAnswer
         | NodeReason::HeadersTooLarge => Entry::Blames(UNKNOWN),
-        // Whatever was to be sent.
+        // Every notification of the app.
         NodeReason::GoneAway | NodeReason::ShuttingDown => Entry::Incident(SHUTDOWN),
         NodeReason::CannotConnect
         | NodeReason::ConnectionSilent
@@ -262,7 +263,7 @@ fn ours(reason: NodeReason) -> Entry {
     }
 }
 
-/// The notification as v0.5 showed it: payload and identifier byte for byte as they came.
+/// The notification in the form of v0.5, with payload and identifier byte for byte.
 fn offending(batch: &Batch, notification: &Notification) -> String {
     let expiry = notification.expiry.map_or_else(|| "null".to_owned(), |expiry| expiry.to_string());
     let identifier = notification.identifier.map_or("null", |identifier| batch.text(identifier));

@@ -1,18 +1,18 @@
-//! The entry for a dead token. Which answers mean one is decided in `delivery/verdict`.
+//! The entry for a dead token. `delivery/verdict` decides which answers mean a dead token.
 
 use crate::model::{AppKey, Feedback, Outcome, Reason};
 
-/// The reason of a 410 that gave none.
+/// The reason of a 410 without one.
 const REASON_DEFAULT: &str = "Unregistered";
 
-/// A timestamp below this is in seconds: as milliseconds it would lie before 1973-03-03, as seconds it reaches the year
-/// 5138.
+/// A timestamp below this is in seconds: as milliseconds it would be before 1973-03-03, and seconds reach it in the
+/// year 5138.
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 /// 2008-01-01, in UNIX seconds. APNs is younger (2009), so that no token can have died before.
 const EARLIEST: f64 = 1_199_145_600.0;
 
-/// The feedback for a token that the outcome's answer says is dead. `dead_since` is the timestamp of Apple's answer, in
-/// milliseconds since the epoch (seconds below 10^11); without a possible one, the token is dead since the answer
+/// The feedback for a token that Apple's answer reports as dead. `dead_since` is the timestamp in the answer, in
+/// milliseconds since the epoch (seconds below 10^11); without a plausible one, the time of the answer is used
 /// (apns-protocol.md 12.3).
 pub fn of_dead_token(app: &AppKey, token: &str, outcome: &Outcome, dead_since: Option<u64>) -> Feedback {
     let reason = outcome.reason.as_ref().map_or(REASON_DEFAULT, Reason::as_str).to_owned();
@@ -20,9 +20,9 @@ pub fn of_dead_token(app: &AppKey, token: &str, outcome: &Outcome, dead_since: O
     Feedback { app: app.clone(), token: token.to_owned(), reason, timestamp }
 }
 
-/// Apple's timestamp in UNIX seconds, or `answered`, if no token can have died at that time. The store keeps the entry
-/// with the newest timestamp: one of the year 60,000 would never be replaced. Callers compare it with the token's last
-/// registration: one of 1970 would never remove a token.
+/// Apple's timestamp in UNIX seconds, or `answered` if the timestamp is implausible. The store keeps the entry with the
+/// newest timestamp, so that the year 60,000 would never be replaced. Callers compare it with the token's last
+/// registration, so that 1970 would never remove a token.
 fn possible(since: u64, answered: f64) -> f64 {
     let seconds = if since < MILLISECONDS_FROM { since as f64 } else { since as f64 / 1_000.0 };
     if (EARLIEST..=answered).contains(&seconds) { seconds } else { answered }
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_token_is_dead_since_apple_says_so_else_since_the_answer() {
+    fn a_dead_token_has_apples_timestamp_or_else_the_time_of_the_answer() {
         let expired = Some(Reason::Apple(AppleReason::ExpiredToken));
         assert_eq!(feedback(expired, Some(1_700_000_000_250)), ("ExpiredToken".into(), 1_700_000_000.25));
         assert_eq!(feedback(None, None), ("Unregistered".into(), 1_800_000_000.5));
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_at_which_no_token_can_have_died_is_replaced_by_the_time_of_the_answer() {
+    fn an_implausible_timestamp_is_replaced_by_the_time_of_the_answer() {
         let answered = 1_800_000_000.5;
         let (future, microseconds, nanoseconds) = (1_800_000_001_000, 1_700_000_000_000_000, 1_700_000_000_000_000_000);
         let before_apns = [0, 17, 1_100_000_000, 100_000_000_000];

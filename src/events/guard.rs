@@ -1,30 +1,29 @@
-//! The mass-removal guard: tells a spike of answers that speaks of a wrong environment or topic from a few dead tokens.
-//! Pure.
+//! The mass-removal guard: detects a spike of answers that suggests a wrong environment or topic. Pure.
 //!
-//! Callers delete the tokens they find in the feedback. `BadDeviceToken` may be a good token of the other environment,
-//! so that a credential in the wrong place would cost its owner every device.
+//! Callers delete the tokens in the feedback. `BadDeviceToken` may be a valid token of the other environment, so that a
+//! credential in the wrong environment could make its owner delete every device.
 
 use crate::model::{AppleReason, Outcome, Quarantine, Reason};
 use std::collections::VecDeque;
 
-/// The answers that are looked at: an app's newest.
+/// The number of an app's newest answers that are observed.
 const ANSWERS_MAX: u32 = 1_000;
-/// This many of them at least, and more than one in five, make a spike.
+/// The minimum number of suspect answers of a spike, which must also be more than one in five.
 const SUSPECTS_MIN: u32 = 50;
 const ANSWERS_PER_SUSPECT: u32 = 5;
 
-/// A spike as it was seen.
+/// The numbers of a spike.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BadTokenSpike {
     pub suspects: u32,
-    /// Of so many answers.
+    /// The number of answers.
     pub answers: u32,
 }
 
-/// Watches over one app's answers.
+/// Observes one app's answers.
 #[derive(Debug, Default)]
 pub struct Guard {
-    /// The newest answers, oldest first: whether they are suspect, and how many follow one another.
+    /// The newest answers, oldest first, as runs: true for suspect answers, and the length of the run.
     runs: VecDeque<(bool, u32)>,
     seen: BadTokenSpike,
     state: State,
@@ -34,37 +33,37 @@ pub struct Guard {
 enum State {
     #[default]
     Observing,
-    /// A spike that nobody has heard of yet.
+    /// A spike that was not reported yet.
     Detected(BadTokenSpike),
-    /// It was told, and is being written down.
+    /// The spike was reported, and its quarantine is being written.
     Reported,
     Quarantined(Quarantine),
 }
 
 impl BadTokenSpike {
-    /// For those who read of it.
+    /// The reason of the quarantine, for people.
     pub fn sentence(self) -> String {
         let Self { suspects, answers } = self;
         format!(
             "{suspects} of the last {answers} answers were BadDeviceToken or DeviceTokenNotForTopic: check that environment, \
-             topic and tokens belong together, then release or drop what is held"
+             topic and tokens belong together, then release or drop the held feedback"
         )
     }
 }
 
-/// True if an answer may mean a wrong environment or topic.
+/// Returns true if an answer may mean a wrong environment or topic.
 pub fn is_suspect(outcome: &Outcome) -> bool {
     use AppleReason::{BadDeviceToken, DeviceTokenNotForTopic};
     matches!(outcome.reason, Some(Reason::Apple(BadDeviceToken | DeviceTokenNotForTopic)))
 }
 
 impl Guard {
-    /// One that holds back already.
+    /// A guard whose app has a quarantine already.
     pub fn quarantined(quarantine: Quarantine) -> Self {
         Self { state: State::Quarantined(quarantine), ..Self::default() }
     }
 
-    /// Apple gave `count` answers in a row of one kind.
+    /// Observes `count` consecutive answers of one kind.
     pub fn observe(&mut self, suspect: bool, count: u32) {
         if !matches!(self.state, State::Observing) || count == 0 {
             return;
@@ -102,24 +101,24 @@ impl Guard {
         }
     }
 
-    /// A spike, once, to be written down.
+    /// Returns a spike once, so that its quarantine can be written.
     pub fn take_spike(&mut self) -> Option<BadTokenSpike> {
         let State::Detected(spike) = self.state else { return None };
         self.state = State::Reported;
         Some(spike)
     }
 
-    /// The quarantine stands, or could not be written: then the answers to come are watched as before.
+    /// Records the written quarantine, or that it could not be written: then later answers are observed again.
     pub fn written(&mut self, quarantine: Option<Quarantine>) {
         *self = quarantine.map_or_else(Self::default, Self::quarantined);
     }
 
-    /// Starts again after the held feedback was released or dropped.
+    /// Starts afresh after the held feedback was released or dropped.
     pub fn resolved(&mut self) {
         *self = Self::default();
     }
 
-    /// Since when and why the app's doubtful feedback is held back, if it is.
+    /// The app's quarantine, if there is one.
     pub fn quarantine(&self) -> Option<&Quarantine> {
         match &self.state {
             State::Quarantined(quarantine) => Some(quarantine),
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn fifty_suspects_that_are_more_than_a_fifth_are_a_wave() {
+    fn fifty_suspects_that_are_more_than_a_fifth_are_a_spike() {
         assert_eq!(spike(&[(true, 49)]), None);
         assert_eq!(spike(&[(true, 50)]), Some(BadTokenSpike { suspects: 50, answers: 50 }));
         assert_eq!(spike(&[(false, 200), (true, 50)]), None, "20 % are not more than 20 %");
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_in_the_middle_of_a_batch_is_not_washed_away_by_its_end() {
+    fn a_spike_in_the_middle_of_a_batch_is_detected() {
         assert!(spike(&[(true, 300), (false, 9_000)]).is_some());
     }
 

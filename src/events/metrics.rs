@@ -10,7 +10,7 @@ pub struct Metrics {
     pub feedback_acknowledged: IntCounter,
     pub disconnections_written: IntCounter,
     pub holds: IntGauge,
-    /// Events that no store keeps, though their callers were told.
+    /// Events that the store did not write, although callers have their outcomes.
     pub lost: IntCounter,
 }
 

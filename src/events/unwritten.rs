@@ -1,4 +1,4 @@
-//! Records that the store could not take wait in memory until it can: a full disk must not lose a dead token.
+//! Keeps records that the store could not write in memory until it can: a full disk must not lose a dead token.
 
 use super::Events;
 use crate::drain::Drain;
@@ -8,29 +8,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Entries of a node that wait; what comes beyond is lost, and the log says so.
+/// The maximum number of pending entries of a node. Further entries are lost and logged.
 const UNWRITTEN_MAX: usize = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Records that the store did not take, and the reason.
+/// Records that the store did not write, and the error.
 #[derive(Debug)]
 pub struct Unwritten {
     pub records: Arc<Records>,
     pub error: StoreError,
 }
 
-/// Counts the entries that wait. Clones share the count.
+/// Counts the pending entries. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub struct PendingWrites(Arc<AtomicUsize>);
 
 impl PendingWrites {
-    /// Returns the number of entries that wait.
+    /// Returns the number of pending entries.
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Room for so many more, until it is dropped.
+    /// Reserves room for `count` entries, until the result is dropped.
     fn take(&self, entries: usize) -> Option<Room> {
         let room = Room { pending: self.clone(), entries };
         let before = self.0.fetch_add(entries, Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Events {
     pub async fn retry_until_written(&self, Unwritten { records, error }: Unwritten, drain: &Drain) {
         let (app, entries) = (app_of(&records), records.len());
         let Some(_room) = self.pending.take(entries) else {
-            tracing::error!(app, %error, entries, "feedback and disconnections are lost: too many wait for the store already");
+            tracing::error!(app, %error, entries, "feedback and disconnections are lost: too many are waiting for the store");
             return self.metrics.lost.inc_by(entries as u64);
         };
         tracing::error!(app, %error, entries, "feedback and disconnections wait in memory until the store can be written");
@@ -74,7 +74,7 @@ impl Events {
                 () = tokio::time::sleep(pause) => false,
             };
             match self.write(&records).await {
-                Ok(()) => return tracing::info!(app, entries, "what waited for the store is written"),
+                Ok(()) => return tracing::info!(app, entries, "the waiting feedback and disconnections are written"),
                 Err(error) if last => {
                     tracing::error!(app, %error, entries, "feedback and disconnections are lost: the node ends");
                     return self.metrics.lost.inc_by(entries as u64);
@@ -85,7 +85,7 @@ impl Events {
     }
 }
 
-/// The app that the records belong to, for the log: what is recorded at once is of one app.
+/// The app of the records, for the log: records of one write are of one app.
 fn app_of(records: &Records) -> Option<String> {
     let feedback = records.feedback.first().map(|entry| entry.app.to_string());
     feedback.or_else(|| records.disconnections.first().map(|entry| entry.app.to_string()))
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_is_bounded_and_counted_until_it_is_written() {
+    fn pending_entries_are_limited_and_counted_until_they_are_written() {
         let pending = PendingWrites::default();
         let first = pending.take(UNWRITTEN_MAX - 1).expect("room");
         assert!(pending.take(2).is_none());

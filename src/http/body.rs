@@ -16,36 +16,37 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// The least that must arrive of a body in each window: 1 KiB a second.
+/// The number of bytes that must arrive in each window: 1 KiB a second.
 const PACE_WINDOW: Duration = Duration::from_secs(5);
 const PACE_WINDOW_BYTES_MIN: usize = 5 << 10;
-/// Memory is reserved for a body in steps, as it arrives: a declared length takes nothing from other bodies.
+/// The step of memory reservations. Memory is reserved as bytes arrive, so that a declared length takes nothing from
+/// other bodies.
 const RESERVE_STEP_BYTES: usize = 64 << 10;
-/// Bodies that take longer than one window share the whole budget divided by this: the rest is for fast ones.
+/// Bodies that take longer than one window share the budget divided by this number. The rest is for fast bodies.
 const SLOW_BODIES_DIVISOR: usize = 4;
-/// Memory of a stream of lines: its blocks in flight with their outcomes, and the bytes being read and written.
+/// The memory of a stream of lines: its blocks in flight with their outcomes, and the bytes being read and written.
 pub const STREAM_BYTES: usize = 4 << 20;
 
-/// Bounds the memory of all bodies that are read or answered at one time.
+/// Limits the memory of all bodies that are being read or answered.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     body_bytes: usize,
     in_flight_bytes: usize,
     free: Arc<Semaphore>,
-    /// The part of it for slow bodies.
+    /// The share of slow bodies.
     slow: Arc<Semaphore>,
-    /// Streams that may be open.
+    /// The permits of open streams.
     streams: Arc<Semaphore>,
 }
 
-/// A stream's permit: its part of the body budget, and one of the streams.
+/// A stream's permit: its share of the body budget, and one of the streams.
 #[derive(Debug)]
 pub struct StreamPermit {
     _bytes: OwnedSemaphorePermit,
     _stream: OwnedSemaphorePermit,
 }
 
-/// A body, and its part of the budget of all bodies.
+/// A body with its share of the budget.
 #[derive(Debug)]
 pub struct Collected {
     pub bytes: Bytes,
@@ -79,14 +80,14 @@ impl Bodies {
     pub fn new(limits: &Limits) -> Self {
         let in_flight_bytes = limits.in_flight_bytes.min(Semaphore::MAX_PERMITS);
         let free = Arc::new(Semaphore::new(in_flight_bytes));
-        // Streams last: they get half of the memory, so that plain requests always find some.
+        // Streams get at most half of the memory, so that plain requests always get some.
         let streams = Arc::new(Semaphore::new((in_flight_bytes / 2 / STREAM_BYTES).max(1)));
         let slow = Arc::new(Semaphore::new(in_flight_bytes / SLOW_BODIES_DIVISOR));
         Self { body_bytes: limits.body_bytes, in_flight_bytes, free, slow, streams }
     }
 
-    /// Makes `response` a body that holds `permit` for as long as it is in memory, grown to the size of the response. The
-    /// caller must get its outcomes, so the body is made even where the budget has no such room.
+    /// Makes `response` a body that holds `permit` for as long as it is in memory, grown to the size of the response.
+    /// The caller must get its outcomes, so the body is created even beyond the budget.
     pub fn hold(&self, response: Vec<u8>, mut permit: BodyPermit) -> Bytes {
         let more = u32::try_from(response.len().saturating_sub(permit.0.num_permits())).unwrap_or(u32::MAX);
         if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(more) {
@@ -106,7 +107,7 @@ impl Bodies {
         }
     }
 
-    /// Reads the body of `request` whole, whatever its `Content-Type`.
+    /// Reads the whole body of `request`, with any `Content-Type`.
     pub async fn collect(&self, request: Request<Body>) -> Result<Collected, RequestError> {
         refuse_encoded(request.headers())?;
         self.read(request.into_body()).await
@@ -144,7 +145,7 @@ impl Bodies {
         Ok(Collected { bytes, permit: BodyPermit(permit) })
     }
 
-    /// Doubles the reservation where the budget allows, so that reservations are rare; else reserves the bytes needed.
+    /// Doubles the reservation if the budget allows it, so that reservations are rare; else reserves the bytes needed.
     fn reserve_more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, RequestError> {
         let bound = if declared > 0 { declared } else { self.body_bytes };
         let wanted = (2 * held).min(bound).max(total);
@@ -178,13 +179,12 @@ struct Pace {
     began: Instant,
     /// The start of the current window.
     window_start: Instant,
-    /// The bytes that must have arrived by its end.
+    /// The number of bytes that must have arrived by the window's end.
     due_bytes: usize,
 }
 
 impl Pace {
-    /// Starts a new window where `received` bytes are enough. Returns true if the body has taken longer than one
-    /// window.
+    /// Starts a new window if `received` bytes are enough. Returns true if the body has taken longer than one window.
     fn is_slow(&mut self, received: usize) -> bool {
         let now = Instant::now();
         if received >= self.due_bytes {
@@ -215,7 +215,7 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
-    /// A chunked body: its pieces, then its end, or nothing for ever.
+    /// A chunked body: its pieces, then its end or an endless stall.
     struct Pieces {
         pieces: Vec<&'static [u8]>,
         stalls: bool,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_over_the_limit_is_refused_whether_it_says_its_length_or_not() {
+    async fn a_body_over_the_limit_is_refused_with_and_without_a_declared_length() {
         let bodies = bodies(10, 100);
         for request in [declared(b"0123456789a"), chunked(&[b"01234", b"56789", b"a"])] {
             assert!(matches!(bodies.collect(request).await, Err(RequestError::BodyTooLarge { limit: 10 })));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_bodies_together_stay_within_their_limit_and_give_their_room_back() {
+    async fn all_bodies_together_stay_within_their_limit_and_release_their_memory() {
         let bodies = bodies(10, 15);
         let first = bodies.collect(declared(b"0123456789")).await.unwrap();
         for request in [declared(b"012345"), chunked(&[b"012", b"345"])] {
@@ -316,13 +316,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_must_keep_up_a_kibibyte_a_second_whatever_came_before() {
+    async fn a_body_must_arrive_at_a_kibibyte_a_second_also_after_a_burst() {
         let began = Instant::now();
         let slow = bodies(1 << 20, 1 << 20).collect(trickle(&[b'x'; 4000], 4)).await;
         assert!(matches!(slow, Err(RequestError::BodyTooSlow)));
         assert_eq!(began.elapsed().as_secs(), 5);
 
-        // A burst buys no time.
+        // A burst does not extend the deadline.
         let began = Instant::now();
         static BURST: [u8; 1 << 20] = [b'x'; 1 << 20];
         let request = Request::new(Body::new(Pieces { pieces: vec![&BURST], stalls: true }));
@@ -332,7 +332,7 @@ mod tests {
         let steady = bodies(20_000, 1 << 20).collect(trickle(&[b'x'; 6000], 4)).await;
         assert!(
             matches!(steady, Err(RequestError::BodyTooLarge { limit: 20_000 })),
-            "it lives for as long as it comes"
+            "it is accepted while it arrives at that rate"
         );
     }
 
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_holds_its_room_until_its_bytes_are_gone() {
+    async fn a_response_holds_its_memory_until_its_bytes_are_written() {
         let bodies = bodies(100, 1_000);
         let permit = bodies.collect(declared(b"0123456789")).await.unwrap().into_permit();
         let response = bodies.hold(vec![b'x'; 400], permit);
@@ -383,10 +383,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_with_an_encoding_is_not_taken_for_json() {
+    async fn a_body_with_a_content_encoding_is_refused() {
         let mut request = declared(b"{}");
         request.headers_mut().insert(CONTENT_ENCODING, "gzip".parse().unwrap());
         let refused = bodies(10, 10).collect(request).await.expect_err("an encoding");
-        assert_eq!(refused.to_string(), "the body is encoded as `gzip`: send it as it is");
+        assert_eq!(refused.to_string(), "the body is encoded as `gzip`: send it without an encoding");
     }
 }

@@ -1,9 +1,8 @@
 //! Refuses requests that a browser sends on behalf of somebody else's page.
 //!
 //! A page can have a browser send requests to any address that the browser reaches. Two attacks follow. A page whose
-//! own name is made to resolve to the node's address (DNS rebinding) may read every answer: it is known by the name in
-//! `Host`. A page under its own name may write, but not read: it is known by `Origin` and `Sec-Fetch-Site`, which
-//! browsers set.
+//! name resolves to the node's address (DNS rebinding) could read every response: `Host` has its name. A page under
+//! another address could write, but not read: browsers set `Origin` and `Sec-Fetch-Site` on its requests.
 
 use crate::http::head::Head;
 use axum::http::StatusCode;
@@ -14,9 +13,9 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Longest name of DNS, in bytes.
+/// The maximum length of a DNS name, in bytes.
 const NAME_BYTES_MAX: usize = 253;
-/// A refusal repeats no more of a header than this, in bytes.
+/// The maximum length of a header's value in a refusal, in bytes.
 const SHOWN_BYTES_MAX: usize = 256;
 
 /// A host without its port, in lower case: a DNS name without the dot at its end, or an IP address.
@@ -84,19 +83,20 @@ impl BrowserFault {
 /// The requests of browsers that a listener answers.
 #[derive(Debug)]
 pub struct BrowserPolicy {
-    /// Names of this machine: `localhost` and its own.
+    /// The names of this machine: `localhost` and its host name.
     own: Vec<HostName>,
     /// The setting `hosts`: more names of the node. Pages under these names may send requests.
     listed: Vec<HostName>,
-    /// Callers show a key. A browser adds none by itself but a password it remembers, for the name it was typed for.
+    /// Callers must send a key. The only credential that a browser adds by itself is a remembered password, for the
+    /// name that it was entered for.
     keys: bool,
-    /// The authority that was found to be ours first: nearly all callers write the same.
+    /// The first authority that was accepted: nearly all callers send the same.
     usual: OnceLock<Box<[u8]>>,
     logged: AtomicBool,
 }
 
 impl BrowserPolicy {
-    /// `machine`: the machine's name, which counts with and without its domain.
+    /// `machine` is the machine's name, which is accepted with and without its domain.
     pub fn new(machine: Option<&str>, listed: Vec<HostName>, keys: bool) -> Self {
         let short = machine.and_then(|name| name.split('.').next());
         let own = ["localhost"].into_iter().chain(machine).chain(short).filter_map(|name| name.parse().ok());
@@ -109,7 +109,7 @@ impl BrowserPolicy {
         if let Err(fault) = &checked
             && !self.logged.swap(true, Relaxed)
         {
-            // Once: otherwise a page could fill the log.
+            // Logged once, or a page could fill the log.
             tracing::warn!(%fault, "a request was refused as a browser's; later ones are not logged");
         }
         checked
@@ -132,7 +132,7 @@ impl BrowserPolicy {
                 Some(page) if self.listed.iter().any(|name| host_of(page).is_some_and(|host| name.is(host))) => {
                     return Ok(());
                 }
-                // The scheme may differ: a proxy may speak TLS for us.
+                // The scheme may differ: a proxy may terminate TLS.
                 Some(page) if target.or(head.host.first).is_some_and(|to| to.eq_ignore_ascii_case(page.as_bytes())) => {
                 }
                 _ => return Err(BrowserFault::Origin { origin: shown(origin) }),
@@ -163,7 +163,7 @@ impl BrowserPolicy {
 }
 
 fn is_ipv6(host: &str) -> bool {
-    // A zone names an interface of the caller; most callers leave it out.
+    // A zone names an interface of the caller, and most callers leave it out.
     host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
@@ -190,7 +190,8 @@ fn page_of(origin: &[u8]) -> Option<&str> {
     std::str::from_utf8(origin).ok()?.split_once("://").map(|(_, page)| page)
 }
 
-/// A password is the one credential that browsers remember, and add to requests of any page. They add no bearer token.
+/// Returns true for a password, the only credential that browsers remember and add to requests of any page. They add no
+/// bearer token.
 fn is_remembered(authorization: &[u8]) -> bool {
     let scheme = authorization.trim_ascii_start().split(|byte| *byte == b' ').next();
     !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_of_the_target_is_judged_like_the_host() {
+    fn the_authority_of_the_target_is_checked_like_the_host() {
         let policy = policy(&[], false);
         assert_eq!(judged(&policy, "http://localhost:8088/apps", &[]), "ok");
         assert_eq!(judged(&policy, "http://evil.example/apps", &[]), "host_not_allowed");
@@ -323,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_request_of_the_nodes_own_origin_or_of_nobodys_page_may_say_where_it_is_from() {
+    fn of_requests_with_sec_fetch_site_only_same_origin_and_none_are_accepted() {
         let policy = policy(&["tools.example"], false);
         for (site, expected) in [
             ("none", "ok"),
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn with_keys_only_a_password_that_a_browser_remembers_is_asked_where_it_is_from() {
+    fn with_keys_the_origin_is_checked_only_for_a_password() {
         let policy = policy(&[], true);
         let foreign = [("host", "evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")];
         assert_eq!(judged(&policy, "/apps", &foreign), "ok", "it is refused for its missing key");
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_repeats_little_and_names_the_setting() {
+    fn a_refusal_shortens_the_header_and_names_the_setting() {
         let policy = policy(&[], false);
         let long = "x".repeat(9_000);
         let head = HeaderMap::from_iter([(axum::http::header::HOST, long.parse().unwrap())]);

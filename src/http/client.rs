@@ -68,7 +68,7 @@ impl fmt::Display for NodeUrl {
 /// The body of a request: whole, or a stream of lines.
 pub type Outgoing = Either<Full<Bytes>, LineBody>;
 
-/// A body of lines as they are made; it ends when the sender is dropped.
+/// A body of lines from a channel; it ends when the sender is dropped.
 pub struct LineBody(pub mpsc::Receiver<Bytes>);
 
 impl Body for LineBody {
@@ -86,7 +86,7 @@ pub struct Target {
     pub node: NodeUrl,
     /// `ID.SECRET`.
     pub api_key: Option<Secret>,
-    /// The only authorities that are trusted with `https`; without it, the public ones.
+    /// The only authorities trusted for `https`; `None` = the public ones.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -101,7 +101,7 @@ impl Client {
     /// Connects. A task of `drain` drives the connection.
     pub async fn connect(target: &Target, drain: &Drain) -> anyhow::Result<Self> {
         let node = &target.node;
-        let unreachable = || format!("no node answers at {node}: does `pyapns serve` run there?");
+        let unreachable = || format!("no node answers at {node}: check that `pyapns serve` runs there");
         let requests = match node {
             NodeUrl::Unix(path) => open(UnixStream::connect(path).await.with_context(unreachable)?, drain).await,
             NodeUrl::Tcp { host, port, tls } => {
@@ -136,7 +136,7 @@ impl Client {
         self.requests.send_request(request).await.context("the node closed the connection early")
     }
 
-    /// Sends a request and returns the status and the JSON of its answer.
+    /// Sends a request and returns the status and the JSON of the response.
     pub async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(u16, Value)> {
         let request = Request::builder().method(method).uri(path).body(Either::Left(Full::new(body)))?;
         let answer = self.send(request).await?;
@@ -145,7 +145,7 @@ impl Client {
             .into_body()
             .collect()
             .await
-            .context("the connection closed before the answer was complete")?
+            .context("the connection closed before the response was complete")?
             .to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
@@ -162,7 +162,7 @@ where
 {
     let (requests, connection) = handshake(TokioIo::new(socket)).await?;
     drain.spawn("connection", async move {
-        // An error shows in the request that fails.
+        // The failing request reports the error.
         let _ = connection.await;
     });
     Ok(requests)
@@ -186,7 +186,7 @@ fn trust(ca_file: Option<&Path>) -> anyhow::Result<ClientConfig> {
                 roots.add(certificate.with_context(unreadable)?)?;
             }
             if roots.is_empty() {
-                bail!("{} holds no certificate: it must be PEM", path.display());
+                bail!("{} has no certificate: it must be PEM", path.display());
             }
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_named_by_a_url_or_by_the_path_of_its_socket() {
+    fn a_node_is_given_by_a_url_or_by_the_path_of_its_socket() {
         for (text, shown) in [
             ("http://127.0.0.1:8088", "http://127.0.0.1:8088"),
             ("http://[::1]:8088/", "http://[::1]:8088"),

@@ -1,4 +1,4 @@
-//! The envelopes around every JSON answer.
+//! The envelopes around every JSON response.
 
 use crate::json;
 use axum::body::Body;
@@ -47,7 +47,7 @@ pub fn failure(status: StatusCode, reason: &str, sentence: &str, args: &Value) -
     raw(status, failure_json(status, reason, sentence, args))
 }
 
-/// A failure that has a `response` as well, in the same field as a success.
+/// A failure that also has a `response`, in the same field as a success.
 pub fn failure_with(status: StatusCode, reason: &str, sentence: &str, args: &Value, response: &Value) -> Response {
     raw(status, failed(status, reason, sentence, args, Some(response)))
 }
@@ -62,7 +62,7 @@ fn failed(status: StatusCode, reason: &str, sentence: &str, args: &Value, respon
     body(&Failed { error: sentence, code, r#type: "error", message: sentence, reason, args, response })
 }
 
-/// A body that is JSON already.
+/// A response with a body that is JSON already.
 pub fn raw(status: StatusCode, json: impl Into<Body>) -> Response {
     let kind = HeaderValue::from_static("application/json");
     (status, [(header::CONTENT_TYPE, kind)], json.into()).into_response()

@@ -7,14 +7,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// A request that is answered with an error. Its text is one sentence that a person can act on.
+/// A request that is answered with an error. Its text is one sentence with the cause and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    #[error("there is nothing at {path}")]
+    #[error("unknown path {path}")]
     NoSuchPath { path: String },
-    #[error("{method} is not possible here: use {}", allow.join(" or "))]
+    #[error("this path does not support {method}: use {}", allow.join(" or "))]
     MethodNotAllowed { method: String, allow: Vec<&'static str> },
-    #[error("the node failed while it answered (a bug): its log has the cause under this request's id")]
+    #[error("the node failed to answer (a bug): its log has the cause under this request's id")]
     Panicked,
 
     #[error(transparent)]
@@ -25,23 +25,23 @@ pub enum RequestError {
     #[error("the header list has more than {limit} bytes")]
     HeadersTooLarge { limit: usize },
     #[error(
-        "the body has more than {limit} bytes: send many notifications in several requests; no credential is that long"
+        "the body has more than {limit} bytes: send the notifications in several requests; no credential is that long"
     )]
     BodyTooLarge { limit: usize },
     #[error("`Content-Length` is 2^63 or more: a body has at most {limit} bytes")]
     LengthTooLarge { limit: usize },
-    #[error("the body came too slowly: less than 1 KiB a second")]
+    #[error("the body arrived too slowly: send at least 1 KiB a second")]
     BodyTooSlow,
-    #[error("the connection closed before the body was complete: send it again")]
+    #[error("the connection closed before the body was complete: send the request again")]
     BodyIncomplete,
-    #[error("the body is encoded as `{encoding}`: send it as it is")]
+    #[error("the body is encoded as `{encoding}`: send it without an encoding")]
     ContentEncoding { encoding: String },
-    #[error("limit reached: requests being read hold {limit} bytes: send it again soon")]
+    #[error("limit reached: requests being read hold {limit} bytes: send the request again soon")]
     TooManyBytesInFlight { limit: usize },
 
-    #[error("limit reached: slow bodies hold {limit} bytes: send it faster, or again later")]
+    #[error("limit reached: slow bodies hold {limit} bytes: send the request faster, or again later")]
     TooManySlowBodies { limit: usize },
-    #[error("limit reached: {limit} requests are being answered: send it again soon")]
+    #[error("limit reached: {limit} requests are being answered: send the request again soon")]
     TooManyRequests { limit: usize },
 
     #[error("unknown parameter `{name}`: this call does not have it")]
@@ -53,7 +53,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The table: the status, and a stable word for programs.
+    /// The table of statuses and reasons.
     pub fn status_and_reason(&self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
@@ -76,7 +76,7 @@ impl RequestError {
         }
     }
 
-    /// The figures and names of the sentence, for programs.
+    /// The `args` of the response: the sentence's numbers and names, for programs.
     pub fn args(&self) -> Value {
         match self {
             Self::NoSuchPath { path } => json!({"path": path}),
@@ -112,7 +112,7 @@ impl IntoResponse for RequestError {
         let (status, reason) = self.status_and_reason();
         let mut response = envelope::failure(status, reason, &self.to_string(), &self.args());
         if matches!(self, Self::Head(HeadFault::TransferEncoding)) {
-            // The end of its body is unknown (RFC 9112, 6.1).
+            // The end of the body is unknown (RFC 9112, 6.1).
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(seconds) = self.retry_after_seconds() {

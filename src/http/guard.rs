@@ -1,5 +1,4 @@
-//! Guards between the socket and hyper: limits on connections, on clients that are slow, and on floods of HTTP/2
-//! frames.
+//! Guards between the socket and hyper: limits on connections, on slow clients, and on floods of HTTP/2 frames.
 
 pub mod canned_responses;
 pub mod connection_limit;

@@ -1,9 +1,9 @@
-//! One pass over a request's headers: everything that is checked before a route sees the request.
+//! Reads a request's headers in one pass, for all checks before its route.
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 
-/// Written by browsers alone; a page cannot set it.
+/// Only browsers write it; a page cannot set it.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// The first value of a header, and the number of its lines.
@@ -23,7 +23,7 @@ impl<'a> HeaderLines<'a> {
 /// The headers that are checked, borrowed from a request.
 #[derive(Debug, Default)]
 pub struct Head<'a> {
-    /// Names and values together.
+    /// The size of names and values together.
     pub bytes: usize,
     pub host: HeaderLines<'a>,
     pub origin: HeaderLines<'a>,
@@ -32,14 +32,14 @@ pub struct Head<'a> {
     transfer_encoding: HeaderLines<'a>,
 }
 
-/// A request that HTTP forbids though its parser lets it pass.
+/// A fault of a request that HTTP forbids and the parser accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadFault {
     #[error("an HTTP/1.1 request needs a `Host` header: send one with the node's name or address")]
     NoHost,
     #[error("the request has more than one `Host` header: send one")]
     Hosts,
-    #[error("the only `Transfer-Encoding` possible is `chunked`, once: send the body without any other coding")]
+    #[error("`Transfer-Encoding` must be `chunked`, once: send the body without any other coding")]
     TransferEncoding,
 }
 
@@ -66,8 +66,8 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// Refuses what RFC 9112 has a server refuse: section 3.2 for `Host`; section 6.1 for codings that it does not know
-    /// and for `chunked` twice. Proxies disagree on where such a body ends.
+    /// Refuses the requests that RFC 9112 requires a server to refuse: section 3.2 for `Host`; section 6.1 for unknown
+    /// codings and for `chunked` twice, as proxies disagree on the end of such a body.
     pub fn check(&self, version: Version) -> Result<(), HeadFault> {
         if self.host.count != 1 {
             if self.host.count > 1 {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn http_1_1_has_one_host_and_http_1_0_may_do_without() {
+    fn http_1_1_requires_one_host_and_http_1_0_none() {
         assert_eq!(check(Version::HTTP_11, &[]), Err(HeadFault::NoHost));
         assert_eq!(check(Version::HTTP_11, &[("host", "")]), Ok(()));
         for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_coding_is_chunked_once() {
+    fn the_only_accepted_coding_is_chunked_once() {
         let check = |codings: &[&'static str]| {
             let codings = codings.iter().map(|coding| ("transfer-encoding", *coding));
             check(Version::HTTP_11, &codings.chain([("host", "a")]).collect::<Vec<_>>())

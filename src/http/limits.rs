@@ -5,34 +5,34 @@ use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest body of a request.
+    /// The maximum size of a request's body.
     pub body_bytes: usize,
-    /// Most notifications in one request.
+    /// The maximum number of notifications in one request.
     pub items: usize,
-    /// Bytes of all bodies that are read or answered at one time.
+    /// The maximum size of all bodies that are being read or answered.
     pub in_flight_bytes: usize,
-    /// The same for the notifications of one app.
+    /// The maximum size of one app's notifications in flight.
     pub in_flight_app_bytes: usize,
-    /// Names and values of a request's headers.
+    /// The maximum size of a request's headers, names and values together.
     pub header_list_bytes: usize,
-    /// Connections open at one time.
+    /// The maximum number of connections.
     pub connections: usize,
-    /// The same for one address.
+    /// The maximum number of connections from one address.
     pub connections_per_address: usize,
-    /// Addresses that many callers share, load balancers for example: they may take every connection.
+    /// Addresses without that limit, because many callers share them: load balancers, for example.
     pub shared_addresses: Vec<Network>,
-    /// Requests being answered at one time.
+    /// The maximum number of requests being answered.
     pub requests: usize,
-    /// Requests in flight on one HTTP/2 connection.
+    /// The maximum number of requests in flight on one HTTP/2 connection.
     pub streams_per_connection: u32,
-    /// From the first byte of a request to the last of its headers; and from accepting a connection to its first
-    /// request.
+    /// The time limit from a request's first byte to the end of its headers, and from accepting a connection to its
+    /// first request.
     pub header_timeout: Duration,
-    /// A connection without a request is closed after this; longer than a load balancer keeps one (60 s is common).
+    /// The time after which an idle connection is closed; longer than a load balancer keeps one (60 s is common).
     pub idle_timeout: Duration,
-    /// For each 64 KiB of an answer, or its rest: the connection of a client that takes less is closed.
+    /// The time limit for a client to read each 64 KiB of a response, or its rest. After it the connection is closed.
     pub write_timeout: Duration,
-    /// Time after the signal to stop in which requests are still accepted, and responses ask callers to close.
+    /// The time after the signal to stop in which requests are still accepted, and responses ask callers to close.
     pub drain_notice: Duration,
 }
 

@@ -4,7 +4,7 @@ use crate::telemetry;
 use axum::http::StatusCode;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
-/// Seconds. From a parse error to the longest `?timeout=`.
+/// The buckets in seconds, from a parse error to the maximum `?timeout=`.
 const BUCKETS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
@@ -14,7 +14,7 @@ pub struct Metrics {
     hot: &'static str,
     requests: IntCounterVec,
     seconds: HistogramVec,
-    /// The series of the two above for the hot route's POST and 201, looked up once.
+    /// The two series above of the hot route's POST and 201, looked up once.
     sent: IntCounter,
     sent_seconds: Histogram,
     pub connections: IntGauge,
@@ -38,7 +38,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was answered after so many seconds.
+    /// Counts a request and the seconds until its response.
     pub fn answered(&self, route: &str, method: &str, status: StatusCode, seconds: f64) {
         if (route, method, status) == (self.hot, "POST", StatusCode::CREATED) {
             self.sent.inc();

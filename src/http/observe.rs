@@ -1,5 +1,5 @@
-//! Around every request: its id, the checks of its headers, its count and time, its log line, and its recovery from a
-//! panic.
+//! The middleware around every request: its id, the checks of its headers, its metrics, its log line, and the recovery
+//! from a panic.
 
 use super::Limits;
 use super::browser::BrowserPolicy;
@@ -23,29 +23,29 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longest id of a caller that is kept.
+/// The maximum length of a caller's request id; a longer one is replaced.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// The middleware around every request.
+/// The observer of every request.
 #[derive(Debug, Clone)]
 pub struct Observer {
     pub metrics: Arc<Metrics>,
     pub header_list_bytes: usize,
-    /// Requests that may be answered at a time.
+    /// The permits of requests being answered.
     pub requests: usize,
     policy: Policy,
     browsers: Option<Arc<BrowserPolicy>>,
     permits: Arc<Semaphore>,
 }
 
-/// The routes that the observer treats in a special way.
+/// The routes with special treatment.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// Routes that load balancers call under any host name.
     pub is_health_check: fn(&str) -> bool,
     /// Routes that are answered even when the limit of requests is reached.
     pub always_answered: fn(&str) -> bool,
-    /// The route of sends, which change nothing that an operator would look for in the log.
+    /// The route of sends, which are logged only at level debug.
     pub sends: &'static str,
 }
 
@@ -64,7 +64,7 @@ impl Observer {
         }
         head.check(request.version())?;
         match &self.browsers {
-            // Health checks call a node by any name, and learn nothing that a page could use.
+            // Health checks may use any host name, as their responses are of no use to a page.
             Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
             _ => Ok(()),
         }
@@ -79,7 +79,7 @@ pub async fn observe(State(observer): State<Observer>, request: Request, next: N
 }
 
 impl Observer {
-    /// Answers a request to this route with `answer`: checks it, counts it, logs it and survives its panic.
+    /// Answers a request to this route with `answer`: checks, counts and logs it, and survives its panic.
     pub async fn watch<F>(&self, route: &str, request: Request, answer: impl FnOnce(Request) -> F) -> Response
     where
         F: Future<Output = Response>,
@@ -115,7 +115,7 @@ impl Observer {
     }
 }
 
-/// The caller's id if a log line can contain it as it is, else a new one.
+/// The caller's request id if it is valid in a log line, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     match headers.get(X_REQUEST_ID) {
@@ -128,7 +128,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// The metric label of a method. Callers can invent methods without end, and labels must be few.
+/// The metric label of a method. Callers can send any method, and the number of labels must be bounded.
 fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -142,22 +142,22 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
-/// Runs a body that is made while it is sent in the scope of its request.
+/// Produces a streamed body in the scope of its request.
 fn scope_body(response: Response, subject: Subject) -> Response {
     let is_made = response.body().size_hint().exact().is_some();
     if is_made { response } else { response.map(|body| Body::new(Streamed { body: Some(body), subject })) }
 }
 
-/// The body of an answer that is made while it is sent.
+/// The body of a streamed response.
 struct Streamed {
     /// `None` after a panic.
     body: Option<Body>,
     subject: Subject,
 }
 
-/// A panic cuts the answer off, and not the connection.
+/// The error of a response that a panic ended. The connection stays open.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer could not be finished")]
+#[error("the response could not be finished")]
 struct CutOff;
 
 impl HttpBody for Streamed {
@@ -183,7 +183,7 @@ impl HttpBody for Streamed {
     }
 }
 
-/// A panic ends one request and not the connection, with all the other requests on it.
+/// Catches a panic, so that it ends one request and not the other requests on its connection.
 async fn catch_panic(answer: impl Future<Output = Response>) -> Response {
     let mut answer = pin!(answer);
     std::future::poll_fn(|cx| {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_cannot_stand_in_a_log_line_is_replaced() {
+    fn a_request_id_that_is_invalid_in_a_log_line_is_replaced() {
         let id = |text: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(X_REQUEST_ID, HeaderValue::from_static(text));

@@ -47,7 +47,7 @@ impl Query {
         }
     }
 
-    /// Seconds, whole or not.
+    /// A number of seconds, which may have a fraction.
     pub fn seconds(&self, name: &'static str, range: RangeInclusive<f64>) -> Result<Option<Duration>, RequestError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let seconds = text.parse().ok().filter(|seconds| range.contains(seconds));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_name() {
+    fn the_refusal_of_a_parameter_names_it() {
         let table = [
             ("limt=5", "unknown parameter `limt`: this call does not have it"),
             ("limit=5&limit=6", "`limit` appears twice in the query"),

@@ -1,4 +1,4 @@
-//! The accept loop: HTTP/1 and HTTP/2 in clear on one port, with the timers and limits that axum's own loop lacks.
+//! The accept loop: HTTP/1 and HTTP/2 on one port, with timeouts and limits that axum's loop lacks.
 
 pub mod address;
 mod graceful_close;
@@ -29,15 +29,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Pause before the next accept when the machine is out of sockets or memory.
+/// The pause before the next accept if the machine is out of sockets or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Read and write buffer of an HTTP/1 connection; above the header limit, so that our own answer to it can be given.
+/// The read and write buffer of an HTTP/1 connection. Larger than the header limit, so that our response to longer
+/// headers can be sent.
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// Streams that a client reset before they were accepted.
+/// The limit of streams that a client resets before they are accepted.
 const PENDING_RESETS_MAX: usize = 20;
-/// Streams that the server reset because of the client's errors, over a connection's life.
+/// The limit of streams that the server resets because of the client's errors, during a connection.
 const LOCAL_RESETS_MAX: usize = 32;
 /// A client that is silent for the interval gets a PING, and has the timeout to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -90,13 +91,13 @@ pub async fn serve<S: Service>(
     }
 }
 
-/// Pauses after a failed accept, unless it was only that a client disconnected while it waited. A lack of sockets
-/// passes when other connections close. One line is logged until a connection is accepted again.
+/// Pauses after a failed accept, unless the client disconnected in the queue. A lack of sockets ends when other
+/// connections close. One line is logged until a connection is accepted again.
 async fn pause_after(error: &io::Error, last_error: &mut Option<io::ErrorKind>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         if last_error.replace(error.kind()) != Some(error.kind()) {
-            tracing::warn!(%error, "no connection can be accepted");
+            tracing::warn!(%error, "connections cannot be accepted");
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }

@@ -1,22 +1,22 @@
-//! The characters that a JSON string stands for (RFC 8259, section 7), whatever escapes it is written with.
+//! The characters of a JSON string (RFC 8259, section 7), with its escapes decoded.
 
-/// Half of a UTF-16 pair without its other half: UTF-8 has no way to write it.
+/// Half of a UTF-16 pair without its other half, which UTF-8 cannot represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoneSurrogate;
 
-/// The characters of a string's inside, which must be well-formed: it ends early where that is not JSON.
+/// Iterates over the characters of a string's content, which must be well-formed: it ends early at invalid JSON.
 #[derive(Debug, Clone)]
 pub struct Characters<'a> {
     rest: &'a str,
 }
 
 impl<'a> Characters<'a> {
-    /// Of what stands between a string's quotes.
+    /// `inside` is the text between a string's quotes.
     pub fn of(inside: &'a str) -> Self {
         Self { rest: inside }
     }
 
-    /// Returns their length in bytes of UTF-8; half a surrogate pair counts as three.
+    /// Returns the characters' length in bytes of UTF-8; half a surrogate pair counts as three.
     pub fn utf8_bytes(self) -> usize {
         self.map(|character| character.map_or(3, char::len_utf8)).sum()
     }
@@ -60,7 +60,7 @@ impl Iterator for Characters<'_> {
     }
 }
 
-/// The UTF-16 unit that `text` begins with, written with an escape.
+/// Decodes the escape of a UTF-16 unit at the start of `text`.
 fn unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
@@ -75,7 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_escape_stands_for_its_character() {
+    fn an_escape_is_decoded_to_its_character() {
         let inside = r#"a\u00e9é\"\\\/\b\f\n\r\t\ud83d\ude00😀"#;
         let decoded: Result<String, _> = Characters::of(inside).collect();
         assert_eq!(decoded.as_deref(), Ok("aéé\"\\/\u{8}\u{c}\n\r\t😀😀"));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_is_no_character_and_hides_none() {
+    fn half_a_pair_is_an_error_and_hides_no_character() {
         for (inside, expected) in [
             (r"\ud83d", vec![Err(LoneSurrogate)]),
             (r"\ude00x", vec![Err(LoneSurrogate), Ok('x')]),
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_serde_json_reads_is_read_here_too(text: String) {
+        fn every_string_is_decoded_as_by_serde_json(text: String) {
             for written in [serde_json::to_string(&text).unwrap(), escaped(&text)] {
                 let read: String = serde_json::from_str(&written).unwrap();
                 let inside = &written[1..written.len() - 1];
@@ -105,12 +105,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_no_json_ends_it(inside in r#"[\\ud83x"é]{0,12}"#) {
+        fn invalid_json_ends_the_iteration(inside in r#"[\\ud83x"é]{0,12}"#) {
             let _ = Characters::of(&inside).count();
         }
     }
 
-    /// Every character written with an escape.
+    /// The text with an escape for every character.
     fn escaped(text: &str) -> String {
         let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         format!("\"{units}\"")

@@ -1,9 +1,8 @@
-//! The size of JSON without what it could do without.
+//! The size of JSON in its shortest notation.
 
 use super::characters::Characters;
 
-/// Returns how many bytes `json`, which must be well-formed, has without white space between its parts, and with UTF-8
-/// in place of needless escapes.
+/// Returns the size of `json` in bytes without white space and needless escapes. `json` must be well-formed.
 pub fn compact_bytes(json: &str) -> usize {
     let mut rest = json;
     let mut bytes = 0;
@@ -17,7 +16,7 @@ pub fn compact_bytes(json: &str) -> usize {
     bytes + solid_bytes(rest)
 }
 
-/// The advice for a payload that is too large: `compact` is its size in compact form, where that is small enough.
+/// The advice for a payload that is too large: `compact` is its compact size, if that is small enough.
 pub fn shorter(compact: Option<usize>) -> String {
     compact.map_or_else(
         || "shorten it".to_owned(),
@@ -25,12 +24,12 @@ pub fn shorter(compact: Option<usize>) -> String {
     )
 }
 
-/// Bytes of what stands between strings.
+/// The size of the text between strings.
 fn solid_bytes(json: &str) -> usize {
     json.bytes().filter(|byte| !byte.is_ascii_whitespace()).count()
 }
 
-/// Where the string ends whose opening quote stands before `text`.
+/// The end of the string whose opening quote precedes `text`.
 fn end_of_string(text: &str) -> usize {
     let mut escaped = false;
     let ends = |byte: u8| {
@@ -45,7 +44,7 @@ fn written_bytes<E>(character: Result<char, E>) -> usize {
     match character {
         Ok('"' | '\\' | '\u{8}' | '\u{c}' | '\n' | '\r' | '\t') => 2,
         Ok(character) if character >= ' ' => character.len_utf8(),
-        // Only an escape can stand for it.
+        // Only an escape can write it.
         _ => 6,
     }
 }

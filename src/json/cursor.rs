@@ -1,9 +1,9 @@
-//! Walks strict JSON (RFC 8259) once, long strings many bytes at a time. Copies nothing, and explains nothing: what is not
-//! as asked for is `None`.
+//! Walks strict JSON (RFC 8259) once, long strings many bytes at a time. Copies nothing. Returns `None` for anything
+//! unexpected, without an explanation.
 
 use super::scan::end_of_plain_text;
 
-/// A place in a text. After a `None` it is of no more use.
+/// A position in a text. Unusable after it returned `None`.
 pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -14,7 +14,7 @@ impl<'a> Cursor<'a> {
         Self { text, at: 0 }
     }
 
-    /// The next byte that is no white space; it is not taken.
+    /// The next byte that is not white space, without consuming it.
     pub fn peek(&mut self) -> Option<u8> {
         loop {
             match self.byte()? {
@@ -24,7 +24,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The text from the next byte on that is no white space; nothing is taken.
+    /// The text from the next byte that is not white space, without consuming it.
     pub fn ahead(&mut self) -> &'a [u8] {
         self.peek();
         self.text.as_bytes().get(self.at..).unwrap_or_default()
@@ -35,26 +35,26 @@ impl<'a> Cursor<'a> {
         self.peek().is_none()
     }
 
-    /// Takes this byte, and white space before it.
+    /// Consumes this byte, and white space before it.
     pub fn take(&mut self, byte: u8) -> Option<()> {
         self.take_if(byte).then_some(())
     }
 
-    /// The same, if it is this one: whether it was.
+    /// Consumes this byte if it is next. Returns true if it was.
     pub fn take_if(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
     }
 
-    /// Takes what stands between two members or items: whether it was the end, and no comma.
+    /// Consumes the comma between two members or items, or the end. Returns true at the end.
     pub fn comma_or(&mut self, end: u8) -> Option<bool> {
         let byte = self.peek()?;
         self.at += 1;
         if byte == b',' { Some(false) } else { (byte == end).then_some(true) }
     }
 
-    /// Returns the text that `walk` takes.
+    /// Returns the text that `walk` consumes.
     pub fn written(&mut self, walk: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a str> {
         self.peek()?;
         let start = self.at;
@@ -62,12 +62,12 @@ impl<'a> Cursor<'a> {
         self.text.get(start..self.at)
     }
 
-    /// A string's inside, as it is written.
+    /// A string's content as written.
     pub fn string(&mut self) -> Option<&'a str> {
         self.string_with(Self::escape)
     }
 
-    /// A string's inside, if it has no escapes.
+    /// A string's content, if it has no escapes.
     pub fn plain_string(&mut self) -> Option<&'a str> {
         self.string_with(|_| None)
     }
@@ -83,7 +83,7 @@ impl<'a> Cursor<'a> {
         self.text.get(start..self.at)?.parse().ok()
     }
 
-    /// A number of any form.
+    /// A number in any notation.
     pub fn number(&mut self) -> Option<()> {
         self.at += usize::from(self.byte()? == b'-');
         self.digits_of_integer()?;

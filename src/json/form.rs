@@ -1,17 +1,17 @@
 //! Recognises the bodies of HTML forms, which many programs send unless told otherwise.
 
-/// Longest name of a form's first field that is recognised: longer ones may be base64, which ends in `=`.
+/// The maximum length of a form's first field name: a longer one may be base64, which ends in `=`.
 const NAME_BYTES_MAX: usize = 64;
-/// The longest first line of a multipart form: two dashes and a boundary (RFC 2046, 5.1.1).
+/// The maximum length of a multipart form's first line: two dashes and a boundary (RFC 2046, 5.1.1).
 const BOUNDARY_LINE_BYTES_MAX: usize = 72;
 
-/// Returns `true` for a form of either kind. `Content-Type` does not tell: `curl -d` sends JSON under a form's.
+/// Returns `true` for a form of either kind. `Content-Type` is no evidence: `curl -d` sends JSON with a form's type.
 pub fn is_form(body: &[u8]) -> bool {
     let begins_with_brace = matches!(body.first_chunk(), Some([b'%', b'7' | b'5', b'B' | b'b']));
     begins_with_brace || first_name(body).is_some() || is_multipart(body)
 }
 
-/// The name of the first field of an URL-encoded form, as it is written.
+/// The name of the first field of an URL-encoded form, as written.
 pub fn first_name(body: &[u8]) -> Option<&[u8]> {
     let length = body.iter().take(NAME_BYTES_MAX + 1).position(|byte| *byte == b'=')?;
     let name = &body[..length];
@@ -19,7 +19,7 @@ pub fn first_name(body: &[u8]) -> Option<&[u8]> {
     (!name.is_empty() && name.iter().all(in_name)).then_some(name)
 }
 
-/// Returns whether this is a multipart form (RFC 7578).
+/// Returns `true` for a multipart form (RFC 7578).
 pub fn is_multipart(body: &[u8]) -> bool {
     const FIRST_HEADER: &[u8] = b"content-disposition:";
     let Some(end) = body.iter().take(BOUNDARY_LINE_BYTES_MAX + 1).position(|byte| *byte == b'\n') else { return false };
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_programs_send_as_forms_is_recognised() {
+    fn forms_of_common_programs_are_recognised() {
         for body in [
             "token=00fc&payload=%7B%7D",
             "token=00fc&payload={\"aps\":{\"alert\":\"x\"}}",
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_is_not_taken_for_one() {
+    fn other_bodies_are_not_recognised_as_forms() {
         let base64 = format!("{}==", "MIIKEgIBAzCC".repeat(20));
         for body in [
             "",

@@ -1,21 +1,21 @@
-//! Faults of a caller's JSON: the place where a body stops being JSON, in a sentence that helps to fix it.
+//! Faults of a caller's JSON, with their position and the remedy.
 
 use super::form;
 use serde_json::error::Category;
 
-/// Why a body is no JSON at all. Lines and columns count from 1.
+/// The reason that a body is not JSON. Lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the body is empty: send JSON")]
     Empty,
     #[error(
-        "this is a form; send JSON, as in `curl -d '{{\"token\": …}}'`, or a file as it is with `curl --data-binary @file`"
+        "this is a form; send JSON, as in `curl -d '{{\"token\": …}}'`, or a file unchanged with `curl --data-binary @file`"
     )]
     Form,
     #[error("the body is not UTF-8 from byte {offset} on, and JSON is UTF-8")]
     NotUtf8 { offset: usize },
     #[error(
-        "a raw line break or control character stands inside a string at line {line}, column {column}: write a line break as \\n, or send a file as it is with `curl --data-binary @file`"
+        "a string has a raw line break or control character at line {line}, column {column}: write a line break as \\n, or send a file unchanged with `curl --data-binary @file`"
     )]
     RawControl { line: usize, column: usize },
     #[error("the body ends in the middle of its JSON, at line {line}, column {column}")]
@@ -25,7 +25,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// Describes the fault that serde_json found in the form of `text`.
+    /// Describes the syntax error that serde_json found in `text`.
     pub fn new(text: &str, error: &serde_json::Error) -> Self {
         if text.trim().is_empty() {
             return Self::Empty;
@@ -35,7 +35,7 @@ impl Malformed {
         }
         let bytes = text.as_bytes();
         let end = offset(text, error);
-        // Reading a string, serde_json has taken the offending byte; skipping one, it has not.
+        // serde_json has consumed the offending byte when it reads a string, but not when it skips one.
         let raw_control = [end.saturating_sub(1), end]
             .into_iter()
             .find(|&at| matches!(bytes.get(at), Some(..=0x1f)) && ends_inside_a_string(&bytes[..at]));
@@ -52,27 +52,25 @@ impl Malformed {
         Self::Syntax { what: what.to_owned(), line, column: column.max(2) - 1 }
     }
 
-    /// The sentence where what came is one line of many.
+    /// The sentence about one line of a stream.
     pub fn of_line(&self) -> String {
         match self {
             Self::Empty => "the line is empty: send JSON".to_owned(),
             Self::Form => "the line is a form; send JSON, one notification a line".to_owned(),
             Self::NotUtf8 { offset } => format!("the line is not UTF-8 from byte {offset} on, and JSON is UTF-8"),
             Self::RawControl { column, .. } => {
-                format!(
-                    "a raw control character stands inside a string at column {column}: write it as \\u and four digits"
-                )
+                format!("a string has a raw control character at column {column}: write it as \\u and four digits")
             }
             Self::Truncated { column, .. } => {
                 format!(
-                    "the line ends in the middle of its JSON, at column {column}: a notification stands on one line"
+                    "the line ends in the middle of its JSON, at column {column}: write each notification on one line"
                 )
             }
             Self::Syntax { what, column, .. } => format!("the line is not JSON at column {column}: {what}"),
         }
     }
 
-    /// Line and column, where there are any.
+    /// The line and column, if known.
     pub fn place(&self) -> Option<(usize, usize)> {
         match *self {
             Self::Empty | Self::Form | Self::NotUtf8 { .. } => None,
@@ -82,13 +80,13 @@ impl Malformed {
     }
 }
 
-/// Returns how many bytes serde_json had read at the error.
+/// Returns the number of bytes that serde_json had read at the error.
 fn offset(text: &str, error: &serde_json::Error) -> usize {
     let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
     (lines.map(str::len).sum::<usize>() + error.column()).min(text.len())
 }
 
-/// Line and column of the byte that follows `before`.
+/// The line and column of the byte after `before`.
 fn position(before: &[u8]) -> (usize, usize) {
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
@@ -120,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_with_their_place() {
+    fn faults_have_their_position() {
         assert_eq!(malformed(" \n"), Malformed::Empty);
         assert_eq!(malformed(r#"{"a":"#), Malformed::Truncated { line: 1, column: 6 });
         let Malformed::Syntax { what, line, column } = malformed("{\n  \"a\": x}") else { panic!("a syntax error") };
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_line_break_inside_a_string_is_not_mistaken_for_bad_syntax() {
+    fn a_raw_line_break_inside_a_string_is_distinguished_from_bad_syntax() {
         assert_eq!(malformed("{\"a\":\n\"b\nc\"}"), Malformed::RawControl { line: 2, column: 3 });
         assert_eq!(malformed("{\"a\":\"\t\"}"), Malformed::RawControl { line: 1, column: 7 });
         assert!(matches!(malformed("{\"a\":tr\nue}"), Malformed::Syntax { .. }));

@@ -1,17 +1,19 @@
-//! Integers in JSON: a number whose fractional part is zero is one, however it is written (JSON Schema 2020-12, Core 4.2.3).
+//! Integers in JSON: a number without a fractional part is an integer in any notation (JSON Schema 2020-12, Core
+//! 4.2.3).
 
 use super::Cursor;
 
 /// A JSON number as `digits` × 10^`scale`, without zeros at the end of the digits.
 struct Decimal<'a> {
     negative: bool,
-    /// Before and after the decimal point.
+    /// The digits before and after the decimal point.
     whole: &'a str,
     fraction: &'a str,
     scale: i64,
 }
 
-/// The value of an integer of 0 or more that fits: `455`, `455.0`, `4.55e2` and `-0.0` are integers, `1.5` and texts are not.
+/// The value of an integer of 0 or more that fits: `455`, `455.0`, `4.55e2` and `-0.0` are integers, `1.5` and strings
+/// are not.
 pub fn unsigned(json: &str) -> Option<u64> {
     let number = Decimal::read(json)?;
     if number.is_zero() {
@@ -33,7 +35,7 @@ pub fn is_integer(json: &str) -> bool {
 }
 
 impl<'a> Decimal<'a> {
-    /// `None` for what is no JSON number.
+    /// `None` if the text is not a JSON number.
     fn read(json: &'a str) -> Option<Self> {
         let mut cursor = Cursor::over(json);
         cursor.number()?;
@@ -41,7 +43,7 @@ impl<'a> Decimal<'a> {
             return None;
         }
         let (mantissa, exponent) = json.trim_ascii_end().split_once(['e', 'E']).unwrap_or((json.trim_ascii_end(), "0"));
-        // More digits than fit are as good as the farthest: no body has so many digits to make up for it.
+        // Saturates: no body has enough digits to compensate for such an exponent.
         let farthest = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
         let exponent = exponent.parse().unwrap_or(farthest);
         let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
@@ -64,7 +66,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_number_without_a_fractional_part_is_an_integer_however_it_is_written() {
+    fn a_number_without_a_fractional_part_is_an_integer_in_any_notation() {
         for (json, value) in [
             ("0", 0),
             ("-0", 0),

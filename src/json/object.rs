@@ -1,4 +1,4 @@
-//! A JSON object of ours as a caller wrote it: every field is known, stands once, and has the right type.
+//! Reads a caller's JSON object: every field must be known, appear once, and have the right type.
 
 use super::{Malformed, number};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a body is not the object it should be. Values are not repeated: they may be secret.
+/// The reason that a body is not the expected object. It repeats no values, since they may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectFault {
     #[error(transparent)]
@@ -17,7 +17,7 @@ pub enum ObjectFault {
     NotAnObject,
     #[error("`{name}` appears twice")]
     Repeated { name: String },
-    #[error("`{name}` is not known here: known are {known}")]
+    #[error("`{name}` is not a known field: the fields are {known}")]
     Unknown { name: String, known: String },
     #[error("`{name}` must be {expected}")]
     WrongType { name: &'static str, expected: &'static str },
@@ -33,7 +33,7 @@ impl ObjectFault {
     }
 }
 
-/// The fields that have not been taken yet. For requests that are rare: it looks each name up one by one.
+/// The fields that have not been taken yet. For rare requests, since it searches names linearly.
 pub struct Object<'a> {
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
     known: Vec<&'static str>,
@@ -65,7 +65,7 @@ impl<'a> Object<'a> {
         serde_json::from_str(json.get()).map_err(|_| ObjectFault::WrongType { name, expected })
     }
 
-    /// The same for an integer of 0 or more, however it is written.
+    /// Takes an integer of 0 or more, in any notation.
     pub fn take_integer<T: TryFrom<u64>>(
         &mut self,
         name: &'static str,
@@ -76,7 +76,7 @@ impl<'a> Object<'a> {
         integer.map(Some).ok_or(ObjectFault::WrongType { name, expected })
     }
 
-    /// Takes the object's own `type`, which our answers carry and callers may send back: `kind`, or nothing.
+    /// Takes the object's `type`, which our responses have and callers may send back: `kind`, or nothing.
     pub fn take_type(&mut self, kind: &str, expected: &'static str) -> Result<(), ObjectFault> {
         match self.take::<Cow<'_, str>>("type", expected)? {
             Some(said) if said != kind => Err(ObjectFault::WrongType { name: "type", expected }),
@@ -84,7 +84,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A field that nobody took is unknown.
+    /// Fails if a field was not taken: it is unknown.
     pub fn finish(self) -> Result<(), ObjectFault> {
         match self.fields.first() {
             None => Ok(()),
@@ -97,7 +97,7 @@ impl<'a> Object<'a> {
 
 struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// A name, borrowed unless it is written with escapes.
+/// A name, borrowed unless it has escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_taken_by_name_and_null_is_absence() {
+    fn fields_are_taken_by_name_and_null_counts_as_absent() {
         let mut object = Object::read(r#"{"a":"x","\u0062":7,"c":null}"#).unwrap();
         assert_eq!(object.take::<String>("a", "a string"), Ok(Some("x".to_owned())));
         assert_eq!(object.take::<u32>("b", "a number"), Ok(Some(7)));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_one_however_it_is_written() {
+    fn an_integer_is_accepted_in_every_notation() {
         let take = |json: &str| {
             let text = format!(r#"{{"a":{json}}}"#);
             Object::read(&text).unwrap().take_integer::<u16>("a", "an integer")
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_may_say_its_own_type_and_no_other() {
+    fn an_object_may_have_its_type_and_no_other() {
         let take = |text: &str| {
             let mut object = Object::read(text).unwrap();
             object.take_type("app", "`app`, or left out").and_then(|()| object.finish())
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn faults_name_the_field() {
         let told = |text: &str| {
             let read = Object::read(text).and_then(|mut object| {
                 object.take::<u32>("a", "a number")?;
@@ -184,7 +184,7 @@ mod tests {
         };
         assert_eq!(told("[]"), "the body must be a JSON object");
         assert_eq!(told(r#"{"a":1,"a":2}"#), "`a` appears twice");
-        assert_eq!(told(r#"{"a":1,"b":2}"#), "`b` is not known here: known are a");
+        assert_eq!(told(r#"{"a":1,"b":2}"#), "`b` is not a known field: the fields are a");
         assert_eq!(told(r#"{"a":"secret"}"#), "`a` must be a number");
         assert_eq!(told(r#"{"a":1"#), "the body ends in the middle of its JSON, at line 1, column 7");
     }

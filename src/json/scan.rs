@@ -30,21 +30,21 @@ fn end_of_long_text(text: &[u8]) -> usize {
     at + rest.iter().position(|byte| matches!(byte, ..b' ' | b'"' | b'\\')).unwrap_or(rest.len())
 }
 
-/// Without an early exit, so that many bytes are judged at once.
+/// Without an early exit, so that the compiler vectorizes it.
 fn is_plain_text(text: &[u8; CHUNK]) -> bool {
     let ends = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
     text.iter().fold(0, |found, byte| found | ends(*byte)) == 0
 }
 
-/// As [`holds`], for what ends plain text.
+/// Like [`holds`], for the bytes that end plain text.
 fn ends_plain_text(word: [u8; WORD]) -> u64 {
     let word = u64::from_le_bytes(word);
     let control = word.wrapping_sub(ONES * u64::from(b' ')) & !word & HIGHS;
     holds(word, b'"') | holds(word, b'\\') | control
 }
 
-/// A word whose lowest set bit is the highest of the first byte of `word` that is `byte`; 0 if none is. Bits above that
-/// one mean nothing: a borrow may have reached them.
+/// Returns a word whose lowest set bit is the highest bit of the first byte of `word` that equals `byte`; 0 if none
+/// does. Higher bits are meaningless, since a borrow may have set them.
 fn holds(word: u64, byte: u8) -> u64 {
     let difference = word ^ (ONES * u64::from(byte));
     difference.wrapping_sub(ONES) & !difference & HIGHS
@@ -59,7 +59,7 @@ mod tests {
         for length in 0..100 {
             for at in 0..=length {
                 for end in [b'"', b'\\', 0, b'\n', 0x1f] {
-                    // What stands behind would be found by a borrow; what stands before is nearly an end.
+                    // A borrow would find the byte after it; the byte before it nearly ends the text.
                     let mut text = vec![b'!'; length];
                     text[..at].fill([b' ', 0x7f, 0xff, b'#', b'['][length % 5]);
                     text.iter_mut().skip(at).take(1).for_each(|byte| *byte = end);

@@ -1,10 +1,10 @@
-//! An app as every layer names it: an id given by its operator, and one of Apple's two environments.
+//! The key of an app: an id chosen by the operator, and one of Apple's two environments.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Longest app id, in bytes.
+/// The maximum length of an app id, in bytes.
 pub const APP_ID_BYTES_MAX: usize = 128;
 
 /// The name that callers give an app: 1 to 128 of `A-Z a-z 0-9 . _ : -`, a letter or digit first. It is often the
@@ -12,21 +12,19 @@ pub const APP_ID_BYTES_MAX: usize = 128;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AppId(Arc<str>);
 
-/// Why a text is no app id.
+/// The reason that a text is not an app id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "an app id is 1 to {APP_ID_BYTES_MAX} characters of A-Z a-z 0-9 . _ : - of which the first is a letter or digit"
-)]
+#[error("an app id must be 1 to {APP_ID_BYTES_MAX} characters of A-Z a-z 0-9 . _ : - and begin with a letter or digit")]
 pub struct BadAppId;
 
 impl AppId {
-    /// Clients and proxies take `.` and `..` out of a path: an app of such a name could not be reached.
+    /// Clients and proxies remove `.` and `..` from a path, so that an app with such an id could not be reached.
     pub fn new(text: &str) -> Result<Self, BadAppId> {
         let begins_well = text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
         if begins_well { Self::stored(text) } else { Err(BadAppId) }
     }
 
-    /// The id of an app that there is already: an earlier build took any of the characters in front.
+    /// The id of a stored app: an earlier version accepted any of the characters as the first.
     pub fn stored(text: &str) -> Result<Self, BadAppId> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
         if text.is_empty() || text.len() > APP_ID_BYTES_MAX || !text.bytes().all(legal) {
@@ -35,7 +33,7 @@ impl AppId {
         Ok(Self(text.into()))
     }
 
-    /// Returns `true` if it can be a bundle id: letters, digits and hyphens in parts, with dots between.
+    /// Returns `true` if the id can be a bundle id: parts of letters, digits and hyphens, separated by dots.
     pub fn is_bundle_id(&self) -> bool {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         self.0.contains('.') && self.0.split('.').all(|part| !part.is_empty() && part.bytes().all(legal))
@@ -66,7 +64,7 @@ impl fmt::Debug for AppId {
     }
 }
 
-/// Apple's two separate worlds: tokens, and most credentials, belong to one of them.
+/// Apple's two separate environments: tokens, and most credentials, belong to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Environment {
     Sandbox,
@@ -93,7 +91,7 @@ impl FromStr for Environment {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text).ok_or("it is `sandbox` or `production`")
+        Self::parse(text).ok_or("must be `sandbox` or `production`")
     }
 }
 
@@ -127,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_id_is_told_from_other_ids() {
+    fn a_bundle_id_is_distinguished_from_other_ids() {
         for (id, is_one) in [
             ("com.example.app-2", true),
             ("a.b", true),

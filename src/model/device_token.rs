@@ -1,25 +1,25 @@
-//! A device token as callers write it, and as it goes into Apple's `:path`.
+//! A device token, as callers write it and as Apple's `:path` has it.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Longest token, in hex digits; Apple announced up to 200, so there is room to grow.
+/// The maximum length of a token, in hex digits. Apple announced up to 200; this leaves room.
 pub const TOKEN_HEX_DIGITS_MAX: usize = 512;
-/// Fewest characters of what is taken for base64: 16 bytes.
+/// The minimum length of a text to count as base64: 16 bytes.
 const BASE64_CHARACTERS_MIN: usize = 22;
 
-/// Why a text is no device token; its sentence goes on after the name of the field.
+/// The reason that a text is not a device token. Its sentence continues after the name of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadToken {
     #[error("is empty: give the device token in hex")]
     Empty,
-    #[error("is not hex: character {at} is {}, and a token's bytes are written as digits 0-9 and a-f", Shown(*.character))]
+    #[error("is not hex: character {at} is {}, and a token has only the digits 0-9 and a-f", Shown(*.character))]
     NotHex {
-        /// Its position in the text, from 1.
+        /// The character's position in the text, from 1.
         at: usize,
         character: char,
     },
-    #[error("is not hex but base64: decode it, and write its bytes as digits 0-9 and a-f")]
+    #[error("is base64 and not hex: decode it, and write its bytes with the digits 0-9 and a-f")]
     Base64,
     #[error("has an odd number of hex digits: a digit is missing")]
     OddLength,
@@ -28,7 +28,7 @@ pub enum BadToken {
 }
 
 impl BadToken {
-    /// The stable word for it in an answer.
+    /// The error's `reason` in a response.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Empty => "token_missing",
@@ -39,10 +39,10 @@ impl BadToken {
     }
 }
 
-/// The token in lower-case hex, borrowed where it already is. White space at the ends is dropped, and spaces and `<>`
-/// everywhere, as in what old iOS code printed.
+/// Returns the token in lower-case hex, borrowed if it is already. Removes white space at the ends, and spaces and `<>`
+/// everywhere, as in the output of old iOS code.
 pub fn normalise(text: &str) -> Result<Cow<'_, str>, BadToken> {
-    // Without an early exit, so that many bytes are checked at once: tokens are good nearly always.
+    // Without an early exit, so that the compiler vectorizes it: nearly all tokens are valid.
     let canonical = text.bytes().fold(true, |good, byte| good & matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let token = if canonical { Cow::Borrowed(text) } else { Cow::Owned(rewrite(text)?) };
     match token.len() {
@@ -53,7 +53,7 @@ pub fn normalise(text: &str) -> Result<Cow<'_, str>, BadToken> {
     }
 }
 
-/// Apart from the usual way, which is short enough to be inlined.
+/// Separate from the common path, which is short enough to be inlined.
 #[inline(never)]
 fn rewrite(text: &str) -> Result<String, BadToken> {
     let mut token = String::with_capacity(text.len());
@@ -69,8 +69,8 @@ fn rewrite(text: &str) -> Result<String, BadToken> {
     Ok(token)
 }
 
-/// Returns `true` for base64 of either alphabet, and not for hex with a few slips: two of three characters of base64
-/// are no hex digits.
+/// Returns `true` for base64 of either alphabet, and not for hex with a few typos: two of three characters of base64
+/// are not hex digits.
 fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
@@ -82,7 +82,7 @@ fn is_base64(text: &str) -> bool {
         && foreign * 4 > digits.len()
 }
 
-/// A character that can be read in a sentence.
+/// Displays a character in a sentence.
 struct Shown(char);
 
 impl fmt::Display for Shown {
@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn spaces_brackets_and_capitals_are_tolerated_and_white_space_at_the_ends() {
+    fn spaces_brackets_capitals_and_outer_white_space_are_tolerated() {
         for text in ["<00FC 13ad>", "00fc13ad\n", "\t00fc13ad\r\n", " <00fc13ad> \n", "\u{a0}00fc13ad\u{2028}"] {
             assert_eq!(normalise(text).as_deref(), Ok("00fc13ad"), "{text:?}");
         }
     }
 
     #[test]
-    fn what_is_no_token_is_told_apart() {
+    fn each_fault_of_a_token_has_its_error() {
         for nothing in ["", "< >", "\n", " \t "] {
             assert_eq!(normalise(nothing), Err(BadToken::Empty), "{nothing:?}");
         }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_is_no_hex_digit_is_named_with_its_place() {
+    fn a_character_that_is_not_a_hex_digit_is_named_with_its_position() {
         for (text, named) in [
             ("(null)", "character 1 is `(`"),
             ("00fg", "character 4 is `g`"),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_named_as_such_and_hex_with_a_slip_is_not_taken_for_it() {
+    fn base64_is_recognised_and_distinguished_from_hex_with_a_typo() {
         use base64::Engine;
         use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
         for length in [16_usize, 32, 64, 100] {

@@ -1,9 +1,9 @@
-//! The records that operators read afterwards: dead tokens (feedback) and the disconnection log.
+//! The records for callers and operators: dead tokens (feedback) and the disconnection log.
 
 use super::app::AppKey;
 use super::node_name::NodeName;
 
-/// A device token that Apple says is dead for this app. One is kept per token, the newest wins.
+/// A device token that Apple reports as dead for this app. Only the newest per token is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feedback {
     pub app: AppKey,
@@ -11,7 +11,7 @@ pub struct Feedback {
     pub token: String,
     /// Apple's reason: `Unregistered`, `ExpiredToken` or `BadDeviceToken`.
     pub reason: String,
-    /// Since when it is dead, UNIX seconds: Apple's timestamp, else when the answer came.
+    /// The time of the token's end in UNIX seconds: Apple's timestamp, else the time of the answer.
     pub timestamp: f64,
 }
 
@@ -32,33 +32,33 @@ impl Records {
     }
 }
 
-/// That an app's entries for `BadDeviceToken` are held back, until somebody says what is to become of them.
+/// The quarantine of an app: its `BadDeviceToken` entries are held back until an operator decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quarantine {
     /// UNIX seconds.
     pub since: f64,
-    /// A sentence.
+    /// The reason, as a sentence.
     pub why: String,
 }
 
-/// The operator's decision on feedback that was held back.
+/// The operator's decision on held feedback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// It is feedback like any other from now on.
+    /// The entries become feedback.
     Release,
-    /// It is forgotten.
+    /// The entries are deleted.
     Drop,
 }
 
-/// An entry of the disconnection log: a notification that failed for good, or a connection that ended.
+/// An entry of the disconnection log: a notification that failed permanently, or a connection that ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disconnection {
     pub app: AppKey,
-    /// Status code of Apple's binary protocol that comes nearest (0 to 255).
+    /// The nearest status code of Apple's binary protocol (0 to 255).
     pub code: u8,
-    /// Counts notifications as v0.5 did, those of each lane by themselves; 0 where none is meant.
+    /// The notification's number as in v0.5, counted in each lane; 0 if there is none.
     pub internal_identifier: u32,
-    /// The notification to blame as a JSON object, if one is.
+    /// The notification at fault as a JSON object, if there is one.
     pub offending_notification: Option<String>,
     /// UNIX seconds.
     pub timestamp: f64,
@@ -66,11 +66,11 @@ pub struct Disconnection {
     pub verbose_message: String,
     /// Apple's reason, or ours.
     pub reason: String,
-    /// Apple's HTTP status, where Apple answered.
+    /// Apple's HTTP status, if Apple answered.
     pub status: Option<u16>,
     pub apns_id: Option<String>,
-    /// Number of notifications that a connection's end left without an answer.
+    /// The number of notifications without an answer at a connection's end.
     pub affected: u32,
-    /// The node it happened on; `None` of what was kept before nodes had names.
+    /// The name of the node; `None` in entries of versions without node names.
     pub node: Option<NodeName>,
 }

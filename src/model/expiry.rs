@@ -1,10 +1,10 @@
-//! The unit of an `expiry`: UNIX seconds, and nothing that other languages count time in.
+//! Recognises an `expiry` that is not in UNIX seconds.
 
-/// First `expiry` that counts in a smaller unit than seconds: a date after September 2001 in milliseconds. In seconds it is
-/// the year 33,658. The last second that Python, .NET and SQL know is below it, and stands for "never" in their programs.
+/// The first `expiry` that counts as a smaller unit than seconds: a date after September 2001 in milliseconds, or the
+/// year 33,658 in seconds. The last second of Python, .NET and SQL, which means "never" in their programs, is below it.
 const MILLISECONDS_FROM: u64 = 1_000_000_000_000;
 
-/// The unit in which `expiry` is a date of our time, if that is a smaller one than seconds.
+/// The unit in which `expiry` is a plausible date, if it is smaller than seconds.
 pub fn smaller_unit(expiry: u64) -> Option<&'static str> {
     match expiry / MILLISECONDS_FROM {
         0 => None,

@@ -1,25 +1,25 @@
-//! A notification's identifier: JSON as its caller wrote it, judged by what it stands for.
+//! A notification's identifier: JSON as the caller wrote it, measured by its decoded value.
 
 use crate::json::characters::Characters;
 use uuid::Uuid;
 
-/// Longest `identifier` given as a string, in bytes of UTF-8 once its escapes are read; of a number, in digits.
+/// The maximum length of an `identifier`: of a string in bytes of decoded UTF-8, of a number in digits.
 pub const IDENTIFIER_BYTES_MAX: usize = 256;
-/// Characters of a UUID, and bytes of one whose characters are all written with escapes.
+/// The length of a UUID, and the length of one that is written only with escapes.
 const UUID_BYTES: usize = 36;
 const UUID_BYTES_ESCAPED: usize = 6 * UUID_BYTES;
 
 /// Returns the length of an identifier in bytes.
 pub fn bytes(json: &str) -> usize {
     match inside(json) {
-        // No escape stands for more bytes than it is written with.
+        // No escape decodes to more bytes than it has.
         Some(inside) if inside.len() > IDENTIFIER_BYTES_MAX => Characters::of(inside).utf8_bytes(),
         Some(inside) => inside.len(),
         None => json.len(),
     }
 }
 
-/// The UUID in a string that stands for one in Apple's form: lower case, 8-4-4-4-12.
+/// The UUID in a string that has Apple's form after decoding: lower case, 8-4-4-4-12.
 pub fn canonical_uuid(json: &str) -> Option<Uuid> {
     let inside = inside(json)?;
     match inside.len() {
@@ -29,7 +29,7 @@ pub fn canonical_uuid(json: &str) -> Option<Uuid> {
     }
 }
 
-/// Apart from the usual way, which is short enough to be inlined.
+/// Separate from the common path, which is short enough to be inlined.
 #[inline(never)]
 fn escaped_uuid(inside: &str) -> Option<Uuid> {
     if !inside.contains('\\') {
@@ -55,7 +55,7 @@ mod tests {
     const UUID: &str = "123e4567-e89b-12d3-a456-426655440000";
 
     #[test]
-    fn a_text_has_the_length_of_what_it_stands_for() {
+    fn the_length_of_a_text_is_that_of_its_decoded_value() {
         for (unit, written) in [("é", r"\u00e9"), ("\n", r"\n"), ("😀", r"\ud83d\ude00"), ("a", r"\u0061")] {
             let most = IDENTIFIER_BYTES_MAX / unit.len();
             assert_eq!(bytes(&format!("\"{}\"", written.repeat(most))), IDENTIFIER_BYTES_MAX, "{written}");
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_is_one_whatever_escapes_it_is_written_with() {
+    fn a_uuid_is_recognised_with_any_escapes() {
         let all: String = UUID.bytes().map(|byte| format!("\\u{byte:04X}")).collect();
         for inside in [UUID, &UUID.replacen('-', r"\u002d", 1), &UUID.replace('e', r"\u0065"), &all] {
             let read = canonical_uuid(&format!("\"{inside}\""));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_no_canonical_uuid_is_none() {
+    fn other_identifiers_are_not_canonical_uuids() {
         let upper = UUID.to_uppercase();
         let escaped_upper = UUID.replacen('e', r"\u0045", 1);
         let longer = format!(r"{UUID}\u0030");

@@ -4,16 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Longest name of a node, in bytes; a host's is no longer.
+/// The maximum length of a node's name, in bytes, which is that of a host name.
 const NODE_NAME_BYTES_MAX: usize = 255;
 
 /// A node's name: 1 to 255 of `A-Z a-z 0-9 . _ : -`. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeName(Arc<str>);
 
-/// Why a text is no name of a node.
+/// The reason that a text is not a node's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a node's name is 1 to {NODE_NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ : -")]
+#[error("must be 1 to {NODE_NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ : -")]
 pub struct BadNodeName;
 
 impl NodeName {
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hosts_name_is_one_and_what_would_break_a_line_is_not() {
+    fn a_host_name_is_a_node_name_and_a_text_with_a_line_break_is_not() {
         for good in ["a", "push-1.example.com", "ip-10-0-0-1", "[::1]".trim_matches(['[', ']'])] {
             assert_eq!(good.parse::<NodeName>().map(|name| name.to_string()).as_deref(), Ok(good));
         }

@@ -1,4 +1,4 @@
-//! A request's notifications: valid once constructed, and slices of the bytes they came in.
+//! A request's notifications: valid once constructed, and slices of the request's bytes.
 
 use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
 use super::expiry;
@@ -11,12 +11,12 @@ use bytes::Bytes;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Longest `collapse_id`, in bytes (Apple's limit).
+/// The maximum length of a `collapse_id`, in bytes (Apple's limit).
 pub const COLLAPSE_ID_BYTES_MAX: usize = 64;
-/// Longest `topic`, in bytes.
+/// The maximum length of a `topic`, in bytes.
 pub const TOPIC_BYTES_MAX: usize = 255;
 
-/// A piece of the request's bytes, or of what had to be rewritten beside them. Read it with [`Batch::bytes`].
+/// A span of the request's bytes, or of the rewritten texts beside them. Read it with [`Batch::bytes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     start: u32,
@@ -33,14 +33,14 @@ impl Span {
     }
 }
 
-/// A notification as its caller wrote it, each part still text of the request.
+/// A notification as the caller wrote it, each part still text of the request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draft<'a> {
-    /// Where it goes; left empty for [`Batch::push_to_many`].
+    /// The device token; empty for [`Batch::push_to_many`].
     pub token: &'a str,
-    /// Well-formed JSON, byte for byte as it shall go out.
+    /// Well-formed JSON, sent byte for byte.
     pub payload: &'a str,
-    /// The push type that the payload asks for, where its reader has checked and derived that already.
+    /// The push type that the payload implies, if its reader has checked the payload already.
     pub derived: Option<PushType>,
     /// JSON of the identifier as written: a string with its quotes, or an integer.
     pub identifier: Option<&'a str>,
@@ -52,7 +52,7 @@ pub struct Draft<'a> {
     pub topic: Option<&'a str>,
 }
 
-/// Why a draft is no notification.
+/// The reason that a draft is not a valid notification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     #[error("`token` {0}")]
@@ -65,34 +65,34 @@ pub enum Invalid {
     PayloadInString,
     #[error("`payload` nests deeper than {PAYLOAD_DEPTH_MAX} levels")]
     PayloadTooDeep,
-    #[error("`payload` has {bytes} bytes, and Apple takes at most {limit} for `{push_type}`: {}", shorter(*.compact))]
+    #[error("`payload` has {bytes} bytes, and Apple accepts at most {limit} for `{push_type}`: {}", shorter(*.compact))]
     PayloadTooLarge {
         bytes: usize,
         limit: usize,
         push_type: &'static str,
-        /// Bytes that it has without needless escapes and spaces, where that is no more than Apple takes.
+        /// The size without needless escapes and spaces, if Apple accepts that size.
         compact: Option<usize>,
     },
-    #[error("`identifier` has {bytes} bytes, and at most {IDENTIFIER_BYTES_MAX} are kept")]
+    #[error("`identifier` has {bytes} bytes, and must have at most {IDENTIFIER_BYTES_MAX}")]
     IdentifierTooLong { bytes: usize },
-    #[error("`expiry` counts in UNIX seconds, and {expiry} looks like {unit}")]
+    #[error("`expiry` must be in UNIX seconds, and {expiry} looks like {unit}")]
     ExpiryNotSeconds { expiry: u64, unit: &'static str },
-    #[error("`priority` is 10, 5 or 1")]
+    #[error("`priority` must be 10, 5 or 1")]
     BadPriority,
     #[error(
-        "`push_type` is none of Apple's: alert, background, voip, complication, fileprovider, mdm, location, liveactivity, pushtotalk, controls, widgets"
+        "`push_type` must be one of Apple's: alert, background, voip, complication, fileprovider, mdm, location, liveactivity, pushtotalk, controls, widgets"
     )]
     BadPushType,
-    #[error("`collapse_id` has {bytes} bytes, and Apple takes 1 to {COLLAPSE_ID_BYTES_MAX}")]
+    #[error("`collapse_id` has {bytes} bytes, and must have 1 to {COLLAPSE_ID_BYTES_MAX}")]
     BadCollapseId { bytes: usize },
-    #[error("`{field}` holds a character that cannot go into a header: use printable ASCII without spaces at the ends")]
+    #[error("`{field}` has a character that a header cannot have: use printable ASCII without spaces at the ends")]
     NotHeaderText { field: &'static str },
-    #[error("`topic` has {bytes} bytes, and 1 to {TOPIC_BYTES_MAX} are possible")]
+    #[error("`topic` has {bytes} bytes, and must have 1 to {TOPIC_BYTES_MAX}")]
     BadTopic { bytes: usize },
 }
 
 impl Invalid {
-    /// The field to blame.
+    /// The field at fault.
     pub fn field(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
@@ -110,7 +110,7 @@ impl Invalid {
         }
     }
 
-    /// The most that there may be of it: bytes, digits or levels.
+    /// The limit of the field: bytes, digits or levels.
     pub fn limit(&self) -> Option<usize> {
         match self {
             Self::Token(BadToken::TooLong) | Self::TokenOfMany { bad: BadToken::TooLong, .. } => {
@@ -125,7 +125,7 @@ impl Invalid {
         }
     }
 
-    /// The stable word for it in an answer.
+    /// The error's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Token(bad) | Self::TokenOfMany { bad, .. } => bad.reason(),
@@ -153,12 +153,12 @@ impl From<BadPayload> for Invalid {
     }
 }
 
-/// One push, ready to be sent. Its texts are spans of its [`Batch`].
+/// A notification ready to be sent. Its texts are spans of its [`Batch`].
 #[derive(Debug, Clone, Copy)]
 pub struct Notification {
     /// Lower-case hex.
     pub token: Span,
-    /// The body, byte for byte as the caller wrote it.
+    /// The body, byte for byte.
     pub payload: Span,
     /// JSON as written, returned untouched.
     pub identifier: Option<Span>,
@@ -173,13 +173,13 @@ pub struct Notification {
     pub topic: Option<Span>,
 }
 
-/// The notifications of one request, in its order, over the bytes of its body.
+/// The notifications of one request, in its order, as spans of its body.
 #[derive(Debug, Default)]
 pub struct Batch {
     body: Bytes,
     rewritten: Vec<u8>,
     items: Vec<Notification>,
-    /// The push type of what names neither one nor a topic of its own, where the app's topic decides it.
+    /// The push type of notifications with neither a push type nor a topic, if the app's topic decides it.
     of_topic: Option<PushType>,
     /// The batch of which this is a part, and whose rewritten texts it shares.
     whole: Option<Arc<Batch>>,
@@ -191,7 +191,7 @@ impl Batch {
         Self { body, ..Self::default() }
     }
 
-    /// The push type that the app's topic decides, if it decides one; for what is appended from now on.
+    /// Sets the push type that the app's topic decides, for later notifications.
     pub fn with_push_type(self, of_topic: Option<PushType>) -> Self {
         Self { of_topic, ..self }
     }
@@ -201,14 +201,14 @@ impl Batch {
         self.of_topic
     }
 
-    /// Those of its notifications that stand at `positions`, as a batch over the same bytes.
+    /// The notifications at `positions`, as a batch over the same bytes.
     pub fn part(self: &Arc<Self>, positions: &[u32]) -> Self {
         let items = positions.iter().map(|at| self.items[*at as usize]).collect();
         Self { body: self.body.clone(), items, whole: Some(Arc::clone(self)), ..Self::default() }
     }
 
     /// Checks a draft and appends it. Parts that lie in the batch's body are not copied. The `apns-id` is the
-    /// identifier where that is a canonical UUID, otherwise `new_id`'s.
+    /// identifier if that is a canonical UUID, otherwise `new_id`'s.
     pub fn push(&mut self, draft: Draft<'_>, new_id: impl FnOnce() -> Uuid) -> Result<(), Invalid> {
         let token = device_token::normalise(draft.token).map_err(Invalid::Token)?;
         let apns_id = draft.identifier.and_then(identifier::canonical_uuid).unwrap_or_else(new_id);
@@ -237,7 +237,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Checks all of a draft but its token.
+    /// Checks a draft except its token.
     fn read(&mut self, draft: &Draft<'_>, token: Span, apns_id: Uuid) -> Result<Notification, Invalid> {
         let derived = match draft.derived {
             Some(derived) => derived,
@@ -270,14 +270,14 @@ impl Batch {
         })
     }
 
-    /// Makes 0 of every `expiry` before `seconds`: try once, do not store.
+    /// Replaces every `expiry` before `seconds` by 0: try once, do not store.
     pub fn try_once_where_expiry_is_before(&mut self, seconds: u64) {
         for item in &mut self.items {
             item.expiry = item.expiry.map(|expiry| if expiry < seconds { 0 } else { expiry });
         }
     }
 
-    /// Takes the last notification out again.
+    /// Removes the last notification.
     pub fn pop(&mut self) {
         self.items.pop();
     }
@@ -294,7 +294,7 @@ impl Batch {
         self.items.is_empty()
     }
 
-    /// Bytes this batch keeps in memory for as long as any of it is in flight.
+    /// The memory that this batch keeps while any of it is in flight, in bytes.
     pub fn bytes_held(&self) -> usize {
         self.body.len() + self.rewritten.len() + self.items.len() * size_of::<Notification>()
     }
@@ -311,12 +311,12 @@ impl Batch {
         self.whole.as_ref().map_or(&self.rewritten, |whole| whole.rewritten())
     }
 
-    /// The span as text; every span was made from text.
+    /// The span as text; every span was created from text.
     pub fn text(&self, span: Span) -> &str {
         std::str::from_utf8(self.bytes(span)).unwrap_or_default()
     }
 
-    /// Finds `text` in the body by its address, or keeps a copy behind it.
+    /// Finds `text` in the body by its address, or appends a copy.
     fn span(&mut self, text: &str) -> Span {
         debug_assert!(self.whole.is_none(), "nothing joins a part");
         let offset = (text.as_ptr() as usize).wrapping_sub(self.body.as_ptr() as usize);
@@ -357,7 +357,7 @@ fn check_options(draft: &Draft<'_>) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// RFC 9113 8.2.1 allows more, but nothing that users of APNs need.
+/// RFC 9113 8.2.1 allows more characters, but users of APNs need none of them.
 fn header_text(field: &'static str, text: &str) -> Result<(), Invalid> {
     let printable = text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
     if !printable || text.starts_with(' ') || text.ends_with(' ') {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_body_is_not_copied_and_what_does_not_is() {
+    fn only_texts_outside_the_body_are_copied() {
         let body = Bytes::from_static(br#"00fc13ad {"aps":{}} "x""#);
         let whole: &str = std::str::from_utf8(&body).unwrap();
         let mut batch = Batch::over(body.clone());
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_reads_the_same_texts_and_copies_none_of_them() {
+    fn a_part_has_the_same_texts_without_copies() {
         let body = Bytes::from_static(br#"00fc13ad {"aps":{}}"#);
         let whole: &str = std::str::from_utf8(&body).unwrap();
         let mut batch = Batch::over(body.clone());
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn an_apns_id_comes_from_the_callers_source_and_none_is_drawn_in_vain() {
+    fn generated_apns_ids_come_from_the_callers_source_and_none_is_wasted() {
         let mut drawn = 0;
         let mut next = || {
             drawn += 1;
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn one_payload_to_many_is_kept_once_and_each_has_its_own_apns_id() {
+    fn one_payload_to_many_is_stored_once_and_each_has_its_apns_id() {
         let canonical = r#""123e4567-e89b-12d3-a456-426655440000""#;
         let mut batch = Batch::default();
         batch
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_with_a_suffix_decides_a_push_type_that_is_not_named() {
+    fn a_topic_with_a_suffix_decides_a_missing_push_type() {
         let own = |topic| Draft { topic: Some(topic), ..draft() };
         for (of_app, draft, expected) in [
             (None, draft(), PushType::Alert),
@@ -505,14 +505,17 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_too_large_only_as_it_is_written_is_told_its_size_in_compact_utf8() {
+    fn the_refusal_of_a_payload_that_would_fit_in_compact_utf8_has_that_size() {
         let text = "é".repeat(1000);
         for long in [
             format!(r#"{{"aps":{{"alert":"{}"}}}}"#, r"\u00e9".repeat(1000)),
             format!(r#"{{"aps":{}{{"alert":"{text}"}}}}"#, " ".repeat(3000)),
         ] {
             let refused = refusal(Draft { payload: &long, ..draft() }).to_string();
-            assert!(refused.contains(&format!("has {} bytes, and Apple takes at most 4096", long.len())), "{refused}");
+            assert!(
+                refused.contains(&format!("has {} bytes, and Apple accepts at most 4096", long.len())),
+                "{refused}"
+            );
             let compact = format!(r#"{{"aps":{{"alert":"{text}"}}}}"#).len();
             assert!(refused.ends_with(&format!("between its parts, and it has {compact}")), "{refused}");
         }
@@ -521,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_is_as_long_as_what_it_stands_for() {
+    fn an_identifier_is_as_long_as_its_decoded_value() {
         for (written, good) in [(r"\u00e9".repeat(128), true), ("é".repeat(128), true), (r"\u00e9".repeat(129), false)]
         {
             let identifier = format!("\"{written}\"");
@@ -532,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_part_has_its_own_refusal() {
+    fn every_invalid_part_has_its_error() {
         assert_eq!(refusal(Draft { token: "", ..draft() }), Invalid::Token(BadToken::Empty));
         assert_eq!(refusal(Draft { token: "abc", ..draft() }), Invalid::Token(BadToken::OddLength));
         let bad = BadToken::NotHex { at: 2, character: 'x' };

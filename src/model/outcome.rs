@@ -5,15 +5,15 @@ use super::reason::Reason;
 /// The five ways a notification can end; each notification ends in exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutcomeKind {
-    /// Apple answered 200: it took the notification. Not "delivered".
+    /// Apple answered 200: it accepted the notification. It may not be delivered.
     Accepted,
-    /// Apple refused it for good.
+    /// Apple refused it permanently.
     Rejected,
-    /// Its `expiry` passed before Apple took it.
+    /// Its `expiry` passed before Apple accepted it.
     Expired,
-    /// Apple provably did not take it; sending it again is safe.
+    /// Apple provably did not process it; sending it again is safe.
     NotSent,
-    /// Some of it was handed to TLS and no answer came: Apple may have it.
+    /// Some of it was written and no answer arrived: Apple may have processed it.
     Unknown,
 }
 
@@ -31,15 +31,15 @@ impl OutcomeKind {
     }
 }
 
-/// The end of one notification.
+/// The outcome of one notification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     pub kind: OutcomeKind,
-    /// Apple's HTTP status, where Apple answered.
+    /// Apple's HTTP status, if Apple answered.
     pub status: Option<u16>,
     pub reason: Option<Reason>,
-    /// When it ended, UNIX seconds.
+    /// The time of the end, in UNIX seconds.
     pub timestamp: f64,
-    /// Number of times that any of it was handed to Apple's connection.
+    /// The number of attempts of which any byte was written to Apple's connection.
     pub attempts: u16,
 }

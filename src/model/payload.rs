@@ -1,26 +1,26 @@
-//! Checks of a payload's bytes: its depth, and the push type that it asks for.
+//! Checks a payload's bytes, and derives its push type.
 
 use super::push_type::PushType;
 use crate::json::Cursor;
 use crate::json::characters::Characters;
 use memchr::memchr2;
 
-/// Deepest nesting of objects and arrays in a payload; the payload itself is level 1.
+/// The maximum nesting of objects and arrays in a payload; the payload itself is level 1.
 pub const PAYLOAD_DEPTH_MAX: usize = 32;
 
-/// Why a text is no payload.
+/// The reason that a text is not a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadPayload {
     NotAnObject,
-    /// A string that seems to hold an object.
+    /// A string that seems to contain an object.
     InString,
     TooDeep,
 }
 
-/// The values of `event` that make a live activity (apns-protocol.md 7); any other is the app's own.
+/// The values of `event` that mean a live activity (apns-protocol.md 7); any other value is the app's.
 const EVENTS: [&[u8]; 3] = [b"\"start\"", b"\"update\"", b"\"end\""];
 
-/// Which of the keys that decide a push type were seen with a value that says something.
+/// The keys that decide the push type and have a significant value.
 #[derive(Default)]
 struct Keys {
     mdm: bool,
@@ -31,7 +31,7 @@ struct Keys {
 }
 
 impl Keys {
-    /// `value` is the text that begins with the key's value.
+    /// `value` is the text from the key's value on.
     fn see(&mut self, key: &[u8], value: &[u8], depth: usize, in_aps: bool) {
         match key {
             b"mdm" if depth == 1 => self.mdm |= says_something(value),
@@ -40,7 +40,7 @@ impl Keys {
             b"content-state" => self.live_activity |= says_something(value),
             b"content-changed" => self.content_changed |= says_something(value),
             b"alert" | b"sound" => self.visible |= says_something(value),
-            // 0 takes the badge off the icon.
+            // 0 removes the badge from the icon.
             b"badge" => self.visible |= is_number(value) || says_something(value),
             b"content-available" => self.content_available |= says_something(value),
             _ => {}
@@ -62,8 +62,8 @@ impl Keys {
     }
 }
 
-/// Returns `true` unless the JSON value at the start of `text` is `null`, `false`, zero or empty: senders write those
-/// for keys that they do not use.
+/// Returns `true` unless the JSON value at the start of `text` is `null`, `false`, zero or empty, which senders write
+/// for unused keys.
 fn says_something(text: &[u8]) -> bool {
     let is_closed_by = |end| text[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&end);
     match text.first() {
@@ -83,8 +83,8 @@ fn is_number(text: &[u8]) -> bool {
     matches!(text.first(), Some(b'-' | b'0'..=b'9'))
 }
 
-/// Reads `json`, which must be well-formed, once: checks shape and depth, and derives the push type that Apple
-/// would otherwise guess (legacy callers never name one).
+/// Reads `json`, which must be well-formed, once: checks type and depth, and derives the push type that Apple would
+/// otherwise guess (legacy callers never send one).
 pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
     if json.first() != Some(&b'{') {
         return Err(if is_in_string(json) { BadPayload::InString } else { BadPayload::NotAnObject });
@@ -120,7 +120,7 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
     Ok(keys.push_type())
 }
 
-/// Returns `true` if `json` is a string that seems to hold an object: its caller has encoded the payload twice.
+/// Returns `true` if `json` is a string that seems to contain an object: the caller encoded the payload twice.
 fn is_in_string(json: &[u8]) -> bool {
     if json.first() != Some(&b'"') {
         return false;
@@ -131,8 +131,8 @@ fn is_in_string(json: &[u8]) -> bool {
     text.starts_with('{') && text.ends_with('}')
 }
 
-/// Takes a payload from text that need not be JSON, in one pass, and derives its push type as [`inspect`] does; `None` if
-/// it is not a good one.
+/// Reads a payload from text that need not be JSON, in one pass, and derives its push type like [`inspect`]; `None` if
+/// it is invalid.
 pub fn take<'a>(json: &mut Cursor<'a>) -> Option<(&'a str, PushType)> {
     let mut keys = Keys::default();
     let text = json.written(|json| take_object(json, &mut keys, 1, false))?;
@@ -157,7 +157,7 @@ fn take_object(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize, in_aps: boo
     }
 }
 
-/// A value that is at `depth` if it is an object or an array.
+/// Reads a value, whose depth is `depth` if it is an object or an array.
 fn take_value(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize, in_aps: bool) -> Option<()> {
     match json.peek()? {
         b'"' => json.string().map(|_| ()),
@@ -182,7 +182,7 @@ fn take_array(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize) -> Option<()
     }
 }
 
-/// The inside of the string whose opening quote stands before `start`.
+/// The content of the string whose opening quote precedes `start`.
 fn string(json: &[u8], start: usize) -> &[u8] {
     let mut end = start;
     while let Some(rest) = json.get(end..) {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_makes_a_live_activity_only_if_it_is_one_of_apples() {
+    fn an_event_means_a_live_activity_only_if_it_is_one_of_apples() {
         let event = |value: &str| derived(&format!(r#"{{"aps":{{"alert":"x","event": {value}}}}}"#));
         for value in [r#""start""#, r#""update""#, r#""end""#] {
             assert_eq!(event(value), PushType::LiveActivity, "{value}");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn thirty_two_levels_are_the_deepest() {
+    fn the_maximum_depth_is_thirty_two_levels() {
         let nested = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert!(inspect(nested(32).as_bytes()).is_ok());
         assert_eq!(inspect(nested(33).as_bytes()), Err(BadPayload::TooDeep));

@@ -1,13 +1,13 @@
-//! The urgency of a notification, as the `apns-priority` header says it.
+//! The urgency of a notification, for the `apns-priority` header.
 
 use super::push_type::PushType;
 
 /// The value of the `apns-priority` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Priority {
-    /// 10: now.
+    /// 10: immediately.
     Immediate,
-    /// 5: when it suits the device's power.
+    /// 5: when it spares the device's power.
     Considerate,
     /// 1: never wake the device.
     Lowest,
@@ -31,7 +31,7 @@ impl Priority {
         }
     }
 
-    /// The priority of a notification that names none: Apple takes background pushes at 5 only.
+    /// The default priority: Apple accepts background pushes only at 5.
     pub fn default_for(push_type: PushType) -> Self {
         match push_type {
             PushType::Background => Self::Considerate,

@@ -1,9 +1,9 @@
-//! `apns-push-type`: the eleven values Apple knows, and what follows from each. A topic ends in the suffix of its push type
+//! `apns-push-type`: Apple's eleven values with their properties. A topic ends in the suffix of its push type
 //! (apns-protocol.md 6), so that each decides the other.
 
-/// Payload limit of everything but VoIP, in bytes of the body that goes out.
+/// The payload limit of all types except VoIP, in bytes of the body sent.
 pub const PAYLOAD_BYTES_MAX: usize = 4096;
-/// Payload limit of VoIP pushes, in bytes of the body that goes out.
+/// The payload limit of VoIP pushes, in bytes of the body sent.
 pub const VOIP_PAYLOAD_BYTES_MAX: usize = 5120;
 
 /// The value of the `apns-push-type` header.
@@ -53,19 +53,19 @@ impl PushType {
         }
     }
 
-    /// The push type of that name, `None` for any other text.
+    /// The push type with that name, `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|push_type| push_type.as_str() == text)
     }
 
-    /// The push type whose suffix `topic` ends in; `None` for a bundle id alone, which several types have.
+    /// The push type whose suffix `topic` ends in; `None` for a bundle id, which several types use.
     pub fn of_topic(topic: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|push_type| push_type.bundle_of(topic).is_some())
     }
 
-    /// The topic that a push of this type goes to, for an app with this base topic. A base topic may have a suffix already:
-    /// it is never there twice, and that of another type gives way to this one's. A type without a suffix leaves the base
-    /// topic as it is.
+    /// The topic of a push of this type, for an app with this base topic. If the base topic has a suffix already, it is
+    /// not added twice, and this type's suffix replaces another type's. A type without a suffix leaves the base topic
+    /// unchanged.
     pub fn topic_for(self, base: &str) -> String {
         let suffix = self.topic_suffix();
         let bundle = match Self::of_topic(base) {
@@ -96,7 +96,7 @@ impl PushType {
         }
     }
 
-    /// The most bytes a payload of this type may have.
+    /// The maximum size of a payload of this type, in bytes.
     pub fn payload_bytes_max(self) -> usize {
         match self {
             Self::Voip => VOIP_PAYLOAD_BYTES_MAX,
@@ -110,7 +110,7 @@ mod tests {
     use super::PushType;
 
     #[test]
-    fn every_push_type_reads_back_from_its_own_name() {
+    fn every_push_type_is_parsed_from_its_name() {
         for push_type in PushType::ALL {
             assert_eq!(PushType::parse(push_type.as_str()), Some(push_type));
         }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_with_a_suffix_tells_its_push_type_and_is_that_types_topic() {
+    fn a_topic_with_a_suffix_decides_its_push_type_and_is_its_topic() {
         for push_type in PushType::ALL {
             let topic = push_type.topic_for("com.example.app");
             let told = (!push_type.topic_suffix().is_empty()).then_some(push_type);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_gives_way_to_that_of_another_push_type_and_stays_where_that_has_none() {
+    fn the_suffix_of_another_push_type_replaces_a_suffix_and_a_type_without_one_keeps_it() {
         for (push_type, base, topic) in [
             (PushType::Complication, "com.example.app.voip", "com.example.app.complication"),
             (PushType::Voip, "com.example.app.voip-ptt", "com.example.app.voip"),

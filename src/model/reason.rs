@@ -1,4 +1,4 @@
-//! Why a notification ended as it did: Apple's own reasons, word for word, and ours.
+//! The reason of an outcome: Apple's reasons verbatim, and ours.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// The reason spelled exactly so, `None` for one we do not know.
+            /// The reason with exactly this spelling, `None` if it is not listed.
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)* _ => None }
             }
@@ -24,7 +24,8 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The reasons Apple documents for device pushes, the one spelling seen only on the wire, and the one 403 of broadcasts.
+    /// The reasons that Apple documents for device pushes, one spelling seen only on the wire, and the 403 of
+    /// broadcasts.
     AppleReason {
         BadCollapseId = "BadCollapseId",
         BadDeviceToken = "BadDeviceToken",
@@ -64,7 +65,7 @@ reasons! {
 }
 
 reasons! {
-    /// Our own reasons, for what ended without a verdict of Apple's.
+    /// Our reasons, for notifications that ended without Apple's verdict.
     NodeReason {
         Expired = "expired",
         DeadlinePassed = "deadline_passed",
@@ -90,7 +91,7 @@ reasons! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     Apple(AppleReason),
-    /// Apple answered with a reason that is not in its documentation; kept as it came.
+    /// A reason of Apple that is not documented, unchanged.
     Unlisted(Box<str>),
     Node(NodeReason),
 }
@@ -104,7 +105,7 @@ impl Reason {
         }
     }
 
-    /// The same with a bounded number of values, for a metric's label.
+    /// The reason with a bounded number of values, for a metric's label.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Apple(reason) => reason.as_str(),

@@ -1,4 +1,4 @@
-//! Log lines: human or JSON, through a bounded queue, so that a slow terminal or pipe never holds up a worker.
+//! Log lines: human or JSON, through a bounded queue, so that a slow terminal or pipe never blocks a worker.
 
 use super::panics;
 use prometheus::IntCounter;
@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
-/// The maximum of lines that wait to be written. Further lines are dropped and counted.
+/// The maximum number of lines in the queue. Further lines are dropped and counted.
 const QUEUED_LINES_MAX: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ pub enum Format {
     Json,
 }
 
-/// The lowest level that is written. Lines of libraries are written from `warn` on at most.
+/// The lowest level that is written. Lines of libraries are written only from `warn` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Level {
     Error,
@@ -50,7 +50,7 @@ impl FromStr for Format {
         match text {
             "human" => Ok(Self::Human),
             "json" => Ok(Self::Json),
-            _ => Err("it is `human` or `json`"),
+            _ => Err("must be `human` or `json`"),
         }
     }
 }
@@ -64,7 +64,7 @@ impl FromStr for Level {
             "warn" => Ok(Self::Warn),
             "info" => Ok(Self::Info),
             "debug" => Ok(Self::Debug),
-            _ => Err("it is `error`, `warn`, `info` or `debug`"),
+            _ => Err("must be `error`, `warn`, `info` or `debug`"),
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Sends this process's log lines to standard error, panics among them. A process does this once.
+    /// Sends this process's log lines and panics to standard error. Call it once in a process.
     pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
         let stderr = io::stderr();
         let colours = config.format == Format::Human && stderr.is_terminal();
@@ -100,13 +100,13 @@ impl Logging {
         Ok(logging)
     }
 
-    /// Writes lines of this level from now on, and of those above it.
+    /// Changes the lowest level that is written.
     pub fn set_level(&self, level: Level) {
         // Fails only when the subscriber no longer exists, and then there is no log.
         let _ = self.filter.reload(targets(level));
     }
 
-    /// Counts the lines that found the queue full; to be added to the node's metrics.
+    /// The counter of lines dropped because the queue was full, for the node's metrics.
     pub fn dropped(&self) -> &IntCounter {
         &self.lines.dropped
     }
@@ -144,7 +144,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// The writing end of the queue; its reading end is a thread of its own, as writing may block.
+/// The sender of the queue. A separate thread receives, as writing may block.
 #[derive(Debug, Clone)]
 struct Lines {
     queue: SyncSender<Message>,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_blocks_costs_lines_but_never_time() {
+    fn a_blocked_sink_loses_lines_but_delays_nobody() {
         let sink = Sink::default();
         let lines = Lines::start(sink.clone(), 4);
         let blocked = sink.hold();

@@ -1,4 +1,4 @@
-//! The metrics of one node, in a registry of its own, so that two nodes can run in one process.
+//! The metrics of one node, in a separate registry, so that two nodes can run in one process.
 
 use super::latency::Latency;
 use super::sampled::{Kind, Sample, SampledMetric};
@@ -12,12 +12,12 @@ use prometheus::{
 /// The prefix of every pyapns metric. Process metrics keep the names that dashboards know.
 const PREFIX: &str = "pyapns_";
 
-/// The one label that names an app, by its id: callers that may not use the app do not see the series.
+/// The only label that names an app, by its id. Callers that may not use the app do not see its series.
 pub const APP_LABEL: &str = "app_id";
 
 /// Makes metrics and renders them. Names begin with the module's: `api_requests_total`.
 ///
-/// Making one twice, or with an invalid name, is a bug and panics when the node is built.
+/// Creating a metric twice, or with an invalid name, is a bug and panics when the node is built.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -39,13 +39,13 @@ impl Metrics {
         metrics
     }
 
-    /// Registers a collector that was made elsewhere, under its own name: sharded cells that are summed when they are
-    /// read, or a counter older than the node.
+    /// Registers a collector under its own name: for sharded cells that are summed at each read, or a counter older
+    /// than the node.
     pub fn add(&self, collector: impl Collector + 'static) {
         self.registry.register(Box::new(collector)).expect("each name is used once");
     }
 
-    /// For modules that make their own metrics: their names begin with `pyapns_` already.
+    /// For modules that create their metrics themselves: the names begin with `pyapns_` already.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -66,12 +66,12 @@ impl Metrics {
         self.register(IntGaugeVec::new(Opts::new(prefixed(name), help), labels))
     }
 
-    /// At most 20 buckets: they are searched one by one.
+    /// At most 20 buckets, as the search is linear.
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.register(Histogram::with_opts(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec())))
     }
 
-    /// At most 20 buckets: they are searched one by one.
+    /// At most 20 buckets, as the search is linear.
     pub fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
         self.register(HistogramVec::new(HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec()), labels))
     }
@@ -116,7 +116,7 @@ impl Metrics {
         encode(&families)
     }
 
-    /// The faults in the names and help texts of the metrics made so far. A vector is included once it has a value.
+    /// The faults in the names and help texts of the metrics created so far. A vector is included once it has a value.
     #[cfg(test)]
     pub fn faults(&self) -> Vec<String> {
         let ours = |family: &&prometheus::proto::MetricFamily| !family.name().starts_with("process_");
@@ -152,7 +152,7 @@ fn lint(family: &prometheus::proto::MetricFamily) -> Option<String> {
     let fault = if !legal || !name.starts_with("pyapns_") {
         "is not pyapns_ and lower case"
     } else if names_app {
-        "names an app in a label that callers without this app are shown"
+        "names an app in a label that every caller sees"
     } else if !family.help().ends_with('.') {
         "has no help that is a sentence"
     } else if (family.get_field_type() == MetricType::COUNTER) != name.ends_with("_total") {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn series_of_apps_that_are_not_shown_are_left_out_with_families_that_have_no_other() {
+    fn hidden_series_are_left_out_and_so_are_families_without_other_series() {
         let metrics = Metrics::new();
         let ends = metrics.gauges("ends_seconds", "Ends.", &[APP_LABEL, "environment"]);
         metrics.gauges("depths", "Depths.", &[APP_LABEL]).with_label_values(&["foreign"]).set(1);

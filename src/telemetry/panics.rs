@@ -1,4 +1,4 @@
-//! Logs panics in the log's own format, in place of the standard library's text on standard error.
+//! Logs panics in the log's format, in place of the standard library's text on standard error.
 
 use super::Logging;
 use crate::subject;

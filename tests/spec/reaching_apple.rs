@@ -140,7 +140,7 @@ async fn a_name_that_only_the_proxy_knows_is_left_to_the_proxy() {
 #[tokio::test]
 async fn a_proxy_that_opens_no_tunnel_is_named_with_what_to_do() {
     let cases = [
-        (Manner::TunnelFor(SCOTT), "", "it wants a user and a password"),
+        (Manner::TunnelFor(SCOTT), "", "it requires a user and a password"),
         (Manner::TunnelFor(SCOTT), "scott:lion@", "it refuses the user and password of apple.proxy"),
         (Manner::Answer("HTTP/1.1 403 No\r\n\r\n"), "", "it refuses with HTTP 403"),
         (Manner::Answer("220 mail.example ESMTP\r\n"), "", "it does not answer as an HTTP proxy does"),

@@ -64,7 +64,7 @@ async fn each_slip_of_a_notification_is_told_by_its_cause() {
     let escaped = format!(r#"{{"token":"{}","payload":{}}}"#, token(1), payload.replace('é', r"\u00e9"));
     let sentences = [
         (with("token", json!("(null)")).to_string(), "token_not_hex", "`token` is not hex: character 1 is `(`"),
-        (with("token", json!(base64)).to_string(), "token_not_hex", "`token` is not hex but base64: decode it"),
+        (with("token", json!(base64)).to_string(), "token_not_hex", "`token` is base64 and not hex: decode it"),
         (with("expiry", json!(1_895_934_818_000_u64)).to_string(), "expiry_not_seconds", "looks like milliseconds"),
         (with("expiry", json!(1_895_934_818_000_123_u64)).to_string(), "expiry_not_seconds", "looks like microseconds"),
         (

@@ -1,4 +1,4 @@
-//! An API key in the configuration. Its secret may be in a file of its own.
+//! An API key in the configuration. Its secret may be in a separate file.
 
 use super::key::{ApiKey, Digest, KeyId, Keys, Scope};
 use crate::credentials::Secret;
@@ -7,7 +7,7 @@ use crate::model::AppId;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Shortest secret that a file may hold: one that is shorter can be guessed, or was not written to its end.
+/// The minimum length of a secret in a file: a shorter one can be guessed, or is truncated.
 const SECRET_BYTES_MIN: usize = 16;
 
 /// The source of a key's secret.
@@ -15,19 +15,19 @@ const SECRET_BYTES_MIN: usize = 16;
 pub enum SecretSource {
     /// The SHA-256 of the secret.
     Sha256(Digest),
-    /// A file with the secret, or with `ID.SECRET` as callers show it.
+    /// A file with the secret, or with `ID.SECRET` as callers send it.
     File(PathBuf),
 }
 
 /// One API key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKeyConfig {
-    /// Its place in the configuration, for error messages.
+    /// The entry's place in the configuration, for error messages.
     pub place: String,
     pub id: KeyId,
     pub secret: SecretSource,
     pub scopes: Vec<Scope>,
-    /// The apps it may work with; `None` = all.
+    /// The apps that the key may use; `None` = all.
     pub apps: Option<Vec<AppId>>,
     /// UNIX seconds.
     pub expires_at: Option<u64>,
@@ -39,12 +39,12 @@ pub struct ApiKeyConfig {
 pub enum SecretFileError {
     #[error("its `secret_file` cannot be read: {0}")]
     Unreadable(io::Error),
-    #[error("its `secret_file` is no regular file of at most {} bytes", paths::FILE_BYTES_MAX)]
+    #[error("its `secret_file` is not a regular file of at most {} bytes", paths::FILE_BYTES_MAX)]
     Unsuitable,
-    #[error("its `secret_file` is not read, since others than its owner may write it: chmod go-w {}", .0.display())]
+    #[error("its `secret_file` is not read, because other users than its owner may write it: chmod go-w {}", .0.display())]
     Writable(PathBuf),
     #[error(
-        "its `secret_file` holds no secret: it must be one line of at least {SECRET_BYTES_MIN} characters without spaces, \
+        "its `secret_file` has no secret: it must be one line of at least {SECRET_BYTES_MIN} characters without spaces, \
          the secret or ID.SECRET, as `pyapns key` makes it"
     )]
     NoSecret,
@@ -61,7 +61,7 @@ impl From<PathError> for SecretFileError {
 }
 
 impl ApiKeyConfig {
-    /// The file that it reads, if any.
+    /// The secret's file, if any.
     pub fn file(&self) -> Option<&Path> {
         match &self.secret {
             SecretSource::Sha256(_) => None,
@@ -69,7 +69,7 @@ impl ApiKeyConfig {
         }
     }
 
-    /// The key, its file read. Blocks for as long as the disk does.
+    /// Returns the key, after reading its file. Blocks on the disk.
     pub fn open(&self) -> Result<ApiKey, SecretFileError> {
         let digest = match &self.secret {
             SecretSource::Sha256(digest) => digest.clone(),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_the_secret_or_the_key_as_callers_show_it() {
+    fn a_file_has_the_secret_or_the_key_as_callers_send_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
         for text in [SECRET.to_owned(), format!("{SECRET}\r\n"), format!("shop.{SECRET}\n")] {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_whose_file_is_no_good_keeps_its_secret_and_nothing_else() {
+    fn a_key_with_a_bad_file_keeps_its_secret_and_takes_its_other_settings() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
         std::fs::write(&file, SECRET).unwrap();

@@ -1,4 +1,4 @@
-//! API keys: `id.secret`, of which a node only keeps the secret's SHA-256.
+//! API keys: `id.secret`, of which a node stores only the secret's SHA-256.
 
 use crate::model::AppId;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -11,9 +11,9 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 use zeroize::Zeroizing;
 
-/// Longest id of a key.
+/// The maximum length of a key's id.
 const ID_BYTES_MAX: usize = 64;
-/// Bytes of the secrets that we make.
+/// The length of a generated secret, in bytes.
 const SECRET_BYTES: usize = 32;
 
 /// A permission of a key.
@@ -59,7 +59,7 @@ impl FromStr for Scope {
     }
 }
 
-/// The name of a key, which logs may show: letters, digits, `-` and `_`, at most 64 of them.
+/// The name of a key, which logs may show: 1 to 64 letters, digits, `-` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyId(String);
 
@@ -77,12 +77,12 @@ impl FromStr for KeyId {
         if (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(sane) {
             Ok(Self(text.to_owned()))
         } else {
-            Err("a key's id has 1 to 64 letters, digits, - and _")
+            Err("must be 1 to 64 letters, digits, - and _")
         }
     }
 }
 
-/// SHA-256 of a secret; written in hex.
+/// The SHA-256 of a secret, written in hex.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Digest([u8; 32]);
 
@@ -141,7 +141,7 @@ impl FromStr for Moment {
         if !sane || hour > 23 || minute > 59 || second > 59 {
             return Err(WHAT);
         }
-        // The year begins in March here, so that the leap day is its last.
+        // The year begins in March here, so that the leap day is its last day.
         let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
         const BEFORE_1970: u64 = 719_468;
@@ -154,13 +154,13 @@ fn numbers(text: &str, separator: char) -> Option<[u64; 3]> {
     parts?.try_into().ok()
 }
 
-/// A key that callers may show.
+/// An API key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     pub id: KeyId,
     pub digest: Digest,
     pub scopes: Vec<Scope>,
-    /// The apps it may work with, in either environment; `None` = all.
+    /// The apps that the key may use, in both environments; `None` = all.
     pub apps: Option<Vec<AppId>>,
     /// UNIX seconds.
     pub expires_at: Option<u64>,
@@ -208,7 +208,7 @@ impl Keys {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    /// The key that an `Authorization` header shows: `Bearer id.secret`, or `Basic` with id and secret as name and
+    /// Finds the key of an `Authorization` header: `Bearer id.secret`, or `Basic` with id and secret as name and
     /// password. Takes the same time for an unknown id and a wrong secret.
     pub fn find(&self, authorization: &[u8]) -> Option<Arc<ApiKey>> {
         let shown = PresentedKey::read(authorization)?;
@@ -245,7 +245,7 @@ impl PresentedKey {
     }
 }
 
-/// A new secret: 256 random bits. `None` if the system gives no random numbers.
+/// A new secret: 256 random bits. `None` if the system's random number generator fails.
 pub fn new_secret() -> Option<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     aws_lc_rs::rand::fill(&mut *bytes).ok()?;
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_by_either_scheme_and_only_with_its_own_secret() {
+    fn a_key_is_found_by_either_scheme_and_only_with_its_secret() {
         let keys = Keys::new([key("shop", "a.b:c"), key("blog", "other")]);
         let found = |header: &str| keys.find(header.as_bytes()).map(|key| key.id.as_str().to_owned());
         assert_eq!(found("Bearer shop.a.b:c"), Some("shop".to_owned()));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_read_as_it_is_written_and_a_key_shows_no_digest() {
+    fn a_digest_parses_as_written_and_debug_output_of_a_key_has_none() {
         let digest = Digest::of(b"secret");
         assert!(digest.to_string().parse() == Ok(digest.clone()));
         for bad in ["", "ab", "zz", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn two_new_secrets_differ_and_can_stand_in_a_header() {
+    fn two_new_secrets_differ_and_are_valid_in_a_header() {
         let (one, two) = (new_secret().expect("random bits"), new_secret().expect("random bits"));
         assert_ne!(one, two);
         assert!(one.len() == 43 && one.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));

@@ -24,10 +24,11 @@ use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Opens an encrypted credential that is the whole body. Never in the query, which proxies log.
+/// The header of the passphrase for a credential that is the whole body. It is not a query parameter, because proxies
+/// log queries.
 const X_PASSPHRASE: HeaderName = HeaderName::from_static("x-passphrase");
 
-/// Credential files read at one time: they share the few file descriptors that callers' connections leave.
+/// The maximum number of credential files read at the same time: they share the reserved file descriptors.
 static PATH_READS: Semaphore = Semaphore::const_new(4);
 
 /// `GET /apps`: lists the apps that the caller may use, sorted by id and environment.
@@ -51,7 +52,7 @@ pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) 
     Ok(envelope::success(StatusCode::OK, &object(&api, &app)))
 }
 
-/// `POST /apps/:app_id/:environment`: the same for a new app and one that changes.
+/// `POST /apps/:app_id/:environment`: provisions a new app, or changes an existing one.
 pub async fn provision(
     State(api): State<Arc<Api>>,
     path: Result<AppPath, ApiError>,
@@ -83,7 +84,7 @@ pub async fn provision(
 pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     let (whole, gone) = (Arc::clone(&api), key.clone());
-    // A caller that hangs up leaves no half of it undone.
+    // In a task of its own, so that a caller that disconnects does not leave the removal half done.
     let removing = api.drain.spawn("remove", async move {
         let was_there = whole.registry.remove(&gone).await?;
         whole.intake.remove(&gone);
@@ -102,7 +103,7 @@ fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
     AppObject::new(app, seen, hold, api.clock.unix_seconds())
 }
 
-/// The credential in plain PEM, and the path it was given as.
+/// The credential in plain PEM, and its path if it was given as a path.
 async fn load(
     api: &Api,
     given: GivenCredential,

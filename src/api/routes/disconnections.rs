@@ -21,7 +21,7 @@ struct DisconnectionObject<'a> {
     r#type: &'static str,
     code: u8,
     internal_identifier: u32,
-    /// JSON already. What is kept but no longer JSON is null rather than spoiling the list.
+    /// JSON. Stored text that is not valid JSON becomes null, so that the list stays valid.
     #[serde(skip_serializing_if = "OffendingNotification::is_left_out")]
     offending_notification: OffendingNotification<'a>,
     timestamp: f64,
@@ -33,7 +33,7 @@ struct DisconnectionObject<'a> {
     affected: u32,
 }
 
-/// The notification to blame.
+/// The notification at fault.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum OffendingNotification<'a> {
@@ -71,7 +71,7 @@ impl<'a> DisconnectionObject<'a> {
     }
 }
 
-/// `GET`: reading clears nothing, unless `clear_on_read` is set for clients of v0.5.
+/// `GET`: lists the entries. Deletes them only if `clear_on_read` is set for clients of v0.5.
 pub async fn list(
     State(api): State<Arc<Api>>,
     AppPath(key): AppPath,
@@ -89,7 +89,7 @@ pub async fn list(
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }
 
-/// `DELETE ?through=<cursor>`: clears what was read.
+/// `DELETE ?through=<cursor>`: acknowledges the entries up to the cursor.
 pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     let through = through(uri.query(), Cursor::parse)?;
     api.app(&key)?;

@@ -1,4 +1,4 @@
-//! `…/feedback`: the tokens that Apple says are dead.
+//! `…/feedback`: the dead tokens of an app.
 
 use crate::api::Api;
 use crate::api::error::ApiError;
@@ -37,7 +37,7 @@ impl<'a> FeedbackObject<'a> {
     }
 }
 
-/// `GET`: reading clears nothing, unless `clear_on_read` is set for clients of v0.5.
+/// `GET`: lists the entries. Deletes them only if `clear_on_read` is set for clients of v0.5.
 pub async fn list(
     State(api): State<Arc<Api>>,
     AppPath(key): AppPath,
@@ -55,7 +55,7 @@ pub async fn list(
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }
 
-/// `DELETE ?through=<cursor>`: clears what was read.
+/// `DELETE ?through=<cursor>`: acknowledges the entries up to the cursor.
 pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     let through = through(uri.query(), Cursor::parse)?;
     api.app(&key)?;

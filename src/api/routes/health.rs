@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: the process answers; the node should get traffic; the parts of it that are degraded.
+//! `/healthz` and `/readyz`: the liveness of the process, the readiness of the node, and its degraded components.
 
 use crate::api::Api;
 use crate::api::error::ApiError;
@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Time for which a check of the store is valid: more requests do not cause more checks.
+/// The time for which a check of the store is valid, so that more requests do not cause more checks.
 const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest check of the store.
+/// The time limit of a check of the store.
 const STORE_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The components that a check of the store covers.
@@ -26,20 +26,20 @@ const STORE_COMPONENTS: [Component; 2] = [Component::Store, Component::DataDirec
 const STOPPING: Cause = Cause { reason: "shutting_down", why: "it is stopping" };
 const STORE_FULL: Cause = Cause {
     reason: "store_failed",
-    why: "its store cannot be written, since its disk is full: sends are answered, nothing else can be kept",
+    why: "its store cannot be written, because its disk is full: sends are answered, and nothing else can be stored",
 };
-const STORE_FAILED: Cause = Cause { reason: "store_failed", why: "its store cannot be written: its log says why" };
+const STORE_FAILED: Cause = Cause { reason: "store_failed", why: "its store cannot be written: its log has the cause" };
 const STORE_SLOW: Cause = Cause { reason: "store_slow", why: "its store takes too long to write" };
 const MOVED: Cause = Cause {
     reason: "data_directory_moved",
-    why: "its data directory was moved or deleted: sends are answered, nothing else can be kept; put it back, or start the node again",
+    why: "its data directory was moved or deleted: sends are answered, and nothing else can be stored; put it back, or restart the node",
 };
 
 /// The time of the last check of the store.
 #[derive(Debug, Default)]
 pub struct StoreCheck(Mutex<Option<Instant>>);
 
-/// A node that should get no traffic.
+/// The error of a node that should get no traffic.
 #[derive(Debug, thiserror::Error)]
 #[error("the node is not ready: {}", cause.why)]
 pub struct NotReady {
@@ -48,7 +48,7 @@ pub struct NotReady {
 }
 
 impl NotReady {
-    /// The `response` of `/readyz` beside the error.
+    /// The `response` of `/readyz`, beside `error`.
     pub fn response(&self) -> Value {
         readiness_object("not_ready", &self.degraded)
     }
@@ -66,7 +66,7 @@ pub async fn healthz() -> Response {
     envelope::success(StatusCode::OK, &json!({"type": "health", "status": "ok"}))
 }
 
-/// `GET /readyz`: 200 while the node can do its work, if only in part; else 503.
+/// `GET /readyz`: 200 while the node can do at least a part of its work; else 503.
 pub async fn readyz(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     let is_stopping = api.drain.has_begun();
     if !is_stopping {

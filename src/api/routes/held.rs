@@ -1,4 +1,4 @@
-//! `…/feedback/held`: dead tokens that are held back because they may be good ones in the wrong place.
+//! `…/feedback/held`: held feedback: tokens that may be valid in another environment or topic.
 
 use crate::api::Api;
 use crate::api::error::ApiError;
@@ -13,7 +13,7 @@ use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
 
-/// `GET`: how many entries are held, since when and why.
+/// `GET`: the number of held entries, with the time and the reason of the quarantine.
 pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     api.app(&key)?;
@@ -23,7 +23,7 @@ pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) 
     Ok(envelope::success(StatusCode::OK, &json!({"type": "held_feedback", "count": count, "since": since, "why": why})))
 }
 
-/// `POST {"action": "release" | "drop"}`. Where nothing is held it changes nothing.
+/// `POST {"action": "release" | "drop"}`. Changes nothing if no entry is held.
 pub async fn settle(
     State(api): State<Arc<Api>>,
     path: Result<AppPath, ApiError>,

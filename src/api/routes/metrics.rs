@@ -15,12 +15,12 @@ use tokio::time::Instant;
 /// Prometheus's text format, with the version that its scrapers look for.
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// The metrics as they were last rendered, and the time when rendering began.
+/// The last rendered metrics, and the time when their rendering began.
 #[derive(Debug, Default)]
 pub struct RenderedMetrics(Mutex<Option<(Instant, Bytes)>>);
 
-/// `GET /metrics`. One request renders at a time, for all requests that wait: rendering is expensive. A caller whose
-/// key is for some apps sees no series of another app.
+/// `GET /metrics`. One request renders at a time, for all requests that wait: rendering is expensive. A caller with a
+/// key for some apps sees no series of another app.
 pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<RestrictedCaller>>) -> Response {
     let asked = Instant::now();
     let mut rendered = api.rendered.0.lock().await;
@@ -31,7 +31,7 @@ pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<Restr
         }
         (Some((from, text)), None) if *from > asked => text.clone(),
         _ => {
-            // The metrics show the store as it is now, and not as it was at the last write.
+            // Checks the store now, so that the metrics do not show its state at the last write.
             health::check_store(&api).await;
             let (from, text) = (Instant::now(), Bytes::from(api.telemetry.render()));
             *rendered = Some((from, text.clone()));

@@ -1,4 +1,4 @@
-//! Sends that ask for a feature that is not implemented yet: answered with 501 and a sentence, never ignored.
+//! Refuses sends that request a feature that is not implemented yet, with 501 and a sentence.
 
 use crate::api::error::ApiError;
 use crate::http::query::Query;
@@ -8,7 +8,7 @@ const DURABLE: ApiError = ApiError::NotImplemented(
     "durable sending is not built yet: leave out `Prefer: respond-async` and `wait=false`, and wait for the answer",
 );
 const IDEMPOTENCY_KEY: ApiError = ApiError::NotImplemented(
-    "`Idempotency-Key` is not built yet: leave it out, and send only what came back as `not_sent` again (Apple drops no repeats; a `collapse_id` makes them harmless)",
+    "`Idempotency-Key` is not built yet: leave it out, and repeat only notifications with the outcome `not_sent` (Apple delivers repeats; a `collapse_id` makes them replace each other)",
 );
 
 /// Refuses a send that asks for a feature that is not implemented.

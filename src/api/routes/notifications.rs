@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Seconds that `?timeout=` may ask for.
+/// The range of `?timeout=`, in seconds.
 pub const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 

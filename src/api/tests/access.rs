@@ -1,10 +1,10 @@
-//! Every route with every scope, and what a key may see of the apps that are not its own.
+//! Tests of every route with every scope, and of the isolation between keys of different apps.
 
 use super::*;
 use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
 
 const SECRET: &str = "s3cret";
-/// Which scope each route asks for, reading and changing; `None` = none, `any` = a key of any scope.
+/// The scope that each route requires, for reading and changing; `None` = none, `any` = a key of any scope.
 const EXPECTED: [(&str, &str, &str); 15] = [
     ("/", "admin", "admin"),
     ("/apps", "apps:read", "apps:write"),
@@ -72,7 +72,7 @@ async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
                 let without = client.call(method.clone(), &path, "").await;
                 assert_eq!(without.status == 401, wanted != "none", "{method} {path} without a key: {}", without.text);
                 for scope in Scope::ALL {
-                    // Removing the app would change what the others see.
+                    // Removing the app would change the other responses.
                     if method == Method::DELETE && wanted == "apps:write" && slash.is_empty() {
                         continue;
                     }
@@ -96,7 +96,7 @@ async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
 }
 
 #[tokio::test]
-async fn a_caller_without_a_good_key_is_told_what_is_wrong_before_its_body_is_read() {
+async fn a_caller_without_a_valid_key_is_refused_with_the_cause_before_its_body_is_read() {
     let node = Client::provisioned().await;
     let expired = ApiKey { expires_at: Some(testing::NOW), ..key("old", Scope::Send) };
     let client = node.guarded(Some(vec![key("shop", Scope::Send), expired]), Exposure::Whole);
@@ -106,7 +106,7 @@ async fn a_caller_without_a_good_key_is_told_what_is_wrong_before_its_body_is_re
         (Some("Bearer nobody.s3cret"), "api_key_unknown"),
         (Some("Digest shop.s3cret"), "api_key_unknown"),
         (Some("Bearer old.s3cret"), "api_key_expired"),
-        // An expired key is no oracle for its secret.
+        // An expired key does not reveal if its secret is right.
         (Some("Bearer old.wrong"), "api_key_unknown"),
     ];
     for (header, reason) in table {

@@ -1,4 +1,4 @@
-//! A handler that panics: in the log, in the log's format, under its request's id, without what it had in its hands.
+//! Tests that a handler's panic is logged in the log's format, with the request's id and without the request's data.
 
 use super::*;
 use crate::telemetry::Logging;
@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::task::{Context, Poll};
 use tokio::process::Command;
 
-/// Set for the process that panics, as the hook and the log are a process's own; with the log's format.
+/// The variable with the log's format for the process that panics: hook and log belong to a whole process.
 const PANICS: &str = "PYAPNS_TEST_PANICS";
 const SECRET: &str = "hunter2";
 
@@ -57,7 +57,7 @@ async fn panic_four_times(format: Format) {
     let stream = client.service.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
     assert_eq!(stream.status(), 201, "it had begun");
     let cut = stream.into_body().collect().await.expect_err("it breaks off");
-    assert_eq!(cut.to_string(), "the answer could not be finished");
+    assert_eq!(cut.to_string(), "the response could not be finished");
     assert_eq!(client.get("/healthz").await.status, 200, "the others are answered");
 
     let mut api = api(Limits::default(), telemetry::Metrics::new()).await;
@@ -109,7 +109,7 @@ async fn a_handler_that_panics_is_logged_as_json_under_its_requests_id() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_is_logged_for_people_in_one_line() {
+async fn a_handler_that_panics_is_logged_in_one_line_of_the_human_format() {
     let log = log("human").await;
     let panics: Vec<&String> = log.iter().filter(|line| line.contains("a panic, which is a bug in pyapns")).collect();
     assert_eq!(panics.len(), 4, "{log:#?}");

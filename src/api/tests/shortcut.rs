@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 type Sent = HttpRequest<Full<Bytes>>;
 
 const PATH: &str = "/apps/com.example.app/sandbox/notifications";
-/// Its date has passed: what becomes of it depends on nothing that was sent before.
+/// It has expired, so that its outcome does not depend on earlier notifications.
 const GOOD: &str = r#"{"token":"00fc","payload":{"aps":{"alert":"é"}},"identifier":"00000000-0000-4000-8000-000000000001","expiry":1}"#;
 const FAN_OUT: &str = r#"{"tokens":["00fc","00fd"],"payload":{"aps":{}},"identifier":7,"expiry":1}"#;
 
-/// One way in, and what it counts.
+/// One of the two paths, with its metrics.
 struct Way {
     service: ApiService,
     api: Arc<Api>,
@@ -30,7 +30,7 @@ impl Way {
         Self { service, api: Arc::clone(api), counted }
     }
 
-    /// The answer as it leaves the server: what axum leaves to hyper has been added.
+    /// The response as hyper sends it, with the headers that axum leaves to hyper.
     async fn answer(&self, request: Sent, version: u8) -> impl PartialEq + std::fmt::Debug + use<> {
         let (ours, theirs) = duplex(64 << 10);
         let (entry, limits) = (self.service.clone(), self.api.limits.clone());
@@ -50,7 +50,7 @@ impl Way {
         driver.abort();
         server.abort();
         let dated = head.headers.remove(header::DATE).is_some();
-        // One of ours is another each time.
+        // A generated id is different each time.
         let id = head.headers.remove(observe::X_REQUEST_ID).map(|id| Some(id).filter(|id| id.len() != 32));
         (head.status, head.version, head.headers, dated, id, without_made_ids(&body))
     }
@@ -65,7 +65,7 @@ impl Way {
     }
 }
 
-/// A body without each `apns_id` that we made.
+/// The body without generated `apns_id`s.
 fn without_made_ids(body: &str) -> String {
     let mut parts = body.split(r#""apns_id":""#);
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -168,7 +168,7 @@ fn requests() -> Vec<Sent> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_past_the_router_is_answered_and_counted_as_the_router_would() {
+async fn a_send_that_bypasses_the_router_is_answered_and_counted_as_through_the_router() {
     let node = Client::provisioned().await;
     let short = Way::new(&node.api, service);
     let long = Way::new(&node.api, |api, metrics, guard| {

@@ -1,10 +1,10 @@
-//! The names in a gateway's certificates, for the log: a change of Apple's authorities shows here first.
+//! The names in a gateway's certificates, for the log: they show a change of Apple's authorities early.
 
 use rustls::pki_types::CertificateDer;
 use std::fmt;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Prints each certificate's subject and last day, the gateway's own first, and who signed the last.
+/// Displays each certificate's subject and last day, the gateway's first, and the issuer of the last.
 pub struct Chain<'a>(pub &'a [CertificateDer<'static>]);
 
 impl fmt::Display for Chain<'_> {
@@ -26,7 +26,8 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-/// Only the part of a chain that leads to a root has been verified: the rest may hold anything.
+/// Makes a name printable: only the part of a chain that leads to a root is verified, and the rest may contain
+/// anything.
 fn printable(name: &impl ToString) -> String {
     name.to_string().escape_debug().to_string()
 }

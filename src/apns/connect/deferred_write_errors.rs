@@ -1,17 +1,17 @@
-//! A socket under TLS whose errors come by themselves. TLS hands over several records in one go; where some get out and
-//! the next one fails, it tells the error and not what got out, and Apple may have what was never counted as handed. So
-//! an error behind bytes that got out is returned by the next call; this call sees a full socket.
+//! A socket under TLS that returns write errors separately. TLS writes several records in one call. If some are written
+//! and the next one fails, TLS returns only the error, and Apple may receive bytes that were not counted as written. So
+//! an error after written bytes is returned by the next call, and this call reports a full socket.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A socket that returns a write error only with the call after bytes got out.
+/// A socket that returns a write error only in the call after one that wrote bytes.
 #[derive(Debug)]
 pub struct DeferredWriteErrors<S> {
     socket: S,
-    /// Bytes got out since the socket was last full or flushed.
+    /// Bytes were written since the socket was last full or flushed.
     wrote: bool,
     error: Option<io::Error>,
 }
@@ -91,7 +91,8 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream};
     use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-    /// Takes so many bytes at a time, so often, then fails; without a bound until one is set.
+    /// A socket that accepts a number of bytes per write, then fails after `writes_left` writes; unlimited until it is
+    /// set.
     struct Failing {
         io: DuplexStream,
         writes_left: Arc<std::sync::Mutex<Option<u32>>>,
@@ -153,7 +154,7 @@ mod tests {
         let (bytes, mut taken) = (vec![7; 40_000], 0);
         let error = loop {
             if taken == bytes.len() {
-                break stream.flush().await.expect_err("not all can get out");
+                break stream.flush().await.expect_err("not all bytes can be written");
             }
             match stream.write(&bytes[taken..]).await {
                 Ok(count) => taken += count,

@@ -1,4 +1,4 @@
-//! Why no connection to a gateway came about, each in a sentence that says what to do.
+//! The reasons that a connection to a gateway could not be opened, each with its remedy.
 
 use super::{HandshakeError, ProxyError};
 use crate::apns::endpoint::Endpoint;
@@ -33,7 +33,7 @@ pub enum Stage {
 }
 
 impl ConnectError {
-    /// True if the process or the system had no file descriptor left for it, which says nothing of the gateway.
+    /// Returns true if the process or the system had no file descriptor left, which is not a failure of the gateway.
     pub fn is_out_of_descriptors(&self) -> bool {
         let cause = match self {
             Self::Tcp { cause, .. } | Self::Resolve { cause, .. } => cause,
@@ -43,7 +43,7 @@ impl ConnectError {
         [Errno::MFILE, Errno::NFILE].iter().any(|errno| cause.raw_os_error() == Some(errno.raw_os_error()))
     }
 
-    /// True if the app's own credential is the cause: no other attempt with it can succeed.
+    /// Returns true if the app's credential is the cause: no other attempt with it can succeed.
     pub fn is_credential(&self) -> bool {
         match self {
             Self::Credential(_) | Self::Tls { cause: HandshakeError::CertificateRefused(_), .. } => true,

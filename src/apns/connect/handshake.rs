@@ -4,7 +4,7 @@ use rustls::{AlertDescription, CertificateError, Error, PeerMisbehaved};
 use std::io;
 use x509_parser::prelude::ASN1Time;
 
-/// Why the TLS handshake with a gateway failed.
+/// The reason that the TLS handshake with a gateway failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     #[error(
@@ -19,7 +19,7 @@ pub enum HandshakeError {
     #[error("its certificate is for {presented}, not for {expected}: set the URL to the name that the certificate has")]
     WrongName { expected: String, presented: String },
     #[error(
-        "its certificate is an authority's own (CA:TRUE), which may not stand for a server: sign one for the server \
+        "its certificate is that of an authority (CA:TRUE), which TLS refuses for a server: sign one for the server \
          with it"
     )]
     AuthorityAsServer,
@@ -27,13 +27,13 @@ pub enum HandshakeError {
     BadCertificate(CertificateError),
     #[error("it refuses the client certificate with the alert {}: {}", name(*.0), because(*.0))]
     CertificateRefused(AlertDescription),
-    #[error("it wants a client certificate, and the app has a signing key")]
+    #[error("it requires a client certificate, and the app has a signing key: provision the app with a certificate")]
     CertificateWanted,
     #[error("it does not speak HTTP/2 (ALPN h2): a proxy or firewall that takes TLS apart must let h2 through")]
     NoHttp2,
     #[error("it does not speak TLS on this port")]
     NotTls,
-    #[error("it closed the connection in the middle of the handshake: a firewall does that, or a port without TLS")]
+    #[error("it closed the connection in the middle of the handshake: check for a firewall, or a port without TLS")]
     Closed,
     #[error("it ended the handshake with the alert {}", name(*.0))]
     Alert(AlertDescription),
@@ -42,7 +42,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// Reads what TLS gave up with; `with_certificate` if a client certificate was offered.
+    /// Converts the error of TLS; `with_certificate` if a client certificate was sent.
     pub fn new(error: io::Error, with_certificate: bool) -> Self {
         match tls(&error) {
             Some(Error::InvalidCertificate(fault)) => Self::of_certificate(fault),
@@ -69,15 +69,15 @@ impl HandshakeError {
             CertificateError::NotValidForNameContext { expected, presented } => {
                 Self::WrongName { expected: expected.to_str().into_owned(), presented: names(presented) }
             }
-            // The library's own type for it is not ours to name: its text is.
+            // The library's type of this error is private; its text is stable.
             CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => Self::AuthorityAsServer,
             other => Self::BadCertificate(other.clone()),
         }
     }
 }
 
-/// The alert with which the gateway refused the client certificate, if that is why this read or write failed: under
-/// TLS 1.3 the refusal comes after the handshake.
+/// The gateway's alert about the client certificate, if this read or write failed with one: under TLS 1.3 it arrives
+/// after the handshake.
 pub fn certificate_alert(error: &io::Error) -> Option<AlertDescription> {
     match tls(error) {
         Some(Error::AlertReceived(alert)) if is_about_certificate(*alert) => Some(*alert),
@@ -89,7 +89,7 @@ fn tls(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Alerts 42 to 46, 48, 49, 51 and 116 (RFC 8446 6.2): what a gateway says to a certificate that it does not take.
+/// Returns true for alerts 42 to 46, 48, 49, 51 and 116 (RFC 8446 6.2), which refuse a certificate.
 fn is_about_certificate(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -126,13 +126,15 @@ fn because(alert: AlertDescription) -> &'static str {
             "its private key does not belong to it; export both together and provision the app again"
         }
         AlertDescription::AccessDenied => {
-            "it is valid, and may not be used here; check app id, team and environment, and provision the app again"
+            "it is valid, but not allowed here; check app id, team and environment, and provision the app again"
         }
-        _ => "it is no push certificate of Apple's, or not for this gateway; provision the app with one that is",
+        _ => {
+            "it is not a push certificate from Apple, or not for this gateway; provision the app with a push certificate for it"
+        }
     }
 }
 
-/// The alert as RFC 8446 6.2 counts and spells it: `certificate_expired (45)`.
+/// The alert's name and number from RFC 8446 6.2: `certificate_expired (45)`.
 fn name(alert: AlertDescription) -> String {
     let mut name = String::new();
     for (at, letter) in format!("{alert:?}").char_indices() {
@@ -144,7 +146,7 @@ fn name(alert: AlertDescription) -> String {
     format!("{} ({})", name.to_ascii_lowercase(), u8::from(alert))
 }
 
-/// The names of a certificate, which come as `DnsName("push.example")` and `IpAddress(::1)`.
+/// The names of a certificate, which have the form `DnsName("push.example")` and `IpAddress(::1)`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn nine_alerts_blame_the_client_certificate() {
+    fn nine_alerts_are_about_the_client_certificate() {
         let blaming: Vec<u8> =
             (0..=255).filter(|alert| certificate_alert(&received(AlertDescription::from(*alert))).is_some()).collect();
         assert_eq!(blaming, [42, 43, 44, 45, 46, 48, 49, 51, 116]);
@@ -181,11 +183,11 @@ mod tests {
             told(AlertDescription::CertificateExpired).contains("certificate_expired (45): it has expired; renew it")
         );
         assert!(told(AlertDescription::CertificateRevoked).contains("certificate_revoked (44): it was revoked"));
-        assert!(told(AlertDescription::UnknownCA).contains("no push certificate of Apple's"));
+        assert!(told(AlertDescription::UnknownCA).contains("not a push certificate from Apple"));
     }
 
     #[test]
-    fn without_a_client_certificate_no_alert_blames_it() {
+    fn without_a_client_certificate_no_alert_is_about_it() {
         let error = HandshakeError::new(received(AlertDescription::CertificateExpired), false);
         assert!(matches!(error, HandshakeError::Alert(_)), "{error}");
         let error = HandshakeError::new(received(AlertDescription::CertificateRequired), false);
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn alerts_are_spelled_as_the_standard_does() {
+    fn alerts_are_spelled_as_in_the_standard() {
         let spelled = [45, 48, 116].map(|alert| name(AlertDescription::from(alert)));
         assert_eq!(spelled, ["certificate_expired (45)", "unknown_ca (48)", "certificate_required (116)"]);
     }

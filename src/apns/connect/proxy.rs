@@ -1,4 +1,4 @@
-//! An HTTP proxy on the way to Apple: the setting, and the tunnel through it (RFC 9110 9.3.6, CONNECT).
+//! An HTTP proxy for the connections to Apple: its setting, and the tunnel through it (RFC 9110 9.3.6, CONNECT).
 
 use crate::apns::endpoint::Endpoint;
 use crate::credentials::Secret;
@@ -10,31 +10,31 @@ use std::io;
 use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Most bytes of the proxy's answer.
+/// The maximum size of the proxy's answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 * 1024;
 /// The beginning of every response in HTTP/1.
 const VERSION: &[u8] = b"HTTP/1.";
 
 const FORM: &str = "must look like http://HOST:PORT or http://USER:PASSWORD@HOST:PORT";
 const ESCAPE: &str = "a % in the user or password must be followed by two hex digits: write %25 for the sign itself";
-const COLON: &str = "the user of a proxy can hold no colon";
+const COLON: &str = "the user of a proxy must not contain a colon";
 
-/// Where the proxy is, and what it wants to know. Prints without user and password.
+/// The proxy's address and credentials. Displayed without user and password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// A name or an address; IPv6 without brackets.
     host: String,
     port: u16,
-    /// User and password as `Proxy-Authorization: Basic` wants them.
+    /// User and password, encoded for `Proxy-Authorization: Basic`.
     credentials: Option<Secret>,
 }
 
-/// Why the proxy opens no tunnel.
+/// The reason that the proxy opens no tunnel.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    #[error("it wants a user and a password: set apple.proxy to http://USER:PASSWORD@HOST:PORT")]
+    #[error("it requires a user and a password: set apple.proxy to http://USER:PASSWORD@HOST:PORT")]
     CredentialsWanted,
-    #[error("it refuses the user and password of apple.proxy (they are sent as Basic, and no other way is known)")]
+    #[error("it refuses the user and password of apple.proxy (sent as Basic, the only supported scheme)")]
     CredentialsRefused,
     #[error("it refuses with HTTP {status}: it must allow CONNECT to that host and port")]
     Refused { status: u16 },
@@ -56,7 +56,7 @@ impl Proxy {
         self.port
     }
 
-    /// Asks for a tunnel to `endpoint`. Afterwards `socket` carries what the two ends say, and nothing else.
+    /// Requests a tunnel to `endpoint`. Afterwards `socket` carries only the bytes of the two ends.
     pub async fn open_tunnel<S>(&self, socket: &mut S, endpoint: &Endpoint) -> Result<(), ProxyError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -82,7 +82,8 @@ impl Proxy {
     }
 }
 
-/// The status of an answer that ends with its headers: the gateway waits for our first word, so that nothing follows.
+/// The status of an answer that ends with its headers: the gateway waits for the client's first bytes, so that nothing
+/// follows.
 async fn read_status(socket: &mut (impl AsyncRead + Unpin)) -> Result<u16, ProxyError> {
     let mut answer = vec![0; ANSWER_BYTES_MAX];
     let mut length = 0;
@@ -96,7 +97,7 @@ async fn read_status(socket: &mut (impl AsyncRead + Unpin)) -> Result<u16, Proxy
         }
         if let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") {
             let status = status_of(answer).ok_or(ProxyError::Garbage)?;
-            // A refusal may explain itself in a body. A tunnel may not.
+            // A refusal may have a body. The answer that opens a tunnel may not.
             let speaks_first = end + 4 < length && (200..300).contains(&status);
             return if speaks_first { Err(ProxyError::Garbage) } else { Ok(status) };
         }
@@ -120,7 +121,7 @@ fn status_of(answer: &[u8]) -> Option<u16> {
 impl FromStr for Proxy {
     type Err = &'static str;
 
-    /// Reads `http://USER:PASSWORD@HOST:PORT`; user and password may be percent-encoded, and may be left out.
+    /// Parses `http://USER:PASSWORD@HOST:PORT`; user and password may be percent-encoded, or left out.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.strip_prefix("http://").ok_or(FORM)?;
         let text = text.strip_suffix('/').unwrap_or(text);
@@ -151,7 +152,7 @@ fn basic(credentials: &str) -> Result<Secret, &'static str> {
     Ok(STANDARD.encode(pair.expose()).into())
 }
 
-/// Undoes percent-encoding (RFC 3986 2.1), and refuses an escape that is none.
+/// Decodes percent-encoding (RFC 3986 2.1), and refuses an invalid escape.
 fn unescape(text: &str) -> Result<Secret, &'static str> {
     let is_escape =
         |after: &[u8]| after.first_chunk().is_some_and(|digits: &[u8; 2]| digits.iter().all(u8::is_ascii_hexdigit));
@@ -187,7 +188,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// The result of this response, and the request to the proxy.
+    /// The result of a response, and the request that the proxy received.
     async fn ask(proxy: &Proxy, answer: &[u8]) -> (Result<(), ProxyError>, String) {
         let (mut ours, mut theirs) = duplex(64 * 1024);
         theirs.write_all(answer).await.unwrap();
@@ -213,13 +214,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_other_answer_says_what_to_do() {
+    async fn the_error_of_every_other_answer_has_the_remedy() {
         let plain = proxy("http://proxy:3128");
         let known = proxy("http://user:pass@proxy:3128");
         let long = [b"HTTP/1.1 200 ".as_slice(), &[b'x'; ANSWER_BYTES_MAX]].concat();
         let wanted = |error: &ProxyError, what: &str| error.to_string().contains(what);
         let cases: [(&Proxy, &[u8], &str); 12] = [
-            (&plain, b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n", "wants a user and a password"),
+            (
+                &plain,
+                b"HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=x\r\n\r\n",
+                "requires a user and a password",
+            ),
             (&known, b"HTTP/1.1 407 Who?\r\n\r\n", "refuses the user and password"),
             (&plain, b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nnever", "refuses with HTTP 403"),
             (&plain, b"HTTP/1.1 502\r\n\r\n", "refuses with HTTP 502"),
@@ -239,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_in_pieces_is_waited_for() {
+    async fn an_answer_may_arrive_in_pieces() {
         let (mut ours, mut theirs) = duplex(1024);
         let known = proxy("http://proxy:3128");
         let answer = async {
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_proxy_is_refused() {
+    fn an_invalid_proxy_is_refused() {
         for text in [
             "",
             "proxy:3128",

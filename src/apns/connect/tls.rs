@@ -1,4 +1,4 @@
-//! TCP, the proxy's tunnel if there is one, TLS: how a stream is opened in production.
+//! Opens a stream in production: TCP, the proxy's tunnel if there is one, TLS.
 
 use super::chain::Chain;
 use super::deferred_write_errors::DeferredWriteErrors;
@@ -19,16 +19,17 @@ use tokio_rustls::client::TlsStream;
 
 /// The kernel probes a silent peer after this, so that a dead idle connection does not look alive for hours.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
-/// Longest wait for a name's addresses.
+/// The time limit of a lookup.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
-/// Lookups at one time. One that is given up goes on in its thread, with a socket that nothing else counts.
+/// The maximum number of concurrent lookups. An abandoned lookup continues in its thread, with a socket that nothing
+/// else counts.
 const LOOKUPS_MAX: usize = 24;
-/// The part of an attempt's time that TCP may take: an address that drops packets must not use up all of it.
+/// The share of an attempt's time for TCP: an address that drops packets must not use up all of it.
 const TCP_SHARE: u32 = 3;
-/// TCP may take this in any case: a lost first packet is sent again after a second.
+/// The minimum time for TCP: a lost first packet is sent again after a second.
 const TCP_MIN: Duration = Duration::from_secs(2);
 
-/// The TlsConnect.
+/// The connector of production.
 pub struct TlsConnect {
     proxy: Option<Arc<Proxy>>,
     lookups: Arc<Semaphore>,
@@ -41,7 +42,7 @@ impl TlsConnect {
 }
 
 impl Connect for TlsConnect {
-    /// With a proxy, its addresses: what the gateway's name means is then the proxy's business.
+    /// Looks up the proxy's addresses if there is one: the proxy then resolves the gateway's name.
     fn resolve(&self, endpoint: &Endpoint) -> Resolving {
         let (host, port) = match &self.proxy {
             Some(proxy) => (proxy.host().to_owned(), proxy.port()),
@@ -73,7 +74,7 @@ impl Connect for TlsConnect {
     }
 }
 
-/// Asks the system's resolver in a thread. Its place among the lookups is free once it has really ended.
+/// Asks the system's resolver in a thread. Holds a permit until the lookup has really ended.
 #[expect(clippy::disallowed_methods, reason = "a lookup can take long, and ends nothing that a drain waits for")]
 async fn look_up(lookups: Arc<Semaphore>, host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -87,7 +88,7 @@ async fn look_up(lookups: Arc<Semaphore>, host: String, port: u16) -> io::Result
     tokio::task::spawn_blocking(lookup).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
-/// Both families in turn, each in the order it came, so that the second attempt tries the other one (RFC 8305 4).
+/// Alternates the address families, each in its order, so that the second attempt tries the other family (RFC 8305 4).
 fn alternate(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let mut unique: Vec<SocketAddr> = Vec::with_capacity(found.len());
     for address in found {
@@ -126,7 +127,7 @@ impl Attempt {
         Ok(Box::new(stream))
     }
 
-    /// Gives a stage until `timeout` after the attempt began.
+    /// Limits a stage to `timeout` after the attempt began.
     async fn within<T>(
         &self,
         timeout: Duration,
@@ -196,7 +197,7 @@ mod tests {
         alternate(found).iter().map(SocketAddr::to_string).collect()
     }
 
-    /// Threads cannot be called back: so many lookups hold a socket at most, however many were given up.
+    /// Threads cannot be cancelled, so the limit also counts abandoned lookups.
     #[tokio::test(start_paused = true)]
     async fn a_lookup_waits_for_its_place_and_an_address_needs_none() {
         let connect = TlsConnect::new(None);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_and_no_address_comes_twice() {
+    fn families_alternate_and_no_address_appears_twice() {
         let found = ["[::1]:9", "[::2]:9", "[::3]:9", "[::1]:9", "1.1.1.1:9", "2.2.2.2:9", "1.1.1.1:9"];
         assert_eq!(ordered(&found), ["[::1]:9", "1.1.1.1:9", "[::2]:9", "2.2.2.2:9", "[::3]:9"]);
         assert_eq!(ordered(&["1.1.1.1:9", "[::1]:9", "2.2.2.2:9"]), ["1.1.1.1:9", "[::1]:9", "2.2.2.2:9"]);

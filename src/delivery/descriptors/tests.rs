@@ -1,4 +1,4 @@
-//! The budget by itself: lanes are wakers that count.
+//! Tests of the budget alone: lanes are wakers that count.
 
 use super::*;
 use std::sync::atomic::AtomicUsize;
@@ -49,7 +49,7 @@ impl Lane {
     }
 }
 
-/// A budget with as many lanes as it has connections, each with one, and one lane more.
+/// A budget whose connections are all taken by one lane each, and one more lane.
 fn used_up(max: usize) -> (Descriptors, Vec<Lane>, Vec<Permit>, Lane) {
     let budget = Descriptors::new(max, Instant::now());
     let mut lanes: Vec<_> = (0..max).map(|_| Lane::of(&budget)).collect();
@@ -77,7 +77,7 @@ fn the_connection_that_was_idle_for_longest_is_asked_to_close() {
 }
 
 #[test]
-fn one_that_got_work_since_it_was_asked_stays_and_another_closes() {
+fn a_connection_that_got_work_since_it_was_asked_stays_and_another_closes() {
     let (_, lanes, mut permits, mut late) = used_up(2);
     let now = Instant::now();
     assert!(!permits[0].must_close(Usage::Idle(now)) && !permits[1].must_close(Usage::Idle(now + SECOND)));
@@ -89,7 +89,7 @@ fn one_that_got_work_since_it_was_asked_stays_and_another_closes() {
 }
 
 #[test]
-fn while_all_are_busy_lanes_wait_in_order_and_the_first_that_comes_to_rest_closes() {
+fn while_all_connections_are_busy_lanes_wait_in_order_and_the_first_idle_one_closes() {
     let (budget, _, mut permits, mut late) = used_up(2);
     let mut later = Lane::of(&budget);
     assert!(late.first().is_none() && later.first().is_none() && late.claim.is_short());
@@ -113,7 +113,7 @@ fn a_lane_that_leaves_the_queue_passes_its_turn_on() {
 }
 
 #[test]
-fn a_lane_without_a_connection_comes_before_one_that_wants_more() {
+fn a_lane_without_a_connection_precedes_one_that_wants_more() {
     let (budget, _, mut permits, mut late) = used_up(1);
     let mut greedy = Lane::of(&budget);
     assert!(greedy.ask(Need::More).is_none() && late.first().is_none());
@@ -127,7 +127,7 @@ fn a_lane_without_a_connection_comes_before_one_that_wants_more() {
 }
 
 #[test]
-fn a_lane_of_several_connections_gives_one_up_to_a_lane_that_has_none_and_to_no_other() {
+fn a_lane_with_several_connections_closes_one_only_for_a_lane_without_any() {
     let (budget, _, mut permits, mut late) = used_up(2);
     assert!(!permits[0].must_close(Usage::Spare) && !permits[1].must_close(Usage::Spare));
     let mut greedy = Lane::of(&budget);
@@ -142,7 +142,7 @@ fn a_lane_of_several_connections_gives_one_up_to_a_lane_that_has_none_and_to_no_
 }
 
 #[test]
-fn what_is_opened_without_work_closes_nothing_and_waits_for_nothing() {
+fn a_connection_without_work_closes_no_other_and_does_not_queue() {
     let (budget, lanes, mut permits, mut late) = used_up(1);
     assert!(!permits[0].must_close(Usage::Idle(Instant::now())));
     assert!(late.claim.is_used_up() && late.try_take().is_none() && !late.claim.is_waiting());
@@ -153,15 +153,15 @@ fn what_is_opened_without_work_closes_nothing_and_waits_for_nothing() {
 }
 
 #[test]
-fn a_shortage_is_news_once_a_minute() {
+fn a_shortage_is_reported_once_a_minute() {
     let (budget, start) = (Descriptors::unlimited(Instant::now()), Instant::now());
     assert_eq!(budget.counts().max, None);
     assert!(budget.is_news(start) && !budget.is_news(start + 59 * SECOND) && budget.is_news(start + 60 * SECOND));
 }
 
-/// Lanes on threads of their own, each of which comes and goes: the queue empties, and no permit is lost.
+/// Lanes on several threads enter and leave the queue: it empties, and no permit is lost.
 #[test]
-fn nobody_waits_for_ever_however_lanes_come_and_go() {
+fn no_lane_waits_forever_while_lanes_enter_and_leave() {
     const LANES: usize = 8;
     let budget = Descriptors::new(2, Instant::now());
     std::thread::scope(|scope| {

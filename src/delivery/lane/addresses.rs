@@ -1,23 +1,23 @@
-//! Which of a gateway's addresses to connect to next: none twice while others are free, and those that failed ever more
-//! rarely. Pure.
+//! Chooses the gateway address of the next connection: none twice while others are free, and failed ones with
+//! exponential back-off. Pure.
 
 use crate::delivery::backoff;
 use std::cmp::Reverse;
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
-/// Addresses remembered to have failed; gateways have some ten, and names move on.
+/// The maximum number of failed addresses remembered; a gateway has about ten, and they change.
 const TROUBLED_MAX: usize = 64;
 
 #[derive(Debug)]
 struct Troubled {
     address: SocketAddr,
-    /// In a row.
+    /// The number of failures in a row.
     failures: u32,
     until: Instant,
 }
 
-/// The addresses that failed. Those without trouble need no memory.
+/// The addresses that failed lately.
 #[derive(Debug, Default)]
 pub struct Addresses {
     troubled: Vec<Troubled>,
@@ -27,12 +27,13 @@ pub struct Addresses {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Choice {
     pub address: SocketAddr,
-    /// Another one without any trouble would be free: no need to be patient with this one.
+    /// Another address without failures is free, so that this one needs no long timeout.
     pub spare: bool,
 }
 
 impl Addresses {
-    /// The best of `known` that may be tried now: fewest connections, then fewest failures, then the resolver's order.
+    /// The best address of `known` that may be tried now: fewest connections, then fewest failures, then the resolver's
+    /// order.
     pub fn choose(&self, known: &[SocketAddr], in_use: &[SocketAddr], now: Instant) -> Option<Choice> {
         let may_try = |address: &&SocketAddr| self.trouble(**address).is_none_or(|trouble| trouble.until <= now);
         let failures = |address| self.trouble(address).map_or(0, |trouble| trouble.failures);
@@ -42,14 +43,14 @@ impl Addresses {
         Some(Choice { address, spare })
     }
 
-    /// When one of `known` may be tried.
+    /// The time at which one of `known` may be tried.
     pub fn free_at(&self, known: &[SocketAddr]) -> Option<Instant> {
         let until = |address: &SocketAddr| self.trouble(*address).map(|trouble| trouble.until);
-        // None sorts before Some: an address without trouble is free at any time.
+        // None sorts before Some: an address without failures is free at any time.
         known.iter().map(until).min()?
     }
 
-    /// A connection to it came to nothing.
+    /// Records that a connection to the address failed.
     pub fn failed(&mut self, address: SocketAddr, now: Instant, jitter: f64) {
         let failures = self.trouble(address).map_or(1, |trouble| trouble.failures.saturating_add(1));
         self.succeeded(address);
@@ -61,7 +62,7 @@ impl Addresses {
         self.troubled.push(Troubled { address, failures, until });
     }
 
-    /// A connection to it was of use.
+    /// Records that a connection to the address worked.
     pub fn succeeded(&mut self, address: SocketAddr) {
         self.troubled.retain(|trouble| trouble.address != address);
     }
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_used_twice_while_another_is_free() {
+    fn no_address_is_used_twice_while_another_is_free() {
         let (addresses, known, now) = (Addresses::default(), [address(1), address(2)], Instant::now());
         let chosen = |in_use: &[SocketAddr]| addresses.choose(&known, in_use, now).map(|choice| choice.address);
         assert_eq!(chosen(&[]), Some(address(1)));
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_fails_is_passed_over_and_tried_ever_more_rarely() {
+    fn a_failed_address_is_skipped_and_tried_with_growing_pauses() {
         let (mut addresses, known, now) = (Addresses::default(), [address(1), address(2)], Instant::now());
         assert_eq!(addresses.choose(&known, &[], now), Some(Choice { address: address(1), spare: true }));
         addresses.failed(address(1), now, 1.0);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_troubles_are_remembered() {
+    fn the_number_of_remembered_failures_is_limited() {
         let (mut addresses, now) = (Addresses::default(), Instant::now());
         for port in 0..200 {
             addresses.failed(SocketAddr::from(([17, 0, 0, 1], port)), now, 1.0);

@@ -1,5 +1,5 @@
-//! Opens a lane's connections, one at a time: gets a descriptor, asks for the addresses afresh, chooses one, connects,
-//! and keeps the pace.
+//! Opens a lane's connections, one at a time: gets a descriptor, looks up the addresses, chooses one, connects, and
+//! limits the rate.
 
 use super::addresses::{Addresses, Choice};
 use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Transport};
@@ -15,24 +15,24 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest wait for TCP and TLS, however long the app's `timeout` is: a black hole must be replaced within 12 s.
+/// The maximum of an app's `timeout` for TCP and TLS: a black hole must be replaced within 12 s.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// The same where another address is free that never failed.
+/// The time limit while another address without failures is free.
 const CONNECT_WITHIN_IF_SPARE: Duration = Duration::from_secs(3);
-/// Pause after the system had no descriptor left, though the budget had one.
+/// The pause after the system had no descriptor left, although the budget had one.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_secs(1);
 
-/// The means of opening a connection, besides the app.
+/// The parameters of opening a connection, besides the app.
 pub struct Gateway {
     pub connect: Arc<dyn Connect>,
     pub trust: Arc<Trust>,
-    /// One at least, all of them Apple's own or none. A later one is used while those before it cannot be reached.
+    /// At least one, either Apple's gateway or others. A later one is used while the earlier ones cannot be reached.
     pub endpoints: Vec<Endpoint>,
     /// The node's budget of connections.
     pub descriptors: Descriptors,
 }
 
-/// A byte stream, and where it leads.
+/// A byte stream with its address and endpoint.
 pub struct Dialed {
     pub endpoint: Endpoint,
     pub address: SocketAddr,
@@ -42,7 +42,7 @@ pub struct Dialed {
 
 enum Stage {
     Idle,
-    /// This endpoint's name.
+    /// The endpoint's name.
     Resolving(usize, Resolving),
     Connecting(usize, SocketAddr, Connecting),
 }
@@ -52,12 +52,12 @@ pub struct Dialer {
     gateway: Gateway,
     claim: Claim,
     stage: Stage,
-    /// Of what is being opened; given back after it.
+    /// The permit of the connection being opened.
     permit: Option<Permit>,
     addresses: Addresses,
-    /// The resolver's last good answer for each endpoint, for when it fails.
+    /// The resolver's last answer for each endpoint, used when it fails.
     known: Vec<Vec<SocketAddr>>,
-    /// Times in a row that no address was found.
+    /// The number of lookups in a row without an address.
     unresolved: u32,
     pace: Pace,
     retry_at: Option<Instant>,
@@ -78,12 +78,12 @@ impl Dialer {
         }
     }
 
-    /// True while a connection is being opened.
+    /// Returns true while a connection is being opened.
     pub fn is_busy(&self) -> bool {
         !matches!(self.stage, Stage::Idle)
     }
 
-    /// The step of opening a connection that is under way, if any, for people.
+    /// The current step of opening a connection, if any, in words.
     pub fn step(&self) -> Option<String> {
         let endpoint = |at: usize| &self.gateway.endpoints[at];
         match &self.stage {
@@ -95,13 +95,13 @@ impl Dialer {
         }
     }
 
-    /// When the next connection may be begun; `None` is any time.
+    /// The time at which the next connection may be opened; `None` is any time.
     pub fn ready_at(&self) -> Option<Instant> {
         self.retry_at.max(self.pace.next())
     }
 
-    /// Begins to open one if there is a descriptor for it; [`Self::poll`] does the rest. With a `need` the lane waits
-    /// in the queue until there is one. True once it has begun.
+    /// Begins to open a connection if there is a descriptor for it; [`Self::poll`] does the rest. With a `need` the
+    /// lane queues for a descriptor. Returns true once it has begun.
     pub fn begin(&mut self, cx: &mut Context<'_>, need: Option<Need>) -> bool {
         self.permit = match need {
             Some(need) => match self.claim.poll(cx, need) {
@@ -119,29 +119,29 @@ impl Dialer {
         self.is_busy()
     }
 
-    /// The lane's place among those that wait for a descriptor.
+    /// The lane's claim in the budget of descriptors.
     pub fn claim(&mut self) -> &mut Claim {
         &mut self.claim
     }
 
-    /// True while the lane waits for a descriptor.
+    /// Returns true while the lane waits for a descriptor.
     pub fn is_waiting(&self) -> bool {
         self.claim.is_waiting()
     }
 
-    /// True if no descriptor is left but for lanes that wait.
+    /// Returns true if no descriptor is left for lanes outside the queue.
     pub fn is_used_up(&self) -> bool {
         self.claim.is_used_up()
     }
 
-    /// Gives up what is being opened, and forgets failed addresses: the app was provisioned again.
+    /// Drops the connection being opened, and forgets failed addresses, because the app was provisioned again.
     pub fn reset(&mut self) {
         (self.stage, self.addresses, self.retry_at) = (Stage::Idle, Addresses::default(), None);
         self.permit = None;
     }
 
-    /// Goes on opening; `in_use` are the addresses of the present connections. `Pending`, too, if nothing is being
-    /// opened, or nothing can be before [`Self::ready_at`].
+    /// Continues to open; `in_use` are the addresses of current connections. Also `Pending` if no connection is being
+    /// opened, or none can be before [`Self::ready_at`].
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -181,7 +181,7 @@ impl Dialer {
         match outcome {
             Ok(transport) => {
                 let endpoint = self.gateway.endpoints[at].clone();
-                let permit = self.permit.take().expect("nothing is opened without a permit");
+                let permit = self.permit.take().expect("a connection is opened only with a permit");
                 Poll::Ready(Ok(Dialed { endpoint, address, transport, permit }))
             }
             Err(error) if error.is_out_of_descriptors() => {
@@ -195,14 +195,14 @@ impl Dialer {
         }
     }
 
-    /// A connection to this address was of no use.
+    /// Records that a connection to this address failed.
     pub fn failed(&mut self, address: SocketAddr, now: Instant) {
         self.addresses.failed(address, now, fastrand::f64());
         let all_known = self.known.iter().all(|known| !known.is_empty());
         self.retry_at = all_known.then(|| self.addresses.free_at(&self.known.concat())).flatten();
     }
 
-    /// A connection to this address was of use.
+    /// Records that a connection to this address worked.
     pub fn succeeded(&mut self, address: SocketAddr) {
         self.addresses.succeeded(address);
         self.retry_at = None;
@@ -212,7 +212,7 @@ impl Dialer {
         self.stage = Stage::Resolving(at, self.gateway.connect.resolve(&self.gateway.endpoints[at]));
     }
 
-    /// Takes the resolver's answer. A resolver that fails costs nothing while its last good answer works.
+    /// Uses the resolver's answer, or its last one while it fails.
     fn resolved(&mut self, at: usize, resolved: io::Result<Vec<SocketAddr>>, app: &App) -> Option<ConnectError> {
         let endpoint = &self.gateway.endpoints[at];
         match resolved {
@@ -225,13 +225,13 @@ impl Dialer {
                 Some(ConnectError::Resolve { endpoint: endpoint.clone(), cause })
             }
             Err(cause) => {
-                tracing::warn!(app = %app.key, %endpoint, %cause, "no address found: taking those known");
+                tracing::warn!(app = %app.key, %endpoint, %cause, "no address found: using the last known addresses");
                 None
             }
         }
     }
 
-    /// Nothing can be connected to now: all addresses failed lately, or there are none.
+    /// Ends the attempt: all addresses failed lately, or there are none.
     fn none_found(&mut self, failed: Option<ConnectError>, now: Instant) -> Result<(), ConnectError> {
         self.retry_at = self.addresses.free_at(&self.known.concat());
         let Some(error) = failed.filter(|_| self.retry_at.is_none()) else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! The breaker of an app: it opens when Apple refuses the credential, or the gateway fails. Pure.
 //!
-//! While it is stopped, what waits ends at once, and one notification at a time goes out as a probe. Only what becomes
-//! of the probe starts the app again: others may have been on their way when the trouble began.
+//! While the app is stopped, waiting notifications end immediately, and one notification at a time is sent as a probe.
+//! Only the probe's answer starts the app again: other requests may have been in flight since before the failure.
 
 use crate::delivery::backoff;
 use crate::delivery::job::ItemRef;
@@ -9,10 +9,10 @@ use crate::model::NodeReason;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A gateway in trouble: this many answers, half of them 5xx, within twice this time (the current half and the last).
+/// The breaker opens after this many answers, half of them 5xx, within twice this time (the current half and the last).
 const ANSWERS_MIN: u32 = 20;
 const HALF_WINDOW: Duration = Duration::from_secs(5);
-/// Or this many connections in a row that failed, over at least this time.
+/// It also opens after this many failed connections in a row, over at least this time.
 const CONNECTS_MIN: u32 = 3;
 const CONNECTS_FAIL_FOR: Duration = Duration::from_secs(10);
 /// Failures further apart than this, twice the longest back-off, do not count as one streak.
@@ -24,20 +24,20 @@ const PROBE_EVERY: Duration = Duration::from_secs(5);
 pub enum StopReason {
     /// Apple refuses the app's credential.
     Credential,
-    /// The gateway cannot be reached, or answers 5xx.
+    /// The gateway cannot be reached, or mostly answers 5xx.
     Gateway,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct OpenBreaker {
     reason: StopReason,
-    /// When the next probe may go out.
+    /// The time of the next probe.
     until: Instant,
     failures: u32,
     probe: Option<(u32, u32)>,
 }
 
-/// Connections in a row that failed.
+/// A series of failed connections.
 #[derive(Debug, Clone, Copy)]
 struct FailureStreak {
     since: Instant,
@@ -49,7 +49,7 @@ struct FailureStreak {
 #[derive(Debug)]
 pub struct Health {
     stop: Option<OpenBreaker>,
-    /// Answers of the current half and of the one before: good, bad.
+    /// The good and bad answers of the current half and of the one before.
     answers: [(u32, u32); 2],
     half_window_began: Instant,
     streak: Option<FailureStreak>,
@@ -60,7 +60,7 @@ impl Health {
         Self { stop: None, answers: [(0, 0); 2], half_window_began: now, streak: None }
     }
 
-    /// Keeps count of time; once a turn.
+    /// Advances the time; call it once a turn.
     pub fn on_time(&mut self, now: Instant) {
         let past = now.duration_since(self.half_window_began);
         if past >= HALF_WINDOW {
@@ -69,12 +69,12 @@ impl Health {
         }
     }
 
-    /// The reason why the app is stopped.
+    /// The reason that the app is stopped, if it is.
     pub fn stop_reason(&self) -> Option<StopReason> {
         self.stop.map(|stop| stop.reason)
     }
 
-    /// Why what waits ends at once.
+    /// The reason of the waiting notifications that end.
     pub fn reason(&self) -> Option<NodeReason> {
         self.stop_reason().map(|reason| match reason {
             StopReason::Credential => NodeReason::CredentialError,
@@ -82,22 +82,22 @@ impl Health {
         })
     }
 
-    /// True if not even a probe may be sent now.
+    /// Returns true if not even a probe may be sent now.
     pub fn is_shut(&self, now: Instant) -> bool {
         self.stop.is_some_and(|stop| now < stop.until)
     }
 
-    /// True if connections are useless: Apple may judge a credential once per connection.
+    /// Returns true if open connections are useless: Apple may check a credential only once per connection.
     pub fn must_reconnect(&self, now: Instant) -> bool {
         self.stop_reason() == Some(StopReason::Credential) && self.is_shut(now)
     }
 
-    /// When the next probe may go out.
+    /// The time of the next probe.
     pub fn opens_at(&self) -> Option<Instant> {
         self.stop.map(|stop| stop.until)
     }
 
-    /// One went out; if the app is stopped, that is the probe.
+    /// Records a sent notification; if the app is stopped, it is the probe.
     pub fn mark_sent(&mut self, item_ref: ItemRef, now: Instant, jitter: impl FnOnce() -> f64) {
         if let Some(stop) = &mut self.stop {
             stop.probe = Some((item_ref.job, item_ref.item));
@@ -108,13 +108,13 @@ impl Health {
         }
     }
 
-    /// Apple answered something else than 5xx.
+    /// Records an answer other than 5xx.
     pub fn answered(&mut self) {
         self.answers[0].0 = self.answers[0].0.saturating_add(1);
     }
 
-    /// Apple accepted or rejected this notification, which it does only where it takes the credential: whether that was
-    /// the probe, and the app goes on.
+    /// Records that Apple accepted or rejected this notification, which means that it accepts the credential. Returns
+    /// true if the notification was the probe, which starts the app again.
     #[must_use]
     pub fn judged(&mut self, item_ref: ItemRef) -> bool {
         let healed = self.stop.is_some_and(|stop| stop.probe == Some((item_ref.job, item_ref.item)));
@@ -124,7 +124,7 @@ impl Health {
         healed
     }
 
-    /// Apple answered 5xx: whether that is too much now.
+    /// Records a 5xx. Returns true if the breaker opens.
     #[must_use]
     pub fn service_failed(&mut self, now: Instant) -> bool {
         self.answers[0].1 = self.answers[0].1.saturating_add(1);
@@ -134,12 +134,12 @@ impl Health {
         too_much && self.stop.is_none() && self.stop_for(StopReason::Gateway, now, || 1.0)
     }
 
-    /// A connection was of use.
+    /// Records a connection that worked.
     pub fn connected(&mut self) {
         self.streak = None;
     }
 
-    /// A connection came to nothing, and none can be begun before `retry_at`: whether that is too much now.
+    /// Records a failed connection; none can be opened before `retry_at`. Returns true if the breaker opens.
     #[must_use]
     pub fn connect_failed(&mut self, now: Instant, retry_at: Option<Instant>) -> bool {
         let before = self.streak.filter(|streak| now < streak.last + STREAK_ENDS_AFTER);
@@ -157,7 +157,7 @@ impl Health {
         is_news
     }
 
-    /// Apple refuses the credential: whether that is news.
+    /// Records that Apple refuses the credential. Returns true if it did not before.
     #[must_use]
     pub fn credential_failed(&mut self, now: Instant, jitter: impl FnOnce() -> f64) -> bool {
         if self.stop_reason() == Some(StopReason::Credential) && self.is_shut(now) {
@@ -166,7 +166,7 @@ impl Health {
         self.stop_for(StopReason::Credential, now, jitter)
     }
 
-    /// Forgets everything: the app was provisioned again.
+    /// Resets the state, because the app was provisioned again.
     pub fn reset(&mut self) {
         (self.stop, self.streak, self.answers) = (None, None, [(0, 0); 2]);
     }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_twenty_answers_bad_within_ten_seconds_stops_the_app() {
+    fn ten_5xx_of_twenty_answers_within_ten_seconds_stop_the_app() {
         let start = Instant::now();
         let mut health = Health::new(start);
         (0..10).for_each(|_| health.answered());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_every_five_seconds_and_only_it_heals() {
+    fn a_probe_is_sent_every_five_seconds_and_only_its_answer_starts_the_app() {
         let start = Instant::now();
         let mut health = stopped_by_5xx(start);
         assert!(health.is_shut(start + 4 * SECOND) && !health.is_shut(start + 5 * SECOND));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_out_of_reach_for_ten_seconds_stops_the_app_until_it_can_be_tried() {
+    fn a_gateway_that_is_unreachable_for_ten_seconds_stops_the_app_until_the_next_try() {
         let start = Instant::now();
         let mut health = Health::new(start);
         assert!(!health.connect_failed(start, None) && !health.connect_failed(start + 9 * SECOND, None));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_probed_ever_more_rarely() {
+    fn a_credential_is_probed_with_growing_pauses() {
         let start = Instant::now();
         let mut health = stopped_by_5xx(start);
         assert!(health.credential_failed(start, || 1.0), "it matters more than the gateway's trouble");

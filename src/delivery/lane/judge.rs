@@ -1,4 +1,4 @@
-//! Carries out verdicts: what each answer, and each end without one, does to a lane's work.
+//! Applies the verdicts on answers, and on attempts without one, to a lane's work.
 
 use super::throttle::fingerprint;
 use super::work::Work;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const UPDATES_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 impl Work {
-    /// Apple answered to a request that was made under the app's credential, or `former`ly was it: whether its
+    /// Applies Apple's answer to a request under the app's credential, or under its `former` one. Returns true if the
     /// connection must be left.
     #[must_use]
     pub fn answered(&mut self, item_ref: ItemRef, answer: &Answer<'_>, former: bool) -> bool {
@@ -39,8 +39,8 @@ impl Work {
             }
             Disposition::Done(kind) => self.settle(item_ref, kind, Some(response.status), response.reason),
             Disposition::Resend => {
-                // What the credential may be to blame for is resent once at most: a worn-out token costs nobody's
-                // budget.
+                // A failure that the credential may have caused is resent at most once, and outside the retry budget:
+                // the provider token may just have expired.
                 let is_free = response.status == 403;
                 self.note_rejection(item_ref, response);
                 if is_free || self.budget.spend() {
@@ -66,7 +66,7 @@ impl Work {
             self.credential_refused(response.reason.as_ref());
         } else if response.status >= 500 {
             if self.health.service_failed(self.now.instant) {
-                let what = "most of Apple's answers are 5xx: stopped until a probe is judged";
+                let what = "most of Apple's answers are 5xx: sending is stopped until a probe succeeds";
                 tracing::error!(app = %self.app.key, status = response.status, "{what}");
                 self.set_last_error(what.to_owned());
             }
@@ -82,7 +82,7 @@ impl Work {
 
     fn judged(&mut self, item_ref: ItemRef) {
         if self.health.judged(item_ref) {
-            tracing::info!(app = %self.app.key, "Apple judges this app's notifications again");
+            tracing::info!(app = %self.app.key, "Apple accepts this app's credential again: sending continues");
         }
     }
 
@@ -108,8 +108,8 @@ impl Work {
         self.job(item_ref).note_rejection(item_ref.item, response.status, response.reason);
     }
 
-    /// An attempt ended without an answer. What is resent is free once and then paid for like any retry: a peer that
-    /// takes nothing must not multiply the traffic.
+    /// Applies the end of an attempt without an answer. The first resend is free, and further ones count against the
+    /// retry budget, so that a peer that processes nothing does not multiply the traffic.
     pub fn unanswered(&mut self, item_ref: ItemRef, end: &End) {
         let retry_unknown = self.job(item_ref).retry_unknown;
         let (verdict, reason) = verdict::unanswered(end, retry_unknown);
@@ -125,7 +125,7 @@ impl Work {
         }
     }
 
-    /// The time of this attempt's job is over: no further attempt.
+    /// The deadline of this attempt's job has passed: no further attempt.
     pub fn cut_off(&mut self, item_ref: ItemRef, end: &End) {
         match verdict::unanswered(end, false).0.disposition {
             Disposition::Done(kind) => self.settle(item_ref, kind, None, Some(NodeReason::DeadlinePassed.into())),
@@ -133,7 +133,7 @@ impl Work {
         }
     }
 
-    /// Apple's answer, or its GOAWAY, blames the credential.
+    /// Handles an answer or a GOAWAY that refuses the credential.
     pub fn credential_refused(&mut self, reason: Option<&Reason>) {
         self.credential_failed(|app| match reason {
             Some(Reason::Apple(reason)) => refusal::sentence(*reason, app),
@@ -142,8 +142,8 @@ impl Work {
         });
     }
 
-    /// The credential does not work: what waits ends at once, and only a rare probe goes out from now on. Returns
-    /// whether that is news; then the operator reads the sentence.
+    /// Stops the app, because the credential does not work: waiting notifications end, and only probes are sent.
+    /// Returns true if the app was not stopped for this before; then it logs the sentence.
     pub fn credential_failed(&mut self, sentence: impl FnOnce(&App) -> String) -> bool {
         let is_news = self.health.credential_failed(self.now.instant, fastrand::f64);
         if is_news {
@@ -154,8 +154,8 @@ impl Work {
         is_news
     }
 
-    /// Apple finds that provider tokens change too often. It says so to all that is in flight, and the operator once a
-    /// minute.
+    /// Handles Apple's complaint that provider tokens change too often. All requests in flight get that answer; it is
+    /// logged once a minute.
     fn too_many_updates(&mut self) {
         let now = self.now.instant;
         if self.updates_logged.is_none_or(|logged| now >= logged + UPDATES_LOGGED_EVERY) {

@@ -1,4 +1,4 @@
-//! One connection as its lane uses it: the provider token it speaks with, and what its events do to the lane's work.
+//! A connection as its lane uses it: its provider token, and the effects of its events on the lane's work.
 
 use super::dialer::Dialed;
 use super::routes::LinkId;
@@ -23,65 +23,65 @@ use tokio::time::Instant;
 /// The minimum time that a connection keeps its provider token (Apple's 20-minute rule).
 const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
 
-/// A connection that stands this long stands by itself.
+/// The age from which on a connection counts as stable.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
-/// Answers 5xx in a row that a connection may give: sometimes only a new one helps (apns-protocol.md 9).
+/// The maximum number of 5xx in a row on a connection: sometimes only a new one helps (apns-protocol.md 9).
 const FAILURES_MAX: u32 = 10;
-/// A connection on which something waited so long for flow-control windows, or for Apple to allow a single stream, and
-/// nothing was sent meanwhile, is given up: it answers every PING, and would be stuck for ever.
+/// The time after which a connection is left if notifications wait for flow-control windows, or for Apple to allow a
+/// stream, and none was sent. Such a connection answers every PING, and would be stuck forever.
 const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// A connection as its lane uses it.
 pub struct Link {
     pub id: LinkId,
     pub address: SocketAddr,
-    /// Of the app it was opened for: its credential is used here.
+    /// The app as of the opening, whose credential the connection uses.
     pub generation: u64,
     connection: Connection<ItemRef>,
-    /// Something waited at the end of the last turn, and neither slots nor windows had room for it.
+    /// At the end of the last turn notifications waited, and neither streams nor windows had room for them.
     full: bool,
-    /// The bound at that time, if the connection takes work at all.
+    /// The bound at that time, if the connection accepts work.
     blocked_by: Option<Bound>,
-    /// Since when Apple has let nothing out, whether something waited all the time or not.
+    /// The time since which Apple has allowed no request, even if none waited all the time.
     stalled_since: Option<Instant>,
     last_used: Instant,
-    /// The provider token's 30-minute bucket, and since when it is used here.
+    /// The provider token's 30-minute bucket, and the time of its first use here.
     token: Option<(u64, Instant)>,
     stats: ConnectionStats,
-    /// After the connection: given back once its socket is closed.
+    /// Declared after the connection, so that it is returned once the socket is closed.
     permit: Permit,
 }
 
-/// Statistics of a connection, from its events.
+/// The statistics of a connection, from its events.
 #[derive(Default)]
 struct ConnectionStats {
-    /// The app has another credential by now.
+    /// The app has a new credential by now.
     former: bool,
-    /// Attempts that ended without anyone knowing whether Apple has them.
+    /// The number of attempts that Apple may or may not have processed.
     lost: u32,
     answered: bool,
-    /// And it accepted something: a token connection may widen from then on.
+    /// Apple accepted a notification: it allows a token connection more streams from then on.
     accepted: bool,
-    /// Answers 5xx in a row.
+    /// The number of 5xx in a row.
     failures: u32,
-    /// An answer said that another connection would do better.
+    /// An answer asks for another connection.
     leave: bool,
-    /// Why Apple said GOAWAY, where it did.
+    /// The reason in Apple's GOAWAY, if any.
     goaway: Option<Reason>,
 }
 
 /// The end of a link, for the disconnection log.
 pub struct LinkEnd {
-    /// Attempts whose fate nobody knows.
+    /// The number of attempts with an unknown result.
     pub affected: u32,
     pub reason: Reason,
 }
 
-/// The permission for a further attempt after one has ended.
+/// Allows or forbids a further attempt.
 #[derive(Clone, Copy, PartialEq)]
 enum AfterEnd {
     Retry,
-    /// The caller's deadline has come.
+    /// The caller's deadline has passed.
     Stop,
 }
 
@@ -103,32 +103,32 @@ impl Link {
         Self { id, address, generation, connection, full, blocked_by, stalled_since, last_used, token, stats, permit }
     }
 
-    /// The items in flight here.
+    /// The items in flight on this connection.
     pub fn item_refs(&self) -> impl Iterator<Item = ItemRef> {
         self.connection.tags().copied()
     }
 
-    /// Requests without an answer.
+    /// The number of requests without an answer.
     pub fn open(&self) -> usize {
         self.connection.open()
     }
 
-    /// True if new work must go elsewhere.
+    /// Returns true if new work must go to another connection.
     pub fn is_leaving(&self) -> bool {
         self.connection.is_leaving()
     }
 
-    /// True if new work may go here now or soon.
+    /// Returns true if new work may go here now or soon.
     pub fn is_serving(&self) -> bool {
         !self.is_leaving() && !self.connection.is_in_doubt()
     }
 
-    /// True once Apple's SETTINGS arrived.
+    /// Returns true once Apple's SETTINGS arrived.
     pub fn is_ready(&self) -> bool {
         self.connection.is_ready()
     }
 
-    /// True if more items wait than this connection can take now.
+    /// Returns true if more items wait than this connection can take now.
     pub fn is_full(&self) -> bool {
         self.full
     }
@@ -138,63 +138,63 @@ impl Link {
         self.blocked_by
     }
 
-    /// Requests that Apple allows on it at once.
+    /// The number of concurrent requests that Apple allows.
     pub fn streams(&self) -> usize {
         self.connection.streams_granted()
     }
 
-    /// Requests begun so far.
+    /// The number of requests begun.
     pub fn requests(&self) -> u32 {
         self.connection.requests()
     }
 
-    /// Since when nothing was sent or waits for an answer here; the time of the last request.
+    /// The time of the last request, if none is in flight.
     pub fn idle_since(&self) -> Option<Instant> {
         (self.open() == 0).then_some(self.last_used)
     }
 
-    /// True if it must be closed for the sake of other lanes; `has_company` if its lane has another one that serves.
+    /// Returns true if it must be closed for another lane; `has_company` if its lane has another working connection.
     pub fn must_close(&mut self, has_company: bool, work: &Work) -> bool {
         let idle = self.idle_since().filter(|_| !work.is_waiting_for(self.id));
         let busy = if has_company { Usage::Spare } else { Usage::Busy };
         self.permit.must_close(idle.map_or(busy, Usage::Idle))
     }
 
-    /// True while it waits for the SETTINGS that Apple begins with.
+    /// Returns true while it waits for Apple's SETTINGS.
     pub fn is_opening(&self) -> bool {
         !self.is_ready() && !self.is_leaving()
     }
 
-    /// True once Apple answered a request here.
+    /// Returns true once Apple answered a request here.
     pub fn has_answered(&self) -> bool {
         self.stats.answered
     }
 
-    /// True if it ends without having been of any use. One that was never asked anything is not to blame, unless it
-    /// ends right away.
+    /// Returns true if it ends without having worked. A connection without a request counts only if it ends early.
     pub fn was_useless(&self, now: Instant) -> bool {
         let was_asked = self.requests() > 0;
         !self.has_answered() && (was_asked || now.duration_since(self.last_used) < SETTLED_AFTER)
     }
 
-    /// True once Apple accepted a notification here.
+    /// Returns true once Apple accepted a notification here.
     pub fn has_accepted(&self) -> bool {
         self.stats.accepted
     }
 
-    /// Takes no new work.
+    /// Accepts no new work.
     pub fn retire(&mut self) {
         self.connection.retire();
     }
 
-    /// When a turn is due without a wakeup by the socket.
+    /// The time of the next turn without a wakeup by the socket.
     pub fn next_time(&self) -> Option<Instant> {
         let is_due = self.is_shut() && !self.is_leaving();
         let stalled_since = self.stalled_since.filter(|_| is_due).map(|since| since + STALL_MAX);
         self.connection.next_time().into_iter().chain(stalled_since).min()
     }
 
-    /// Reads, sends, writes and serves the timers once: whether anything moved, and whether the connection is over.
+    /// Reads, sends, writes and serves the timers once. Returns true if there was progress, and the end if the
+    /// connection is over.
     pub fn turn(
         &mut self,
         cx: &mut Context<'_>,
@@ -217,7 +217,7 @@ impl Link {
             self.retire_if_stalled(sent, work);
             moved |= sent;
         }
-        // Before what waits is written: a PING must leave now.
+        // Before the flush, so that a PING is sent in this turn.
         let Self { connection, stats, .. } = self;
         let timers = connection.on_time(work.now.instant, |event| stats.note(event, work, AfterEnd::Retry));
         moved |= self.connection.poll_flush(cx, work.now.instant).is_ready();
@@ -231,13 +231,13 @@ impl Link {
         (moved, timers.err().or_else(|| self.connection.over()))
     }
 
-    /// Ends the attempts of a job whose time is over.
+    /// Ends the attempts of a job whose deadline has passed.
     pub fn cut_off(&mut self, job: u32, work: &mut Work) {
         let Self { connection, stats, .. } = self;
         connection.cancel(|item_ref| item_ref.job == job, |event| stats.note(event, work, AfterEnd::Stop));
     }
 
-    /// Ends all attempts: the socket is closed.
+    /// Ends all attempts, because the socket is closed.
     pub fn close(self, over: &Over, work: &mut Work) -> LinkEnd {
         let Self { connection, mut stats, permit: _given_back_at_the_end, .. } = self;
         connection.close(|event| stats.note(event, work, AfterEnd::Retry));
@@ -271,8 +271,8 @@ impl Link {
         }
     }
 
-    /// Starts as many requests as fit. One that was full stays so while there is room only because the answers that
-    /// made it are younger than what can be written at once: else a wave of answers would hide it each round trip.
+    /// Starts as many requests as fit. If the output buffer fills up first, a full connection stays full: otherwise
+    /// each wave of answers would hide that it is.
     fn fill(&mut self, was_full: bool, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
@@ -304,16 +304,16 @@ impl Link {
         sent
     }
 
-    /// True if Apple lets nothing through: windows are used up, or it allows no stream at all.
+    /// Returns true if Apple allows no request: windows are used up, or no stream is allowed.
     fn is_shut(&self) -> bool {
         self.blocked_by == Some(Bound::Window) || (self.is_ready() && self.streams() == 0 && self.open() == 0)
     }
 
-    /// Gives the connection up once Apple has held everything back for too long.
+    /// Leaves the connection once Apple has allowed no request for too long.
     fn retire_if_stalled(&mut self, sent: bool, work: &Work) {
         let now = work.now.instant;
         if !self.is_shut() {
-            // While it is in doubt whether the peer lives, nothing is known of what it allows.
+            // While a PING is unanswered, the peer's limits are not known.
             self.stalled_since = self.stalled_since.filter(|_| !sent && self.connection.is_in_doubt());
             return;
         }
@@ -321,12 +321,12 @@ impl Link {
         self.stalled_since = Some(since);
         if now >= since + STALL_MAX {
             let app = &work.app.key;
-            tracing::warn!(%app, address = %self.address, "Apple lets nothing through here: another connection takes over");
+            tracing::warn!(%app, address = %self.address, "Apple allows no request on this connection: another one takes over");
             self.retire();
         }
     }
 
-    /// Takes the provider token of the current bucket once the one in use has served its time.
+    /// Switches to the current bucket's provider token once the token in use is old enough.
     fn renew_token(&mut self, app: &App, now: Now) {
         let (Credential::Token(key), Some((bucket, since))) = (&*app.credential, self.token) else { return };
         if now.instant.duration_since(since) < TOKEN_KEPT_FOR {
@@ -371,11 +371,11 @@ impl ConnectionStats {
     }
 }
 
-/// Apple closes the connection. The session settles the streams; this reads the reason.
+/// Handles Apple's GOAWAY: reads its reason. The session ends the streams.
 fn goaway(last_id: u32, code: u32, debug: &[u8], work: &Work) -> Option<Reason> {
     let reason = response::named(debug);
     let app = &work.app.key;
-    tracing::info!(%app, last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple said GOAWAY");
+    tracing::info!(%app, last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple sent GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());
     reason
 }

@@ -1,7 +1,7 @@
-//! A lane's connections: which take new work, which only finish what they have, when another is opened or one closed.
+//! A lane's connections: decides which of them get new work, and when one is opened or closed.
 //!
-//! They are filled in the order in which they were opened, so that the later ones only get what the earlier ones have
-//! no room for. One is opened where none takes work, and, as long as all are full, one after the other.
+//! They are filled in the order in which they were opened, so that later ones only get the overflow of earlier ones. A
+//! connection is opened if none accepts work, and, one at a time, while all are full.
 
 mod opening;
 
@@ -20,19 +20,19 @@ use tokio::time::Instant;
 
 /// All connections must be full for this long before another is opened.
 const FULL_FOR: Duration = Duration::from_millis(100);
-/// Within this time of the last batch a connection is replaced even if nothing waits.
+/// The time after the last batch in which a connection is replaced even if nothing waits.
 const KEPT_WITHOUT_TRAFFIC: Duration = Duration::from_secs(60);
-/// A connection beyond the first is closed when it was not needed for this long.
+/// The time without need after which a connection beyond the first is closed.
 const SURPLUS_FOR: Duration = Duration::from_secs(3600);
-/// Read at once; as much as a TLS record holds.
+/// The size of one read; the maximum size of a TLS record.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// Limits on the connections of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections of one lane, those that are leaving included.
+    /// The maximum number of connections of one lane, including those that are leaving.
     pub connections: usize,
-    /// A connection is replaced after so many requests.
+    /// The number of requests after which a connection is replaced.
     pub requests: u32,
 }
 
@@ -51,14 +51,14 @@ pub struct Pool {
     links: Vec<Link>,
     next_link: LinkId,
     bounds: Bounds,
-    /// The system had no descriptor for the last one that was to be opened.
+    /// The system had no descriptor for the last attempt to open a connection.
     is_out_of_descriptors: bool,
-    /// Since when all connections have been full.
+    /// The time since which all connections are full.
     full_since: Option<Instant>,
-    /// When the last one was begun, and whether it was logged that it takes long.
+    /// The start of the last opening, and true once its delay was logged.
     opened_at: Option<Instant>,
     reported_opening: bool,
-    /// No more work will come.
+    /// No more work will arrive.
     finishing: bool,
     scratch: Vec<u8>,
 }
@@ -80,7 +80,7 @@ impl Pool {
         }
     }
 
-    /// Works for this provisioning of the app from now on; what is in flight finishes under the old one.
+    /// Switches to this provisioning of the app. Requests in flight finish under the old one.
     pub fn serve(&mut self, app: &Arc<App>, work: &mut Work) {
         if app.generation <= self.app.generation {
             return;
@@ -92,12 +92,12 @@ impl Pool {
         self.retire();
     }
 
-    /// True if the app's credential could be read.
+    /// Returns true if the app's credential is usable.
     pub fn has_credential(&self) -> bool {
         self.app.credential.unusable().is_none()
     }
 
-    /// No connection takes new work any more, and none is opened without need.
+    /// Stops new work on all connections; a new one is opened only if needed.
     pub fn finish(&mut self) {
         self.finishing = true;
         self.retire();
@@ -107,7 +107,7 @@ impl Pool {
         self.links.iter_mut().for_each(Link::retire);
     }
 
-    /// Requests without an answer.
+    /// The number of requests without an answer.
     pub fn in_flight(&self) -> usize {
         self.links.iter().map(Link::open).sum()
     }
@@ -116,7 +116,7 @@ impl Pool {
         self.links.is_empty()
     }
 
-    /// Shows how it stands with the connections.
+    /// Publishes the state of the connections.
     pub fn report(&self, status: &mut LaneStatus, work: &Work) {
         let is_connecting = !self.has_ready() && (self.is_opening() || self.open_at(work).is_some());
         status.generation = self.app.generation;
@@ -133,12 +133,12 @@ impl Pool {
         waited_for.filter_map(Link::blocked_by).max().unwrap_or(without)
     }
 
-    /// Ends the attempts of a job whose time is over.
+    /// Ends the attempts of a job whose deadline has passed.
     pub fn cut_off(&mut self, job: u32, work: &mut Work) {
         self.links.iter_mut().for_each(|link| link.cut_off(job, work));
     }
 
-    /// One round over all connections: whether anything moved.
+    /// Runs one round over all connections. Returns true if there was progress.
     pub fn turn(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
         let mut moved = self.open(cx, work);
         self.reroute(work);
@@ -175,9 +175,9 @@ impl Pool {
         moved | work.routes.take_moved()
     }
 
-    /// Lets go of connections that are of no more use: those of a credential that does not work, those whose stream ids
-    /// come to an end and whose replacement is there, those not needed for long. Whether there were any: the next round
-    /// finds those of them that have drained.
+    /// Retires connections without further use: those of a broken credential, those that run out of stream ids and have
+    /// a replacement, and those not needed for long. Returns true if there were any: the next round removes the drained
+    /// ones.
     fn dismiss(&mut self, work: &mut Work) -> bool {
         let (now, requests_max) = (work.now.instant, self.bounds.requests);
         let leaving = |links: &[Link]| links.iter().filter(|link| link.is_leaving()).count();
@@ -196,7 +196,7 @@ impl Pool {
         leaving(&self.links) > before
     }
 
-    /// Closes connections that the node's budget asks for; true if there were any.
+    /// Closes connections that the node's budget asks for. Returns true if there were any.
     fn make_room(&mut self, work: &Work) -> bool {
         let mut serving = self.links.iter().filter(|link| link.is_serving()).count();
         let mut left = false;
@@ -213,14 +213,14 @@ impl Pool {
         left
     }
 
-    /// When one of several connections is to be closed for want of work.
+    /// The time to close one of several connections without work.
     fn surplus_at(&self) -> Option<Instant> {
         let serving = || self.links.iter().filter(|link| link.is_serving());
         let idle = serving().filter_map(Link::idle_since).min().filter(|_| serving().count() > 1);
         idle.map(|since| since + SURPLUS_FOR)
     }
 
-    /// Tells the routes which connections take work: whether anything waits for other ones now.
+    /// Updates the routes with the connections that accept work. Returns true if items were moved to other connections.
     fn reroute(&mut self, work: &mut Work) -> bool {
         let taking = || self.links.iter().filter(|link| !link.is_leaving()).map(|link| link.id);
         if work.routes.knows(taking()) {
@@ -241,7 +241,7 @@ impl Pool {
         moved
     }
 
-    /// A connection takes no new work any more; if it never was of use, its address is to blame.
+    /// Retires a connection from new work; if it never worked, its address counts as failed.
     fn left(&mut self, at: usize, work: &mut Work) {
         let link = &self.links[at];
         if link.was_useless(work.now.instant) {
@@ -272,7 +272,7 @@ impl Pool {
         }
     }
 
-    /// True if a connection works now: failures of further ones matter little then.
+    /// Returns true if a connection works now, so that failures of further ones matter little.
     fn works(&self) -> bool {
         self.links.iter().any(|link| link.is_serving() && link.has_answered())
     }
@@ -282,18 +282,18 @@ impl Pool {
             return;
         }
         if work.health.connect_failed(work.now.instant, self.dialer.ready_at()) {
-            tracing::error!(app = %self.app.key, "Apple is out of reach: stopped until a connection is of use");
+            tracing::error!(app = %self.app.key, "Apple cannot be reached: sending is stopped until a connection works");
         }
     }
 
-    /// True if no connection has room. A token connection starts with one stream, so that it must have accepted
-    /// something before it can be called full.
+    /// Returns true if no connection has room. A token connection starts with one stream, so that it counts as full
+    /// only after Apple accepted a notification on it.
     fn is_full(&self) -> bool {
         let mut serving = self.links.iter().filter(|link| link.is_serving()).peekable();
         serving.peek().is_some() && serving.all(|link| link.is_full() && link.has_accepted())
     }
 
-    /// When a turn is due even if no socket wakes the lane.
+    /// The time of the next turn without a wakeup by a socket.
     pub fn next_time(&self, work: &Work) -> Option<Instant> {
         let is_woken = self.dialer.is_busy() || self.dialer.is_waiting();
         let open = if is_woken { None } else { self.open_at(work) };

@@ -1,26 +1,27 @@
-//! Keeps notifications to one token in order where an app has several connections. Pure.
+//! Keeps notifications to one token in order if an app has several connections. Pure.
 //!
-//! Tokens fall into buckets. As long as a notification of a bucket is in flight on a connection that takes work, or is
-//! held for it, that connection gets the bucket's other ones too, in their order; a bucket without any goes to
-//! whichever connection has room. A connection that is leaving owns nothing: what it was given is written, and has so
-//! left first. With one connection there is nothing to keep, and nothing is kept.
+//! Tokens fall into buckets. While a notification of a bucket is in flight on a connection that accepts work, or is
+//! held for it, that connection also gets the bucket's other notifications, in order. A bucket without any goes to any
+//! connection with room. A connection that is leaving owns no bucket: its notifications are written already, and so
+//! precede later ones. With one connection no routes are needed or stored.
 
 use super::throttle::fingerprint;
 use crate::delivery::job::ItemRef;
 use std::collections::VecDeque;
 
-/// Some ten times what is in flight on several connections, so that few tokens share a bucket by chance.
+/// The number of buckets: about ten times the notifications in flight on several connections, so that few tokens share
+/// a bucket.
 const BUCKETS: usize = 1 << BUCKET_BITS;
 const BUCKET_BITS: u32 = 13;
 
-/// Names a connection of the lane; never used twice.
+/// The id of a connection of the lane; never reused.
 pub type LinkId = u32;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Bucket {
-    /// The connection that got the last item.
+    /// The owner: the connection that got the last item.
     link: LinkId,
-    /// In flight or held.
+    /// The number of items in flight or held.
     count: u32,
 }
 
@@ -34,9 +35,9 @@ struct Held {
 /// The assignment of token buckets to connections.
 #[derive(Debug, Default)]
 pub struct Routes {
-    /// Empty while at most one connection takes work.
+    /// Empty while at most one connection accepts work.
     buckets: Vec<Bucket>,
-    /// Those that take work, in the order in which they are filled.
+    /// The connections that accept work, in the order in which they are filled.
     links: Vec<Held>,
     moved: bool,
 }
@@ -47,19 +48,19 @@ pub fn bucket(token: &[u8]) -> u16 {
 }
 
 impl Routes {
-    /// True if more than one connection takes work.
+    /// Returns true if more than one connection accepts work.
     pub fn is_active(&self) -> bool {
         !self.buckets.is_empty()
     }
 
-    /// True if these are the connections that take work.
+    /// Returns true if these are the connections that accept work.
     pub fn knows(&self, taking: impl Iterator<Item = LinkId> + Clone) -> bool {
         let needs_none = taking.clone().nth(1).is_none() && !self.is_active();
         needs_none || taking.eq(self.links.iter().map(|held| held.link))
     }
 
-    /// From now on these take work; `in_flight` is where everything without an answer is, asked for when a first owner
-    /// is needed. What was held for others comes back, oldest first.
+    /// Sets the connections that accept work; `in_flight` returns the connection of each item in flight, if owners are
+    /// needed. Returns the items held for other connections, oldest first.
     pub fn set<I>(&mut self, taking: &[LinkId], in_flight: impl FnOnce() -> I) -> Vec<ItemRef>
     where
         I: Iterator<Item = (LinkId, u16)>,
@@ -81,28 +82,28 @@ impl Routes {
         back
     }
 
-    /// The connection that must get this bucket's next one, if that is another than `link`.
+    /// The connection that must get this bucket's next item, if it is another than `link`.
     pub fn owner(&self, bucket: u16, link: LinkId) -> Option<LinkId> {
         let Bucket { link: owner, count } = *self.buckets.get(usize::from(bucket))?;
         let elsewhere = count > 0 && owner != link && self.links.iter().any(|held| held.link == owner);
         elsewhere.then_some(owner)
     }
 
-    /// One of this bucket goes to `link`.
+    /// Records that an item of this bucket goes to `link`.
     pub fn enter(&mut self, bucket: u16, link: LinkId) {
         if let Some(entry) = self.buckets.get_mut(usize::from(bucket)) {
             (entry.link, entry.count) = (link, entry.count + 1);
         }
     }
 
-    /// One of this bucket has ended, or waits for no certain connection any more.
+    /// Records that an item of this bucket has ended, or may go to any connection again.
     pub fn leave(&mut self, bucket: u16) {
         if let Some(entry) = self.buckets.get_mut(usize::from(bucket)) {
             entry.count = entry.count.saturating_sub(1);
         }
     }
 
-    /// Holds what must go to `link` until that takes it.
+    /// Holds an item for `link`.
     pub fn hold(&mut self, link: LinkId, item_ref: ItemRef) {
         if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
             held.item_refs.push_back(item_ref);
@@ -111,19 +112,19 @@ impl Routes {
         }
     }
 
-    /// The item that `link` must take first.
+    /// The item that `link` must send first.
     pub fn first(&self, link: LinkId) -> Option<ItemRef> {
         self.links.iter().find(|held| held.link == link)?.item_refs.front().copied()
     }
 
-    /// Takes what [`Self::first`] gave; it still counts for its bucket.
+    /// Removes the item of [`Self::first`], which still counts for its bucket.
     pub fn take_first(&mut self, link: LinkId) {
         if let Some(held) = self.links.iter_mut().find(|held| held.link == link) {
             held.item_refs.pop_front();
         }
     }
 
-    /// Takes what is held and chosen by `which`.
+    /// Removes and returns the held items that `which` selects.
     pub fn withdraw(&mut self, which: impl Fn(&ItemRef) -> bool) -> Vec<ItemRef> {
         let mut out = Vec::new();
         for held in &mut self.links {
@@ -137,7 +138,7 @@ impl Routes {
         out
     }
 
-    /// True if an item was held since the last call: a connection served before may have room for it.
+    /// Returns true if an item was held since the last call: a connection served before may have room for it.
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_stays_with_its_connection_until_nothing_of_it_is_left() {
+    fn a_bucket_stays_with_its_connection_until_all_its_items_have_ended() {
         let mut routes = Routes::default();
         assert!(routes.set(&[1, 2], || [(1, 7)].into_iter()).is_empty());
         assert_eq!((routes.owner(7, 1), routes.owner(7, 2), routes.owner(8, 2)), (None, Some(1), None));
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_held_for_a_connection_that_leaves_comes_back_in_order() {
+    fn items_held_for_a_leaving_connection_are_returned_in_order() {
         let mut routes = Routes::default();
         routes.set(&[1, 2, 3], || [(1, 7), (2, 8)].into_iter());
         routes.hold(1, item_ref(0, 7));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_withdrawn_no_longer_counts() {
+    fn a_withdrawn_item_does_not_count_any_more() {
         let mut routes = Routes::default();
         routes.set(&[1, 2], std::iter::empty);
         routes.hold(1, item_ref(0, 7));

@@ -1,6 +1,6 @@
-//! Notifications that ended without an attempt because the app was stopped. The disconnection log names the cause
-//! already. The number of affected notifications is logged with the first request, and then summed up: an entry for
-//! each would push other entries out of the log. Pure.
+//! Notifications that ended without an attempt because the app was stopped. The disconnection log has the cause
+//! already. The number of affected notifications is recorded with the first request, and then summed up, because an
+//! entry for each would push other entries out of the log. Pure.
 
 use crate::events::disconnection;
 use crate::model::Disconnection;
@@ -36,7 +36,7 @@ impl Stopped {
         self.reported.filter(|_| !self.incidents.is_empty()).map(|reported| reported + REPORTED_EVERY)
     }
 
-    /// Takes the sum if it is due now; with `all`, in any case.
+    /// Takes the sum if it is due; with `all`, always.
     pub fn take(&mut self, now: Instant, all: bool) -> Vec<Disconnection> {
         if !all && self.due().is_none_or(|due| now < due) {
             return Vec::new();

@@ -1,16 +1,16 @@
-//! Device tokens that Apple wants left alone for a while (429 `TooManyRequests`). Pure.
+//! Pauses device tokens for which Apple answered 429 `TooManyRequests`. Pure.
 //!
-//! While a token rests, its notifications wait; then one goes out, and the others wait for what becomes of it.
+//! While a token rests, its notifications wait. Then one is sent, and the others wait for its answer.
 
 use crate::delivery::backoff;
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Tokens remembered; beyond that a 429 holds back only the notification that got it.
+/// The maximum number of tokens remembered; beyond that a 429 delays only its notification.
 const TOKENS_MAX: usize = 4096;
 
-/// A token whose notifications follow one another faster than this is forgotten.
+/// A token is forgotten once its pause is below this.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy)]
@@ -18,17 +18,17 @@ struct Rest {
     until: Instant,
     pause: Duration,
     rejections: u32,
-    /// One is out to see how things are.
+    /// A notification is in flight to test the token.
     trial: bool,
 }
 
-/// The tokens that rest. Tokens are known by their [`fingerprint`].
+/// The tokens that rest, by their [`fingerprint`].
 #[derive(Debug, Default)]
 pub struct Throttle {
     tokens: HashMap<u64, Rest>,
 }
 
-/// A number that stands for a token. Two tokens that share one would only wait for each other.
+/// The fingerprint of a token. Two tokens with the same fingerprint would only wait for each other.
 pub fn fingerprint(token: &[u8]) -> u64 {
     // The multiplier of Steele and Vigna's LCG for 64 bits: odd, with well spread bits.
     const MULTIPLIER: u64 = 0xd134_2543_de82_ef95;
@@ -40,13 +40,13 @@ pub fn fingerprint(token: &[u8]) -> u64 {
 }
 
 impl Throttle {
-    /// True if no token rests: the usual case.
+    /// Returns true if no token rests, the usual case.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
-    /// Apple refused one for this token: when to try again, not before `asked` has passed. Several that were in flight
-    /// together count once.
+    /// Records a 429 for this token. Returns the time of the next try, not before `asked` has passed. Several
+    /// notifications in flight together count once.
     pub fn rejected(&mut self, token: u64, asked: Duration, now: Instant, jitter: f64) -> Instant {
         if self.tokens.len() >= TOKENS_MAX {
             self.tokens.retain(|_, rest| now < rest.until);
@@ -64,19 +64,19 @@ impl Throttle {
         until
     }
 
-    /// Until when this token rests.
+    /// The time until which this token rests.
     pub fn rests(&self, token: u64, now: Instant) -> Option<Instant> {
         self.tokens.get(&token).map(|rest| rest.until).filter(|until| now < *until)
     }
 
-    /// One goes out to this token: if it has rested, the others wait for what becomes of this one.
+    /// Records a notification sent to this token: if the token rested, the others wait for its answer.
     pub fn mark_sent(&mut self, token: u64, now: Instant) {
         if let Some(rest) = self.tokens.get_mut(&token) {
             (rest.until, rest.trial) = (now + rest.pause, true);
         }
     }
 
-    /// Apple took one for this token: the others follow one by one, ever faster.
+    /// Records that Apple accepted a notification for this token: the others follow one by one, with shrinking pauses.
     pub fn accepted(&mut self, token: u64) {
         let Some(rest) = self.tokens.get_mut(&token) else { return };
         rest.pause /= 2;
@@ -93,7 +93,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_token_rests_ever_longer_and_one_goes_out_to_see() {
+    fn a_token_rests_for_growing_pauses_with_one_notification_after_each() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
         assert_eq!(throttle.rejected(7, Duration::ZERO, start, 1.0), start + 2 * SECOND);
         assert_eq!(throttle.rejected(7, Duration::ZERO, start + SECOND, 1.0), start + 2 * SECOND, "of the same burst");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_tokens_are_remembered() {
+    fn the_number_of_remembered_tokens_is_limited() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
         for token in 0..2 * TOKENS_MAX as u64 {
             assert_eq!(throttle.rejected(token, Duration::ZERO, start, 0.0), start + SECOND);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_differ_a_little_have_other_fingerprints() {
+    fn similar_tokens_have_different_fingerprints() {
         let prints: std::collections::HashSet<u64> =
             (0..100_000).map(|number| fingerprint(format!("{number:064x}").as_bytes())).collect();
         assert_eq!(prints.len(), 100_000);

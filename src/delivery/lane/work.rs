@@ -38,14 +38,14 @@ pub struct Sendable {
 /// The work of a lane: its queue, and the state of its app that decides what may be sent.
 pub struct Work {
     pub now: Now,
-    /// As it was provisioned last.
+    /// The newest provisioning of the app.
     pub app: Arc<App>,
     pub tally: Tally,
     pub budget: Budget,
     pub health: Health,
     pub throttle: Throttle,
     pub routes: Routes,
-    /// Ends of connections, to be written to the log.
+    /// The ends of connections, to be written to the disconnection log.
     pub incidents: Vec<Disconnection>,
     pub stopped: Stopped,
     pub last_job: Instant,
@@ -53,13 +53,13 @@ pub struct Work {
     pub last_error: Option<LastError>,
     /// The last time that provider tokens changing too often were logged.
     pub(super) updates_logged: Option<Instant>,
-    /// When the lane began, and its milliseconds since then, which may wrap.
+    /// The start of the lane, and the milliseconds since then, which may wrap.
     began: Instant,
     ms: u32,
     identifiers: u32,
-    /// The number of the notification that Apple accepted last.
+    /// The number of the last notification that Apple accepted.
     last_accepted: u32,
-    /// The node stops: why a job's time is over.
+    /// The node stops, which is the reason that deadlines have passed.
     is_forced: bool,
     /// Waiting items wait for a file descriptor.
     pub lacks_descriptors: bool,
@@ -96,7 +96,7 @@ impl Work {
         }
     }
 
-    /// The time of a new round.
+    /// Sets the time of a new round.
     pub fn tick(&mut self, now: Now) {
         self.now = now;
         self.ms = now.instant.duration_since(self.began).as_millis() as u32;
@@ -107,30 +107,30 @@ impl Work {
         self.ms
     }
 
-    /// Remembers what went wrong, to be shown; `what` is a sentence.
+    /// Sets the last error, to be published; `what` is a sentence.
     pub fn set_last_error(&mut self, what: String) {
         self.last_error = Some(LastError { at: self.now.unix, what });
     }
 
-    /// Remembers what is wrong with a connection, to be shown; unless the credential is refused: then its cause stays.
+    /// Sets the last error to a connection's, unless the credential is refused: then its error stays.
     pub fn set_connection_error(&mut self, what: String) {
         if self.health.stop_reason() != Some(StopReason::Credential) {
             self.set_last_error(what);
         }
     }
 
-    /// Puts the end of a connection, with `affected` notifications unanswered, on the way into the log.
+    /// Queues the end of a connection, with `affected` notifications unanswered, for the disconnection log.
     pub fn connection_ended(&mut self, reason: &Reason, affected: u32) {
         let app = &self.app.key;
         self.incidents.extend(disconnection::of_connection(app, reason, self.last_accepted, affected, self.now.unix));
     }
 
-    /// Items that have not ended, in flight or not.
+    /// The number of items that have not ended, in flight or not.
     pub fn unsettled(&self) -> usize {
         self.unsettled
     }
 
-    /// Takes a job in.
+    /// Adds a job.
     pub fn accept(&mut self, mut job: Job) {
         self.last_job = self.now.instant;
         job.first_identifier = self.identifiers;
@@ -144,18 +144,18 @@ impl Work {
         self.queue.push(job);
     }
 
-    /// Jobs whose items have all ended, to be answered.
+    /// Takes the jobs whose items have all ended, to be answered.
     pub fn take_finished(&mut self) -> Vec<Job> {
         std::mem::take(&mut self.finished)
     }
 
-    /// True if no job is left.
+    /// Returns true if no job is left.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// The item that `link` may send next, without taking it. Items whose `expiry` has passed end here, those whose
-    /// token rests wait, and those that must go to another connection are held for it.
+    /// The item that `link` may send next, without taking it. Items whose `expiry` has passed end here, items whose
+    /// token rests wait, and items that must go to another connection are held for it.
     pub fn next_sendable(&mut self, link: LinkId) -> Option<(Sendable, &Job)> {
         if self.health.is_shut(self.now.instant) {
             return None;
@@ -195,12 +195,12 @@ impl Work {
         Some((sendable, &self.queue[sendable.item_ref.job]))
     }
 
-    /// True if `link` has an item to send now.
+    /// Returns true if `link` has an item to send now.
     pub fn is_waiting_for(&self, link: LinkId) -> bool {
         self.is_waiting() || self.routes.first(link).is_some()
     }
 
-    /// True if an item waits that any connection may send now.
+    /// Returns true if an item waits that any connection may send now.
     pub fn is_waiting(&self) -> bool {
         self.queue.front().is_some()
     }
@@ -208,7 +208,7 @@ impl Work {
     /// Records that the item of [`Self::next_sendable`] is sent over `link`.
     pub fn mark_sent(&mut self, sendable: Sendable, link: LinkId) {
         self.take_out(sendable);
-        // What was held counts for its bucket already.
+        // A held item counts for its bucket already.
         if sendable.held_for.is_none() {
             self.routes.enter(sendable.item_ref.bucket, link);
         }
@@ -245,14 +245,14 @@ impl Work {
         }
     }
 
-    /// An attempt has ended, however: its token may go elsewhere again.
+    /// Records the end of an attempt: its token may go to another connection again.
     pub fn attempt_ended(&mut self, item_ref: ItemRef) {
         if self.routes.is_active() {
             self.routes.leave(self.bucket_of(item_ref));
         }
     }
 
-    /// The bucket of something in flight.
+    /// The bucket of an item in flight.
     pub fn bucket_of(&self, item_ref: ItemRef) -> u16 {
         if item_ref.bucket == ItemRef::NO_BUCKET { bucket(self.token(item_ref)) } else { item_ref.bucket }
     }
@@ -262,7 +262,7 @@ impl Work {
         job.batch.bytes(job.item(item_ref.item).token)
     }
 
-    /// Ends an item; its job, too, if it was the last.
+    /// Ends an item, and its job if it was the last item.
     pub fn settle(&mut self, item_ref: ItemRef, kind: OutcomeKind, status: Option<u16>, reason: Option<Reason>) {
         self.end(item_ref, kind, status, reason, None);
     }
@@ -296,7 +296,8 @@ impl Work {
         }
     }
 
-    /// Ends as `not_sent` an item that Apple provably did not take: with Apple's last "not now" if it gave one.
+    /// Ends an item that Apple provably did not process as `not_sent`, with Apple's last "not now" as the reason if
+    /// there is one.
     pub fn fail_unsent(&mut self, item_ref: ItemRef, otherwise: impl Into<Reason>) {
         let said = self.queue[item_ref.job].last_rejection(item_ref.item);
         let (status, reason) = match said {
@@ -310,13 +311,13 @@ impl Work {
         &mut self.queue[item_ref.job]
     }
 
-    /// Sends an item again that was provably not processed; `why` is what ends it if no time is left.
+    /// Resends an item that was provably not processed; `why` is its reason if no time is left.
     pub fn resend(&mut self, item_ref: ItemRef, why: NodeReason) {
         let pause = backoff::resend(item_ref.attempts, fastrand::f64());
         self.postpone(item_ref, pause.unwrap_or_default(), why.into());
     }
 
-    /// Sends an item again after a pause, unless its job's time is over by then.
+    /// Retries an item after a pause, unless its job's deadline passes before.
     pub fn postpone(&mut self, item_ref: ItemRef, pause: Duration, otherwise: Reason) {
         self.postpone_until(item_ref, self.now.instant + pause, otherwise);
     }
@@ -331,12 +332,12 @@ impl Work {
         }
     }
 
-    /// These wait for no certain connection any more: they go out before what came after them.
+    /// These items may go to any connection again, and precede later ones.
     pub fn put_back(&mut self, item_refs: Vec<ItemRef>) {
         self.queue.put_back(item_refs);
     }
 
-    /// When [`Self::on_time`] has something to do.
+    /// The time of the next [`Self::on_time`].
     pub fn next_time(&self) -> Option<Instant> {
         self.queue.next_time().into_iter().chain(self.stopped.due()).min()
     }

@@ -1,4 +1,4 @@
-//! A row for each reason of Apple's, and for each way a stream can end.
+//! Tests with a row for each of Apple's reasons, and for each end of a stream.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn response(status: u16, reason: Option<Reason>) -> Response {
 const LATER: Disposition = Disposition::Later(Pause::Service);
 const DONE: Disposition = Disposition::Done(OutcomeKind::Rejected);
 
-/// (status, reason as on the wire, fate, what it says beyond), from Apple's table.
+/// (status, reason on the wire, disposition, side effect), from Apple's table.
 const ROWS: &[(u16, &str, Disposition, SideEffect)] = &[
     (400, "BadCollapseId", DONE, SideEffect::Nothing),
     (400, "BadDeviceToken", DONE, SideEffect::DeadToken),
@@ -48,7 +48,7 @@ const ROWS: &[(u16, &str, Disposition, SideEffect)] = &[
 ];
 
 #[test]
-fn every_reason_of_apples_has_its_verdict() {
+fn every_reason_of_apple_has_its_verdict() {
     for &(status, text, disposition, side_effect) in ROWS {
         let reason = AppleReason::parse(text).unwrap_or_else(|| panic!("{text} is a reason"));
         assert_eq!(answered(&response(status, Some(reason.into())), 1), Verdict { disposition, side_effect }, "{text}");
@@ -101,7 +101,7 @@ fn a_reason_that_apple_does_not_document_is_judged_by_its_status() {
 }
 
 #[test]
-fn every_way_a_stream_can_end_has_its_verdict() {
+fn every_end_of_a_stream_has_its_verdict() {
     let unknown = Disposition::Done(OutcomeKind::Unknown);
     let rows = [
         (Processed::No, Cause::Refused, NodeReason::StreamRefused, Disposition::Resend),
@@ -135,14 +135,14 @@ fn every_reason_of_a_goaway_has_its_verdict() {
     assert_eq!(gone_away(None), SideEffect::LeaveConnection, "without debug data, or with what is no JSON");
 }
 
-/// Does not compile until a new way to end has its place here, and so its row above.
+/// Does not compile until a new kind of end is listed here, as a reminder of its row above.
 #[test]
-fn no_way_to_end_is_forgotten() {
+fn no_end_of_a_stream_is_forgotten() {
     let is_known = |cause: Cause| match cause {
         Cause::Refused | Cause::AboveLastId | Cause::Cancelled | Cause::Closed => true,
         Cause::Reset(_) | Cause::Malformed | Cause::HeadersTooLarge | Cause::WindowTooSmall => true,
     };
-    // All codes of RFC 9113 7 but the one that is a proof, and one that nobody has defined.
+    // All codes of RFC 9113 7 except the one that proves no processing, and an undefined one.
     for code in (0..=13).filter(|code| *code != 7).chain([0xffff]) {
         assert!(is_known(Cause::Reset(code)));
         let (verdict, reason) = unanswered(&End { processed: Processed::Maybe, cause: Cause::Reset(code) }, false);

@@ -1,4 +1,4 @@
-//! The entry of the disconnection log for each end of a notification or a connection.
+//! Tests of the disconnection log's entry for each end of a notification or a connection.
 
 use super::*;
 use crate::model::{AppId, Draft, Environment};
@@ -43,7 +43,7 @@ fn a_rejected_notification_is_shown_as_v05_showed_it() {
 }
 
 #[test]
-fn every_reason_of_apples_has_the_code_of_the_table() {
+fn every_reason_of_apple_has_the_code_of_the_table() {
     let mut seen: Vec<(&str, u8)> = Vec::new();
     for reason in AppleReason::ALL {
         if let Some(entry) = failed(*reason).filter(|entry| entry.code != 255) {
@@ -80,7 +80,7 @@ fn every_code_is_one_that_clients_of_v05_know() {
 }
 
 #[test]
-fn what_succeeded_expired_or_is_feedback_makes_no_entry() {
+fn accepted_and_expired_notifications_and_dead_tokens_make_no_entry() {
     assert_eq!(ended(OutcomeKind::Accepted, None), None);
     assert_eq!(ended(OutcomeKind::Expired, Some(NodeReason::Expired.into())), None);
     assert_eq!(failed(AppleReason::Unregistered), None);
@@ -88,7 +88,7 @@ fn what_succeeded_expired_or_is_feedback_makes_no_entry() {
 }
 
 #[test]
-fn nobody_is_blamed_for_a_broken_credential() {
+fn the_entry_of_a_broken_credential_names_no_notification() {
     for reason in [AppleReason::InvalidProviderToken, AppleReason::BadCertificate] {
         let entry = failed(reason).unwrap();
         assert_eq!((entry.code, entry.offending_notification, entry.apns_id, entry.affected), (255, None, None, 1));
@@ -96,7 +96,7 @@ fn nobody_is_blamed_for_a_broken_credential() {
 }
 
 #[test]
-fn a_reason_apple_does_not_document_is_kept_word_for_word() {
+fn an_undocumented_reason_of_apple_is_stored_verbatim() {
     let entry = failed(Reason::Unlisted("BrandNew".into())).unwrap();
     assert_eq!((entry.code, entry.reason.as_str(), entry.offending_notification.is_some()), (255, "BrandNew", true));
 }
@@ -126,7 +126,7 @@ fn incidents_of_one_batch_become_one_entry_per_app_reason_and_status() {
 }
 
 #[test]
-fn a_connection_that_ends_in_good_order_and_harms_nobody_makes_no_entry() {
+fn a_connection_that_ends_normally_and_affects_no_notification_makes_no_entry() {
     let shop = app("shop");
     assert_eq!(of_connection(&shop, &AppleReason::IdleTimeout.into(), 5, 0, 1.0), None);
     assert_eq!(of_connection(&shop, &AppleReason::Shutdown.into(), 5, 0, 1.0), None);
@@ -137,7 +137,7 @@ fn a_connection_that_ends_in_good_order_and_harms_nobody_makes_no_entry() {
 }
 
 #[test]
-fn a_shutdown_says_how_far_apple_had_come_and_all_else_who_is_meant() {
+fn the_entry_of_a_shutdown_has_the_last_accepted_notification_and_others_the_failed_one() {
     let shop = app("shop");
     let identifier = |entry: Option<Disconnection>| entry.map(|entry| entry.internal_identifier);
     assert_eq!(identifier(failed(AppleReason::Shutdown)), Some(5));

@@ -1,19 +1,19 @@
-//! The pieces of a body, collected as they arrive. Bytes are not moved again until the body is whole: an endless body
-//! costs one copy of each byte. The other tasks of the thread get their turn meanwhile.
+//! The pieces of a body, collected as they arrive. Bytes are not moved again until the body is complete, so that an
+//! endless body costs one copy of each byte. The collecting task yields regularly.
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::yield_now;
 
-/// Largest segment that is allocated; the task yields after as many bytes.
+/// The maximum size of a segment, and the number of bytes after which the task yields.
 const SEGMENT_BYTES_MAX: usize = 256 << 10;
 
-/// A body of one piece up to this size is copied: as it is, it would hold the whole buffer that it was read into.
+/// A body of one piece up to this size is copied, since the original would keep the whole read buffer alive.
 const COPY_BYTES_MAX: usize = 4 << 10;
 
 /// A body that is being collected.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    /// The only piece so far: most bodies have no other.
+    /// The first piece: most bodies have no other.
     first: Bytes,
     segments: Vec<BytesMut>,
     length: usize,
@@ -28,7 +28,7 @@ impl Pieces {
         Self { declared, ..Self::default() }
     }
 
-    /// Bytes so far.
+    /// The number of bytes so far.
     pub fn len(&self) -> usize {
         self.length
     }
@@ -82,7 +82,7 @@ impl Pieces {
         }
     }
 
-    /// Capacity of the next segment: as many bytes as have arrived twice over, up to the maximum.
+    /// The capacity of the next segment: twice the bytes that have arrived, up to the maximum.
     fn segment_bytes(&self) -> usize {
         (2 * self.length).min(SEGMENT_BYTES_MAX)
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_thread_is_left_to_others_while_a_long_body_comes() {
+    async fn other_tasks_of_the_thread_run_while_a_long_body_arrives() {
         let others = std::cell::Cell::new(0);
         let mut pieces = Pieces::expecting(0);
         let body = async {

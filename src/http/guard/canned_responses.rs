@@ -10,25 +10,26 @@ use uuid::Uuid;
 /// The response to a connection over the limit.
 pub fn limit_reached(reached: LimitReached) -> String {
     let (reason, sentence) = match reached {
-        LimitReached::Node => {
-            ("too_many_connections", "limit reached: the node has as many connections as it may: send it again soon")
-        }
+        LimitReached::Node => (
+            "too_many_connections",
+            "limit reached: the node has its maximum number of connections: connect again soon",
+        ),
         LimitReached::Address => (
             "too_many_connections_of_address",
-            "your address has as many connections as one may have: close or reuse some, or have the address of a load \
+            "limit reached: your address has its maximum number of connections: close or reuse some, or have the address of a load \
              balancer added to limits.shared_addresses",
         ),
     };
     response(StatusCode::SERVICE_UNAVAILABLE, reason, sentence, "retry-after: 1\r\n")
 }
 
-/// The response to a client that has begun a request and does not go on.
+/// The response to a client that does not complete a request's headers in time.
 pub fn headers_too_slow() -> String {
-    let sentence = "the request line and headers came too slowly: send them in one go";
+    let sentence = "the request line and headers arrived too slowly: send them in one write";
     response(StatusCode::REQUEST_TIMEOUT, "headers_too_slow", sentence, "")
 }
 
-/// A response with an envelope, in place of hyper's own, which has a status and nothing else.
+/// A response with an envelope, in place of hyper's response, which has only a status.
 pub struct Replacement {
     text: String,
     written: usize,
@@ -39,7 +40,7 @@ impl Replacement {
     /// a body, if the request declared an impossible length.
     pub fn for_bare_response(bytes: &[u8], body_bytes_max: impl FnOnce() -> Option<usize>) -> Option<Self> {
         let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3).filter(|status| status[0] == b'4')?;
-        // The API's own responses always have a body.
+        // The API's responses always have a body.
         let head = bytes.strip_suffix(b"\r\n\r\n")?;
         head.split(|byte| *byte == b'\n').find(|line| line.trim_ascii() == b"content-length: 0")?;
         if matches!(status, b"400" | b"431")

@@ -1,4 +1,4 @@
-//! The limit of connections: of the node, and of one address.
+//! The limits of connections, of the node and of one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// An address, or a network of them, as `10.0.0.0/8`.
+/// An address or a network, such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     bits: u128,
@@ -14,7 +14,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The loopback addresses: a proxy on this machine speaks for many callers.
+    /// The loopback addresses: a proxy on this machine carries many callers.
     pub const LOOPBACK: [Self; 2] =
         [Self { bits: 0xffff_7f00_0000, prefix: 104 }, Self { bits: Ipv6Addr::LOCALHOST.to_bits(), prefix: 128 }];
 
@@ -60,12 +60,12 @@ pub enum LimitReached {
     Address,
 }
 
-/// The connections that are open, and their limits.
+/// The open connections and their limits.
 #[derive(Debug)]
 pub struct ConnectionLimit {
     free: Arc<Semaphore>,
     per_address: usize,
-    /// Addresses of load balancers: many callers share one of them.
+    /// Addresses that many callers share, such as those of load balancers.
     shared: Vec<Network>,
     taken: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_the_permits_of_others_and_gives_its_own_back() {
+    fn one_address_cannot_take_the_permits_of_others_and_returns_its_permits() {
         let limit = ConnectionLimit::new(5, 2, Vec::new());
         let first = limit.acquire(ip("192.0.2.1")).expect("a permit");
         let _second = limit.acquire(ip("::ffff:192.0.2.1")).expect("a permit");

@@ -1,4 +1,4 @@
-//! A request is active as long as its response, and a response until its bytes are written.
+//! Keeps a request active until the bytes of its response are written.
 
 use super::timed_socket::{ActiveRequest, Unsent};
 use axum::body::{Body, HttpBody};
@@ -10,8 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Keeps the request active until its response has ended. In HTTP/1 a response of known length is complete and only
-/// waits to be written, so it is returned as it is. In HTTP/2 the client may delay it, and so every response is
-/// tracked.
+/// waits to be written, so it is not wrapped. In HTTP/2 the client can delay it, so every response is tracked.
 pub fn hold(response: Response, busy: ActiveRequest, version: Version) -> Response {
     let http2 = version == Version::HTTP_2;
     if !http2 && response.body().size_hint().exact().is_some() {
@@ -26,7 +25,7 @@ pub fn hold(response: Response, busy: ActiveRequest, version: Version) -> Respon
 struct GuardedBody {
     body: Body,
     http2: bool,
-    /// Set while the response has data that the client has not taken.
+    /// Set while the response has data that the client has not read.
     unsent: Option<Unsent>,
     busy: ActiveRequest,
 }

@@ -1,6 +1,6 @@
-//! Limits the HTTP/2 frames of a client that cost work and carry no request. It reads the head of every frame.
+//! Limits a client's HTTP/2 frames that cost work and carry no request. Reads the head of every frame.
 //!
-//! The `h2` crate answers each of them, however many arrive.
+//! The `h2` crate answers each of these frames without a limit.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -11,10 +11,10 @@ const HEAD_BYTES: usize = 9;
 /// Streams that a client may reset in a burst, and per second. A client that times out because Apple is slow resets all
 /// its streams, a hundred at a time.
 const RESETS: Rate = Rate { burst: 500, per_second: 50 };
-/// The same for frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA, unknown
-/// ones.
+/// The limits for frames without data: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, CONTINUATION, empty DATA and unknown
+/// frames.
 const IDLE_FRAMES: Rate = Rate { burst: 500, per_second: 100 };
-/// Idle frames allowed on top per request, and per bytes written: clients acknowledge data with WINDOW_UPDATE.
+/// Further such frames allowed per request and per bytes written: clients acknowledge data with WINDOW_UPDATE.
 const IDLE_FRAMES_PER_REQUEST: u64 = 4;
 const BYTES_WRITTEN_PER_IDLE_FRAME: u64 = 128;
 
@@ -134,7 +134,7 @@ struct Rate {
 #[derive(Debug)]
 struct Bucket {
     rate: Rate,
-    /// In thousandths.
+    /// Tokens, in thousandths.
     level: u64,
     filled: Instant,
 }
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(most(&mut http2(now), &EMPTY_DATA, now), 500);
         assert_eq!(most(&mut http2(now), &LAST_DATA, now), 100_000);
         assert_eq!(most(&mut http2(now), &[&HEADERS[..], &RESET].concat(), now), 500);
-        // A client that acknowledges each answer twice, on the stream and on the connection.
+        // A client that acknowledges each response twice, on the stream and on the connection.
         let window_update = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 9];
         assert_eq!(most(&mut http2(now), &[&HEADERS[..], &window_update, &window_update].concat(), now), 100_000);
     }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_recognised_however_they_are_split() {
+    fn frames_are_recognised_in_every_division_into_reads() {
         let now = Instant::now();
         let large = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 1][..], &[6; 0x4000], &PING].concat();
         for size in [1, 2, 7, 100, 16_000] {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn http1_is_told_from_http2_by_its_first_bytes() {
+    fn http1_is_distinguished_from_http2_by_its_first_bytes() {
         let now = Instant::now();
         for (bytes, is_http1) in [
             (&b""[..], false),

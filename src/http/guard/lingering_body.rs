@@ -1,7 +1,7 @@
-//! The unread rest of a body: a request may be answered before its body has arrived.
+//! Reads the rest of a body whose request is answered before the body has arrived.
 //!
-//! A socket that is closed on unread bytes is reset, and a client that reads only after its last byte would never get
-//! the answer. So the rest is read for a while, beside the answer and after it.
+//! Closing a socket with unread bytes resets the connection, and a client that reads only after its last byte would not
+//! get the response. So the rest is read for a while, during the response and after it.
 
 use super::timed_socket::{ActiveRequest, Activity};
 use axum::body::HttpBody;
@@ -16,14 +16,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Time for which the rest of a body is read.
+/// The time limit for reading the rest of a body.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Most bytes that are read of it. The task pauses regularly, since the bytes are discarded.
+/// The maximum number of bytes read of the rest. The task pauses regularly, since the bytes are discarded.
 const LINGER_BYTES_MAX: usize = 16 << 20;
 const LINGER_PAUSE_EVERY_BYTES: usize = 256 << 10;
 const LINGER_PAUSE: Duration = Duration::from_millis(10);
 
-/// A request's body. When it is dropped before its end, the rest is read by a task of its own.
+/// A request's body. Dropping it before its end starts a task that reads the rest.
 pub struct LingeringBody {
     /// `None` once the body has ended.
     body: Option<Incoming>,

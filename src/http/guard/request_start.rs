@@ -1,16 +1,15 @@
-//! The first bytes of the request that is being read. They give the reason for a refusal by hyper's parser, which gives
-//! none itself.
+//! The first bytes of the request being read. They show the reason of a refusal by hyper's parser, which reports none.
 
-/// Most bytes that are kept. A request with longer headers gets the general reason.
+/// The maximum number of bytes kept. A request with longer headers gets the general reason.
 const KEPT_BYTES: usize = 1 << 10;
 
-/// Digits of 2^64, which the parser refuses as it refuses nonsense.
+/// The digits of 2^64, which the parser refuses like any malformed number.
 const ENDLESS_DIGITS: usize = 20;
 
 #[derive(Debug, Default)]
 pub struct RequestStart {
     bytes: Vec<u8>,
-    /// The number of its request.
+    /// The number of the request on its connection.
     request: u64,
 }
 
@@ -53,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_no_number_holds_is_seen_in_the_headers_of_its_request_and_nowhere_else() {
+    fn an_oversized_content_length_is_found_only_in_the_headers_of_its_request() {
         let start = "POST / HTTP/1.1\r\nhost: a\r\n";
         for line in ["content-length: 18446744073709551616\r\n\r\n", "Content-Length:18446744073709551615 \r\n"] {
             assert!(is_endless(&[start, line]), "{line}");

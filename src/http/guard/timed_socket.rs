@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes of a response that a client must take within each write timeout.
+/// The bytes of a response that a client must read within each write timeout.
 const WRITE_PROGRESS_BYTES_MIN: usize = 64 << 10;
 
 /// The requests and responses of a connection, counted for its socket's timeouts.
@@ -24,7 +24,7 @@ pub struct Activity {
     begun: AtomicU64,
     ended: AtomicU64,
     http2: AtomicBool,
-    /// Parts of responses that HTTP/2 has not written yet.
+    /// The parts of responses that HTTP/2 has not written yet.
     unsent: AtomicU64,
     drain: Drain,
 }
@@ -72,7 +72,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// A part of a response that the client has not taken yet; dropped when it has.
+/// A part of a response that the client has not read yet; dropped once it has.
 pub struct Unsent(Arc<Activity>);
 
 impl Drop for Unsent {
@@ -81,7 +81,7 @@ impl Drop for Unsent {
     }
 }
 
-/// The next thing that the client must send.
+/// The state of the client's next request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     FirstRequest,
@@ -102,7 +102,7 @@ pub struct TimedSocket<Io> {
     /// Requests that had begun and ended at the last check.
     begun: u64,
     ended: u64,
-    /// Bytes have arrived since then, while no request was being answered.
+    /// Bytes have arrived since that check, while no request was being answered.
     partial: bool,
     request_start: RequestStart,
     body_bytes: usize,
@@ -112,7 +112,7 @@ pub struct TimedSocket<Io> {
     /// Set while HTTP/2 holds data back for lack of a window.
     withheld: Option<WriteProgress>,
     flood_guard: Http2FloodGuard,
-    /// Written in place of hyper's own bare response.
+    /// The response written in place of hyper's bare one.
     replacement: Option<Replacement>,
 }
 
@@ -175,7 +175,7 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
         }
         let error = ready!(self.read_timer.poll(cx));
         if awaited != Awaited::NextRequest && self.partial && self.flood_guard.is_http1() {
-            // Nothing else waits to be written, and a client whose socket has no room does not read.
+            // There is nothing else to write, and a client whose socket has no room does not read.
             let _ = Pin::new(&mut self.io).poll_write(cx, canned_responses::headers_too_slow().as_bytes());
             let _ = Pin::new(&mut self.io).poll_flush(cx);
         }
@@ -198,8 +198,8 @@ impl<Io: AsyncWrite + Unpin> TimedSocket<Io> {
                 if bytes == wanted {
                     self.blocked = None;
                 }
-                // Being idle begins after the last byte of an answer; in HTTP/2, what is written between answers is
-                // none.
+                // The connection is idle from the last byte of a response on. In HTTP/2, frames between responses do
+                // not count.
                 if bytes > 0 && self.awaited == Some(Awaited::NextRequest) && !self.activity.http2.load(Relaxed) {
                     self.awaited = None;
                 }
@@ -272,7 +272,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedSocket<Io> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Hyper writes its own bare responses in one slice.
+        // Hyper writes its bare responses in one slice.
         let mut some = slices.iter().filter(|slice| !slice.is_empty());
         if let (Some(only), None) = (some.next(), some.next()) {
             return self.as_mut().poll_write(cx, only);
@@ -289,7 +289,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedSocket<Io> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx).map_ok(|()| 0);
-        // TLS keeps what the socket does not take yet.
+        // TLS buffers the bytes that the socket does not accept yet.
         this.after_write(cx, 0, flushed).map_ok(drop)
     }
 
@@ -298,7 +298,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for TimedSocket<Io> {
     }
 }
 
-/// The progress of a client that must take bytes.
+/// The progress of a client in reading bytes.
 struct WriteProgress {
     timer: Timer,
     timeout: Duration,
@@ -323,7 +323,7 @@ impl WriteProgress {
     }
 }
 
-/// A deadline that is cheap to move back: the runtime's timer is only touched when it goes off early.
+/// A deadline that is cheap to postpone: the runtime's timer is changed only when it fires early.
 struct Timer {
     deadline: Instant,
     alarm: Pin<Box<Sleep>>,
@@ -373,7 +373,7 @@ mod tests {
         (TimedSocket::new(ours, Arc::clone(&activity), &limits()), theirs, activity)
     }
 
-    /// Seconds until a read times out.
+    /// The seconds until a read times out.
     async fn seconds_until_timeout(socket: &mut TimedSocket<DuplexStream>) -> u64 {
         let began = Instant::now();
         let error = socket.read_u8().await.expect_err("nothing to read");
@@ -382,13 +382,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_says_nothing_is_waited_for_ten_seconds() {
+    async fn a_silent_client_times_out_after_ten_seconds() {
         let (mut socket, _client, _activity) = pair();
         assert_eq!(seconds_until_timeout(&mut socket).await, 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_trickle_in_do_not_buy_time() {
+    async fn bytes_that_trickle_in_do_not_extend_the_deadline() {
         let (mut socket, mut client, _activity) = pair();
         let trickle = async {
             loop {
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn between_requests_a_connection_may_rest_for_75_seconds_but_headers_have_ten() {
+    async fn a_connection_may_be_idle_for_75_seconds_between_requests_but_headers_have_ten() {
         let (mut socket, mut client, activity) = pair();
         client.write_u8(b'x').await.unwrap();
         socket.read_u8().await.unwrap();
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_comes_after_its_headers_is_no_beginning_of_the_next_request() {
+    async fn a_body_after_its_headers_does_not_count_as_the_next_request() {
         let (mut socket, mut client, activity) = pair();
         let busy = Activity::begin(&activity, Version::HTTP_11);
         assert!(tokio::time::timeout(Duration::from_secs(1), socket.read_u8()).await.is_err());
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_between_http2_requests_are_no_headers() {
+    async fn frames_between_http2_requests_do_not_count_as_headers() {
         let (mut socket, mut client, activity) = pair();
         drop(Activity::begin(&activity, Version::HTTP_2));
         client.write_u8(b'x').await.unwrap();
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_a_request_is_answered_nothing_is_expected_of_its_client() {
+    async fn a_client_has_no_deadline_while_its_request_is_answered() {
         let (mut socket, _client, activity) = pair();
         let busy = Activity::begin(&activity, Version::HTTP_11);
         assert!(tokio::time::timeout(Duration::from_secs(300), socket.read_u8()).await.is_err());
@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(seconds_until_timeout(&mut socket).await, 75);
     }
 
-    /// Writes `bytes` to a client that takes `every` bytes each ten seconds. Returns true if it succeeds, and the
+    /// Writes `bytes` to a client that reads `every` bytes each ten seconds. Returns true if it succeeds, and the
     /// seconds.
     async fn write_slowly(bytes: usize, every: usize) -> (bool, u64) {
         let (ours, mut client) = duplex(1024);
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_hardly_taken_fails_after_30_seconds_and_64_kibibytes_buy_time() {
+    async fn a_response_that_is_hardly_read_fails_after_30_seconds_and_64_kibibytes_extend_them() {
         for (bytes, every) in [(1 << 20, 0), (1 << 20, 100), (2048, 1), (1 << 20, 20 << 10)] {
             assert_eq!(write_slowly(bytes, every).await, (false, 30), "{bytes} bytes, {every} at a time");
         }
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_http2_withholds_for_lack_of_a_window_is_withheld_for_30_seconds() {
+    async fn http2_waits_at_most_30_seconds_for_the_clients_window() {
         let (mut socket, mut client, activity) = pair();
         let busy = Activity::begin(&activity, Version::HTTP_2);
         let unsent = busy.unsent();

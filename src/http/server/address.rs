@@ -28,9 +28,9 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(_) => Err("a Unix socket is written with its absolute path: unix:/run/pyapns/api.sock"),
+            Some(_) => Err("must have an absolute path: unix:/run/pyapns/api.sock"),
             None => text.parse().map(Self::Tcp).map_err(
-                |_| "must be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or unix:/path of a socket",
+                |_| "must be an IP address and a port, 127.0.0.1:8088 or [::1]:8088, or a Unix socket, unix:/path",
             ),
         }
     }
@@ -45,7 +45,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Permissions of a Unix socket, written in octal.
+/// The permissions of a Unix socket, written in octal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_written_as_it_is_read() {
+    fn an_address_displays_as_it_was_parsed() {
         for (text, local) in [
             ("127.0.0.1:8088", true),
             ("[::1]:0", true),

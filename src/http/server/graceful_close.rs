@@ -1,6 +1,6 @@
 //! The graceful close of connections when the node stops. For a while the node still accepts requests, and each
-//! response asks the client to close. So no connection closes under a request on its way. Idle connections are closed
-//! afterwards.
+//! response asks the client to close. So no connection is closed while a request is on its way. Idle connections are
+//! closed afterwards.
 
 use crate::drain::Drain;
 use crate::http::guard::timed_socket::Activity;
@@ -17,8 +17,8 @@ pub async fn notice_over(drain: &Drain, notice: Duration) {
     tokio::time::sleep(notice).await;
 }
 
-/// Resolves once an HTTP/2 client is idle after GOAWAY and has not answered the PING that came with it. A client that
-/// answers ends its connection by that; HTTP/1 ends without the client's help.
+/// Resolves once an HTTP/2 client is idle after GOAWAY and has not answered the PING sent with it. The connection of a
+/// client that answers ends by itself, and so does HTTP/1.
 pub async fn goaway_unanswered(activity: &Activity) {
     loop {
         tokio::time::sleep(GOAWAY_PING_TIMEOUT).await;
@@ -28,7 +28,7 @@ pub async fn goaway_unanswered(activity: &Activity) {
     }
 }
 
-/// Asks an HTTP/1 client to close, once the drain has begun. HTTP/2 does so with a frame.
+/// Asks an HTTP/1 client to close, once the drain has begun. HTTP/2 has a frame for this.
 pub fn ask_to_close(mut response: Response, version: Version, drain: &Drain) -> Response {
     if version < Version::HTTP_2 && drain.has_begun() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

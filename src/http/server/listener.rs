@@ -48,7 +48,7 @@ impl Listener {
         &self.url
     }
 
-    /// Its TCP address.
+    /// The TCP address of the listener.
     pub fn address(&self) -> io::Result<SocketAddr> {
         match &self.bound {
             Bound::Tcp { listener, .. } => listener.local_addr(),
@@ -98,7 +98,7 @@ impl Accepted {
         };
     }
 
-    /// Returns the byte stream, after the TLS handshake where there is one.
+    /// Returns the byte stream, after the TLS handshake if there is one.
     pub async fn handshake(self) -> io::Result<Socket> {
         match self {
             Self::Tcp(stream, tls) => {

@@ -1,4 +1,4 @@
-//! A client's stream of whatever kind, as one type: the protocols above it are compiled once.
+//! A client's stream over any transport, as one type, so that the protocols above it are compiled once.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! The accept loop over real sockets.
+//! Tests of the accept loop over real sockets.
 
 use super::*;
 use crate::http::body::Bodies;
@@ -39,7 +39,7 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
-    // A reset after the answer is as good as a close.
+    // A reset after the response counts as a close.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -98,7 +98,7 @@ async fn a_drain_closes_idle_connections_and_finishes_requests() {
 }
 
 #[tokio::test]
-async fn a_connection_over_the_limit_is_refused_at_once() {
+async fn a_connection_over_the_limit_is_refused_immediately() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let running = start(echo(), limits).await;
     let mut first = TcpStream::connect(running.address).await.unwrap();
@@ -143,7 +143,7 @@ async fn first_answer(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_request_that_is_refused_is_answered_before_its_body_has_come_and_the_connection_goes_on_after_it() {
+async fn a_refused_request_is_answered_before_its_body_arrives_and_the_connection_stays_usable() {
     let bodies = Bodies::new(&Limits { body_bytes: 1024, ..Limits::default() });
     let take = post(async move |request: Request| bodies.collect(request).await.map(|body| body.bytes));
     let running = start(echo().route("/take", take), Limits::default()).await;
@@ -172,7 +172,7 @@ async fn a_request_that_is_refused_is_answered_before_its_body_has_come_and_the_
 }
 
 #[tokio::test]
-async fn a_sender_that_waits_for_consent_gets_its_refusal_and_the_connection_ends() {
+async fn a_sender_that_expects_100_continue_gets_its_refusal_and_the_connection_ends() {
     let running = start(echo(), Limits::default()).await;
     let began = std::time::Instant::now();
     let head = "POST /nowhere HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";

@@ -1,4 +1,4 @@
-//! TLS on a listener: the certificate and key from two files, which may change while it listens.
+//! TLS on a listener, with the certificate and key from two files that may change while it listens.
 
 use crate::credentials::paths::{self, PathError};
 use crate::drain::Drain;
@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Longest handshake.
+/// The time limit of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Interval at which the files are checked for changes.
+/// The interval at which the files are checked for changes.
 const FILE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// HTTP/2 first: a client that speaks both multiplexes its requests on one connection.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -24,7 +24,7 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Two PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The server's certificate first, then those that lead to its authority.
+    /// The server's certificate first, then its intermediates.
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
@@ -52,7 +52,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Blocks on the two files.
+    /// Loads the two files. Blocks on the disk.
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let current = RwLock::new(Arc::new(read(&files)?));
         Ok(Self { files, current })
@@ -66,7 +66,7 @@ impl Tls {
     }
 
     /// Reloads the files whenever they change. Never returns. New connections get the new certificate. Unusable files,
-    /// half-written ones for example, change nothing.
+    /// such as half-written ones, change nothing.
     pub async fn follow(self: Arc<Self>, drain: &Drain) {
         let mut last_stamps = stamps(&self.files).await;
         loop {

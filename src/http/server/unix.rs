@@ -87,7 +87,7 @@ mod tests {
     async fn a_stale_socket_is_replaced_and_a_live_one_or_another_file_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("api.sock");
-        // As a killed process leaves it.
+        // The state after a killed process.
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         let socket = UnixSocket::bind(&path, Mode(0o620)).expect("a stale socket is no hindrance");
         assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o777, 0o620);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_another_process_has_put_there_is_left_alone() {
+    async fn the_socket_of_another_process_at_the_same_path_is_not_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("api.sock");
         let socket = UnixSocket::bind(&path, Mode(0o600)).expect("a socket");

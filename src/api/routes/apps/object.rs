@@ -1,4 +1,4 @@
-//! An app as the API shows it: nothing secret, and the names that clients of v0.5 read.
+//! An app in the API's responses: no secrets, and the field names that clients of v0.5 read.
 
 use crate::credentials::Summary;
 use crate::delivery::status::AppStatus;
@@ -10,10 +10,10 @@ use serde::Serialize;
 pub struct AppObject<'a> {
     r#type: &'static str,
     app_id: &'a str,
-    /// The same again, for clients of v0.5.
+    /// A copy of the app id, for clients of v0.5.
     name: &'a str,
     environment: &'static str,
-    /// The path as it was given, or the fingerprint of what was uploaded.
+    /// The given path, or the fingerprint of the uploaded credential.
     certificate: &'a str,
     /// Seconds.
     timeout: u32,
@@ -22,20 +22,20 @@ pub struct AppObject<'a> {
     lanes: u16,
     /// `ok`, `connecting`, `cannot_connect` (after 5 s), `breaker_open` or `credential_error`.
     state: &'static str,
-    /// Why the state is not `ok`, or what went wrong last since the app was provisioned.
+    /// The reason for a state other than `ok`, or the last error since the app was provisioned.
     last_error: Option<String>,
-    /// UNIX seconds; `null` for what is wrong with the credential in itself.
+    /// UNIX seconds; `null` for an error of the credential itself.
     last_error_at: Option<f64>,
-    /// When Apple accepted something last, in UNIX seconds.
+    /// The time when Apple last accepted a notification, in UNIX seconds.
     last_success_at: Option<f64>,
     connections: usize,
-    /// Requests that Apple allows at once on all of them.
+    /// The requests that Apple allows in flight on all connections.
     streams: usize,
     in_flight: usize,
     queued: usize,
-    /// The bound of the app's throughput now.
+    /// The current bound of the app's throughput.
     bound_by: &'static str,
-    /// The hold on dead tokens, if there is one.
+    /// The quarantine of dead tokens, if there is one.
     feedback_held: Option<HoldObject>,
 }
 
@@ -59,7 +59,8 @@ struct CredentialObject {
 }
 
 impl<'a> AppObject<'a> {
-    /// `status` is the app's sending status, `quarantine` why its feedback is held back, `now` in UNIX seconds.
+    /// `status` is the app's sending status, `quarantine` the reason that its feedback is held back, `now` the time in
+    /// UNIX seconds.
     pub fn new(app: &'a App, status: AppStatus, quarantine: Option<Quarantine>, now: u64) -> Self {
         let (state, last_error, last_error_at) = match (app.credential_error(now), status.last_error) {
             (Some(why), _) => ("credential_error", Some(why), None),

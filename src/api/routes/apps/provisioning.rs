@@ -1,4 +1,4 @@
-//! The body that provisions an app: a JSON object, or the certificate's file as it is, PEM or PKCS#12.
+//! The body that provisions an app: a JSON object, or the unchanged file of the certificate, PEM or PKCS#12.
 
 use crate::credentials::Secret;
 use crate::credentials::import::{PASSPHRASE_BYTES_MAX, decode_base64, has_armour, is_der, is_utf16, unwrap_base64};
@@ -7,48 +7,48 @@ use crate::json::{self, Object, ObjectFault, form};
 use crate::registry::{LANES_DEFAULT, TIMEOUT_SECONDS_DEFAULT};
 use zeroize::Zeroizing;
 
-/// Names of the first field by which a form is known: openssl writes `subject=` before PEM.
+/// Names of a form's first field. Other names prove nothing: openssl writes `subject=` before PEM.
 const FORM_FIELDS: [&str; 10] =
     ["certificate", "pkcs12", "key", "key_id", "team_id", "passphrase", "topic", "timeout", "lanes", "file"];
 
-/// The request of a caller. Neither the credential nor any range is checked yet.
+/// A caller's request. Neither the credential nor the ranges of values are checked yet.
 #[derive(Debug, PartialEq)]
 pub struct Provisioning {
     pub credential: GivenCredential,
     /// The passphrase of the credential, if it is encrypted.
     pub passphrase: Option<Secret>,
     pub topic: Option<String>,
-    /// For connecting to Apple.
+    /// The time limit for connecting to Apple.
     pub timeout_seconds: u32,
     pub lanes: u16,
 }
 
-/// The credential that is given.
+/// The given credential.
 #[derive(Debug, PartialEq)]
 pub enum GivenCredential {
     Certificate(CredentialSource),
     Key { key: CredentialSource, key_id: String, team_id: String },
 }
 
-/// The place of a certificate or key.
+/// The source of a certificate or key.
 #[derive(Debug, PartialEq)]
 pub enum CredentialSource {
     /// PEM, or PKCS#12 for a certificate.
     Content(Secret),
-    /// On the server.
+    /// A path on the server.
     Path(String),
 }
 
-/// The faults of a body that provisions nothing.
+/// The reasons to refuse a provisioning body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProvisioningFault {
     #[error(transparent)]
     Object(#[from] ObjectFault),
     #[error("no credential is given: send `certificate`, or `pkcs12`, or `key` with `key_id` and `team_id`")]
     NoCredential,
-    #[error("`{first}` and `{second}` are both given: an app has one credential")]
+    #[error("`{first}` and `{second}` are both given: send only one, since an app has one credential")]
     TwoCredentials { first: &'static str, second: &'static str },
-    #[error("`{missing}` is missing: a signing key needs `key_id` and `team_id` beside it")]
+    #[error("`{missing}` is missing: a signing key needs `key_id` and `team_id`")]
     KeyIncomplete { missing: &'static str },
     #[error("`{name}` belongs to a signing key, and a certificate is given: leave it out")]
     NotOfCertificate { name: &'static str },
@@ -61,21 +61,21 @@ pub enum ProvisioningFault {
     )]
     Utf16,
     #[error(
-        "`certificate` is neither PEM nor a path: send the text of the file, its BEGIN and END lines included, or a .p12 in base64 as `pkcs12`"
+        "`certificate` is neither PEM nor a path: send the text of the file with its BEGIN and END lines, or a .p12 in base64 as `pkcs12`"
     )]
     CertificateNotPem,
-    #[error("`key` is neither PEM nor a path: send the text of the .p8 file, its BEGIN and END lines included")]
+    #[error("`key` is neither PEM nor a path: send the text of the .p8 file with its BEGIN and END lines")]
     KeyNotPem,
-    #[error("`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body")]
+    #[error("`pkcs12` is not base64: send the output of `base64 FILE`, or the file itself as the whole body")]
     NotBase64,
-    #[error("`passphrase` is given and the header `X-Passphrase` too: send one of them")]
+    #[error("`passphrase` and the header `X-Passphrase` are both given: send only one")]
     TwoPassphrases,
     #[error("`{name}` is longer than {limit} bytes")]
     TooLong { name: &'static str, limit: usize },
 }
 
 impl ProvisioningFault {
-    /// The field to blame, where it is one.
+    /// The field at fault, if there is one.
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Object(fault) => fault.field(),
@@ -100,7 +100,7 @@ impl ProvisioningFault {
     }
 }
 
-/// Reads a provisioning body; `passphrase` came beside it, in a header.
+/// Reads a provisioning body; `passphrase` is from the header.
 pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, ProvisioningFault> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     if is_utf16(body) {
@@ -128,15 +128,13 @@ pub fn read(body: &[u8], passphrase: Option<Secret>) -> Result<Provisioning, Pro
     Ok(Provisioning { passphrase, ..read })
 }
 
-/// Returns whether a body is a form: a multipart one, or an URL-encoded one with a field of ours. Other names prove
-/// nothing:
-/// `openssl` writes `subject=` before PEM.
+/// Returns true if a body is a form: a multipart form, or an URL-encoded form with one of our fields.
 fn is_form(body: &[u8]) -> bool {
     let is_ours = |name: &[u8]| FORM_FIELDS.iter().any(|field| field.as_bytes() == name);
     form::is_multipart(body) || form::first_name(body).is_some_and(is_ours)
 }
 
-/// A body that is nothing but the certificate's file.
+/// Reads a body that is only the certificate's file.
 fn file(content: Secret) -> Result<Provisioning, ProvisioningFault> {
     Ok(Provisioning {
         credential: GivenCredential::Certificate(bounded("certificate", content)?),
@@ -156,12 +154,12 @@ fn object(body: &[u8]) -> Result<Provisioning, ProvisioningFault> {
     let timeout_seconds = object.take_integer("timeout", "an integer: seconds")?.unwrap_or(TIMEOUT_SECONDS_DEFAULT);
     let lanes = object.take_integer("lanes", "an integer")?.unwrap_or(LANES_DEFAULT);
     object.take_type("app", "`app`, or left out")?;
-    // Unknown fields first: a missing field may be present under a wrong name.
+    // Unknown fields first: a missing field may be present under a mistyped name.
     object.finish()?;
     Ok(Provisioning { credential: given(fields)?, passphrase, topic, timeout_seconds, lanes })
 }
 
-/// The fields of an object that give its credential.
+/// The credential's fields of an object.
 struct Fields {
     certificate: Option<Zeroizing<String>>,
     pkcs12: Option<Zeroizing<String>>,
@@ -177,8 +175,8 @@ impl Fields {
             certificate: object.take::<String>("certificate", PEM)?.map(Zeroizing::new),
             pkcs12: object.take::<String>("pkcs12", "a string: the file in base64")?.map(Zeroizing::new),
             key: object.take::<String>("key", PEM)?.map(Zeroizing::new),
-            key_id: object.take("key_id", "a string: the ten characters that Apple shows beside the key")?,
-            team_id: object.take("team_id", "a string: the ten characters of your team at Apple")?,
+            key_id: object.take("key_id", "a string: ten characters, which Apple shows at the key")?,
+            team_id: object.take("team_id", "a string: ten characters, the id of your team at Apple")?,
         })
     }
 }
@@ -216,7 +214,7 @@ fn source(
     } else if let Some(content) = unwrap_base64(text.as_bytes()) {
         bounded(name, content)
     } else if text.trim().is_empty() || text.contains(['\n', '\r']) {
-        // Nobody has a file of such a name.
+        // No file has such a name.
         Err(neither)
     } else {
         Ok(CredentialSource::Path(text.to_string()))
@@ -231,7 +229,7 @@ fn bounded(name: &'static str, content: Secret) -> Result<CredentialSource, Prov
     Ok(CredentialSource::Content(content))
 }
 
-/// PEM in its place is as clear.
+/// PEM in its place is accepted too.
 fn decode(base64: &str) -> Result<Secret, ProvisioningFault> {
     match has_armour(base64.as_bytes()) {
         true => Ok(base64.into()),
@@ -256,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_comes_as_text_as_a_path_or_as_the_whole_body() {
+    fn a_certificate_is_accepted_as_text_as_a_path_or_as_the_whole_body() {
         let json =
             serde_json::json!({"certificate": PEM, "timeout": 30, "topic": "com.example", "lanes": 4}).to_string();
         let whole = read(json.as_bytes()).unwrap();
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signing_key_comes_with_its_two_ids() {
+    fn a_signing_key_has_its_two_ids() {
         let key = read(br#"{"key": "AuthKey.p8", "key_id": "ABC123DEFG", "team_id": "DEF123GHIJ"}"#).unwrap();
         let GivenCredential::Key { key, key_id, team_id } = key.credential else { panic!("a key") };
         assert_eq!(
@@ -292,24 +290,21 @@ mod tests {
             ("", "the body is empty: send JSON"),
             ("[]", "the body must be a JSON object"),
             ("{}", "no credential is given: send `certificate`, or `pkcs12`, or `key` with `key_id` and `team_id`"),
-            (r#"{"certificate":"a","key":"b"}"#, "`certificate` and `key` are both given: an app has one credential"),
+            (
+                r#"{"certificate":"a","key":"b"}"#,
+                "`certificate` and `key` are both given: send only one, since an app has one credential",
+            ),
             (
                 r#"{"certificate":"a","pkcs12":"b"}"#,
-                "`certificate` and `pkcs12` are both given: an app has one credential",
+                "`certificate` and `pkcs12` are both given: send only one, since an app has one credential",
             ),
             (
                 r#"{"pkcs12":"a b.c"}"#,
-                "`pkcs12` is not base64: take what `base64 FILE` prints, or send the file as it is as the whole body",
+                "`pkcs12` is not base64: send the output of `base64 FILE`, or the file itself as the whole body",
             ),
             (r#"{"certificate":"a","passphrase":7}"#, "`passphrase` must be a string"),
-            (
-                r#"{"key":"b","team_id":"t"}"#,
-                "`key_id` is missing: a signing key needs `key_id` and `team_id` beside it",
-            ),
-            (
-                r#"{"key":"b","key_id":"k"}"#,
-                "`team_id` is missing: a signing key needs `key_id` and `team_id` beside it",
-            ),
+            (r#"{"key":"b","team_id":"t"}"#, "`key_id` is missing: a signing key needs `key_id` and `team_id`"),
+            (r#"{"key":"b","key_id":"k"}"#, "`team_id` is missing: a signing key needs `key_id` and `team_id`"),
             (
                 r#"{"certificate":"a","key_id":"k"}"#,
                 "`key_id` belongs to a signing key, and a certificate is given: leave it out",
@@ -324,14 +319,14 @@ mod tests {
         }
         for unknown in [r#"{"certificate":"a","cert":"b"}"#, r#"{"cert":"b"}"#, r#"{"cert":"b","key":"c"}"#] {
             let told = refused(unknown);
-            assert!(told.starts_with("`cert` is not known here: known are certificate"), "{unknown}: {told}");
+            assert!(told.starts_with("`cert` is not a known field: the fields are certificate"), "{unknown}: {told}");
         }
         assert!(refused("{\"certificate\":\"-----BEGIN\nCERT\"}").contains("curl --data-binary @file"));
         assert_eq!(refused(&format!("{PEM}{}", "x".repeat(65_536))), "`certificate` is longer than 65536 bytes");
     }
 
     #[test]
-    fn a_form_is_recognised_even_where_it_holds_pem() {
+    fn a_form_is_recognised_even_with_pem_in_it() {
         let escaped = "certificate=-----BEGIN%20CERTIFICATE-----%0AMIIB%0A-----END%20CERTIFICATE-----";
         let multipart = "--b4d\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".as_bytes();
         let bodies = [
@@ -348,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_may_say_its_type_and_write_its_integers_as_it_likes() {
+    fn an_object_may_have_a_type_and_any_notation_of_integers() {
         let whole = read(br#"{"type": "app", "certificate": "app.pem", "timeout": 30.0, "lanes": 2e0}"#).unwrap();
         assert_eq!((whole.timeout_seconds, whole.lanes), (30, 2));
         assert_eq!(refused(r#"{"certificate":"a","timeout":1.5}"#), "`timeout` must be an integer: seconds");
@@ -356,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_cannot_be_a_path_is_refused_as_no_pem() {
+    fn a_text_that_is_neither_pem_nor_a_possible_path_is_refused() {
         for text in ["", " ", "not a pem at all\nreally", "a\r\nb"] {
             let certificate = serde_json::json!({"certificate": text}).to_string();
             assert_eq!(read(certificate.as_bytes()), Err(ProvisioningFault::CertificateNotPem), "{text}");
@@ -371,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_base64_is_taken_for_what_it_is() {
+    fn a_file_in_base64_is_recognised() {
         let key = [&[0x30, 0x81, 0x87, 0x02][..], &[7; 134]].concat();
         for content in [key.clone(), PEM.into()] {
             let expected = GivenCredential::Certificate(CredentialSource::Content(content.clone().into()));
@@ -395,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_and_utf_16_are_called_by_their_names() {
+    fn the_refusal_of_a_form_or_utf_16_names_the_format() {
         let part = "--b0undary\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
         let forms = [
             format!("{part}{PEM}\r\n--b0undary--\r\n"),
@@ -418,14 +413,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_before_a_body_changes_nothing() {
+    fn a_byte_order_mark_before_a_body_is_ignored() {
         for body in [PEM, r#"{"certificate":"app.pem"}"#] {
             assert_eq!(read(format!("\u{feff}{body}").as_bytes()), read(body.as_bytes()), "{body}");
         }
     }
 
     #[test]
-    fn pkcs12_comes_as_base64_or_as_the_whole_body() {
+    fn pkcs12_is_accepted_as_base64_or_as_the_whole_body() {
         let file = [&[0x30, 0x82, 0x01, 0x00][..], &[7; 256]].concat();
         let expected = GivenCredential::Certificate(CredentialSource::Content(Secret::from(file.clone())));
         assert_eq!(read(&file).unwrap().credential, expected);
@@ -442,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passphrase_comes_in_the_object_or_beside_it() {
+    fn a_passphrase_is_in_the_object_or_in_the_header() {
         let object = |passphrase: Option<&str>| serde_json::json!({"certificate": PEM, "passphrase": passphrase});
         let read = |body: String, beside: Option<&str>| super::read(body.as_bytes(), beside.map(Secret::from));
         let inside = read(object(Some("hunter2")).to_string(), None).unwrap();
@@ -457,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_do_not_print() {
+    fn debug_output_has_no_private_key() {
         let read = read(format!("{PEM}-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n").as_bytes()).unwrap();
         assert!(!format!("{read:?}").contains("c2VjcmV0"));
     }

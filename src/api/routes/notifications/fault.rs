@@ -1,4 +1,4 @@
-//! The faults of a body of notifications, in sentences that name the place.
+//! The faults of a body of notifications, in sentences that name the position.
 
 use super::field::Field;
 use crate::json::Malformed;
@@ -6,14 +6,14 @@ use crate::model::Invalid;
 use crate::model::device_token::BadToken;
 use std::fmt;
 
-/// Why nothing of a request was sent.
+/// The reason that no notification of a request was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotificationsFault {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     #[error("{}", .0.of_line())]
     MalformedLine(Malformed),
-    #[error("the line has more than {limit} bytes, and a notification with a payload that Apple takes has fewer")]
+    #[error("the line has more than {limit} bytes, and a notification with a valid payload has fewer")]
     LineTooLong { limit: usize },
     #[error("the body is neither a notification object nor a list of them")]
     NotNotifications,
@@ -21,15 +21,15 @@ pub enum NotificationsFault {
     TooManyItems { limit: usize },
     #[error("{}{why}{}", ItemPrefix(*index), MoreFaulty { faulty, what: "items" })]
     Item {
-        /// Index in the list, from 0; `None` for a single object.
+        /// The index in the list, from 0; `None` for a single object.
         index: Option<usize>,
         why: ItemFault,
-        /// All items of the list that are no notifications; `why` is about the first.
+        /// All invalid items of the list; `why` is about the first.
         faulty: FaultyIndexes,
     },
 }
 
-/// Most indexes that an answer lists.
+/// The maximum number of indexes in a response.
 const INDEXES_MAX: usize = 100;
 
 /// Indexes of the faulty items or tokens of a list, from 0.
@@ -37,7 +37,7 @@ const INDEXES_MAX: usize = 100;
 pub struct FaultyIndexes(Box<[usize]>);
 
 impl FaultyIndexes {
-    /// The first `INDEXES_MAX`, where there is more than one.
+    /// The first `INDEXES_MAX` indexes, if there are several.
     pub fn several(&self) -> Option<&[usize]> {
         (self.0.len() > 1).then(|| &self.0[..self.0.len().min(INDEXES_MAX)])
     }
@@ -49,7 +49,7 @@ impl From<Vec<usize>> for FaultyIndexes {
     }
 }
 
-/// Why a text, or something else, is no device token; its sentence goes on after the name of the field.
+/// The reason that a JSON value is not a device token. Its sentence continues after the name of the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
     #[error("must be a string: the device token in hex")]
@@ -58,10 +58,10 @@ pub enum TokenFault {
     Bad(#[from] BadToken),
 }
 
-/// Why one item is no notification.
+/// The reason that an item is not a notification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ItemFault {
-    #[error("a notification is a JSON object")]
+    #[error("a notification must be a JSON object")]
     NotAnObject,
     #[error("`{}` is missing", .0.name())]
     Missing(Field),
@@ -73,7 +73,7 @@ pub enum ItemFault {
         "`{0}` is not a field of a notification: known are type, token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
     )]
     Unknown(String),
-    #[error("`token` and `tokens` are both given: give one of them")]
+    #[error("`token` and `tokens` are both given: give only one")]
     TokenAndTokens,
     #[error("a line of a stream is one notification: give it one `token`")]
     TokensInLine,
@@ -81,10 +81,10 @@ pub enum ItemFault {
     NoTokens,
     #[error("`tokens[{index}]` {why}{}", MoreFaulty { faulty, what: "tokens" })]
     BadTokens {
-        /// The first of them, from 0.
+        /// The index of the first bad token, from 0.
         index: usize,
         why: TokenFault,
-        /// All of them.
+        /// The indexes of all bad tokens.
         faulty: FaultyIndexes,
     },
     #[error(transparent)]
@@ -92,7 +92,7 @@ pub enum ItemFault {
 }
 
 impl ItemFault {
-    /// The field to blame, where it is one.
+    /// The field at fault, if there is one.
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Missing(field) | Self::Repeated(field) | Self::WrongType(field) => Some(field.name()),
@@ -114,7 +114,7 @@ impl ItemFault {
         }
     }
 
-    /// Which of the `tokens` to blame, from 0.
+    /// The index of the first bad one of `tokens`, from 0.
     pub fn token_index(&self) -> Option<usize> {
         match self {
             Self::BadTokens { index, .. } | Self::Invalid(Invalid::TokenOfMany { index, .. }) => Some(*index),
@@ -122,7 +122,7 @@ impl ItemFault {
         }
     }
 
-    /// All of the `tokens` to blame, where there are several.
+    /// The indexes of all bad ones of `tokens`, if there are several.
     pub fn token_indexes(&self) -> Option<&[usize]> {
         match self {
             Self::BadTokens { faulty, .. } => faulty.several(),
@@ -130,7 +130,7 @@ impl ItemFault {
         }
     }
 
-    /// The stable word for it in an answer.
+    /// The fault's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotAnObject => "not_an_object",
@@ -147,7 +147,7 @@ impl ItemFault {
     }
 }
 
-/// "item 3: ", or nothing.
+/// Displays "item 3: ", or nothing.
 struct ItemPrefix(Option<usize>);
 
 impl fmt::Display for ItemPrefix {
@@ -156,7 +156,7 @@ impl fmt::Display for ItemPrefix {
     }
 }
 
-/// "; 2 more items are bad", or nothing.
+/// Displays "; 2 more of the items are bad, …", or nothing.
 struct MoreFaulty<'f> {
     faulty: &'f FaultyIndexes,
     what: &'static str,

@@ -4,10 +4,10 @@ use super::fault::ItemFault;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// The value of a notification's `type`: clients of 0.5 always send it, and our own answers carry it.
+/// The value of a notification's `type`: clients of 0.5 always send it, and our responses have it.
 pub const TYPE: &str = "notification";
 
-/// A field that is read.
+/// A known field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Type,
@@ -22,7 +22,7 @@ pub enum Field {
     Topic,
 }
 
-/// A key of the object, borrowed unless it is written with escapes.
+/// A key of the object, borrowed unless it has escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct FieldName<'a>(#[serde(borrow)] pub Cow<'a, str>);
@@ -73,7 +73,7 @@ impl Field {
         }
     }
 
-    /// The `reason` when it is missing.
+    /// The `reason` if the field is missing.
     pub fn missing_reason(self) -> &'static str {
         match self {
             Self::Token => "token_missing",

@@ -1,7 +1,7 @@
 //! Reads a request's notifications straight into a [`Batch`]: payloads and tokens stay slices of the body.
 //!
-//! `fast_path` reads what nearly all callers write. `full_parser` reads every other body, and finds what is wrong
-//! in it.
+//! `fast_path` reads the bodies that nearly all callers send. `full_parser` reads every other body, and finds its
+//! faults.
 
 mod fast_path;
 mod full_parser;
@@ -25,8 +25,8 @@ pub struct Parsed {
     pub list: bool,
 }
 
-/// Reads one notification object, or a list of at most `items_max`. The whole body is good, or none of it is.
-/// `of_topic` is the push type that the app's topic decides.
+/// Reads one notification object, or a list of at most `items_max`. Accepts the whole body or nothing. `of_topic` is
+/// the push type that the app's topic decides.
 pub fn parse(body: &Bytes, of_topic: Option<PushType>, items_max: usize) -> Result<Parsed, NotificationsFault> {
     let text = json::text(body)?;
     let batch = || Batch::over(body.clone()).with_push_type(of_topic);
@@ -40,7 +40,7 @@ pub fn parse(body: &Bytes, of_topic: Option<PushType>, items_max: usize) -> Resu
 pub struct LineReader(ParseState);
 
 impl LineReader {
-    /// Into this batch, over the bytes that all of them lie in.
+    /// The batch, whose buffer contains all lines.
     pub fn into_empty(batch: Batch) -> Self {
         Self(ParseState { one_token: true, ..ParseState::new(batch, 1) })
     }
@@ -81,7 +81,7 @@ impl LineReader {
 pub struct Recovered<'a> {
     /// As JSON.
     pub identifier: Option<&'a str>,
-    /// Normalised, as in the outcome of a valid notification.
+    /// Normalised as in the outcome of a valid notification.
     pub token: Option<String>,
 }
 

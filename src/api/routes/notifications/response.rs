@@ -1,14 +1,14 @@
-//! Writes the outcomes of a request into one buffer, by hand: this is done for every notification.
+//! Writes the outcomes of a request into one buffer, without serde, because it runs for every notification.
 
 use crate::json;
 use crate::model::{Batch, Notification, Outcome};
 use std::ops::Range;
 use uuid::fmt::Hyphenated;
 
-/// Approximate size of an outcome, its token included.
+/// The approximate size of an outcome with its token, in bytes.
 pub const OUTCOME_BYTES: usize = 288;
 
-/// The body of a 201: one outcome a notification, in order; a list, or the only one.
+/// The body of a 201: one outcome per notification, in order; a list, or the only outcome.
 pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + outcomes.len() * OUTCOME_BYTES);
     out.extend_from_slice(br#"{"response":"#);
@@ -29,7 +29,7 @@ pub fn write(batch: &Batch, outcomes: &[Outcome], list: bool) -> Vec<u8> {
     out
 }
 
-/// Appends outcome objects to one buffer. Neighbours mostly end with the same bytes, which are copied then.
+/// Appends outcome objects to one buffer. Neighbours usually end with the same bytes, which are then copied.
 #[derive(Default)]
 pub struct OutcomeWriter<'o> {
     last: Option<(&'o Outcome, Range<usize>)>,
@@ -76,9 +76,9 @@ fn write_end(out: &mut Vec<u8>, outcome: &Outcome) {
     out.push(b'}');
 }
 
-/// An item that is no valid notification.
+/// An invalid item.
 pub struct RefusedItem<'a> {
-    /// As JSON, where it could be read.
+    /// As JSON, if it could be read.
     pub identifier: Option<&'a str>,
     pub token: Option<&'a str>,
     pub reason: &'a str,
@@ -87,7 +87,7 @@ pub struct RefusedItem<'a> {
 }
 
 impl RefusedItem<'_> {
-    /// Appends its outcome object: rejected by us at `timestamp` (UNIX seconds).
+    /// Appends the item's outcome object: rejected by us at `timestamp` (UNIX seconds).
     pub fn write(&self, out: &mut Vec<u8>, timestamp: f64) {
         out.extend_from_slice(br#"{"type":"outcome","identifier":"#);
         out.extend_from_slice(self.identifier.unwrap_or("null").as_bytes());
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_that_end_alike_are_written_as_alone() {
+    fn neighbours_with_equal_ends_are_written_as_separately() {
         let batch = batch(&[Some("1"), Some("2"), Some("3"), Some("4")]);
         let (accepted, unknown) =
             (outcome(OutcomeKind::Accepted, Some(200), None), outcome(OutcomeKind::Unknown, None, None));

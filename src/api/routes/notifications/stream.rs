@@ -1,4 +1,5 @@
-//! `application/x-ndjson`: a notification a line in, an outcome a line out, in flat memory however long the stream is.
+//! `application/x-ndjson`: one notification per line in, one outcome per line out, in constant memory for a stream of
+//! any length.
 //!
 //! The response's body drives the stream: it reads and sends only while the caller reads outcomes.
 
@@ -30,15 +31,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 const NDJSON: &str = "application/x-ndjson";
-/// Blocks of a stream in flight at a time; with [`input::LINES_MAX`] it keeps a connection to Apple busy at any
-/// latency.
+/// The maximum number of a stream's blocks in flight; with [`input::LINES_MAX`] they keep a connection to Apple busy at
+/// any latency.
 const BLOCKS_MAX: usize = 8;
 /// With fewer blocks in flight than this, a block is sent before it is full.
 const SMALL_BLOCKS_MAX: usize = 4;
-/// Pause before a block that delivery had no room for is tried again.
+/// The pause before a block that delivery had no room for is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// Longest silence of a stream when the node stops.
+/// The silence timeout of a stream while the node stops.
 const DRAIN_SILENCE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Returns true if a request's body is a stream of lines.
@@ -81,28 +82,28 @@ pub(super) async fn send(
     Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, kind)], Body::new(outcomes)).into_response())
 }
 
-/// The body of the answer.
+/// The body of the response.
 struct OutcomeStream {
     api: Arc<Api>,
     key: AppKey,
     options: SendOptions,
     input: Input,
-    /// Resolves when the node stops; `None` once it has.
+    /// Resolves when the node stops; `None` after that.
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// A block that delivery had no room for, and when its time is over.
+    /// A block that delivery had no room for, and its deadline.
     waiting: Option<(Block, Instant)>,
-    /// Until it may be tried again.
+    /// The pause before its retry.
     retry_timer: Pin<Box<Sleep>>,
-    /// In the order of their lines.
+    /// The blocks in flight, in the order of their lines.
     in_flight: VecDeque<InFlight>,
     permit: Arc<StreamPermit>,
 }
 
-/// A block that is not answered yet.
+/// A block without its answer.
 struct InFlight {
     block: Block,
     state: BlockState,
-    /// Resolves once the disconnection log shows the lines that were refused; `None` if there is nothing to show.
+    /// Resolves once the disconnection log has the refused lines; `None` if there are none.
     logged: Option<oneshot::Receiver<()>>,
 }
 
@@ -126,7 +127,7 @@ impl HttpBody for OutcomeStream {
             };
         };
         if let Some(wait) = logged {
-            // The sender is dropped if the task that writes dies.
+            // The sender is dropped if the writing task dies.
             let _ = ready!(Pin::new(wait).poll(cx));
             *logged = None;
         }
@@ -170,7 +171,7 @@ impl OutcomeStream {
         Some((Block::read(lines, of_topic, self.api.compat), Instant::now() + self.options.timeout))
     }
 
-    /// Sends a block, or keeps it for later: none overtakes another.
+    /// Sends a block, or keeps it for later, so that the blocks stay in order.
     fn send(&mut self, block: Block, deadline: Instant) {
         let sending = Sending { deadline, retry_unknown: self.options.retry_unknown };
         let state = match self.api.registry.get(&self.key) {

@@ -1,4 +1,4 @@
-//! Opening a lane's connections: the time at which one is needed, the obstacles, and what is logged of them.
+//! Decides when a lane opens a connection, and logs the obstacles.
 
 use super::{FULL_FOR, KEPT_WITHOUT_TRAFFIC, Pool};
 use crate::apns::connect::ConnectError;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 impl Pool {
-    /// Goes on opening a connection, or begins to, where one is needed: whether anything moved.
+    /// Continues to open a connection, or begins if one is needed. Returns true if there was progress.
     pub(super) fn open(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
         let now = work.now.instant;
         let was_busy = self.dialer.is_busy();
@@ -35,7 +35,7 @@ impl Pool {
         true
     }
 
-    /// Begins to open a connection where one is needed and there is a descriptor for it; true if it did.
+    /// Begins to open a connection if one is needed and there is a descriptor for it. Returns true if it did.
     fn begin(&mut self, cx: &mut Context<'_>, work: &mut Work) -> bool {
         if self.open_at(work).is_none_or(|at| work.now.instant < at) {
             self.dialer.claim().withdraw();
@@ -50,7 +50,7 @@ impl Pool {
         has_begun
     }
 
-    /// Logs and shows that no descriptor is left and no connection is idle.
+    /// Logs and publishes that no descriptor is left and no connection is idle.
     fn report_shortage(&mut self, work: &mut Work) {
         let budget = self.dialer.claim().budget();
         let max = budget.counts().max.unwrap_or(usize::MAX);
@@ -80,7 +80,7 @@ impl Pool {
         }
         work.set_connection_error(format!("cannot connect to Apple: {error}"));
         if self.is_out_of_descriptors {
-            // That says nothing of Apple.
+            // This is not a failure of Apple.
         } else if error.is_credential() && !self.works() {
             let reason = NodeReason::CredentialError.into();
             if work.credential_failed(|_| format!("Apple refuses the app's credential: {error}")) {
@@ -91,7 +91,7 @@ impl Pool {
         }
     }
 
-    /// When the next connection is to be begun; `None` while none is needed or one is being opened.
+    /// The time to open the next connection; `None` while none is needed or one is being opened.
     pub(super) fn open_at(&self, work: &Work) -> Option<Instant> {
         let now = work.now.instant;
         let needed = if self.has_young() {
@@ -104,7 +104,7 @@ impl Pool {
         Some(may.map_or(needed, |may| needed.max(may)))
     }
 
-    /// True if a connection takes work and need not be replaced.
+    /// Returns true if a connection accepts work and need not be replaced.
     pub(super) fn has_young(&self) -> bool {
         self.links.iter().any(|link| link.is_serving() && link.requests() < self.bounds.requests)
     }
@@ -113,7 +113,7 @@ impl Pool {
         self.links.iter().any(|link| link.is_serving() && link.is_ready())
     }
 
-    /// True while a connection is being opened, from the look-up of the name to Apple's SETTINGS.
+    /// Returns true while a connection is being opened, from the lookup of the name to Apple's SETTINGS.
     pub(super) fn is_opening(&self) -> bool {
         self.dialer.is_busy() || self.links.iter().any(Link::is_opening)
     }
@@ -124,7 +124,7 @@ impl Pool {
         since.map(|since| since + CONNECTING_LONG)
     }
 
-    /// Logs and publishes that a connection takes long to open, and the step that takes long.
+    /// Logs and publishes that opening a connection takes long, with the current step.
     pub(super) fn report_long_opening(&mut self, work: &mut Work) {
         if self.long_opening_at().is_none_or(|at| work.now.instant < at) {
             return;
@@ -135,7 +135,7 @@ impl Pool {
             (Some(step), _) => format!("no connection to Apple within {seconds} s: {step}"),
             (None, Some(link)) => format!(
                 "connected to Apple at {} with TLS, and no HTTP/2 SETTINGS came within {seconds} s: a proxy or firewall \
-                 may hold them back, or what answers there is not Apple's gateway",
+                 may hold them back, or the server there is not Apple's gateway",
                 link.address
             ),
             (None, None) => return,

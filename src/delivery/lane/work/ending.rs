@@ -1,4 +1,4 @@
-//! Items that a lane ends without sending them: late ones, those of a stopped app, and those that a shutdown cuts off.
+//! Ends items without sending them: late items, items of a stopped app, and items that a shutdown cuts off.
 
 use super::Work;
 use crate::delivery::job::ItemRef;
@@ -11,8 +11,8 @@ impl Work {
         self.queue.force_deadlines(self.now.instant);
     }
 
-    /// Moves what is due into the queue, and gives the jobs whose time is over: what of them was not written has ended,
-    /// the rest is for the connections to cancel.
+    /// Moves due items into the queue, and returns the jobs whose deadline has passed. Their unwritten items have
+    /// ended; the connections must cancel the others.
     pub fn on_time(&mut self) -> Vec<u32> {
         self.health.on_time(self.now.instant);
         self.queue.release_due(self.now.instant);
@@ -24,7 +24,7 @@ impl Work {
         late
     }
 
-    /// While the app is stopped, ends all that is not on a connection now, but for the one that will be the probe.
+    /// While the app is stopped, ends all items that are not on a connection, except the next probe.
     pub fn end_what_is_stopped(&mut self) {
         let Some(why) = self.health.reason() else { return };
         let mut waiting = self.withdraw();
@@ -36,21 +36,21 @@ impl Work {
         self.fail_all_unsent(waiting, why);
     }
 
-    /// Ends all that is not on a connection now: nothing can be sent, not even a probe.
+    /// Ends all items that are not on a connection: nothing can be sent, not even a probe.
     pub fn end_all(&mut self, why: NodeReason) {
         let mut waiting = self.withdraw();
         self.queue.drain_postponed(&mut waiting);
         self.fail_all_unsent(waiting, why);
     }
 
-    /// Takes back what could be sent now.
+    /// Takes the items that could be sent now.
     fn withdraw(&mut self) -> Vec<ItemRef> {
         let mut waiting = self.routes.withdraw(|_| true);
         self.queue.drain_sendable(&mut waiting);
         waiting
     }
 
-    /// Ends the items of these jobs, sorted, that are not on a connection now: their time is over.
+    /// Ends the items of these sorted jobs that are not on a connection: their deadline has passed.
     fn end_waiting(&mut self, late: &[u32]) {
         let mut waiting = self.routes.withdraw(|item_ref| late.binary_search(&item_ref.job).is_ok());
         self.queue.drain_jobs(late, &mut waiting);

@@ -1,5 +1,5 @@
-//! Reads notifications as nearly all callers write them: valid ones, in one pass. It returns `None` for any other body:
-//! `full_parser` reads that again, and finds what is wrong.
+//! Reads valid notifications as nearly all callers write them, in one pass. Returns `None` for any other body, which
+//! `full_parser` reads again to find its faults.
 
 use super::Parsed;
 use crate::api::routes::notifications::field::{Field, TYPE};
@@ -7,7 +7,8 @@ use crate::json::Cursor;
 use crate::model::{Batch, Draft, payload};
 use uuid::Uuid;
 
-/// Reads one notification object, or a list of at most `items_max`, from `text` into this batch over it.
+/// Reads one notification object, or a list of at most `items_max`, from `text` into this batch, whose buffer is
+/// `text`.
 pub fn read(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
     let mut json = Cursor::over(text);
     let list = json.take_if(b'[');
@@ -43,7 +44,7 @@ fn item(json: &mut Cursor<'_>, batch: &mut Batch, items_max: usize) -> Option<bo
     (batch.len() <= items_max).then_some(tokens.is_some())
 }
 
-/// An object with either a token or some tokens, at most `tokens_max`.
+/// Reads an object with either a token or some tokens, at most `tokens_max`.
 fn draft<'a>(json: &mut Cursor<'a>, tokens_max: usize) -> Option<(Draft<'a>, Option<Vec<&'a str>>)> {
     let (mut draft, mut tokens, mut seen) = (Draft::default(), None, 0_u16);
     json.take(b'{')?;
@@ -86,7 +87,7 @@ fn identifier(json: &mut Cursor<'_>) -> Option<()> {
     if json.peek()? == b'"' { json.string().map(|_| ()) } else { json.integer().map(|_| ()) }
 }
 
-/// Some strings, one at least.
+/// Reads a list of at least one string.
 fn list<'a>(json: &mut Cursor<'a>, most: usize) -> Option<Vec<&'a str>> {
     json.take(b'[')?;
     let mut texts = Vec::new();

@@ -1,4 +1,4 @@
-//! Reads a body of any form with serde, and says what is wrong with it.
+//! Reads any body with serde, and reports its faults.
 
 mod faulty;
 mod tokens;
@@ -17,7 +17,7 @@ use std::fmt;
 use tokens::{Token, Tokens};
 use uuid::Uuid;
 
-/// Reads a body of any form, whose text is `text`, into this batch over it.
+/// Reads any body from `text` into this batch, whose buffer is `text`.
 pub fn parse(batch: Batch, text: &str, items_max: usize) -> Result<Parsed, NotificationsFault> {
     let list = match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => true,
@@ -52,10 +52,10 @@ pub struct ParseState {
     pub batch: Batch,
     pub items_max: usize,
     pub list: bool,
-    /// Index of the item being read in the list, from 0.
+    /// The index of the current item in the list, from 0.
     pub item: usize,
     pub many: bool,
-    /// One notification an object: `tokens` is not taken.
+    /// One notification an object: `tokens` is refused.
     pub one_token: bool,
     pub field: Option<Field>,
     pub fault: Option<NotificationsFault>,
@@ -82,7 +82,7 @@ impl ParseState {
         Ok(())
     }
 
-    /// Keeps `why` as the fault of the item being read, and makes serde stop.
+    /// Records `why` as the fault of the current item, and stops serde.
     fn refuse<E: serde::de::Error>(&mut self, why: ItemFault) -> E {
         self.fault = Some(self.of_item(why));
         E::custom("refused")
@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for Item<'_> {
     }
 }
 
-/// A string of the body, copied only where it is written with escapes.
+/// A string of the body, copied only if it has escapes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
@@ -178,7 +178,7 @@ impl AsRef<str> for Text<'_> {
     }
 }
 
-/// An integer of 0 or more, however it is written.
+/// An integer of 0 or more, in any notation.
 struct Unsigned(u64);
 
 impl<'de> Deserialize<'de> for Unsigned {

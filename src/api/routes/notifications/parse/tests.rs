@@ -1,4 +1,4 @@
-//! Every way a body can be wrong, with the word and the sentence its caller gets.
+//! Every fault of a body, with the reason and the sentence of the response.
 
 use super::*;
 use crate::api::error::ApiError;
@@ -11,12 +11,12 @@ fn parsed(body: &str) -> Parsed {
     parse(&Bytes::copy_from_slice(body.as_bytes()), None, 10).expect("a good body")
 }
 
-/// Status, reason, sentence and args of the answer to a bad body.
+/// The status, reason, sentence and args of the response to a bad body.
 fn refused(body: &[u8]) -> (u16, &'static str, String, Value) {
     refused_within(3, body)
 }
 
-/// The same under another limit of items.
+/// Like `refused`, with another limit of items.
 fn refused_within(items_max: usize, body: &[u8]) -> (u16, &'static str, String, Value) {
     let fault = parse(&Bytes::copy_from_slice(body), None, items_max).expect_err("a bad body");
     let failure = ApiError::from(fault);
@@ -40,7 +40,7 @@ fn an_empty_list_is_a_list() {
 }
 
 #[test]
-fn every_field_arrives_as_it_was_written() {
+fn every_field_is_read_as_written() {
     let whole = r#"{"type": "notification", "identifier": -12, "token": "\u0030\u0030FC", "payload": { "aps" : {} , "x":"\u00e9" },
         "expiry": 0, "priority": 1, "push_type": "background", "collapse_id": "a\/b", "topic": "com.example"}"#;
     let batch = parsed(whole).batch;
@@ -73,7 +73,7 @@ fn nothing_of_an_ordinary_body_is_copied() {
 }
 
 #[test]
-fn a_body_that_is_no_json_is_told_where() {
+fn the_refusal_of_invalid_json_names_the_position() {
     let (status, reason, sentence, args) = refused(b"[\n{\"token\":x}]");
     assert_eq!((status, reason), (400, "malformed_json"));
     assert_eq!(sentence, "the body is not JSON at line 2, column 10: expected value");
@@ -97,7 +97,7 @@ fn a_body_that_is_no_json_is_told_where() {
 }
 
 #[test]
-fn a_raw_line_break_in_a_string_says_how_to_send_a_file() {
+fn the_refusal_of_a_raw_line_break_says_how_to_send_a_file() {
     let (status, reason, sentence, args) = refused(b"{\"token\":\"00\nfc\",\"payload\":{}}");
     assert_eq!((status, reason), (400, "malformed_json"));
     assert!(sentence.contains("line 1, column 13") && sentence.contains("curl --data-binary @file"), "{sentence}");
@@ -125,9 +125,9 @@ fn more_items_than_the_limit_are_too_many() {
 #[test]
 fn a_bad_item_is_named_by_its_index_with_its_reason() {
     let table = [
-        ("7", "not_an_object", "a notification is a JSON object"),
-        ("[]", "not_an_object", "a notification is a JSON object"),
-        ("null", "not_an_object", "a notification is a JSON object"),
+        ("7", "not_an_object", "a notification must be a JSON object"),
+        ("[]", "not_an_object", "a notification must be a JSON object"),
+        ("null", "not_an_object", "a notification must be a JSON object"),
         (r#"{"payload":{}}"#, "token_missing", "`token` is missing"),
         (r#"{"token":"00"}"#, "payload_missing", "`payload` is missing"),
         (r#"{"token":7,"payload":{}}"#, "wrong_type", "`token` must be a string: the device token in hex"),
@@ -175,7 +175,7 @@ fn values_of_a_wrong_type_are_named_by_their_field() {
 }
 
 #[test]
-fn an_integer_is_one_however_it_is_written() {
+fn an_integer_is_accepted_in_every_notation() {
     for (written, expiry) in [("455.0", 455), ("1e3", 1000), ("-0.0", 0), ("-0", 0), ("19.0e8", 1_900_000_000)] {
         let body =
             format!(r#"{{"token":"00","payload":{{}},"expiry":{written},"priority":5.0,"identifier":{written}}}"#);
@@ -187,7 +187,7 @@ fn an_integer_is_one_however_it_is_written() {
 }
 
 #[test]
-fn a_type_is_taken_if_it_is_that_of_a_notification_and_nothing_else() {
+fn the_only_accepted_type_is_notification() {
     for written in [r#""notification""#, r#""n\u006ftification""#, "null"] {
         for body in [
             format!(r#"{{"type":{written},"token":"00","payload":{{}}}}"#),
@@ -208,7 +208,7 @@ fn a_type_is_taken_if_it_is_that_of_a_notification_and_nothing_else() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_by_name() {
+fn the_refusal_of_an_unknown_field_names_it() {
     let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"badge":1}"#);
     assert_eq!((status, reason), (400, "unknown_field"));
     assert!(sentence.starts_with("`badge` is not a field of a notification"), "{sentence}");
@@ -216,7 +216,7 @@ fn what_is_not_known_is_refused_by_name() {
 }
 
 #[test]
-fn tokens_make_a_notification_each_and_a_list_goes_back() {
+fn each_of_tokens_is_a_notification_and_the_response_is_a_list() {
     let one = parsed(r#"{"tokens":["00","\u0030\u0031","<02 FC>"],"payload":{"a":1},"identifier":"x"}"#);
     assert!(one.list);
     let tokens: Vec<_> = one.batch.items().iter().map(|item| one.batch.text(item.token)).collect();
@@ -234,15 +234,10 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         (
             r#""tokens":["00"],"token":"00""#,
             "token_and_tokens",
-            "`token` and `tokens` are both given: give one of them",
+            "`token` and `tokens` are both given: give only one",
             None,
         ),
-        (
-            r#""token":"00","tokens":[]"#,
-            "token_and_tokens",
-            "`token` and `tokens` are both given: give one of them",
-            None,
-        ),
+        (r#""token":"00","tokens":[]"#, "token_and_tokens", "`token` and `tokens` are both given: give only one", None),
         (r#""tokens":"00""#, "wrong_type", "`tokens` must be a list of strings: the device tokens in hex", None),
         (r#""tokens":null"#, "wrong_type", "`tokens` must be a list of strings: the device tokens in hex", None),
         (r#""tokens":["00",7]"#, "wrong_type", "`tokens[1]` must be a string: the device token in hex", Some(1)),
@@ -255,13 +250,13 @@ fn a_bad_list_of_tokens_is_named_by_item_and_token() {
         (
             r#""tokens":["x"]"#,
             "token_not_hex",
-            "`tokens[0]` is not hex: character 1 is `x`, and a token's bytes are written as digits 0-9 and a-f",
+            "`tokens[0]` is not hex: character 1 is `x`, and a token has only the digits 0-9 and a-f",
             Some(0),
         ),
         (r#""tokens":["00",""]"#, "token_missing", "`tokens[1]` is empty: give the device token in hex", Some(1)),
     ];
     for (tokens, reason, sentence, token_index) in table {
-        // The item before counts once, however many tokens it has.
+        // The item before counts once, with any number of tokens.
         let before = r#"{"tokens":["00","01"],"payload":{}}"#;
         let got = refused_within(10, format!(r#"[{before},{{"payload":{{}},{tokens}}}]"#).as_bytes());
         assert_eq!((got.0, got.1, got.2), (400, reason, format!("item 1: {sentence}")), "{tokens}");
@@ -308,12 +303,12 @@ fn all_bad_items_of_a_list_are_listed_the_first_hundred_of_many() {
         "{sentence}"
     );
     assert_eq!(args["indexes"].as_array().map(Vec::len), Some(100));
-    // Of a list that is longer than any may be, no more is looked at than may be sent.
+    // Of a list over the limit, only the items within the limit are checked.
     assert!(refused_within(3, many.as_bytes()).2.contains("2 more of the items"));
 }
 
 #[test]
-fn a_form_is_told_as_one() {
+fn the_refusal_of_a_form_says_that_it_is_a_form() {
     for body in ["token=00fc&payload=%7B%7D", "token=00fc&payload={\"aps\":{}}", "%7B%22token%22%3A%2200%22%7D"] {
         let (status, reason, sentence, args) = refused(body.as_bytes());
         assert_eq!((status, reason), (400, "malformed_json"), "{body}");
@@ -323,7 +318,7 @@ fn a_form_is_told_as_one() {
 }
 
 #[test]
-fn a_payload_written_as_json_twice_is_told_as_that() {
+fn the_refusal_of_a_doubly_encoded_payload_says_so() {
     let body = json!({"token": "00", "payload": json!({"aps": {"alert": "x"}}).to_string()}).to_string();
     let (status, reason, sentence, _) = refused(body.as_bytes());
     assert_eq!((status, reason), (400, "payload_not_object"));
@@ -334,10 +329,10 @@ fn a_payload_written_as_json_twice_is_told_as_that() {
 }
 
 #[test]
-fn an_expiry_in_milliseconds_is_told_as_that() {
+fn the_refusal_of_an_expiry_in_milliseconds_says_so() {
     let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"expiry":1895934818000}"#);
     assert_eq!((status, reason), (400, "expiry_not_seconds"));
-    assert_eq!(sentence, "`expiry` counts in UNIX seconds, and 1895934818000 looks like milliseconds");
+    assert_eq!(sentence, "`expiry` must be in UNIX seconds, and 1895934818000 looks like milliseconds");
     assert_eq!(args, json!({"field": "expiry"}));
 }
 
@@ -353,7 +348,7 @@ fn all_tokens_of_a_request_count_against_the_limit() {
 }
 
 #[test]
-fn what_apple_would_refuse_is_refused_here_with_the_models_own_words() {
+fn values_that_apple_would_refuse_are_refused_with_the_models_sentences() {
     let (status, reason, sentence, args) = refused(br#"[{"token":"abc","payload":{}}]"#);
     assert_eq!((status, reason), (400, "token_odd_length"));
     assert_eq!(sentence, "item 0: `token` has an odd number of hex digits: a digit is missing");

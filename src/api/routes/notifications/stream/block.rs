@@ -13,7 +13,7 @@ use bytes::Bytes;
 use memchr::memchr;
 use std::sync::Arc;
 
-/// Longest line: room for any payload that Apple takes, with everything beside it written with escapes.
+/// The maximum length of a line: enough for any valid payload and the other fields, written with escapes.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// A block of lines.
@@ -22,21 +22,21 @@ pub struct Block {
     refused: Vec<RefusedLine>,
 }
 
-/// A line that is no notification.
+/// A line that is not a valid notification.
 struct RefusedLine {
     /// The number of valid lines of the block before it.
     before: usize,
-    /// As JSON, where it could be read.
+    /// As JSON, if it could be read.
     identifier: Option<Box<str>>,
     token: Option<Box<str>>,
-    /// Its sentence is only made when it is written: a block may hold many.
+    /// The fault. Its sentence is formatted only when it is written, as a block may have many.
     why: ApiError,
     /// The line's bytes, if the disconnection log records it.
     logged: Option<Bytes>,
 }
 
 impl Block {
-    /// Reads whole lines; blank ones do not count. `of_topic` is the push type that the app's topic decides.
+    /// Reads whole lines; blank lines do not count. `of_topic` is the push type that the app's topic decides.
     pub fn read(lines: Bytes, of_topic: Option<PushType>, compat: Compat) -> Self {
         let mut reader = LineReader::into_empty(Batch::over(lines.clone()).with_push_type(of_topic));
         let mut refused = Vec::new();
@@ -60,12 +60,12 @@ impl Block {
         &self.batch
     }
 
-    /// Returns true if all its lines were blank.
+    /// Returns true if all lines were blank.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.refused.is_empty()
     }
 
-    /// The disconnection log's entries of the refused lines, at `timestamp` (UNIX seconds).
+    /// The disconnection log's entries for the refused lines, at `timestamp` (UNIX seconds).
     pub fn disconnections(&self, app: &AppKey, timestamp: f64) -> Vec<Disconnection> {
         let entry = |line: &RefusedLine| {
             let offending = log_excerpt(line.logged.as_deref()?, line.identifier.as_deref());
@@ -74,7 +74,7 @@ impl Block {
         self.refused.iter().filter_map(entry).collect()
     }
 
-    /// An outcome for each line, in order; `timestamp` (UNIX seconds) is for those that were refused.
+    /// Writes an outcome for each line, in order; `timestamp` (UNIX seconds) is for the refused lines.
     pub fn write(&self, outcomes: &[Outcome], timestamp: f64) -> Vec<u8> {
         let mut out = Vec::with_capacity((outcomes.len() + self.refused.len()) * response::OUTCOME_BYTES);
         let mut refused = self.refused.iter().peekable();
@@ -135,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn every_line_has_its_outcome_in_its_place() {
+    fn every_line_has_its_outcome_at_its_position() {
         let good = r#"{"token":"00fc","payload":{"aps":{}},"identifier":"good"}"#;
         let table = [
             ("{\"token\":\"00\",", "malformed_json", Value::Null, None, "the line ends in the middle of its JSON"),
             (&format!("{good} {good}"), "malformed_json", Value::Null, None, "the line is not JSON at column"),
-            ("7", "not_an_object", Value::Null, None, "is a JSON object"),
-            (r#"[{"token":"00","payload":{}}]"#, "not_an_object", Value::Null, None, "is a JSON object"),
+            ("7", "not_an_object", Value::Null, None, "must be a JSON object"),
+            (r#"[{"token":"00","payload":{}}]"#, "not_an_object", Value::Null, None, "must be a JSON object"),
             (r#"{"token":"xy","payload":{},"identifier":7}"#, "token_not_hex", json!(7), None, "`token` is not hex"),
             (r#"{"identifier":"a","token":"00"}"#, "payload_missing", json!("a"), Some("00"), "`payload` is missing"),
             (
@@ -156,7 +156,7 @@ mod tests {
                 "wrong_type",
                 Value::Null,
                 Some("00"),
-                "`identifier` has",
+                "`identifier` must",
             ),
             (r#"{"token":7,"payload":{},"identifier":-3}"#, "wrong_type", json!(-3), None, "`token` must be"),
             (r#"{"tokens":["00","01"],"payload":{},"identifier":1}"#, "tokens_in_line", json!(1), None, "one `token`"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_or_no_text_is_refused_alone() {
+    fn a_line_that_is_too_long_or_not_text_is_refused_alone() {
         let long = format!("\"{}\"", "x".repeat(LINE_BYTES_MAX - 1));
         let mut lines = long.into_bytes();
         lines.extend_from_slice(b"\n\xff\n{\"token\":\"00\",\"payload\":{}}\n");

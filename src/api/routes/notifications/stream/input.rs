@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Most bytes of a block.
+/// The maximum size of a block, in bytes.
 const BLOCK_BYTES: usize = 2 * LINE_BYTES_MAX;
-/// Most lines of a block.
+/// The maximum number of lines of a block.
 pub const LINES_MAX: usize = 1000;
 
 /// An error that ends a stream early. Its whole lines are sent.
@@ -29,9 +29,9 @@ pub struct Input {
     /// The rest of the last frame.
     frame: Bytes,
     block: Vec<u8>,
-    /// Bytes of the block that are whole lines.
+    /// The number of the block's bytes that are whole lines.
     whole: usize,
-    /// The rest of a line that is too long is passed over.
+    /// The rest of a line that is too long is being skipped.
     skipping: bool,
     end: Option<Result<(), InputError>>,
     silence_timeout: Duration,
@@ -55,7 +55,7 @@ impl Input {
         }
     }
 
-    /// Sets the silence timeout, from now on.
+    /// Changes the silence timeout.
     pub fn limit_silence(&mut self, silence_timeout: Duration) {
         self.silence_timeout = silence_timeout;
         self.waiting = false;
@@ -111,12 +111,12 @@ impl Input {
         rest.extend_from_slice(&self.block[end..]);
         let mut lines = std::mem::replace(&mut self.block, rest);
         lines.truncate(end);
-        // What is in flight is counted by its length.
+        // The limit on bytes in flight counts the buffer's length.
         lines.shrink_to_fit();
         Some(lines.into())
     }
 
-    /// Moves what fits of the frame into the block.
+    /// Moves as much of the frame as fits into the block.
     fn take_frame(&mut self) {
         if self.skipping {
             let end = memchr(b'\n', &self.frame).unwrap_or(self.frame.len());
@@ -130,7 +130,7 @@ impl Input {
         }
         self.block.extend_from_slice(&taken);
         if self.block.len() == BLOCK_BYTES && self.whole == 0 {
-            // Enough of it stays to be recognised as too long.
+            // Keeps enough of it to recognise it as too long.
             self.block.truncate(LINE_BYTES_MAX + 1);
             self.block.push(b'\n');
             self.whole = self.block.len();
@@ -138,7 +138,7 @@ impl Input {
         }
     }
 
-    /// Ends the input. The last line needs no line end, unless it was cut off.
+    /// Ends the input. The last line needs no line end, unless the connection was cut.
     fn finish(&mut self, end: Result<(), InputError>) {
         self.end = Some(end);
         if end.is_err() {
@@ -158,9 +158,9 @@ impl Input {
     }
 }
 
-/// Where the first `most` of some whole lines end.
+/// The position where the first `most` of some whole lines end.
 fn end_of_lines(lines: &[u8], most: usize) -> usize {
-    // Counting goes many bytes at a time, and few blocks have more.
+    // Counting processes many bytes at a time, and few blocks have more lines.
     if lines.iter().filter(|byte| **byte == b'\n').count() <= most {
         return lines.len();
     }
@@ -176,7 +176,7 @@ mod tests {
     use std::task::Waker;
     use tokio::sync::mpsc;
 
-    /// An input over what is sent, and its sender.
+    /// An input, with the sender of its bytes.
     fn input() -> (mpsc::Sender<Bytes>, Input) {
         let (sender, pieces) = mpsc::channel(1024);
         (sender, Input::new(Body::new(Pieces(pieces)), Duration::from_secs(75)))
@@ -200,7 +200,7 @@ mod tests {
         input.fill(&mut Context::from_waker(Waker::noop()));
     }
 
-    /// All blocks of a body that came in such pieces.
+    /// All blocks of a body that arrives in these pieces.
     fn blocks(pieces: &[&[u8]]) -> Vec<Bytes> {
         let (sender, mut input) = input();
         pieces.iter().for_each(|piece| sender.try_send(Bytes::copy_from_slice(piece)).expect("room"));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lines_stay_whole_however_they_come() {
+    async fn lines_stay_whole_in_every_division_into_frames() {
         let expected = ["one\n\ntwo\nthree\n"];
         assert_eq!(blocks(&[b"one\n\ntwo\nthree\n"]), expected);
         assert_eq!(blocks(&[b"o", b"ne", b"\n\ntw", b"o\n", b"three"]), expected);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whole_lines_can_be_taken_before_the_rest_arrives() {
+    async fn whole_lines_are_available_before_the_rest_arrives() {
         let (sender, mut input) = input();
         sender.try_send(Bytes::from_static(b"one\ntw")).unwrap();
         fill(&mut input);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_without_end_is_passed_over_in_flat_memory() {
+    async fn a_line_without_end_is_skipped_in_constant_memory() {
         let long = b"y".repeat(BLOCK_BYTES / 2 - 1);
         let pieces = [b"one\n", &long[..], &long, &long, &long, &long, b"y\ntwo\n"];
         let text = blocks(&pieces).concat();

@@ -1,11 +1,11 @@
-//! The disconnection log's excerpt of a line that is no valid notification.
+//! The disconnection log's excerpt of an invalid line.
 
 use crate::model::push_type::VOIP_PAYLOAD_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Longest token that is kept, in bytes of JSON; a payload may have what Apple takes at most. Five thousand entries are
-/// kept of an app, and a line may be much longer.
+/// The maximum length of a stored token, in bytes of JSON. A stored payload is at most as long as Apple accepts. A line
+/// may be much longer, and 5,000 entries are stored per app.
 const TOKEN_BYTES_MAX: usize = 512;
 
 #[derive(Default, Deserialize)]
@@ -18,8 +18,8 @@ struct Line<'a> {
     expiry: Option<&'a RawValue>,
 }
 
-/// The notification as v0.5 showed it, byte for byte as it came; `identifier` is JSON. What is missing, or too long to
-/// be kept, is null.
+/// The notification in the form of v0.5, with the bytes of the line; `identifier` is JSON. Missing and too long values
+/// are null.
 pub fn log_excerpt(line: &[u8], identifier: Option<&str>) -> String {
     let line: Line<'_> = serde_json::from_slice(line).unwrap_or_default();
     let kept = |json: Option<&RawValue>, bytes_max: usize| {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_shown_as_it_came_and_what_is_too_long_to_be_kept_is_null() {
+    fn a_line_is_shown_byte_for_byte_and_values_that_are_too_long_are_null() {
         let line = r#"{"token":"x y","expiry":7,"payload":{"aps": {"alert":"h\u00e4"}},"identifier":"a"}"#;
         let shown = r#"{"type":"notification","expiry":7,"identifier":"a","payload":{"aps": {"alert":"h\u00e4"}},"token":"x y"}"#;
         assert_eq!(log_excerpt(line.as_bytes(), Some(r#""a""#)), shown);

@@ -1,4 +1,4 @@
-//! The fast path and the full parser read the same.
+//! The fast path and the full parser return the same result.
 
 use super::*;
 use crate::api::routes::notifications::parse::full_parser;
@@ -11,7 +11,7 @@ const WHOLE: &str = r#" {"identifier": 12, "token": "<00FC>", "payload": { "aps"
     "expiry": 0, "priority": 5, "push_type": "background", "collapse_id": "a", "topic": "com.example"} "#;
 const MANY: &str = r#"{"tokens":["00fc","01"],"payload":{"mdm":"x"}}"#;
 
-/// All of a batch but the ids that were made for it.
+/// The contents of a batch without its generated ids.
 fn told(parsed: &Parsed) -> String {
     let Parsed { batch, list } = parsed;
     let items = batch.items().iter().map(|item| {

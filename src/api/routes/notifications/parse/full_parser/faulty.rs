@@ -1,4 +1,4 @@
-//! The invalid items of a list. They are searched once the first of them is found.
+//! Finds all invalid items of a list, once the first is found.
 
 use super::{Item, ParseState};
 use crate::api::routes::notifications::fault::FaultyIndexes;
@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Those among the first `items_max` items of `text`, as far as it is JSON.
+/// The invalid items among the first `items_max` of `text`, as far as it is JSON.
 pub fn items(text: &str, of_topic: Option<PushType>, items_max: usize) -> FaultyIndexes {
     let mut found = Vec::new();
     // An error that ends the list is reported elsewhere.

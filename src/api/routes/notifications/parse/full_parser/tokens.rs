@@ -11,7 +11,7 @@ use std::fmt;
 /// One of the tokens, if it is a string.
 pub struct Token<'a>(Option<Text<'a>>);
 
-/// The texts of all tokens, or all that is wrong with them.
+/// The texts of all tokens, or all their faults.
 pub fn texts<'t>(tokens: &'t [Token<'_>]) -> Result<Vec<&'t str>, ItemFault> {
     let mut texts = Vec::with_capacity(tokens.len());
     let (mut first, mut faulty) = (None, Vec::new());
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for Token<'de> {
     }
 }
 
-/// Takes any JSON without keeping what is no string.
+/// Reads any JSON value, and keeps only a string.
 struct AnyToken;
 
 impl<'de> Visitor<'de> for AnyToken {
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for AnyToken {
     }
 }
 
-/// Reads the list, as far as the request may have notifications.
+/// Reads the list, up to the request's limit of notifications.
 pub struct Tokens<'r>(pub &'r mut ParseState);
 
 impl<'de> DeserializeSeed<'de> for Tokens<'_> {
