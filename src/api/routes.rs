@@ -124,7 +124,7 @@ pub const ROUTES: &[Route] = {
             operations: &[
                 Op::new("GET", "getHeldFeedback", "Shows the feedback that is held back", || get(held::show)),
                 Op::new("POST", "settleHeldFeedback", "Releases or drops the feedback that is held back", || {
-                    post(held::settle)
+                    post(held::resolve)
                 }),
             ],
         },

@@ -1,9 +1,9 @@
 //! The file descriptors that connections to Apple may take, shared by all lanes of the node. Pure: time is an argument.
 //!
-//! A lane asks with a [`Claim`] and gets a [`Permit`] for each connection, from the lookup of the gateway's name until
-//! the socket is closed. Where none is left, the least recently used idle connection is asked to close, whichever app
-//! it belongs to, and the lane waits in a queue: a place that becomes free goes to the first of it, and only that one
-//! is woken. While no lane waits, a connection touches nothing that others share.
+//! A lane asks with a [`Claim`] and gets a [`ConnectionPermit`] for each connection, from the lookup of the gateway's
+//! name until the socket is closed. Where none is left, the least recently used idle connection is asked to close,
+//! whichever app it belongs to, and the lane waits in a queue: a permit that is given back goes to the first of it, and
+//! only that one is woken. While no lane waits, a connection touches nothing that others share.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,7 +60,7 @@ struct State {
     /// Of these, how many were asked to close.
     closing: usize,
     waiting: BTreeMap<QueuePosition, Waker>,
-    next_place: u64,
+    next_number: u64,
     reclaimed: u64,
     last_news: Option<Instant>,
 }
@@ -101,7 +101,7 @@ impl Descriptors {
             connections: slab::Slab::new(),
             closing: 0,
             waiting: BTreeMap::new(),
-            next_place: 0,
+            next_number: 0,
             reclaimed: 0,
             last_news: None,
         };
@@ -116,7 +116,7 @@ impl Descriptors {
 
     /// A lane's end of it.
     pub fn claim(&self) -> Claim {
-        Claim { budget: self.clone(), place: None }
+        Claim { budget: self.clone(), position: None }
     }
 
     pub fn counts(&self) -> Counts {
@@ -164,9 +164,9 @@ impl State {
         self.free() + self.closing < self.waiting.len()
     }
 
-    /// True if it is the turn of the lane in this place of the queue.
-    fn may_take(&self, place: &QueuePosition) -> bool {
-        self.waiting.keys().take(self.free()).any(|first| first == place)
+    /// True if it is the turn of the lane in this position of the queue.
+    fn may_take(&self, position: &QueuePosition) -> bool {
+        self.waiting.keys().take(self.free()).any(|first| first == position)
     }
 
     /// Asks the connection that can best be missed to close; false if there is none.
@@ -197,30 +197,30 @@ impl State {
 #[derive(Debug)]
 pub struct Claim {
     budget: Descriptors,
-    place: Option<QueuePosition>,
+    position: Option<QueuePosition>,
 }
 
 impl Claim {
-    /// A permit, or a place in the queue: the lane is then woken when it is its turn. It has to be the one task that
+    /// A permit, or a position in the queue: the lane is then woken when it is its turn. It has to be the one task that
     /// polls the claim and uses the permits.
-    pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<Permit> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<ConnectionPermit> {
         let shared = &self.budget.0;
         let mut state = shared.lock();
-        if let Some(other) = self.place.take_if(|(queued, _)| *queued != need) {
+        if let Some(other) = self.position.take_if(|(queued, _)| *queued != need) {
             state.waiting.remove(&other);
         }
-        let is_new = self.place.is_none();
-        let place = *self.place.get_or_insert_with(|| {
-            state.next_place += 1;
-            (need, state.next_place)
+        let is_new = self.position.is_none();
+        let position = *self.position.get_or_insert_with(|| {
+            state.next_number += 1;
+            (need, state.next_number)
         });
         if is_new {
-            state.waiting.insert(place, cx.waker().clone());
+            state.waiting.insert(position, cx.waker().clone());
         }
-        if state.may_take(&place) {
-            state.waiting.remove(&place);
-            self.place = None;
-            return Poll::Ready(self.take(&mut state, cx));
+        if state.may_take(&position) {
+            state.waiting.remove(&position);
+            self.position = None;
+            return Poll::Ready(self.grant(&mut state, cx));
         }
         if is_new {
             shared.provide(&mut state);
@@ -229,30 +229,30 @@ impl Claim {
     }
 
     /// A permit if one is left that nobody waits for.
-    pub fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
+    pub fn try_take(&mut self, cx: &mut Context<'_>) -> Option<ConnectionPermit> {
         let mut state = self.budget.0.lock();
-        (state.free() > 0 && state.waiting.is_empty()).then(|| self.take(&mut state, cx))
+        (state.free() > 0 && state.waiting.is_empty()).then(|| self.grant(&mut state, cx))
     }
 
-    fn take(&self, state: &mut State, cx: &mut Context<'_>) -> Permit {
+    fn grant(&self, state: &mut State, cx: &mut Context<'_>) -> ConnectionPermit {
         let signs = Arc::new(Signs::default());
         let number = state.connections.insert(Connection { signs: Arc::clone(&signs), lane: cx.waker().clone() });
         self.budget.0.provide(state);
-        Permit { budget: self.budget.clone(), number, signs, shown: BUSY }
+        ConnectionPermit { budget: self.budget.clone(), number, signs, shown: BUSY }
     }
 
     /// Wants no connection any more.
     pub fn withdraw(&mut self) {
-        let Some(place) = self.place.take() else { return };
+        let Some(position) = self.position.take() else { return };
         let mut state = self.budget.0.lock();
-        state.waiting.remove(&place);
+        state.waiting.remove(&position);
         state.wake();
         self.budget.0.provide(&mut state);
     }
 
-    /// True while the lane has a place in the queue.
+    /// True while the lane has a position in the queue.
     pub fn is_waiting(&self) -> bool {
-        self.place.is_some()
+        self.position.is_some()
     }
 
     /// True if no permit is left for lanes outside the queue.
@@ -278,14 +278,14 @@ impl Drop for Claim {
 
 /// The right to a connection. Dropped after its socket is closed.
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionPermit {
     budget: Descriptors,
     number: usize,
     signs: Arc<Signs>,
     shown: u64,
 }
 
-impl Permit {
+impl ConnectionPermit {
     /// Shows what the connection is doing; new ones are busy. True if it must be closed now for the sake of others. One
     /// that got work after it was asked stays: another is asked instead.
     #[must_use]
@@ -316,7 +316,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut state = self.budget.0.lock();
         state.connections.remove(self.number);

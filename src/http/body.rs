@@ -109,10 +109,10 @@ impl Bodies {
     /// Reads the body of `request` whole, whatever its `Content-Type`.
     pub async fn collect(&self, request: Request<Body>) -> Result<Collected, RequestError> {
         refuse_encoded(request.headers())?;
-        self.read(request.into_body()).await
+        self.read_body(request.into_body()).await
     }
 
-    async fn read(&self, mut body: Body) -> Result<Collected, RequestError> {
+    async fn read_body(&self, mut body: Body) -> Result<Collected, RequestError> {
         let declared = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if declared > isize::MAX as usize {
             return Err(RequestError::LengthTooLarge { limit: self.body_bytes });

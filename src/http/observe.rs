@@ -57,12 +57,12 @@ impl Observer {
     }
 
     /// Checks a request's headers before its route sees it.
-    fn check(&self, route: &str, request: &Request) -> Result<(), RequestError> {
+    fn check_headers(&self, route: &str, request: &Request) -> Result<(), RequestError> {
         let head = Head::read(request.headers());
         if head.bytes > self.header_list_bytes {
             return Err(RequestError::HeadersTooLarge { limit: self.header_list_bytes });
         }
-        head.check(request.version())?;
+        head.check_framing(request.version())?;
         match &self.browsers {
             // Health checks call a node by any name, and learn nothing that a page could use.
             Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
@@ -88,7 +88,7 @@ impl Observer {
         let id = request_id(request.headers());
         let method = request.method().clone();
         let permit = self.permits.try_acquire();
-        let mut response = if let Err(error) = self.check(route, &request) {
+        let mut response = if let Err(error) = self.check_headers(route, &request) {
             error.into_response()
         } else if permit.is_err() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()
