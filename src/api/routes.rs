@@ -8,6 +8,7 @@ pub mod held;
 pub mod metrics;
 pub mod not_implemented;
 pub mod notifications;
+mod records;
 
 use super::auth::Need;
 use super::auth::key::Scope;
