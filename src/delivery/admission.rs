@@ -1,84 +1,13 @@
-//! Bounds the bytes that requests hold while they are in flight, for the node and for each app.
+//! The bytes that a batch holds while it is in flight.
 
-use prometheus::IntGauge;
+use crate::budget::Permit;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes in flight, and the most there may be.
-#[derive(Debug)]
-pub struct Pool {
-    held: AtomicUsize,
-    max: usize,
-    /// Shows what is held.
-    gauge: Option<IntGauge>,
-}
-
-impl Pool {
-    pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), max, gauge: None })
-    }
-
-    /// The same, with a gauge that shows the bytes held.
-    pub fn shown_by(max: usize, gauge: IntGauge) -> Arc<Self> {
-        Arc::new(Self { held: AtomicUsize::new(0), max, gauge: Some(gauge) })
-    }
-
-    /// Takes `bytes` unless the pool would overflow. One that is empty takes anything, so that no legal request is
-    /// refused for ever.
-    pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Held> {
-        let fits = |held: usize| (held == 0 || held.saturating_add(bytes) <= self.max).then_some(held + bytes);
-        self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).ok()?;
-        self.gauge.iter().for_each(|gauge| gauge.add(bytes as i64));
-        Some(Held { pool: Arc::clone(self), bytes })
-    }
-
-    /// Bytes in flight now.
-    pub fn held(&self) -> usize {
-        self.held.load(Ordering::Acquire)
-    }
-}
-
-/// Bytes taken from a pool; given back on drop.
-#[derive(Debug)]
-pub struct Held {
-    pool: Arc<Pool>,
-    bytes: usize,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.pool.held.fetch_sub(self.bytes, Ordering::AcqRel);
-        self.pool.gauge.iter().for_each(|gauge| gauge.sub(self.bytes as i64));
-    }
-}
-
-/// The bytes that a batch holds of its node's pool and of its app's.
+/// The bytes that a batch holds of its node's budget and of its app's.
 #[derive(Debug)]
 pub enum Room {
     /// Its only job's.
-    Own([Held; 2]),
+    Own([Permit; 2]),
     /// Its parts'; the last one that ends gives it back.
-    Shared(Arc<[Held; 2]>),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_pool_takes_no_more_until_something_is_given_back() {
-        let pool = Pool::new(100);
-        let first = pool.take(60).expect("room");
-        assert!(pool.take(41).is_none());
-        let _second = pool.take(40).expect("room");
-        drop(first);
-        assert_eq!(pool.held(), 40);
-    }
-
-    #[test]
-    fn an_empty_pool_takes_even_what_is_over_its_size() {
-        let pool = Pool::new(100);
-        let _large = pool.take(1000).expect("an empty pool takes anything");
-        assert!(pool.take(1).is_none());
-    }
+    Shared(Arc<[Permit; 2]>),
 }
