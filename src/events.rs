@@ -6,6 +6,7 @@ pub mod guard;
 pub mod metrics;
 pub mod unwritten;
 
+use crate::budget::Budget;
 use crate::model::{AppKey, Disconnection, Feedback, NodeName, Quarantine, Records, Resolution};
 use crate::store::{self, Counts, Cursor, Page, StoreError};
 use crate::telemetry;
@@ -14,7 +15,7 @@ use guard::{BadTokenSpike, Guard};
 use metrics::Metrics;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use unwritten::PendingWrites;
+use unwritten::UNWRITTEN_MAX;
 pub use unwritten::Unwritten;
 
 /// Records and returns events. Clones are handles to the same lists.
@@ -24,7 +25,8 @@ pub struct Events {
     node: Option<NodeName>,
     store: Arc<dyn store::Events>,
     metrics: Metrics,
-    pending: PendingWrites,
+    /// Entries that wait in memory until the store can be written.
+    pending: Arc<Budget>,
     guards: Arc<Mutex<HashMap<AppKey, GuardHandle>>>,
 }
 
@@ -45,10 +47,10 @@ impl GuardHandle {
 impl Events {
     /// No quarantine is known until [`Self::load`] has run.
     pub fn new(store: Arc<dyn store::Events>, node: &telemetry::Metrics) -> Self {
-        let pending = PendingWrites::default();
+        let pending = Budget::new(UNWRITTEN_MAX);
         let (help, counted) =
-            ("Feedback and disconnections that wait in memory until the store can be written.", pending.clone());
-        let count = move || vec![(Vec::new(), counted.count() as f64)];
+            ("Feedback and disconnections that wait in memory until the store can be written.", Arc::clone(&pending));
+        let count = move || vec![(Vec::new(), counted.used() as f64)];
         node.sampled(Kind::Gauge, "events_unwritten", help, &[], count);
         Self { node: None, store, metrics: Metrics::new(node), pending, guards: Arc::default() }
     }

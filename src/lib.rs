@@ -12,6 +12,7 @@ pub mod json;
 pub mod model;
 pub mod subject;
 
+pub mod budget;
 pub mod clock;
 pub mod drain;
 pub mod telemetry;

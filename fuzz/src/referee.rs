@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::naive_hpack::{Field, NaiveDecoder};
 use http2::frame::{FrameHead, HEAD_LENGTH, StreamId};
-use http2::{Config, Fault};
+use http2::{Config, ConnectionError};
 
 const TABLE_SIZE: usize = 4_096;
 const WINDOW: i64 = 65_535;
@@ -27,7 +27,7 @@ pub struct Referee {
     resets_max: u64,
     client: ClientHalf,
     server: ServerHalf,
-    fault: Option<Fault>,
+    fault: Option<ConnectionError>,
 }
 
 /// The state that the server knows from what it has read.
@@ -166,7 +166,7 @@ impl Referee {
         self.next_id
     }
 
-    pub fn fault(&self) -> Option<&Fault> {
+    pub fn fault(&self) -> Option<&ConnectionError> {
         self.fault.as_ref()
     }
 

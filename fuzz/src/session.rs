@@ -4,7 +4,7 @@ use super::hpack_encoder::wanted;
 use super::input::Input;
 use super::referee::{During, Referee};
 use http2::frame::{FrameHead, STREAM_ID_MAX, StreamId, flag, kind};
-use http2::{Blocked, Config, End, Event, Fault, Head, Method, Request, Session};
+use http2::{Blocked, Config, ConnectionError, End, Event, Head, Method, Request, Session};
 
 /// The first byte of a call, modulo `CALLS`, and what follows it.
 pub mod call {
@@ -72,7 +72,7 @@ enum Seen {
     Settings,
     GoAway { last_id: StreamId, code: u32 },
     Pong(u64),
-    Fault(Fault),
+    Fault(ConnectionError),
 }
 
 impl From<Event<'_, StreamId>> for Seen {

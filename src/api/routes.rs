@@ -8,6 +8,7 @@ pub mod held;
 pub mod metrics;
 pub mod not_implemented;
 pub mod notifications;
+mod records;
 
 use super::auth::Need;
 use super::auth::key::Scope;
@@ -124,7 +125,7 @@ pub const ROUTES: &[Route] = {
             operations: &[
                 Op::new("GET", "getHeldFeedback", "Shows the feedback that is held back", || get(held::show)),
                 Op::new("POST", "settleHeldFeedback", "Releases or drops the feedback that is held back", || {
-                    post(held::settle)
+                    post(held::resolve)
                 }),
             ],
         },

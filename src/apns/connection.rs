@@ -248,7 +248,7 @@ impl<T> Connection<T> {
         if let Some((_, error)) = self.linger.take_if(|(until, _)| *until <= now) {
             return Err(Over::Broken(error));
         }
-        match self.liveness.check(self.session.is_ready(), now) {
+        match self.liveness.next_action(self.session.is_ready(), now) {
             Action::Fine => Ok(()),
             Action::Dead if self.is_ready() => Err(Over::Silent),
             Action::Dead => Err(Over::NoSettings),

@@ -56,7 +56,7 @@ impl Liveness {
 
     /// Returns the action for the silence so far. `ready` is true once SETTINGS arrived. After [`Action::Ping`] a PING
     /// must be sent.
-    pub fn check(&mut self, ready: bool, now: Instant) -> Action {
+    pub fn next_action(&mut self, ready: bool, now: Instant) -> Action {
         if self.next(ready).is_none_or(|due| now < due) {
             return Action::Fine;
         }
@@ -91,11 +91,11 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         liveness.expect(true, start);
-        assert_eq!(liveness.check(true, start + 4 * SECOND), Action::Fine);
-        assert_eq!(liveness.check(true, start + 5 * SECOND), Action::Ping);
+        assert_eq!(liveness.next_action(true, start + 4 * SECOND), Action::Fine);
+        assert_eq!(liveness.next_action(true, start + 5 * SECOND), Action::Ping);
         assert!(liveness.is_asking());
-        assert_eq!(liveness.check(true, start + 9 * SECOND), Action::Fine);
-        assert_eq!(liveness.check(true, start + 10 * SECOND), Action::Dead);
+        assert_eq!(liveness.next_action(true, start + 9 * SECOND), Action::Fine);
+        assert_eq!(liveness.next_action(true, start + 10 * SECOND), Action::Dead);
         assert!(SILENCE_BEFORE_PING + PING_ANSWER_WITHIN < 12 * SECOND);
     }
 
@@ -104,11 +104,11 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
         liveness.expect(true, start);
-        assert_eq!(liveness.check(true, start + 5 * SECOND), Action::Ping);
+        assert_eq!(liveness.next_action(true, start + 5 * SECOND), Action::Ping);
         liveness.hear(start + 6 * SECOND);
         assert!(!liveness.is_asking());
-        assert_eq!(liveness.check(true, start + 10 * SECOND), Action::Fine);
-        assert_eq!(liveness.check(true, start + 11 * SECOND), Action::Ping);
+        assert_eq!(liveness.next_action(true, start + 10 * SECOND), Action::Fine);
+        assert_eq!(liveness.next_action(true, start + 11 * SECOND), Action::Ping);
     }
 
     #[test]
@@ -117,9 +117,9 @@ mod tests {
         let mut liveness = Liveness::new(start);
         liveness.expect(true, start);
         liveness.expect(false, start + 3 * SECOND);
-        assert_eq!(liveness.check(true, start + 5 * SECOND), Action::Ping);
+        assert_eq!(liveness.next_action(true, start + 5 * SECOND), Action::Ping);
         liveness.expect(false, start + 8 * SECOND);
-        assert_eq!(liveness.check(true, start + 10 * SECOND), Action::Dead);
+        assert_eq!(liveness.next_action(true, start + 10 * SECOND), Action::Dead);
     }
 
     #[test]
@@ -128,16 +128,16 @@ mod tests {
         let mut liveness = Liveness::new(start);
         liveness.expect(false, start);
         assert_eq!(liveness.next(true), None);
-        assert_eq!(liveness.check(true, start + 3600 * SECOND), Action::Fine);
+        assert_eq!(liveness.next_action(true, start + 3600 * SECOND), Action::Fine);
         liveness.expect(true, start + 3600 * SECOND);
-        assert_eq!(liveness.check(true, start + 3604 * SECOND), Action::Fine);
+        assert_eq!(liveness.next_action(true, start + 3604 * SECOND), Action::Fine);
     }
 
     #[test]
     fn a_peer_without_settings_is_given_up() {
         let start = Instant::now();
         let mut liveness = Liveness::new(start);
-        assert_eq!(liveness.check(false, start + 9 * SECOND), Action::Fine);
-        assert_eq!(liveness.check(false, start + 10 * SECOND), Action::Dead);
+        assert_eq!(liveness.next_action(false, start + 9 * SECOND), Action::Fine);
+        assert_eq!(liveness.next_action(false, start + 10 * SECOND), Action::Dead);
     }
 }

@@ -60,7 +60,7 @@ impl Heads {
     }
 
     /// The head for this notification.
-    pub fn of(&mut self, batch: &Batch, notification: &Notification) -> &Head {
+    pub fn head_for(&mut self, batch: &Batch, notification: &Notification) -> &Head {
         let kind = Kind {
             topic: notification.topic.map(|span| batch.bytes(span)),
             push_type: notification.push_type,
@@ -108,7 +108,7 @@ pub fn with_request<R>(
     notification: &Notification,
     send: impl FnOnce(&Request<'_>) -> R,
 ) -> R {
-    let head = heads.of(batch, notification);
+    let head = heads.head_for(batch, notification);
     let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
     let id: &[u8] = notification.apns_id.hyphenated().encode_lower(&mut id).as_bytes();
     let mut digits = [0; 20];
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn head_id(heads: &mut Heads, batch: &Batch) -> u64 {
-        heads.of(batch, &batch.items()[0]).id()
+        heads.head_for(batch, &batch.items()[0]).id()
     }
 
     #[test]

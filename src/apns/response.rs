@@ -29,7 +29,7 @@ struct Body<'a> {
 }
 
 /// Reads an answer; a missing, truncated or malformed body only loses the reason.
-pub fn read(answer: &Answer<'_>) -> Response {
+pub fn of_answer(answer: &Answer<'_>) -> Response {
     let mut response = Response { status: answer.status, reason: None, dead_since: None, retry_after_seconds: None };
     if answer.status == 200 {
         return response;
@@ -45,7 +45,7 @@ pub fn read(answer: &Answer<'_>) -> Response {
 }
 
 /// The reason in the debug data of a GOAWAY, if it has the form of a body.
-pub fn named(debug: &[u8]) -> Option<Reason> {
+pub fn reason_of_goaway(debug: &[u8]) -> Option<Reason> {
     parse(debug)?.reason.as_deref().map(reason)
 }
 
@@ -85,25 +85,25 @@ mod tests {
 
     #[test]
     fn a_410_has_the_time_of_the_tokens_end() {
-        let response = read(&answer(410, br#"{"reason":"Unregistered","timestamp":1508249865488}"#));
+        let response = of_answer(&answer(410, br#"{"reason":"Unregistered","timestamp":1508249865488}"#));
         assert_eq!(response.reason, Some(AppleReason::Unregistered.into()));
         assert_eq!(response.dead_since, Some(1_508_249_865_488));
         for (written, read_as) in
             [("1508249865488.0", Some(1_508_249_865_488)), ("1e300", Some(u64::MAX)), ("-1", None), ("\"soon\"", None)]
         {
             let body = format!(r#"{{"reason":"Unregistered","timestamp":{written}}}"#);
-            assert_eq!(read(&answer(410, body.as_bytes())).dead_since, read_as, "{written}");
+            assert_eq!(of_answer(&answer(410, body.as_bytes())).dead_since, read_as, "{written}");
         }
     }
 
     #[test]
     fn a_malformed_body_only_loses_the_reason() {
         for body in [&b""[..], b"{\"reason\":", b"[]", b"[\"Unregistered\",7]", b"{\"reason\":7}", b"\xff\xff"] {
-            assert_eq!((read(&answer(400, body)).reason, named(body)), (None, None), "{body:?}");
+            assert_eq!((of_answer(&answer(400, body)).reason, reason_of_goaway(body)), (None, None), "{body:?}");
         }
-        assert_eq!(named(br#" {"reason":"Shutdown"}"#), Some(AppleReason::Shutdown.into()));
+        assert_eq!(reason_of_goaway(br#" {"reason":"Shutdown"}"#), Some(AppleReason::Shutdown.into()));
         let body = r#"{"reason":"Novelty","extra":{},"timestamp":"soon"}"#;
-        assert_eq!(read(&answer(400, body.as_bytes())).reason, Some(Reason::Unlisted("Novelty".into())));
+        assert_eq!(of_answer(&answer(400, body.as_bytes())).reason, Some(Reason::Unlisted("Novelty".into())));
     }
 
     #[test]
@@ -116,8 +116,8 @@ mod tests {
     fn retry_after_is_read_if_it_is_in_seconds() {
         let mut odd = answer(429, b"");
         odd.retry_after = Some(b"7");
-        assert_eq!(read(&odd).retry_after_seconds, Some(7));
+        assert_eq!(of_answer(&odd).retry_after_seconds, Some(7));
         odd.retry_after = Some(b"Wed, 21 Oct");
-        assert_eq!(read(&odd).retry_after_seconds, None);
+        assert_eq!(of_answer(&odd).retry_after_seconds, None);
     }
 }

@@ -80,18 +80,18 @@ impl Pace {
 
 /// The retry budget: fresh traffic pays for retries.
 #[derive(Debug)]
-pub struct Budget {
+pub struct RetryBudget {
     /// In tenths of a retry.
     tenths: u32,
 }
 
-impl Default for Budget {
+impl Default for RetryBudget {
     fn default() -> Self {
         Self { tenths: RETRIES_AT_START * FRESH_PER_RETRY }
     }
 }
 
-impl Budget {
+impl RetryBudget {
     /// Records that `count` notifications were sent for the first time.
     pub fn earn(&mut self, count: u32) {
         self.tenths = self.tenths.saturating_add(count).min(RETRIES_SAVED_MAX * FRESH_PER_RETRY);
@@ -149,8 +149,9 @@ mod tests {
 
     #[test]
     fn retries_stay_below_a_tenth_of_fresh_traffic() {
-        let mut budget = Budget::default();
-        let retries = |budget: &mut Budget| std::iter::repeat_with(|| budget.spend()).take_while(|paid| *paid).count();
+        let mut budget = RetryBudget::default();
+        let retries =
+            |budget: &mut RetryBudget| std::iter::repeat_with(|| budget.spend()).take_while(|paid| *paid).count();
         assert_eq!(retries(&mut budget), 10);
         budget.earn(95);
         assert_eq!(retries(&mut budget), 9);

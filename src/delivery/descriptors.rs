@@ -60,7 +60,7 @@ struct State {
     /// The number of connections that were asked to close.
     closing: usize,
     waiting: BTreeMap<QueuePosition, Waker>,
-    next_place: u64,
+    next_number: u64,
     reclaimed: u64,
     last_news: Option<Instant>,
 }
@@ -101,7 +101,7 @@ impl Descriptors {
             connections: slab::Slab::new(),
             closing: 0,
             waiting: BTreeMap::new(),
-            next_place: 0,
+            next_number: 0,
             reclaimed: 0,
             last_news: None,
         };
@@ -116,7 +116,7 @@ impl Descriptors {
 
     /// Creates a lane's claim.
     pub fn claim(&self) -> Claim {
-        Claim { budget: self.clone(), place: None }
+        Claim { budget: self.clone(), position: None }
     }
 
     pub fn counts(&self) -> Counts {
@@ -165,8 +165,8 @@ impl State {
     }
 
     /// Returns true if it is the turn of the lane at this position of the queue.
-    fn may_take(&self, place: &QueuePosition) -> bool {
-        self.waiting.keys().take(self.free()).any(|first| first == place)
+    fn may_take(&self, position: &QueuePosition) -> bool {
+        self.waiting.keys().take(self.free()).any(|first| first == position)
     }
 
     /// Asks the least needed connection to close. Returns false if there is none.
@@ -197,30 +197,30 @@ impl State {
 #[derive(Debug)]
 pub struct Claim {
     budget: Descriptors,
-    place: Option<QueuePosition>,
+    position: Option<QueuePosition>,
 }
 
 impl Claim {
     /// Returns a permit, or enters the queue: the lane is then woken when it is its turn. One task must poll the claim
     /// and use the permits.
-    pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<Permit> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, need: Need) -> Poll<ConnectionPermit> {
         let shared = &self.budget.0;
         let mut state = shared.lock();
-        if let Some(other) = self.place.take_if(|(queued, _)| *queued != need) {
+        if let Some(other) = self.position.take_if(|(queued, _)| *queued != need) {
             state.waiting.remove(&other);
         }
-        let is_new = self.place.is_none();
-        let place = *self.place.get_or_insert_with(|| {
-            state.next_place += 1;
-            (need, state.next_place)
+        let is_new = self.position.is_none();
+        let position = *self.position.get_or_insert_with(|| {
+            state.next_number += 1;
+            (need, state.next_number)
         });
         if is_new {
-            state.waiting.insert(place, cx.waker().clone());
+            state.waiting.insert(position, cx.waker().clone());
         }
-        if state.may_take(&place) {
-            state.waiting.remove(&place);
-            self.place = None;
-            return Poll::Ready(self.take(&mut state, cx));
+        if state.may_take(&position) {
+            state.waiting.remove(&position);
+            self.position = None;
+            return Poll::Ready(self.grant(&mut state, cx));
         }
         if is_new {
             shared.provide(&mut state);
@@ -229,30 +229,30 @@ impl Claim {
     }
 
     /// Returns a permit if one is left and no lane waits for it.
-    pub fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
+    pub fn try_take(&mut self, cx: &mut Context<'_>) -> Option<ConnectionPermit> {
         let mut state = self.budget.0.lock();
-        (state.free() > 0 && state.waiting.is_empty()).then(|| self.take(&mut state, cx))
+        (state.free() > 0 && state.waiting.is_empty()).then(|| self.grant(&mut state, cx))
     }
 
-    fn take(&self, state: &mut State, cx: &mut Context<'_>) -> Permit {
+    fn grant(&self, state: &mut State, cx: &mut Context<'_>) -> ConnectionPermit {
         let signs = Arc::new(Signs::default());
         let number = state.connections.insert(Connection { signs: Arc::clone(&signs), lane: cx.waker().clone() });
         self.budget.0.provide(state);
-        Permit { budget: self.budget.clone(), number, signs, shown: BUSY }
+        ConnectionPermit { budget: self.budget.clone(), number, signs, shown: BUSY }
     }
 
     /// Withdraws the request.
     pub fn withdraw(&mut self) {
-        let Some(place) = self.place.take() else { return };
+        let Some(position) = self.position.take() else { return };
         let mut state = self.budget.0.lock();
-        state.waiting.remove(&place);
+        state.waiting.remove(&position);
         state.wake();
         self.budget.0.provide(&mut state);
     }
 
     /// Returns true while the lane is in the queue.
     pub fn is_waiting(&self) -> bool {
-        self.place.is_some()
+        self.position.is_some()
     }
 
     /// Returns true if no permit is left for lanes outside the queue.
@@ -278,14 +278,14 @@ impl Drop for Claim {
 
 /// The permit for a connection. Drop it after the socket is closed.
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionPermit {
     budget: Descriptors,
     number: usize,
     signs: Arc<Signs>,
     shown: u64,
 }
 
-impl Permit {
+impl ConnectionPermit {
     /// Publishes the connection's usage; a new connection is busy. Returns true if it must be closed now for another
     /// lane. A connection that got work after it was asked stays, and another one is asked.
     #[must_use]
@@ -316,7 +316,7 @@ impl Permit {
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut state = self.budget.0.lock();
         state.connections.remove(self.number);

@@ -1,11 +1,12 @@
 //! The entrance of delivery: takes a valid batch, returns an outcome for each of its notifications.
 
-use super::admission::{Held, Pool, Room};
+use super::admission::Room;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
 use super::send::{Answer, Refused, Sending, Sent};
 use super::split;
 use super::status::AppStatus;
+use crate::budget::{Budget, Permit};
 use crate::model::{AppKey, Batch};
 use crate::registry::App;
 use std::collections::HashMap;
@@ -36,13 +37,13 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub struct Intake {
     lanes: Lanes,
     limits: Limits,
-    node: Arc<Pool>,
-    apps: Mutex<HashMap<AppKey, Arc<Pool>>>,
+    node: Arc<Budget>,
+    apps: Mutex<HashMap<AppKey, Arc<Budget>>>,
 }
 
 impl Intake {
     pub fn new(lanes: Lanes, limits: Limits) -> Self {
-        let node = Pool::shown_by(limits.node_bytes, lanes.metrics().queue_bytes.clone());
+        let node = Budget::shown_by(limits.node_bytes, lanes.metrics().queue_bytes.clone());
         Self { lanes, limits, node, apps: Mutex::default() }
     }
 
@@ -57,8 +58,12 @@ impl Intake {
         let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };
         let bytes = batch.bytes_held() + added;
         let retry_after_seconds = RETRY_AFTER_SECONDS;
-        let of_node = self.node.take(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
-        let of_app = self.pool(&app.key).take(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
+        let of_node =
+            self.node.try_acquire_any_if_unused(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
+        let of_app = self
+            .pool(&app.key)
+            .try_acquire_any_if_unused(bytes)
+            .ok_or(Refused::AppOverloaded { retry_after_seconds })?;
         let held = [of_node, of_app];
         if is_split {
             return self.submit_parts(&app, batch, sending, Arc::new(held));
@@ -76,7 +81,7 @@ impl Intake {
         app: &Arc<App>,
         batch: Arc<Batch>,
         sending: Sending,
-        held: Arc<[Held; 2]>,
+        held: Arc<[Permit; 2]>,
     ) -> Result<Answer, Refused> {
         let parts = split::split_by_lane(&batch, app.lanes);
         let places: Vec<_> = parts.iter().map(|part| self.lanes.reserve(app, part.lane)).collect::<Result<_, _>>()?;
@@ -115,11 +120,11 @@ impl Intake {
         self.lanes.close();
     }
 
-    fn pool(&self, key: &AppKey) -> Arc<Pool> {
+    fn pool(&self, key: &AppKey) -> Arc<Budget> {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         match apps.get(key) {
             Some(pool) => Arc::clone(pool),
-            None => Arc::clone(apps.entry(key.clone()).or_insert_with(|| Pool::new(self.limits.app_bytes))),
+            None => Arc::clone(apps.entry(key.clone()).or_insert_with(|| Budget::new(self.limits.app_bytes))),
         }
     }
 }

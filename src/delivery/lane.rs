@@ -191,7 +191,7 @@ impl Lane {
             let due = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
             job.records.disconnections.extend(due);
         }
-        let due = self.work.stopped.take(self.work.now.instant, self.closed);
+        let due = self.work.stopped.take_due(self.work.now.instant, self.closed);
         self.work.incidents.extend(due);
         if !self.work.incidents.is_empty() {
             let disconnections = std::mem::take(&mut self.work.incidents);

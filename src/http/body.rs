@@ -4,6 +4,7 @@ mod pieces;
 
 use super::Limits;
 use super::error::RequestError;
+use crate::budget::{Budget, Permit};
 use axum::body::Body;
 use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, Request};
@@ -13,7 +14,6 @@ use hyper::body::Body as _;
 use pieces::Pieces;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 /// The number of bytes that must arrive in each window: 1 KiB a second.
@@ -32,18 +32,18 @@ pub const STREAM_BYTES: usize = 4 << 20;
 pub struct Bodies {
     body_bytes: usize,
     in_flight_bytes: usize,
-    free: Arc<Semaphore>,
+    in_flight: Arc<Budget>,
     /// The share of slow bodies.
-    slow: Arc<Semaphore>,
+    slow: Arc<Budget>,
     /// The permits of open streams.
-    streams: Arc<Semaphore>,
+    streams: Arc<Budget>,
 }
 
 /// A stream's permit: its share of the body budget, and one of the streams.
 #[derive(Debug)]
 pub struct StreamPermit {
-    _bytes: OwnedSemaphorePermit,
-    _stream: OwnedSemaphorePermit,
+    _bytes: Permit,
+    _stream: Permit,
 }
 
 /// A body with its share of the budget.
@@ -55,7 +55,7 @@ pub struct Collected {
 
 /// Memory reserved for a body, or for its response afterwards.
 #[derive(Debug)]
-pub struct BodyPermit(OwnedSemaphorePermit);
+pub struct BodyPermit(Permit);
 
 impl Collected {
     /// The permit, for the response.
@@ -78,29 +78,25 @@ impl AsRef<[u8]> for ResponseBytes {
 
 impl Bodies {
     pub fn new(limits: &Limits) -> Self {
-        let in_flight_bytes = limits.in_flight_bytes.min(Semaphore::MAX_PERMITS);
-        let free = Arc::new(Semaphore::new(in_flight_bytes));
+        let in_flight_bytes = limits.in_flight_bytes;
+        let in_flight = Budget::new(in_flight_bytes);
         // Streams get at most half of the memory, so that plain requests always get some.
-        let streams = Arc::new(Semaphore::new((in_flight_bytes / 2 / STREAM_BYTES).max(1)));
-        let slow = Arc::new(Semaphore::new(in_flight_bytes / SLOW_BODIES_DIVISOR));
-        Self { body_bytes: limits.body_bytes, in_flight_bytes, free, slow, streams }
+        let streams = Budget::new((in_flight_bytes / 2 / STREAM_BYTES).max(1));
+        let slow = Budget::new(in_flight_bytes / SLOW_BODIES_DIVISOR);
+        Self { body_bytes: limits.body_bytes, in_flight_bytes, in_flight, slow, streams }
     }
 
     /// Makes `response` a body that holds `permit` for as long as it is in memory, grown to the size of the response.
     /// The caller must get its outcomes, so the body is created even beyond the budget.
     pub fn hold(&self, response: Vec<u8>, mut permit: BodyPermit) -> Bytes {
-        let more = u32::try_from(response.len().saturating_sub(permit.0.num_permits())).unwrap_or(u32::MAX);
-        if let Ok(more) = Arc::clone(&self.free).try_acquire_many_owned(more) {
-            permit.0.merge(more);
-        }
+        let _grown = permit.0.try_grow(response.len().saturating_sub(permit.0.amount()));
         Bytes::from_owner(ResponseBytes { response, _permit: permit })
     }
 
     /// Reserves the memory of a stream, which holds at most [`STREAM_BYTES`] at a time.
     pub fn reserve_stream(&self) -> Result<StreamPermit, RequestError> {
-        let bytes = u32::try_from(STREAM_BYTES.min(self.in_flight_bytes)).unwrap_or(u32::MAX);
-        let stream = Arc::clone(&self.streams).try_acquire_owned().ok();
-        let bytes = Arc::clone(&self.free).try_acquire_many_owned(bytes).ok();
+        let stream = self.streams.try_acquire(1);
+        let bytes = self.in_flight.try_acquire(STREAM_BYTES.min(self.in_flight_bytes));
         match (stream, bytes) {
             (Some(stream), Some(bytes)) => Ok(StreamPermit { _bytes: bytes, _stream: stream }),
             _ => Err(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes }),
@@ -110,10 +106,10 @@ impl Bodies {
     /// Reads the whole body of `request`, with any `Content-Type`.
     pub async fn collect(&self, request: Request<Body>) -> Result<Collected, RequestError> {
         refuse_encoded(request.headers())?;
-        self.read(request.into_body()).await
+        self.read_body(request.into_body()).await
     }
 
-    async fn read(&self, mut body: Body) -> Result<Collected, RequestError> {
+    async fn read_body(&self, mut body: Body) -> Result<Collected, RequestError> {
         let declared = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         if declared > isize::MAX as usize {
             return Err(RequestError::LengthTooLarge { limit: self.body_bytes });
@@ -121,8 +117,9 @@ impl Bodies {
         if declared > self.body_bytes {
             return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
-        let mut permit = self.reserve(0, declared.min(RESERVE_STEP_BYTES))?;
-        let mut slow: Option<OwnedSemaphorePermit> = None;
+        let mut permit = self.in_flight.empty_permit();
+        self.reserve(&mut permit, declared.min(RESERVE_STEP_BYTES))?;
+        let mut slow = None;
         let mut pace = Pace { began: Instant::now(), window_start: Instant::now(), due_bytes: PACE_WINDOW_BYTES_MIN };
         let mut pieces = Pieces::expecting(declared);
         loop {
@@ -133,11 +130,11 @@ impl Bodies {
             };
             let Ok(data) = frame.into_data() else { continue };
             let total = pieces.len() + data.len();
-            if total > permit.num_permits() {
-                permit.merge(self.reserve_more(permit.num_permits(), total, declared)?);
+            if total > permit.amount() {
+                self.reserve_more(&mut permit, total, declared)?;
             }
             if pace.is_slow(total) {
-                self.reserve_slow(&mut slow, permit.num_permits())?;
+                self.reserve_slow(&mut slow, permit.amount())?;
             }
             pieces.add(data).await;
         }
@@ -146,31 +143,25 @@ impl Bodies {
     }
 
     /// Doubles the reservation if the budget allows it, so that reservations are rare; else reserves the bytes needed.
-    fn reserve_more(&self, held: usize, total: usize, declared: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+    fn reserve_more(&self, permit: &mut Permit, total: usize, declared: usize) -> Result<(), RequestError> {
         let bound = if declared > 0 { declared } else { self.body_bytes };
-        let wanted = (2 * held).min(bound).max(total);
-        self.reserve(held, wanted).or_else(|_| self.reserve(held, total))
+        let wanted = (2 * permit.amount()).min(bound).max(total);
+        self.reserve(permit, wanted).or_else(|_| self.reserve(permit, total))
     }
 
-    fn reserve_slow(&self, slow: &mut Option<OwnedSemaphorePermit>, held: usize) -> Result<(), RequestError> {
-        let more = held - slow.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = u32::try_from(more).ok().and_then(|more| Arc::clone(&self.slow).try_acquire_many_owned(more).ok());
-        let more = more.ok_or(RequestError::TooManySlowBodies { limit: self.in_flight_bytes / SLOW_BODIES_DIVISOR })?;
-        match slow {
-            Some(slow) => slow.merge(more),
-            None => *slow = Some(more),
-        }
-        Ok(())
+    fn reserve_slow(&self, slow: &mut Option<Permit>, total: usize) -> Result<(), RequestError> {
+        let slow = slow.get_or_insert_with(|| self.slow.empty_permit());
+        let limit = self.in_flight_bytes / SLOW_BODIES_DIVISOR;
+        slow.try_grow(total - slow.amount()).then_some(()).ok_or(RequestError::TooManySlowBodies { limit })
     }
 
-    /// Reserves memory for a body of `total` bytes that holds `held` already.
-    fn reserve(&self, held: usize, total: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+    /// Makes `permit` that of a body of `total` bytes.
+    fn reserve(&self, permit: &mut Permit, total: usize) -> Result<(), RequestError> {
         if total > self.body_bytes {
             return Err(RequestError::BodyTooLarge { limit: self.body_bytes });
         }
-        let more = u32::try_from(total - held).ok();
-        let permit = more.and_then(|more| Arc::clone(&self.free).try_acquire_many_owned(more).ok());
-        permit.ok_or(RequestError::TooManyBytesInFlight { limit: self.in_flight_bytes })
+        let limit = self.in_flight_bytes;
+        permit.try_grow(total - permit.amount()).then_some(()).ok_or(RequestError::TooManyBytesInFlight { limit })
     }
 }
 
@@ -265,7 +256,7 @@ mod tests {
         for request in [declared(b"0123456789a"), chunked(&[b"01234", b"56789", b"a"])] {
             assert!(matches!(bodies.collect(request).await, Err(RequestError::BodyTooLarge { limit: 10 })));
         }
-        assert_eq!(bodies.free.available_permits(), 100);
+        assert_eq!(bodies.in_flight.left(), 100);
     }
 
     #[tokio::test]
@@ -277,7 +268,7 @@ mod tests {
         }
         drop(first);
         assert!(bodies.collect(declared(b"012345")).await.is_ok());
-        assert_eq!(bodies.free.available_permits(), 15);
+        assert_eq!(bodies.in_flight.left(), 15);
     }
 
     #[tokio::test(start_paused = true)]
@@ -344,7 +335,7 @@ mod tests {
         for ended in [one, two, three] {
             assert!(matches!(ended, Err(RequestError::TooManySlowBodies { limit: 20_000 })), "{ended:?}");
         }
-        assert_eq!((bodies.free.available_permits(), bodies.slow.available_permits()), (80_000, 20_000));
+        assert_eq!((bodies.in_flight.left(), bodies.slow.left()), (80_000, 20_000));
     }
 
     #[tokio::test]
@@ -363,7 +354,7 @@ mod tests {
         let bodies = bodies(4 << 20, 4 << 20);
         let mut reading = std::pin::pin!(bodies.collect(Request::new(Body::new(Declared))));
         assert!(futures_poll(reading.as_mut()).await.is_pending());
-        assert_eq!(bodies.free.available_permits(), (4 << 20) - RESERVE_STEP_BYTES);
+        assert_eq!(bodies.in_flight.left(), (4 << 20) - RESERVE_STEP_BYTES);
     }
 
     async fn futures_poll<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
@@ -377,9 +368,9 @@ mod tests {
         let response = bodies.hold(vec![b'x'; 400], permit);
         let rest = response.slice(399..);
         drop(response);
-        assert_eq!(bodies.free.available_permits(), 600);
+        assert_eq!(bodies.in_flight.left(), 600);
         drop(rest);
-        assert_eq!(bodies.free.available_permits(), 1_000);
+        assert_eq!(bodies.in_flight.left(), 1_000);
     }
 
     #[tokio::test]

@@ -68,7 +68,7 @@ impl<'a> Head<'a> {
 
     /// Refuses the requests that RFC 9112 requires a server to refuse: section 3.2 for `Host`; section 6.1 for unknown
     /// codings and for `chunked` twice, as proxies disagree on the end of such a body.
-    pub fn check(&self, version: Version) -> Result<(), HeadFault> {
+    pub fn check_framing(&self, version: Version) -> Result<(), HeadFault> {
         if self.host.count != 1 {
             if self.host.count > 1 {
                 return Err(HeadFault::Hosts);
@@ -94,7 +94,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        Head::read(&headers).check(version)
+        Head::read(&headers).check_framing(version)
     }
 
     #[test]

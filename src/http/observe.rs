@@ -6,6 +6,7 @@ use super::browser::BrowserPolicy;
 use super::error::RequestError;
 use super::head::Head;
 use super::metrics::Metrics;
+use crate::budget::Budget;
 use crate::subject::Subject;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -19,7 +20,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,7 +35,7 @@ pub struct Observer {
     pub requests: usize,
     policy: Policy,
     browsers: Option<Arc<BrowserPolicy>>,
-    permits: Arc<Semaphore>,
+    permits: Arc<Budget>,
 }
 
 /// The routes with special treatment.
@@ -51,18 +51,18 @@ pub struct Policy {
 
 impl Observer {
     pub fn new(metrics: Arc<Metrics>, limits: &Limits, browsers: Option<Arc<BrowserPolicy>>, policy: Policy) -> Self {
-        let permits = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
+        let permits = Budget::new(limits.requests);
         let (header_list_bytes, requests) = (limits.header_list_bytes, limits.requests);
         Self { metrics, header_list_bytes, requests, policy, browsers, permits }
     }
 
     /// Checks a request's headers before its route sees it.
-    fn check(&self, route: &str, request: &Request) -> Result<(), RequestError> {
+    fn check_headers(&self, route: &str, request: &Request) -> Result<(), RequestError> {
         let head = Head::read(request.headers());
         if head.bytes > self.header_list_bytes {
             return Err(RequestError::HeadersTooLarge { limit: self.header_list_bytes });
         }
-        head.check(request.version())?;
+        head.check_framing(request.version())?;
         match &self.browsers {
             // Health checks may use any host name, as their responses are of no use to a page.
             Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
@@ -87,10 +87,10 @@ impl Observer {
         let began = Instant::now();
         let id = request_id(request.headers());
         let method = request.method().clone();
-        let permit = self.permits.try_acquire();
-        let mut response = if let Err(error) = self.check(route, &request) {
+        let permit = self.permits.try_acquire(1);
+        let mut response = if let Err(error) = self.check_headers(route, &request) {
             error.into_response()
-        } else if permit.is_err() && !(self.policy.always_answered)(route) {
+        } else if permit.is_none() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()
         } else {
             let subject = Subject::Request(id.clone());

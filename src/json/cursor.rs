@@ -55,7 +55,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Returns the text that `walk` consumes.
-    pub fn written(&mut self, walk: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a str> {
+    pub fn text_of(&mut self, walk: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a str> {
         self.peek()?;
         let start = self.at;
         walk(self)?;

@@ -15,7 +15,7 @@ struct Decimal<'a> {
 /// The value of an integer of 0 or more that fits: `455`, `455.0`, `4.55e2` and `-0.0` are integers, `1.5` and strings
 /// are not.
 pub fn unsigned(json: &str) -> Option<u64> {
-    let number = Decimal::read(json)?;
+    let number = Decimal::parse(json)?;
     if number.is_zero() {
         return Some(0);
     }
@@ -31,12 +31,12 @@ pub fn unsigned(json: &str) -> Option<u64> {
 
 /// Returns `true` for an integer of any size and sign.
 pub fn is_integer(json: &str) -> bool {
-    Decimal::read(json).is_some_and(|number| number.is_zero() || number.scale >= 0)
+    Decimal::parse(json).is_some_and(|number| number.is_zero() || number.scale >= 0)
 }
 
 impl<'a> Decimal<'a> {
     /// `None` if the text is not a JSON number.
-    fn read(json: &'a str) -> Option<Self> {
+    fn parse(json: &'a str) -> Option<Self> {
         let mut cursor = Cursor::over(json);
         cursor.number()?;
         if !cursor.is_at_end() {

@@ -32,17 +32,17 @@ struct Keys {
 
 impl Keys {
     /// `value` is the text from the key's value on.
-    fn see(&mut self, key: &[u8], value: &[u8], depth: usize, in_aps: bool) {
+    fn note(&mut self, key: &[u8], value: &[u8], depth: usize, in_aps: bool) {
         match key {
-            b"mdm" if depth == 1 => self.mdm |= says_something(value),
+            b"mdm" if depth == 1 => self.mdm |= has_content(value),
             _ if depth != 2 || !in_aps => {}
             b"event" => self.live_activity |= EVENTS.iter().any(|event| value.starts_with(event)),
-            b"content-state" => self.live_activity |= says_something(value),
-            b"content-changed" => self.content_changed |= says_something(value),
-            b"alert" | b"sound" => self.visible |= says_something(value),
+            b"content-state" => self.live_activity |= has_content(value),
+            b"content-changed" => self.content_changed |= has_content(value),
+            b"alert" | b"sound" => self.visible |= has_content(value),
             // 0 removes the badge from the icon.
-            b"badge" => self.visible |= is_number(value) || says_something(value),
-            b"content-available" => self.content_available |= says_something(value),
+            b"badge" => self.visible |= is_number(value) || has_content(value),
+            b"content-available" => self.content_available |= has_content(value),
             _ => {}
         }
     }
@@ -64,7 +64,7 @@ impl Keys {
 
 /// Returns `true` unless the JSON value at the start of `text` is `null`, `false`, zero or empty, which senders write
 /// for unused keys.
-fn says_something(text: &[u8]) -> bool {
+fn has_content(text: &[u8]) -> bool {
     let is_closed_by = |end| text[1..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&end);
     match text.first() {
         Some(b'"') => text.get(1) != Some(&b'"'),
@@ -108,7 +108,7 @@ pub fn inspect(json: &[u8]) -> Result<PushType, BadPayload> {
                 if depth <= 2
                     && let Some(value) = value_of_key(json, at)
                 {
-                    keys.see(text, value, depth, in_aps);
+                    keys.note(text, value, depth, in_aps);
                     if depth == 1 {
                         in_aps = text == b"aps";
                     }
@@ -133,9 +133,9 @@ fn is_in_string(json: &[u8]) -> bool {
 
 /// Reads a payload from text that need not be JSON, in one pass, and derives its push type like [`inspect`]; `None` if
 /// it is invalid.
-pub fn take<'a>(json: &mut Cursor<'a>) -> Option<(&'a str, PushType)> {
+pub fn scan<'a>(json: &mut Cursor<'a>) -> Option<(&'a str, PushType)> {
     let mut keys = Keys::default();
-    let text = json.written(|json| take_object(json, &mut keys, 1, false))?;
+    let text = json.text_of(|json| take_object(json, &mut keys, 1, false))?;
     Some((text, keys.push_type()))
 }
 
@@ -148,7 +148,7 @@ fn take_object(json: &mut Cursor<'_>, keys: &mut Keys, depth: usize, in_aps: boo
         let key = json.string()?.as_bytes();
         json.take(b':')?;
         if depth <= 2 {
-            keys.see(key, json.ahead(), depth, in_aps);
+            keys.note(key, json.ahead(), depth, in_aps);
         }
         take_value(json, keys, depth + 1, depth == 1 && key == b"aps")?;
         if json.comma_or(b'}')? {
@@ -207,7 +207,7 @@ mod tests {
 
     fn derived(json: &str) -> PushType {
         let derived = inspect(json.as_bytes()).expect("a good payload");
-        let (text, taken) = take(&mut Cursor::over(json)).expect("a good payload");
+        let (text, taken) = scan(&mut Cursor::over(json)).expect("a good payload");
         assert_eq!((text, taken), (json, derived));
         derived
     }
@@ -283,7 +283,7 @@ mod tests {
         let nested = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
         assert!(inspect(nested(32).as_bytes()).is_ok());
         assert_eq!(inspect(nested(33).as_bytes()), Err(BadPayload::TooDeep));
-        assert!(take(&mut Cursor::over(&nested(32))).is_some() && take(&mut Cursor::over(&nested(33))).is_none());
+        assert!(scan(&mut Cursor::over(&nested(32))).is_some() && scan(&mut Cursor::over(&nested(33))).is_none());
     }
 
     #[test]

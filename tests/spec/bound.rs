@@ -64,7 +64,7 @@ async fn a_window_that_the_peer_never_widens_bounds_an_app() {
 async fn a_peer_that_takes_no_bytes_bounds_an_app_by_its_socket() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(1000).await;
+            peer.handshake(1000).await;
             peer.hang().await;
         })
     });
@@ -79,7 +79,7 @@ async fn a_peer_that_takes_no_bytes_bounds_an_app_by_its_socket() {
 async fn what_was_taken_is_ended_in_flight_or_queued_at_any_time() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(20).await;
+            peer.handshake(20).await;
             let mut count = 0;
             while let Some(push) = peer.next().await {
                 sleep(SECOND / 100).await;
@@ -127,7 +127,7 @@ fn waiting(sender: &Sender) -> f64 {
 async fn a_black_hole_is_seen_in_pings_and_lost_connections() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             peer.silent = true;
             while peer.next().await.is_some() {}
         })

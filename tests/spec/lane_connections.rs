@@ -105,7 +105,7 @@ async fn a_peer_that_answers_pings_is_not_taken_for_dead_beside_another_connecti
             return talk(peer.serve(10, SECOND));
         }
         talk(async move {
-            peer.greet(10).await;
+            peer.handshake(10).await;
             while let Some(push) = peer.next().await {
                 if numbers(&push.body).1 < BUSY {
                     sleep(SECOND / 10).await;
@@ -140,7 +140,7 @@ async fn an_app_gets_no_more_connections_than_the_setting_allows() {
 async fn a_connection_that_never_accepted_anything_gets_no_company() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(1).await;
+            peer.handshake(1).await;
             while let Some(push) = peer.next().await {
                 sleep(SECOND / 10).await;
                 peer.refuse(&push, 400, "BadDeviceToken").await;
@@ -157,7 +157,7 @@ async fn a_connection_that_never_accepted_anything_gets_no_company() {
 async fn a_token_connection_that_widens_after_its_first_answer_is_enough() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(1).await;
+            peer.handshake(1).await;
             let push = peer.next().await.expect("a request");
             sleep(SECOND / 2).await;
             peer.accept(&push).await;
@@ -213,7 +213,7 @@ async fn a_connection_that_answers_nothing_holds_up_its_own_tokens_only() {
             if peer.number > 0 {
                 return peer.serve(20, SECOND / 10).await;
             }
-            peer.greet(20).await;
+            peer.handshake(20).await;
             for _ in 0..100 {
                 let Some(push) = peer.next().await else { return };
                 sleep(SECOND / 50).await;
@@ -244,7 +244,7 @@ async fn a_connection_in_doubt_gets_no_new_work() {
             return talk(peer.serve(100, SECOND / 10));
         }
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let push = peer.next().await.expect("a request");
             peer.accept(&push).await;
             peer.silent = true;
@@ -268,7 +268,7 @@ async fn a_goaway_gets_its_replacement_before_the_old_connection_has_drained() {
             return talk(peer.serve(100, SECOND / 10));
         }
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let mut pushes = Vec::new();
             while pushes.len() < 10 {
                 pushes.push(peer.next().await.expect("a request"));
@@ -300,7 +300,7 @@ async fn a_goaway_gets_its_replacement_before_the_old_connection_has_drained() {
 async fn a_replacement_comes_even_if_nothing_waits_but_not_for_ever() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             if peer.number == 0 {
                 let push = peer.next().await.expect("a request");
                 peer.accept(&push).await;
@@ -326,7 +326,7 @@ async fn a_gateway_that_says_goaway_to_every_connection_is_not_hammered() {
     for addresses in [1, 8] {
         let gateway = Gateway::new(|mut peer| {
             talk(async move {
-                peer.greet(100).await;
+                peer.handshake(100).await;
                 peer.goaway(0, r#"{"reason":"Shutdown"}"#).await;
                 peer.next().await;
             })
@@ -420,7 +420,7 @@ async fn one_dead_address_among_several_costs_little() {
         dead if dead == address(1) => Manner::Swallow,
         _ => talk(async move {
             // Every connection ends soon, so that there are many.
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let end = Instant::now() + 10 * SECOND;
             loop {
                 tokio::select! {

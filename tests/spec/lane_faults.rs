@@ -31,7 +31,7 @@ async fn fall_silent(mut peer: Peer, hole: Hole) {
     if hole == Hole::AfterTls {
         return peer.hang().await;
     }
-    peer.greet(1000).await;
+    peer.handshake(1000).await;
     if matches!(hole, Hole::AfterAnswers | Hole::NotReading) {
         for _ in 0..5 {
             let push = peer.next().await.expect("a request");
@@ -85,7 +85,7 @@ async fn outage(reason: &'static str) {
     let gateway = Gateway::new(move |mut peer| {
         let broken = Arc::clone(&state);
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             while let Some(push) = peer.next().await {
                 match broken.load(Ordering::Relaxed) {
                     true => peer.refuse(&push, 503, reason).await,
@@ -140,7 +140,7 @@ async fn some_503_among_good_answers_are_sent_again_within_the_budget() {
 async fn one_503_in(nth: u32) -> BTreeMap<String, usize> {
     let gateway = Gateway::new(move |mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let mut count = 0_u32;
             while let Some(push) = peer.next().await {
                 count += 1;
@@ -204,7 +204,7 @@ async fn a_short_interruption_delays_and_loses_nothing() {
             return if Instant::now() < back { Manner::Refuse } else { talk(peer.serve(100, SECOND / 50)) };
         }
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let end = back - 6 * SECOND;
             while let Ok(Some(push)) = tokio::time::timeout_at(end, peer.next()).await {
                 peer.accept(&push).await;
@@ -226,7 +226,7 @@ async fn a_token_that_apple_throttles_rests_and_no_other_does() {
     const HOT: usize = 7;
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let mut allowed_at = Instant::now();
             while let Some(push) = peer.next().await {
                 let hot = numbers(&push.body).0 == HOT;
@@ -260,7 +260,7 @@ async fn a_token_that_apple_throttles_rests_and_no_other_does() {
 async fn what_waits_for_a_resting_token_ends_with_apples_reason() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             while let Some(push) = peer.next().await {
                 peer.refuse(&push, 429, "TooManyRequests").await;
             }
@@ -308,7 +308,7 @@ async fn a_credential_that_apple_takes_again_heals_by_a_probe_on_a_new_connectio
     let good_from = Instant::now() + 100 * SECOND;
     let gateway = Gateway::new(move |mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             let good = Instant::now() >= good_from;
             while let Some(push) = peer.next().await {
                 match good {
@@ -356,7 +356,7 @@ async fn what_apple_says_of_a_former_credential_stops_nothing() {
                 return talk(peer.serve(100, SECOND / 10));
             }
             talk(async move {
-                peer.greet(100).await;
+                peer.handshake(100).await;
                 let push = peer.next().await.expect("a request");
                 sleep(SECOND / 2).await;
                 if by_goaway {
@@ -388,7 +388,7 @@ async fn a_provider_token_that_apple_turns_against_costs_the_connection_and_noth
                 return talk(peer.serve(100, SECOND / 10));
             }
             talk(async move {
-                peer.greet(100).await;
+                peer.handshake(100).await;
                 for good in [true, false] {
                     let push = peer.next().await.expect("a request");
                     match good {
@@ -413,7 +413,7 @@ async fn a_provider_token_that_apple_turns_against_costs_the_connection_and_noth
 async fn what_apple_may_have_got_is_never_called_not_sent() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             while let Some(push) = peer.next().await {
                 if peer.number == 0 {
                     // Apple has it, and the answer is lost.
@@ -434,7 +434,7 @@ async fn a_broken_app_leaves_another_one_alone() {
     // One gateway for both; what an app gets depends on its token numbers.
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(50).await;
+            peer.handshake(50).await;
             while let Some(push) = peer.next().await {
                 match numbers(&push.body) {
                     (0..100, _) => peer.accept(&push).await,
@@ -470,7 +470,7 @@ async fn a_broken_app_leaves_another_one_alone() {
 async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(1).await;
+            peer.handshake(1).await;
             let Some(push) = peer.next().await else { return };
             match numbers(&push.body) {
                 (1000.., _) => {
@@ -511,7 +511,7 @@ async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
 async fn deadlines_come_in_another_order_than_their_requests() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(1).await;
+            peer.handshake(1).await;
             while peer.next().await.is_some() {}
         })
     });
@@ -542,7 +542,7 @@ async fn small_requests_are_counted_with_what_they_need_beside_their_text() {
 async fn goaways_in_the_middle_of_traffic_lose_and_double_nothing() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(30).await;
+            peer.handshake(30).await;
             let mut served = 0;
             let end = Instant::now() + 3 * SECOND;
             loop {

@@ -174,7 +174,7 @@ async fn a_connection_that_breaks_disturbs_its_own_lane_only() {
             return talk(peer.serve(100, SECOND / 10));
         }
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             for _ in 0..20 {
                 peer.next().await.expect("a request");
             }
@@ -199,7 +199,7 @@ async fn a_connection_that_breaks_disturbs_its_own_lane_only() {
 
 /// Says 503 to what falls into lane 1 of 3.
 async fn fail_one_lane(mut peer: Peer) {
-    peer.greet(100).await;
+    peer.handshake(100).await;
     while let Some(push) = peer.next().await {
         sleep(SECOND / 1000).await;
         match lane(numbers(&push.body).0, 3) {
@@ -267,7 +267,7 @@ async fn a_single_notification_needs_one_lane_only() {
 async fn what_a_batch_holds_is_held_until_its_last_part_has_ended() {
     let gateway = Gateway::new(|mut peer| match peer.number {
         0 => talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             while peer.next().await.is_some() {}
         }),
         _ => talk(peer.serve(100, SECOND / 10)),

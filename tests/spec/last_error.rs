@@ -35,7 +35,7 @@ async fn each_reason_of_a_refused_credential_is_told_with_its_own_cause() {
     ] {
         let gateway = Gateway::new(move |mut peer| {
             talk(async move {
-                peer.greet(100).await;
+                peer.handshake(100).await;
                 while let Some(push) = peer.next().await {
                     peer.refuse(&push, 403, reason.as_str()).await;
                 }
@@ -55,7 +55,7 @@ async fn each_reason_of_a_refused_credential_is_told_with_its_own_cause() {
 async fn a_goaway_that_blames_the_certificate_and_tokens_that_change_too_often_are_told_alike() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             peer.goaway(0, r#"{"reason":"BadCertificateEnvironment"}"#).await;
             peer.hang().await;
         })
@@ -67,7 +67,7 @@ async fn a_goaway_that_blames_the_certificate_and_tokens_that_change_too_often_a
 
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             while let Some(push) = peer.next().await {
                 peer.refuse(&push, 429, "TooManyProviderTokenUpdates").await;
             }

@@ -32,7 +32,7 @@ async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() 
     let gateway = Gateway::new(move |mut peer| {
         let taken = Arc::clone(&state);
         talk(async move {
-            peer.greet(COUNT as u32).await;
+            peer.handshake(COUNT as u32).await;
             while let Some(push) = peer.next().await {
                 let number = numbers(&push.body).1;
                 if peer.number > 0 {
@@ -85,7 +85,7 @@ async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() 
 async fn a_refused_resend_of_what_apple_never_had_is_rejected() {
     let gateway = Gateway::new(move |mut peer| {
         talk(async move {
-            peer.greet(100).await;
+            peer.handshake(100).await;
             while let Some(push) = peer.next().await {
                 match peer.number {
                     // Not processed: above GOAWAY's last stream id.

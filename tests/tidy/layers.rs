@@ -7,6 +7,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("json", 0),
     ("subject", 0),
     ("model", 1),
+    ("budget", 2),
     ("clock", 2),
     ("telemetry", 2),
     ("drain", 2),

@@ -9,4 +9,4 @@ pub mod session;
 
 pub use frame::StreamId;
 pub use request::{Head, Method, Request};
-pub use session::{Answer, Blocked, Cause, Config, End, Event, Fault, Processed, Refused, Session};
+pub use session::{Answer, Blocked, Cause, Config, ConnectionError, End, Event, Processed, Refused, Session};

@@ -3,9 +3,9 @@
 mod answers;
 mod bodies;
 mod bounds;
-mod budget;
 mod end;
 mod event;
+mod flood_budget;
 mod message;
 mod output;
 mod reader;
@@ -23,8 +23,8 @@ use std::ops::Range;
 
 use self::answers::OpenBlock;
 use self::bodies::WaitingBodies;
-use self::budget::Budget;
-pub use self::event::{Answer, Blocked, Cause, End, Event, Fault, Processed, Refused};
+pub use self::event::{Answer, Blocked, Cause, ConnectionError, End, Event, Processed, Refused};
+use self::flood_budget::FloodBudget;
 use self::message::{Message, PartialAnswers};
 use self::output::Output;
 use self::reader::{Payload, Reader};
@@ -74,7 +74,7 @@ pub struct Session<T> {
     peer: PeerSettings,
     send_window: SendWindow,
     receive_window: window::ReceiveWindow,
-    budget: Budget,
+    budget: FloodBudget,
     pings_open: u32,
     /// Streams we cancelled since the peer last showed life.
     resets_unseen: usize,
@@ -83,12 +83,12 @@ pub struct Session<T> {
     shutting_down: bool,
     /// The last id of the peer's GOAWAY.
     goaway: Option<StreamId>,
-    fault: Option<Fault>,
+    fault: Option<ConnectionError>,
     closed: bool,
 }
 
 /// An event without its borrows.
-enum Happening<T> {
+enum RawEvent<T> {
     /// The answer is in `Session::message`.
     Answered {
         tag: T,
@@ -105,7 +105,7 @@ enum Happening<T> {
         code: u32,
     },
     Pong(u64),
-    Fault(Fault),
+    Fault(ConnectionError),
 }
 
 /// Where an answer's body lies.
@@ -137,7 +137,7 @@ impl<T> Session<T> {
             peer: PeerSettings::new(config.streams_max),
             send_window: SendWindow::new(WINDOW_DEFAULT),
             receive_window: window::ReceiveWindow::default(),
-            budget: Budget::new(),
+            budget: FloodBudget::new(),
             pings_open: 0,
             resets_unseen: 0,
             ready: false,
@@ -203,7 +203,7 @@ impl<T> Session<T> {
         self.goaway.is_some() || self.shutting_down
     }
 
-    pub fn fault(&self) -> Option<&Fault> {
+    pub fn fault(&self) -> Option<&ConnectionError> {
         self.fault.as_ref()
     }
 
@@ -242,27 +242,27 @@ impl<T> Session<T> {
         self.closed || self.fault.is_some()
     }
 
-    fn lend<'s, 'i: 's>(&'s self, happening: Happening<T>, payload: Payload<'i>) -> Event<'s, T> {
+    fn lend<'s, 'i: 's>(&'s self, happening: RawEvent<T>, payload: Payload<'i>) -> Event<'s, T> {
         let payload = match payload {
             Payload::Lent(bytes) => bytes,
             Payload::Kept => self.reader.kept_payload(),
         };
         match happening {
-            Happening::Answered { tag, body, complete } => {
+            RawEvent::Answered { tag, body, complete } => {
                 let body = match body {
                     Body::Frame(range) => &payload[range],
                     Body::Gathered => &self.message.body,
                 };
                 Event::Answered { tag, answer: self.message.answer(body, complete) }
             }
-            Happening::Ended { tag, end } => Event::Ended { tag, end },
-            Happening::Settings => Event::Settings,
-            Happening::GoAway { last_id, code } => {
+            RawEvent::Ended { tag, end } => Event::Ended { tag, end },
+            RawEvent::Settings => Event::Settings,
+            RawEvent::GoAway { last_id, code } => {
                 let debug = payload.get(8..).unwrap_or_default();
                 Event::GoAway { last_id, code, debug: &debug[..debug.len().min(DEBUG_MAX)] }
             }
-            Happening::Pong(opaque) => Event::Pong(opaque),
-            Happening::Fault(fault) => Event::Fault(fault),
+            RawEvent::Pong(opaque) => Event::Pong(opaque),
+            RawEvent::Fault(fault) => Event::Fault(fault),
         }
     }
 }

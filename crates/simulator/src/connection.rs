@@ -32,7 +32,7 @@ use super::certificate::ClientCertificate;
 use super::ledger::Batch;
 use super::pump::{self, Field, Pump, PumpHandle};
 use super::rules::{self, Credential, Rejection};
-use super::script::{Act, Place, Plan, Spent};
+use super::script::{Act, Plan, Spent, StreamPosition};
 use super::shared::Shared;
 use answer::Waiting;
 use arrival::Arrival;
@@ -94,7 +94,7 @@ where
     let limits = Limits::new(first.max_concurrent_streams.unwrap_or(u32::MAX), full);
     let mut session = Session::new(h2, handle, Credential::new(certificate), number, shared, plan.clone(), limits);
     session.withholds = window.is_some_and(|window| !window.updates);
-    session.greet(misplaced);
+    session.end_at_connect(misplaced);
     loop {
         tokio::select! {
             biased;
@@ -214,12 +214,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let now_ms = self.shared.clock.now_ms();
             let mut worked = !self.complete.is_empty();
             for arrival in std::mem::take(&mut self.complete) {
-                self.take(arrival, now_ms);
+                self.receive(arrival, now_ms);
             }
             worked |= self.answer_due();
             worked |= self.send_late_bodies();
             self.make_changes();
-            worked |= self.part();
+            worked |= self.advance_end();
             self.enter();
             match self.poll_timer(cx) {
                 Poll::Ready(true) => return Poll::Ready(()),
@@ -274,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// A request whose body has ended: parked, or processed; then the connection may have to end.
-    fn take(&mut self, arrival: Arrival, now_ms: i64) {
+    fn receive(&mut self, arrival: Arrival, now_ms: i64) {
         let signal = self.count();
         if arrival.stream > self.last_id() && self.refuses_late() {
             self.refuse(arrival, "refused after the GOAWAY");
@@ -296,8 +296,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(rejection) = self.poisoned() {
             return self.answer_scripted(arrival, id, rejection, "poisoned connection");
         }
-        let place = Place { connection: self.number, stream: arrival.stream };
-        match self.active.script.fault(&arrival.push(), place, &mut self.random).cloned() {
+        let position = StreamPosition { connection: self.number, stream: arrival.stream };
+        match self.active.script.fault(&arrival.push(), position, &mut self.random).cloned() {
             None => {
                 let verdict = self.judge(&arrival, now_ms);
                 if withhold {

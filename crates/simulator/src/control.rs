@@ -90,13 +90,13 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Value, Ref
         (&Method::GET, "/") => Ok(summary(shared)),
         (&Method::GET, "/ledger") => ledger(head.uri.query().unwrap_or_default(), shared),
         (&Method::POST, "/script") => {
-            let script: Script = read(body).await?;
+            let script: Script = read_json(body).await?;
             shared.set_script(script).map_err(|error| refused(&error))?;
             Ok(summary(shared))
         }
-        (&Method::POST, "/tokens") => tokens(read(body).await?, shared),
+        (&Method::POST, "/tokens") => tokens(read_json(body).await?, shared),
         (&Method::POST, "/clock") => {
-            let moved: ClockMove = read(body).await?;
+            let moved: ClockMove = read_json(body).await?;
             shared.clock.advance(moved.advance_ms);
             Ok(json!({ "now_ms": shared.clock.now_ms() }))
         }
@@ -117,7 +117,7 @@ struct ClockMove {
     advance_ms: i64,
 }
 
-async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+async fn read_json<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
     let limited = Limited::new(body, BODY_MAX);
     let bytes = limited.collect().await.map_err(|error| (StatusCode::PAYLOAD_TOO_LARGE, error.to_string()))?.to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| refused(&error))

@@ -98,16 +98,19 @@ impl Identity {
             made.save(directory)?;
             return Ok(made);
         }
-        let text = read(&description)?;
+        let text = read_pem(&description)?;
         let named: Description =
             serde_json::from_str(&text).map_err(|source| IdentityError::Description { path: description, source })?;
         Ok(Self {
-            authority: Authority::load(&read(&directory.join("ca.pem"))?, &read(&directory.join("ca-key.pem"))?)?,
+            authority: Authority::load(
+                &read_pem(&directory.join("ca.pem"))?,
+                &read_pem(&directory.join("ca-key.pem"))?,
+            )?,
             key_id: named.key_id,
             team_id: named.team_id,
             topic: named.topic,
-            key_pem: read(&directory.join("key.p8"))?,
-            client_pem: read(&directory.join("client.pem"))?,
+            key_pem: read_pem(&directory.join("key.p8"))?,
+            client_pem: read_pem(&directory.join("client.pem"))?,
             directory: Some(directory.to_owned()),
         })
     }
@@ -151,7 +154,7 @@ fn apple_id() -> String {
     (0..10).map(|_| char::from(letters[fastrand::usize(..letters.len())])).collect()
 }
 
-fn read(path: &Path) -> Result<String, IdentityError> {
+fn read_pem(path: &Path) -> Result<String, IdentityError> {
     fs::read_to_string(path).map_err(|source| IdentityError::File { verb: "read", path: path.to_owned(), source })
 }
 

@@ -10,7 +10,7 @@ mod settings;
 
 use serde::{Deserialize, Serialize};
 
-pub use active::{ActiveScript, Place, Plan};
+pub use active::{ActiveScript, Plan, StreamPosition};
 pub use budget::{ErrorBudget, Spent};
 pub use connects::{
     AlertTo, Breakage, CERTIFICATE_ALERTS, ConnectRate, ConnectionAct, ConnectionFault, Flaw, ListenerFault, Point,

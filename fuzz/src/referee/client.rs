@@ -1,7 +1,7 @@
 //! Checks of what the client writes: whole frames, in the right states, within the peer's limits, as requested.
 
 use super::{Frames, Referee, Stream, head_across, number};
-use http2::Fault;
+use http2::ConnectionError;
 use http2::frame::{FrameHead, PAYLOAD_MAX, StreamId, flag, kind};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,7 +34,7 @@ impl Referee {
     }
 
     /// After a fault: nothing but what was begun, replies, and one GOAWAY at the end.
-    pub fn check_last_words(&self, waiting: &[u8], fault: &Fault) {
+    pub fn check_last_words(&self, waiting: &[u8], fault: &ConnectionError) {
         let preface_left = PREFACE.len() - self.client.preface_read;
         let mut frames = Frames::default();
         frames.push(&[self.client.frames.rest(), &waiting[preface_left..]].concat());

@@ -3,7 +3,7 @@
 use super::Referee;
 use http2::frame::{REFUSED_STREAM, StreamId, kind};
 use http2::request::field_size;
-use http2::{Answer, Cause, End, Event, Fault, Processed};
+use http2::{Answer, Cause, ConnectionError, End, Event, Processed};
 
 const LIST_SIZE_MAX: usize = 16_384;
 const FIELDS_MAX: usize = 128;
@@ -32,7 +32,7 @@ impl Referee {
         }
     }
 
-    fn on_fault(&mut self, fault: Fault, rest: &[u8]) {
+    fn on_fault(&mut self, fault: ConnectionError, rest: &[u8]) {
         assert!(self.fault.is_none(), "a second fault");
         self.check_fault(fault, rest);
         self.fault = Some(fault);

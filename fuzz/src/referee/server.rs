@@ -1,7 +1,7 @@
 //! Judges what the server sends: its legality, and its effects on streams and limits.
 
 use super::{Block, Judgement, Referee, head_across, number};
-use http2::Fault;
+use http2::ConnectionError;
 use http2::frame::{ErrorCode, FrameHead, PAYLOAD_MAX, STREAM_ID_MAX, StreamId, flag, kind};
 
 const BLOCK_MAX: usize = 16_384;
@@ -45,7 +45,7 @@ impl Referee {
     }
 
     /// The session gave up with `rest` untouched, whose first bytes may be the reason.
-    pub(super) fn check_fault(&mut self, fault: Fault, rest: &[u8]) {
+    pub(super) fn check_fault(&mut self, fault: ConnectionError, rest: &[u8]) {
         self.judge_next(rest);
         let flooded = fault.code() == ErrorCode::EnhanceYourCalm && self.server.frame_count >= FLOOD;
         assert!(

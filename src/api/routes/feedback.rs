@@ -2,16 +2,14 @@
 
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::api::page::{PageRequest, cursor_error, through};
 use crate::api::path::AppPath;
+use crate::api::routes::records;
 use crate::http::envelope;
 use crate::model::Feedback;
-use crate::store::Cursor;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Uri};
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -44,21 +42,15 @@ pub async fn list(
     method: Method,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let asked = PageRequest::read(uri.query(), Cursor::parse)?;
-    api.app(&key)?;
-    let page = api.events.feedback(&key, asked.after.unwrap_or(Cursor::START), asked.limit).await;
-    let page = page.map_err(cursor_error("cursor"))?;
-    if api.compat.clear_on_read && method == Method::GET && !page.entries.is_empty() {
-        api.events.acknowledge_feedback(&key, page.cursor).await?;
-    }
+    let read = async |after, limit| api.events.feedback(&key, after, limit).await;
+    let clear = async |cursor| api.events.acknowledge_feedback(&key, cursor).await;
+    let page = records::page((&api, &key), (&method, &uri), read, clear).await?;
     let entries: Vec<_> = page.entries.iter().map(FeedbackObject::new).collect();
     Ok(envelope::list(&entries, page.cursor.to_string()))
 }
 
 /// `DELETE ?through=<cursor>`: acknowledges the entries up to the cursor.
 pub async fn acknowledge(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
-    let through = through(uri.query(), Cursor::parse)?;
-    api.app(&key)?;
-    let removed = api.events.acknowledge_feedback(&key, through).await.map_err(cursor_error("through"))?;
-    Ok(envelope::success(StatusCode::OK, &json!({"type": "acknowledgement", "removed": removed})))
+    let clear = async |cursor| api.events.acknowledge_feedback(&key, cursor).await;
+    records::acknowledge((&api, &key), &uri, clear).await
 }

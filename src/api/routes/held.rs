@@ -24,7 +24,7 @@ pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) 
 }
 
 /// `POST {"action": "release" | "drop"}`. Changes nothing if no entry is held.
-pub async fn settle(
+pub async fn resolve(
     State(api): State<Arc<Api>>,
     path: Result<AppPath, ApiError>,
     request: Request,
@@ -33,13 +33,13 @@ pub async fn settle(
     let body = api.bodies.collect(request).await?;
     let (_, AppPath(key)) = (query?, path?);
     api.app(&key)?;
-    let (action, resolution) = read(&body.bytes)?;
+    let (action, resolution) = parse_action(&body.bytes)?;
     let count = api.events.resolve(&key, resolution).await?;
-    let settled = json!({"type": "settlement", "action": action, "count": count});
-    Ok(envelope::success(StatusCode::OK, &settled))
+    let resolved = json!({"type": "settlement", "action": action, "count": count});
+    Ok(envelope::success(StatusCode::OK, &resolved))
 }
 
-fn read(body: &[u8]) -> Result<(&'static str, Resolution), ObjectFault> {
+fn parse_action(body: &[u8]) -> Result<(&'static str, Resolution), ObjectFault> {
     let mut object = Object::read(json::text(body)?)?;
     let (name, expected) = ("action", "`release` or `drop`");
     let action: Option<String> = object.take(name, expected)?;

@@ -26,7 +26,7 @@ impl Lane {
         Self { claim: budget.claim(), woken: Arc::default() }
     }
 
-    fn ask(&mut self, need: Need) -> Option<Permit> {
+    fn ask(&mut self, need: Need) -> Option<ConnectionPermit> {
         let waker = Waker::from(Arc::clone(&self.woken));
         match self.claim.poll(&mut Context::from_waker(&waker), need) {
             Poll::Ready(permit) => Some(permit),
@@ -34,11 +34,11 @@ impl Lane {
         }
     }
 
-    fn first(&mut self) -> Option<Permit> {
+    fn first(&mut self) -> Option<ConnectionPermit> {
         self.ask(Need::First)
     }
 
-    fn try_take(&mut self) -> Option<Permit> {
+    fn try_take(&mut self) -> Option<ConnectionPermit> {
         let waker = Waker::from(Arc::clone(&self.woken));
         self.claim.try_take(&mut Context::from_waker(&waker))
     }
@@ -50,7 +50,7 @@ impl Lane {
 }
 
 /// A budget whose connections are all taken by one lane each, and one more lane.
-fn used_up(max: usize) -> (Descriptors, Vec<Lane>, Vec<Permit>, Lane) {
+fn used_up(max: usize) -> (Descriptors, Vec<Lane>, Vec<ConnectionPermit>, Lane) {
     let budget = Descriptors::new(max, Instant::now());
     let mut lanes: Vec<_> = (0..max).map(|_| Lane::of(&budget)).collect();
     let permits = lanes.iter_mut().map(|lane| lane.first().expect("one is left")).collect();

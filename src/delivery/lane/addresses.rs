@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use tokio::time::Instant;
 
 /// The maximum number of failed addresses remembered; a gateway has about ten, and they change.
-const TROUBLED_MAX: usize = 64;
+const FAILED_MAX: usize = 64;
 
 #[derive(Debug)]
-struct Troubled {
+struct FailedAddress {
     address: SocketAddr,
     /// The number of failures in a row.
     failures: u32,
@@ -20,7 +20,7 @@ struct Troubled {
 /// The addresses that failed lately.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    troubled: Vec<Troubled>,
+    failed: Vec<FailedAddress>,
 }
 
 /// An address to connect to.
@@ -35,8 +35,8 @@ impl Addresses {
     /// The best address of `known` that may be tried now: fewest connections, then fewest failures, then the resolver's
     /// order.
     pub fn choose(&self, known: &[SocketAddr], in_use: &[SocketAddr], now: Instant) -> Option<Choice> {
-        let may_try = |address: &&SocketAddr| self.trouble(**address).is_none_or(|trouble| trouble.until <= now);
-        let failures = |address| self.trouble(address).map_or(0, |trouble| trouble.failures);
+        let may_try = |address: &&SocketAddr| self.failure_of(**address).is_none_or(|failure| failure.until <= now);
+        let failures = |address| self.failure_of(address).map_or(0, |failure| failure.failures);
         let uses = |address| in_use.iter().filter(|used| **used == address).count();
         let address = *known.iter().filter(may_try).min_by_key(|address| (uses(**address), failures(**address)))?;
         let spare = known.iter().any(|other| *other != address && failures(*other) == 0);
@@ -45,30 +45,30 @@ impl Addresses {
 
     /// The time at which one of `known` may be tried.
     pub fn free_at(&self, known: &[SocketAddr]) -> Option<Instant> {
-        let until = |address: &SocketAddr| self.trouble(*address).map(|trouble| trouble.until);
+        let until = |address: &SocketAddr| self.failure_of(*address).map(|failure| failure.until);
         // None sorts before Some: an address without failures is free at any time.
         known.iter().map(until).min()?
     }
 
     /// Records that a connection to the address failed.
     pub fn failed(&mut self, address: SocketAddr, now: Instant, jitter: f64) {
-        let failures = self.trouble(address).map_or(1, |trouble| trouble.failures.saturating_add(1));
+        let failures = self.failure_of(address).map_or(1, |failure| failure.failures.saturating_add(1));
         self.succeeded(address);
-        if self.troubled.len() == TROUBLED_MAX {
-            self.troubled.sort_unstable_by_key(|trouble| Reverse(trouble.until));
-            self.troubled.pop();
+        if self.failed.len() == FAILED_MAX {
+            self.failed.sort_unstable_by_key(|failure| Reverse(failure.until));
+            self.failed.pop();
         }
         let until = now + backoff::reconnect(failures, jitter).unwrap_or_default();
-        self.troubled.push(Troubled { address, failures, until });
+        self.failed.push(FailedAddress { address, failures, until });
     }
 
     /// Records that a connection to the address worked.
     pub fn succeeded(&mut self, address: SocketAddr) {
-        self.troubled.retain(|trouble| trouble.address != address);
+        self.failed.retain(|failure| failure.address != address);
     }
 
-    fn trouble(&self, address: SocketAddr) -> Option<&Troubled> {
-        self.troubled.iter().find(|trouble| trouble.address == address)
+    fn failure_of(&self, address: SocketAddr) -> Option<&FailedAddress> {
+        self.failed.iter().find(|failure| failure.address == address)
     }
 }
 
@@ -119,6 +119,6 @@ mod tests {
         for port in 0..200 {
             addresses.failed(SocketAddr::from(([17, 0, 0, 1], port)), now, 1.0);
         }
-        assert_eq!(addresses.troubled.len(), TROUBLED_MAX);
+        assert_eq!(addresses.failed.len(), FAILED_MAX);
     }
 }

@@ -6,7 +6,7 @@ use crate::apns::connect::{Connect, ConnectError, Connecting, Resolving, Transpo
 use crate::apns::endpoint::Endpoint;
 use crate::apns::trust::Trust;
 use crate::delivery::backoff::{self, Pace};
-use crate::delivery::descriptors::{Claim, Descriptors, Need, Permit};
+use crate::delivery::descriptors::{Claim, ConnectionPermit, Descriptors, Need};
 use crate::registry::App;
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub struct Dialed {
     pub endpoint: Endpoint,
     pub address: SocketAddr,
     pub transport: Box<dyn Transport>,
-    pub permit: Permit,
+    pub permit: ConnectionPermit,
 }
 
 enum Stage {
@@ -53,7 +53,7 @@ pub struct Dialer {
     claim: Claim,
     stage: Stage,
     /// The permit of the connection being opened.
-    permit: Option<Permit>,
+    permit: Option<ConnectionPermit>,
     addresses: Addresses,
     /// The resolver's last answer for each endpoint, used when it fails.
     known: Vec<Vec<SocketAddr>>,

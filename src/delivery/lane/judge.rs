@@ -19,7 +19,7 @@ impl Work {
     /// connection must be left.
     #[must_use]
     pub fn answered(&mut self, item_ref: ItemRef, answer: &Answer<'_>, former: bool) -> bool {
-        self.tally.answered(self.ms().wrapping_sub(item_ref.begun));
+        self.tally.answered(self.lane_ms().wrapping_sub(item_ref.begun));
         if answer.status == 200 {
             self.health.answered();
             self.judged(item_ref);
@@ -29,7 +29,7 @@ impl Work {
             self.settle(item_ref, OutcomeKind::Accepted, Some(200), None);
             return false;
         }
-        let response = response::read(answer);
+        let response = response::of_answer(answer);
         let verdict = verdict::answered(&response, item_ref.attempts);
         let verdict = if former { verdict.of_former_credential() } else { verdict };
         self.apply_to_app(item_ref, &response, verdict.side_effect, verdict.disposition);
@@ -43,7 +43,7 @@ impl Work {
                 // the provider token may just have expired.
                 let is_free = response.status == 403;
                 self.note_rejection(item_ref, response);
-                if is_free || self.budget.spend() {
+                if is_free || self.retry_budget.spend() {
                     self.resend(item_ref, NodeReason::GoneAway);
                 } else {
                     self.fail_unsent(item_ref, NodeReason::GoneAway);
@@ -97,7 +97,7 @@ impl Work {
             }
         };
         self.note_rejection(item_ref, response);
-        if self.budget.spend() {
+        if self.retry_budget.spend() {
             self.postpone(item_ref, pause, NodeReason::BreakerOpen.into());
         } else {
             self.fail_unsent(item_ref, NodeReason::BreakerOpen);
@@ -118,7 +118,7 @@ impl Work {
         }
         match verdict.disposition {
             Disposition::Done(kind) => self.settle(item_ref, kind, None, Some(reason.into())),
-            Disposition::Resend | Disposition::Later(_) if item_ref.attempts <= 1 || self.budget.spend() => {
+            Disposition::Resend | Disposition::Later(_) if item_ref.attempts <= 1 || self.retry_budget.spend() => {
                 self.resend(item_ref, reason)
             }
             Disposition::Resend | Disposition::Later(_) => self.fail_unsent(item_ref, reason),

@@ -8,7 +8,7 @@ use crate::apns::request::Heads;
 use crate::apns::response;
 use crate::credentials::Credential;
 use crate::delivery::bound::Bound;
-use crate::delivery::descriptors::{Permit, Usage};
+use crate::delivery::descriptors::{ConnectionPermit, Usage};
 use crate::delivery::job::ItemRef;
 use crate::delivery::verdict::{self, SideEffect};
 use crate::model::{NodeReason, Reason};
@@ -49,7 +49,7 @@ pub struct Link {
     token: Option<(u64, Instant)>,
     stats: ConnectionStats,
     /// Declared after the connection, so that it is returned once the socket is closed.
-    permit: Permit,
+    permit: ConnectionPermit,
 }
 
 /// The statistics of a connection, from its events.
@@ -203,7 +203,7 @@ impl Link {
         work: &mut Work,
     ) -> (bool, Option<Over>) {
         self.stats.former = app.generation > self.generation;
-        let mut moved = match self.read(cx, scratch, work) {
+        let mut moved = match self.read_events(cx, scratch, work) {
             Poll::Ready(Ok(true)) => true,
             Poll::Ready(Ok(false)) => return (true, Some(Over::Closed)),
             Poll::Ready(Err(error)) => return (true, Some(Over::Broken(error))),
@@ -251,7 +251,7 @@ impl Link {
         LinkEnd { affected: stats.lost, reason: stats.goaway.unwrap_or(otherwise.into()) }
     }
 
-    fn read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], work: &mut Work) -> Poll<io::Result<bool>> {
+    fn read_events(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], work: &mut Work) -> Poll<io::Result<bool>> {
         let Self { connection, stats, .. } = self;
         let read =
             connection.poll_read(cx, scratch, work.now.instant, |event| stats.note(event, work, AfterEnd::Retry));
@@ -276,7 +276,7 @@ impl Link {
     fn fill(&mut self, was_full: bool, work: &mut Work) -> bool {
         let mut sent = false;
         while self.connection.slots_free() > 0 {
-            let (now, begun) = (work.now.instant, work.ms());
+            let (now, begun) = (work.now.instant, work.lane_ms());
             let Some((sendable, job)) = work.next_sendable(self.id) else { return sent };
             let item_ref =
                 ItemRef { attempts: sendable.item_ref.attempts.saturating_add(1), begun, ..sendable.item_ref };
@@ -373,7 +373,7 @@ impl ConnectionStats {
 
 /// Handles Apple's GOAWAY: reads its reason. The session ends the streams.
 fn goaway(last_id: u32, code: u32, debug: &[u8], work: &Work) -> Option<Reason> {
-    let reason = response::named(debug);
+    let reason = response::reason_of_goaway(debug);
     let app = &work.app.key;
     tracing::info!(%app, last_id, code, reason = reason.as_ref().map(Reason::as_str), "Apple sent GOAWAY");
     work.tally.metrics().goaway(reason.as_ref());

@@ -27,7 +27,7 @@ struct Bucket {
 
 /// The items held for one connection.
 #[derive(Debug)]
-struct Held {
+struct HeldItems {
     link: LinkId,
     item_refs: VecDeque<ItemRef>,
 }
@@ -38,7 +38,7 @@ pub struct Routes {
     /// Empty while at most one connection accepts work.
     buckets: Vec<Bucket>,
     /// The connections that accept work, in the order in which they are filled.
-    links: Vec<Held>,
+    links: Vec<HeldItems>,
     moved: bool,
 }
 
@@ -67,7 +67,8 @@ impl Routes {
     {
         let mut before = std::mem::take(&mut self.links);
         if taking.len() >= 2 {
-            self.links = taking.iter().map(|&link| Held { link, item_refs: taken(&mut before, link) }).collect();
+            self.links =
+                taking.iter().map(|&link| HeldItems { link, item_refs: items_held_for(&mut before, link) }).collect();
         }
         let back: Vec<ItemRef> = before.into_iter().flat_map(|held| held.item_refs).collect();
         back.iter().for_each(|item_ref| self.leave(item_ref.bucket));
@@ -144,7 +145,7 @@ impl Routes {
     }
 }
 
-fn taken(before: &mut [Held], link: LinkId) -> VecDeque<ItemRef> {
+fn items_held_for(before: &mut [HeldItems], link: LinkId) -> VecDeque<ItemRef> {
     let held = before.iter_mut().find(|held| held.link == link);
     held.map(|held| std::mem::take(&mut held.item_refs)).unwrap_or_default()
 }

@@ -37,7 +37,7 @@ impl Stopped {
     }
 
     /// Takes the sum if it is due; with `all`, always.
-    pub fn take(&mut self, now: Instant, all: bool) -> Vec<Disconnection> {
+    pub fn take_due(&mut self, now: Instant, all: bool) -> Vec<Disconnection> {
         if !all && self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }

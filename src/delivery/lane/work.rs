@@ -8,7 +8,7 @@ use super::routes::{LinkId, Routes, bucket};
 use super::stopped::Stopped;
 use super::throttle::{Throttle, fingerprint};
 use crate::apns::response::Response;
-use crate::delivery::backoff::{self, Budget};
+use crate::delivery::backoff::{self, RetryBudget};
 use crate::delivery::job::{DeadSince, ItemRef, Job};
 use crate::delivery::metrics::Tally;
 use crate::delivery::status::LastError;
@@ -41,7 +41,7 @@ pub struct Work {
     /// The newest provisioning of the app.
     pub app: Arc<App>,
     pub tally: Tally,
-    pub budget: Budget,
+    pub retry_budget: RetryBudget,
     pub health: Health,
     pub throttle: Throttle,
     pub routes: Routes,
@@ -75,7 +75,7 @@ impl Work {
             now,
             app,
             tally,
-            budget: Budget::default(),
+            retry_budget: RetryBudget::default(),
             health: Health::new(now.instant),
             throttle: Throttle::default(),
             routes: Routes::default(),
@@ -103,7 +103,7 @@ impl Work {
     }
 
     /// The lane's millisecond now.
-    pub fn ms(&self) -> u32 {
+    pub fn lane_ms(&self) -> u32 {
         self.ms
     }
 
@@ -213,7 +213,7 @@ impl Work {
             self.routes.enter(sendable.item_ref.bucket, link);
         }
         if sendable.item_ref.attempts == 0 {
-            self.budget.earn(1);
+            self.retry_budget.earn(1);
         } else {
             self.tally.retry();
         }

@@ -1,10 +1,10 @@
 //! The limits of connections, of the node and of one address.
 
+use crate::budget::{self, Budget};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// An address or a network, such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub enum LimitReached {
 /// The open connections and their limits.
 #[derive(Debug)]
 pub struct ConnectionLimit {
-    free: Arc<Semaphore>,
+    all: Arc<Budget>,
     per_address: usize,
     /// Addresses that many callers share, such as those of load balancers.
     shared: Vec<Network>,
@@ -72,18 +72,17 @@ pub struct ConnectionLimit {
 
 impl ConnectionLimit {
     pub fn new(all: usize, per_address: usize, shared: Vec<Network>) -> Arc<Self> {
-        let free = Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { free, per_address, shared, taken: Mutex::default() })
+        Arc::new(Self { all: Budget::new(all), per_address, shared, taken: Mutex::default() })
     }
 
     /// Returns a permit for a connection from `peer`; `None` is a Unix socket.
     pub fn acquire(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Permit, LimitReached> {
-        let free = Arc::clone(&self.free).try_acquire_owned().map_err(|_| LimitReached::Node)?;
+        let of_all = self.all.try_acquire(1).ok_or(LimitReached::Node)?;
         let counted = match peer.filter(|peer| !self.shared.iter().any(|network| network.holds(*peer))) {
             Some(peer) => Some(self.count(subscriber(peer))?),
             None => None,
         };
-        Ok(Permit { _free: free, _counted: counted })
+        Ok(Permit { _of_all: of_all, _counted: counted })
     }
 
     fn count(self: &Arc<Self>, address: IpAddr) -> Result<Counted, LimitReached> {
@@ -100,7 +99,7 @@ impl ConnectionLimit {
 /// One connection under the limits. Dropping it frees them.
 #[derive(Debug)]
 pub struct Permit {
-    _free: OwnedSemaphorePermit,
+    _of_all: budget::Permit,
     _counted: Option<Counted>,
 }
 

@@ -38,8 +38,8 @@ pub enum Flood {
 #[derive(Debug)]
 pub struct Http2FloodGuard {
     state: State,
-    resets: Bucket,
-    idle: Bucket,
+    resets: TokenBucket,
+    idle: TokenBucket,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,11 @@ enum State {
 
 impl Http2FloodGuard {
     pub fn new(now: Instant) -> Self {
-        Self { state: State::Preface(0), resets: Bucket::new(RESETS, now), idle: Bucket::new(IDLE_FRAMES, now) }
+        Self {
+            state: State::Preface(0),
+            resets: TokenBucket::new(RESETS, now),
+            idle: TokenBucket::new(IDLE_FRAMES, now),
+        }
     }
 
     /// Returns true if the client understands HTTP/1: bytes have arrived that do not begin with HTTP/2's preface.
@@ -64,7 +68,7 @@ impl Http2FloodGuard {
     }
 
     /// Reads bytes that have arrived, at the time that `now` returns.
-    pub fn read(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Flood> {
+    pub fn observe(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Flood> {
         while let Some(first) = bytes.first() {
             match &mut self.state {
                 State::Http1 => return Ok(()),
@@ -83,7 +87,7 @@ impl Http2FloodGuard {
                     bytes = &bytes[taken..];
                     if *have == HEAD_BYTES {
                         let head = *head;
-                        self.judge(head, &now)?;
+                        self.count_frame(head, &now)?;
                         self.state = next(length(head));
                     }
                 }
@@ -99,17 +103,17 @@ impl Http2FloodGuard {
 
     /// Counts bytes written to the client.
     pub fn wrote(&mut self, bytes: usize) {
-        self.idle.give(bytes as u64 * Bucket::UNIT / BYTES_WRITTEN_PER_IDLE_FRAME);
+        self.idle.refill(bytes as u64 * TokenBucket::UNIT / BYTES_WRITTEN_PER_IDLE_FRAME);
     }
 
-    fn judge(&mut self, head: [u8; HEAD_BYTES], now: &impl Fn() -> Instant) -> Result<(), Flood> {
+    fn count_frame(&mut self, head: [u8; HEAD_BYTES], now: &impl Fn() -> Instant) -> Result<(), Flood> {
         let (kind, flags) = (head[3], head[4]);
         match kind {
-            kind::HEADERS => self.idle.give(IDLE_FRAMES_PER_REQUEST * Bucket::UNIT),
-            kind::RST_STREAM if !self.resets.take(now()) => return Err(Flood::Resets),
+            kind::HEADERS => self.idle.refill(IDLE_FRAMES_PER_REQUEST * TokenBucket::UNIT),
+            kind::RST_STREAM if !self.resets.try_spend(now()) => return Err(Flood::Resets),
             kind::RST_STREAM => {}
             kind::DATA if length(head) > 0 || flags & kind::END_STREAM != 0 => {}
-            _ if !self.idle.take(now()) => return Err(Flood::IdleFrames),
+            _ if !self.idle.try_spend(now()) => return Err(Flood::IdleFrames),
             _ => {}
         }
         Ok(())
@@ -132,29 +136,29 @@ struct Rate {
 
 /// A token bucket: it refills with time, up to the burst.
 #[derive(Debug)]
-struct Bucket {
+struct TokenBucket {
     rate: Rate,
     /// Tokens, in thousandths.
     level: u64,
     filled: Instant,
 }
 
-impl Bucket {
+impl TokenBucket {
     const UNIT: u64 = 1_000;
 
     fn new(rate: Rate, now: Instant) -> Self {
         Self { rate, level: rate.burst * Self::UNIT, filled: now }
     }
 
-    fn give(&mut self, thousandths: u64) {
+    fn refill(&mut self, thousandths: u64) {
         self.level = (self.level + thousandths).min(self.rate.burst * Self::UNIT);
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    fn try_spend(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled).min(Duration::from_secs(3_600)).as_millis() as u64;
         if elapsed > 0 {
             self.filled = now;
-            self.give(elapsed * self.rate.per_second);
+            self.refill(elapsed * self.rate.per_second);
         }
         let left = self.level.checked_sub(Self::UNIT);
         self.level = left.unwrap_or(self.level);
@@ -174,13 +178,13 @@ mod tests {
 
     fn http2(now: Instant) -> Http2FloodGuard {
         let mut frames = Http2FloodGuard::new(now);
-        assert_eq!(frames.read(PREFACE, || now), Ok(()));
+        assert_eq!(frames.observe(PREFACE, || now), Ok(()));
         frames
     }
 
     /// Counts how many times `bytes` may arrive at one moment.
     fn most(frames: &mut Http2FloodGuard, bytes: &[u8], now: Instant) -> usize {
-        (0..100_000).take_while(|_| frames.read(bytes, || now).is_ok()).count()
+        (0..100_000).take_while(|_| frames.observe(bytes, || now).is_ok()).count()
     }
 
     #[test]
@@ -201,14 +205,14 @@ mod tests {
         let mut frames = http2(now);
         let pings = |frames: &mut Http2FloodGuard, now| {
             let head = PING[..HEAD_BYTES].try_into().expect("nine bytes");
-            (0..100_000).take_while(|_| frames.judge(head, &|| now).is_ok()).count()
+            (0..100_000).take_while(|_| frames.count_frame(head, &|| now).is_ok()).count()
         };
         assert_eq!(pings(&mut frames, now), 500);
         frames.wrote(1_280);
         assert_eq!(pings(&mut frames, now), 10);
         assert_eq!(pings(&mut frames, now + Duration::from_millis(500)), 50);
         assert_eq!(pings(&mut frames, now + Duration::from_secs(86_400)), 500);
-        assert_eq!(http2(now).read(&RESET.repeat(501), || now), Err(Flood::Resets));
+        assert_eq!(http2(now).observe(&RESET.repeat(501), || now), Err(Flood::Resets));
     }
 
     #[test]
@@ -218,9 +222,9 @@ mod tests {
         for size in [1, 2, 7, 100, 16_000] {
             let mut frames = http2(now);
             for part in large.chunks(size) {
-                assert_eq!(frames.read(part, || now), Ok(()));
+                assert_eq!(frames.observe(part, || now), Ok(()));
             }
-            assert_eq!(frames.idle.level, 499 * Bucket::UNIT, "{size}");
+            assert_eq!(frames.idle.level, 499 * TokenBucket::UNIT, "{size}");
             assert_eq!(frames.state, State::Head([0; HEAD_BYTES], 0));
         }
     }
@@ -237,7 +241,7 @@ mod tests {
             (PREFACE, false),
         ] {
             let mut frames = Http2FloodGuard::new(now);
-            assert_eq!(frames.read(bytes, || now), Ok(()));
+            assert_eq!(frames.observe(bytes, || now), Ok(()));
             assert_eq!(frames.is_http1(), is_http1, "{bytes:?}");
         }
     }

@@ -237,7 +237,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedSocket<Io> {
         match Pin::new(&mut this.io).poll_read(cx, into) {
             Poll::Ready(Ok(())) => {
                 this.partial = true;
-                let seen = this.flood_guard.read(&into.filled()[before..], Instant::now);
+                let seen = this.flood_guard.observe(&into.filled()[before..], Instant::now);
                 if this.flood_guard.is_http1() && this.activity.is_idle() {
                     this.request_start.add(this.activity.begun.load(Relaxed), &into.filled()[before..]);
                 }

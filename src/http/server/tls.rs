@@ -54,7 +54,7 @@ pub struct Tls {
 impl Tls {
     /// Loads the two files. Blocks on the disk.
     pub fn load(files: Files) -> Result<Self, TlsError> {
-        let current = RwLock::new(Arc::new(read(&files)?));
+        let current = RwLock::new(Arc::new(load_config(&files)?));
         Ok(Self { files, current })
     }
 
@@ -77,7 +77,7 @@ impl Tls {
             }
             last_stamps = found;
             let files = self.files.clone();
-            match drain.spawn_blocking(move || read(&files)).await {
+            match drain.spawn_blocking(move || load_config(&files)).await {
                 Ok(Ok(config)) => {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                     tracing::info!(certificate = %self.files.certificate.display(), "the listener's certificate was reloaded");
@@ -100,7 +100,7 @@ async fn stamp(path: &Path) -> Option<FileStamp> {
     Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
-fn read(files: &Files) -> Result<ServerConfig, TlsError> {
+fn load_config(files: &Files) -> Result<ServerConfig, TlsError> {
     let certificates = paths::read_trusted(&files.certificate)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificates.expose()).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty());

@@ -203,7 +203,7 @@ pub struct Peer {
 
 impl Peer {
     /// Takes the preface and allows so many streams.
-    pub async fn greet(&mut self, streams: u32) {
+    pub async fn handshake(&mut self, streams: u32) {
         while self.buffer.len() < PREFACE && self.fill().await {}
         self.buffer.drain(..PREFACE.min(self.buffer.len()));
         self.allow(streams).await;
@@ -264,7 +264,7 @@ impl Peer {
 
     /// Accepts everything, each after `latency`, until the node closes the connection.
     pub async fn serve(mut self, streams: u32, latency: Duration) {
-        self.greet(streams).await;
+        self.handshake(streams).await;
         self.go_on(latency).await;
     }
 

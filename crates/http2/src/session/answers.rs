@@ -1,9 +1,9 @@
 //! HEADERS, CONTINUATION and DATA: from frames to one answer per request (RFC 9113 8.1).
 
-use super::event::Fault;
+use super::event::ConnectionError;
 use super::message::Judged;
-use super::receive::Place;
-use super::{Body, Cause, Happening, Session};
+use super::receive::StreamState;
+use super::{Body, Cause, RawEvent, Session};
 use crate::frame::{ErrorCode, FrameHead, StreamId, flag};
 
 const BLOCK_MAX: usize = 16_384;
@@ -25,9 +25,9 @@ impl OpenBlock {
         self.headers.map(|head| head.stream)
     }
 
-    fn append(&mut self, fragment: &[u8]) -> Result<(), Fault> {
+    fn append(&mut self, fragment: &[u8]) -> Result<(), ConnectionError> {
         if self.fragments.len() + fragment.len() > BLOCK_MAX || self.continuations > CONTINUATIONS_MAX {
-            return Err(Fault::calm("a field block without end"));
+            return Err(ConnectionError::calm("a field block without end"));
         }
         self.fragments.extend_from_slice(fragment);
         Ok(())
@@ -35,13 +35,19 @@ impl OpenBlock {
 }
 
 impl<T> Session<T> {
-    pub(super) fn on_headers(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
-        let place = self.place(head.stream)?;
+    pub(super) fn on_headers(
+        &mut self,
+        head: FrameHead,
+        payload: &[u8],
+    ) -> Result<Option<RawEvent<T>>, ConnectionError> {
+        let state = self.stream_state(head.stream)?;
         let mut fragment = unpadded(head, payload)?;
         if head.has(flag::PRIORITY) {
-            fragment = fragment.get(PRIORITY_LENGTH..).ok_or(Fault::frame_size("HEADERS too short for its flags"))?;
+            fragment = fragment
+                .get(PRIORITY_LENGTH..)
+                .ok_or(ConnectionError::frame_size("HEADERS too short for its flags"))?;
         }
-        if place == Place::Closed {
+        if state == StreamState::Closed {
             self.budget.spend()?;
         }
         if head.has(flag::END_HEADERS) {
@@ -52,9 +58,13 @@ impl<T> Session<T> {
         Ok(None)
     }
 
-    pub(super) fn on_continuation(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
+    pub(super) fn on_continuation(
+        &mut self,
+        head: FrameHead,
+        payload: &[u8],
+    ) -> Result<Option<RawEvent<T>>, ConnectionError> {
         let Some(headers) = self.block.headers else {
-            return Err(Fault::protocol("CONTINUATION of nothing"));
+            return Err(ConnectionError::protocol("CONTINUATION of nothing"));
         };
         self.budget.spend()?;
         self.block.continuations += 1;
@@ -67,7 +77,12 @@ impl<T> Session<T> {
     }
 
     /// Every block is decoded, whatever became of its stream: both sides' tables must stay equal.
-    fn on_block(&mut self, id: StreamId, end_stream: bool, block: &[u8]) -> Result<Option<Happening<T>>, Fault> {
+    fn on_block(
+        &mut self,
+        id: StreamId,
+        end_stream: bool,
+        block: &[u8],
+    ) -> Result<Option<RawEvent<T>>, ConnectionError> {
         let message = &mut self.message;
         message.clear();
         self.decoder.decode(block, |name, value| message.on_field(name, value))?;
@@ -83,7 +98,7 @@ impl<T> Session<T> {
         let happening = match self.message.judge() {
             Judged::Final if end_stream && self.message.has_all_content() => self.answer(id, Body::Gathered),
             Judged::Final if !end_stream => {
-                stream.answer = Some(self.partial.put(&mut self.message));
+                stream.answer = Some(self.partial.insert(&mut self.message));
                 None
             }
             Judged::Interim if !end_stream && stream.interim < INTERIM_MAX => {
@@ -97,7 +112,7 @@ impl<T> Session<T> {
         Ok(happening)
     }
 
-    fn on_trailers(&mut self, id: StreamId, answer: u32, end_stream: bool) -> Option<Happening<T>> {
+    fn on_trailers(&mut self, id: StreamId, answer: u32, end_stream: bool) -> Option<RawEvent<T>> {
         match self.message.judge_as_trailers() {
             Judged::Final if end_stream && self.partial.get_mut(answer).has_all_content() => {
                 self.answer(id, Body::Gathered)
@@ -107,15 +122,15 @@ impl<T> Session<T> {
         }
     }
 
-    pub(super) fn on_data(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
+    pub(super) fn on_data(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<RawEvent<T>>, ConnectionError> {
         let (id, end_stream) = (head.stream, head.has(flag::END_STREAM));
-        let place = self.place(id)?;
+        let state = self.stream_state(id)?;
         let data = unpadded(head, payload)?;
         // Before all else, whatever is wrong with the stream: credit that is not given back starves the connection.
         if let Some(increment) = self.receive_window.take_from_connection(payload.len()) {
             self.output.window_update(0, increment);
         }
-        if place == Place::Closed || (data.is_empty() && !end_stream) {
+        if state == StreamState::Closed || (data.is_empty() && !end_stream) {
             self.budget.spend()?;
         }
         let Some(stream) = self.streams.get_mut(id) else {
@@ -130,12 +145,12 @@ impl<T> Session<T> {
         let message = self.partial.get_mut(answer);
         message.received += data.len();
         if message.window.take_from_stream(payload.len()).is_err() {
-            return Ok(self.cut(id, end_stream, ErrorCode::FlowControl, Cause::Malformed));
+            return Ok(self.reset_keeping_status(id, end_stream, ErrorCode::FlowControl, Cause::Malformed));
         }
         let room = self.config.body_max - message.body.len();
         if data.len() > room {
             message.body.extend_from_slice(&data[..room]);
-            return Ok(self.cut(id, end_stream, ErrorCode::Cancel, Cause::Malformed));
+            return Ok(self.reset_keeping_status(id, end_stream, ErrorCode::Cancel, Cause::Malformed));
         }
         if end_stream {
             return Ok(self.on_last_data(id, answer, payload, data));
@@ -150,7 +165,7 @@ impl<T> Session<T> {
     }
 
     /// A body that came in one frame is lent from where it lies.
-    fn on_last_data(&mut self, id: StreamId, answer: u32, payload: &[u8], data: &[u8]) -> Option<Happening<T>> {
+    fn on_last_data(&mut self, id: StreamId, answer: u32, payload: &[u8], data: &[u8]) -> Option<RawEvent<T>> {
         let message = self.partial.get_mut(answer);
         if !message.has_all_content() {
             return self.reset(id, true, ErrorCode::Protocol, Cause::Malformed);
@@ -165,7 +180,7 @@ impl<T> Session<T> {
     }
 
     /// A frame of a stream whose end the caller has had.
-    fn on_ignored(&mut self, id: StreamId, end_stream: bool) -> Option<Happening<T>> {
+    fn on_ignored(&mut self, id: StreamId, end_stream: bool) -> Option<RawEvent<T>> {
         if end_stream {
             self.streams.remove(id);
         }
@@ -174,11 +189,12 @@ impl<T> Session<T> {
 }
 
 /// The payload without its padding (RFC 9113 6.1).
-fn unpadded(head: FrameHead, payload: &[u8]) -> Result<&[u8], Fault> {
+fn unpadded(head: FrameHead, payload: &[u8]) -> Result<&[u8], ConnectionError> {
     if !head.has(flag::PADDED) {
         return Ok(payload);
     }
-    let (&padding, rest) = payload.split_first().ok_or(Fault::frame_size("a padded frame without padding length"))?;
+    let (&padding, rest) =
+        payload.split_first().ok_or(ConnectionError::frame_size("a padded frame without padding length"))?;
     let length = rest.len().checked_sub(usize::from(padding));
-    length.map(|length| &rest[..length]).ok_or(Fault::protocol("a frame with more padding than payload"))
+    length.map(|length| &rest[..length]).ok_or(ConnectionError::protocol("a frame with more padding than payload"))
 }

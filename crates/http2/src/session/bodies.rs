@@ -2,10 +2,10 @@
 //!
 //! The connection's window is charged with a whole body when its request starts, so these wait for their stream alone.
 
-use super::event::Fault;
+use super::event::ConnectionError;
 use super::output::Output;
 use super::window::{Overflow, SendWindow};
-use super::{Cause, Happening, Session};
+use super::{Cause, RawEvent, Session};
 use crate::frame::{ErrorCode, PAYLOAD_MAX, StreamId, flag};
 
 /// Pieces a body may be cut into by small windows.
@@ -49,9 +49,9 @@ impl WaitingBodies {
     }
 
     /// A changed INITIAL_WINDOW_SIZE moves all stream windows (RFC 9113 6.9.2).
-    pub fn check_windows(&self, initial_window: u32) -> Result<(), Fault> {
-        let fits = self.queue.iter().try_for_each(|body| body.window.check(initial_window));
-        fits.map_err(|Overflow| Fault::flow_control("SETTINGS enlarge a stream's window beyond 2^31 - 1"))
+    pub fn check_windows(&self, initial_window: u32) -> Result<(), ConnectionError> {
+        let fits = self.queue.iter().try_for_each(|body| body.window.check_maximum(initial_window));
+        fits.map_err(|Overflow| ConnectionError::flow_control("SETTINGS enlarge a stream's window beyond 2^31 - 1"))
     }
 
     pub fn send(&mut self, initial_window: u32, output: &mut Output) {
@@ -76,7 +76,7 @@ impl WaitingBody {
             }
             let flags = if length == rest.len() { flag::END_STREAM } else { 0 };
             output.data(self.stream, &rest[..length], flags);
-            self.window.take(length);
+            self.window.spend(length);
             self.sent += length;
             self.frames += 1;
         }
@@ -98,7 +98,7 @@ impl<T> Session<T> {
     }
 
     /// WINDOW_UPDATE for an open stream. Once its body is out, nothing about its window matters any more.
-    pub(super) fn on_stream_window(&mut self, stream: StreamId, increment: u32) -> Option<Happening<T>> {
+    pub(super) fn on_stream_window(&mut self, stream: StreamId, increment: u32) -> Option<RawEvent<T>> {
         let initial_window = self.peer.initial_window;
         let body = self.bodies.queue.iter_mut().find(|body| body.stream == stream)?;
         let fault = if increment == 0 {
@@ -111,7 +111,7 @@ impl<T> Session<T> {
             None
         };
         if let Some((code, cause)) = fault {
-            return self.cut(stream, false, code, cause);
+            return self.reset_keeping_status(stream, false, code, cause);
         }
         self.send_waiting_bodies();
         None

@@ -1,10 +1,10 @@
 //! Ends: of streams by answer, reset or GOAWAY, and of the connection. Each open stream gets exactly one.
 
 use super::bodies::WaitingBodies;
-use super::event::{Cause, End, Event, Fault, Processed};
+use super::event::{Cause, ConnectionError, End, Event, Processed};
 use super::reader::Payload;
 use super::streams::Stream;
-use super::{Body, Happening, Session};
+use super::{Body, RawEvent, Session};
 use crate::frame::{ErrorCode, FrameHead, REFUSED_STREAM, STREAM_ID_MAX, StreamId, read_u32};
 
 impl<T> Session<T> {
@@ -35,7 +35,7 @@ impl<T> Session<T> {
     }
 
     /// The peer ended the stream with its answer, which is in `message` or, partial, in the stream.
-    pub(super) fn answer(&mut self, id: StreamId, body: Body) -> Option<Happening<T>> {
+    pub(super) fn answer(&mut self, id: StreamId, body: Body) -> Option<RawEvent<T>> {
         let (tag, partial) = if self.drop_body(id) {
             // Nobody wants the rest of our body, and the stream is open until we end it too (RFC 9113 8.1).
             self.give_up(id, false, ErrorCode::Cancel)?
@@ -44,9 +44,9 @@ impl<T> Session<T> {
             (stream.tag?, stream.answer)
         };
         if let Some(partial) = partial {
-            self.partial.take(partial, &mut self.message);
+            self.partial.remove_into(partial, &mut self.message);
         }
-        Some(Happening::Answered { tag, body, complete: true })
+        Some(RawEvent::Answered { tag, body, complete: true })
     }
 
     /// Ends the stream with a reset of ours; its answer, if begun, must not be accepted. `peer_ended`: so did the peer.
@@ -56,31 +56,35 @@ impl<T> Session<T> {
         peer_ended: bool,
         code: ErrorCode,
         cause: Cause,
-    ) -> Option<Happening<T>> {
+    ) -> Option<RawEvent<T>> {
         let (tag, partial) = self.give_up(id, peer_ended, code)?;
         if let Some(partial) = partial {
             self.partial.discard(partial);
         }
-        Some(Happening::Ended { tag, end: End { processed: Processed::Maybe, cause } })
+        Some(RawEvent::Ended { tag, end: End { processed: Processed::Maybe, cause } })
     }
 
     /// Ends the stream with a reset of ours; a status that came stands.
-    pub(super) fn cut(
+    pub(super) fn reset_keeping_status(
         &mut self,
         id: StreamId,
         peer_ended: bool,
         code: ErrorCode,
         cause: Cause,
-    ) -> Option<Happening<T>> {
+    ) -> Option<RawEvent<T>> {
         let (tag, answer) = self.give_up(id, peer_ended, code)?;
         Some(self.end_of(tag, answer, End { processed: Processed::Maybe, cause }))
     }
 
-    pub(super) fn on_rst_stream(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
-        self.place(head.stream)?;
+    pub(super) fn on_rst_stream(
+        &mut self,
+        head: FrameHead,
+        payload: &[u8],
+    ) -> Result<Option<RawEvent<T>>, ConnectionError> {
+        self.stream_state(head.stream)?;
         let code = match (payload.len(), read_u32(payload)) {
             (4, Some(code)) => code,
-            _ => return Err(Fault::frame_size("RST_STREAM of another length than 4")),
+            _ => return Err(ConnectionError::frame_size("RST_STREAM of another length than 4")),
         };
         let Some(Stream { tag, answer, .. }) = self.streams.remove(head.stream) else {
             return self.budget.spend().map(|()| None);
@@ -93,12 +97,16 @@ impl<T> Session<T> {
         Ok(tag.map(|tag| self.end_of(tag, answer, end)))
     }
 
-    pub(super) fn on_goaway(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
+    pub(super) fn on_goaway(
+        &mut self,
+        head: FrameHead,
+        payload: &[u8],
+    ) -> Result<Option<RawEvent<T>>, ConnectionError> {
         if head.stream != 0 {
-            return Err(Fault::protocol("GOAWAY on a stream"));
+            return Err(ConnectionError::protocol("GOAWAY on a stream"));
         }
         let (Some(last_id), Some(code)) = (read_u32(payload), payload.get(4..).and_then(read_u32)) else {
-            return Err(Fault::frame_size("GOAWAY shorter than 8 bytes"));
+            return Err(ConnectionError::frame_size("GOAWAY shorter than 8 bytes"));
         };
         let last_id = last_id & STREAM_ID_MAX;
         if let Some(before) = self.goaway {
@@ -112,24 +120,24 @@ impl<T> Session<T> {
         self.output.cut_streams_above(last_id);
         let streams = self.streams.remove_above(last_id);
         self.queue_ends(streams, Cause::AboveLastId);
-        Ok(Some(Happening::GoAway { last_id, code }))
+        Ok(Some(RawEvent::GoAway { last_id, code }))
     }
 
     /// C: of the rules: one GOAWAY, nothing more is read or begun. The streams' ends follow from `closed`.
-    pub(super) fn fail(&mut self, fault: Fault) -> Happening<T> {
+    pub(super) fn fail(&mut self, fault: ConnectionError) -> RawEvent<T> {
         self.output.cut_streams_above(0);
         let handed = self.output.handed();
-        // What was cut stays "not sent", though the GOAWAY takes its place in the output.
+        // What was cut stays "not sent", though the GOAWAY takes its state in the output.
         for stream in self.streams.iter_mut().filter(|stream| stream.start >= handed) {
             stream.start = u64::MAX;
         }
         self.output.goaway(fault.code());
         self.bodies = WaitingBodies::default();
         self.fault = Some(fault);
-        Happening::Fault(fault)
+        RawEvent::Fault(fault)
     }
 
-    pub(super) fn next_end(&mut self) -> Option<Happening<T>> {
+    pub(super) fn next_end(&mut self) -> Option<RawEvent<T>> {
         let (tag, answer, end) = self.ends.pop_front()?;
         Some(self.end_of(tag, answer, end))
     }
@@ -145,12 +153,12 @@ impl<T> Session<T> {
     }
 
     /// After final HEADERS a stream is answered, however it ends.
-    fn end_of(&mut self, tag: T, answer: Option<u32>, end: End) -> Happening<T> {
+    fn end_of(&mut self, tag: T, answer: Option<u32>, end: End) -> RawEvent<T> {
         match answer {
-            None => Happening::Ended { tag, end },
+            None => RawEvent::Ended { tag, end },
             Some(answer) => {
-                self.partial.take(answer, &mut self.message);
-                Happening::Answered { tag, body: Body::Gathered, complete: false }
+                self.partial.remove_into(answer, &mut self.message);
+                RawEvent::Answered { tag, body: Body::Gathered, complete: false }
             }
         }
     }

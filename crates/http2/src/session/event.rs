@@ -17,7 +17,7 @@ pub enum Event<'a, T> {
     /// The answer to one of our PINGs.
     Pong(u64),
     /// The connection is lost. Our GOAWAY is in the output: flush it, close, and call `closed` for the streams still open.
-    Fault(Fault),
+    Fault(ConnectionError),
 }
 
 /// The peer's final HEADERS and what came of the body. All of it is the peer's text, unjudged.
@@ -71,14 +71,14 @@ pub enum Cause {
 
 /// Why a connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ConnectionError {
     #[error("the peer broke the rules of HTTP/2: {what} ({code:?}); only a new connection helps")]
     Peer { code: ErrorCode, what: &'static str },
     #[error(transparent)]
     Compression(#[from] HpackError),
 }
 
-impl Fault {
+impl ConnectionError {
     /// The code of the GOAWAY it causes.
     pub fn code(&self) -> ErrorCode {
         match self {

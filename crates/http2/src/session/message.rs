@@ -181,7 +181,7 @@ pub struct PartialAnswers {
 
 impl PartialAnswers {
     /// Takes `message` in and leaves an empty one in its place.
-    pub fn put(&mut self, message: &mut Message) -> u32 {
+    pub fn insert(&mut self, message: &mut Message) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             self.messages.push(Message::default());
             (self.messages.len() - 1) as u32
@@ -195,7 +195,7 @@ impl PartialAnswers {
     }
 
     /// Leaves the answer in `message`, and what was there as memory for later.
-    pub fn take(&mut self, at: u32, message: &mut Message) {
+    pub fn remove_into(&mut self, at: u32, message: &mut Message) {
         std::mem::swap(&mut self.messages[at as usize], message);
         self.discard(at);
     }

@@ -22,7 +22,7 @@ impl<T> Session<T> {
         let encoder = &mut self.encoder;
         self.output.headers(id, flags, |block| encoder.encode(request, block));
         let headers_end = self.output.queued();
-        self.send_window.take(body.len());
+        self.send_window.spend(body.len());
         if body.len() > self.peer.initial_window as usize {
             self.bodies.push(id, body);
             self.send_waiting_bodies();

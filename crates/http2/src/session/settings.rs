@@ -1,8 +1,8 @@
 //! The peer's SETTINGS: checked before use, acknowledged at once (RFC 9113 6.5).
 
-use super::event::Fault;
+use super::event::ConnectionError;
 use super::window::{WINDOW_DEFAULT, WINDOW_MAX};
-use super::{Happening, Session};
+use super::{RawEvent, Session};
 use crate::frame::{FrameHead, flag};
 
 const ENTRIES_MAX: usize = 32;
@@ -31,14 +31,14 @@ impl PeerSettings {
         Self { stream_limit, initial_window: WINDOW_DEFAULT, header_list_max: u32::MAX }
     }
 
-    fn apply(&mut self, id: u16, value: u32) -> Result<(), Fault> {
+    fn apply(&mut self, id: u16, value: u32) -> Result<(), ConnectionError> {
         match id {
-            ENABLE_PUSH if value != 0 => Err(Fault::protocol("a server sends ENABLE_PUSH other than 0")),
+            ENABLE_PUSH if value != 0 => Err(ConnectionError::protocol("a server sends ENABLE_PUSH other than 0")),
             INITIAL_WINDOW_SIZE if i64::from(value) > WINDOW_MAX => {
-                Err(Fault::flow_control("INITIAL_WINDOW_SIZE is above 2^31 - 1"))
+                Err(ConnectionError::flow_control("INITIAL_WINDOW_SIZE is above 2^31 - 1"))
             }
             MAX_FRAME_SIZE if !(16_384..1 << 24).contains(&value) => {
-                Err(Fault::protocol("MAX_FRAME_SIZE is out of bounds"))
+                Err(ConnectionError::protocol("MAX_FRAME_SIZE is out of bounds"))
             }
             MAX_CONCURRENT_STREAMS => {
                 self.stream_limit = value.min(STREAMS_MAX);
@@ -58,19 +58,23 @@ impl PeerSettings {
 }
 
 impl<T> Session<T> {
-    pub(super) fn on_settings(&mut self, head: FrameHead, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
+    pub(super) fn on_settings(
+        &mut self,
+        head: FrameHead,
+        payload: &[u8],
+    ) -> Result<Option<RawEvent<T>>, ConnectionError> {
         if head.stream != 0 {
-            return Err(Fault::protocol("SETTINGS on a stream"));
+            return Err(ConnectionError::protocol("SETTINGS on a stream"));
         }
         if head.has(flag::ACK) {
             return self.on_settings_ack(payload);
         }
         let (entries, rest) = payload.as_chunks::<ENTRY_LENGTH>();
         if !rest.is_empty() {
-            return Err(Fault::frame_size("SETTINGS whose length is no multiple of 6"));
+            return Err(ConnectionError::frame_size("SETTINGS whose length is no multiple of 6"));
         }
         if entries.len() > ENTRIES_MAX {
-            return Err(Fault::calm("SETTINGS with too many entries"));
+            return Err(ConnectionError::calm("SETTINGS with too many entries"));
         }
         self.budget.spend()?;
         for &[i0, i1, v0, v1, v2, v3] in entries {
@@ -85,12 +89,12 @@ impl<T> Session<T> {
         self.check_replies()?;
         self.ready = true;
         self.send_waiting_bodies();
-        Ok(Some(Happening::Settings))
+        Ok(Some(RawEvent::Settings))
     }
 
-    fn on_settings_ack(&mut self, payload: &[u8]) -> Result<Option<Happening<T>>, Fault> {
+    fn on_settings_ack(&mut self, payload: &[u8]) -> Result<Option<RawEvent<T>>, ConnectionError> {
         if !payload.is_empty() {
-            return Err(Fault::frame_size("a SETTINGS ACK with a payload"));
+            return Err(ConnectionError::frame_size("a SETTINGS ACK with a payload"));
         }
         // We send SETTINGS once; a stray ACK is only counted, since the RFC is silent about it.
         if std::mem::replace(&mut self.settings_acked, true) {

@@ -36,7 +36,7 @@ impl SendWindow {
         usize::try_from(self.0 + i64::from(base)).unwrap_or(0)
     }
 
-    pub fn take(&mut self, bytes: usize) {
+    pub fn spend(&mut self, bytes: usize) {
         self.0 -= bytes as i64;
     }
 
@@ -48,10 +48,10 @@ impl SendWindow {
     /// A WINDOW_UPDATE.
     pub fn grow(&mut self, increment: u32, base: u32) -> Result<(), Overflow> {
         self.0 += i64::from(increment);
-        self.check(base)
+        self.check_maximum(base)
     }
 
-    pub fn check(&self, base: u32) -> Result<(), Overflow> {
+    pub fn check_maximum(&self, base: u32) -> Result<(), Overflow> {
         if self.0 + i64::from(base) > WINDOW_MAX { Err(Overflow) } else { Ok(()) }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_send_window_may_fall_below_zero_and_then_allows_nothing() {
         let mut window = SendWindow::relative();
-        window.take(100);
+        window.spend(100);
         assert_eq!(window.available(100), 0);
         assert_eq!(window.available(10), 0);
         assert_eq!(window.grow(50, 100), Ok(()));

@@ -39,7 +39,7 @@ impl Arrival {
 
     /// The request as the rules see it.
     pub fn push(&self) -> Push<'_> {
-        Push::read(&self.head, self.length)
+        Push::new(&self.head, self.length)
     }
 
     pub fn into_stream(self) -> (RecvStream, SendResponse<Bytes>) {

@@ -65,7 +65,7 @@ impl EndProgress {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Ends the connection right after SETTINGS if the certificate is of the other environment, or the script says so.
-    pub fn greet(&mut self, misplaced: bool) {
+    pub fn end_at_connect(&mut self, misplaced: bool) {
         if misplaced {
             let reason = DebugData::Reason("BadCertificateEnvironment".to_owned());
             self.end(&GoAway { debug: reason, ..GoAway::new(When::Connect, Ending::Single) });
@@ -159,16 +159,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub fn end(&mut self, goaway: &GoAway) {
         let last = self.chosen_last_id().map_or(self.highest_processed, |last| last.max(self.highest_processed));
         if goaway.kind == Ending::Graceful {
-            self.say(LAST_ID_MAX, goaway.code, &goaway.debug.bytes());
+            self.send_goaway(LAST_ID_MAX, goaway.code, &goaway.debug.bytes());
             let second_at = Instant::now() + Duration::from_millis(goaway.second_after_ms);
             self.ending.stage = Stage::Announced { second_at, code: goaway.code, close: goaway.close };
             return;
         }
         if goaway.kind != Ending::Cut {
-            self.say(last, goaway.code, &goaway.debug.bytes());
+            self.send_goaway(last, goaway.code, &goaway.debug.bytes());
         }
         if goaway.second_empty {
-            self.say(last, goaway.code, b"");
+            self.send_goaway(last, goaway.code, b"");
         }
         if goaway.drops_answers() {
             self.parked.extend(self.waiting.abandon());
@@ -179,10 +179,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Moves an end that has begun one step on; `true` if h2 must be polled again for it.
-    pub fn part(&mut self) -> bool {
+    pub fn advance_end(&mut self) -> bool {
         match self.ending.stage {
             Stage::Announced { second_at, code, close } if second_at <= Instant::now() => {
-                self.say(self.highest_seen, code, b"");
+                self.send_goaway(self.highest_seen, code, b"");
                 self.ending.stage = Stage::Draining { last: self.highest_seen, close, since: Instant::now() };
             }
             Stage::Draining { last, close, since } if self.is_drained(last) && may_close(close, since) => self.close(),
@@ -203,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.ending.stage = Stage::Closing { linger_until: Instant::now() + LINGER };
     }
 
-    fn say(&mut self, last: u32, code: u32, debug: &[u8]) {
+    fn send_goaway(&mut self, last: u32, code: u32, debug: &[u8]) {
         self.order(&pump::goaway(last, code, debug));
         self.batch.totals.goaways += 1;
     }

@@ -25,7 +25,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Applies a verdict to the connection's stream limit and error budget.
     pub fn decided(&mut self, verdict: &Result<(), Rejection>) {
-        self.choke_or_lift(verdict.as_ref().err().map_or(200, |rejection| rejection.status));
+        self.adjust_stream_limit(verdict.as_ref().err().map_or(200, |rejection| rejection.status));
         let Err(rejection) = verdict else { return };
         let Some(budget) = &self.active.script.script.error_budget else { return };
         if self.spent.count(rejection.status, &rejection.reason, budget) && self.is_open() {

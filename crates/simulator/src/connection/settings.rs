@@ -44,12 +44,12 @@ pub async fn delay(play: Option<&SettingsPlay>) {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// After a request was decided on: the first success lifts the limit, and with a choke each rejection lowers it.
-    pub fn choke_or_lift(&mut self, status: u16) {
+    pub fn adjust_stream_limit(&mut self, status: u16) {
         let full = self.limits.full;
         if status == 200 && self.limits.advertised < full {
-            self.settle(Values::streams(full));
+            self.send_settings(Values::streams(full));
         } else if (400..500).contains(&status) && status != 410 && self.limits.advertised > 1 && self.is_choked() {
-            self.settle(Values::streams(1));
+            self.send_settings(Values::streams(1));
         }
     }
 
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             self.changes.made += 1;
             self.limits.full = change.set.max_concurrent_streams.unwrap_or(self.limits.full);
-            self.settle(change.set);
+            self.send_settings(change.set);
         }
     }
 
@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Sends a SETTINGS frame.
-    fn settle(&mut self, values: Values) {
+    fn send_settings(&mut self, values: Values) {
         self.limits.send(values.max_concurrent_streams);
         self.order(&pump::settings(&values.wire()));
     }

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 use super::arrival::Arrival;
 use super::{Session, record};
 use crate::rules::Rejection;
-use crate::script::{Act, DebugData, Ending, GoAway, Place, When};
+use crate::script::{Act, DebugData, Ending, GoAway, StreamPosition, When};
 
 /// The body of an answer whose headers are out.
 pub struct LateBody {
@@ -94,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers a request whose body is still on its way, if the script wants that; otherwise gives it back. h2 resets the
     /// stream with NO_ERROR then, for nobody reads the rest.
     pub fn answer_early(&mut self, arrival: Arrival) -> Option<Arrival> {
-        let place = Place { connection: self.number, stream: arrival.stream };
-        let early = self.active.script.early_fault(&arrival.push(), place, &mut self.random).cloned();
+        let position = StreamPosition { connection: self.number, stream: arrival.stream };
+        let early = self.active.script.early_fault(&arrival.push(), position, &mut self.random).cloned();
         let Some(Act::EarlyAnswer { status, reason }) = early else { return Some(arrival) };
         let id = record::answer_id(&arrival);
         let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });

@@ -136,12 +136,12 @@ impl Heads {
             return None;
         }
         let block = std::mem::take(&mut self.block);
-        let fields = if self.lost { None } else { self.read(&block) };
+        let fields = if self.lost { None } else { self.decode(&block) };
         self.lost |= fields.is_none();
         Some((frames::stream(&header), fields?))
     }
 
-    fn read(&mut self, mut block: &[u8]) -> Option<Vec<Field>> {
+    fn decode(&mut self, mut block: &[u8]) -> Option<Vec<Field>> {
         let mut fields = Vec::new();
         while let Some(&first) = block.first() {
             let (form, bits) = match first {
@@ -246,7 +246,7 @@ mod tests {
     fn representations_are_told_apart_and_the_table_is_followed() {
         let mut heads = Heads::new();
         let mut read = |block: &[u8]| {
-            let fields = heads.read(block).unwrap();
+            let fields = heads.decode(block).unwrap();
             fields.into_iter().map(|field| (field.name, field.form)).collect::<Vec<_>>()
         };
         let first = b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff";

@@ -107,7 +107,7 @@ impl Inbox {
         while self.passed < self.end {
             if self.payload_left > 0 {
                 let skipped = self.payload_left.min(self.end - self.passed);
-                self.look(self.passed..self.passed + skipped);
+                self.record_payload(self.passed..self.passed + skipped);
                 self.passed += skipped;
                 self.payload_left -= skipped;
                 continue;
@@ -134,13 +134,13 @@ impl Inbox {
             self.passed += FRAME_HEADER;
             self.payload_left = length;
             if length == 0 {
-                self.look(0..0);
+                self.record_payload(0..0);
             }
         }
     }
 
     /// Has these bytes of a frame's payload recorded, where that is asked for.
-    fn look(&mut self, range: std::ops::Range<usize>) {
+    fn record_payload(&mut self, range: std::ops::Range<usize>) {
         if let Some(heads) = &mut self.heads {
             self.seen.heads.extend(heads.feed(&self.bytes[range]));
         }

@@ -24,7 +24,7 @@ const DEVICE: &str = "/3/device/";
 
 impl<'a> Push<'a> {
     /// Of a repeated header the first value counts.
-    pub fn read(head: &'a Parts, length: usize) -> Self {
+    pub fn new(head: &'a Parts, length: usize) -> Self {
         let headers = &head.headers;
         let mut push = Push {
             method: &head.method,

@@ -71,7 +71,7 @@ pub fn device_token(push: &Push<'_>, context: &Context<'_>) -> Result<(), Reject
 /// Row 9.
 pub fn rate(push: &Push<'_>, context: &Context<'_>) -> Result<(), Rejection> {
     let Some(rates) = context.rates else { return Ok(()) };
-    if rates.take(push.device_token().unwrap_or_default(), context.now_ms) { Ok(()) } else { Err(TOO_MANY_REQUESTS) }
+    if rates.count(push.device_token().unwrap_or_default(), context.now_ms) { Ok(()) } else { Err(TOO_MANY_REQUESTS) }
 }
 
 /// The rate limit of one device token.
@@ -98,7 +98,7 @@ impl TokenRates {
         Self { rate, windows: Mutex::default() }
     }
 
-    fn take(&self, token: &str, now_ms: i64) -> bool {
+    fn count(&self, token: &str, now_ms: i64) -> bool {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(token.to_ascii_lowercase()).or_insert(Window { started_ms: now_ms, taken: 0 });
         if now_ms - window.started_ms >= i64::from(self.rate.seconds) * 1000 {

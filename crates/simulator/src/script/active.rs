@@ -36,7 +36,7 @@ pub struct ActiveScript {
 
 /// Where a request came.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct StreamPosition {
     pub connection: u64,
     pub stream: u32,
 }
@@ -69,20 +69,20 @@ impl ActiveScript {
 
     /// Takes one of the endings the script allows; `false` when all have been used.
     pub fn take_ending(&self) -> bool {
-        take(&self.endings, self.script.goaway.as_ref().and_then(|goaway| goaway.times))
+        count_up_to(&self.endings, self.script.goaway.as_ref().and_then(|goaway| goaway.times))
     }
 
     /// The fault to apply to a request, if any. Each call counts as one request.
-    pub fn fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
-        self.pick(push, place, random, false)
+    pub fn fault(&self, push: &Push<'_>, position: StreamPosition, random: &mut fastrand::Rng) -> Option<&Act> {
+        self.pick(push, position, random, false)
     }
 
     /// The fault to apply to a request of which only the headers are here.
-    pub fn early_fault(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng) -> Option<&Act> {
-        self.pick(push, place, random, true)
+    pub fn early_fault(&self, push: &Push<'_>, position: StreamPosition, random: &mut fastrand::Rng) -> Option<&Act> {
+        self.pick(push, position, random, true)
     }
 
-    fn pick(&self, push: &Push<'_>, place: Place, random: &mut fastrand::Rng, early: bool) -> Option<&Act> {
+    fn pick(&self, push: &Push<'_>, position: StreamPosition, random: &mut fastrand::Rng, early: bool) -> Option<&Act> {
         if self.faults.is_empty() {
             return None;
         }
@@ -90,7 +90,8 @@ impl ActiveScript {
         let mut candidates = self.script.faults.iter().zip(&self.faults);
         candidates
             .find(|(fault, count)| {
-                matches!(fault.act, Act::EarlyAnswer { .. }) == early && self.picks(fault, count, token, place, random)
+                matches!(fault.act, Act::EarlyAnswer { .. }) == early
+                    && self.picks(fault, count, token, position, random)
             })
             .map(|(fault, _)| &fault.act)
     }
@@ -119,7 +120,7 @@ impl ActiveScript {
             && self.is_within(fault.for_ms)
             && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
             && fault.every.is_none_or(|every| (count.picked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every))
-            && take(&count.applied, fault.times)
+            && count_up_to(&count.applied, fault.times)
     }
 
     /// Returns how `listener` is shut now, and until when, if there is an end to it.
@@ -134,20 +135,27 @@ impl ActiveScript {
         window_ms.is_none_or(|window| self.since.elapsed() < Duration::from_millis(window))
     }
 
-    fn picks(&self, fault: &Fault, count: &FaultCount, token: &str, place: Place, random: &mut fastrand::Rng) -> bool {
+    fn picks(
+        &self,
+        fault: &Fault,
+        count: &FaultCount,
+        token: &str,
+        position: StreamPosition,
+        random: &mut fastrand::Rng,
+    ) -> bool {
         fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
-            && fault.connection.is_none_or(|wanted| wanted == place.connection)
-            && fault.stream.is_none_or(|wanted| wanted == place.stream)
+            && fault.connection.is_none_or(|wanted| wanted == position.connection)
+            && fault.stream.is_none_or(|wanted| wanted == position.stream)
             && self.is_within(fault.for_ms)
             && !(fault.after_ms.is_some() && self.is_within(fault.after_ms))
             && fault.percent.is_none_or(|percent| random.f64() * 100.0 < percent)
             && fault.every.is_none_or(|every| (count.picked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(every))
-            && take(&count.applied, fault.times)
+            && count_up_to(&count.applied, fault.times)
     }
 }
 
 /// Counts one more unless the limit is reached.
-fn take(counter: &AtomicU64, limit: Option<u64>) -> bool {
+fn count_up_to(counter: &AtomicU64, limit: Option<u64>) -> bool {
     let more = |taken| limit.is_none_or(|limit| taken < limit).then_some(taken + 1);
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }

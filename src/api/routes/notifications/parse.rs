@@ -30,7 +30,7 @@ pub struct Parsed {
 pub fn parse(body: &Bytes, of_topic: Option<PushType>, items_max: usize) -> Result<Parsed, NotificationsFault> {
     let text = json::text(body)?;
     let batch = || Batch::over(body.clone()).with_push_type(of_topic);
-    match fast_path::read(batch(), text, items_max) {
+    match fast_path::parse(batch(), text, items_max) {
         Some(parsed) => Ok(parsed),
         None => full_parser::parse(batch(), text, items_max),
     }
@@ -46,8 +46,8 @@ impl LineReader {
     }
 
     /// Reads one notification object.
-    pub fn read(&mut self, text: &str) -> Result<(), NotificationsFault> {
-        if fast_path::read_line(&mut self.0.batch, text).is_some() {
+    pub fn push(&mut self, text: &str) -> Result<(), NotificationsFault> {
+        if fast_path::parse_line(&mut self.0.batch, text).is_some() {
             return Ok(());
         }
         let before = self.0.batch.len();

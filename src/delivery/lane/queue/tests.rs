@@ -1,5 +1,6 @@
 use super::*;
-use crate::delivery::admission::{Pool, Room};
+use crate::budget::Budget;
+use crate::delivery::admission::Room;
 use crate::delivery::send::Sending;
 use crate::model::{Batch, Draft};
 use crate::registry::App;
@@ -15,8 +16,8 @@ fn job(count: usize, deadline: Instant) -> Job {
     for _ in 0..count {
         batch.push(Draft { token: "00fc", payload: "{}", ..Draft::default() }, uuid::Uuid::new_v4).unwrap();
     }
-    let pool = Pool::new(2);
-    let room = Room::Own([pool.take(1).unwrap(), pool.take(1).unwrap()]);
+    let budget = Budget::new(2);
+    let room = Room::Own([budget.try_acquire(1).unwrap(), budget.try_acquire(1).unwrap()]);
     let (sending, (reply, _)) = (Sending { deadline, retry_unknown: false }, oneshot::channel());
     Job::new(Arc::new(App::sample()), Arc::new(batch), deadline, sending, reply, room)
 }

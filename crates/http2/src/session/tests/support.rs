@@ -1,6 +1,6 @@
 //! A server's bytes, and a client to feed them to.
 
-use super::super::{Answer, Blocked, Cause, Config, End, Event, Fault, Processed, Refused, Session};
+use super::super::{Answer, Blocked, Cause, Config, ConnectionError, End, Event, Processed, Refused, Session};
 use crate::frame::{ErrorCode, FrameHead, HEAD_LENGTH, StreamId, flag, kind};
 use crate::hpack::Decoder;
 use crate::request::{Head, Method, Request};
@@ -16,7 +16,7 @@ pub enum Seen {
     Settings,
     GoAway { last_id: StreamId, code: u32, debug: Vec<u8> },
     Pong(u64),
-    Fault(Fault),
+    Fault(ConnectionError),
 }
 
 impl From<Event<'_, u32>> for Seen {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// Reads one notification object, or a list of at most `items_max`, from `text` into this batch, whose buffer is
 /// `text`.
-pub fn read(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
+pub fn parse(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
     let mut json = Cursor::over(text);
     let list = json.take_if(b'[');
     let mut many = list;
@@ -27,7 +27,7 @@ pub fn read(mut batch: Batch, text: &str, items_max: usize) -> Option<Parsed> {
 }
 
 /// Reads one notification, without `tokens`.
-pub fn read_line(batch: &mut Batch, text: &str) -> Option<()> {
+pub fn parse_line(batch: &mut Batch, text: &str) -> Option<()> {
     let mut json = Cursor::over(text);
     let (draft, tokens) = draft(&mut json, 0)?;
     (tokens.is_none() && json.is_at_end()).then(|| batch.push(draft, Uuid::new_v4).ok())?
@@ -60,10 +60,10 @@ fn draft<'a>(json: &mut Cursor<'a>, tokens_max: usize) -> Option<(Draft<'a>, Opt
             Field::Token => draft.token = json.plain_string()?,
             Field::Tokens => tokens = Some(list(json, tokens_max)?),
             Field::Payload => {
-                let (text, derived) = payload::take(json)?;
+                let (text, derived) = payload::scan(json)?;
                 (draft.payload, draft.derived) = (text, Some(derived));
             }
-            Field::Identifier => draft.identifier = Some(json.written(identifier)?),
+            Field::Identifier => draft.identifier = Some(json.text_of(identifier)?),
             Field::Expiry => draft.expiry = Some(json.integer()?),
             Field::Priority => draft.priority = Some(json.integer()?),
             Field::PushType => draft.push_type = Some(json.plain_string()?),

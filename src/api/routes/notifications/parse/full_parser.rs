@@ -67,7 +67,7 @@ impl ParseState {
     }
 
     /// Checks an item and appends it.
-    fn take(&mut self, fields: &RawFields<'_>) -> Result<(), ItemFault> {
+    fn append(&mut self, fields: &RawFields<'_>) -> Result<(), ItemFault> {
         let draft = fields.draft()?;
         match &fields.tokens {
             None => self.batch.push(draft, Uuid::new_v4)?,
@@ -160,10 +160,10 @@ impl<'de> Visitor<'de> for Item<'_> {
             }
             seen |= bit;
             self.0.field = Some(field);
-            raw.read(field, &mut fields, self.0)?;
+            raw.set(field, &mut fields, self.0)?;
             self.0.field = None;
         }
-        self.0.take(&raw).map_err(|why| self.0.refuse(why))
+        self.0.append(&raw).map_err(|why| self.0.refuse(why))
     }
 }
 
@@ -203,12 +203,7 @@ struct RawFields<'a> {
 }
 
 impl<'de> RawFields<'de> {
-    fn read<A: MapAccess<'de>>(
-        &mut self,
-        field: Field,
-        fields: &mut A,
-        state: &mut ParseState,
-    ) -> Result<(), A::Error> {
+    fn set<A: MapAccess<'de>>(&mut self, field: Field, fields: &mut A, state: &mut ParseState) -> Result<(), A::Error> {
         match field {
             Field::Type => {
                 let said: Option<Text<'_>> = fields.next_value()?;

@@ -110,7 +110,7 @@ fn read_line<'l>(reader: &mut LineReader, line: &'l [u8]) -> Result<(), (Notific
     }
     let text =
         json::text(line).map_err(|malformed| (NotificationsFault::MalformedLine(malformed), Recovered::default()))?;
-    reader.read(text).map_err(|fault| (fault, Recovered::from(text)))
+    reader.push(text).map_err(|fault| (fault, Recovered::from(text)))
 }
 
 #[cfg(test)]

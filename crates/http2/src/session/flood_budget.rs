@@ -1,6 +1,6 @@
 //! A limit on the useless work that a peer may cause, in points instead of time.
 
-use super::event::Fault;
+use super::event::ConnectionError;
 
 const POINTS_MAX: u32 = 10_000;
 const POINTS_PER_STREAM: u32 = 8;
@@ -10,18 +10,19 @@ const RESETS_MAX: u32 = 100;
 
 /// A legal frame without use costs a point; each stream of ours earns some.
 #[derive(Debug)]
-pub struct Budget {
+pub struct FloodBudget {
     points: u32,
     resets: u32,
 }
 
-impl Budget {
+impl FloodBudget {
     pub fn new() -> Self {
         Self { points: POINTS_MAX, resets: RESETS_MAX }
     }
 
-    pub fn spend(&mut self) -> Result<(), Fault> {
-        self.points = self.points.checked_sub(1).ok_or(Fault::calm("it floods us with frames that do nothing"))?;
+    pub fn spend(&mut self) -> Result<(), ConnectionError> {
+        self.points =
+            self.points.checked_sub(1).ok_or(ConnectionError::calm("it floods us with frames that do nothing"))?;
         Ok(())
     }
 
