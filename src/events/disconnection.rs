@@ -246,6 +246,7 @@ fn ours(reason: NodeReason) -> Entry {
         // This notification alone.
         NodeReason::DeadlinePassed
         | NodeReason::ConnectionLost
+        | NodeReason::PeerLost
         | NodeReason::StreamReset
         | NodeReason::StreamRefused
         | NodeReason::MalformedAnswer

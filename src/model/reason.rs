@@ -84,6 +84,7 @@ reasons! {
         AppRemoved = "app_removed",
         Overloaded = "overloaded",
         ShuttingDown = "shutting_down",
+        PeerLost = "peer_lost",
     }
 }
 
