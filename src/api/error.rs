@@ -53,6 +53,8 @@ pub enum ApiError {
     Path(#[from] PathError),
     #[error(transparent)]
     NotProvisioned(ProvisionError),
+    #[error("send `If-Match` with the `ETag` that you read, or `If-None-Match: *` to create an app, and not both")]
+    BadPrecondition,
     #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
 }
@@ -83,6 +85,8 @@ impl ApiError {
             Self::Provisioning(fault) => Self::provisioning_error(fault),
             Self::Path(error) => (S::BAD_REQUEST, error.reason()),
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
+            Self::BadPrecondition => (S::BAD_REQUEST, "bad_precondition"),
+            Self::Store(error @ StoreError::Conflict { .. }) => (S::PRECONDITION_FAILED, error.reason()),
             Self::Store(error @ StoreError::Full) => (S::INSUFFICIENT_STORAGE, error.reason()),
             Self::Store(error) => (S::SERVICE_UNAVAILABLE, error.reason()),
         }
@@ -173,6 +177,7 @@ impl ApiError {
             Self::Provisioning(fault) => {
                 said([("field", fault.field().map(Value::from)), ("limit", fault.limit().map(Value::from))])
             }
+            Self::Store(StoreError::Conflict { revision }) => json!({"revision": revision.map(|it| it.to_string())}),
             Self::NotProvisioned(error) => said([
                 ("field", error.field().map(Value::from)),
                 ("topics", error.topics().map(Value::from)),
@@ -209,6 +214,15 @@ fn of_store(error: &StoreError) -> &'static str {
         StoreError::Moved { .. } => {
             "the node's data directory was moved or deleted: nothing was changed; its log has the details (deliveries continue)"
         }
+        StoreError::Conflict { revision: Some(_) } => {
+            "the app is not in the state that the request expects: it was changed or created meanwhile; nothing was changed; read the app again, and repeat the request if it still applies"
+        }
+        StoreError::Conflict { revision: None } => {
+            "the app does not exist: nothing was changed; leave out `If-Match` to create it"
+        }
+        StoreError::ForeignRegistry => {
+            "the shared store has lost changes, or another store is in its place: nothing was changed; restore the store, or restart the nodes to accept its present apps (deliveries to Apple continue)"
+        }
         _ => "the node's store failed: its log has the cause, at this time",
     }
 }
@@ -229,7 +243,9 @@ impl IntoResponse for ApiError {
             return error.into_response();
         }
         let (status, reason) = self.status_and_reason();
-        if let Self::Store(error) = &self {
+        if let Self::Store(error) = &self
+            && status.is_server_error()
+        {
             tracing::error!(%error, "the store failed a request");
         }
         let (sentence, args) = (self.to_string(), self.args());

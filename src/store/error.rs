@@ -39,6 +39,10 @@ pub enum StoreError {
         revision: Option<Revision>,
     },
     #[error(
+        "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; restore the store, or restart the nodes to accept its present apps"
+    )]
+    ForeignRegistry,
+    #[error(
         "the cursor is from another store, or from this store before it was restored or copied: read the list from the beginning"
     )]
     ForeignCursor,
@@ -72,6 +76,7 @@ impl StoreError {
             Self::Damaged { .. } => "store_damaged",
             Self::Moved { .. } => "data_directory_moved",
             Self::Conflict { .. } => "changed_meanwhile",
+            Self::ForeignRegistry => "registry_foreign",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
