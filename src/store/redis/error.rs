@@ -6,7 +6,10 @@ use rustls::{AlertDescription, InvalidMessage};
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+/// The cause where an answer did not come in time: see [`super::dial`].
+pub(super) const LATE: &str = "no answer within 1 s";
 /// The length at which a sentence of Redis is cut, in characters.
 const DETAIL_MAX: usize = 300;
 
@@ -74,10 +77,8 @@ pub(super) fn of_redis(error: &RedisError, address: &str) -> StoreError {
     use ServerErrorKind as S;
     let address = address.to_owned();
     match (error.kind(), error.code()) {
-        (ErrorKind::Io, _) => match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-            Some(source) => of_io(source, &address),
-            None => StoreError::Away { address, cause: error.to_string() },
-        },
+        (ErrorKind::Io, _) if error.is_timeout() => StoreError::Away { address, cause: LATE.to_owned() },
+        (ErrorKind::Io, _) => of_io(error, &address),
         (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => Unfit::WrongPassword { address }.into(),
         (_, Some("NOAUTH")) => Unfit::PasswordMissing { address }.into(),
         (_, Some("OOM")) => StoreError::RedisFull,
@@ -90,15 +91,29 @@ pub(super) fn of_redis(error: &RedisError, address: &str) -> StoreError {
 }
 
 /// The meaning of an error of the socket or of TLS.
-pub(super) fn of_io(error: &io::Error, address: &str) -> StoreError {
+pub(super) fn of_io(error: &(dyn Error + 'static), address: &str) -> StoreError {
     let (address, cause) = (address.to_owned(), error.to_string());
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    match of_tls(error) {
         Some(rustls::Error::InvalidCertificate(_)) => Unfit::Untrusted { address, cause }.into(),
         Some(rustls::Error::AlertReceived(alert)) if is_about_us(*alert) => {
             Unfit::CertificateRefused { address, cause }.into()
         }
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Unfit::NotTls { address }.into(),
         _ => StoreError::Away { address, cause },
+    }
+}
+
+/// The error of TLS below an error. An [`io::Error`] and an [`Arc`] hold it, and leave it out of their sources.
+fn of_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+        return of_tls(&**shared);
+    }
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => of_tls(error.get_ref()?),
+        None => of_tls(error.source()?),
     }
 }
 
