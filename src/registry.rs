@@ -51,6 +51,11 @@ pub struct App {
 }
 
 impl App {
+    /// The store's number for its last change, to be compared for equality.
+    pub fn revision(&self) -> i64 {
+        0
+    }
+
     /// Why nothing can be sent for it at this time (UNIX seconds), if so.
     pub fn credential_error(&self, now: u64) -> Option<String> {
         let unusable = self.credential.unusable().map(str::to_owned);
