@@ -25,6 +25,14 @@ impl Subject {
         }
     }
 
+    /// The same as it came, to be passed on.
+    pub fn request_header(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Request(id) => Some(id),
+            Self::App(_) => None,
+        }
+    }
+
     pub fn app(&self) -> Option<&str> {
         match self {
             Self::Request(_) => None,

@@ -7,6 +7,7 @@ mod handshake;
 mod proxy;
 mod tls;
 
+pub use deferred_write_errors::DeferredWriteErrors;
 pub use error::{ConnectError, Stage};
 pub use handshake::{HandshakeError, certificate_alert};
 pub use proxy::{Proxy, ProxyError};

@@ -1,10 +1,13 @@
 //! The entrance of delivery: takes a valid batch, returns an outcome for each of its notifications.
 
 use super::admission::Room;
+use super::errand::Errand;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
+use super::peer::peers::Peers;
+use super::route::{Place, Router};
 use super::send::{Answer, Refused, Sending, Sent};
-use super::split;
+use super::split::{self, Part};
 use super::status::AppStatus;
 use crate::budget::{Budget, Permit};
 use crate::model::{AppKey, Batch};
@@ -35,89 +38,149 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// The entrance of delivery.
 pub struct Intake {
-    lanes: Lanes,
+    router: Router,
     limits: Limits,
     node: Arc<Budget>,
     apps: Mutex<HashMap<AppKey, Arc<Budget>>>,
 }
 
+/// The nodes whose lanes may take a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Cluster,
+    ThisNode,
+}
+
 impl Intake {
-    pub fn new(lanes: Lanes, limits: Limits) -> Self {
+    pub fn new(lanes: impl Into<Arc<Lanes>>, limits: Limits) -> Self {
+        let lanes = lanes.into();
         let node = Budget::shown_by(limits.node_bytes, lanes.metrics().queue_bytes.clone());
-        Self { lanes, limits, node, apps: Mutex::default() }
+        Self { router: Router::new(lanes), limits, node, apps: Mutex::default() }
+    }
+
+    /// Sends what peers own through them.
+    pub fn with_peers(self, peers: Arc<Peers>) -> Self {
+        Self { router: self.router.with_peers(peers), ..self }
     }
 
     /// Sends a batch and waits for all outcomes. Dropping the future does not stop the send.
     pub async fn send(&self, app: Arc<App>, batch: Batch, sending: Sending) -> Result<Sent, Refused> {
-        Ok(self.submit(app, Arc::new(batch), sending)?.await)
+        self.submit(app, Arc::new(batch), sending)?.await
     }
 
     /// Takes a batch, or refuses it immediately. A taken batch is sent, even if nobody waits for the answer.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
+        self.take(app, batch, sending, Reach::Cluster)
+    }
+
+    /// Takes a batch that a peer forwarded. This node sends it, whoever owns its lane by now: a batch is forwarded once
+    /// at most. `lane` is its lane where the peer knows the same number of lanes; else it is split again.
+    pub fn submit_here(
+        &self,
+        app: Arc<App>,
+        batch: Arc<Batch>,
+        sending: Sending,
+        lane: Option<u16>,
+    ) -> Result<Answer, Refused> {
+        match lane.filter(|lane| *lane < app.lanes) {
+            Some(lane) => {
+                let room = Room::Own(self.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
+                let place = self.router.reserve_here(&app, lane)?;
+                Ok(self.hand_over(place, app, lane, batch, sending, room))
+            }
+            None => self.take(app, batch, sending, Reach::ThisNode),
+        }
+    }
+
+    fn take(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending, reach: Reach) -> Result<Answer, Refused> {
         let is_split = app.lanes > 1;
         let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };
-        let bytes = batch.bytes_held() + added;
+        let held = self.hold(&app.key, batch.bytes_held() + added)?;
+        if is_split {
+            return self.take_parts(&app, batch, sending, Arc::new(held), reach);
+        }
+        let place = self.reserve(&app, 0, &batch, reach)?;
+        Ok(self.hand_over(place, app, 0, batch, sending, Room::Own(held)))
+    }
+
+    /// Takes bytes of the node's pool and of the app's.
+    fn hold(&self, key: &AppKey, bytes: usize) -> Result<[Permit; 2], Refused> {
         let retry_after_seconds = RETRY_AFTER_SECONDS;
         let of_node =
             self.node.try_acquire_any_if_unused(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
-        let of_app = self
-            .pool(&app.key)
-            .try_acquire_any_if_unused(bytes)
-            .ok_or(Refused::AppOverloaded { retry_after_seconds })?;
-        let held = [of_node, of_app];
-        if is_split {
-            return self.submit_parts(&app, batch, sending, Arc::new(held));
+        let of_app =
+            self.pool(key).try_acquire_any_if_unused(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
+        Ok([of_node, of_app])
+    }
+
+    fn reserve(&self, app: &Arc<App>, lane: u16, batch: &Batch, reach: Reach) -> Result<Place, NotTaken> {
+        match reach {
+            Reach::Cluster => self.router.reserve(app, lane, batch),
+            Reach::ThisNode => self.router.reserve_here(app, lane),
         }
-        let place = self.lanes.reserve(&app, 0)?;
+    }
+
+    fn hand_over(
+        &self,
+        place: Place,
+        app: Arc<App>,
+        lane: u16,
+        batch: Arc<Batch>,
+        sending: Sending,
+        room: Room,
+    ) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.count(&batch);
-        place.send(Job::new(Arc::clone(&app), Arc::clone(&batch), Instant::now(), sending, reply, Room::Own(held)));
-        Ok(Answer::of_lane(app, batch, answer))
+        self.count(&place, &batch);
+        let errand = Errand { app: Arc::clone(&app), lane, batch: Arc::clone(&batch), sending, reply, room };
+        place.send(errand, Instant::now());
+        Answer::of_lane(app, batch, answer)
     }
 
     /// Splits a batch by lane. Sends nothing unless each part has a place.
-    fn submit_parts(
+    fn take_parts(
         &self,
         app: &Arc<App>,
         batch: Arc<Batch>,
         sending: Sending,
         held: Arc<[Permit; 2]>,
+        reach: Reach,
     ) -> Result<Answer, Refused> {
         let parts = split::split_by_lane(&batch, app.lanes);
-        let places: Vec<_> = parts.iter().map(|part| self.lanes.reserve(app, part.lane)).collect::<Result<_, _>>()?;
-        self.count(&batch);
+        let places: Vec<_> =
+            parts.iter().map(|part| self.reserve(app, part.lane, &part.batch, reach)).collect::<Result<_, _>>()?;
         let now = Instant::now();
-        let sent = parts.into_iter().zip(places).map(|(part, place)| {
+        let sent = parts.into_iter().zip(places).map(|(Part { lane, batch, positions }, place)| {
             let (reply, answer) = oneshot::channel();
+            self.count(&place, &batch);
             let room = Room::Shared(Arc::clone(&held));
-            place.send(Job::new(Arc::clone(app), part.batch, now, sending, reply, room));
-            (answer, part.positions)
+            place.send(Errand { app: Arc::clone(app), lane, batch, sending, reply, room }, now);
+            (answer, positions)
         });
         let awaited = sent.collect();
         Ok(Answer::of_lanes(Arc::clone(app), batch, awaited))
     }
 
     /// Counts a batch that is about to be taken.
-    fn count(&self, batch: &Batch) {
-        let (metrics, count) = (self.lanes.metrics(), batch.len());
-        metrics.queued.add(count as i64);
-        metrics.taken.inc_by(count as u64);
+    fn count(&self, place: &Place, batch: &Batch) {
+        if let Place::Lane(_) = place {
+            self.router.lanes().count_taken(batch.len());
+        }
     }
 
     /// The app's status, from its lanes.
     pub fn status(&self, app: &App) -> AppStatus {
-        self.lanes.metrics().board.app_status(app)
+        self.router.lanes().metrics().board.app_status(app)
     }
 
     /// Removes the app's lanes: notifications in flight finish, then the connections close.
     pub fn remove(&self, key: &AppKey) {
-        self.lanes.remove(key);
+        self.router.lanes().remove(key);
         self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// Takes no more batches; finishes the taken ones.
     pub fn close(&self) {
-        self.lanes.close();
+        self.router.close();
     }
 
     fn pool(&self, key: &AppKey) -> Arc<Budget> {

@@ -1,8 +1,7 @@
 //! A batch, or a part, inside a lane, with its outcomes so far.
 
 use super::admission::Room;
-use super::send::Sending;
-use super::send::Sent;
+use super::send::{Reply, Sending, Sent};
 use crate::events::disconnection::{self, Identifiers};
 use crate::events::feedback;
 use crate::events::guard::{Guard, is_suspect};
@@ -66,7 +65,7 @@ pub struct Job {
     rejections: HashMap<u32, (u16, Option<Reason>)>,
     /// Items that were resent although Apple may have received them.
     maybe_delivered: HashSet<u32>,
-    reply: oneshot::Sender<Sent>,
+    reply: oneshot::Sender<Reply>,
     _room: Room,
 }
 
@@ -85,7 +84,7 @@ impl Job {
         batch: Arc<Batch>,
         taken: Instant,
         Sending { deadline, retry_unknown }: Sending,
-        reply: oneshot::Sender<Sent>,
+        reply: oneshot::Sender<Reply>,
         room: Room,
     ) -> Self {
         let count = batch.len();
@@ -134,6 +133,11 @@ impl Job {
     /// Records that Apple may have received this item and that it is resent nevertheless.
     pub fn mark_maybe_delivered(&mut self, item: u32) {
         self.maybe_delivered.insert(item);
+    }
+
+    /// Apple may have got any item of it before it came here.
+    pub fn mark_all_maybe_delivered(&mut self) {
+        self.maybe_delivered.extend((0..).take(self.batch.len()));
     }
 
     /// The outcome of an item whose last attempt ended as `kind`. If Apple may have received an earlier attempt, only
@@ -190,6 +194,6 @@ impl Job {
     /// Answers the caller, who may have disconnected.
     pub fn reply(self) {
         let outcomes = self.outcomes.into_iter().flatten().collect();
-        let _ = self.reply.send(Sent { batch: self.batch, outcomes });
+        let _ = self.reply.send(Ok(Sent { batch: self.batch, outcomes }));
     }
 }

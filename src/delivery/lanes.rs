@@ -119,11 +119,24 @@ impl Lanes {
         }
     }
 
+    /// The lane to which a part goes: `lane`, or the first one where the app has got fewer lanes since it was split.
+    pub fn known(&self, app: &App, lane: u16) -> u16 {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let app_lanes = apps.as_ref().and_then(|apps| apps.get(&app.key));
+        app_lanes.filter(|app_lanes| app_lanes.generation >= app.generation).map_or(lane, |lanes| lanes.known(lane))
+    }
+
     /// Lets the app's lanes finish their jobs and end.
     pub fn remove(&self, key: &AppKey) {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         apps.as_mut().and_then(|apps| apps.remove(key));
         self.metrics().board.forget(key);
+    }
+
+    /// Counts notifications that a place was reserved for.
+    pub fn count_taken(&self, count: usize) {
+        self.parts.metrics.queued.add(count as i64);
+        self.parts.metrics.taken.inc_by(count as u64);
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -37,7 +37,21 @@ pub struct Sent {
     pub outcomes: Vec<Outcome>,
 }
 
+impl Refused {
+    /// The reason of a notification that ends so.
+    pub fn reason(self) -> NodeReason {
+        match self {
+            Self::AppOverloaded { .. } | Self::NodeOverloaded { .. } => NodeReason::Overloaded,
+            Self::ShuttingDown => NodeReason::ShuttingDown,
+        }
+    }
+}
+
+/// The end of a part that a lane or a peer took: its outcomes. A peer may still refuse it; nothing of it was sent then.
+pub type Reply = Result<Sent, Refused>;
+
 /// The future outcomes of a batch, from one lane or from several, merged in request order.
+/// Resolves to a refusal only for a batch of one part that a peer refused.
 #[derive(Debug)]
 pub struct Answer {
     /// For the log.
@@ -47,17 +61,17 @@ pub struct Answer {
 }
 
 /// A lane's answer to a part, with the positions of its notifications in the batch.
-pub type Awaited = (oneshot::Receiver<Sent>, Vec<u32>);
+pub type Awaited = (oneshot::Receiver<Reply>, Vec<u32>);
 
 #[derive(Debug)]
 enum Awaits {
-    Lane(oneshot::Receiver<Sent>),
+    Lane(oneshot::Receiver<Reply>),
     Lanes { parts: Vec<Awaited>, outcomes: Vec<Outcome> },
 }
 
 impl Answer {
     /// The answer of one lane to the whole batch.
-    pub fn of_lane(app: Arc<App>, batch: Arc<Batch>, answer: oneshot::Receiver<Sent>) -> Self {
+    pub fn of_lane(app: Arc<App>, batch: Arc<Batch>, answer: oneshot::Receiver<Reply>) -> Self {
         Self { app, batch, awaits: Awaits::Lane(answer) }
     }
 
@@ -69,13 +83,13 @@ impl Answer {
 }
 
 impl Future for Answer {
-    type Output = Sent;
+    type Output = Reply;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Sent> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
         let Self { app, batch, awaits } = &mut *self;
         let outcomes = match awaits {
             Awaits::Lane(answer) => match ready!(Pin::new(answer).poll(cx)) {
-                Ok(sent) => return Poll::Ready(sent),
+                Ok(reply) => return Poll::Ready(reply),
                 Err(_) => {
                     log_lost(app, batch.len());
                     lost(batch.len())
@@ -85,7 +99,14 @@ impl Future for Answer {
                 // One after the other, since all of them are needed.
                 while let Some((answer, positions)) = parts.last_mut() {
                     match ready!(Pin::new(answer).poll(cx)) {
-                        Ok(sent) => split::merge_outcomes(sent.outcomes, positions, outcomes),
+                        Ok(Ok(sent)) => split::merge_outcomes(sent.outcomes, positions, outcomes),
+                        Ok(Err(refused)) => {
+                            split::merge_outcomes(
+                                not_sent(positions.len(), refused.reason(), 0.0),
+                                positions,
+                                outcomes,
+                            );
+                        }
                         Err(_) => log_lost(app, positions.len()),
                     }
                     parts.pop();
@@ -93,8 +114,14 @@ impl Future for Answer {
                 std::mem::take(outcomes)
             }
         };
-        Poll::Ready(Sent { batch: Arc::clone(batch), outcomes })
+        Poll::Ready(Ok(Sent { batch: Arc::clone(batch), outcomes }))
     }
+}
+
+/// The outcomes of notifications that no attempt was made for. `timestamp` is in UNIX seconds.
+pub fn not_sent(count: usize, reason: NodeReason, timestamp: f64) -> Vec<Outcome> {
+    let kind = OutcomeKind::NotSent;
+    vec![Outcome { kind, status: None, reason: Some(reason.into()), timestamp, attempts: 0 }; count]
 }
 
 fn log_lost(app: &App, count: usize) {
@@ -145,11 +172,11 @@ mod tests {
         let (other, from_other) = oneshot::channel();
         let mut answer =
             Answer::of_lanes(app(), Arc::clone(&batch), vec![(from_one, vec![1]), (from_other, vec![0, 2])]);
-        other.send(Sent { batch: Arc::clone(&part), outcomes: vec![accepted(0.0), accepted(2.0)] }).unwrap();
+        other.send(Ok(Sent { batch: Arc::clone(&part), outcomes: vec![accepted(0.0), accepted(2.0)] })).unwrap();
         let now = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await;
         assert!(!now, "one is missing");
-        one.send(Sent { batch: part, outcomes: vec![accepted(1.0)] }).unwrap();
-        let sent = answer.await;
+        one.send(Ok(Sent { batch: part, outcomes: vec![accepted(1.0)] })).unwrap();
+        let sent = answer.await.unwrap();
         assert!(Arc::ptr_eq(&sent.batch, &batch));
         assert_eq!(kinds_and_times(&sent), [0.0, 1.0, 2.0].map(|at| (OutcomeKind::Accepted, at)));
     }
@@ -159,14 +186,20 @@ mod tests {
         let (one, from_one) = oneshot::channel();
         let (_, from_other) = oneshot::channel();
         let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
-        one.send(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] }).unwrap();
-        assert_eq!(kinds_and_times(&answer.await), [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]);
+        one.send(Ok(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] })).unwrap();
+        assert_eq!(
+            kinds_and_times(&answer.await.unwrap()),
+            [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]
+        );
         let (_, from_lane) = oneshot::channel();
-        assert_eq!(kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane).await), [(OutcomeKind::Unknown, 0.0)]);
+        assert_eq!(
+            kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane).await.unwrap()),
+            [(OutcomeKind::Unknown, 0.0)]
+        );
     }
 
     #[tokio::test]
     async fn an_answer_of_no_lane_is_empty() {
-        assert!(Answer::of_lanes(app(), batch(0), Vec::new()).await.outcomes.is_empty());
+        assert!(Answer::of_lanes(app(), batch(0), Vec::new()).await.unwrap().outcomes.is_empty());
     }
 }

@@ -15,7 +15,7 @@ mod reasons;
 mod refusal;
 mod scanner;
 
-pub use batch::{BatchHead, put_batch};
+pub use batch::{BatchHead, batch_bytes, put_batch};
 pub use decoder::Decoder;
 pub use error::{TooLarge, WireError};
 pub use hello::{Agreed, Features, Hello, NoCommonVersion, VERSION_MAX, VERSION_MIN, put_hello};

@@ -133,7 +133,10 @@ impl HttpBody for OutcomeStream {
         }
         let now = this.api.clock.unix_time();
         let outcomes = match state {
-            BlockState::Sent(answer) => ready!(Pin::new(answer).poll(cx)).outcomes,
+            BlockState::Sent(answer) => match ready!(Pin::new(answer).poll(cx)) {
+                Ok(sent) => sent.outcomes,
+                Err(refused) => vec![not_sent(refused.reason(), now); block.batch().len()],
+            },
             BlockState::NotSent(reason) => vec![not_sent(*reason, now); block.batch().len()],
         };
         let written = block.write(&outcomes, now);

@@ -71,6 +71,19 @@ pub fn put_batch(out: &mut Vec<u8>, id: u64, head: &BatchHead, batch: &Batch, li
     Ok(())
 }
 
+/// The bytes that a batch takes in BATCH, without its head: for one that shares texts, a little more.
+pub fn batch_bytes(batch: &Batch) -> usize {
+    let of_item = |item: &Notification| {
+        let texts = [Some(item.token), Some(item.payload), item.identifier, item.collapse_id, item.topic];
+        texts.into_iter().flatten().map(Span::len).sum::<usize>()
+    };
+    let texts = match batch.whole_texts() {
+        Some(texts) => texts.into_iter().map(<[u8]>::len).sum(),
+        None => batch.items().iter().map(of_item).sum::<usize>(),
+    };
+    texts + batch.len() * ITEM_BYTES
+}
+
 fn put_head(out: &mut Vec<u8>, head: &BatchHead) {
     out.extend_from_slice(&head.deadline_ms.to_le_bytes());
     out.push(if head.retry_unknown { RETRY_UNKNOWN } else { 0 });

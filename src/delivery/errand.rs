@@ -1,0 +1,93 @@
+//! A batch, or a part of one, on its way to the lane that sends it, wherever that is: in this node or in a peer.
+
+use super::admission::Room;
+use super::job::Job;
+use super::send::{self, Refused, Reply, Sending, Sent};
+use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
+use crate::registry::App;
+use crate::subject::Subject;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// A batch or a part of one, with the caller that waits for its outcomes.
+pub struct Errand {
+    pub app: Arc<App>,
+    /// Its number among the app's lanes, from 0.
+    pub lane: u16,
+    pub batch: Arc<Batch>,
+    pub sending: Sending,
+    pub reply: oneshot::Sender<Reply>,
+    pub room: Room,
+}
+
+impl Errand {
+    /// The job of a lane of this node.
+    pub fn into_job(self, taken: Instant) -> Job {
+        Job::new(self.app, self.batch, taken, self.sending, self.reply, self.room)
+    }
+}
+
+/// An errand that leaves this node, and what is known of its way so far.
+pub struct Forwarded {
+    pub errand: Errand,
+    /// The request that it belongs to, for the log of the peer.
+    pub subject: Option<Subject>,
+    /// Peers that it was given to so far.
+    pub routes: u8,
+    /// A peer that took some of it may have sent it.
+    pub is_maybe_sent: bool,
+    /// Its part of the link's bytes and places, while a link has it.
+    pub seat: Option<super::peer::link::Seat>,
+}
+
+impl Forwarded {
+    pub fn new(errand: Errand, subject: Option<Subject>) -> Self {
+        Self { errand, subject, routes: 0, is_maybe_sent: false, seat: None }
+    }
+
+    /// The job of a lane of this node, for what no peer takes.
+    pub fn into_job(self, now: Instant) -> Job {
+        let mut job = self.errand.into_job(now);
+        if self.is_maybe_sent {
+            job.mark_all_maybe_delivered();
+        }
+        job
+    }
+
+    /// Answers the caller with the outcomes that a peer reports, one for each notification. What an earlier peer may
+    /// have sent is never reported as not sent.
+    pub fn end(self, mut outcomes: Vec<Outcome>) {
+        if self.is_maybe_sent {
+            for outcome in &mut outcomes {
+                if outcome.kind != OutcomeKind::Accepted {
+                    outcome.kind = OutcomeKind::Unknown;
+                }
+            }
+        }
+        let _ = self.errand.reply.send(Ok(Sent { batch: self.errand.batch, outcomes }));
+    }
+
+    /// Ends it: provably nothing of it was sent, unless an earlier peer did. `timestamp` is in UNIX seconds.
+    pub fn end_not_sent(self, reason: NodeReason, timestamp: f64) {
+        let outcomes = send::not_sent(self.errand.batch.len(), reason, timestamp);
+        self.end(outcomes);
+    }
+
+    /// Ends it: a peer took some of it, and no answer came.
+    pub fn end_unknown(mut self, reason: NodeReason, timestamp: f64) {
+        self.is_maybe_sent = true;
+        self.end_not_sent(reason, timestamp);
+    }
+
+    /// Ends it with a refusal. The caller of a batch of one part gets the refusal itself; otherwise it is the outcome of
+    /// this part's notifications.
+    pub fn end_refused(self, refused: Refused, timestamp: f64) {
+        match self.errand.room {
+            Room::Own(_) if !self.is_maybe_sent => {
+                let _ = self.errand.reply.send(Err(refused));
+            }
+            _ => self.end_not_sent(refused.reason(), timestamp),
+        }
+    }
+}

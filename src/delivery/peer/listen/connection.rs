@@ -1,0 +1,230 @@
+//! One accepted connection: reads the batches of a peer, and writes their outcomes.
+
+use super::{Fault, HANDSHAKE_TIMEOUT, Shared};
+use crate::clock::boot_ms;
+use crate::delivery::peer::clock;
+use crate::delivery::peer::greeting::{self, Mismatch};
+use crate::delivery::peer::outbox::Outbox;
+use crate::delivery::peer::pipe::Pipe;
+use crate::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Received, Refusal};
+use crate::model::{Batch, Outcome};
+use crate::subject::Subject;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+
+/// Batches of one connection without an answer: as many as a link has.
+const BATCHES_MAX: usize = 1024;
+/// While more bytes of answers wait, nothing is read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// A peer says PING every five seconds at least: one that is silent for so long, or takes no bytes, is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// A leaving node waits so long for a peer to close the connection, once everything is answered.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
+/// The longest deadline that a peer may ask for.
+const DEADLINE_MAX: Duration = Duration::from_secs(600);
+
+type Answered = (u64, Result<Vec<Outcome>, Refusal>);
+
+/// A connection of a peer.
+pub struct Connection {
+    pipe: Pipe,
+    shared: Arc<Shared>,
+    decoder: Decoder,
+    outbox: Outbox,
+    is_greeted: bool,
+    /// Batches without an answer.
+    unanswered: usize,
+    answers: mpsc::Receiver<Answered>,
+    answerer: mpsc::Sender<Answered>,
+    last_heard: Instant,
+    last_written: Instant,
+    /// When LEAVING was sent, or the last batch after it was answered.
+    leaving_since: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    pub fn new(pipe: Pipe, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        let (answerer, answers) = mpsc::channel(BATCHES_MAX);
+        let mut outbox = Outbox::default();
+        let hello = shared.peers.hello();
+        outbox.append(|bytes| wire::put_hello(bytes, &hello));
+        Self {
+            pipe,
+            decoder: Decoder::new(hello.limits),
+            shared,
+            outbox,
+            is_greeted: false,
+            unanswered: 0,
+            answers,
+            answerer,
+            last_heard: now,
+            last_written: now,
+            leaving_since: None,
+            timer: Box::pin(tokio::time::sleep_until(now + HANDSHAKE_TIMEOUT)),
+        }
+    }
+
+    /// Serves the peer until it closes the connection, breaks a rule, is silent for too long, or this node has left.
+    pub async fn run(mut self) -> Result<(), Fault> {
+        let drain = self.shared.drain.clone();
+        let mut leaving = std::pin::pin!(drain.cancelled());
+        std::future::poll_fn(|cx| {
+            if self.leaving_since.is_none() && leaving.as_mut().poll(cx).is_ready() {
+                self.leaving_since = Some(Instant::now());
+                self.outbox.append(wire::put_leaving);
+            }
+            self.poll(cx)
+        })
+        .await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        loop {
+            let now = Instant::now();
+            let mut has_moved = false;
+            match self.read(cx, now) {
+                Ok(Read::Ended) => return Poll::Ready(Ok(())),
+                Ok(Read::Moved) => has_moved = true,
+                Ok(Read::Nothing) => {}
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+            has_moved |= self.take_answers(cx, now);
+            match self.write(cx, now) {
+                Ok(moved) => has_moved |= moved,
+                Err(_) => return Poll::Ready(Ok(())),
+            }
+            if !has_moved {
+                return self.poll_timer(cx, now);
+            }
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Read, Fault> {
+        if self.outbox.pending().len() >= ANSWER_BYTES_MAX {
+            // It is not the peer's silence.
+            self.last_heard = now;
+            return Ok(Read::Nothing);
+        }
+        let Self { pipe, decoder, .. } = self;
+        let mut input = match pipe.poll_read(cx) {
+            Poll::Pending => return Ok(Read::Nothing),
+            Poll::Ready(Ok([]) | Err(_)) => return Ok(Read::Ended),
+            Poll::Ready(Ok(bytes)) => bytes,
+        };
+        self.last_heard = now;
+        let mut frames = Vec::new();
+        while let Some(received) = decoder.next(&mut input).map_err(Mismatch::from)? {
+            frames.push(received);
+        }
+        frames.into_iter().try_for_each(|received| self.take(received, now))?;
+        Ok(Read::Moved)
+    }
+
+    fn take(&mut self, Received { id, frame }: Received, now: Instant) -> Result<(), Fault> {
+        match frame {
+            Frame::Hello(theirs) => {
+                let hello = self.shared.peers.hello();
+                let is_member = self.shared.peers.is_member(&theirs.node, theirs.session);
+                let agreed = greeting::check(&hello, &theirs, is_member)?;
+                self.decoder.agree(agreed);
+                self.is_greeted = true;
+            }
+            Frame::Ping => {
+                let clock = boot_ms();
+                self.outbox.append(|bytes| wire::put_pong(bytes, id, clock));
+            }
+            Frame::Batch(head, batch) => self.serve(id, head, batch, now),
+            _ => return Err(Mismatch::Unexpected.into()),
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, id: u64, head: BatchHead, batch: Batch, now: Instant) {
+        self.shared.metrics.received.inc();
+        if self.unanswered >= BATCHES_MAX {
+            let refusal = Refusal::NodeOverloaded { retry_after_seconds: 1 };
+            self.outbox.append(|bytes| wire::put_refused(bytes, id, refusal));
+            return;
+        }
+        self.unanswered += 1;
+        let left = clock::time_left(head.deadline_ms, boot_ms()).unwrap_or_default().min(DEADLINE_MAX);
+        let subject = head.request_id.clone().map(Subject::Request);
+        let serving = self.shared.serve.serve(head, batch, now + left);
+        let answerer = self.answerer.clone();
+        let work = async move {
+            let answer = serving.await;
+            // Fails where the connection has ended: nobody waits for the answer then.
+            let _ = answerer.send((id, answer)).await;
+        };
+        match subject {
+            Some(subject) => self.shared.drain.spawn("forwarded", subject.scope(work)),
+            None => self.shared.drain.spawn("forwarded", work),
+        };
+    }
+
+    fn take_answers(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut has_moved = false;
+        while self.outbox.pending().len() < ANSWER_BYTES_MAX
+            && let Poll::Ready(Some((id, answer))) = self.answers.poll_recv(cx)
+        {
+            self.unanswered -= 1;
+            self.outbox.append(|bytes| match answer {
+                Ok(outcomes) => wire::put_outcomes(bytes, id, &outcomes),
+                Err(refusal) => wire::put_refused(bytes, id, refusal),
+            });
+            self.leaving_since = self.leaving_since.map(|_| now);
+            has_moved = true;
+        }
+        has_moved
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> std::io::Result<bool> {
+        let mut has_moved = false;
+        loop {
+            if self.outbox.is_empty() {
+                self.last_written = now;
+                if let Poll::Ready(flushed) = self.pipe.poll_flush(cx) {
+                    flushed?;
+                }
+                return Ok(has_moved);
+            }
+            match self.pipe.poll_write(cx, self.outbox.pending()) {
+                Poll::Pending => return Ok(has_moved),
+                Poll::Ready(written) => self.outbox.advance(written?),
+            }
+            self.last_written = now;
+            has_moved = true;
+        }
+    }
+
+    /// Sleeps until the peer has been silent for too long.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Fault>> {
+        let is_left = self.unanswered == 0 && self.outbox.is_empty();
+        let left = self.leaving_since.filter(|_| is_left).map(|since| since + LEAVING_MAX);
+        let silence = if self.is_greeted { SILENCE_MAX } else { HANDSHAKE_TIMEOUT };
+        let due = left.into_iter().fold(self.last_heard.min(self.last_written) + silence, Instant::min);
+        if due <= now {
+            return Poll::Ready(if self.is_greeted { Ok(()) } else { Err(Fault::Timeout) });
+        }
+        if self.timer.deadline() != due {
+            self.timer.as_mut().reset(due);
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+/// The end of a read.
+enum Read {
+    Nothing,
+    Moved,
+    Ended,
+}
