@@ -16,11 +16,11 @@ pub enum Latency {
         sigma: f64,
         max: f64,
     },
-    /// One of these, each as likely as another: what was measured somewhere.
+    /// One of these values, each equally likely, such as measured latencies.
     EmpiricalMs(Vec<f64>),
 }
 
-/// No answer waits longer than this.
+/// The maximum delay of an answer.
 const LATENCY_MAX_MS: f64 = 3_600_000.0;
 
 impl Latency {

@@ -219,7 +219,7 @@ fn a_table_full_of_outdated_tokens_is_started_anew_but_not_at_once() {
     let newest = heads.last().unwrap();
     assert!(wire.send(newest).len() > 300, "the newest authorization found no room");
     for _ in 0..100 {
-        assert!(wire.send(newest).starts_with(&hex("8387")), "not at once");
+        assert!(wire.send(newest).starts_with(&hex("8387")), "not immediately");
     }
     wire.encoder.allow_restart();
     let restart = wire.send(newest);

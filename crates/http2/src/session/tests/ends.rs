@@ -1,11 +1,11 @@
-//! Section 5 of the rules: resets, GOAWAY and closes, and what each end means for what was handed over.
+//! Section 5 of the rules: resets, GOAWAY and closes, and the meaning of each end for written requests.
 
 use super::super::{Blocked, Cause, Config};
 use super::support::*;
 use crate::frame::ErrorCode::{Cancel, NoError, Protocol};
 use crate::frame::{flag, kind};
 
-/// The part of the request on stream 1 that was handed over.
+/// The part of the request on stream 1 that was written.
 #[derive(Debug, Clone, Copy)]
 enum Handed {
     Nothing,
@@ -116,7 +116,7 @@ fn a_closed_connection_leaves_unknown_what_was_handed_over() {
             _ => 0,
         };
         assert_eq!(faulty.drain().len(), frame_begun + 17, "{handed:?}: the frame begun and the GOAWAY");
-        assert_eq!(faulty.close(), [end], "our own fault, though the GOAWAY was handed over");
+        assert_eq!(faulty.close(), [end], "our fault, although the GOAWAY was written");
         assert_eq!(faulty.close(), []);
     }
 }

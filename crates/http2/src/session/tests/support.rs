@@ -153,7 +153,7 @@ impl Client {
         self.request(999, body).err().map(|refused| refused.why)
     }
 
-    /// Hands over what waits.
+    /// Writes the waiting output.
     pub fn drain(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while !self.session.output().is_empty() {
@@ -164,7 +164,7 @@ impl Client {
         bytes
     }
 
-    /// Hands over what waits and cuts it into frames.
+    /// Writes the waiting output and splits it into frames.
     pub fn written(&mut self) -> Vec<Wrote> {
         frames(&self.drain())
     }
