@@ -127,7 +127,7 @@ impl Registry {
             change: Mutex::default(),
             last_generation: AtomicU64::default(),
         };
-        let (mut anew, mut parsed, mut after) = (Vec::new(), Parsed::default(), None);
+        let (mut resealed, mut parsed, mut after) = (Vec::new(), Parsed::default(), None);
         loop {
             let records = inner.store.list(after, LOADED_AT_ONCE).await?;
             let Some(last) = records.last() else { break };
@@ -135,13 +135,13 @@ impl Registry {
             for mut record in records {
                 if let Some(sealed) = inner.load(&record, &mut parsed) {
                     record.credential = sealed;
-                    anew.push(record);
+                    resealed.push(record);
                 }
             }
         }
-        if !anew.is_empty() {
-            let (count, key) = (anew.len(), inner.keyring.first().id());
-            match inner.store.put_all(anew).await {
+        if !resealed.is_empty() {
+            let (count, key) = (resealed.len(), inner.keyring.first().id());
+            match inner.store.put_all(resealed).await {
                 Ok(()) => tracing::info!(count, %key, "sealed stored credentials under the first key"),
                 // The credentials can be opened, so that a full disk does not stop deliveries.
                 Err(error @ StoreError::Full) => {

@@ -117,7 +117,7 @@ async fn a_certificate_that_is_not_for_push_is_refused_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_and_certificates_are_taken_however_they_were_pasted() {
+async fn keys_and_certificates_are_accepted_in_every_pasted_format() {
     let world = World::start().await;
     let (folder, mut client) = (world.directory.path(), world.client().await);
     let identity = world.simulator.identity();
@@ -160,7 +160,7 @@ async fn keys_and_certificates_are_taken_however_they_were_pasted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
+async fn the_refusal_of_another_file_names_its_format_and_the_remedy() {
     let world = World::start().await;
     let (folder, mut client) = (world.directory.path(), world.client().await);
     let pem = push(&world, TOPIC, 2100);
@@ -193,7 +193,7 @@ async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
             "certificate_request",
             "CSR",
         ),
-        ("a public key", make(&format!("{key} -pubout")), "public_key", "the private one is needed"),
+        ("a public key", make(&format!("{key} -pubout")), "public_key", "the private key is needed"),
         ("a public key in DER", make(&format!("{key} -pubout -outform DER")), "public_key", "public key"),
         ("an encrypted key", sealed, "passphrase_missing", "`passphrase`"),
         ("a profile", make(sign), "provisioning_profile", ".mobileprovision"),
@@ -225,7 +225,7 @@ async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
 
 /// Files with which 0.6 started.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configuration_that_0_6_took_starts_and_says_what_is_wrong_with_its_files() {
+async fn a_configuration_that_0_6_accepted_starts_and_reports_the_faults_of_its_files() {
     let world = World::start().await;
     let home = Home::new(&world, "unfit", "pyapns.toml");
     let key = |folder: &Path| fs::read_to_string(folder.join("developer.key")).expect("a key");

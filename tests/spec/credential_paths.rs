@@ -8,7 +8,7 @@ use std::path::Path;
 const SHOP: &str = "/apps/shop/sandbox";
 
 #[tokio::test]
-async fn a_path_over_the_api_is_read_inside_credentials_dir_only_and_the_log_says_why_not() {
+async fn a_path_over_the_api_is_read_only_inside_credentials_dir_and_the_log_has_the_cause() {
     let world = World::start().await;
     let home = Home::new(&world, "paths", "pyapns.toml");
     std::fs::create_dir(home.folder.join("credentials")).expect("a folder");
@@ -52,7 +52,7 @@ fn lay_like_kubernetes(home: &Home, pem: &str) {
 }
 
 #[tokio::test]
-async fn links_inside_credentials_dir_work_and_none_leads_out_whatever_the_kernel_can_do() {
+async fn links_inside_credentials_dir_work_and_none_leads_out_with_any_kernel() {
     let world = World::start().await;
     let home = Home::new(&world, "links", "pyapns.toml");
     lay_like_kubernetes(&home, &world.simulator.identity().client_pem);

@@ -29,7 +29,7 @@ async fn feedback(client: &mut Client) -> (Vec<String>, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_told_costs_nothing_and_passes() {
+async fn a_full_disk_is_reported_loses_nothing_and_recovers() {
     let world = World::start().await;
     let disk = SmallDisk::at(world.directory.path().join("small"));
     let daemon = disk.daemon(&world).await;
@@ -202,7 +202,7 @@ async fn apps_of_the_configuration_that_a_full_disk_cannot_take_are_made_once_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_that_a_full_disk_keeps_from_being_sealed_anew_open_under_the_old_key() {
+async fn credentials_that_cannot_be_sealed_again_on_a_full_disk_open_under_the_old_key() {
     let world = World::start().await;
     let disk = stored(&world).await;
     let [new, old] = ["new.key", "old.key"].map(|name| world.directory.path().join(name));

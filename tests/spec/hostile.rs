@@ -183,7 +183,7 @@ async fn after_a_doubtful_body_coding_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_length_of_2_to_the_63_or_more_is_told_as_such() {
+async fn the_refusal_of_a_length_of_2_to_the_63_or_more_names_the_length() {
     let world = World::start().await;
     for length in ["9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999999"] {
         let answer = said(world.node.address, &post(&format!("content-length: {length}\r\n"), ""), false).await;
@@ -231,7 +231,7 @@ async fn floods_of_frames_end_their_own_connection_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_no_answer_is_cut_off() {
+async fn a_caller_that_does_not_read_its_response_is_cut_off() {
     let world = World::start().await;
     let daemon = node(&world, &[("PYAPNS_LIMITS_WRITE_SECONDS", "1")]).await;
     let honest = Honest::start(daemon.address, 2).await;
@@ -337,7 +337,7 @@ impl Attack {
 /// Prints what each attack does to the others, as a ratio of their p99 with and without it in turn, and to memory. Nothing
 /// is asserted of speed. Only in the long form, of a release build on a quiet machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_attacks_cost_the_others_is_measured() {
+async fn the_cost_of_attacks_for_other_callers_is_measured() {
     if !full() {
         return;
     }

@@ -161,7 +161,7 @@ fn tokens(page: &Value) -> HashSet<String> {
 
 /// 50 kills in the long form, some in the short one. States its own limit: three minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_told_before_a_kill_is_true_after_it() {
+async fn everything_reported_before_a_kill_is_true_after_it() {
     let (kills, seed) = (if full() { 50 } else { 6 }, fastrand::u64(..));
     println!("{kills} kills, seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);

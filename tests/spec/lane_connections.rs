@@ -48,7 +48,7 @@ async fn connections_open_one_after_the_other_while_all_are_full_and_close_when_
 /// More answers in a wave than requests in a write, and waves that follow each other quickly: there is room now and then,
 /// but never for what waits.
 #[tokio::test(start_paused = true)]
-async fn another_connection_opens_however_near_apple_is() {
+async fn another_connection_opens_at_any_distance_to_apple() {
     let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
     let sender = Sender::new(&gateway);
     let outcomes = sender.begin(&app("hot"), each(4_000), DEADLINE).await.expect("no panic");
@@ -98,7 +98,7 @@ async fn a_connection_that_never_allows_a_stream_is_given_up() {
 
 /// No other traffic wakes the lane: what its timers ask the peer must leave by itself.
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_answers_pings_is_not_taken_for_dead_beside_another_connection() {
+async fn a_peer_that_answers_pings_does_not_count_as_dead_beside_another_connection() {
     const BUSY: usize = 400;
     let gateway = Gateway::new(|mut peer| {
         if peer.number > 0 {
@@ -137,7 +137,7 @@ async fn an_app_gets_no_more_connections_than_the_setting_allows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_never_accepted_anything_gets_no_company() {
+async fn no_second_connection_is_opened_beside_one_that_never_accepted_a_notification() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.greet(1).await;
@@ -322,7 +322,7 @@ async fn a_replacement_comes_even_if_nothing_waits_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_says_goaway_to_every_connection_is_not_hammered() {
+async fn a_gateway_that_sends_goaway_on_every_connection_is_not_flooded() {
     for addresses in [1, 8] {
         let gateway = Gateway::new(|mut peer| {
             talk(async move {
@@ -372,7 +372,7 @@ async fn a_connection_is_replaced_before_its_stream_ids_are_used_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_connection_asks_for_the_addresses_anew_and_takes_one_that_is_free() {
+async fn each_connection_looks_up_the_addresses_and_uses_a_free_one() {
     let gateway = Gateway::new(|peer| talk(peer.serve(5, SECOND)));
     gateway.resolve_to(Ok((1..=4).map(address).collect()));
     let (sender, app) = (Sender::new(&gateway), app("hot"));
@@ -393,7 +393,7 @@ async fn each_connection_asks_for_the_addresses_anew_and_takes_one_that_is_free(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_further_connection_that_cannot_be_opened_harms_nobody() {
+async fn a_further_connection_that_cannot_be_opened_affects_no_notification() {
     for alert in [None, Some(AlertDescription::CertificateRevoked)] {
         let gateway = Gateway::new(move |peer| match (peer.address == address(1), alert) {
             (true, _) => talk(peer.serve(5, SECOND / 10)),

@@ -126,7 +126,7 @@ async fn a_token_falls_into_the_same_lane_in_every_form_and_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_number_of_lanes_under_traffic_loses_nothing_and_closes_what_is_not_needed() {
+async fn changing_the_number_of_lanes_under_traffic_loses_nothing_and_closes_unneeded_connections() {
     const BATCHES: usize = 60;
     const BATCH: usize = 50;
     let world = world(1).await;
@@ -264,7 +264,7 @@ async fn a_single_notification_needs_one_lane_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_batch_holds_is_held_until_its_last_part_has_ended() {
+async fn a_batch_holds_its_memory_until_its_last_part_has_ended() {
     let gateway = Gateway::new(|mut peer| match peer.number {
         0 => talk(async move {
             peer.greet(100).await;

@@ -115,7 +115,7 @@ async fn feedback(world: &World) -> Vec<(String, f64)> {
 /// At least 200,000 in the long form, a tenth of that in the short one; a connection ends every 10,000 (1,000) requests, 20
 /// in all and five in each way. States its own limit: five minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_notification_has_one_true_outcome_however_connections_end() {
+async fn every_notification_has_one_true_outcome_with_every_end_of_connections() {
     let every = if full() { 10_000 } else { 1_000 };
     let world = World::start().await;
     // Twice what is sent at least: what is lost with a connection does not count as a request, so a phase may be longer.

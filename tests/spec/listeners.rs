@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unix_socket_has_its_permissions_and_is_gone_with_the_node() {
+async fn a_unix_socket_has_its_permissions_and_is_removed_at_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("api.sock");
     // As a node that was killed leaves it.
@@ -26,7 +26,7 @@ async fn a_unix_socket_has_its_permissions_and_is_gone_with_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_restart() {
+async fn tls_supports_both_protocols_and_a_changed_certificate_needs_no_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let pair = Pair::make(folder.path());
     let (certificate, key) = (&pair.certificate, &pair.key);
@@ -59,7 +59,7 @@ async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_public_one_is_full() {
+async fn an_admin_listener_serves_operators_alone_and_answers_when_the_public_one_is_full() {
     let settings = "listen = \"127.0.0.1:0\"";
     let bare_node = BareNode::start(settings, "[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\nconnections = 1").await;
     let (public, admin) = (bare_node.url(), bare_node.admin_url());

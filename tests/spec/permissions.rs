@@ -90,7 +90,7 @@ async fn check_config_and_doctor_name_each_file_that_others_may_write_or_read_an
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_takes_what_everyone_may_read_and_says_so_and_not_what_others_may_write() {
+async fn a_node_warns_of_files_that_everyone_may_read_and_refuses_those_that_others_may_write() {
     let world = World::start().await;
     let home = Home::new(&world, "served", "pyapns.toml");
     furnish(&world, &home);

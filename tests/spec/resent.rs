@@ -26,7 +26,7 @@ fn refusal(number: usize) -> (u16, &'static str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() {
+async fn a_refused_resend_is_unknown_if_apple_may_have_taken_an_earlier_attempt() {
     let taken = Arc::new(Mutex::new(BTreeSet::new()));
     let state = Arc::clone(&taken);
     let gateway = Gateway::new(move |mut peer| {
@@ -82,7 +82,7 @@ async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_resend_of_what_apple_never_had_is_rejected() {
+async fn a_refused_resend_is_rejected_if_apple_never_had_the_notification() {
     let gateway = Gateway::new(move |mut peer| {
         talk(async move {
             peer.greet(100).await;

@@ -95,7 +95,7 @@ async fn sigterm_under_load_answers_every_request_and_exits_with_zero() {
 }
 
 #[tokio::test]
-async fn while_draining_requests_are_taken_for_a_while_and_each_answer_asks_to_close() {
+async fn a_draining_node_accepts_requests_for_a_while_and_each_response_asks_to_close() {
     let world = World::start().await;
     let slow = Script { latency: Some(Latency::FixedMs(500.0)), ..Script::default() };
     world.simulator.set_script(slow).expect("a script");
@@ -127,7 +127,7 @@ fn silent() -> Script {
 }
 
 #[tokio::test]
-async fn what_apple_does_not_answer_is_told_before_the_drains_budget_is_over() {
+async fn unanswered_notifications_are_reported_before_the_drains_budget_is_over() {
     let world = World::start().await;
     world.simulator.set_script(silent()).expect("a script");
     let process = start(&world, "budget", "drain_seconds = 5").await;

@@ -29,7 +29,7 @@ async fn readiness(client: &mut Client, status: u16) -> serde_json::Value {
 
 /// Moved away, or deleted and made again by somebody else: both are found without a question from anybody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_data_directory_that_goes_away_is_told_refuses_changes_and_stops_no_send() {
+async fn a_missing_data_directory_is_reported_refuses_changes_and_stops_no_send() {
     let world = World::start().await;
     let (home, mut process) = started(&world).await;
     let mut client = process.client().await;
@@ -84,7 +84,7 @@ async fn a_data_directory_that_goes_away_is_told_refuses_changes_and_stops_no_se
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_log_of_writes_is_told_when_the_node_starts() {
+async fn a_damaged_write_ahead_log_is_reported_at_start() {
     let world = World::start().await;
     let (home, process) = started(&world).await;
     let mut client = process.client().await;

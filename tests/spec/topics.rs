@@ -107,7 +107,7 @@ async fn a_certificate_that_lists_one_type_of_push_alone_decides_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suffix_of_the_apps_topic_or_id_decides_the_push_type_however_it_is_sent() {
+async fn a_suffix_of_the_apps_topic_or_id_decides_the_push_type_in_every_form_of_request() {
     let world = World::with(Credential::Token).await;
     let mut client = world.client().await;
     for (suffix, push_type) in SUFFIXES {

@@ -112,7 +112,7 @@ async fn cursors_that_an_older_release_gave_out_still_read_on_and_acknowledge() 
 }
 
 #[tokio::test]
-async fn what_an_older_release_held_back_can_be_released() {
+async fn feedback_that_an_older_release_held_back_can_be_released() {
     for release in Release::all().await {
         let process = release.start().await;
         let mut client = process.client().await;
@@ -136,7 +136,7 @@ async fn what_an_older_release_held_back_can_be_released() {
 }
 
 #[tokio::test]
-async fn after_an_upgrade_what_a_caller_changed_or_removed_stays_until_its_entry_is_another() {
+async fn after_an_upgrade_apps_that_callers_changed_or_removed_stay_until_their_entry_changes() {
     for release in Release::all().await {
         let before = app_of(&release, CHANGED);
         for _ in 0..2 {
@@ -176,7 +176,7 @@ fn make_every_fingerprint_foreign(release: &Release) {
 }
 
 #[tokio::test]
-async fn a_fingerprint_that_changed_only_because_of_us_is_filed_anew_and_a_callers_app_is_left_alone() {
+async fn a_fingerprint_of_an_older_scheme_is_replaced_and_the_app_stays_unchanged() {
     for release in Release::all().await {
         make_every_fingerprint_foreign(&release);
         let process = release.start().await;
@@ -198,7 +198,7 @@ async fn a_fingerprint_that_changed_only_because_of_us_is_filed_anew_and_a_calle
 }
 
 #[tokio::test]
-async fn what_this_release_would_refuse_of_an_entry_does_not_stop_what_an_older_one_made_of_it() {
+async fn an_entry_that_this_release_would_refuse_does_not_stop_the_app_of_an_older_one() {
     for release in Release::all().await {
         make_every_fingerprint_foreign(&release);
         std::fs::write(release.path("credentials/shop.pem"), "no credential at all").expect("a file");

@@ -84,7 +84,7 @@ pub async fn provision(
 pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     let (whole, gone) = (Arc::clone(&api), key.clone());
-    // In a task of its own, so that a caller that disconnects does not leave the removal half done.
+    // In a separate task, so that a caller that disconnects does not leave the removal half done.
     let removing = api.drain.spawn("remove", async move {
         let was_there = whole.registry.remove(&gone).await?;
         whole.intake.remove(&gone);

@@ -78,7 +78,7 @@ async fn a_gateway_that_cannot_be_connected_to_costs_nothing_but_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alert_about_the_certificate_stops_the_app_until_it_is_provisioned_anew() {
+async fn an_alert_about_the_certificate_stops_the_app_until_it_is_provisioned_again() {
     let mut trials = JoinSet::new();
     for code in [42, 44, 45] {
         trials.spawn(async move {

@@ -67,7 +67,7 @@ async fn any_last_stream_id_and_any_way_to_close_cost_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_behind_a_limit_of_one_goes_to_the_next_connection() {
+async fn notifications_waiting_at_a_limit_of_one_go_to_the_next_connection() {
     let goaway = GoAway { times: Some(2), ..GoAway::new(When::ConnectionRequests(1), Ending::Single) };
     let script = Script { latency: Some(Latency::FixedMs(50.0)), ..script(goaway) };
     let world = World::beside_with(Options { script, ..Options::default() }, Credential::Token).await;
@@ -112,7 +112,7 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_lost_with_a_connection_is_doubled_only_for_those_who_asked() {
+async fn notifications_lost_with_a_connection_are_resent_only_on_request() {
     for query in ["", "?retry_unknown=true"] {
         let world = World::start().await;
         let mut outcomes = Outcomes::new();
@@ -131,7 +131,7 @@ async fn what_was_lost_with_a_connection_is_doubled_only_for_those_who_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_that_apple_blames_stops_only_its_app_until_it_is_provisioned_anew() {
+async fn a_goaway_about_the_certificate_stops_only_its_app_until_it_is_provisioned_again() {
     for reason in ["BadCertificate", "BadCertificateEnvironment"] {
         let world = World::start().await;
         let (mut outcomes, mut others) = (Outcomes::of(OTHER), Outcomes::new());

@@ -15,7 +15,7 @@ fn resets(code: u32, processed: bool) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_reset_with_any_code_costs_only_itself_and_is_told_truly() {
+async fn a_stream_reset_with_any_code_affects_only_itself_and_is_reported_truly() {
     let world = World::start().await;
     let mut outcomes = Outcomes::new();
     assert!(only(&outcomes.send(&world, 100).await, "accepted"));
@@ -37,7 +37,7 @@ async fn a_stream_reset_with_any_code_costs_only_itself_and_is_told_truly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_reset_is_sent_again_only_for_those_who_prefer_duplicates() {
+async fn reset_notifications_are_resent_only_for_callers_who_prefer_duplicates() {
     const CANCEL: u32 = 8;
     for processed in [false, true] {
         let world = World::start().await;

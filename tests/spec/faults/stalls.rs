@@ -144,7 +144,7 @@ async fn a_connection_that_is_cut_anywhere_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_cut_off_is_sent_again_if_the_caller_wants_that() {
+async fn cut_off_notifications_are_resent_if_the_caller_requests_it() {
     let mut trial = Trial::begin(World::start().await, "?timeout=5&retry_unknown=true").await;
     let cut = ConnectionAct::Break { at: Point::Answers(7), how: Breakage::HalfClose };
     let fault = ConnectionFault { times: Some(3), ..ConnectionFault::new(cut) };

@@ -69,7 +69,7 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_dies_after_some_sends_is_told_dead_from_then_on() {
+async fn a_token_that_dies_after_some_sends_is_reported_dead_from_then_on() {
     const AFTER: u64 = 5;
     let world = World::start().await;
     let mut outcomes = Outcomes::new();
