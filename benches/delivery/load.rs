@@ -129,7 +129,8 @@ impl Load {
         })
     }
 
-    /// Closed loop without an end: notifications a second, and what `meter` counts meanwhile, once it runs evenly.
+    /// Closed loop without an end: notifications a second, and the count of `meter` during that time, once it runs
+    /// evenly.
     pub fn steady<M: std::ops::Sub<Output = M>>(
         &self,
         warm_up: Duration,

@@ -27,7 +27,7 @@ fn check_seeds(target: &str, seeds: Vec<Seed>) {
     }
 }
 
-/// Runs the corpus, then as many inputs made of its pieces, with bytes changed, or of noise.
+/// Runs the corpus, then the same number of inputs from its pieces, with changed bytes or noise.
 fn run(target: &str, body: impl Fn(&[u8]), count: usize) {
     let files = fs::read_dir(corpus(target)).expect("a corpus");
     let mut inputs: Vec<_> =

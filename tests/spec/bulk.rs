@@ -1,4 +1,4 @@
-//! Many at once: one payload to many devices, and streams of lines.
+//! Bulk sends: one payload to many devices, and streams of lines.
 
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
@@ -13,9 +13,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Lines a test hands over at a time.
+/// The number of lines of one write.
 const LINES: usize = 500;
-/// One line in a hundred is bad.
+/// Every hundredth line is bad.
 const BAD_EVERY: usize = 100;
 
 #[tokio::test]
@@ -198,13 +198,13 @@ async fn an_invalid_stream_is_refused_like_any_other_request() {
     world.stop().await;
 }
 
-/// Writes lines until nobody reads them any more, and tells how many went out.
+/// Writes lines until they are not read any more, and returns their number.
 async fn write_until_stuck(sender: &tokio::sync::mpsc::Sender<Bytes>, stuck: Duration) -> usize {
     let mut written = 0;
     while let Ok(sent) = tokio::time::timeout(stuck, sender.send(lines(written, written + LINES))).await {
         sent.expect("the node holds the connection");
         written += LINES;
-        assert!(written < 1_000_000, "a caller that does not read is read for ever");
+        assert!(written < 1_000_000, "a caller that does not read is read without end");
     }
     written
 }

@@ -1,4 +1,4 @@
-//! Nobody reads what the program prints, or not to its end: `pyapns … | head -1`.
+//! The program's output is not read, or not to its end: `pyapns … | head -1`.
 
 use crate::support::world::{World, token};
 use std::path::Path;
@@ -15,7 +15,7 @@ fn nobody() -> Stdio {
     writer.into()
 }
 
-/// A command whose output nobody reads.
+/// A command whose output is not read.
 fn unread(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(nobody()).stderr(Stdio::piped());

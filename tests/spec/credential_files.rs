@@ -1,5 +1,5 @@
-//! Files as people really have them, each given to a node as its owner would: several identities in one, keys pasted, BER, and
-//! what is no credential at all. Minted here by OpenSSL and the stand-in's authority.
+//! Files as people really have them, each given to a node as its owner would: several identities in one, keys pasted,
+//! BER, and files that are not credentials. Created here by OpenSSL and the simulator's authority.
 
 use crate::support::client::{Answer, Client};
 use crate::support::forms::openssl;
@@ -54,7 +54,7 @@ fn in_pkcs12(folder: &Path, pem: &str) -> Vec<u8> {
     fs::read(folder.join("all.p12")).expect("a file")
 }
 
-/// It was taken, and Apple takes it.
+/// The credential was accepted, and Apple accepts it.
 async fn assert_sends(client: &mut Client, answer: &Answer, what: &str) {
     assert_eq!(answer.status, 201, "{what}: {answer:?}");
     assert_eq!(answer.response()["topic"], TOPIC, "{what}");

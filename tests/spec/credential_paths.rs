@@ -26,7 +26,7 @@ async fn a_path_over_the_api_is_read_only_inside_credentials_dir_and_the_log_has
         assert_eq!(refused.reason(), "credential_path_refused");
         refusals.insert((refused.status, refused.body["error"].to_string()));
     }
-    assert_eq!(refusals.len(), 1, "a caller learns nothing of what stands where: {refusals:?}");
+    assert_eq!(refusals.len(), 1, "the responses reveal no file: {refusals:?}");
     process.logs("it leads out of credentials_dir", 3).await;
     process.logs("No such file", 1).await;
     process.stop().await;

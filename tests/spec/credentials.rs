@@ -1,4 +1,4 @@
-//! Credentials as people have them, over HTTP; and that nothing of them is seen afterwards.
+//! Credentials in usual formats over HTTP, and their absence from every output.
 
 use crate::support::client::{Answer, Client};
 use crate::support::forms::{Form, Forms, PASSPHRASE, openssl};
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The form as it is, its passphrase in the header.
+/// The unchanged file, with its passphrase in the header.
 async fn post_raw(client: &mut Client, app: &str, form: &Form) -> Answer {
     match form.passphrase {
         Some(passphrase) => client.post_with(app, ("x-passphrase", passphrase), form.bytes.clone()).await,
@@ -111,7 +111,7 @@ async fn an_app_without_its_key_reports_it_and_works_after_provisioning() {
     world.restart().await.stop().await;
 }
 
-/// The daemon as it is installed, with everything that it logs.
+/// The daemon as installed, with its whole log.
 struct Daemon {
     process: Child,
     announced: String,

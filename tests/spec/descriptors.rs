@@ -80,7 +80,7 @@ async fn a_hot_app_gives_up_one_of_its_connections_for_an_app_that_has_none() {
     assert!(hot.await.expect("no panic").iter().all(is_accepted));
 }
 
-/// As many lanes as in the field, with traffic in turns: none is passed over.
+/// As many lanes as in production, with alternating traffic: none is skipped.
 #[tokio::test(start_paused = true)]
 async fn a_hundred_apps_take_turns_on_ten_connections() {
     let gateway = Gateway::new(|peer| talk(peer.serve(10, SECOND / 10)));

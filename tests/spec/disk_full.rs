@@ -61,7 +61,7 @@ async fn a_full_disk_is_reported_loses_nothing_and_recovers() {
     while feedback(&mut client).await.0.len() < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(feedback(&mut client).await.0, [token(1), token(2)], "what waited was written");
+    assert_eq!(feedback(&mut client).await.0, [token(1), token(2)], "the waiting entries were written");
     assert_eq!(client.call("DELETE", &through, "").await.status, 200);
     assert_eq!(client.post("/apps/late/sandbox", pem).await.status, 201);
     assert_eq!(client.post(&notifications, to(&token(3)).to_string()).await.response()["status"], 410);
@@ -107,7 +107,7 @@ async fn a_node_on_a_full_disk_is_not_ready_and_sends_before_a_restart_and_after
     disk.fill();
     for start in ["first", "after SIGKILL", "after SIGTERM"] {
         let mut client = daemon.client().await;
-        // What is noticed by somebody else's question may be a second old.
+        // The result of another check may be a second old.
         let mut not_ready = client.get("/readyz").await;
         while not_ready.status == 200 {
             not_ready = client.get("/readyz").await;

@@ -100,7 +100,7 @@ async fn a_credential_that_apple_refuses_is_found_before_anybody_sends() {
     drop(client);
     let data = world.directory.path().join("copy");
     std::fs::create_dir(&data).expect("a folder");
-    // What a node that was killed leaves behind.
+    // The files that a killed node leaves.
     for file in ["pyapns.db", "pyapns.db-wal", "credentials.key"] {
         std::fs::copy(world.directory.path().join("data").join(file), data.join(file)).expect("a file");
     }

@@ -1,4 +1,4 @@
-//! The documentation as its reader follows it: every command is run as it stands on its page, every answer that is shown is
+//! The documentation as its reader follows it: every command of a page is run unchanged, every answer that is shown is
 //! compared with the real one, and every file, heading and section that a page or a comment cites exists.
 
 mod answer;

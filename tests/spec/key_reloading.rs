@@ -1,4 +1,4 @@
-//! API keys that change while the node runs: in the configuration, and in files of their own.
+//! API keys that change while the node runs: in the configuration, and in separate files.
 
 use crate::support::bare_node::curl;
 use crate::support::process::{Home, Process};

@@ -145,7 +145,7 @@ impl Known {
             |token: &&String| listed.contains(*token) || self.gone.contains(*token) || self.going.contains(*token);
         let lost = self.told.iter().filter(|token| !there(token)).count();
         assert_eq!(lost, 0, "told dead, not acknowledged, and not there");
-        assert_eq!(listed.intersection(&self.gone).count(), 0, "what was acknowledged came back");
+        assert_eq!(listed.intersection(&self.gone).count(), 0, "acknowledged entries came back");
         assert!(listed.is_subset(&self.sent), "nothing else is there");
         let kept = self.going.intersection(listed).count();
         assert!(kept == 0 || kept == self.going.len(), "an acknowledgement happens whole or not at all");

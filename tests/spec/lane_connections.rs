@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One notification to each of `count` tokens.
+/// A notification to each of `count` tokens.
 fn each(count: usize) -> Vec<(usize, usize)> {
     (0..count).map(|at| (at, at)).collect()
 }
@@ -30,7 +30,8 @@ async fn connections_open_one_after_the_other_while_all_are_full_and_close_when_
     let opened = gateway.ledger().dials.len();
     assert!((5..=10).contains(&opened), "{opened} connections of 10/s each for 50/s and what has piled up");
     for (at, gap) in gateway.dial_gaps().into_iter().enumerate() {
-        // The one before must have accepted something, which takes a second here; only then this one is of use.
+        // The connection before must have accepted a notification, which takes a second here; only then this one is
+        // useful.
         assert!(gap >= 1.0, "connection {} came after {gap} s", at + 1);
     }
     assert_eq!(sender.metric("connections"), opened as f64);
@@ -56,7 +57,7 @@ async fn another_connection_opens_at_any_distance_to_apple() {
     assert!(gateway.ledger().dials.len() >= 2, "all 300 streams were taken for half a second");
 }
 
-/// The gateway never gives back what a connection may send, and answers every PING.
+/// The gateway never returns credit to a connection, and answers every PING.
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_windows_stay_shut_is_given_up() {
     let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
@@ -82,7 +83,7 @@ async fn windows_that_stay_shut_show_to_sparse_callers_too() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
-/// It is there, answers every PING, and takes no request at all.
+/// The gateway answers every PING, and allows no request.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_never_allows_a_stream_is_given_up() {
     let gateway = Gateway::new(|peer| {
@@ -96,7 +97,7 @@ async fn a_connection_that_never_allows_a_stream_is_given_up() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
-/// No other traffic wakes the lane: what its timers ask the peer must leave by itself.
+/// No other traffic wakes the lane: its timers must send their PINGs themselves.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_pings_does_not_count_as_dead_beside_another_connection() {
     const BUSY: usize = 400;
@@ -194,7 +195,7 @@ async fn notifications_to_one_token_arrive_in_order_over_several_connections() {
     let ledger = gateway.ledger();
     let mut last = HashMap::new();
     let mut used: HashMap<usize, HashSet<usize>> = HashMap::new();
-    // What leaves in order over connections of different speed is also taken in order only if tokens do not change over.
+    // Over connections of different speed, the order is kept only if tokens do not change their connection.
     for (connection, body) in &ledger.accepted {
         let (token, number) = numbers(body);
         let before = last.insert(token, number);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where a connection turns into a black hole.
+/// The point at which a connection becomes a black hole.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Hole {
     AfterAccept,
@@ -331,7 +331,7 @@ async fn a_credential_that_apple_takes_again_heals_by_a_probe_on_a_new_connectio
     assert_eq!(tally([&outcomes[1]]).into_keys().collect::<Vec<_>>(), ["not_sent credential_error"]);
 }
 
-/// However many requests a stopped app gets, its log keeps room for other things, and tells what it cost.
+/// With any number of requests to a stopped app, its log keeps room for other entries, and has the number affected.
 #[tokio::test(start_paused = true)]
 async fn the_notifications_affected_by_a_broken_credential_are_logged_once_a_minute() {
     let gateway = Gateway::new(|_| Manner::Alert(AlertDescription::CertificateExpired));
@@ -506,7 +506,7 @@ async fn the_waiting_notifications_of_one_app_are_limited_and_leave_room_for_ano
     assert!(sender.attempt(&greedy, vec![(1, 1)], SECOND, false).await.is_ok(), "there is room again");
 }
 
-/// Each is answered at its own time, which `begin` checks, in whatever order they came.
+/// Each is answered at its deadline, which `begin` checks, in any order of arrival.
 #[tokio::test(start_paused = true)]
 async fn deadlines_come_in_another_order_than_their_requests() {
     let gateway = Gateway::new(|mut peer| {

@@ -124,7 +124,7 @@ async fn every_notification_has_one_true_outcome_with_every_end_of_connections()
         let dead = TokenState::Dead { reason: "Unregistered", timestamp: Some(dead_since(number)) };
         world.simulator.set_token(&token(number), Some(dead));
     }
-    assert_eq!(send(&world, 0, BATCH).await.outcomes.len(), BATCH, "the first connection stands");
+    assert_eq!(send(&world, 0, BATCH).await.outcomes.len(), BATCH, "the first connection is open");
     let mut next = BATCH;
     let mut dead = vec![token(0)];
     for ending in [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut] {
@@ -153,7 +153,7 @@ async fn every_notification_has_one_true_outcome_with_every_end_of_connections()
     world.stop().await;
 }
 
-/// `reset_every`: how many requests Apple processes for each one that it resets then.
+/// `reset_every`: the number of requests that Apple processes before it resets one.
 fn check(world: &World, told: &Told, sent: usize, reset_every: usize, ending: Ending) {
     assert_eq!(told.outcomes.len(), sent, "one outcome each");
     let arrived = world.simulator.ledger().accepted_ids();

@@ -1,4 +1,4 @@
-//! Where a node listens, and who may call it there. Callers are `curl`, as people have it.
+//! Tests of a node's listeners and of the calls that they accept. The callers are real `curl` processes.
 
 use crate::support::bare_node::{BareNode, Pair, curl};
 use std::fs;
@@ -154,7 +154,7 @@ fn an_open_address_without_keys_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     let serve = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
-        // What comes after the settings are read fails here, at once.
+        // The steps after reading the settings fail here, immediately.
         command.args(["serve", "--listen", "0.0.0.0:0", "--data-dir", "/proc/pyapns"]).args(more);
         let output = command.current_dir(folder.path()).output().expect("the program runs");
         (output.status.code(), String::from_utf8(output.stderr).expect("text"))

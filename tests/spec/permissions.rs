@@ -1,4 +1,4 @@
-//! Files with secrets: one that others may write is refused, one that everyone may read is used with a warning.
+//! Files with secrets: a file that others may write is refused, a file that everyone may read is used with a warning.
 
 use crate::support::bare_node::Pair;
 use crate::support::process::{Home, entry};
@@ -127,7 +127,7 @@ async fn a_path_over_the_api_is_held_to_the_same() {
         chmod(&home, "shop.pem", mode);
         let answer = process.client().await.post("/apps/shop/sandbox", body.clone()).await;
         assert_eq!(answer.status, status, "{mode:o}: {answer:?}");
-        assert!(!answer.body.to_string().contains("chmod"), "a caller learns nothing of what stands where: {answer:?}");
+        assert!(!answer.body.to_string().contains("chmod"), "the responses reveal no file: {answer:?}");
         process.logs(told, 1).await;
     }
     assert_eq!(process.lines_with("chmod"), 2);

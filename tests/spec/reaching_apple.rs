@@ -41,7 +41,7 @@ fn certificate() -> Credential {
     Credential::parse(&Material::Certificate { pem }).expect("a certificate")
 }
 
-/// One connection, at the first address.
+/// A connection, at the first address.
 async fn connect(
     connect: &TlsConnect,
     endpoint: &Endpoint,
@@ -65,7 +65,7 @@ async fn failure(recipe: Recipe, host: &str, trusted: bool, credential: &Credent
     connect(&direct, &endpoint, ca_file, credential).await.err().expect("a failure")
 }
 
-/// A simulator that listens there, its files beside those of a node.
+/// A simulator that listens there, with its files beside a node's.
 async fn simulator(directory: &Path, listen: &str) -> Result<Simulator, SimulatorError> {
     let (directory, listen) = (Some(directory.join("simulator")), listen.to_owned());
     Simulator::start(Options { listen, directory, ..Options::default() }).await
@@ -274,7 +274,7 @@ async fn a_refused_client_certificate_is_the_credentials_fault() {
     assert!(!error.is_credential(), "a signing key is in no handshake: {error}");
 }
 
-/// TLS 1.3 ends the handshake for the client before the server has looked at its certificate.
+/// TLS 1.3 ends the handshake for the client before the server checks its certificate.
 #[tokio::test]
 async fn a_certificate_refused_after_the_handshake_is_known_by_the_first_read() {
     let server = TlsServer::start(Recipe { clients: Clients::Nobody, ..Recipe::default() }).await;
@@ -306,7 +306,7 @@ async fn a_gateway_on_ipv6_is_reached_by_address_and_through_a_proxy() {
     assert_eq!(proxy.targets(), [simulator.address().to_string()]);
 }
 
-/// The whole program, so that whatever is printed or logged anywhere is seen.
+/// Runs the whole program, so that everything printed or logged is checked.
 #[tokio::test]
 async fn the_log_shows_the_handshake_at_debug_and_never_a_proxys_password() {
     let folder = tempfile::tempdir().expect("a folder");

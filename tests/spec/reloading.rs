@@ -137,7 +137,7 @@ async fn a_post_or_a_delete_wins_until_the_entry_is_another_and_over_restarts() 
     process = home.start().await;
     process.reload().await;
     assert_eq!(fingerprint(&process, SHOP).await, made, "what was posted is still there");
-    assert_eq!(app(&process, CHAT).await, Value::Null, "what was deleted is still gone");
+    assert_eq!(app(&process, CHAT).await, Value::Null, "the deleted app stays deleted");
 
     home.configure(&format!("{LISTEN}{}{chat}", entry("shop", "a.pem", "timeout = 20")));
     process.reload().await;

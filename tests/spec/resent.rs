@@ -78,7 +78,7 @@ async fn a_refused_resend_is_unknown_if_apple_may_have_taken_an_earlier_attempt(
     expected.sort();
     let mut told: Vec<_> = dead.into_iter().map(|(token, reason, _)| (token, reason)).collect();
     told.sort();
-    assert_eq!(told, expected, "the feedback is written as it is for a first attempt");
+    assert_eq!(told, expected, "the feedback is written as for a first attempt");
 }
 
 #[tokio::test(start_paused = true)]

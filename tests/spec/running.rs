@@ -24,7 +24,7 @@ async fn connect(process: &Process) -> Option<Sender> {
     Some(sender)
 }
 
-/// Why there is no answer.
+/// The reason that there is no answer.
 #[derive(Debug)]
 enum NoAnswer {
     /// The connection had ended before anything was sent.
@@ -90,7 +90,7 @@ async fn sigterm_under_load_answers_every_request_and_exits_with_zero() {
     assert!(answered.iter().all(|id| arrived.get(id) == Some(&1)), "what was reported accepted is with Apple, once");
     assert_eq!(arrived.len(), answered.len(), "nothing else is");
     assert!(idle.ready().await.is_err(), "an idle connection is closed");
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
     world.stop().await;
 }
 

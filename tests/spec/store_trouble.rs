@@ -1,4 +1,4 @@
-//! A data directory that goes away under a running node, and a log of writes that is damaged when it starts.
+//! A data directory that disappears under a running node, and a write-ahead log that is damaged at its start.
 
 use crate::support::client::Client;
 use crate::support::process::{Home, Process, entry};
@@ -71,7 +71,7 @@ async fn a_missing_data_directory_is_reported_refuses_changes_and_stops_no_send(
     while dead(&mut client).await.is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(dead(&mut client).await, [token(2)], "what waited was written");
+    assert_eq!(dead(&mut client).await, [token(2)], "the waiting entries were written");
 
     fs::remove_dir_all(&data).expect("a folder");
     let gone = readiness(&mut client, 503).await;

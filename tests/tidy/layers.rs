@@ -2,7 +2,7 @@
 
 use super::source::{Complaint, Source};
 
-/// Modules of `src/`, each with its rank: a module may use those of a lower rank, and of its own only itself.
+/// Modules of `src/`, each with its rank: a module may use itself and modules of a lower rank.
 const LAYERS: &[(&str, u32)] = &[
     ("json", 0),
     ("subject", 0),

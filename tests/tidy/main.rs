@@ -43,7 +43,7 @@ const TOP_LEVEL: &[&str] = &[
     "tests",
 ];
 
-/// Fails with all complaints at once.
+/// Fails with all complaints together.
 fn hold(check: Check, sources: impl IntoIterator<Item = &'static Source>) {
     let mut all = String::new();
     for source in sources {

@@ -34,7 +34,7 @@ impl Connection {
         );
     }
 
-    /// Sends a request and gives the body of the answer, which must begin so.
+    /// Sends a request and returns the body of the answer, which must begin with `begin`.
     pub async fn ask(&mut self, request: &[u8], begin: &[u8]) -> &[u8] {
         self.socket.write_all(request).await.expect("the daemon reads");
         self.heard.clear();

@@ -1,4 +1,5 @@
-//! Group 5, GOAWAY: any reason, code and debug data, any last stream id, twice, without a close, on all connections at once.
+//! Group 5, GOAWAY: any reason, code and debug data, any last stream id, twice, without a close, on all connections
+//! together.
 
 use super::outcomes::{Outcomes, after, only};
 use crate::support::world::{Credential, World};
@@ -102,7 +103,7 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
         let unknown = told.get("unknown connection_lost").copied().unwrap_or(0);
         assert_eq!(told["accepted"] + unknown, 200, "{kind:?}: {told:?}");
         assert!(connections >= 2, "{connections} connections carry the load");
-        // One more may have been opened meanwhile.
+        // Another connection may have been opened since.
         let most = if matches!(kind, Ending::Graceful | Ending::Single) { 0 } else { 5 * (connections + 1) };
         assert!(unknown <= most, "{kind:?}: only what was in flight may be unknown: {told:?}");
         outcomes.recover(&world, &format!("5 maintenance {kind:?}"), began, 5 * SECOND).await;

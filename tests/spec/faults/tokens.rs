@@ -55,7 +55,7 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
         let since = entry["timestamp"].as_f64().expect("a number");
         match timestamp {
             Some(at) if *at == past => assert_eq!(since, past as f64 / 1000.0),
-            // A date in the future would keep the token dead for ever: the time of the answer stands for it.
+            // A date in the future would keep the token dead forever: the time of the answer replaces it.
             _ => assert!((began - 1.0..began + 60.0).contains(&since), "{since} is not about {began}"),
         }
     }
