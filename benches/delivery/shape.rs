@@ -46,7 +46,7 @@ impl Form {
     }
 }
 
-/// Whose notifications they are.
+/// The owner of the notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Apps {
     Certificate,

@@ -1,4 +1,4 @@
-//! The fuzz targets on every `cargo test`: over the committed corpus, and over what chance makes of it.
+//! The fuzz targets on every `cargo test`: over the committed corpus, and over random changes of it.
 
 mod hpack_seeds;
 mod session_seeds;
@@ -66,7 +66,7 @@ fn the_corpus_holds_every_seed() {
 }
 
 #[test]
-fn a_session_keeps_the_rules_whatever_its_peer_and_its_caller_do() {
+fn a_session_keeps_the_rules_with_any_peer_and_any_caller() {
     run("session", session, 1_500);
 }
 

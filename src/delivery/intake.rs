@@ -51,7 +51,7 @@ impl Intake {
         Ok(self.submit(app, Arc::new(batch), sending)?.await)
     }
 
-    /// Takes a batch, or refuses it immediately. A taken batch is sent, even if nobody waits for the answer.
+    /// Takes a batch, or refuses it immediately. A taken batch is sent, even if the caller does not wait for the answer.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
         let is_split = app.lanes > 1;
         let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };

@@ -181,7 +181,7 @@ class AioapnsSession:
         return Answer(int(result.status), result.description, result.timestamp, result.notification_id)
 
     async def send_all(self, pushes):
-        """With a certificate all at once, with a token one after the other: when a token connection is allowed more than its
+        """With a certificate all together, with a token one after the other: when a token connection is allowed more than its
         first stream, aioapns goes on to count one, opens nine more connections, and waits ten seconds for the answer of
         each stream that those refuse."""
         if self.by_certificate:

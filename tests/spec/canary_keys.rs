@@ -100,7 +100,7 @@ fn garble(address: SocketAddr) -> String {
     told
 }
 
-/// The output of our own commands that take a key: calls that work, and calls that do not.
+/// The output of our commands that take a key: calls that work, and calls that do not.
 fn run(folder: &Path, data: &Path, url: &str) -> String {
     let mut told = String::new();
     for secret in [SECRET, WRONG] {

@@ -251,7 +251,7 @@ async fn a_configuration_that_0_6_accepted_starts_and_reports_the_faults_of_its_
         assert_eq!(topic(&process, app).await, Value::from(expected), "{app}");
     }
     home.put("mixed.pem", &(developer(&home.folder, None) + &key(&home.folder)));
-    process.logs("the app stays as it was: mixed/sandbox", 1).await;
+    process.logs("the app stays unchanged: mixed/sandbox", 1).await;
     assert_eq!(topic(&process, "mixed").await, TOPIC, "what works gives way to nothing that does not");
     process.stop().await;
     let again = home.start().await;

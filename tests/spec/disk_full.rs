@@ -128,7 +128,7 @@ async fn a_node_on_a_full_disk_is_not_ready_and_sends_before_a_restart_and_after
             "first" => daemon.kill(),
             _ => assert!(daemon.stop()),
         }
-        // Nothing of what the daemon gave back is left to the next one.
+        // The next daemon gets nothing that this one released.
         disk.fill();
         daemon = disk.daemon(&world).await;
     }

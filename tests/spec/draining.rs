@@ -60,7 +60,7 @@ async fn a_node_that_drains_is_not_ready_and_healthy_on_old_connections_and_on_n
     assert_eq!(ready.get("/readyz").await, not_ready);
     assert_eq!(healthy.get("/healthz").await, (200, String::new(), true));
     for old in [&mut ready, &mut healthy] {
-        assert!(old.0.ready().await.is_err(), "it was closed as it was announced");
+        assert!(old.0.ready().await.is_err(), "it was closed as announced");
     }
     assert_eq!(Caller::connect(&process).await.get("/readyz").await, not_ready);
     assert_eq!(Caller::connect(&process).await.get("/healthz").await, (200, String::new(), true));

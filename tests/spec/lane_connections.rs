@@ -298,7 +298,7 @@ async fn a_goaway_gets_its_replacement_before_the_old_connection_has_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replacement_comes_even_if_nothing_waits_but_not_for_ever() {
+async fn a_replacement_opens_even_if_nothing_waits_but_not_without_end() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.greet(100).await;

@@ -249,7 +249,7 @@ async fn a_token_that_apple_throttles_rests_and_no_other_does() {
         }
         sleep(SECOND / 10).await;
     }
-    assert!(all(others).await.iter().all(is_accepted), "nobody else waits");
+    assert!(all(others).await.iter().all(is_accepted), "no other notification waits");
     let outcomes = all(begun).await;
     assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
     let tries = gateway.ledger().pushes.iter().filter(|push| numbers(&push.body).0 == HOT).count();
@@ -340,7 +340,7 @@ async fn the_notifications_affected_by_a_broken_credential_are_logged_once_a_min
         assert!(!is_accepted(&sender.one(&app, number, number).await));
     }
     let refused = || "credential_error".to_owned();
-    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "what happened is logged at once");
+    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "it is logged immediately");
     sleep(61 * SECOND).await;
     let mut costs = sender.log(&app).await;
     costs.retain(|(_, affected)| *affected > 0);

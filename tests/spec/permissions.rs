@@ -106,7 +106,7 @@ async fn a_node_warns_of_files_that_everyone_may_read_and_refuses_those_that_oth
     chmod(&home, "signing.p8", 0o644);
     process.logs(&format!("every user of this machine may read {}", home.path("signing.p8")), 1).await;
     chmod(&home, "signing.p8", 0o660);
-    process.logs("the app stays as it was: ", 1).await;
+    process.logs("the app stays unchanged: ", 1).await;
     process.logs(&format!("chmod go-w {}", home.path("signing.p8")), 1).await;
     process.stop().await;
     let (code, said) = home.refused().await;

@@ -208,14 +208,14 @@ async fn a_changed_file_is_seen_without_a_signal_and_half_of_one_changes_nothing
 
     let new = certificate(&world, 2100);
     home.put("shop.pem", &new[..new.len() / 2]);
-    process.logs("the app stays as it was: ", 1).await;
+    process.logs("the app stays unchanged: ", 1).await;
     assert_eq!(fingerprint(&process, SHOP).await, made);
     home.put("shop.pem", &new);
     process.logs("provisioned from the configuration", 3).await;
     assert_ne!(fingerprint(&process, SHOP).await, made);
 
     home.put("shop.pem", &certificate(&world, 2021));
-    process.logs("the app stays as it was: ", 2).await;
+    process.logs("the app stays unchanged: ", 2).await;
     let sent = process.client().await.post(&format!("{SHOP}/notifications"), to(&token(1)).to_string()).await;
     assert_eq!(sent.outcomes(), ["accepted"], "an expired certificate does not take a good one's place");
     process.stop().await;

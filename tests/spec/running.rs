@@ -150,7 +150,7 @@ async fn unanswered_notifications_are_reported_before_the_drains_budget_is_over(
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_ends_it_immediately() {
     let world = World::start().await;
     world.simulator.set_script(silent()).expect("a script");
     let mut process = start(&world, "second", "drain_seconds = 3600").await;

@@ -83,7 +83,7 @@ async fn apps_feedback_holds_and_log_of_an_older_release_are_there_and_its_apps_
 }
 
 #[tokio::test]
-async fn cursors_that_an_older_release_gave_out_still_read_on_and_acknowledge() {
+async fn cursors_of_an_older_release_still_read_and_acknowledge() {
     for release in Release::all().await {
         let process = release.start().await;
         let mut client = process.client().await;
@@ -183,7 +183,7 @@ async fn a_fingerprint_of_an_older_scheme_is_replaced_and_the_app_stays_unchange
         assert_says(&app(&process, CHANGED).await, &app_of(&release, CHANGED), CHANGED);
         assert_eq!(app(&process, REMOVED).await, Value::Null, "what was removed does not come back");
         assert_says(&app(&process, SHOP).await, &app_of(&release, SHOP), SHOP);
-        let doubtful = "the app stays as it was changed over the API: its entry may have changed";
+        let doubtful = "the app keeps its changes over the API: its entry may have changed";
         assert_eq!(process.lines_with(doubtful), 3, "changed, removed, renewed-changed");
         let provisioned = process.lines_with("provisioned from the configuration");
         assert_eq!(provisioned, 4, "the apps that are still their entries' are made as this release understands them");
@@ -203,7 +203,7 @@ async fn an_entry_that_this_release_would_refuse_does_not_stop_the_app_of_an_old
         make_every_fingerprint_foreign(&release);
         std::fs::write(release.path("credentials/shop.pem"), "no credential at all").expect("a file");
         let process = release.start().await;
-        assert_eq!(process.lines_with("an older release applied this entry, and its app stays as it is"), 1);
+        assert_eq!(process.lines_with("an older release applied this entry, and its app stays unchanged"), 1);
         assert_says(&app(&process, SHOP).await, &app_of(&release, SHOP), SHOP);
         accepted(&mut process.client().await, SHOP).await;
         process.stop().await;

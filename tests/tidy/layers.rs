@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_a_rank_is_told() {
+    fn a_module_without_a_rank_is_reported() {
         assert_eq!(lines(check, "new.rs", ""), [1]);
         assert_eq!(lines(check, "api.rs", "use crate::new;"), [1]);
     }

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_is_in_whatever_it_may_name() {
+    fn a_glob_is_in_everything_it_may_name() {
         let used = |text: &str| Source::new("a.rs", format!("use {text};")).used().remove(0);
         assert!(used("tokio::*").is_in("tokio::spawn"));
         assert!(used("tokio::task::spawn").is_in("tokio::task"));

@@ -4,7 +4,7 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Read at once.
+/// The size of one read.
 const READ_BYTES: usize = 64 << 10;
 /// The text of an expected outcome.
 const ACCEPTED: &[u8] = br#""outcome":"accepted""#;

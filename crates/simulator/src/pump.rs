@@ -34,10 +34,10 @@ struct Orders {
     frames: Mutex<BytesMut>,
     /// Frames to write only when h2 has written all of its frames.
     last: Mutex<BytesMut>,
-    /// True if there are frames, which avoids the lock if there are none.
+    /// There are frames. Avoids the lock if there are none.
     has_frames: AtomicBool,
     seen: Mutex<Seen>,
-    /// True if there are observations.
+    /// There are observations.
     has_seen: AtomicBool,
     /// Close once this many streams were ended by frames that have been written.
     close_after: AtomicU64,

@@ -118,7 +118,7 @@ async fn one_bad_address_among_three_loses_nothing() {
         ("one port of three closed", shut(Shut::Closed)),
         ("one address of three drops SYNs", shut(Shut::Stalled)),
         ("one server of three untrusted", bad(ConnectionAct::Certificate(Flaw::Untrusted))),
-        ("one of three closes at once", bad(ConnectionAct::Break { at: Point::Tls, how: Breakage::Close })),
+        ("one of three closes immediately", bad(ConnectionAct::Break { at: Point::Tls, how: Breakage::Close })),
     ];
     let mut trials = JoinSet::new();
     for (name, script) in faults {

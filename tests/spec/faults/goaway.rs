@@ -35,7 +35,7 @@ async fn reasons_codes_and_debug_data_of_any_shape_cost_nothing() {
     let debug = [
         (0, DebugData::Reason("Shutdown".into())),
         (1, DebugData::Reason("IdleTimeout".into())),
-        (2, DebugData::Reason("A reason nobody knows".into())),
+        (2, DebugData::Reason("An unknown reason".into())),
         (7, DebugData::Text("Maximum active streams violated for this endpoint.".into())),
         (11, DebugData::Text(String::new())),
         (0xffff_ffff, DebugData::Base64(vec![0xff; 16_376])),
@@ -83,7 +83,7 @@ async fn notifications_waiting_at_a_limit_of_one_go_to_the_next_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn maintenance_on_all_connections_at_once_is_survived() {
+async fn maintenance_on_all_connections_together_is_survived() {
     let settings = SettingsPlay { first: Values::streams(5), ..Default::default() };
     let slow = Script { settings: Some(settings), latency: Some(Latency::FixedMs(30.0)), ..Script::default() };
     for kind in [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut] {

@@ -1,4 +1,4 @@
-//! A name that stands for several addresses, and the simulator behind a pipe: two ways to put something in the place of
+//! A name with several addresses, and the simulator behind a pipe: two ways to put something in the place of
 //! the network.
 
 use pyapns::apns::connect::{Connect, ConnectError, Connecting, Resolving, TlsConnect};

@@ -53,7 +53,7 @@ impl Home {
         self.put(self.file.file_name().and_then(|name| name.to_str()).expect("a name"), text);
     }
 
-    /// The same for another file of the folder.
+    /// Writes another file of the folder.
     pub fn put(&self, name: &str, text: &str) {
         let new = self.folder.join("new");
         std::fs::write(&new, text).expect("a file");

@@ -129,9 +129,15 @@ impl Trial {
             );
             assert!(times == 0 || may_be_there, "{name}: Apple has {id}, which was reported {told:?}");
             let resent = self.query.contains("retry_unknown=true") && told.attempts > 1;
-            assert!(times <= 1 || resent, "{name}: Apple has {id} {times} times, and no caller requested that: {told:?}");
+            assert!(
+                times <= 1 || resent,
+                "{name}: Apple has {id} {times} times, and no caller requested that: {told:?}"
+            );
         }
-        assert!(ledger.keys().all(|id| self.told.contains_key(id)), "{name}: Apple has a notification that was not sent");
+        assert!(
+            ledger.keys().all(|id| self.told.contains_key(id)),
+            "{name}: Apple has a notification that was not sent"
+        );
         let doubled = ledger.values().filter(|times| **times > 1).count();
         println!(
             "{name}: {} sent, {doubled} doubled on request, recovered in {:.2} s, {:?}",

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn eos_is_refused_wherever_it_stands() {
+    fn eos_is_refused_at_every_position() {
         assert_eq!(decoded(&[0xff; 4]), Err(HpackError::HuffmanEos));
         assert_eq!(decoded(&[0x1f, 0xff, 0xff, 0xff, 0xff]), Err(HpackError::HuffmanEos));
     }

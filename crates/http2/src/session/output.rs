@@ -42,7 +42,7 @@ impl Output {
 
     /// # Panics
     /// Panics if more was written than was waiting: the caller's accounting is wrong.
-    pub fn hand_over(&mut self, count: usize) {
+    pub fn mark_written(&mut self, count: usize) {
         assert!(count <= self.waiting().len(), "more bytes written than were waiting");
         self.taken += count;
         self.handed += count as u64;
@@ -142,7 +142,7 @@ impl Output {
             at = end;
         }
         self.bytes.truncate(kept);
-        self.hand_over(0);
+        self.mark_written(0);
     }
 
     pub fn release(&mut self) {

@@ -58,7 +58,7 @@ impl<T> Session<T> {
     /// # Panics
     /// Panics if `count` is more than the length of `output`.
     pub fn handed(&mut self, count: usize) {
-        self.output.hand_over(count);
+        self.output.mark_written(count);
         if self.output.waiting().is_empty() {
             self.send_waiting_bodies();
         }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn credit_is_given_back_in_halves_of_the_window() {
+    fn credit_is_returned_in_halves_of_the_window() {
         let mut window = ReceiveWindow::default();
         assert_eq!(window.take_from_connection(524_287), None);
         assert_eq!(window.take_from_connection(1), Some(524_288));

@@ -37,7 +37,7 @@ impl Tls {
             .allow_unauthenticated()
             .build()
             .map_err(|error| refused(&error))?;
-        let stranger = Authority::named("nobody's CA").map_err(IdentityError::from)?;
+        let stranger = Authority::named("untrusted CA").map_err(IdentityError::from)?;
         Ok(Self {
             plain: Arc::new(config(authority.server_certificate(host).map_err(IdentityError::from)?, &verifier)?),
             expired: authority.flawed_server_certificate(&[host, "localhost"], 2021).map_err(IdentityError::from)?,

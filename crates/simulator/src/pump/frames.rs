@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_walk_over_frames_ends_the_same_however_they_are_cut() {
+    fn a_walk_over_frames_ends_the_same_with_any_pieces() {
         let mut wire = settings(&[(3, 1000), (1, 4096)]);
         wire.extend([0, 0, 2, HEADERS, 0x05, 0, 0, 0, 1, 0x88, 0x88]);
         wire.extend(goaway(3, 0, b"bye"));

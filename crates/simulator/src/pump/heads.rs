@@ -243,7 +243,7 @@ mod tests {
 
     /// RFC 7541 C.4 (with Huffman code) and C.3 are the same requests; here with one field that is never indexed.
     #[test]
-    fn representations_are_told_apart_and_the_table_is_followed() {
+    fn representations_are_distinguished_and_the_table_is_followed() {
         let mut heads = Heads::new();
         let mut read = |block: &[u8]| {
             let fields = heads.read(block).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_gathered_however_it_is_cut() {
+    fn a_block_is_gathered_from_any_pieces() {
         let mut heads = Heads::new();
         heads.begin(&frames::frame(HEADERS, PADDED | PRIORITY, 3, &[0; 12])[..FRAME_HEADER]);
         assert_eq!(heads.feed(&[2, 0, 0, 0, 0]), None);

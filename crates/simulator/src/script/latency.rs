@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empirical_latency_is_what_was_measured_as_often_as_it_was() {
+    fn an_empirical_latency_has_the_measured_frequencies() {
         let latency = Latency::EmpiricalMs(vec![10.0, 10.0, 10.0, 900.0]);
         let mut random = fastrand::Rng::with_seed(7);
         let drawn: Vec<u128> = (0..1000).map(|_| latency.draw(&mut random).as_millis()).collect();

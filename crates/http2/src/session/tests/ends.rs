@@ -34,7 +34,7 @@ const NOT_WHOLE: [Handed; 3] = [Handed::Nothing, Handed::OneByte, Handed::Header
 const SENT: [Handed; 2] = [Handed::Headers, Handed::All];
 
 #[test]
-fn a_frame_for_a_request_not_handed_over_is_a_fault() {
+fn a_frame_for_an_unwritten_request_is_a_fault() {
     for handed in NOT_WHOLE {
         for input in [ok(1), data(1, 0, b""), rst_stream(1, 7), rst_stream(1, 0), window_update(1, 1)] {
             client(handed).assert_fault(&input, Protocol);
@@ -93,7 +93,7 @@ fn a_goaway_below_a_stream_proves_the_same_at_any_time() {
 }
 
 #[test]
-fn a_closed_connection_leaves_unknown_what_was_handed_over() {
+fn written_requests_are_unknown_after_a_closed_connection() {
     for (handed, end) in [
         (Handed::Nothing, not_sent(1, Cause::Closed)),
         (Handed::OneByte, unknown(1, Cause::Closed)),
@@ -287,7 +287,7 @@ fn an_abandoned_stream_ends_once_at_a_close() {
 }
 
 #[test]
-fn requests_wait_while_an_output_is_handed_over_in_part() {
+fn requests_wait_while_an_output_is_partly_written() {
     let mut client = Client::ready(&[]);
     client.request(1, b"{}").unwrap();
     assert_eq!(client.refusal(b"{}"), None, "a turn's buffer is shared");

@@ -137,14 +137,14 @@ impl Client {
         self.session.request(&request, tag)
     }
 
-    /// Starts a request with a small body and hands it over.
+    /// Starts a request with a small body and writes it.
     pub fn send(&mut self, tag: u32) -> StreamId {
         let id = self.request(tag, b"{}").expect("a request can start");
         self.drain();
         id
     }
 
-    /// Starts requests with the tags 1 to `count` and hands them over: streams 1, 3, 5 and so on.
+    /// Starts requests with the tags 1 to `count` and writes them: streams 1, 3, 5 and so on.
     pub fn send_many(&mut self, count: u32) {
         (1..=count).for_each(|tag| assert_eq!(self.send(tag), 2 * tag - 1));
     }
