@@ -256,7 +256,7 @@ impl Autoprovision {
         let request = match entry.provision_request(files, &self.drain).await {
             Ok(request) => request,
             Err(AppFault { place, what }) => {
-                tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
+                tracing::error!("{place}: an older release applied this entry, and its app stays unchanged: {what}");
                 return Ok(());
             }
         };
@@ -264,12 +264,12 @@ impl Autoprovision {
             fingerprint::of_0_6_0(entry, &request.material, request.certificate_path.as_ref()) == before.fingerprint;
         if unchanged || !before.app_is_its_own {
             if !unchanged {
-                tracing::warn!(app = %key, "the app stays as it was changed over the API: its entry may have changed since an older release applied it, which cannot be detected");
+                tracing::warn!(app = %key, "the app keeps its changes over the API: its entry may have changed since an older release applied it, which cannot be detected");
             }
             return self.registry.file_entry(key, fingerprint).await;
         }
         if let Some(AppFault { place, what }) = self.provision(entry, request).await? {
-            tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
+            tracing::error!("{place}: an older release applied this entry, and its app stays unchanged: {what}");
         }
         Ok(())
     }
@@ -292,7 +292,7 @@ impl Autoprovision {
             }
             Err(ProvisionError::Store(error)) => Err(error),
             Err(refused) if refused.is_unfit() => {
-                tracing::error!(app = %entry.key, "the app stays as it was: {}", entry.fault(refused).what);
+                tracing::error!(app = %entry.key, "the app stays unchanged: {}", entry.fault(refused).what);
                 Ok(None)
             }
             Err(ProvisionError::Credential(error)) => Ok(Some(entry.credential_fault(&error))),

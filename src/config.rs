@@ -119,7 +119,7 @@ pub struct File<'a> {
 
 impl Config {
     /// Reads the settings; `variable` looks up an environment variable (a command line flag can be put before it).
-    /// Every fault of the file and the variables is reported at once.
+    /// Every fault of the file and the variables is reported together.
     pub fn parse(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         Self::parse_and(file, variable, |_, _| ())
     }

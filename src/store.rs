@@ -36,7 +36,7 @@ impl<S: Apps + Events> Store for S {}
 
 /// Dead tokens and the disconnection log, per app. Each entry has a position. Positions only grow, also over restarts.
 /// A cursor that this store did not return in its current epoch is refused with [`StoreError::ForeignCursor`]: with it
-/// a reader would miss entries, and would acknowledge entries that nobody has read.
+/// a reader would miss entries, and would acknowledge unread entries.
 pub trait Events: FeedbackLog + DisconnectionLog + Durability {
     /// Stores all of the records or none. Of a token's feedback only the entry with the newest timestamp is kept. It
     /// takes a new position, so that an acknowledgement of an older cursor cannot delete it. The newest

@@ -1,4 +1,4 @@
-//! The floor: a bare loop over the h2 crate in a process of its own. No REST, no outcomes, no retries.
+//! The floor: a bare loop over the h2 crate in a separate process. No REST, no outcomes, no retries.
 
 use crate::latency::{self, Percentiles};
 use crate::load::message::{payload, token};
@@ -33,7 +33,7 @@ pub fn carry_out(order: &Order) -> Used {
     order.give(&mut command())
 }
 
-/// The same in an open loop.
+/// The floor in an open loop.
 pub fn paced(simulator: &Program, notifications: usize, pace: Pace) -> Percentiles {
     let order = Order { pace: Some(pace), ..Order::closed(simulator, notifications) };
     carry_out(&order).latency.expect("latencies")

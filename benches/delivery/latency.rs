@@ -1,5 +1,5 @@
-//! The latency of requests in an open loop: each is meant to be sent at a time of its own, and its latency counts from
-//! then, so that a slow answer shows in those that had to wait behind it too.
+//! The latency of requests in an open loop: each has a scheduled time, and its latency counts from then, so that a slow
+//! answer shows in the requests that wait for it too.
 
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -30,8 +30,8 @@ impl Percentiles {
     }
 }
 
-/// Tells each time at which something is meant to be sent, when it has come. A thread of its own sleeps for it: the timers
-/// of the runtime are too coarse.
+/// Signals each scheduled time when it arrives. A separate thread sleeps for it: the timers of the runtime are too
+/// coarse.
 pub fn pace(count: usize, per_second: f64) -> mpsc::Receiver<Instant> {
     let (due, times) = mpsc::channel(count.max(1));
     std::thread::spawn(move || {

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-/// Connections of an open loop: enough that a request rarely has to wait for one.
+/// Connections of an open loop: enough that a request rarely waits for one.
 const PACED_CALLERS: usize = 64;
 
 /// Gives the daemon its apps: [`APPS`] with the simulator's certificate, one with its signing key, and one of [`LANES`].
@@ -129,7 +129,8 @@ impl Load {
         })
     }
 
-    /// Closed loop without an end: notifications a second, and what `meter` counts meanwhile, once it runs evenly.
+    /// Closed loop without an end: notifications a second, and the count of `meter` during that time, once it runs
+    /// evenly.
     pub fn steady<M: std::ops::Sub<Output = M>>(
         &self,
         warm_up: Duration,

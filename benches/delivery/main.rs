@@ -1,7 +1,8 @@
 //! The cost of a notification: the daemon against its floor, a bare loop over the h2 crate, in one run.
 //!
-//! Starts the simulator and the daemon, each a process of its own, and measures in turn, round by round, on loopback TLS
-//! with the same headers, bodies and number in flight. `cargo bench --bench delivery`; `-- --help` tells the options.
+//! Starts the simulator and the daemon, each as a separate process, and measures in turn, round by round, on loopback
+//! TLS with the same headers, bodies and number in flight. `cargo bench --bench delivery`; `-- --help` tells the
+//! options.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,

@@ -1,6 +1,6 @@
-//! The peer: the Rust library a2, a package of its own in `benches/peers/a2`, built here and run on the same simulator.
+//! The peer: the Rust library a2, a separate package in `benches/peers/a2`, built here and run on the same simulator.
 //!
-//! It only knows Apple's own addresses and the public authorities. So it is built from a copy of its source in which these
+//! It only knows Apple's addresses and the public authorities. So it is built from a copy of its source in which these
 //! two, and nothing else, are replaced by what the environment names.
 
 use crate::process::Program;
@@ -78,7 +78,7 @@ fn cargo(verb: &str, package: &Path) -> Command {
     command
 }
 
-/// Where cargo keeps the library's source.
+/// The folder of the library's source.
 fn library(package: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let told = cargo("metadata", package).args(["--locked", "--format-version", "1"]).output()?;
     if !told.status.success() {

@@ -22,7 +22,7 @@ impl Program {
         Self { child, said }
     }
 
-    /// Apple's stand-in, which counts and forgets.
+    /// The simulator, which counts requests and stores none.
     pub fn simulator(dir: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
         command.args([
@@ -90,7 +90,7 @@ fn cpu_of(process: Pid) -> Duration {
     clock_getcpuclockid(process).and_then(ClockId::now).expect("a running process").into()
 }
 
-/// The same of this process.
+/// The same numbers of this process.
 pub fn own_cpu() -> Duration {
     ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock").into()
 }

@@ -1,4 +1,4 @@
-//! Where the figures go: the terminal, a JSON file, the picture, and the page beside this program.
+//! The outputs of the figures: the terminal, a JSON file, the picture, and the page beside this program.
 
 use crate::figures::Figures;
 use crate::{chart, table};

@@ -1,4 +1,4 @@
-//! Senders that are measured beside the daemon, each a process of its own: their orders and their results.
+//! Senders that are measured beside the daemon, each a separate process: their orders and their results.
 
 use crate::latency::Percentiles;
 use crate::process::Program;
@@ -20,14 +20,14 @@ pub struct Order {
     pub pace: Option<Pace>,
 }
 
-/// When notifications are meant to be sent: so many at once, so many times a second.
+/// The schedule of notifications: the size of a burst, and the bursts a second.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Pace {
     pub burst: usize,
     pub bursts_per_second: f64,
 }
 
-/// The line of JSON that a sender prints when it is done. It measures after a warm-up of its own.
+/// The line of JSON that a sender prints when it is done. It measures after its warm-up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Used {
     /// Seconds of user and system time.

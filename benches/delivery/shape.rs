@@ -9,7 +9,7 @@ pub const LANES: usize = 2;
 /// The shape that the many apps are compared with.
 pub const ONE_APP: &str = "batch-100";
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub struct Shape {
     pub name: &'static str,
@@ -32,7 +32,7 @@ pub enum Form {
     Batch(usize),
     /// One payload to so many.
     FanOut(usize),
-    /// NDJSON, one request for all, handed over in pieces of so many lines.
+    /// NDJSON, one request for all, written in pieces of this number of lines.
     Lines(usize),
 }
 
@@ -46,7 +46,7 @@ impl Form {
     }
 }
 
-/// Whose notifications they are.
+/// The owner of the notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Apps {
     Certificate,

@@ -1,4 +1,5 @@
-//! Apple on a pipe in memory: every request is accepted at once, with the headers Apple answers with. Hardly any of it is counted.
+//! Apple on a pipe in memory: every request is accepted immediately, with the headers of Apple's answers. Hardly any of
+//! it is counted.
 
 use pyapns::apns::connect::{Connect, Connecting, Resolving};
 use pyapns::apns::endpoint::Endpoint;

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 const MARGIN: f64 = 0.03;
 const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/counts.txt");
 const RENEW: &str = "cargo bench --profile gate --bench instructions -- --renew";
-/// Lets libc choose the same copying everywhere, whatever else the processor could do.
+/// Lets libc choose the same copying on every processor.
 const TUNABLES: (&str, &str) =
     ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM");
 

@@ -19,7 +19,7 @@ use shapes::Shape;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Cargo adds a flag of its own.
+    // Cargo adds a flag.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {

@@ -1,4 +1,4 @@
-//! The ways in which callers send, with what they send.
+//! The forms of callers' requests, with their bodies.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The encoder against a strict peer: any Heads, messages and SETTINGS arrive as they were, and both tables agree.
+//! The encoder against a strict peer: any Heads, messages and SETTINGS arrive unchanged, and both tables agree.
 
 use super::input::Input;
 use super::naive_hpack::{Field, NaiveDecoder};
@@ -83,7 +83,7 @@ fn send(request: &Request<'_>, times: u32, encoder: &mut Encoder, peer: &mut Nai
     for _ in 0..times {
         let mut out = b"before".to_vec();
         encoder.encode(request, &mut out);
-        // A block that left the tables as they were does so again: reading it again would only take time.
+        // A block that left the tables unchanged does so again, so that it is not read again.
         if harmless.as_ref() == Some(&out) {
             continue;
         }
@@ -94,7 +94,7 @@ fn send(request: &Request<'_>, times: u32, encoder: &mut Encoder, peer: &mut Nai
 }
 
 fn check(request: &Request<'_>, out: &[u8], encoder: &Encoder, peer: &mut NaiveDecoder) {
-    let block = out.strip_prefix(b"before").expect("what stood in the output stays");
+    let block = out.strip_prefix(b"before").expect("the earlier output stays");
     assert!(block.len() <= request.list_size() + 6);
     assert!(peer.decode(block).is_ok_and(|fields| fields == wanted(request)), "{block:02x?}");
     let table = encoder.table();

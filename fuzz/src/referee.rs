@@ -80,7 +80,7 @@ struct Block {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Judgement {
     Legal,
-    /// It takes more than the wire to tell.
+    /// The wire alone does not show it.
     Unclear,
     /// The connection must end.
     Illegal,
@@ -90,7 +90,7 @@ enum Judgement {
 struct Stream {
     wanted: Vec<Field>,
     body: Vec<u8>,
-    /// The first byte of HEADERS was handed over, and the last one.
+    /// The first and the last byte of HEADERS were written.
     begun: bool,
     headers_read: bool,
     /// A GOAWAY or a fault came before it had begun.

@@ -99,11 +99,11 @@ struct Run {
     cut: usize,
     last_frame: Vec<u8>,
     work: usize,
-    /// All output is handed over before the transport goes.
+    /// All output is written before the transport ends.
     drains: bool,
     seen: Vec<Seen>,
     written: Vec<u8>,
-    /// The output as a fault left it, and not handed over yet.
+    /// The unwritten output after a fault.
     last_words: Option<Vec<u8>>,
 }
 
@@ -336,7 +336,7 @@ impl Run {
         self.session.check_bounds();
     }
 
-    /// The transport is lost, after all output or with some of it not handed over.
+    /// The transport is lost, after all output or with some of it unwritten.
     fn finish(&mut self) {
         if self.drains || self.last_words.is_some() {
             while !self.session.output().is_empty() {

@@ -1,4 +1,4 @@
-//! The fuzz targets on every `cargo test`: over the committed corpus, and over what chance makes of it.
+//! The fuzz targets on every `cargo test`: over the committed corpus, and over random changes of it.
 
 mod hpack_seeds;
 mod session_seeds;
@@ -27,7 +27,7 @@ fn check_seeds(target: &str, seeds: Vec<Seed>) {
     }
 }
 
-/// Runs the corpus, then as many inputs made of its pieces, with bytes changed, or of noise.
+/// Runs the corpus, then the same number of inputs from its pieces, with changed bytes or noise.
 fn run(target: &str, body: impl Fn(&[u8]), count: usize) {
     let files = fs::read_dir(corpus(target)).expect("a corpus");
     let mut inputs: Vec<_> =
@@ -66,7 +66,7 @@ fn the_corpus_holds_every_seed() {
 }
 
 #[test]
-fn a_session_keeps_the_rules_whatever_its_peer_and_its_caller_do() {
+fn a_session_keeps_the_rules_with_any_peer_and_any_caller() {
     run("session", session, 1_500);
 }
 

@@ -168,7 +168,7 @@ pub const ROUTES: &[Route] = {
             changing: SEND,
             operations: &[Op::not_implemented(
                 "getNotification",
-                "Shows what became of a notification",
+                "Shows the outcome of a notification",
                 "looking a notification up is not built yet: keep the outcome that the POST answers with",
             )],
         },

@@ -129,7 +129,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     }
 }
 
-/// Delivery to a gateway that nobody can reach.
+/// Delivery to an unreachable gateway.
 fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     intake_over(Arc::new(Unreachable), events, telemetry)
 }

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_operator_can_change_of_an_entry_changes_its_fingerprint() {
+    fn every_change_of_an_entry_changes_its_fingerprint() {
         let content = Secret::from("pem");
         let others = [
             ConfiguredApp { credential: CredentialFile::Certificate("other.pem".into()), ..entry() },

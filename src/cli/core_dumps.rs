@@ -44,7 +44,7 @@ impl SavedLimits {
         if let Some(before) = self.dumpable
             && let Err(error) = rustix::process::set_dumpable_behavior(before)
         {
-            tracing::warn!(%error, "the process stays one that leaves no core file");
+            tracing::warn!(%error, "the process still leaves no core file");
         }
     }
 

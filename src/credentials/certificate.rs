@@ -118,7 +118,7 @@ impl Certificate {
         let blocks = self.chain.iter().map(|certificate| ("CERTIFICATE", certificate.as_ref()));
         let blocks = blocks.chain([(label, self.key.secret_der())]);
         let texts = blocks.map(|(label, der)| pem::encode(label, der)).collect::<Result<Vec<_>, _>>()?;
-        // Reserved at once: a growing vector would leave copies of the key behind.
+        // Reserved in advance: a growing vector would leave copies of the key in memory.
         let mut text = Vec::with_capacity(texts.iter().map(|text| text.len()).sum());
         texts.iter().for_each(|block| text.extend_from_slice(block.as_bytes()));
         Ok(text.into())

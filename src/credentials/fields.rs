@@ -11,7 +11,7 @@ pub fn write(material: &Material) -> Zeroizing<Vec<u8>> {
         Material::Certificate { pem } => (CERTIFICATE, vec![pem.expose()]),
         Material::Key { p8, key_id, team_id } => (KEY, vec![p8.expose(), key_id.as_bytes(), team_id.as_bytes()]),
     };
-    // Reserved at once: a growing vector would leave copies of the key behind.
+    // Reserved in advance: a growing vector would leave copies of the key in memory.
     let mut bytes = Vec::with_capacity(1 + fields.iter().map(|field| 4 + field.len()).sum::<usize>());
     bytes.push(kind);
     for field in fields {

@@ -86,11 +86,11 @@ pub fn read_trusted(path: &Path) -> Result<Secret, PathError> {
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(PathError::Unsuitable { path: path.to_owned() });
     }
-    read_opened(open_at_once(path).map_err(unreadable)?, path).map(|(read, _)| read)
+    read_opened(open_nonblocking(path).map_err(unreadable)?, path).map(|(read, _)| read)
 }
 
 /// Opens a path that was a file at the check. If it is a pipe by now, this does not wait for a writer.
-fn open_at_once(path: &Path) -> io::Result<File> {
+fn open_nonblocking(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
@@ -239,7 +239,7 @@ mod tests {
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || tell.send(open_at_once(&pipe).is_ok()));
+        std::thread::spawn(move || tell.send(open_nonblocking(&pipe).is_ok()));
         assert_eq!(told.recv_timeout(std::time::Duration::from_secs(10)), Ok(true));
     }
 

@@ -68,7 +68,7 @@ impl Intake {
         self.submit(app, Arc::new(batch), sending)?.await
     }
 
-    /// Takes a batch, or refuses it immediately. A taken batch is sent, even if nobody waits for the answer.
+    /// Takes a batch, or refuses it immediately. A taken batch is sent, even if the caller does not wait for the answer.
     pub fn submit(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending) -> Result<Answer, Refused> {
         self.take(app, batch, sending, Reach::Cluster)
     }

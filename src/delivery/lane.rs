@@ -155,7 +155,7 @@ impl Lane {
         status.account.elapse(work.now.instant);
         status.account.set_current(match pool.bound(work) {
             Bound::Caller => Bound::Caller,
-            // The next round follows at once.
+            // The next round follows immediately.
             _ if moved => Bound::Cpu,
             bound => bound,
         });

@@ -109,7 +109,7 @@ fn watched(node: &telemetry::Metrics) -> Arc<StatusBoard> {
         Bound::ALL.into_iter().zip(times).map(|(bound, time)| by(bound, time.as_secs_f64())).collect()
     });
     let lanes = Arc::clone(&board);
-    let help = "Requests that Apple allows at once on the connections that take work.";
+    let help = "Concurrent requests that Apple allows on the connections that accept work.";
     node.sampled(Kind::Gauge, "streams_granted", help, &[], move || vec![(Vec::new(), lanes.streams() as f64)]);
     board
 }

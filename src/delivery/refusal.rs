@@ -55,12 +55,12 @@ pub fn advice(reason: AppleReason, app: &App) -> Option<String> {
              that the topic belongs to, or with another `topic`"
         ),
         R::BadTopic | R::MissingTopic => format!(
-            "the topic {topic} is none that Apple knows: provision the app with `topic`, mostly the bundle id, like \
+            "Apple does not know the topic {topic}: provision the app with `topic`, usually the bundle id, such as \
              com.example.app"
         ),
         R::TooManyProviderTokenUpdates => format!(
             "Apple takes a new provider token of the key {key} every 20 minutes at most, and pyapns changes its own no \
-             more often: another program or node uses the same key, or its clock differs; give it a key of its own and \
+             more often: another program or node uses the same key, or its clock differs; give it a separate key and \
              check the clocks. What waits is sent again later"
         ),
         _ => return None,

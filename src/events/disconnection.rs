@@ -23,7 +23,7 @@ enum Entry {
     /// There is no entry.
     No,
     /// The entry has the notification that failed.
-    Blames(Status),
+    OfNotification(Status),
     /// The entry is about a connection or an app, and names no notification: none of the affected ones is at fault.
     Incident(Status),
 }
@@ -55,22 +55,22 @@ pub fn of_notification(
     if matches!(outcome.kind, OutcomeKind::Accepted | OutcomeKind::Expired) {
         return None;
     }
-    let (status, blamed) = match outcome.reason.as_ref().map_or(Entry::Blames(UNKNOWN), entry) {
+    let (status, at_fault) = match outcome.reason.as_ref().map_or(Entry::OfNotification(UNKNOWN), entry) {
         Entry::No => return None,
-        Entry::Blames(status) => (status, true),
+        Entry::OfNotification(status) => (status, true),
         Entry::Incident(status) => (status, false),
     };
     Some(Disconnection {
         app: app.clone(),
         code: status.0,
         internal_identifier: identifiers.shown_with(status),
-        offending_notification: blamed.then(|| offending(batch, notification)),
+        offending_notification: at_fault.then(|| offending(batch, notification)),
         timestamp: outcome.timestamp,
         verbose_message: status.1.to_owned(),
         reason: outcome.reason.as_ref().map(Reason::to_string).unwrap_or_default(),
         status: outcome.status,
-        apns_id: blamed.then(|| notification.apns_id.to_string()),
-        affected: u32::from(!blamed),
+        apns_id: at_fault.then(|| notification.apns_id.to_string()),
+        affected: u32::from(!at_fault),
         node: None,
     })
 }
@@ -150,7 +150,7 @@ pub fn of_connection(
         return None;
     }
     let status = match entry(reason) {
-        Entry::Blames(status) | Entry::Incident(status) => status,
+        Entry::OfNotification(status) | Entry::Incident(status) => status,
         Entry::No => UNKNOWN,
     };
     Some(Disconnection {
@@ -193,7 +193,7 @@ fn entry(reason: &Reason) -> Entry {
     match reason {
         Reason::Apple(reason) => apples(*reason),
         Reason::Node(reason) => ours(*reason),
-        Reason::Unlisted(_) => Entry::Blames(UNKNOWN),
+        Reason::Unlisted(_) => Entry::OfNotification(UNKNOWN),
     }
 }
 
@@ -201,12 +201,12 @@ fn entry(reason: &Reason) -> Entry {
 fn apples(reason: AppleReason) -> Entry {
     match reason {
         // The notification is at fault.
-        AppleReason::BadDeviceToken | AppleReason::DeviceTokenNotForTopic => Entry::Blames(INVALID_TOKEN),
-        AppleReason::MissingDeviceToken => Entry::Blames(MISSING_DEVICE_TOKEN),
-        AppleReason::MissingTopic => Entry::Blames(MISSING_TOPIC),
-        AppleReason::PayloadEmpty => Entry::Blames(MISSING_PAYLOAD),
-        AppleReason::BadTopic | AppleReason::TopicDisallowed => Entry::Blames(INVALID_TOPIC_SIZE),
-        AppleReason::PayloadTooLarge => Entry::Blames(INVALID_PAYLOAD_SIZE),
+        AppleReason::BadDeviceToken | AppleReason::DeviceTokenNotForTopic => Entry::OfNotification(INVALID_TOKEN),
+        AppleReason::MissingDeviceToken => Entry::OfNotification(MISSING_DEVICE_TOKEN),
+        AppleReason::MissingTopic => Entry::OfNotification(MISSING_TOPIC),
+        AppleReason::PayloadEmpty => Entry::OfNotification(MISSING_PAYLOAD),
+        AppleReason::BadTopic | AppleReason::TopicDisallowed => Entry::OfNotification(INVALID_TOPIC_SIZE),
+        AppleReason::PayloadTooLarge => Entry::OfNotification(INVALID_PAYLOAD_SIZE),
         AppleReason::BadMessageId
         | AppleReason::BadExpirationDate
         | AppleReason::BadPriority
@@ -215,12 +215,12 @@ fn apples(reason: AppleReason) -> Entry {
         | AppleReason::DuplicateHeaders
         | AppleReason::BadPath
         | AppleReason::TopicMismatch
-        | AppleReason::MethodNotAllowed => Entry::Blames(UNKNOWN),
+        | AppleReason::MethodNotAllowed => Entry::OfNotification(UNKNOWN),
         // The device token: the feedback has it.
         AppleReason::Unregistered | AppleReason::ExpiredToken => Entry::No,
         // Apple, after the last retry.
         AppleReason::InternalServerError | AppleReason::ServiceUnavailable | AppleReason::TooManyRequests => {
-            Entry::Blames(PROCESSING_ERROR)
+            Entry::OfNotification(PROCESSING_ERROR)
         }
         AppleReason::Shutdown => Entry::Incident(SHUTDOWN),
         // The credential or the connection.
@@ -250,7 +250,7 @@ fn ours(reason: NodeReason) -> Entry {
         | NodeReason::StreamReset
         | NodeReason::StreamRefused
         | NodeReason::MalformedAnswer
-        | NodeReason::HeadersTooLarge => Entry::Blames(UNKNOWN),
+        | NodeReason::HeadersTooLarge => Entry::OfNotification(UNKNOWN),
         // Every notification of the app.
         NodeReason::GoneAway | NodeReason::ShuttingDown => Entry::Incident(SHUTDOWN),
         NodeReason::CannotConnect

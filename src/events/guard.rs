@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn only_the_last_thousand_answers_count() {
         let drop_by_drop = |good: u32| (0..300).flat_map(move |_| [(false, good), (true, 1)]).collect::<Vec<_>>();
-        assert_eq!(spike(&drop_by_drop(4)), None, "one in five for ever is none");
+        assert_eq!(spike(&drop_by_drop(4)), None, "a constant one in five is not a spike");
         assert!(spike(&drop_by_drop(3)).is_some());
         assert_eq!(spike(&[(true, 40), (false, 1_000), (true, 49)]), None, "long past suspects are forgotten");
         assert_eq!(spike(&[(false, 999), (true, 150), (false, 900), (true, 60)]), None);

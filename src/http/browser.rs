@@ -357,7 +357,7 @@ mod tests {
             assert_eq!(judged(&policy, "/apps", &headers), expected, "{authorization}");
         }
         let curl = [("host", "push.example"), ("authorization", "Basic YTpi")];
-        assert_eq!(judged(&policy, "/apps", &curl), "ok", "whoever has a key may call the node by any name");
+        assert_eq!(judged(&policy, "/apps", &curl), "ok", "a caller with a key may call the node by any name");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Observer {
         }
         head.check_framing(request.version())?;
         match &self.browsers {
-            // Health checks may use any host name, as their responses are of no use to a page.
+            // Health checks may use any host name, as a page cannot use their responses.
             Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
             _ => Ok(()),
         }

@@ -59,7 +59,7 @@ impl Query {
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`; an invalid escape is kept as it is.
+/// Decodes `application/x-www-form-urlencoded`; an invalid escape stays unchanged.
 fn decode(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

@@ -176,7 +176,7 @@ pub struct Notification {
     pub payload: Span,
     /// JSON as written, returned untouched.
     pub identifier: Option<Span>,
-    /// The same on every attempt.
+    /// The id of every attempt.
     pub apns_id: Uuid,
     /// UNIX seconds; `Some(0)` = try once, do not store; `None` = no header.
     pub expiry: Option<u64>,

@@ -83,7 +83,7 @@ impl Reload {
         Ok(reload)
     }
 
-    /// Makes [`Self::run`] read the configuration at once: its apps were not stored at start.
+    /// Makes [`Self::run`] read the configuration immediately: its apps were not stored at start.
     pub fn reload_at_start(mut self) -> Self {
         self.seen.clear();
         self
@@ -192,7 +192,7 @@ impl Reload {
             Ok(faults) => {
                 for fault in &faults {
                     let fault = Fault { place: fault.place.clone(), what: fault.what.clone() };
-                    tracing::error!("the configured app is refused and the app stays as it was: {fault}");
+                    tracing::error!("the configured app is refused and the app stays unchanged: {fault}");
                 }
                 tracing::info!(entries = self.entries.len(), faults = faults.len(), "read the configuration again");
             }

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_parses_as_it_was_written_and_no_other_text_parses() {
+    fn only_the_text_of_a_cursor_parses_as_a_cursor() {
         for epoch in [Epoch::FIRST, Epoch::new(), Epoch(i64::MAX)] {
             for position in [0, 42, i64::MAX] {
                 let cursor = epoch.cursor(position);

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_sink_loses_lines_but_delays_nobody() {
+    fn a_blocked_sink_loses_lines_but_delays_no_thread() {
         let sink = Sink::default();
         let lines = Lines::start(sink.clone(), 4);
         let blocked = sink.hold();

@@ -1,4 +1,4 @@
-"""The real programs, each test session its own: Apple's stand-in and a node that delivers to it."""
+"""The real programs, started for each test session: the simulator and a node that delivers to it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PROGRAM = os.environ.get("PYAPNS_TEST_PROGRAM", str(ROOT / "target/debug/pyapns"
 
 
 class Process:
-    """A program, and the first line it printed: it is ready then."""
+    """A program and its first line of output, after which it is ready."""
 
     def __init__(self, *arguments, **variables):
         command = [PROGRAM, *map(str, arguments)]
@@ -40,7 +40,7 @@ def simulator(tmp_path_factory):
 
 @pytest.fixture
 def control(simulator):
-    """The simulator's control port; what a test sets there ends with it."""
+    """The simulator's control port; a test's settings there end with the test."""
     control = Control(simulator["control"])
     control.post("/reset")
     yield control
@@ -48,7 +48,7 @@ def control(simulator):
 
 
 def start_node(simulator, directory, settings=""):
-    """A node that takes the simulator for both of Apple's environments, and its `host:port`."""
+    """A node that uses the simulator for both of Apple's environments, and its `host:port`."""
     config = directory / "pyapns.toml"
     gateway = "https://" + simulator["listen"]
     config.write_text(

@@ -1,4 +1,4 @@
-"""The simulator's control port, as tests use it."""
+"""The simulator's control port, for tests."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ class Control:
         return self._call("POST", path, json.dumps(body))
 
     def ledger(self, token=None):
-        """Every entry since the last reset, or those of one device token."""
+        """Every entry since the last reset, or the entries of one device token."""
         entries, cursor = [], 0
         while page := self.get(f"/ledger?cursor={cursor}")["entries"]:
             entries += page

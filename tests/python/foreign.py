@@ -1,4 +1,4 @@
-"""Push clients that others wrote, each behind the same `send`, for comparison with the simulator's ledger."""
+"""Push clients of other projects, each with the same `send`, for comparison with the simulator's ledger."""
 
 import asyncio
 import base64
@@ -54,7 +54,7 @@ class Push:
 
 @dataclasses.dataclass
 class Answer:
-    """What a client saw of one answer."""
+    """An answer as the client reported it."""
 
     status: int
     reason: str = None
@@ -100,7 +100,7 @@ class Token:
 
 
 class ShellToken(Token):
-    """A signing key, and provider tokens made as Apple's documentation does in a shell: `openssl` signs in DER."""
+    """A signing key, and provider tokens made by the shell recipe of Apple's documentation: `openssl` signs in DER."""
 
     def __init__(self, simulator):
         super().__init__(simulator)
@@ -119,7 +119,7 @@ class ShellToken(Token):
 
 
 class Aioapns:
-    """aioapns, led to the simulator by its protocol's constants. Takes what its `NotificationRequest` can say."""
+    """aioapns, directed to the simulator by its constants. Accepts the fields of its `NotificationRequest`."""
 
     def __init__(self, simulator, credential, directory):
         self.simulator, self.credential = simulator, credential
@@ -181,7 +181,7 @@ class AioapnsSession:
         return Answer(int(result.status), result.description, result.timestamp, result.notification_id)
 
     async def send_all(self, pushes):
-        """With a certificate all at once, with a token one after the other: when a token connection is allowed more than its
+        """With a certificate all together, with a token one after the other: when a token connection is allowed more than its
         first stream, aioapns goes on to count one, opens nine more connections, and waits ten seconds for the answer of
         each stream that those refuse."""
         if self.by_certificate:
@@ -189,7 +189,7 @@ class AioapnsSession:
         return [await self.send(push) for push in pushes]
 
     async def disconnected(self):
-        """Waits until every connection is gone."""
+        """Waits until every connection is closed."""
         while self.client.pool.connections:
             await asyncio.sleep(0.005)
 
@@ -199,7 +199,7 @@ class AioapnsSession:
 
 
 class Program:
-    """A client of `tests/foreign`, which says there how it is called."""
+    """A client of `tests/foreign`, whose README describes its arguments."""
 
     def __init__(self, command, simulator, credential):
         self.command = [*command, simulator["listen"], simulator["ca_file"]]
@@ -209,7 +209,7 @@ class Program:
             self.command += ["token", simulator["key_file"], credential.key_id, credential.team_id]
 
     def send_all(self, pushes):
-        """Sends at once; the answers in the order of the pushes, without what the library does not tell."""
+        """Sends all pushes together. Returns the answers in their order, without the fields that the library omits."""
         fields = [
             (push.token, push.apns_id, push.topic, push.push_type, push.priority, push.expiration, push.payload)
             for push in pushes
@@ -235,7 +235,7 @@ class Curl:
         return self.send_all([push])[0][0]
 
     def send_all(self, pushes, credentials=None):
-        """One call, one push after the other: an answer and the number of new connections for each."""
+        """Sends one push after the other in one call. Returns an answer and the number of new connections for each."""
         command = ["curl"]
         for push, credential in zip(pushes, credentials or [self.credential] * len(pushes)):
             if len(command) > 1:
@@ -277,7 +277,7 @@ class Nghttp:
         return self.read(self.frames(push))
 
     def frames(self, push):
-        """What nghttp printed."""
+        """The output of nghttp."""
         self.body.write_text(push.payload)
         command = ["nghttp", "--verbose", "--no-verify-peer", f"--timeout={PATIENCE_SECONDS}"]
         headers = push.headers()

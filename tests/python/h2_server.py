@@ -1,4 +1,4 @@
-"""A server on Python's h2, in clear text, for our HTTP/2 client: prints its port, serves one connection as told."""
+"""A server on Python's h2, in clear text, for our HTTP/2 client: prints its port, serves one connection."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ import h2.settings
 
 
 class Server:
-    """Answers each request once its body is whole; what it does besides is for subclasses."""
+    """Answers each request once its body is complete. Subclasses add other behaviour."""
 
     def __init__(self, client):
         self.socket = client
@@ -54,7 +54,7 @@ class Server:
 
 
 class Reset(Server):
-    """Of three requests one is refused, one reset, one answered."""
+    """Refuses one of three requests, resets one, and answers one."""
 
     def on_request(self, stream, body):
         codes = {0: h2.errors.ErrorCodes.REFUSED_STREAM, 1: h2.errors.ErrorCodes.CANCEL}
@@ -66,12 +66,12 @@ class Reset(Server):
 
 
 class GoAway(Server):
-    """Takes ten streams; says so once twenty were seen, then answers the ten."""
+    """Accepts ten streams, sends GOAWAY after the twentieth, then answers the ten."""
 
     def on_request(self, stream, body):
         if self.requests < 20:
             return
-        # h2 closes its own state machine with a GOAWAY: the frame is written past it.
+        # h2 closes its own state machine with a GOAWAY: the frame is written directly.
         debug = json.dumps({"reason": "Shutdown"}, separators=(",", ":")).encode()
         payload = (19).to_bytes(4, "big") + (0).to_bytes(4, "big") + debug
         frame = len(payload).to_bytes(3, "big") + b"\x07\x00" + (0).to_bytes(4, "big") + payload
@@ -81,7 +81,7 @@ class GoAway(Server):
 
 
 class Settings(Server):
-    """Changes every limit while requests are in flight, also to less than is open."""
+    """Changes every limit while requests are in flight, also to below the number of open streams."""
 
     CHANGES = [
         {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1},

@@ -1,4 +1,4 @@
-"""A node's REST API, called as any program would."""
+"""A client of a node's REST API."""
 
 import http.client
 import json
@@ -11,7 +11,7 @@ class Rest:
         self.address = address
 
     def call(self, method, path, body=None):
-        """Status and parsed answer."""
+        """Returns the status and the parsed response."""
         connection = http.client.HTTPConnection(self.address, timeout=20)
         connection.request(method, path, None if body is None else json.dumps(body))
         answer = connection.getresponse()
@@ -22,6 +22,6 @@ class Rest:
 
 
 def notification(token=TOKEN, identifier="one"):
-    """All that a notification of 0.5 had."""
+    """Returns a notification with all fields of 0.5."""
     payload = {"aps": {"alert": "Hello"}}
     return {"type": "notification", "token": token, "payload": payload, "identifier": identifier, "expiry": 0}

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from conftest import start_node
 from rest import Rest
 
-# Names that lead here, as their owner's DNS server says.
+# Names that an attacker's DNS server resolves to this machine.
 CROSS_SITE, REBOUND = "evil.example", "rebound.example"
 FLAGS = [
     "--disable-gpu",
@@ -86,7 +86,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages():
-    """The port of a server whose pages are somebody else's."""
+    """The port of a server with another origin's pages."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -106,7 +106,7 @@ def pages():
 
 @pytest.fixture(scope="module")
 def trusting(simulator, tmp_path_factory):
-    """A node whose operator trusts these pages: what its `hosts` lets in is what a node would take without the check."""
+    """A node whose operator trusts these pages: `hosts` accepts what a node without the check would accept."""
     settings = f'hosts = ["127.0.0.1", "localhost", "{CROSS_SITE}", "{REBOUND}"]'
     process, address = start_node(simulator, tmp_path_factory.mktemp("trusting"), settings)
     yield address
@@ -114,11 +114,11 @@ def trusting(simulator, tmp_path_factory):
 
 
 def open_page(browser, pages, origin, node):
-    """A page of `origin`, and the base of the URLs that it attacks: a name of the node that the page finds useful."""
+    """A page of `origin`, and the base of the URLs that it attacks, with a name of the node."""
     port = node.rsplit(":", 1)[1]
     page = browser.new_page()
     if origin == REBOUND:
-        # The page came while its name led elsewhere; now it leads to the node.
+        # The page was loaded while its name resolved elsewhere; now it resolves to the node.
         page.route("**/page", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
         page.goto(f"http://{REBOUND}:{port}/page")
         page.unroute("**/page")
@@ -128,7 +128,7 @@ def open_page(browser, pages, origin, node):
 
 
 def attack(browser, pages, origin, node, app, simulator):
-    """Attacks `app` from a page of `origin`: what the page read, and the token of each way to send."""
+    """Attacks `app` from a page of `origin`. Returns what the page read, and the token of each kind of send."""
     tokens = {way: uuid.uuid4().hex * 2 for way in ["cors", "nocors", "json", "form", "beacon"]}
     notification = '{"token":"%s","payload":{"aps":{"alert":"="}},"identifier":"page"}'
     bodies = {way: notification % token for way, token in tokens.items()}
@@ -137,7 +137,7 @@ def attack(browser, pages, origin, node, app, simulator):
     page, base = open_page(browser, pages, origin, node)
     before = sends_answered(node)
     read = page.evaluate(ATTACK, {"base": base, "app": app, "bodies": bodies})
-    # A page is not told what became of a beacon. Of JSON from another origin there is a preflight instead.
+    # A page does not learn the result of a beacon. JSON from another origin causes a preflight instead.
     end = time.monotonic() + 20
     while sends_answered(node) < before + len(tokens):
         assert time.monotonic() < end, "a send did not arrive"
@@ -166,7 +166,7 @@ def test_a_page_of_another_origin_gets_neither_a_read_nor_a_write(
     app = provision(node, simulator)
     before = Rest(node).call("GET", "/apps")
     read, tokens = attack(browser, pages, origin, node, app, simulator)
-    # A page under a name that was moved here reads its own refusals.
+    # A page under a rebound name reads its refusals.
     assert all('"reason":"host_not_allowed"' in text for text in read) if origin == REBOUND else read == []
     assert control.ledger() == []
     assert Rest(node).call("GET", "/apps") == before
@@ -182,7 +182,7 @@ def test_the_same_page_writes_where_its_host_is_listed_so_that_the_attack_is_one
     names = {one["name"] for one in Rest(trusting).call("GET", "/apps")[1]["response"]}
     assert "made.by.a.page" in names
     if origin == REBOUND:
-        # The same origin: it deletes the app, too, before the last two ways to send.
+        # The same origin: it also deletes the app, before the last two kinds of send.
         assert any('"response":[' in text for text in read) and app.split("/")[2] not in names
         assert sent == {tokens["cors"], tokens["nocors"], tokens["json"]}
     else:

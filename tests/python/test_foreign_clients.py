@@ -1,4 +1,4 @@
-"""aioapns, curl and nghttp see what the simulator's ledger says: with certificate and with token, answer by answer."""
+"""aioapns, curl and nghttp report the answers in the simulator's ledger, with certificate and with token."""
 
 import json
 import subprocess
@@ -41,12 +41,12 @@ def client(request, simulator, credential, tmp_path):
 
 @pytest.fixture(params=["curl", "nghttp"])
 def command(request, simulator, credential, tmp_path):
-    """The clients that can be made to say anything."""
+    """The clients that can send arbitrary requests."""
     return CLIENTS[request.param](simulator, credential, tmp_path)
 
 
 def agree(answer, entry):
-    """Compares what a client saw with the ledger. Timestamps are not in the ledger."""
+    """Compares a client's report with the ledger. Timestamps are not in the ledger."""
     assert (answer.status, answer.reason) == (entry["status"], entry["reason"])
     assert answer.apns_id == entry["apns_id"]
     assert entry["accepted"] == (answer.status == 200)

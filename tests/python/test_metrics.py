@@ -1,4 +1,4 @@
-"""What Prometheus's own tool says of our metrics."""
+"""Our metrics, checked by Prometheus's promtool."""
 
 import shutil
 import subprocess

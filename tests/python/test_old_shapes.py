@@ -1,4 +1,4 @@
-"""What v0.5's users relied on beyond its calls: how notifications reach Apple, what feedback and disconnections say."""
+"""The behaviour of v0.5 beyond its calls: the requests to Apple, and the contents of feedback and disconnections."""
 
 import json
 import pathlib
@@ -123,7 +123,7 @@ def test_the_push_type_follows_from_the_payload_and_the_topic_from_the_certifica
     entry = only_entry(control, token)
     assert entry["topic"] == simulator["topic"]
     assert entry["push_type"] == push_type
-    # Without the header Apple takes 10.
+    # Without the header Apple uses 10.
     assert (entry["priority"] or "10") == priority
     assert json.loads(entry["body"]) == payload
 

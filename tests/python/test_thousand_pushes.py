@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:X509.get_subject is deprecated:D
 
 
 def thousand(topic):
-    """Pushes of every type that both credentials may send, each to a token of its own."""
+    """Pushes of every type that both credentials may send, each to a different token."""
     types = [("", "alert", "10"), ("", "background", "5"), (".voip", "voip", "10"), (".complication", "complication", "5")]
     expiration = str(int(time.time()) + 3_600)
     return [
@@ -42,11 +42,11 @@ def thousand(topic):
 
 
 def list_tokens(control, pushes):
-    """Has some of the tokens refused: the expected status, reason and timestamp of each push."""
+    """Makes the simulator refuse some tokens. Returns the expected status, reason and timestamp of each push."""
     listed, expected = [], []
     for number, push in enumerate(pushes):
         if number % 9 == 4:
-            # Whole seconds: apns2 tells no more.
+            # Whole seconds, the precision of apns2.
             timestamp = 1_700_000_000_000 + number * 1_000
             listed.append({"token": push.token, "state": "dead", "timestamp": timestamp})
             expected.append((410, "Unregistered", timestamp))
@@ -60,10 +60,10 @@ def list_tokens(control, pushes):
 
 
 def agree(push, answer, entry, credential):
-    """Compares what was asked, what was answered and what the ledger says."""
+    """Compares the pushes, the answers and the ledger."""
     assert (answer.status, answer.reason) == (entry["status"], entry["reason"])
     assert entry["answered"] and entry["accepted"] == (answer.status == 200)
-    # node-apn does not tell the id.
+    # node-apn does not report the id.
     assert answer.apns_id in (None, push.apns_id) and entry["apns_id"] == push.apns_id
     sent = (push.topic, push.push_type, push.priority)
     assert (entry["topic"], entry["push_type"], entry["priority"]) == sent
@@ -81,7 +81,7 @@ def thousand_agree(send_all, simulator, control, credential):
     took = time.monotonic() - began
     assert [(answer.status, answer.reason, answer.timestamp) for answer in answers] == expected
     ledger = control.ledger()
-    # A stream above the limit of a fresh connection is refused, and what was not processed is sent again by the library.
+    # A stream above the limit of a fresh connection is refused, and the library resends unprocessed requests.
     entries = [entry for entry in ledger if entry["processed"]]
     assert len(entries) == COUNT
     assert not any(entry["accepted"] or entry["answered"] for entry in ledger if not entry["processed"])

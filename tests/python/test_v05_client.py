@@ -1,4 +1,4 @@
-"""The requests that the client of pyapns 0.5 sends, byte for byte as they were recorded, and its rules for the answers."""
+"""The requests that the client of pyapns 0.5 sends, byte for byte as recorded, and its rules for the answers."""
 
 import datetime
 import http.client
@@ -96,7 +96,7 @@ def test_every_recorded_notification_reaches_apple_as_it_was_sent(replay, contro
     items = [item for _, body in NOTIFY for item in json.loads(body)]
     entries = control.ledger(TOKEN)
     assert [json.loads(entry["body"]) for entry in entries] == [item["payload"] for item in items]
-    # The help of 0.5 had "expiry": 30 in it, and means "try once".
+    # The help of 0.5 has "expiry": 30, which means "try once".
     meant = ["0" if item["expiry"] == 30 else str(item["expiry"]) for item in items]
     assert [entry["expiration"] for entry in entries] == meant
     assert (read_feedback(replay), read_events(replay)) == ([], [])
@@ -105,7 +105,7 @@ def test_every_recorded_notification_reaches_apple_as_it_was_sent(replay, contro
 def test_recorded_provisioning_answers_201_with_the_app_and_else_says_why_not(replay, simulator):
     pem = pathlib.Path(simulator["certificate_file"]).read_text()
     for head, body in PROVISION:
-        # As recorded: a certificate that is none, and a path that is not there.
+        # As recorded: an invalid certificate, and a path that does not exist.
         status, answer = replay.send(head, body)
         assert status == answer["code"] == 400 and answer["type"] == "error"
         assert answer["message"] == answer["error"] and isinstance(answer["args"], dict)
@@ -146,7 +146,7 @@ def test_an_event_that_blames_no_notification_is_read_by_the_clients_rules(repla
 
 def test_a_notification_without_identifier_and_expiry_is_read_by_the_clients_rules(replay, control):
     control.post("/tokens", [{"token": TOKEN, "state": "bad"}])
-    # What a `Notification` of that client sends whose fields were left at their defaults.
+    # The request of that client's `Notification` with the defaults of all fields.
     head, body = NOTIFY[2]
     bare = json.dumps([{**item, "identifier": None, "expiry": None} for item in json.loads(body)]).encode()
     status, _ = replay.send(re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(bare), head), bare)

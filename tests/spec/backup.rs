@@ -100,7 +100,7 @@ async fn a_backup_under_load_starts_as_a_data_directory_once_the_key_is_beside_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_that_cannot_be_made_says_why_and_leaves_nothing() {
+async fn a_failed_backup_reports_the_cause_and_leaves_no_file() {
     let world = World::start().await;
     let data = world.directory.path().join("data");
     let disk = SmallDisk::at(world.directory.path().join("small"));

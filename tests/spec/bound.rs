@@ -51,7 +51,7 @@ async fn few_streams_bound_an_app_until_nothing_waits_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_that_the_peer_never_widens_bounds_an_app() {
+async fn a_window_that_the_peer_never_widens_is_the_bound_of_an_app() {
     let gateway = Gateway::new(|peer| talk(peer.serve(1000, SECOND / 10)));
     let (sender, app) = (Sender::new(&gateway), app("wide"));
     let batch = sender.begin(&app, each(4000), 9 * SECOND);
@@ -76,7 +76,7 @@ async fn a_peer_that_takes_no_bytes_bounds_an_app_by_its_socket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_is_ended_in_flight_or_queued_at_any_time() {
+async fn every_taken_notification_is_ended_in_flight_or_queued_at_any_time() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(20).await;
@@ -146,7 +146,7 @@ async fn shown(world: &World) -> Value {
 }
 
 #[tokio::test]
-async fn an_app_shows_what_bounds_it() {
+async fn an_app_shows_its_bound() {
     let world = World::start().await;
     let first = Values { max_concurrent_streams: Some(1), ..Values::default() };
     let settings = Some(SettingsPlay { first, ..SettingsPlay::default() });
@@ -171,7 +171,7 @@ async fn an_app_shows_what_bounds_it() {
 }
 
 #[tokio::test]
-async fn an_app_whose_credential_apple_refuses_says_so_until_it_is_provisioned_again() {
+async fn an_app_with_a_refused_credential_reports_it_until_it_is_provisioned_again() {
     let world = World::with(Credential::Token).await;
     let before = shown(&world).await;
     assert_eq!((&before["state"], &before["last_success_at"]), (&json!("ok"), &Value::Null));

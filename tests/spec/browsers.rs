@@ -51,7 +51,7 @@ async fn without_keys_a_node_answers_to_addresses_its_machines_name_and_the_sett
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_with_a_name_of_its_own_is_judged_by_it_and_http_1_0_may_name_none() {
+async fn an_absolute_target_is_checked_by_its_host_and_http_1_0_needs_none() {
     let bare_node = BareNode::start(LISTEN, "").await;
     let ask = async |head: &str| said(bare_node.address(), format!("GET {head}\r\n\r\n").as_bytes(), false).await;
     let absolute = ask("http://evil.example/apps HTTP/1.1\r\nhost: localhost").await;

@@ -1,4 +1,4 @@
-//! Many at once: one payload to many devices, and streams of lines.
+//! Bulk sends: one payload to many devices, and streams of lines.
 
 use crate::support::client::Client;
 use crate::support::daemon::Daemon;
@@ -13,9 +13,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Lines a test hands over at a time.
+/// The number of lines of one write.
 const LINES: usize = 500;
-/// One line in a hundred is bad.
+/// Every hundredth line is bad.
 const BAD_EVERY: usize = 100;
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn one_payload_goes_to_many_with_an_outcome_for_each_in_order() {
 }
 
 #[tokio::test]
-async fn lines_whose_token_or_payload_has_no_good_size_are_in_the_disconnection_log_before_they_are_told() {
+async fn lines_with_a_bad_size_are_in_the_disconnection_log_before_their_outcome() {
     let world = World::start().await;
     let large = json!({"aps": {}, "text": "x".repeat(5000)});
     let lines = [
@@ -189,7 +189,7 @@ async fn a_line_is_answered_before_the_next_one_comes() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_streamed_is_refused_like_any_other_request() {
+async fn an_invalid_stream_is_refused_like_any_other_request() {
     let world = World::start().await;
     let mut client = world.client().await;
     assert_eq!(client.call("DELETE", APP, "").await.status, 200);
@@ -198,19 +198,19 @@ async fn what_cannot_be_streamed_is_refused_like_any_other_request() {
     world.stop().await;
 }
 
-/// Writes lines until nobody reads them any more, and tells how many went out.
+/// Writes lines until they are not read any more, and returns their number.
 async fn write_until_stuck(sender: &tokio::sync::mpsc::Sender<Bytes>, stuck: Duration) -> usize {
     let mut written = 0;
     while let Ok(sent) = tokio::time::timeout(stuck, sender.send(lines(written, written + LINES))).await {
         sent.expect("the node holds the connection");
         written += LINES;
-        assert!(written < 1_000_000, "a caller that does not read is read for ever");
+        assert!(written < 1_000_000, "a caller that does not read is read without end");
     }
     written
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_caller_that_stops_reading_is_not_read_and_holds_up_nobody() {
+async fn a_caller_that_stops_reading_is_not_read_and_delays_no_other() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let world = World::beside(Options { ledger: LedgerMode::Counts, ..Options::default() }).await;
         let daemon = Daemon::start(&world).await;
@@ -243,7 +243,7 @@ async fn read_all(outcomes: &mut Outcomes) -> usize {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_in_the_middle_stops_nothing_that_was_taken() {
+async fn a_disconnecting_caller_does_not_stop_the_notifications_taken() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let world = World::start().await;
         let latency = simulator::Latency::FixedMs(100.0);

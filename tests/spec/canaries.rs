@@ -29,7 +29,7 @@ impl Seen {
     }
 }
 
-/// Credentials as people paste them, which are taken.
+/// Credentials in pasted formats, which are accepted.
 fn pasted(pem: &str) -> Vec<String> {
     let one_line = pem.replace('\n', "");
     vec![

@@ -1,4 +1,4 @@
-//! Canary strings in API keys, valid and invalid: whoever shows them, and wherever, they appear in no output.
+//! Canary strings in API keys, valid and invalid: they appear in no output, for any caller.
 
 use super::canaries::{files, holds};
 use crate::support::bare_node::curl;
@@ -57,7 +57,7 @@ fn shown() -> Vec<(String, u16)> {
     ]
 }
 
-/// All responses to callers, whatever they show.
+/// The responses to callers with any key.
 fn call(url: &str) -> String {
     let mut told = String::new();
     for version in ["--http1.1", "--http2-prior-knowledge"] {
@@ -80,7 +80,7 @@ fn call(url: &str) -> String {
     told + &curl(&[&["-i"], &twice[..], &[&format!("{url}/apps")]].concat()).text
 }
 
-/// Bytes that are no request and hold a key.
+/// Bytes with a key that are not a request.
 fn garble(address: SocketAddr) -> String {
     let key = format!("authorization: Bearer shop.{SECRET}");
     let garbled = [
@@ -100,7 +100,7 @@ fn garble(address: SocketAddr) -> String {
     told
 }
 
-/// The output of our own commands that take a key: calls that work, and calls that do not.
+/// The output of our commands that take a key: calls that work, and calls that do not.
 fn run(folder: &Path, data: &Path, url: &str) -> String {
     let mut told = String::new();
     for secret in [SECRET, WRONG] {

@@ -1,4 +1,4 @@
-//! Nobody reads what the program prints, or not to its end: `pyapns … | head -1`.
+//! The program's output is not read, or not to its end: `pyapns … | head -1`.
 
 use crate::support::world::{World, token};
 use std::path::Path;
@@ -15,7 +15,7 @@ fn nobody() -> Stdio {
     writer.into()
 }
 
-/// A command whose output nobody reads.
+/// A command whose output is not read.
 fn unread(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(nobody()).stderr(Stdio::piped());
@@ -47,7 +47,7 @@ async fn a_reader_that_has_left_changes_no_exit_code_and_makes_no_noise() {
 }
 
 #[tokio::test]
-async fn a_node_keeps_running_when_nobody_reads_what_it_prints() {
+async fn a_node_keeps_running_with_closed_output() {
     let folder = tempfile::tempdir().expect("a folder");
     let listen = format!("unix:{}", folder.path().join("api.sock").display());
     let serve = ["serve", "--simulator", "--listen", &listen];
@@ -65,7 +65,7 @@ async fn a_node_keeps_running_when_nobody_reads_what_it_prints() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sending_a_file_stops_when_nobody_reads_the_outcomes_and_says_how_far_it_came() {
+async fn sending_a_file_stops_at_a_closed_pipe_and_reports_its_progress() {
     let world = World::start().await;
     let arguments = ["send", "--app", "com.example.app", "--environment", "sandbox", "--file", "-"];
     let mut command = unread(world.directory.path(), &arguments);

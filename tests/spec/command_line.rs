@@ -100,7 +100,7 @@ fn a_variable_that_is_not_a_setting_is_only_a_warning() {
     );
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), told));
     let output = pyapns(folder.path(), &variables, &["check-config", "--listen", "nonsense"]);
-    assert!(stdout(&output).starts_with(&format!("warning: {mistyped}")), "beside faults, too: {output:?}");
+    assert!(stdout(&output).starts_with(&format!("warning: {mistyped}")), "also beside faults: {output:?}");
     assert!(stderr(&output).starts_with("--listen: "), "{output:?}");
 
     // It ends, since nothing can be stored there.

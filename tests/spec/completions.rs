@@ -15,7 +15,7 @@ fn script(folder: &TempDir, shell: &str, name: &str) -> PathBuf {
     file
 }
 
-/// Returns what a shell prints, and asserts that it complains of nothing; `None` where there is no such shell.
+/// Returns the output of a shell, and asserts that it prints no error; `None` if the shell is not installed.
 fn run(shell: &str, arguments: &[&str], script: &Path) -> Option<String> {
     let output = match Command::new(shell).args(arguments).arg(script).output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {

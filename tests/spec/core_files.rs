@@ -19,7 +19,7 @@ fn largest() -> String {
     getrlimit(Resource::Core).maximum.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string())
 }
 
-/// Runs a command with the largest core files in a folder of its own.
+/// Runs a command with unlimited core files in a separate folder.
 fn unlimited(inner: &Command, folder: &Path) -> Command {
     let mut command = Command::new("prlimit");
     command
@@ -43,7 +43,7 @@ fn cores(folder: &Path) -> Vec<String> {
     names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with("core")).collect()
 }
 
-/// True if a crash leaves a file in the working directory here.
+/// Returns true if a crash leaves a file in the working directory on this machine.
 fn leaves_files() -> bool {
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("Linux");
     pattern.starts_with("core") && largest() != "0"
@@ -78,7 +78,7 @@ async fn a_crash_leaves_no_core_file_unless_core_dumps_allows_them() {
     world.stop().await;
 }
 
-/// True if what `/proc` has of a process belongs to root, whoever runs it.
+/// Returns true if a process's files in `/proc` belong to root.
 fn belongs_to_root(process: u32) -> bool {
     fs::metadata(format!("/proc/{process}/environ")).expect("a running process").uid() == 0
 }

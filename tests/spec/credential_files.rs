@@ -1,5 +1,5 @@
-//! Files as people really have them, each given to a node as its owner would: several identities in one, keys pasted, BER, and
-//! what is no credential at all. Minted here by OpenSSL and the stand-in's authority.
+//! Files as people really have them, each given to a node as its owner would: several identities in one, keys pasted,
+//! BER, and files that are not credentials. Created here by OpenSSL and the simulator's authority.
 
 use crate::support::client::{Answer, Client};
 use crate::support::forms::openssl;
@@ -54,7 +54,7 @@ fn in_pkcs12(folder: &Path, pem: &str) -> Vec<u8> {
     fs::read(folder.join("all.p12")).expect("a file")
 }
 
-/// It was taken, and Apple takes it.
+/// The credential was accepted, and Apple accepts it.
 async fn assert_sends(client: &mut Client, answer: &Answer, what: &str) {
     assert_eq!(answer.status, 201, "{what}: {answer:?}");
     assert_eq!(answer.response()["topic"], TOPIC, "{what}");
@@ -117,7 +117,7 @@ async fn a_certificate_that_is_not_for_push_is_refused_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_and_certificates_are_taken_however_they_were_pasted() {
+async fn keys_and_certificates_are_accepted_in_every_pasted_format() {
     let world = World::start().await;
     let (folder, mut client) = (world.directory.path(), world.client().await);
     let identity = world.simulator.identity();
@@ -160,7 +160,7 @@ async fn keys_and_certificates_are_taken_however_they_were_pasted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
+async fn the_refusal_of_another_file_names_its_format_and_the_remedy() {
     let world = World::start().await;
     let (folder, mut client) = (world.directory.path(), world.client().await);
     let pem = push(&world, TOPIC, 2100);
@@ -193,7 +193,7 @@ async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
             "certificate_request",
             "CSR",
         ),
-        ("a public key", make(&format!("{key} -pubout")), "public_key", "the private one is needed"),
+        ("a public key", make(&format!("{key} -pubout")), "public_key", "the private key is needed"),
         ("a public key in DER", make(&format!("{key} -pubout -outform DER")), "public_key", "public key"),
         ("an encrypted key", sealed, "passphrase_missing", "`passphrase`"),
         ("a profile", make(sign), "provisioning_profile", ".mobileprovision"),
@@ -225,7 +225,7 @@ async fn what_is_no_credential_is_called_by_its_name_with_what_to_do() {
 
 /// Files with which 0.6 started.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_configuration_that_0_6_took_starts_and_says_what_is_wrong_with_its_files() {
+async fn a_configuration_that_0_6_accepted_starts_and_reports_the_faults_of_its_files() {
     let world = World::start().await;
     let home = Home::new(&world, "unfit", "pyapns.toml");
     let key = |folder: &Path| fs::read_to_string(folder.join("developer.key")).expect("a key");
@@ -251,7 +251,7 @@ async fn a_configuration_that_0_6_took_starts_and_says_what_is_wrong_with_its_fi
         assert_eq!(topic(&process, app).await, Value::from(expected), "{app}");
     }
     home.put("mixed.pem", &(developer(&home.folder, None) + &key(&home.folder)));
-    process.logs("the app stays as it was: mixed/sandbox", 1).await;
+    process.logs("the app stays unchanged: mixed/sandbox", 1).await;
     assert_eq!(topic(&process, "mixed").await, TOPIC, "what works gives way to nothing that does not");
     process.stop().await;
     let again = home.start().await;

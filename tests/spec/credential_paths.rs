@@ -8,7 +8,7 @@ use std::path::Path;
 const SHOP: &str = "/apps/shop/sandbox";
 
 #[tokio::test]
-async fn a_path_over_the_api_is_read_inside_credentials_dir_only_and_the_log_says_why_not() {
+async fn a_path_over_the_api_is_read_only_inside_credentials_dir_and_the_log_has_the_cause() {
     let world = World::start().await;
     let home = Home::new(&world, "paths", "pyapns.toml");
     std::fs::create_dir(home.folder.join("credentials")).expect("a folder");
@@ -26,7 +26,7 @@ async fn a_path_over_the_api_is_read_inside_credentials_dir_only_and_the_log_say
         assert_eq!(refused.reason(), "credential_path_refused");
         refusals.insert((refused.status, refused.body["error"].to_string()));
     }
-    assert_eq!(refusals.len(), 1, "a caller learns nothing of what stands where: {refusals:?}");
+    assert_eq!(refusals.len(), 1, "the responses reveal no file: {refusals:?}");
     process.logs("it leads out of credentials_dir", 3).await;
     process.logs("No such file", 1).await;
     process.stop().await;
@@ -52,7 +52,7 @@ fn lay_like_kubernetes(home: &Home, pem: &str) {
 }
 
 #[tokio::test]
-async fn links_inside_credentials_dir_work_and_none_leads_out_whatever_the_kernel_can_do() {
+async fn links_inside_credentials_dir_work_and_none_leads_out_with_any_kernel() {
     let world = World::start().await;
     let home = Home::new(&world, "links", "pyapns.toml");
     lay_like_kubernetes(&home, &world.simulator.identity().client_pem);

@@ -1,4 +1,4 @@
-//! Credentials as people have them, over HTTP; and that nothing of them is seen afterwards.
+//! Credentials in usual formats over HTTP, and their absence from every output.
 
 use crate::support::client::{Answer, Client};
 use crate::support::forms::{Form, Forms, PASSPHRASE, openssl};
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The form as it is, its passphrase in the header.
+/// The unchanged file, with its passphrase in the header.
 async fn post_raw(client: &mut Client, app: &str, form: &Form) -> Answer {
     match form.passphrase {
         Some(passphrase) => client.post_with(app, ("x-passphrase", passphrase), form.bytes.clone()).await,
@@ -28,7 +28,7 @@ fn in_json(form: &Form, passphrase: Option<&str>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_form_of_credential_is_taken_as_a_body_and_in_json() {
+async fn every_format_of_credential_is_accepted_as_a_body_and_in_json() {
     let world = World::start().await;
     let mut client = world.client().await;
     for form in &Forms::get().forms {
@@ -46,7 +46,7 @@ async fn every_form_of_credential_is_taken_as_a_body_and_in_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_open_is_a_400_that_says_why() {
+async fn a_credential_that_does_not_open_is_a_400_with_the_cause() {
     let world = World::start().await;
     let mut client = world.client().await;
     let forms = Forms::get();
@@ -82,7 +82,7 @@ async fn a_file_from_keychain_sends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_whose_key_is_lost_says_so_and_is_healed_by_provisioning() {
+async fn an_app_without_its_key_reports_it_and_works_after_provisioning() {
     const OTHER: &str = "/apps/other/sandbox";
     let World { simulator, node, directory } = World::start().await;
     node.stop().await;
@@ -111,7 +111,7 @@ async fn an_app_whose_key_is_lost_says_so_and_is_healed_by_provisioning() {
     world.restart().await.stop().await;
 }
 
-/// The daemon as it is installed, with everything that it logs.
+/// The daemon as installed, with its whole log.
 struct Daemon {
     process: Child,
     announced: String,

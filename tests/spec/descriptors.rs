@@ -80,7 +80,7 @@ async fn a_hot_app_gives_up_one_of_its_connections_for_an_app_that_has_none() {
     assert!(hot.await.expect("no panic").iter().all(is_accepted));
 }
 
-/// As many lanes as in the field, with traffic in turns: none is passed over.
+/// As many lanes as in production, with alternating traffic: none is skipped.
 #[tokio::test(start_paused = true)]
 async fn a_hundred_apps_take_turns_on_ten_connections() {
     let gateway = Gateway::new(|peer| talk(peer.serve(10, SECOND / 10)));
@@ -98,7 +98,7 @@ async fn a_hundred_apps_take_turns_on_ten_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_system_without_descriptors_is_not_taken_for_a_gateway_in_trouble() {
+async fn a_lack_of_descriptors_does_not_count_as_a_failure_of_the_gateway() {
     let gateway = Gateway::new(|peer| match peer.number {
         0..20 => Manner::OutOfDescriptors,
         _ => talk(peer.serve(10, SECOND / 10)),
@@ -196,7 +196,7 @@ async fn more_apps_than_descriptors_leave_the_api_answering_and_every_send_accep
 
 /// The stand-in's ends of all connections to it are in the same process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_with_its_own_stand_in_for_apple_has_descriptors_for_both_ends() {
+async fn a_node_with_an_embedded_simulator_has_descriptors_for_both_ends() {
     const LIMIT: usize = 160;
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");

@@ -29,7 +29,7 @@ async fn feedback(client: &mut Client) -> (Vec<String>, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_told_costs_nothing_and_passes() {
+async fn a_full_disk_is_reported_loses_nothing_and_recovers() {
     let world = World::start().await;
     let disk = SmallDisk::at(world.directory.path().join("small"));
     let daemon = disk.daemon(&world).await;
@@ -61,7 +61,7 @@ async fn a_full_disk_is_told_costs_nothing_and_passes() {
     while feedback(&mut client).await.0.len() < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(feedback(&mut client).await.0, [token(1), token(2)], "what waited was written");
+    assert_eq!(feedback(&mut client).await.0, [token(1), token(2)], "the waiting entries were written");
     assert_eq!(client.call("DELETE", &through, "").await.status, 200);
     assert_eq!(client.post("/apps/late/sandbox", pem).await.status, 201);
     assert_eq!(client.post(&notifications, to(&token(3)).to_string()).await.response()["status"], 410);
@@ -107,7 +107,7 @@ async fn a_node_on_a_full_disk_is_not_ready_and_sends_before_a_restart_and_after
     disk.fill();
     for start in ["first", "after SIGKILL", "after SIGTERM"] {
         let mut client = daemon.client().await;
-        // What is noticed by somebody else's question may be a second old.
+        // The result of another check may be a second old.
         let mut not_ready = client.get("/readyz").await;
         while not_ready.status == 200 {
             not_ready = client.get("/readyz").await;
@@ -128,7 +128,7 @@ async fn a_node_on_a_full_disk_is_not_ready_and_sends_before_a_restart_and_after
             "first" => daemon.kill(),
             _ => assert!(daemon.stop()),
         }
-        // Nothing of what the daemon gave back is left to the next one.
+        // The next daemon gets nothing that this one released.
         disk.fill();
         daemon = disk.daemon(&world).await;
     }
@@ -202,7 +202,7 @@ async fn apps_of_the_configuration_that_a_full_disk_cannot_take_are_made_once_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_that_a_full_disk_keeps_from_being_sealed_anew_open_under_the_old_key() {
+async fn credentials_that_cannot_be_sealed_again_on_a_full_disk_open_under_the_old_key() {
     let world = World::start().await;
     let disk = stored(&world).await;
     let [new, old] = ["new.key", "old.key"].map(|name| world.directory.path().join(name));

@@ -70,8 +70,8 @@ async fn each_fault_on_the_way_to_apple_has_its_own_line() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(lines(&said, "fail", "tcp")[0].contains("cannot connect to"), "{said}");
     assert_eq!(lines(&said, "ok", "alpn").len(), 1, "the other gateway works: {said}");
-    assert!(lines(&said, "ok", "store")[0].contains("it is made at the first start"), "{said}");
-    assert!(!data.exists(), "and it was not made now");
+    assert!(lines(&said, "ok", "store")[0].contains("the first start creates it"), "{said}");
+    assert!(!data.exists(), "and it was not created now");
 
     let stranger = rcgen::KeyPair::generate().expect("a key");
     let stranger = rcgen::CertificateParams::default().self_signed(&stranger).expect("a certificate").pem();
@@ -100,7 +100,7 @@ async fn a_credential_that_apple_refuses_is_found_before_anybody_sends() {
     drop(client);
     let data = world.directory.path().join("copy");
     std::fs::create_dir(&data).expect("a folder");
-    // What a node that was killed leaves behind.
+    // The files that a killed node leaves.
     for file in ["pyapns.db", "pyapns.db-wal", "credentials.key"] {
         std::fs::copy(world.directory.path().join("data").join(file), data.join(file)).expect("a file");
     }

@@ -1,4 +1,4 @@
-//! The documentation as its reader follows it: every command is run as it stands on its page, every answer that is shown is
+//! The documentation as its reader follows it: every command of a page is run unchanged, every answer that is shown is
 //! compared with the real one, and every file, heading and section that a page or a comment cites exists.
 
 mod answer;
@@ -44,7 +44,7 @@ fn read_settings(block: &Block) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_command_of_the_documentation_works_as_it_stands_there_and_answers_as_shown() {
+async fn every_command_of_the_documentation_works_unchanged_and_answers_as_shown() {
     let pages = page::executed();
     let commands = pages.iter().flat_map(|page| &page.blocks).filter(|block| block.language.is_run()).count();
     assert!(commands >= 30, "the pages have commands: {commands}");

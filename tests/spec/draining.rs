@@ -60,7 +60,7 @@ async fn a_node_that_drains_is_not_ready_and_healthy_on_old_connections_and_on_n
     assert_eq!(ready.get("/readyz").await, not_ready);
     assert_eq!(healthy.get("/healthz").await, (200, String::new(), true));
     for old in [&mut ready, &mut healthy] {
-        assert!(old.0.ready().await.is_err(), "it was closed as it was announced");
+        assert!(old.0.ready().await.is_err(), "it was closed as announced");
     }
     assert_eq!(Caller::connect(&process).await.get("/readyz").await, not_ready);
     assert_eq!(Caller::connect(&process).await.get("/healthz").await, (200, String::new(), true));
@@ -75,7 +75,7 @@ async fn http2(process: &Process) -> (SendRequest<Bytes>, JoinHandle<Result<(), 
     (sender, tokio::spawn(connection))
 }
 
-/// A request on a stream of its own: status, whether it has the header of HTTP/1 that asks to close, body.
+/// A request on a separate stream. Returns the status, true if it has HTTP/1's header that asks to close, and the body.
 async fn ask(
     sender: &SendRequest<Bytes>,
     method: &str,
@@ -144,7 +144,7 @@ async fn an_http2_caller_that_hears_nothing_any_more_does_not_keep_a_node_from_s
         ended = &mut connection => panic!("{ended:?}"),
     };
     assert_eq!(answered.expect("an answer").0, 200);
-    // From here on nobody looks at the connection, which stays open.
+    // From here on the client does not read the connection, which stays open.
     let began = Instant::now();
     process.signal("TERM");
     assert_eq!(process.ended().await, Some(0));

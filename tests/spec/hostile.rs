@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-/// A node of its own with these variables, and the world's app.
+/// A separate node with these variables and the world's app.
 async fn node(world: &World, variables: &[(&str, &str)]) -> Daemon {
     let daemon = Daemon::on(world, &world.directory.path().join("hostile"), variables).await;
     provision(world, &daemon).await;
@@ -58,7 +58,7 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
         ("a version of the future", b"GET / HTTP/9.9\r\n\r\n".to_vec(), false, 400, "malformed_http"),
         ("a header without a colon", get("nonsense\r\n"), false, 400, "malformed_http"),
         ("a space in a header's name", get("a b: c\r\n"), false, 400, "malformed_http"),
-        ("a length that is none", post("content-length: many\r\n", ""), false, 400, "malformed_http"),
+        ("an invalid length", post("content-length: many\r\n", ""), false, 400, "malformed_http"),
         ("a negative length", post("content-length: -1\r\n", ""), false, 400, "malformed_http"),
         ("two lengths", post("content-length: 1\r\ncontent-length: 2\r\n", ""), false, 400, "malformed_http"),
         ("a coding that is not chunked", post("transfer-encoding: gzip\r\n", ""), false, 400, "malformed_http"),
@@ -97,7 +97,7 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
         ("half a request line", b"GET /ap".to_vec(), false, 408, "headers_too_slow"),
         ("half the headers", b"GET /apps HTTP/1.1\r\nhost:".to_vec(), false, 408, "headers_too_slow"),
         (
-            "a method of its own",
+            "an invented method",
             b"BREW /apps HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
             false,
             405,
@@ -105,7 +105,7 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
         ),
         ("nothing there", b"GET /pot HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(), false, 404, "no_such_path"),
         ("a body cut short", post("content-length: 100\r\n", "{"), true, 400, "body_broke_off"),
-        ("a body that stands still", post("content-length: 100\r\n", "{"), false, 408, "body_too_slow"),
+        ("a stalled body", post("content-length: 100\r\n", "{"), false, 408, "body_too_slow"),
         ("a chunk without a size", post("transfer-encoding: chunked\r\n", "size\r\n"), false, 400, "body_broke_off"),
         (
             "a chunk that is longer than it says",
@@ -139,8 +139,8 @@ async fn each_bad_request_gets_its_envelope_and_honest_callers_their_pushes() {
             "malformed_json",
         ),
         ("a number", json_post("7"), false, 400, "not_notifications"),
-        ("a field that is none", json_post(r#"{"token":"00","payload":{},"prio":1}"#), false, 400, "unknown_field"),
-        ("a token that is none", json_post(r#"{"token":"xy","payload":{}}"#), false, 400, "token_not_hex"),
+        ("an unknown field", json_post(r#"{"token":"00","payload":{},"prio":1}"#), false, 400, "unknown_field"),
+        ("an invalid token", json_post(r#"{"token":"xy","payload":{}}"#), false, 400, "token_not_hex"),
         ("one bad item of two", json_post(&format!("[{good},{{}}]")), false, 400, "token_missing"),
         ("too many items", json_post(&many), false, 413, "too_many_items"),
         ("a payload too deep", json_post(&deep), false, 400, "payload_too_deep"),
@@ -183,7 +183,7 @@ async fn after_a_doubtful_body_coding_the_connection_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_length_of_2_to_the_63_or_more_is_told_as_such() {
+async fn the_refusal_of_a_length_of_2_to_the_63_or_more_names_the_length() {
     let world = World::start().await;
     for length in ["9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999999"] {
         let answer = said(world.node.address, &post(&format!("content-length: {length}\r\n"), ""), false).await;
@@ -231,7 +231,7 @@ async fn floods_of_frames_end_their_own_connection_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_no_answer_is_cut_off() {
+async fn a_caller_that_does_not_read_its_response_is_cut_off() {
     let world = World::start().await;
     let daemon = node(&world, &[("PYAPNS_LIMITS_WRITE_SECONDS", "1")]).await;
     let honest = Honest::start(daemon.address, 2).await;
@@ -337,7 +337,7 @@ impl Attack {
 /// Prints what each attack does to the others, as a ratio of their p99 with and without it in turn, and to memory. Nothing
 /// is asserted of speed. Only in the long form, of a release build on a quiet machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_attacks_cost_the_others_is_measured() {
+async fn the_cost_of_attacks_for_other_callers_is_measured() {
     if !full() {
         return;
     }

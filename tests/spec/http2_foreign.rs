@@ -12,7 +12,7 @@ fn nghttpd(arguments: &[&str], count: usize) -> Talk {
 
 /// nghttpd closes the connection on any slip of the client's.
 #[test]
-fn nghttpd_finds_no_fault_with_us_however_it_is_set() {
+fn nghttpd_accepts_our_frames_with_every_setting() {
     let settings: &[&[&str]] = &[
         &[],
         &["-c", "0"],

@@ -1,4 +1,4 @@
-//! API keys that change while the node runs: in the configuration, and in files of their own.
+//! API keys that change while the node runs: in the configuration, and in separate files.
 
 use crate::support::bare_node::curl;
 use crate::support::process::{Home, Process};
@@ -51,7 +51,7 @@ async fn a_changed_secret_file_changes_the_key_and_a_bad_one_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_come_go_and_change_with_the_configuration_and_none_left_opens_no_door() {
+async fn keys_change_with_the_configuration_and_removing_the_last_one_refuses_every_caller() {
     let world = World::start().await;
     let home = Home::new(&world, "entries", "pyapns.toml");
     home.put("shop.key", OLD);
@@ -81,7 +81,7 @@ async fn keys_come_go_and_change_with_the_configuration_and_none_left_opens_no_d
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_asks_nobody_says_that_keys_need_a_restart() {
+async fn a_node_without_keys_warns_that_new_keys_need_a_restart() {
     let world = World::start().await;
     let home = Home::new(&world, "open", "pyapns.toml");
     home.configure(LISTEN);

@@ -145,7 +145,7 @@ impl Known {
             |token: &&String| listed.contains(*token) || self.gone.contains(*token) || self.going.contains(*token);
         let lost = self.told.iter().filter(|token| !there(token)).count();
         assert_eq!(lost, 0, "told dead, not acknowledged, and not there");
-        assert_eq!(listed.intersection(&self.gone).count(), 0, "what was acknowledged came back");
+        assert_eq!(listed.intersection(&self.gone).count(), 0, "acknowledged entries came back");
         assert!(listed.is_subset(&self.sent), "nothing else is there");
         let kept = self.going.intersection(listed).count();
         assert!(kept == 0 || kept == self.going.len(), "an acknowledgement happens whole or not at all");
@@ -161,7 +161,7 @@ fn tokens(page: &Value) -> HashSet<String> {
 
 /// 50 kills in the long form, some in the short one. States its own limit: three minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_told_before_a_kill_is_true_after_it() {
+async fn everything_reported_before_a_kill_is_true_after_it() {
     let (kills, seed) = (if full() { 50 } else { 6 }, fastrand::u64(..));
     println!("{kills} kills, seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);

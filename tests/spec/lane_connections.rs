@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One notification to each of `count` tokens.
+/// A notification to each of `count` tokens.
 fn each(count: usize) -> Vec<(usize, usize)> {
     (0..count).map(|at| (at, at)).collect()
 }
@@ -30,7 +30,8 @@ async fn connections_open_one_after_the_other_while_all_are_full_and_close_when_
     let opened = gateway.ledger().dials.len();
     assert!((5..=10).contains(&opened), "{opened} connections of 10/s each for 50/s and what has piled up");
     for (at, gap) in gateway.dial_gaps().into_iter().enumerate() {
-        // The one before must have accepted something, which takes a second here; only then this one is of use.
+        // The connection before must have accepted a notification, which takes a second here; only then this one is
+        // useful.
         assert!(gap >= 1.0, "connection {} came after {gap} s", at + 1);
     }
     assert_eq!(sender.metric("connections"), opened as f64);
@@ -48,7 +49,7 @@ async fn connections_open_one_after_the_other_while_all_are_full_and_close_when_
 /// More answers in a wave than requests in a write, and waves that follow each other quickly: there is room now and then,
 /// but never for what waits.
 #[tokio::test(start_paused = true)]
-async fn another_connection_opens_however_near_apple_is() {
+async fn another_connection_opens_at_any_distance_to_apple() {
     let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
     let sender = Sender::new(&gateway);
     let outcomes = sender.begin(&app("hot"), each(4_000), DEADLINE).await.expect("no panic");
@@ -56,7 +57,7 @@ async fn another_connection_opens_however_near_apple_is() {
     assert!(gateway.ledger().dials.len() >= 2, "all 300 streams were taken for half a second");
 }
 
-/// The gateway never gives back what a connection may send, and answers every PING.
+/// The gateway never returns credit to a connection, and answers every PING.
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_windows_stay_shut_is_given_up() {
     let gateway = Gateway::new(|peer| talk(peer.serve(300, SECOND / 25)));
@@ -82,7 +83,7 @@ async fn windows_that_stay_shut_show_to_sparse_callers_too() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
-/// It is there, answers every PING, and takes no request at all.
+/// The gateway answers every PING, and allows no request.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_never_allows_a_stream_is_given_up() {
     let gateway = Gateway::new(|peer| {
@@ -96,9 +97,9 @@ async fn a_connection_that_never_allows_a_stream_is_given_up() {
     assert_eq!(gateway.ledger().dials.len(), 2);
 }
 
-/// No other traffic wakes the lane: what its timers ask the peer must leave by itself.
+/// No other traffic wakes the lane: its timers must send their PINGs themselves.
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_answers_pings_is_not_taken_for_dead_beside_another_connection() {
+async fn a_peer_that_answers_pings_does_not_count_as_dead_beside_another_connection() {
     const BUSY: usize = 400;
     let gateway = Gateway::new(|mut peer| {
         if peer.number > 0 {
@@ -137,7 +138,7 @@ async fn an_app_gets_no_more_connections_than_the_setting_allows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_never_accepted_anything_gets_no_company() {
+async fn no_second_connection_is_opened_beside_one_that_never_accepted_a_notification() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(1).await;
@@ -194,7 +195,7 @@ async fn notifications_to_one_token_arrive_in_order_over_several_connections() {
     let ledger = gateway.ledger();
     let mut last = HashMap::new();
     let mut used: HashMap<usize, HashSet<usize>> = HashMap::new();
-    // What leaves in order over connections of different speed is also taken in order only if tokens do not change over.
+    // Over connections of different speed, the order is kept only if tokens do not change their connection.
     for (connection, body) in &ledger.accepted {
         let (token, number) = numbers(body);
         let before = last.insert(token, number);
@@ -297,7 +298,7 @@ async fn a_goaway_gets_its_replacement_before_the_old_connection_has_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replacement_comes_even_if_nothing_waits_but_not_for_ever() {
+async fn a_replacement_opens_even_if_nothing_waits_but_not_without_end() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(100).await;
@@ -322,7 +323,7 @@ async fn a_replacement_comes_even_if_nothing_waits_but_not_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_that_says_goaway_to_every_connection_is_not_hammered() {
+async fn a_gateway_that_sends_goaway_on_every_connection_is_not_flooded() {
     for addresses in [1, 8] {
         let gateway = Gateway::new(|mut peer| {
             talk(async move {
@@ -372,7 +373,7 @@ async fn a_connection_is_replaced_before_its_stream_ids_are_used_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_connection_asks_for_the_addresses_anew_and_takes_one_that_is_free() {
+async fn each_connection_looks_up_the_addresses_and_uses_a_free_one() {
     let gateway = Gateway::new(|peer| talk(peer.serve(5, SECOND)));
     gateway.resolve_to(Ok((1..=4).map(address).collect()));
     let (sender, app) = (Sender::new(&gateway), app("hot"));
@@ -393,7 +394,7 @@ async fn each_connection_asks_for_the_addresses_anew_and_takes_one_that_is_free(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_further_connection_that_cannot_be_opened_harms_nobody() {
+async fn a_further_connection_that_cannot_be_opened_affects_no_notification() {
     for alert in [None, Some(AlertDescription::CertificateRevoked)] {
         let gateway = Gateway::new(move |peer| match (peer.address == address(1), alert) {
             (true, _) => talk(peer.serve(5, SECOND / 10)),

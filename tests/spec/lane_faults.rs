@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Where a connection turns into a black hole.
+/// The point at which a connection becomes a black hole.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Hole {
     AfterAccept,
@@ -124,7 +124,7 @@ async fn outage(reason: &'static str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_minutes_of_503_are_told_at_once_and_add_no_traffic() {
+async fn five_minutes_of_503_are_reported_immediately_and_add_no_traffic() {
     outage("ServiceUnavailable").await;
     outage("Shutdown").await;
 }
@@ -165,7 +165,7 @@ async fn one_503_in(nth: u32) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_out_of_reach_is_told_at_once_after_a_while_and_heals() {
+async fn an_unreachable_gateway_is_reported_immediately_after_a_while_and_recovers() {
     let open = Arc::new(AtomicBool::new(false));
     let state = Arc::clone(&open);
     let gateway = Gateway::new(move |peer| match state.load(Ordering::Relaxed) {
@@ -249,7 +249,7 @@ async fn a_token_that_apple_throttles_rests_and_no_other_does() {
         }
         sleep(SECOND / 10).await;
     }
-    assert!(all(others).await.iter().all(is_accepted), "nobody else waits");
+    assert!(all(others).await.iter().all(is_accepted), "no other notification waits");
     let outcomes = all(begun).await;
     assert!(outcomes.iter().all(is_accepted), "{:?}", tally(&outcomes));
     let tries = gateway.ledger().pushes.iter().filter(|push| numbers(&push.body).0 == HOT).count();
@@ -257,7 +257,7 @@ async fn a_token_that_apple_throttles_rests_and_no_other_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_for_a_resting_token_ends_with_apples_reason() {
+async fn notifications_for_a_resting_token_end_with_apples_reason() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(100).await;
@@ -276,7 +276,7 @@ async fn what_waits_for_a_resting_token_ends_with_apples_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_certificate_that_is_refused_stops_its_app_until_it_is_provisioned_anew() {
+async fn a_refused_certificate_stops_its_app_until_it_is_provisioned_again() {
     for alert in
         [AlertDescription::BadCertificate, AlertDescription::CertificateRevoked, AlertDescription::CertificateExpired]
     {
@@ -331,16 +331,16 @@ async fn a_credential_that_apple_takes_again_heals_by_a_probe_on_a_new_connectio
     assert_eq!(tally([&outcomes[1]]).into_keys().collect::<Vec<_>>(), ["not_sent credential_error"]);
 }
 
-/// However many requests a stopped app gets, its log keeps room for other things, and tells what it cost.
+/// With any number of requests to a stopped app, its log keeps room for other entries, and has the number affected.
 #[tokio::test(start_paused = true)]
-async fn what_a_broken_credential_costs_is_told_once_a_minute() {
+async fn the_notifications_affected_by_a_broken_credential_are_logged_once_a_minute() {
     let gateway = Gateway::new(|_| Manner::Alert(AlertDescription::CertificateExpired));
     let (sender, app) = (Sender::new(&gateway), app("any"));
     for number in 0..50 {
         assert!(!is_accepted(&sender.one(&app, number, number).await));
     }
     let refused = || "credential_error".to_owned();
-    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "what happened is logged at once");
+    assert_eq!(sender.log(&app).await, [(refused(), 0), (refused(), 1)], "it is logged immediately");
     sleep(61 * SECOND).await;
     let mut costs = sender.log(&app).await;
     costs.retain(|(_, affected)| *affected > 0);
@@ -349,7 +349,7 @@ async fn what_a_broken_credential_costs_is_told_once_a_minute() {
 
 /// An answer to a request under the old credential is judged after the app has a new one.
 #[tokio::test(start_paused = true)]
-async fn what_apple_says_of_a_former_credential_stops_nothing() {
+async fn answers_about_a_former_credential_do_not_stop_the_app() {
     for by_goaway in [false, true] {
         let gateway = Gateway::new(move |mut peer| {
             if peer.number > 0 {
@@ -410,7 +410,7 @@ async fn a_provider_token_that_apple_turns_against_costs_the_connection_and_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_apple_may_have_got_is_never_called_not_sent() {
+async fn a_notification_that_apple_may_have_received_is_never_not_sent() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(100).await;
@@ -467,7 +467,7 @@ async fn a_broken_app_leaves_another_one_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
+async fn the_waiting_notifications_of_one_app_are_limited_and_leave_room_for_another() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(1).await;
@@ -506,7 +506,7 @@ async fn what_one_app_has_waiting_is_bounded_and_leaves_room_for_another() {
     assert!(sender.attempt(&greedy, vec![(1, 1)], SECOND, false).await.is_ok(), "there is room again");
 }
 
-/// Each is answered at its own time, which `begin` checks, in whatever order they came.
+/// Each is answered at its deadline, which `begin` checks, in any order of arrival.
 #[tokio::test(start_paused = true)]
 async fn deadlines_come_in_another_order_than_their_requests() {
     let gateway = Gateway::new(|mut peer| {
@@ -526,7 +526,7 @@ async fn deadlines_come_in_another_order_than_their_requests() {
 
 /// The smallest request takes memory, too.
 #[tokio::test(start_paused = true)]
-async fn small_requests_are_counted_with_what_they_need_beside_their_text() {
+async fn small_requests_are_counted_with_their_overhead() {
     let gateway = Gateway::new(|peer| talk(peer.hang()));
     let limits = Limits { node_bytes: 1 << 20, app_bytes: 100 << 10 };
     let (sender, app) = (Sender::bounded(&gateway, limits, |lanes| lanes), app("any"));

@@ -1,4 +1,4 @@
-//! One app over several lanes: device tokens are shared out among them, and callers see nothing of it.
+//! An app with several lanes: device tokens are distributed among them, invisibly for callers.
 
 use crate::support::client::Client;
 use crate::support::pipes::{Gateway, Peer, talk};
@@ -39,7 +39,7 @@ fn lane(number: usize, lanes: u16) -> u16 {
     lane_of(token(number).as_bytes(), lanes)
 }
 
-/// One notification to each of the first tokens that fall into this lane.
+/// A notification to each of the first tokens that fall into this lane.
 fn into_lane(wanted: u16, lanes: u16, count: usize) -> Vec<(usize, usize)> {
     (0..).filter(|number| lane(*number, lanes) == wanted).map(|number| (number, number)).take(count).collect()
 }
@@ -71,10 +71,10 @@ async fn a_list_over_several_lanes_gets_its_outcomes_in_its_own_order() {
 
     let mut client = world.client().await;
     let log = client.get(&format!("{APP}/disconnections?limit=1000")).await;
-    let blamed = log.response().as_array().expect("a list").iter();
-    let blamed: HashSet<_> =
-        blamed.map(|entry| entry["offending_notification"]["identifier"].as_u64().expect("a number")).collect();
-    assert_eq!(blamed, (0..1000).filter(|at| bad(*at)).map(|at| at as u64).collect());
+    let at_fault = log.response().as_array().expect("a list").iter();
+    let at_fault: HashSet<_> =
+        at_fault.map(|entry| entry["offending_notification"]["identifier"].as_u64().expect("a number")).collect();
+    assert_eq!(at_fault, (0..1000).filter(|at| bad(*at)).map(|at| at as u64).collect());
     let app = client.get(APP).await;
     assert_eq!((&app.response()["lanes"], &app.response()["connections"]), (&json!(4), &json!(4)), "{app:?}");
     assert_eq!(client.call("DELETE", APP, "").await.status, 200);
@@ -126,7 +126,7 @@ async fn a_token_falls_into_the_same_lane_in_every_form_and_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_number_of_lanes_under_traffic_loses_nothing_and_closes_what_is_not_needed() {
+async fn changing_the_number_of_lanes_under_traffic_loses_nothing_and_closes_unneeded_connections() {
     const BATCHES: usize = 60;
     const BATCH: usize = 50;
     let world = world(1).await;
@@ -223,11 +223,11 @@ async fn the_breaker_of_one_lane_stops_no_other_and_shows_for_the_app() {
     let seen = sender.seen(&app);
     assert_eq!((seen.state, sender.metric("breakers_open")), ("breaker_open", 1.0));
     assert!(seen.last_error.is_some() && seen.last_success.is_some(), "{seen:?}");
-    let anew = app_of_lanes("hot", 3);
-    let seen = sender.seen(&anew);
+    let again = app_of_lanes("hot", 3);
+    let seen = sender.seen(&again);
     assert_eq!((seen.state, seen.last_error), ("ok", None), "nothing is known of the new provisioning");
-    assert!(is_accepted(&sender.one(&anew, into_lane(2, 3, 1)[0].0, 0).await));
-    assert_eq!(sender.seen(&anew).state, "ok", "of one lane nothing is known yet, of the others nothing bad");
+    assert!(is_accepted(&sender.one(&again, into_lane(2, 3, 1)[0].0, 0).await));
+    assert_eq!(sender.seen(&again).state, "ok", "one lane has no result yet, and the others have no error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ async fn a_single_notification_needs_one_lane_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_batch_holds_is_held_until_its_last_part_has_ended() {
+async fn a_batch_holds_its_memory_until_its_last_part_has_ended() {
     let gateway = Gateway::new(|mut peer| match peer.number {
         0 => talk(async move {
             peer.handshake(100).await;
@@ -314,7 +314,7 @@ async fn a_request_read_before_the_app_was_changed_is_sent_nevertheless() {
         assert!(sender.begin(app, each(100), DEADLINE).await.expect("no panic").iter().all(is_accepted));
     }
     sleep(SECOND).await;
-    assert_eq!(sender.metric("connections"), 2.0, "no lane came back that is no more");
+    assert_eq!(sender.metric("connections"), 2.0, "no removed lane came back");
     let started = Instant::now();
     assert!(sender.begin(&two, each(100), DEADLINE).await.expect("no panic").iter().all(is_accepted));
     assert!(started.elapsed() < SECOND);

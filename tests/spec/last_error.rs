@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn each_reason_of_a_refused_credential_is_told_with_its_own_cause() {
+async fn each_reason_of_a_refused_credential_is_reported_with_its_cause() {
     use AppleReason::{
         BadCertificate, BadCertificateEnvironment, BadEnvironmentKeyIdInToken, BadEnvironmentKeyInToken,
         ExpiredProviderToken, Forbidden, InvalidProviderToken, MissingProviderToken, UnrelatedKeyIdInToken,
@@ -52,7 +52,7 @@ async fn each_reason_of_a_refused_credential_is_told_with_its_own_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_goaway_that_blames_the_certificate_and_tokens_that_change_too_often_are_told_alike() {
+async fn a_goaway_about_the_certificate_and_too_frequent_token_changes_are_reported_alike() {
     let gateway = Gateway::new(|mut peer| {
         talk(async move {
             peer.handshake(100).await;
@@ -113,7 +113,7 @@ async fn a_gateway_that_takes_no_connection_shows_after_five_seconds() {
 
 /// `openssl s_server` takes the handshake, offers `h2`, and then says nothing.
 #[tokio::test]
-async fn a_tls_server_that_is_no_gateway_is_told_as_one_without_settings() {
+async fn a_tls_server_that_is_not_a_gateway_is_reported_as_one_without_settings() {
     let directory = tempfile::tempdir().expect("a folder");
     let simulator = directory.path().join("simulator");
     std::fs::create_dir(&simulator).expect("a folder");
@@ -161,7 +161,7 @@ async fn a_tls_server_that_is_no_gateway_is_told_as_one_without_settings() {
 }
 
 #[tokio::test]
-async fn exchanged_ids_of_a_signing_key_are_told_in_the_app_and_the_log() {
+async fn exchanged_ids_of_a_signing_key_are_reported_in_the_app_and_the_log() {
     let world = World::start().await;
     let home = Home::new(&world, "exchanged", "pyapns.toml");
     let identity = world.simulator.identity();

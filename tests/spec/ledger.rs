@@ -115,7 +115,7 @@ async fn feedback(world: &World) -> Vec<(String, f64)> {
 /// At least 200,000 in the long form, a tenth of that in the short one; a connection ends every 10,000 (1,000) requests, 20
 /// in all and five in each way. States its own limit: five minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_notification_has_one_true_outcome_however_connections_end() {
+async fn every_notification_has_one_true_outcome_with_every_end_of_connections() {
     let every = if full() { 10_000 } else { 1_000 };
     let world = World::start().await;
     // Twice what is sent at least: what is lost with a connection does not count as a request, so a phase may be longer.
@@ -124,7 +124,7 @@ async fn every_notification_has_one_true_outcome_however_connections_end() {
         let dead = TokenState::Dead { reason: "Unregistered", timestamp: Some(dead_since(number)) };
         world.simulator.set_token(&token(number), Some(dead));
     }
-    assert_eq!(send(&world, 0, BATCH).await.outcomes.len(), BATCH, "the first connection stands");
+    assert_eq!(send(&world, 0, BATCH).await.outcomes.len(), BATCH, "the first connection is open");
     let mut next = BATCH;
     let mut dead = vec![token(0)];
     for ending in [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut] {
@@ -153,7 +153,7 @@ async fn every_notification_has_one_true_outcome_however_connections_end() {
     world.stop().await;
 }
 
-/// `reset_every`: how many requests Apple processes for each one that it resets then.
+/// `reset_every`: the number of requests that Apple processes before it resets one.
 fn check(world: &World, told: &Told, sent: usize, reset_every: usize, ending: Ending) {
     assert_eq!(told.outcomes.len(), sent, "one outcome each");
     let arrived = world.simulator.ledger().accepted_ids();

@@ -1,4 +1,4 @@
-//! Where a node listens, and who may call it there. Callers are `curl`, as people have it.
+//! Tests of a node's listeners and of the calls that they accept. The callers are real `curl` processes.
 
 use crate::support::bare_node::{BareNode, Pair, curl};
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unix_socket_has_its_permissions_and_is_gone_with_the_node() {
+async fn a_unix_socket_has_its_permissions_and_is_removed_at_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("api.sock");
     // As a node that was killed leaves it.
@@ -26,7 +26,7 @@ async fn a_unix_socket_has_its_permissions_and_is_gone_with_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_restart() {
+async fn tls_supports_both_protocols_and_a_changed_certificate_needs_no_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let pair = Pair::make(folder.path());
     let (certificate, key) = (&pair.certificate, &pair.key);
@@ -59,7 +59,7 @@ async fn tls_speaks_both_protocols_and_a_changed_certificate_is_taken_without_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_admin_listener_takes_over_what_operators_do_and_answers_when_the_public_one_is_full() {
+async fn an_admin_listener_serves_operators_alone_and_answers_when_the_public_one_is_full() {
     let settings = "listen = \"127.0.0.1:0\"";
     let bare_node = BareNode::start(settings, "[admin]\nlisten = \"127.0.0.1:0\"\n[limits]\nconnections = 1").await;
     let (public, admin) = (bare_node.url(), bare_node.admin_url());
@@ -154,7 +154,7 @@ fn an_open_address_without_keys_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().expect("a folder");
     let serve = |more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
-        // What comes after the settings are read fails here, at once.
+        // The steps after reading the settings fail here, immediately.
         command.args(["serve", "--listen", "0.0.0.0:0", "--data-dir", "/proc/pyapns"]).args(more);
         let output = command.current_dir(folder.path()).output().expect("the program runs");
         (output.status.code(), String::from_utf8(output.stderr).expect("text"))

@@ -88,7 +88,7 @@ async fn a_dead_token_is_in_the_feedback_once_until_it_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn what_apple_refuses_for_good_is_in_the_disconnection_log() {
+async fn a_notification_that_apple_refuses_permanently_is_in_the_disconnection_log() {
     let world = World::start().await;
     world.simulator.set_token(&token(3), Some(TokenState::WrongTopic));
     let answer = world.send(&json!({"token": token(3), "payload": {}, "identifier": "mine"})).await;
@@ -130,7 +130,7 @@ async fn an_expiry_that_has_passed_is_expired_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn silence_until_the_deadline_is_unknown_and_what_was_not_written_is_not_sent() {
+async fn written_notifications_without_an_answer_are_unknown_at_the_deadline_and_unwritten_ones_not_sent() {
     let world = World::with(Credential::Token).await;
     world.simulator.set_script(act(Act::Silence { processed: false })).expect("a good script");
     // A token connection has one stream until its first good answer: the second notification must wait.
@@ -159,7 +159,7 @@ async fn a_gateway_that_cannot_be_reached_leaves_everything_not_sent() {
 }
 
 #[tokio::test]
-async fn trouble_of_apples_is_retried_shortly_and_told_if_it_lasts() {
+async fn a_5xx_of_apple_is_retried_and_reported_if_it_persists() {
     let world = World::start().await;
     let answer = |status, reason: &str| Act::Answer { status, reason: reason.to_owned() };
     let twice = Fault { times: Some(2), ..Fault::new(answer(503, "ServiceUnavailable")) };
@@ -194,7 +194,7 @@ async fn a_refused_credential_stops_only_its_app_and_heals_on_provisioning() {
 }
 
 #[tokio::test]
-async fn provisioning_anew_moves_live_traffic_without_an_error() {
+async fn provisioning_again_moves_live_traffic_without_an_error() {
     let world = World::start().await;
     let address = world.node.address;
     let traffic = tokio::spawn(async move {
@@ -232,7 +232,7 @@ async fn a_caller_that_hangs_up_stops_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_refused_at_the_door_changes_nothing() {
+async fn a_refused_request_changes_nothing() {
     let world = World::start().await;
     let mut client = world.client().await;
     let long = json!({"token": token(1), "payload": {"aps": "x".repeat(4090)}}).to_string();
@@ -273,7 +273,7 @@ async fn what_is_refused_at_the_door_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_removed_app_is_gone_and_its_connection_closed() {
+async fn a_removed_app_is_not_found_and_its_connection_is_closed() {
     let world = World::start().await;
     assert_eq!(world.send(&to(&token(1))).await.outcomes(), ["accepted"]);
     let mut client = world.client().await;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const CALLERS: usize = 8;
 const PAGE: usize = 1_000;
 
-/// A credential of its own for each app: half of them are certificates, half signing keys.
+/// A separate credential for each app: half of them are certificates, half signing keys.
 fn credential(identity: &Identity, number: usize) -> String {
     if number.is_multiple_of(2) {
         let topic = format!("com.example.app-{number:05}");

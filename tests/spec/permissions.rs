@@ -1,4 +1,4 @@
-//! Files with secrets: one that others may write is refused, one that everyone may read is used with a warning.
+//! Files with secrets: a file that others may write is refused, a file that everyone may read is used with a warning.
 
 use crate::support::bare_node::Pair;
 use crate::support::process::{Home, entry};
@@ -90,7 +90,7 @@ async fn check_config_and_doctor_name_each_file_that_others_may_write_or_read_an
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_takes_what_everyone_may_read_and_says_so_and_not_what_others_may_write() {
+async fn a_node_warns_of_files_that_everyone_may_read_and_refuses_those_that_others_may_write() {
     let world = World::start().await;
     let home = Home::new(&world, "served", "pyapns.toml");
     furnish(&world, &home);
@@ -106,7 +106,7 @@ async fn a_node_takes_what_everyone_may_read_and_says_so_and_not_what_others_may
     chmod(&home, "signing.p8", 0o644);
     process.logs(&format!("every user of this machine may read {}", home.path("signing.p8")), 1).await;
     chmod(&home, "signing.p8", 0o660);
-    process.logs("the app stays as it was: ", 1).await;
+    process.logs("the app stays unchanged: ", 1).await;
     process.logs(&format!("chmod go-w {}", home.path("signing.p8")), 1).await;
     process.stop().await;
     let (code, said) = home.refused().await;
@@ -127,7 +127,7 @@ async fn a_path_over_the_api_is_held_to_the_same() {
         chmod(&home, "shop.pem", mode);
         let answer = process.client().await.post("/apps/shop/sandbox", body.clone()).await;
         assert_eq!(answer.status, status, "{mode:o}: {answer:?}");
-        assert!(!answer.body.to_string().contains("chmod"), "a caller learns nothing of what stands where: {answer:?}");
+        assert!(!answer.body.to_string().contains("chmod"), "the responses reveal no file: {answer:?}");
         process.logs(told, 1).await;
     }
     assert_eq!(process.lines_with("chmod"), 2);

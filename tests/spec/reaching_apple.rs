@@ -41,7 +41,7 @@ fn certificate() -> Credential {
     Credential::parse(&Material::Certificate { pem }).expect("a certificate")
 }
 
-/// One connection, at the first address.
+/// A connection, at the first address.
 async fn connect(
     connect: &TlsConnect,
     endpoint: &Endpoint,
@@ -65,7 +65,7 @@ async fn failure(recipe: Recipe, host: &str, trusted: bool, credential: &Credent
     connect(&direct, &endpoint, ca_file, credential).await.err().expect("a failure")
 }
 
-/// A simulator that listens there, its files beside those of a node.
+/// A simulator that listens there, with its files beside a node's.
 async fn simulator(directory: &Path, listen: &str) -> Result<Simulator, SimulatorError> {
     let (directory, listen) = (Some(directory.join("simulator")), listen.to_owned());
     Simulator::start(Options { listen, directory, ..Options::default() }).await
@@ -138,7 +138,7 @@ async fn a_name_that_only_the_proxy_knows_is_left_to_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_opens_no_tunnel_is_named_with_what_to_do() {
+async fn the_error_of_a_proxy_without_a_tunnel_names_it_and_the_remedy() {
     let cases = [
         (Manner::TunnelFor(SCOTT), "", "it requires a user and a password"),
         (Manner::TunnelFor(SCOTT), "scott:lion@", "it refuses the user and password of apple.proxy"),
@@ -158,7 +158,7 @@ async fn a_proxy_that_opens_no_tunnel_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn whatever_hangs_on_the_way_is_given_up_in_time_and_named() {
+async fn a_step_that_hangs_is_given_up_in_time_and_named() {
     let timeout = Duration::from_secs(1);
     let tls = Trust::load(None).expect("roots").client_config(&endpoint("localhost", 1), &token()).expect("settings");
     let tls = Arc::new(tls);
@@ -195,7 +195,7 @@ async fn full_listener() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn a_failed_handshake_tells_a_stranger_what_to_do() {
+async fn the_error_of_a_failed_handshake_has_the_remedy() {
     let cases = [
         (Recipe::default(), "localhost", false, "put its authority's certificate (PEM) into apple.ca_file"),
         (Recipe { not_after_year: 2021, ..Recipe::default() }, "localhost", true, "expired on Jan  1 00:00:00 2021"),
@@ -212,7 +212,7 @@ async fn a_failed_handshake_tells_a_stranger_what_to_do() {
             "is for push.example, 10.0.0.1, not for localhost: set the URL",
         ),
         (Recipe { names: vec![], ..Recipe::default() }, "127.0.0.1", true, "is for no name at all, not for 127.0.0.1"),
-        (Recipe { shows_authority: true, ..Recipe::default() }, "localhost", true, "an authority's own (CA:TRUE)"),
+        (Recipe { shows_authority: true, ..Recipe::default() }, "localhost", true, "that of an authority (CA:TRUE)"),
         (Recipe { protocols: &[], ..Recipe::default() }, "localhost", true, "does not speak HTTP/2 (ALPN h2)"),
         (
             Recipe { protocols: &[b"http/1.1"], ..Recipe::default() },
@@ -230,7 +230,7 @@ async fn a_failed_handshake_tells_a_stranger_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_port_without_tls_is_told_as_such() {
+async fn a_port_without_tls_is_reported_as_that() {
     for (says, what) in [("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS on this port"), ("", "it closed")] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = endpoint("localhost", listener.local_addr().expect("bound").port());
@@ -250,7 +250,7 @@ async fn a_port_without_tls_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_told_with_its_address() {
+async fn a_closed_port_is_reported_with_its_address() {
     let address = closed_port().await;
     let endpoint = endpoint("127.0.0.1", address.port());
     let error = connect(&TlsConnect::new(None), &endpoint, None, &token()).await.err().expect("a failure");
@@ -274,7 +274,7 @@ async fn a_refused_client_certificate_is_the_credentials_fault() {
     assert!(!error.is_credential(), "a signing key is in no handshake: {error}");
 }
 
-/// TLS 1.3 ends the handshake for the client before the server has looked at its certificate.
+/// TLS 1.3 ends the handshake for the client before the server checks its certificate.
 #[tokio::test]
 async fn a_certificate_refused_after_the_handshake_is_known_by_the_first_read() {
     let server = TlsServer::start(Recipe { clients: Clients::Nobody, ..Recipe::default() }).await;
@@ -306,7 +306,7 @@ async fn a_gateway_on_ipv6_is_reached_by_address_and_through_a_proxy() {
     assert_eq!(proxy.targets(), [simulator.address().to_string()]);
 }
 
-/// The whole program, so that whatever is printed or logged anywhere is seen.
+/// Runs the whole program, so that everything printed or logged is checked.
 #[tokio::test]
 async fn the_log_shows_the_handshake_at_debug_and_never_a_proxys_password() {
     let folder = tempfile::tempdir().expect("a folder");

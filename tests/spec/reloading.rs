@@ -137,7 +137,7 @@ async fn a_post_or_a_delete_wins_until_the_entry_is_another_and_over_restarts() 
     process = home.start().await;
     process.reload().await;
     assert_eq!(fingerprint(&process, SHOP).await, made, "what was posted is still there");
-    assert_eq!(app(&process, CHAT).await, Value::Null, "what was deleted is still gone");
+    assert_eq!(app(&process, CHAT).await, Value::Null, "the deleted app stays deleted");
 
     home.configure(&format!("{LISTEN}{}{chat}", entry("shop", "a.pem", "timeout = 20")));
     process.reload().await;
@@ -208,14 +208,14 @@ async fn a_changed_file_is_seen_without_a_signal_and_half_of_one_changes_nothing
 
     let new = certificate(&world, 2100);
     home.put("shop.pem", &new[..new.len() / 2]);
-    process.logs("the app stays as it was: ", 1).await;
+    process.logs("the app stays unchanged: ", 1).await;
     assert_eq!(fingerprint(&process, SHOP).await, made);
     home.put("shop.pem", &new);
     process.logs("provisioned from the configuration", 3).await;
     assert_ne!(fingerprint(&process, SHOP).await, made);
 
     home.put("shop.pem", &certificate(&world, 2021));
-    process.logs("the app stays as it was: ", 2).await;
+    process.logs("the app stays unchanged: ", 2).await;
     let sent = process.client().await.post(&format!("{SHOP}/notifications"), to(&token(1)).to_string()).await;
     assert_eq!(sent.outcomes(), ["accepted"], "an expired certificate does not take a good one's place");
     process.stop().await;
@@ -223,7 +223,7 @@ async fn a_changed_file_is_seen_without_a_signal_and_half_of_one_changes_nothing
 }
 
 #[tokio::test]
-async fn what_can_change_does_and_what_needs_a_restart_is_named() {
+async fn live_settings_change_and_settings_that_need_a_restart_are_named() {
     let world = World::start().await;
     let home = Home::new(&world, "live", "pyapns.toml");
     home.configure(&format!("{LISTEN}reload_seconds = 0\n[log]\nlevel = 'error'"));
@@ -278,11 +278,11 @@ async fn every_entry_that_cannot_be_carried_out_is_named_at_start() {
     let faults = [
         "topic in [[autoprovision]] 5 of ",
         "[[autoprovision]] 1 of pyapns.toml: a/sandbox: the credential file",
-        "[[autoprovision]] 3 of pyapns.toml: c/sandbox: key.pem: this is a signing key (.p8), not a certificate: give it as `key`",
+        "[[autoprovision]] 3 of pyapns.toml: c/sandbox: key.pem: this is a signing key (.p8), not a certificate: send it as `key`",
         "[[autoprovision]] 4 of pyapns.toml: d/sandbox: text.pem: the credential is neither PEM nor PKCS#12",
         "[[autoprovision]] 6 of pyapns.toml: f/sandbox: box.pem is encrypted: give its `passphrase_file`",
         "[[autoprovision]] 7 of pyapns.toml: g/sandbox: box.pem: the passphrase does not open the credential",
-        "[[autoprovision]] 8 of pyapns.toml: h/sandbox: the certificate is not for the topic `com.example.other`: it is for",
+        "[[autoprovision]] 8 of pyapns.toml: h/sandbox: the certificate is not for the topic `com.example.other` but for",
     ];
     let said = said.replace(&format!("{}/", home.folder.display()), "");
     for fault in faults {
@@ -294,7 +294,7 @@ async fn every_entry_that_cannot_be_carried_out_is_named_at_start() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_makes_an_app_that_says_so_and_a_node_that_runs() {
+async fn an_expired_certificate_is_reported_by_its_app_and_does_not_stop_the_node() {
     let world = World::start().await;
     let home = Home::new(&world, "expired", "pyapns.toml");
     home.put("old.pem", &certificate(&world, 2021));

@@ -15,7 +15,7 @@ async fn called(world: &World, path: &str, arguments: &[&str]) -> (u16, String) 
 }
 
 #[tokio::test]
-async fn a_form_is_told_as_a_form_wherever_json_is_expected() {
+async fn the_refusal_of_a_form_in_place_of_json_says_that_it_is_a_form() {
     let world = World::start().await;
     let notifications = format!("{APP}/notifications");
     let json = to(&token(1)).to_string();
@@ -56,7 +56,7 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn each_slip_of_a_notification_is_told_by_its_cause() {
+async fn each_fault_of_a_notification_is_reported_with_its_cause() {
     let world = World::start().await;
     let base64 = "AMwTrf94URK0rSiAmjQgmCNBJBQhNICXh45Xf5kd6PA=";
     let text = "é".repeat(1500);
@@ -101,7 +101,7 @@ async fn all_bad_tokens_are_listed_and_white_space_at_the_ends_of_a_token_is_dro
 }
 
 #[tokio::test]
-async fn integers_are_integers_however_json_writes_them() {
+async fn integers_are_accepted_in_every_notation_of_json() {
     let world = World::start().await;
     let sent = format!(r#"{{"token":"{}","payload":{{}},"expiry":4e9,"priority":5.0,"identifier":455.0}}"#, token(1));
     let mut client = world.client().await;
@@ -117,7 +117,7 @@ async fn integers_are_integers_however_json_writes_them() {
 }
 
 #[tokio::test]
-async fn an_identifier_is_judged_by_what_it_stands_for() {
+async fn an_identifier_is_measured_by_its_decoded_value() {
     let world = World::start().await;
     let uuid = "123e4567-e89b-12d3-a456-426655440000";
     let body = |identifier: &str| format!(r#"{{"token":"{}","payload":{{}},"identifier":"{identifier}"}}"#, token(1));

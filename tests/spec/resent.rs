@@ -26,7 +26,7 @@ fn refusal(number: usize) -> (u16, &'static str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() {
+async fn a_refused_resend_is_unknown_if_apple_may_have_taken_an_earlier_attempt() {
     let taken = Arc::new(Mutex::new(BTreeSet::new()));
     let state = Arc::clone(&taken);
     let gateway = Gateway::new(move |mut peer| {
@@ -78,11 +78,11 @@ async fn a_refused_resend_denies_no_earlier_attempt_that_apple_may_have_taken() 
     expected.sort();
     let mut told: Vec<_> = dead.into_iter().map(|(token, reason, _)| (token, reason)).collect();
     told.sort();
-    assert_eq!(told, expected, "the feedback is written as it is for a first attempt");
+    assert_eq!(told, expected, "the feedback is written as for a first attempt");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_resend_of_what_apple_never_had_is_rejected() {
+async fn a_refused_resend_is_rejected_if_apple_never_had_the_notification() {
     let gateway = Gateway::new(move |mut peer| {
         talk(async move {
             peer.handshake(100).await;

@@ -24,7 +24,7 @@ async fn connect(process: &Process) -> Option<Sender> {
     Some(sender)
 }
 
-/// Why there is no answer.
+/// The reason that there is no answer.
 #[derive(Debug)]
 enum NoAnswer {
     /// The connection had ended before anything was sent.
@@ -90,12 +90,12 @@ async fn sigterm_under_load_answers_every_request_and_exits_with_zero() {
     assert!(answered.iter().all(|id| arrived.get(id) == Some(&1)), "what was reported accepted is with Apple, once");
     assert_eq!(arrived.len(), answered.len(), "nothing else is");
     assert!(idle.ready().await.is_err(), "an idle connection is closed");
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
     world.stop().await;
 }
 
 #[tokio::test]
-async fn while_draining_requests_are_taken_for_a_while_and_each_answer_asks_to_close() {
+async fn a_draining_node_accepts_requests_for_a_while_and_each_response_asks_to_close() {
     let world = World::start().await;
     let slow = Script { latency: Some(Latency::FixedMs(500.0)), ..Script::default() };
     world.simulator.set_script(slow).expect("a script");
@@ -127,7 +127,7 @@ fn silent() -> Script {
 }
 
 #[tokio::test]
-async fn what_apple_does_not_answer_is_told_before_the_drains_budget_is_over() {
+async fn unanswered_notifications_are_reported_before_the_drains_budget_is_over() {
     let world = World::start().await;
     world.simulator.set_script(silent()).expect("a script");
     let process = start(&world, "budget", "drain_seconds = 5").await;
@@ -150,7 +150,7 @@ async fn what_apple_does_not_answer_is_told_before_the_drains_budget_is_over() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_ends_it_immediately() {
     let world = World::start().await;
     world.simulator.set_script(silent()).expect("a script");
     let mut process = start(&world, "second", "drain_seconds = 3600").await;

@@ -57,7 +57,7 @@ async fn one_push_arrives_with_its_options_and_its_outcome_is_printed() {
 }
 
 #[tokio::test]
-async fn what_was_not_accepted_shows_in_the_exit_code() {
+async fn a_notification_that_was_not_accepted_shows_in_the_exit_code() {
     let world = World::start().await;
     let dead = TokenState::Dead { reason: "Unregistered", timestamp: None };
     world.simulator.set_token(&token(2), Some(dead));
@@ -132,7 +132,7 @@ async fn interrupt(child: &Child) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ctrl_c_tells_what_was_not_sent_and_what_was_not_answered() {
+async fn ctrl_c_reports_the_unsent_and_the_unanswered_notifications() {
     let world = World::start().await;
     let (child, mut stdin, mut told) = typing(&world).await;
     for number in 0..3 {
@@ -192,7 +192,7 @@ async fn a_unix_socket_and_an_api_key_are_used_as_they_are_given() {
 }
 
 #[tokio::test]
-async fn a_node_that_refuses_the_whole_file_is_told_in_its_own_words() {
+async fn the_nodes_refusal_of_a_whole_file_is_printed() {
     let world = World::start().await;
     let mut client = world.client().await;
     assert_eq!(client.call("DELETE", APP, "").await.status, 200);

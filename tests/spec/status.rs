@@ -53,7 +53,7 @@ async fn a_wave_of_bad_tokens_is_held_back_over_a_restart_until_it_is_settled() 
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_costs_lines_but_no_traffic() {
+async fn a_log_that_is_not_read_loses_lines_but_no_traffic() {
     let world = World::start().await;
     let data = world.directory.path().join("unread");
     let mut command = Daemon::command(&world, &data, &[("PYAPNS_LOG_LEVEL", "debug")]);

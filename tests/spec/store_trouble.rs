@@ -1,4 +1,4 @@
-//! A data directory that goes away under a running node, and a log of writes that is damaged when it starts.
+//! A data directory that disappears under a running node, and a write-ahead log that is damaged at its start.
 
 use crate::support::client::Client;
 use crate::support::process::{Home, Process, entry};
@@ -29,7 +29,7 @@ async fn readiness(client: &mut Client, status: u16) -> serde_json::Value {
 
 /// Moved away, or deleted and made again by somebody else: both are found without a question from anybody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_data_directory_that_goes_away_is_told_refuses_changes_and_stops_no_send() {
+async fn a_missing_data_directory_is_reported_refuses_changes_and_stops_no_send() {
     let world = World::start().await;
     let (home, mut process) = started(&world).await;
     let mut client = process.client().await;
@@ -71,7 +71,7 @@ async fn a_data_directory_that_goes_away_is_told_refuses_changes_and_stops_no_se
     while dead(&mut client).await.is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(dead(&mut client).await, [token(2)], "what waited was written");
+    assert_eq!(dead(&mut client).await, [token(2)], "the waiting entries were written");
 
     fs::remove_dir_all(&data).expect("a folder");
     let gone = readiness(&mut client, 503).await;
@@ -84,7 +84,7 @@ async fn a_data_directory_that_goes_away_is_told_refuses_changes_and_stops_no_se
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_log_of_writes_is_told_when_the_node_starts() {
+async fn a_damaged_write_ahead_log_is_reported_at_start() {
     let world = World::start().await;
     let (home, process) = started(&world).await;
     let mut client = process.client().await;

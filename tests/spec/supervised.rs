@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Returns the next message to the supervisor.
 fn told(socket: &UnixDatagram) -> String {
     let mut text = [0; 1024];
-    let length = socket.recv(&mut text).expect("something is told");
+    let length = socket.recv(&mut text).expect("a message");
     String::from_utf8(text[..length].to_vec()).expect("text")
 }
 

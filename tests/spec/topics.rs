@@ -1,4 +1,4 @@
-//! Topic and push type decide each other, whatever says the topic; judged by Apple's stand-in and its ledger.
+//! Topic and push type decide each other, for every source of the topic; checked by the simulator and its ledger.
 
 use crate::support::client::{Answer, Client};
 use crate::support::forms::openssl;
@@ -52,7 +52,7 @@ fn is(topic: &str, push_type: &str) -> (String, String) {
     (topic.to_owned(), push_type.to_owned())
 }
 
-/// A "VoIP Services" certificate as Apple makes them, by `openssl`: its topics are in an extension of their own.
+/// A "VoIP Services" certificate as Apple makes them, by `openssl`: its topics are in a separate extension.
 fn voip_services(world: &World) -> String {
     let (folder, authority) = (world.directory.path(), &world.simulator.identity().authority);
     let marks = "extendedKeyUsage=clientAuth\n1.2.840.113635.100.6.3.1=ASN1:NULL\n1.2.840.113635.100.6.3.2=ASN1:NULL\n\
@@ -107,7 +107,7 @@ async fn a_certificate_that_lists_one_type_of_push_alone_decides_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_suffix_of_the_apps_topic_or_id_decides_the_push_type_however_it_is_sent() {
+async fn a_suffix_of_the_apps_topic_or_id_decides_the_push_type_in_every_form_of_request() {
     let world = World::with(Credential::Token).await;
     let mut client = world.client().await;
     for (suffix, push_type) in SUFFIXES {
@@ -176,7 +176,7 @@ async fn keys_that_are_null_false_zero_or_empty_decide_no_push_type() {
         (r#"{"aps": {"badge": 0, "content-available": 1}}"#, "alert", "10"),
     ];
     for (payload, push_type, priority) in payloads {
-        // One that is read as plain, and one that is not.
+        // One for the fast path, and one for the full parser.
         for field in ["token", "tok\\u0065n"] {
             let line = format!("{{\"{field}\": \"{}\", \"payload\": {payload}}}", token(1));
             assert_eq!(send_line(&mut client, APP, &line).await, "accepted", "{line}");

@@ -83,7 +83,7 @@ async fn apps_feedback_holds_and_log_of_an_older_release_are_there_and_its_apps_
 }
 
 #[tokio::test]
-async fn cursors_that_an_older_release_gave_out_still_read_on_and_acknowledge() {
+async fn cursors_of_an_older_release_still_read_and_acknowledge() {
     for release in Release::all().await {
         let process = release.start().await;
         let mut client = process.client().await;
@@ -112,7 +112,7 @@ async fn cursors_that_an_older_release_gave_out_still_read_on_and_acknowledge() 
 }
 
 #[tokio::test]
-async fn what_an_older_release_held_back_can_be_released() {
+async fn feedback_that_an_older_release_held_back_can_be_released() {
     for release in Release::all().await {
         let process = release.start().await;
         let mut client = process.client().await;
@@ -136,7 +136,7 @@ async fn what_an_older_release_held_back_can_be_released() {
 }
 
 #[tokio::test]
-async fn after_an_upgrade_what_a_caller_changed_or_removed_stays_until_its_entry_is_another() {
+async fn after_an_upgrade_apps_that_callers_changed_or_removed_stay_until_their_entry_changes() {
     for release in Release::all().await {
         let before = app_of(&release, CHANGED);
         for _ in 0..2 {
@@ -176,14 +176,14 @@ fn make_every_fingerprint_foreign(release: &Release) {
 }
 
 #[tokio::test]
-async fn a_fingerprint_that_changed_only_because_of_us_is_filed_anew_and_a_callers_app_is_left_alone() {
+async fn a_fingerprint_of_an_older_scheme_is_replaced_and_the_app_stays_unchanged() {
     for release in Release::all().await {
         make_every_fingerprint_foreign(&release);
         let process = release.start().await;
         assert_says(&app(&process, CHANGED).await, &app_of(&release, CHANGED), CHANGED);
         assert_eq!(app(&process, REMOVED).await, Value::Null, "what was removed does not come back");
         assert_says(&app(&process, SHOP).await, &app_of(&release, SHOP), SHOP);
-        let doubtful = "the app stays as it was changed over the API: its entry may have changed";
+        let doubtful = "the app keeps its changes over the API: its entry may have changed";
         assert_eq!(process.lines_with(doubtful), 3, "changed, removed, renewed-changed");
         let provisioned = process.lines_with("provisioned from the configuration");
         assert_eq!(provisioned, 4, "the apps that are still their entries' are made as this release understands them");
@@ -198,12 +198,12 @@ async fn a_fingerprint_that_changed_only_because_of_us_is_filed_anew_and_a_calle
 }
 
 #[tokio::test]
-async fn what_this_release_would_refuse_of_an_entry_does_not_stop_what_an_older_one_made_of_it() {
+async fn an_entry_that_this_release_would_refuse_does_not_stop_the_app_of_an_older_one() {
     for release in Release::all().await {
         make_every_fingerprint_foreign(&release);
         std::fs::write(release.path("credentials/shop.pem"), "no credential at all").expect("a file");
         let process = release.start().await;
-        assert_eq!(process.lines_with("an older release applied this entry, and its app stays as it is"), 1);
+        assert_eq!(process.lines_with("an older release applied this entry, and its app stays unchanged"), 1);
         assert_says(&app(&process, SHOP).await, &app_of(&release, SHOP), SHOP);
         accepted(&mut process.client().await, SHOP).await;
         process.stop().await;

@@ -13,7 +13,7 @@ const PAST_THE_DRAIN: &str = "a task is started past the drain";
 const WITHOUT_BOUND: &str = "a channel without a bound";
 const WALL_CLOCK: &str = "the wall clock is read outside clock.rs";
 
-/// The simulator has tasks and a clock of its own.
+/// The simulator has its own tasks and clock.
 const BANS: &[Ban] = &[
     Ban { path: "tokio::spawn", but_in: &["drain.rs", "crates/simulator"], why: PAST_THE_DRAIN },
     Ban { path: "tokio::task::spawn", but_in: &["drain.rs", "crates/simulator"], why: PAST_THE_DRAIN },
@@ -56,7 +56,7 @@ pub fn check(source: &Source) -> Vec<Complaint> {
     for macro_ in PRINTING.iter().filter(|_| source.path != PRINTS) {
         let found = source.lines_with(macro_).into_iter();
         complaints
-            .extend(found.map(|line| Complaint::new(line, format!("`{macro_}` panics where nobody reads: {PRINTS}"))));
+            .extend(found.map(|line| Complaint::new(line, format!("`{macro_}` panics on a closed pipe: {PRINTS}"))));
     }
     complaints
 }

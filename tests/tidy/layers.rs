@@ -2,7 +2,7 @@
 
 use super::source::{Complaint, Source};
 
-/// Modules of `src/`, each with its rank: a module may use those of a lower rank, and of its own only itself.
+/// Modules of `src/`, each with its rank: a module may use itself and modules of a lower rank.
 const LAYERS: &[(&str, u32)] = &[
     ("hash", 0),
     ("json", 0),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_a_rank_is_told() {
+    fn a_module_without_a_rank_is_reported() {
         assert_eq!(lines(check, "new.rs", ""), [1]);
         assert_eq!(lines(check, "api.rs", "use crate::new;"), [1]);
     }

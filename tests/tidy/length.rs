@@ -12,7 +12,7 @@ pub fn check(source: &Source) -> Vec<Complaint> {
         complaints.push(Complaint::new(lines, format!("{lines} lines, at most {FILE_LINES_MAX}")));
     }
     for at in 0..source.tokens.len().saturating_sub(1) {
-        // Behind a name: `fn(u8)` is a type.
+        // Before a name: `fn(u8)` is a type.
         if source.tokens[at].text != "fn" || source.tokens[at + 1].text == "(" {
             continue;
         }

@@ -1,4 +1,4 @@
-//! A node sends for many apps: a line about sending that does not say for which is of no use.
+//! A node sends for many apps, so a log line about sending must name the app.
 
 use super::source::{Complaint, Source};
 

@@ -43,7 +43,7 @@ const TOP_LEVEL: &[&str] = &[
     "tests",
 ];
 
-/// Fails with all complaints at once.
+/// Fails with all complaints together.
 fn hold(check: Check, sources: impl IntoIterator<Item = &'static Source>) {
     let mut all = String::new();
     for source in sources {
@@ -71,7 +71,7 @@ fn pure_files_only_decide() {
 }
 
 #[test]
-fn what_has_one_place_stands_nowhere_else() {
+fn banned_calls_are_only_in_their_place() {
     hold(bans::check, source::product());
 }
 
@@ -96,7 +96,7 @@ fn nothing_is_left_open() {
 }
 
 #[test]
-fn nothing_stands_at_the_top_without_need() {
+fn no_file_is_at_the_top_without_need() {
     let names = std::fs::read_dir(source::root())
         .expect("the root")
         .map(|entry| entry.expect("a readable entry").file_name().to_string_lossy().into_owned());

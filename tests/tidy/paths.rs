@@ -1,4 +1,4 @@
-//! The paths that a file names, in whatever form it does: `use` trees, `super::super`, other names, the insides of macros.
+//! The paths that a file names in any form: `use` trees, `super::super`, renames, the contents of macros.
 
 use super::source::{Source, Token};
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ pub struct Used {
 }
 
 impl Used {
-    /// Returns `true` if it is `path`, or something in it. A `*` at its end stands for everything there.
+    /// Returns `true` if it is `path`, or something in it. A `*` at its end matches everything there.
     pub fn is_in(&self, path: &str) -> bool {
         let (wanted, own) = (path.split("::"), self.segments.iter().map(String::as_str));
         let is_glob = self.segments.last().is_some_and(|last| last == "*");
@@ -51,7 +51,7 @@ impl Source {
         modules
     }
 
-    /// Every path in it: those of `use`, and those in the code with what `use` says of their first word put in its place.
+    /// Every path in the file: from `use`, and from the code with its first word resolved by `use`.
     pub fn used(&self) -> Vec<Used> {
         let modules = self.modules();
         let (mut used, mut names) = (Vec::new(), HashMap::new());
@@ -87,7 +87,7 @@ impl Source {
         Used { segments, line, of_one_system }
     }
 
-    /// Where the path that begins here ends; here, if none begins.
+    /// The end of the path that begins here; this position if none begins.
     fn end_of_path(&self, at: usize) -> usize {
         let text = |at: usize| self.tokens.get(at).map_or("", |token| token.text.as_str());
         let goes_on = at > 0 && (text(at - 1) == "." || text(at - 1) == "::" && at > 1 && is_word(text(at - 2)));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_is_in_whatever_it_may_name() {
+    fn a_glob_is_in_everything_it_may_name() {
         let used = |text: &str| Source::new("a.rs", format!("use {text};")).used().remove(0);
         assert!(used("tokio::*").is_in("tokio::spawn"));
         assert!(used("tokio::task::spawn").is_in("tokio::task"));

@@ -95,7 +95,7 @@ mod tests {
     use crate::lines;
 
     #[test]
-    fn whatever_is_not_deciding_is_seen_in_a_pure_file() {
+    fn everything_impure_is_found_in_a_pure_file() {
         for impure in [
             "async fn f() {}",
             "fn f() { async { 1 }; }",

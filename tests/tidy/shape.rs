@@ -7,7 +7,7 @@ const LEFT_OPEN: [&str; 7] = ["todo!(", "unimplemented!(", "dbg!(", "#[ignore", 
 /// The first line says what the file is for.
 pub fn check_opening(source: &Source) -> Vec<Complaint> {
     let opens = source.text.starts_with("//! ");
-    let complaint = || Complaint::new(1, "does not open with a line that says what it is for");
+    let complaint = || Complaint::new(1, "does not begin with a line that states its purpose");
     if opens { Vec::new() } else { vec![complaint()] }
 }
 

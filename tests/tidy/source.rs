@@ -14,7 +14,7 @@ pub struct Source {
     pub is_test: bool,
     /// Lines that are only for tests.
     test_lines: usize,
-    /// Modules in files of their own that are only for tests.
+    /// Modules in separate files that are only for tests.
     test_modules: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ fn mark_test_files(sources: &mut [Source]) {
 impl Source {
     pub fn new(path: &str, text: impl Into<String>) -> Self {
         let text = text.into();
-        let stream = text.parse().unwrap_or_else(|error| panic!("{path} is no Rust: {error}"));
+        let stream = text.parse().unwrap_or_else(|error| panic!("{path} is not Rust: {error}"));
         let mut source = Self {
             path: path.to_owned(),
             text,
@@ -123,7 +123,7 @@ impl Source {
         if self.is_of_another_crate() { self.path.clone() } else { format!("src/{}", self.path) }
     }
 
-    /// Where the files of its modules are.
+    /// The folder of its modules' files.
     fn folder(&self) -> String {
         let stem = self.path.trim_end_matches(".rs");
         match stem.strip_suffix("lib").or_else(|| stem.strip_suffix("main")) {
@@ -142,7 +142,7 @@ impl Source {
         inside.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Its lines that are no tests.
+    /// The number of its lines outside tests.
     pub fn product_lines(&self) -> usize {
         self.text.lines().count() - self.test_lines
     }
@@ -234,7 +234,7 @@ fn is_for_tests(condition: &str) -> bool {
     all.unwrap_or(condition).split(',').any(|part| part.trim() == "test")
 }
 
-/// Behind the item that the attribute at `at` belongs to: its `;` or its last brace, or the `,` of a field.
+/// The position after the item of the attribute at `at`: after its `;` or its last brace, or the `,` of a field.
 fn end_of_item(trees: &[TokenTree], at: usize) -> usize {
     let word = |at: usize| trees.get(at).map(TokenTree::to_string).unwrap_or_default();
     let mut begin = at;

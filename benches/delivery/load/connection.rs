@@ -4,7 +4,7 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Read at once.
+/// The size of one read.
 const READ_BYTES: usize = 64 << 10;
 /// The text of an expected outcome.
 const ACCEPTED: &[u8] = br#""outcome":"accepted""#;
@@ -34,7 +34,7 @@ impl Connection {
         );
     }
 
-    /// Sends a request and gives the body of the answer, which must begin so.
+    /// Sends a request and returns the body of the answer, which must begin with `begin`.
     pub async fn ask(&mut self, request: &[u8], begin: &[u8]) -> &[u8] {
         self.socket.write_all(request).await.expect("the daemon reads");
         self.heard.clear();

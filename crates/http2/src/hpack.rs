@@ -1,4 +1,4 @@
-//! HPACK, the header compression of HTTP/2 (RFC 7541): field blocks to headers, requests to field blocks.
+//! HPACK, the header compression of HTTP/2 (RFC 7541): decodes field blocks, and encodes requests.
 
 mod decoder;
 mod encoder;
@@ -10,10 +10,11 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use table::Table;
 
-/// The size of both dynamic tables where SETTINGS say nothing else (RFC 9113 6.5.2); our encoder never uses more.
+/// The default size of both dynamic tables (RFC 9113 6.5.2); our encoder never uses more.
 pub const TABLE_SIZE_DEFAULT: usize = 4_096;
 
-/// Why a field block cannot be decoded. The tables of both sides then differ, so the connection is lost (RFC 9113 4.3).
+/// The reason that a field block cannot be decoded. The tables of both sides then differ, so the connection is lost
+/// (RFC 9113 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HpackError {
     #[error("the peer's field block ends inside a field; the connection cannot go on")]
@@ -22,7 +23,7 @@ pub enum HpackError {
     IntegerTooLong,
     #[error("the peer refers to a header that is in no table; the connection cannot go on")]
     IndexOutOfRange,
-    #[error("a Huffman string of the peer ends in bits that are no padding; the connection cannot go on")]
+    #[error("a Huffman string of the peer ends with invalid padding; the connection cannot go on")]
     HuffmanPadding,
     #[error("a Huffman string of the peer contains the end-of-string symbol; the connection cannot go on")]
     HuffmanEos,

@@ -1,9 +1,9 @@
-//! One request as the session takes it: the headers many requests share, and what is its own.
+//! A request for the session: the headers that many requests share, and its individual parts.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that a header counts in a list or table beyond its own (RFC 9113 6.5.2, RFC 7541 4.1).
+/// The overhead of a header in a list or table, in bytes (RFC 9113 6.5.2, RFC 7541 4.1).
 pub const FIELD_OVERHEAD: usize = 32;
 
 const PATH: &str = ":path";
@@ -37,7 +37,7 @@ impl Head {
     /// `fields` in the order of the wire, names in lower case. They go into the peer's table, so they should rarely change:
     /// authorization, apns-topic, apns-push-type, apns-priority, `apns-expiration: 0`.
     pub fn new(method: Method, authority: &str, fields: &[(&str, &str)]) -> Self {
-        // Told apart across the whole process, since a Head may be used on any connection.
+        // Unique in the process, since a Head may be used on any connection.
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         let pseudo =
             [(":method", method.as_str().into()), (":scheme", "https".into()), (":authority", authority.into())];
@@ -51,7 +51,7 @@ impl Head {
         self.id
     }
 
-    /// The pseudo-headers, without `:path`, which is each request's own.
+    /// The pseudo-headers without `:path`, which differs in each request.
     pub fn pseudo(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.pseudo.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
     }
@@ -66,7 +66,7 @@ impl Head {
     }
 }
 
-/// Names only: values may be secrets.
+/// Only names: values may be secrets.
 impl fmt::Debug for Head {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.fields.iter().map(|(name, _)| name).collect();

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to Apple as a pure state machine: bytes in, events out; requests in, bytes out.
+//! An HTTP/2 connection to Apple as a pure state machine: bytes in, events out; requests in, bytes out.
 
 mod answers;
 mod bodies;
@@ -38,11 +38,11 @@ use super::request::Request;
 /// A session's limits; the defaults suit the sending of notifications.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Odd. Anything but 1 is for tests of the last ids.
+    /// The first stream id, an odd number. Values other than 1 are for tests of the last ids.
     pub first_id: StreamId,
-    /// Streams to open at most where the peer names no limit.
+    /// The maximum number of streams if the peer sets no limit.
     pub streams_max: u32,
-    /// Bytes of an answer's body; the rest is cut off.
+    /// The maximum size of an answer's body, in bytes; the rest is dropped.
     pub body_max: usize,
 }
 
@@ -67,7 +67,7 @@ pub struct Session<T> {
     next_id: StreamId,
     bodies: WaitingBodies,
     block: OpenBlock,
-    /// The block decoded last; while an event is out, the answer it shows.
+    /// The last decoded block; while an event is borrowed, its answer.
     message: Message,
     partial: PartialAnswers,
     ends: VecDeque<(T, Option<u32>, End)>,
@@ -108,7 +108,7 @@ enum RawEvent<T> {
     Fault(ConnectionError),
 }
 
-/// Where an answer's body lies.
+/// The place of an answer's body.
 enum Body {
     /// In the payload of the frame just read.
     Frame(Range<usize>),
@@ -116,7 +116,7 @@ enum Body {
     Gathered,
 }
 
-/// GOAWAY's debug data beyond this is cut off.
+/// The maximum size of GOAWAY's debug data; the rest is dropped.
 const DEBUG_MAX: usize = 1_024;
 
 impl<T> Session<T> {
@@ -150,14 +150,14 @@ impl<T> Session<T> {
         }
     }
 
-    /// Reads frames up to the next event and advances `input` behind them; `None` when all of it is taken. What a cut frame
-    /// needs is kept. After a fault the input is ignored.
+    /// Reads frames up to the next event and advances `input` past them; `None` when all of it is consumed. Keeps the
+    /// bytes of an incomplete frame. After a fault the input is ignored.
     pub fn receive<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Event<'s, T>> {
         let (happening, payload) = self.step(input)?;
         Some(self.lend(happening, payload))
     }
 
-    /// Gives a peer's useless frames more room: points per time, from the caller's timer (330 a second).
+    /// Refills the budget of useless frames by points, from the caller's timer (330 a second).
     pub fn refill(&mut self, points: u32) {
         self.budget.refill(points);
     }
@@ -172,18 +172,18 @@ impl<T> Session<T> {
         self.budget.resets_left()
     }
 
-    /// Requests whose end has not been given yet.
+    /// The number of requests whose end was not returned yet.
     pub fn open(&self) -> usize {
         self.streams.awaited()
     }
 
-    /// The open streams below `id`, in no particular order: those started before it. Looks at all of them.
+    /// The open streams below `id`, in no particular order: the streams started before it. Scans all streams.
     pub fn open_before(&self, id: StreamId) -> impl Iterator<Item = StreamId> {
         let open = self.streams.iter().filter(move |stream| stream.id < id && stream.tag.is_some());
         open.map(|stream| stream.id)
     }
 
-    /// Every open stream with what the caller attached to it. Looks at all of them.
+    /// Every open stream with the caller's tag. Scans all streams.
     pub fn open_streams(&self) -> impl Iterator<Item = (StreamId, &T)> {
         self.streams.iter().filter_map(|stream| stream.tag.as_ref().map(|tag| (stream.id, tag)))
     }
@@ -193,12 +193,12 @@ impl<T> Session<T> {
         self.next_id
     }
 
-    /// The peer's SETTINGS have come.
+    /// The peer's SETTINGS have arrived.
     pub fn is_ready(&self) -> bool {
         self.ready
     }
 
-    /// A GOAWAY of either side: streams go on, none begins. With none open it is time to `shut_down` and close.
+    /// A GOAWAY of either side: open streams go on, and none begins. Once none is open, call `shut_down` and close.
     pub fn is_draining(&self) -> bool {
         self.goaway.is_some() || self.shutting_down
     }
@@ -207,17 +207,17 @@ impl<T> Session<T> {
         self.fault.as_ref()
     }
 
-    /// The peer's MAX_CONCURRENT_STREAMS, or ours where it names none.
+    /// The peer's MAX_CONCURRENT_STREAMS, or our limit if it sets none.
     pub fn stream_limit(&self) -> u32 {
         self.peer.stream_limit
     }
 
-    /// Bodies wait for their stream's window, or for what is in `output` to be handed over.
+    /// Bodies wait for their stream's window, or for `output` to be written.
     pub fn bodies_wait(&self) -> bool {
         self.bodies.bytes > 0
     }
 
-    /// The peer began a field block and did not end it: a timer's business if that lasts.
+    /// The peer began a field block and did not end it. The caller's timer limits the time.
     pub fn block_open(&self) -> bool {
         self.block.stream().is_some()
     }
@@ -237,7 +237,7 @@ impl<T> Session<T> {
         self.message = Message::default();
     }
 
-    /// Over for good: nothing is read or begun any more.
+    /// The session is over: nothing is read or begun any more.
     fn is_over(&self) -> bool {
         self.closed || self.fault.is_some()
     }

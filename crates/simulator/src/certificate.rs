@@ -82,7 +82,7 @@ fn topic_list(value: &[u8]) -> Vec<String> {
     topics
 }
 
-/// Tag, content and what follows of the DER element at the start of `bytes`.
+/// The tag and content of the DER element at the start of `bytes`, and the rest after it.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;

@@ -1,7 +1,8 @@
-//! One connection: takes requests from h2 in batches, has them judged, answers, and obeys the script.
+//! A connection: takes requests from h2 in batches, judges and answers them by the rules, and obeys the script.
 //!
 //! A single task does all of it, without a task, timer or lock per request. The order within a turn is what makes the
-//! ledger exact: requests are read, then the script is looked at, then they are judged and entered, then answers leave.
+//! ledger exact: requests are read, then the script is read, then the requests are judged and entered, then answers are
+//! sent.
 
 mod answer;
 mod arrival;
@@ -48,10 +49,10 @@ const WINDOW: u32 = 65_535;
 /// Time that the peer may take to close after we did.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The flow control of a connection that a script has put its hand on.
+/// The flow control of a connection that a script changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
-    /// Bytes that each stream may send at first.
+    /// The initial window of each stream, in bytes.
     pub stream: u32,
     /// `false`: the window is never opened again, on the stream or on the connection.
     pub updates: bool,
@@ -63,11 +64,11 @@ pub struct Opening {
     pub number: u64,
     /// The certificate that TLS verified.
     pub certificate: Option<ClientCertificate>,
-    /// `None` is wide open.
+    /// `None` = the maximum windows.
     pub window: Option<Window>,
 }
 
-/// Serves one connection until it ends. `plan` is what to obey.
+/// Serves a connection until it ends, by `plan`.
 pub async fn serve<S>(stream: S, opening: Opening, shared: Arc<Shared>, mut plan: watch::Receiver<Plan>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -122,17 +123,17 @@ struct Session<S> {
     /// Streams whose body has not ended.
     incomplete: Vec<Arrival>,
     complete: Vec<Arrival>,
-    /// Answers that wait for their time.
+    /// Delayed answers.
     waiting: Waiting,
     /// Streams that get neither answer nor reset; dropping them would reset them.
     parked: Vec<Stream>,
-    /// Streams that were answered past h2.
+    /// Streams that were answered without h2.
     passed: Vec<Stream>,
     /// The peer's dynamic table was set to size 0, and h2 does not know.
     without_table: bool,
-    /// Header blocks of requests to come, by stream, where they are recorded.
+    /// The header blocks of later requests, by stream, if they are recorded.
     heads: HashMap<u32, Vec<Field>>,
-    /// The provider token seen last, and its name in the ledger.
+    /// The last provider token, and its name in the ledger.
     jwt: Option<(HeaderValue, Arc<str>)>,
     late_bodies: Vec<LateBody>,
     /// No window is ever opened again.
@@ -141,13 +142,13 @@ struct Session<S> {
     withheld: Vec<RecvStream>,
     limits: Limits,
     changes: Changes,
-    /// Of the script's error budget.
+    /// The state of the script's error budget.
     spent: Spent,
-    /// The answer to every request, and the time until which it lasts.
+    /// The answer to every request, and the time until which it applies.
     poison: Option<(Option<Instant>, Rejection)>,
     /// Streams taken from h2 and not ended.
     open: u32,
-    /// Answers given to h2.
+    /// The number of answers passed to h2.
     ended: u64,
     highest_seen: u32,
     highest_processed: u32,
@@ -201,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// One or more turns, until nothing is left to do; ready when the connection is over.
+    /// Runs turns until nothing is left to do; ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.poll_accept(cx).is_ready() {
@@ -258,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Requests sent after a script was set find it in force: it is looked at after they were read.
+    /// Requests sent after a script was set are subject to it, because the script is read after them.
     fn adopt_plan(&mut self) {
         if !self.plan.has_changed().unwrap_or(false) {
             return;
@@ -348,7 +349,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         verdict
     }
 
-    /// Streams that the client has reset since are not open any more, though nobody told us.
+    /// Streams that the client has reset since are not open any more, although h2 does not report it.
     fn forget_reset_streams(&mut self, cx: &mut Context<'_>) {
         let held = self.parked.len() + self.waiting.len();
         self.parked.retain_mut(|(_, respond)| respond.poll_reset(cx).is_pending());

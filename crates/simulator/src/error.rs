@@ -1,9 +1,9 @@
-//! The reasons for which a simulator does not start.
+//! The errors of the simulator's start.
 
 use super::identity::IdentityError;
 use super::script::ScriptError;
 
-/// The reason for which a simulator did not start.
+/// The reason that a simulator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
     #[error(transparent)]

@@ -1,4 +1,5 @@
-//! The front of Apple's side: accepts, does the TLS handshake, hands over to the connection, or breaks it as scripted.
+//! The front of Apple's side: accepts, completes the TLS handshake, and starts the connection or breaks it by the
+//! script.
 
 mod listener;
 mod tls;
@@ -32,7 +33,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Accepts Apple's side.
+/// A listener of Apple's side.
 #[derive(Clone)]
 pub struct Front {
     shared: Arc<Shared>,
@@ -46,7 +47,8 @@ impl Front {
         Self { shared, tls, stopping, tasks }
     }
 
-    /// Accepts at this scripted until told to stop; each connection is a task. Tells the number of the script it obeys.
+    /// Accepts on this scripted listener until it is stopped; each connection is a task. Publishes the number of the
+    /// script that it obeys.
     pub fn serve(&self, listener: usize, scripted: ScriptedListener) -> watch::Receiver<u64> {
         let (obeys, applied) = watch::channel(0);
         self.tasks.spawn(self.clone().run(listener, scripted, obeys));
@@ -96,7 +98,7 @@ impl Front {
     }
 
     async fn connection(self, listener: usize, mut socket: TcpStream, source: SocketAddr) {
-        // Without it, Nagle's algorithm and delayed acknowledgements would hold answers back.
+        // Otherwise Nagle's algorithm and delayed acknowledgements would delay answers.
         let _ = socket.set_nodelay(true);
         let plan = self.shared.plan();
         let (act, blocked) = plan.borrow().script.clone().connection_fault(listener, source.ip());
@@ -135,7 +137,7 @@ impl Front {
         self.shared.ledger.add(&Totals { failed_handshakes: 1, ..Totals::default() });
     }
 
-    /// From TLS on.
+    /// Serves a connection from TLS on.
     async fn speak(self, stream: impl Transport, certificate: Option<ClientCertificate>, act: Option<ConnectionAct>) {
         self.shared.ledger.add(&Totals { connections: 1, ..Totals::default() });
         let (number, plan) = self.shared.admit();
@@ -166,7 +168,7 @@ impl Front {
     }
 }
 
-/// Closes a socket so that no RST overtakes the alert just written: what the peer has sent meanwhile is read.
+/// Closes a socket so that no RST overtakes the alert just written: reads the bytes that the peer has sent meanwhile.
 async fn close_after_alert(mut socket: TcpStream) {
     let _ = socket.shutdown().await;
     let _ = tokio::time::timeout(LINGER, break_connection(socket, Breakage::Silence)).await;

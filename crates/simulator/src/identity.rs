@@ -19,12 +19,12 @@ const DEMO_TOPIC: &str = "com.example.app";
 const NOT_BEFORE_YEAR: i32 = 2020;
 const NOT_AFTER_YEAR: i32 = 2100;
 
-/// Why the identities could not be made or read.
+/// The reason that the identities could not be created or read.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     #[error("cannot {verb} {path}: {source}")]
     File { verb: &'static str, path: PathBuf, source: io::Error },
-    #[error("{path} does not describe a simulator identity ({source}); delete the directory to make a new one")]
+    #[error("{path} does not describe a simulator identity ({source}); delete the directory to create a new one")]
     Description { path: PathBuf, source: serde_json::Error },
     #[error("a key or certificate of the simulator cannot be used: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -33,9 +33,9 @@ pub enum IdentityError {
 /// The identities of one simulator. Tests take them from memory, other processes from the directory.
 pub struct Identity {
     pub authority: Authority,
-    /// Ten characters, as Apple's.
+    /// Ten characters, like Apple's.
     pub key_id: String,
-    /// Ten characters, as Apple's.
+    /// Ten characters, like Apple's.
     pub team_id: String,
     /// The topic that the demo certificate is for. The demo key is good for every topic.
     pub topic: String,
@@ -90,7 +90,7 @@ impl Identity {
         })
     }
 
-    /// The identities kept in `directory`, made there (and the directory with them) if it holds none yet.
+    /// Reads the identities in `directory`; creates them and the directory if there are none.
     pub fn open(directory: &Path) -> Result<Self, IdentityError> {
         let description = directory.join("identity.json");
         if !description.exists() {
@@ -115,18 +115,18 @@ impl Identity {
         })
     }
 
-    /// The public half of the demo key, as the rules want it.
+    /// The public half of the demo key, for the rules.
     pub fn key(&self) -> Result<Key, IdentityError> {
         let pair = KeyPair::from_pem(&self.key_pem)?;
         Ok(Key::new(&self.key_id, &self.team_id, pair.public_key_raw()))
     }
 
-    /// Where a file of this identity lies, `None` for identities in memory.
+    /// The path of a file of this identity, `None` for identities in memory.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         self.directory.as_ref().map(|directory| directory.join(name))
     }
 
-    /// `identity.json` comes last: a directory without it is written again.
+    /// `identity.json` is written last: a directory without it is written again.
     fn save(&self, directory: &Path) -> Result<(), IdentityError> {
         let failed = |source| IdentityError::File { verb: "create", path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
@@ -143,7 +143,7 @@ impl Identity {
     }
 }
 
-/// A key for another team or another key id, with its PEM: what tests of foreign keys need.
+/// A key for another team or another key id, with its PEM, for tests of foreign keys.
 pub fn generate_key(key_id: &str, team_id: &str) -> Result<(Key, String), IdentityError> {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     Ok((Key::new(key_id, team_id, pair.public_key_raw()), pair.serialize_pem()))

@@ -1,4 +1,4 @@
-//! Provider tokens: ES256 verified for real, against the keys the simulator knows.
+//! Provider tokens: verifies ES256 with the keys that the simulator knows.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use serde::Deserialize;
 
 use super::rules::Environment;
 
-/// A signing key as Apple knows it: its public half and what it may be used for.
+/// A signing key for verification: its public half and its permissions.
 #[derive(Debug, Clone)]
 pub struct Key {
     pub key_id: String,
     pub team_id: String,
-    /// Where the key is valid; a classic team key is valid in both.
+    /// The environments of the key; a classic team key is valid in both.
     pub environment: Environment,
-    /// The bundle ids the key covers, with all suffixes of theirs; `None` covers every topic.
+    /// The bundle ids of the key, with all suffixes; `None` covers every topic.
     pub topics: Option<Vec<String>>,
-    /// The one other key that may be used on a connection that began with this one.
+    /// The only other key that may be used on a connection that began with this one.
     pub related: Option<String>,
     /// Uncompressed P-256 point, 65 bytes.
     pub public_point: Vec<u8>,
@@ -38,7 +38,7 @@ impl Key {
         }
     }
 
-    /// Raw r‖s is what JOSE asks for; Apple's own recipe and Pushy sign in DER, and both are taken.
+    /// JOSE requires raw r‖s; Apple's recipe and Pushy sign in DER, and both are accepted.
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let raw = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public_point);
         let der = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.public_point);
@@ -66,7 +66,7 @@ struct Payload<'a> {
     iat: i64,
 }
 
-/// Verifies the value of an `authorization` header; `None` stands for `InvalidProviderToken`. `lenient` also takes any
+/// Verifies the value of an `authorization` header; `None` means `InvalidProviderToken`. `lenient` also accepts any
 /// case of `bearer` and padded standard base64.
 pub fn verify(authorization: &[u8], keys: &[Arc<Key>], lenient: bool) -> Option<Claims> {
     let (scheme, token) = authorization.split_at_checked("bearer ".len())?;

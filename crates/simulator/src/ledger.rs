@@ -1,4 +1,4 @@
-//! The ledger: what arrived, in order, and what became of it. It is the truth that tests compare clients with.
+//! The ledger: every request in order of arrival, with its result. Tests compare clients with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,16 +19,16 @@ const TWENTY_MINUTES_MS: i64 = 20 * 60 * 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerMode {
-    /// Every request, and how often each apns-id was accepted.
+    /// Every request, and the number of acceptances of each apns-id.
     Full,
-    /// Totals only: memory stays flat however many requests come.
+    /// Totals only: memory stays constant for any number of requests.
     Counts,
 }
 
-/// One request whose body ended (or, refused over the stream limit, whose headers did).
+/// A request whose body ended (or whose headers ended, if it was refused over the stream limit).
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
-    /// Counts from 0 and never starts again, not even after a reset.
+    /// Counts from 0 and never restarts, not even after a reset.
     pub sequence: u64,
     /// Since the simulator started, monotonic.
     #[serde(rename = "time_us", serialize_with = "microseconds")]
@@ -38,7 +38,7 @@ pub struct Entry {
     pub stream: u32,
     #[serde(serialize_with = "behind_arc")]
     pub identity: Option<Arc<Caller>>,
-    /// As answered: the caller's own, or the one generated for it.
+    /// The apns-id in the answer: the caller's, or a generated one.
     pub apns_id: String,
     pub token: String,
     pub topic: Option<String>,
@@ -48,30 +48,31 @@ pub struct Entry {
     pub collapse_id: Option<String>,
     #[serde(serialize_with = "text_or_base64")]
     pub body: Bytes,
-    /// The rules (or a scripted answer) decided on it; `false`: reset, parked or refused before anything was done.
+    /// `true` if the rules (or a scripted answer) decided on it; `false` if it was reset, parked or refused before
+    /// processing.
     pub processed: bool,
     /// Decided to be a 200: Apple would deliver it, answered or not.
     pub accepted: bool,
     /// Status decided on, `None` when not processed.
     pub status: Option<u16>,
     pub reason: Option<String>,
-    /// The answer was handed to the connection.
+    /// The answer was passed to the connection.
     pub answered: bool,
     /// The fault that was applied, in words.
     pub fault: Option<String>,
-    /// Stands for the provider token that came with it: the same for the same token.
+    /// The name of its provider token: the same for the same token.
     #[serde(serialize_with = "behind_arc")]
     pub jwt: Option<Arc<str>>,
     /// The header fields in order, each with its representation, on connections that record them.
     pub headers: Option<Vec<Field>>,
 }
 
-/// Sums over all that happened since the start or the last reset.
+/// Sums since the start or the last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// TCP connections accepted, whatever became of them.
+    /// TCP connections accepted, including failed ones.
     pub sockets: u64,
-    /// Of these, those broken because their source connected too often.
+    /// The part of them that was broken because their source connected too often.
     pub blocked: u64,
     /// TLS connections.
     pub connections: u64,
@@ -88,25 +89,25 @@ pub struct Totals {
     pub over_limit: u64,
     /// GOAWAY frames.
     pub goaways: u64,
-    /// Most streams that were open on one connection at a time.
+    /// The maximum number of concurrent streams of a connection.
     pub streams_highest: u64,
-    /// PRIORITY frames that came.
+    /// PRIORITY frames received.
     pub priority_frames: u64,
     /// Distinct provider tokens. Always 0 in `counts` mode.
     pub jwts: u64,
-    /// Most of them that were new within 20 minutes, by the simulator's clock.
+    /// The maximum number of new ones within 20 minutes, by the simulator's clock.
     pub jwts_in_20_minutes: u64,
-    /// Decided statuses, whether they were sent or not.
+    /// Decided statuses, including unsent ones.
     pub statuses: BTreeMap<u16, u64>,
 }
 
-/// The entries and totals that one connection adds at once.
+/// The entries and totals that a connection adds in one batch.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Its `statuses` leave out 200, which `accepted` counts.
     pub totals: Totals,
     pub entries: Vec<Entry>,
-    /// Sequence numbers of earlier entries whose answers were sent meanwhile.
+    /// Sequence numbers of earlier entries whose answers were sent since.
     pub answered: Vec<u64>,
 }
 
@@ -216,13 +217,13 @@ impl Ledger {
         first
     }
 
-    /// Adds to the totals what is no request.
+    /// Adds events other than requests to the totals.
     pub fn add(&self, more: &Totals) {
         self.lock().totals.add(more);
         self.changed.notify_waiters();
     }
 
-    /// Forgets entries and totals. Sequence numbers go on.
+    /// Clears entries and totals. Sequence numbers continue.
     pub fn reset(&self) {
         let mut inner = self.lock();
         let base = inner.base + inner.entries.len() as u64;

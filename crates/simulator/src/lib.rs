@@ -1,10 +1,11 @@
-//! Apple's stand-in: a gateway that checks what Apple checks, breaks as Apple breaks, and keeps a ledger of the truth.
+//! A simulator of Apple's gateway: checks requests by Apple's rules, fails by script, and keeps a ledger of every
+//! request.
 //!
-//! It restates Apple's rules on its own and shares no code or table with the client side, so that a mistake there
-//! cannot confirm itself. Tests start it in their process with [`Simulator::start`]; `pyapns simulator` runs it alone.
+//! It implements Apple's rules separately and shares no code or table with the client side, so that a mistake there is
+//! not repeated here. Tests start it in their process with [`Simulator::start`]; `pyapns simulator` runs it alone.
 //!
 //! The control port is described in the README of this crate.
-#![expect(clippy::disallowed_methods, reason = "it has tasks and a clock of its own, as Apple has")]
+#![expect(clippy::disallowed_methods, reason = "it has its own tasks and clock, as Apple has")]
 
 mod base64_bytes;
 mod certificate;

@@ -1,11 +1,11 @@
-//! `pyapns-simulator`: the stand-in alone, without a daemon around it.
+//! `pyapns-simulator`: the simulator alone, without a daemon.
 
 use clap::Parser;
 use simulator::command::Arguments;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Stand in for Apple's push gateway; print one JSON line with addresses and credentials when ready.
+/// Simulate Apple's push gateway; print one JSON line with addresses and credentials when ready.
 #[derive(Debug, Parser)]
 #[command(name = "pyapns-simulator", version)]
 struct Command {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A reader that has gone does not stop the simulator.
+/// A closed pipe does not stop the simulator.
 fn announce(line: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{line}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),

@@ -1,7 +1,7 @@
 //! The frame pump between h2 and TLS: writes what h2's server cannot (its own SETTINGS, later SETTINGS, GOAWAY with
 //! debug data), hides their acknowledgements from h2, and ends the connection cleanly.
 //!
-//! It only follows frame headers; payloads pass through. A connection that is left alone pays for counting bytes.
+//! It only follows frame headers; payloads pass through. A connection without faults only pays for counting bytes.
 
 mod frames;
 mod heads;
@@ -32,12 +32,12 @@ pub struct PumpHandle {
 struct Orders {
     /// Whole frames to write at the next boundary of h2's own.
     frames: Mutex<BytesMut>,
-    /// Those to write only when h2 has written all of its own.
+    /// Frames to write only when h2 has written all of its frames.
     last: Mutex<BytesMut>,
-    /// There are frames: spares the lock where there is nothing to do.
+    /// There are frames. Avoids the lock if there are none.
     has_frames: AtomicBool,
     seen: Mutex<Seen>,
-    /// Something was seen.
+    /// There are observations.
     has_seen: AtomicBool,
     /// Close once this many streams were ended by frames that have been written.
     close_after: AtomicU64,
@@ -118,7 +118,7 @@ pub struct Pump<S> {
 
 #[derive(PartialEq, Eq)]
 enum Stage {
-    /// h2's first SETTINGS frame is replaced by the one given at the start; bytes of it still to come.
+    /// The remaining bytes of h2's first SETTINGS frame, which is replaced by the one given at the start.
     First(Option<usize>),
     Open,
     ShuttingDown,
@@ -127,7 +127,7 @@ enum Stage {
 }
 
 impl<S> Pump<S> {
-    /// `first` is the SETTINGS frame that goes out in place of h2's. `records`: header blocks are looked at.
+    /// `first` is the SETTINGS frame sent in place of h2's. `records`: header blocks are recorded.
     pub fn new(inner: S, first: &[u8], records: bool) -> (Self, PumpHandle) {
         let handle = PumpHandle::default();
         let pump = Self {
@@ -148,7 +148,7 @@ impl<S> Pump<S> {
     /// Swallows h2's first SETTINGS frame; says how many of the bytes belong to it.
     fn swallow_settings(&mut self, bytes: &[u8]) -> usize {
         let Stage::First(left) = &mut self.stage else { return 0 };
-        // h2 hands over its first frame in one piece; a part of its header would be shorter than any frame.
+        // h2 writes its first frame in one piece; a part of its header would be shorter than any frame.
         let total = left.unwrap_or_else(|| frames::length(bytes).map_or(bytes.len(), |payload| FRAME_HEADER + payload));
         let taken = total.min(bytes.len());
         if taken == total {

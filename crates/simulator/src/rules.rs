@@ -1,4 +1,4 @@
-//! Apple's checks, restated from its documentation on their own: a list that runs in order until one refuses.
+//! Apple's checks, implemented from its documentation: a list that runs in order until one refuses.
 
 mod credential;
 mod headers;
@@ -34,7 +34,7 @@ impl Environment {
     }
 }
 
-/// One step of the validation. The names are those of what is looked at.
+/// A step of the validation, named after its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
     Method,
@@ -53,7 +53,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// No order is published; this one follows what has been observed.
+    /// Apple publishes no order; this one follows observations.
     pub const DEFAULT_ORDER: [Check; 10] = [
         Check::Method,
         Check::Path,
@@ -112,7 +112,7 @@ pub struct Context<'a> {
     pub now_ms: i64,
 }
 
-/// Runs the checks in their order. `credential` is the connection's and remembers what it was shown.
+/// Runs the checks in their order. `credential` is the connection's state, which remembers the credentials shown.
 pub fn judge(push: &Push<'_>, credential: &mut Credential, context: &Context<'_>) -> Result<(), Rejection> {
     for check in &context.settings.checks {
         match check {

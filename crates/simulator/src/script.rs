@@ -1,4 +1,4 @@
-//! The script: which faults the simulator plays, as data that Rust or the control port hands in.
+//! The script: the simulator's faults as data, from Rust or from the control port.
 
 mod active;
 mod budget;
@@ -23,7 +23,7 @@ pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 use super::base64_bytes;
 use super::rules::TokenRate;
 
-/// All that is scripted at one time. The default plays no fault at all.
+/// A whole script. The default has no fault.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Script {
@@ -32,7 +32,7 @@ pub struct Script {
     /// Delay of each answer after its request was processed.
     pub latency: Option<Latency>,
     pub goaway: Option<GoAway>,
-    /// The first fault that picks a request is applied to it.
+    /// The first fault that matches a request is applied to it.
     pub faults: Vec<Fault>,
     /// 429 `TooManyRequests` for a device token pushed to more often.
     pub token_rate: Option<TokenRate>,
@@ -40,17 +40,17 @@ pub struct Script {
     pub settings: Option<SettingsPlay>,
     /// Ends connections that cause too many rejections.
     pub error_budget: Option<ErrorBudget>,
-    /// Connections to come note in which representation each header field arrived.
+    /// Later connections record the representation of each header field.
     pub record_headers: bool,
-    /// The first fault that picks a connection is applied to it.
+    /// The first fault that matches a connection is applied to it.
     pub connections: Vec<ConnectionFault>,
-    /// The first that names a listener is applied to it.
+    /// The first fault that names a listener is applied to it.
     pub listeners: Vec<ListenerFault>,
     /// Blocks sources that connect too often.
     pub connect_rate: Option<ConnectRate>,
 }
 
-/// When and how connections are ended.
+/// The scripted end of connections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GoAway {
@@ -65,18 +65,18 @@ pub struct GoAway {
     /// start. Absent: the stream of the request that triggered (single), or the highest seen (graceful).
     #[serde(default)]
     pub last_stream_id: Option<u32>,
-    /// With `abrupt` and `cut`: how many requests, counted back from the one that triggers, are processed but not
-    /// answered. More than one only with `connection_requests`.
+    /// With `abrupt` and `cut`: the number of requests, up to the trigger, that are processed but not answered. More
+    /// than one only with `connection_requests`.
     #[serde(default = "one")]
     pub unanswered: u64,
     /// Between the two frames of a graceful end.
     #[serde(default = "grace")]
     pub second_after_ms: u64,
-    /// Number of connections to end in all; absent: no limit. With `connection_requests` these are the first that
+    /// The total number of connections to end; absent: no limit. With `connection_requests` these are the first that
     /// carry a request.
     #[serde(default)]
     pub times: Option<u64>,
-    /// A second GOAWAY, without debug data, follows the only one at once.
+    /// A second GOAWAY, without debug data, follows immediately.
     #[serde(default)]
     pub second_empty: bool,
     /// With `graceful` and `single`.
@@ -91,7 +91,7 @@ pub enum Close {
     /// Once the streams up to the last id are answered.
     #[default]
     Drained,
-    /// Then, but so many milliseconds after the last GOAWAY at the earliest.
+    /// Then, but at the earliest this many milliseconds after the last GOAWAY.
     AfterMs(u64),
     /// Never: streams above the last id are refused (REFUSED_STREAM) until the peer closes.
     Never,
@@ -111,7 +111,7 @@ pub enum When {
     ConnectionRequests(u64),
 }
 
-/// The way in which a connection is ended.
+/// The kind of a connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -119,9 +119,9 @@ pub enum Ending {
     Graceful,
     /// One GOAWAY with the last stream id; streams up to it finish, streams above it are not processed.
     Single,
-    /// GOAWAY and close at once: what was processed and not answered yet stays unanswered.
+    /// GOAWAY and immediate close: processed requests without an answer stay unanswered.
     Abrupt,
-    /// As abrupt, without GOAWAY.
+    /// Like `abrupt`, without GOAWAY.
     Cut,
 }
 
@@ -158,11 +158,11 @@ impl DebugData {
     }
 }
 
-/// A fault of single requests: those that every given condition picks.
+/// A fault of the requests that meet every given condition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Every n-th request that the other conditions pick, over the whole simulator.
+    /// Every n-th request that meets the other conditions, over the whole simulator.
     #[serde(default)]
     pub every: Option<u64>,
     /// Chance in percent, drawn per request.
@@ -177,7 +177,7 @@ pub struct Fault {
     /// Only the request on this stream.
     #[serde(default)]
     pub stream: Option<u32>,
-    /// Number of times that the fault is applied in all; absent: no limit.
+    /// The total number of applications of the fault; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
     /// Only from this many milliseconds after the script arrived.
@@ -197,68 +197,68 @@ pub enum Act {
     Reset { code: u32, processed: bool },
     /// This answer in place of processing.
     Answer { status: u16, reason: String },
-    /// An answer that is not like Apple's.
+    /// An answer unlike Apple's.
     #[serde(rename = "odd")]
     Malformed(Box<Malformed>),
     /// No answer, ever.
     Silence { processed: bool },
-    /// This answer in place of processing, to this request and to all later ones of its connection, for so many
+    /// This answer in place of processing, to this request and to all later ones of its connection, for this number of
     /// milliseconds (absent: until its end).
     Poison { status: u16, reason: String, for_ms: Option<u64> },
     /// This answer in place of processing, then a GOAWAY with the same reason, and the connection ends.
     AnswerAndGoaway { status: u16, reason: String },
-    /// Processed as usual, and answered after so long, whatever `latency` is.
+    /// Processed as usual, and answered after this time, regardless of `latency`.
     Delay { ms: u64 },
-    /// This answer in place of processing: its headers at once, its body after so long.
+    /// This answer in place of processing: its headers immediately, its body after this time.
     SlowBody { after_ms: u64, status: u16, reason: String },
-    /// This answer to the request's headers, without waiting for its body; what is missing of that is refused with
+    /// This answer to the request's headers, without waiting for its body; the rest of the body is refused with
     /// RST_STREAM (NO_ERROR).
     EarlyAnswer { status: u16, reason: String },
 }
 
-/// Why a script was refused.
+/// The reason that a script was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
     #[error("{0} must be at least 1")]
     Zero(&'static str),
-    #[error("percent must lie between 0 and 100")]
+    #[error("percent must be between 0 and 100")]
     Percent,
     #[error(
         "latency must be finite and not negative, its lower bound not above the upper one, and its measurements one at least"
     )]
     Latency,
-    #[error("the status of an answer must lie between 400 and 599")]
+    #[error("the status of an answer must be between 400 and 599")]
     Status,
     #[error("{0} needs \"when\": {{\"connection_requests\": n}}")]
     NeedsConnectionRequests(&'static str),
-    #[error("odd.table_size cannot go with latency: answers that are late would still use the table")]
+    #[error("odd.table_size cannot be combined with latency: late answers would still use the table")]
     Latecomers,
-    #[error("{0} must lie between {1}")]
+    #[error("{0} must be between {1}")]
     Bounds(&'static str, &'static str),
-    #[error("{0} says nothing: give at least one value")]
+    #[error("{0} is empty: give at least one value")]
     Nothing(&'static str),
     #[error("{0} must be at most {1} bytes long")]
     TooLong(&'static str, usize),
     #[error("{0} needs \"kind\": {1}")]
     NeedsKind(&'static str, &'static str),
-    #[error("after_ms must lie below for_ms: both count from the script's arrival")]
+    #[error("after_ms must be less than for_ms: both count from the script's arrival")]
     NeverNow,
     #[error(
         "an alert to the client's certificate must be one of 42, 43, 44, 45, 46, 48 and 49; any other goes to \"hello\""
     )]
     Alert,
-    #[error("alpn lists what is offered in place of h2, so it must not hold h2")]
+    #[error("alpn lists the protocols offered in place of h2, so it must not contain h2")]
     AlpnH2,
     #[error("a protocol of alpn must have 1 to 255 bytes")]
     AlpnLength,
-    #[error("window.stream must lie below 2^31")]
+    #[error("window.stream must be less than 2^31")]
     Window,
-    #[error("half_close needs a point at which HTTP/2 is spoken: settings, or one after it")]
+    #[error("half_close needs a point after the start of HTTP/2: settings or a later one")]
     HalfClose,
 }
 
 impl Script {
-    /// Checks what the types alone cannot rule out.
+    /// Checks the conditions that the types do not express.
     pub fn check(&self) -> Result<(), ScriptError> {
         if self.latency.as_ref().is_some_and(|latency| !latency.is_valid()) {
             return Err(ScriptError::Latency);
@@ -326,7 +326,7 @@ impl GoAway {
 }
 
 impl Fault {
-    /// A fault that picks every request.
+    /// A fault that matches every request.
     pub fn new(act: Act) -> Self {
         Self {
             every: None,

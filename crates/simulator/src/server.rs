@@ -1,4 +1,4 @@
-//! The simulator as a whole: options, start, listeners, and what tests and the control port may ask of it.
+//! The simulator: its options, its start, its listeners, and its interface for tests and the control port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use super::shared::Shared;
 pub struct Options {
     /// `HOST:PORT` of Apple's side; port 0 picks a free one.
     pub listen: String,
-    /// Further listeners of Apple's side, such as `127.0.0.2:0`; port 0 takes that of the first, so that one name can stand
-    /// for all.
+    /// Further listeners of Apple's side, such as `127.0.0.2:0`; port 0 takes the port of the first, so that one name
+    /// can resolve to all.
     pub beside: Vec<String>,
     /// `HOST:PORT` of the control port; `None` for none.
     pub control: Option<String>,
-    /// Where certificates and keys are kept and found again.
+    /// The directory of certificates and keys.
     pub directory: Option<std::path::PathBuf>,
     /// `apns-unique-id` is sent in `Sandbox` only.
     pub environment: Environment,
@@ -40,7 +40,7 @@ pub struct Options {
     pub checks: Vec<Check>,
     /// Signing keys known besides the identity's own.
     pub keys: Vec<Key>,
-    /// Takes any case of `bearer`, and padded base64 in provider tokens.
+    /// Accepts any case of `bearer`, and padded base64 in provider tokens.
     pub lenient: bool,
     /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
     pub documented_spelling: bool,
@@ -82,7 +82,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Makes or reads the identities, binds the ports and serves on the current runtime.
+    /// Creates or reads the identities, binds the ports and serves on the current runtime.
     pub async fn start(options: Options) -> Result<Self, SimulatorError> {
         options.script.check()?;
         let identity = match &options.directory {
@@ -121,18 +121,18 @@ impl Simulator {
         Ok(Self { shared, identity, addresses, applied, front, control: control_address, stopping, tasks })
     }
 
-    /// Where Apple's side listens; the first of several.
+    /// The first address of Apple's side.
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// Where Apple's side listens, in the order of the options.
+    /// The addresses of Apple's side, in the order of the options.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// A connection without socket and TLS, for tests in virtual time. The client on it is taken for one with the
-    /// identity's certificate. The script's faults of connections apply, but for those of TLS; a connection that breaks on
+    /// A connection without socket and TLS, for tests in virtual time. The client counts as one with the identity's
+    /// certificate. The script's faults of connections apply, except faults of TLS; a connection that breaks on
     /// `accept` breaks on `tls` here.
     pub fn pipe(&self) -> DuplexStream {
         self.front.pipe(&self.identity)
@@ -150,7 +150,7 @@ impl Simulator {
         &self.shared.ledger
     }
 
-    /// Ages provider tokens and everything else the rules date.
+    /// Moves the clock of the rules forward, which ages provider tokens.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
@@ -161,22 +161,22 @@ impl Simulator {
         self.shared.set_script(script)
     }
 
-    /// The script in force.
+    /// The current script.
     pub fn script(&self) -> Script {
         self.shared.summary().0
     }
 
-    /// Waits until the listeners are as the script in force wants them.
+    /// Waits until the listeners obey the current script.
     pub async fn script_applied(&self) {
         self.shared.wait_until_applied(&self.applied).await;
     }
 
-    /// Sets what is wrong with one device token; `None` makes it good again.
+    /// Sets the fault of a device token; `None` makes it valid again.
     pub fn set_token(&self, token: &str, state: Option<TokenState>) {
         self.shared.set_tokens([(token.to_owned(), state)]);
     }
 
-    /// Forgets script, tokens and ledger, and sets the clock right.
+    /// Clears script, tokens and ledger, and resets the clock.
     pub fn reset(&self) {
         self.shared.reset();
     }

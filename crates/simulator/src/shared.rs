@@ -1,4 +1,4 @@
-//! The state that listeners, connections and the control port share: ledger, clock, rules, and the script in force.
+//! The state that listeners, connections and the control port share: ledger, clock, rules, and the current script.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,7 +45,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits until all these listeners obey the script now in force.
+    /// Waits until all these listeners obey the current script.
     pub async fn wait_until_applied(&self, listeners: &[watch::Receiver<u64>]) {
         let wanted = self.plan.borrow().number;
         for listener in listeners {
@@ -82,7 +82,7 @@ impl Shared {
         (self.connections.fetch_add(1, Ordering::Relaxed) + 1, self.plan.subscribe())
     }
 
-    /// The script in force and the number of listed tokens.
+    /// The current script and the number of listed tokens.
     pub fn summary(&self) -> (Script, usize) {
         let plan = self.plan.borrow();
         (plan.script.script.clone(), plan.tokens.len())

@@ -1,4 +1,4 @@
-//! The device tokens something is wrong with, as listed by a test or over the control port.
+//! The faulty device tokens, listed by a test or over the control port.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use super::rules::TokenState;
 #[derive(Debug, Clone, Default)]
 pub struct Tokens {
     states: HashMap<String, TokenState>,
-    /// Sends that are left to dying tokens; shared by all copies.
+    /// The remaining sends of dying tokens; shared by all copies.
     left: HashMap<String, Arc<AtomicU64>>,
 }
 
 impl Tokens {
-    /// The state of a token of either case; `None` is good.
+    /// The state of a token of either case; `None` = valid.
     pub fn state(&self, token: &str) -> Option<&TokenState> {
         if self.states.is_empty() {
             return None;
@@ -25,7 +25,7 @@ impl Tokens {
         self.states.get(token).or_else(|| self.states.get(&token.to_ascii_lowercase()))
     }
 
-    /// Sets one token's state; `None` makes it good again.
+    /// Sets a token's state; `None` makes it valid again.
     pub fn set(&mut self, token: &str, state: Option<TokenState>) {
         let token = token.to_ascii_lowercase();
         match state {
@@ -38,7 +38,7 @@ impl Tokens {
         };
     }
 
-    /// Counts a send to a dying token: whether it still lives.
+    /// Counts a send to a dying token. Returns true if it still lives.
     pub fn lives(&self, token: &str) -> bool {
         let Some(left) = self.left.get(&token.to_ascii_lowercase()) else { return true };
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
@@ -53,7 +53,7 @@ impl Tokens {
     }
 }
 
-/// One item of `POST /tokens`.
+/// An item of `POST /tokens`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenListing {
@@ -63,7 +63,7 @@ pub struct TokenListing {
     /// Milliseconds since the epoch. Absent: now. `null`: the answer has none.
     #[serde(default, deserialize_with = "present")]
     timestamp: Option<Option<i64>>,
-    /// A dead one takes so many sends before.
+    /// The number of sends before the token is dead.
     after: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ enum DeadReason {
 pub struct ListingError(String);
 
 impl TokenListing {
-    /// The token and the state it asks for.
+    /// The token and its state.
     pub fn into_state(self, now_ms: i64) -> Result<(String, Option<TokenState>), ListingError> {
         if self.state != StateName::Dead && (self.reason.is_some() || self.timestamp.is_some() || self.after.is_some())
         {

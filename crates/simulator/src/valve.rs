@@ -1,4 +1,4 @@
-//! A valve between HTTP/2 and the transport of a scripted connection: shuts it at the point and in the way asked for.
+//! A valve between HTTP/2 and the transport of a scripted connection, which breaks it as the script requests.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use super::script::{Breakage, Point};
 
 /// The transport of a connection.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
-    /// When it is dropped next, the peer gets a RST.
+    /// Makes the drop of the transport send a RST.
     fn abort(&self);
 }
 
@@ -36,7 +36,7 @@ impl Transport for tokio::io::DuplexStream {
     fn abort(&self) {}
 }
 
-/// Breaks a connection that no HTTP/2 is spoken on yet.
+/// Breaks a connection before HTTP/2 begins.
 pub async fn break_connection(mut transport: impl Transport, how: Breakage) {
     match how {
         Breakage::Silence => {

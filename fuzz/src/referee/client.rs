@@ -49,7 +49,7 @@ impl Referee {
         assert_eq!(last, Some((kind::GOAWAY, u64::from(fault.code() as u32).to_be_bytes().to_vec())));
     }
 
-    /// All output was handed over.
+    /// All output was written.
     pub fn check_drained(&self) {
         assert!(self.client.frames.rest().is_empty(), "the output ends inside a frame");
         if self.fault.is_none() {

@@ -17,7 +17,7 @@ pub enum During {
 }
 
 impl Referee {
-    /// `rest` is the input behind the event.
+    /// `rest` is the input after the event.
     pub fn on_event(&mut self, event: &Event<'_, StreamId>, during: During, rest: &[u8]) {
         match *event {
             Event::Answered { tag, ref answer } => self.on_answer(tag, answer),

@@ -101,7 +101,7 @@ impl Referee {
         match self.awaited.contains(&id) {
             _ if stream.headers_read => Judgement::Legal,
             true => Judgement::Illegal,
-            // Whether the session still keeps it cannot be seen from here.
+            // The test cannot see if the session still has it.
             false => Judgement::Unclear,
         }
     }
@@ -222,7 +222,7 @@ fn unclear_if(is_unclear: bool) -> Judgement {
     if is_unclear { Judgement::Unclear } else { Judgement::Legal }
 }
 
-/// Whatever the state of its stream.
+/// In any state of its stream.
 fn is_useless(head: FrameHead) -> bool {
     match head.kind {
         kind::HEADERS | kind::RST_STREAM | kind::GOAWAY => false,

@@ -25,7 +25,7 @@ fn requests(count: u8, body: usize) -> Vec<u8> {
     [vec![call::REQUESTS, count, 16], length(body)].concat()
 }
 
-/// A request and its last byte handed over.
+/// A request whose last byte was written.
 fn sent(body: usize) -> Vec<u8> {
     [request(body), vec![call::HAND_ALL]].concat()
 }

@@ -33,7 +33,7 @@ fn name_of(scope: Scope) -> String {
 }
 
 impl Client {
-    /// The same node behind a guard.
+    /// Puts the node behind a guard.
     fn guarded(&self, keys: Option<Vec<ApiKey>>, exposure: Exposure) -> Self {
         let guard = Guard {
             keys: keys.map(|keys| Arc::new(Keys::new(keys))),

@@ -24,7 +24,7 @@ impl HttpBody for Mined {
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        panic!("nobody may read {SECRET}")
+        panic!("no caller may read {SECRET}")
     }
 }
 
@@ -56,7 +56,7 @@ async fn panic_four_times(format: Format) {
     assert_eq!(client.send(mined(&notifications, "application/json", "sending-2")).await.status, 500);
     let stream = client.service.clone().answer(mined(&notifications, "application/x-ndjson", "streaming-3")).await;
     assert_eq!(stream.status(), 201, "it had begun");
-    let cut = stream.into_body().collect().await.expect_err("it breaks off");
+    let cut = stream.into_body().collect().await.expect_err("it ends early");
     assert_eq!(cut.to_string(), "the response could not be finished");
     assert_eq!(client.get("/healthz").await.status, 200, "the others are answered");
 

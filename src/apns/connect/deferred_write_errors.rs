@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(taken(0).await, 0, "nothing got out");
         for writes in 1..4 {
             let (taken, got_out) = (taken(writes).await, writes as usize * STEP);
-            assert!(taken >= got_out - 200, "{got_out} got out, and {taken} are told");
+            assert!(taken >= got_out - 200, "{got_out} were written, and {taken} are reported");
         }
     }
 }

@@ -104,7 +104,7 @@ impl Feeder {
             () = self.stop.cancelled() => return false,
             permit = self.lines.reserve() => permit,
         };
-        // The receiver is gone: the node accepts no more, and its answer says why.
+        // The receiver is closed: the node accepts no more, and its answer says why.
         let Ok(permit) = permit else { return false };
         self.sent.lines.fetch_add(lines as u64, Ordering::Relaxed);
         self.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -226,7 +226,7 @@ fn the_refusal_of_a_file_that_is_neither_pem_nor_der_names_its_format() {
             assert_eq!(named(&bytes), Some(CredentialError::Utf16), "{text}");
         }
     }
-    assert_eq!(named(b"a text"), None, "told by whoever reads it");
+    assert_eq!(named(b"a text"), None, "the reader reports it");
 }
 
 #[test]

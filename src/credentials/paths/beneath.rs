@@ -23,13 +23,13 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 /// Opens `path`, which is relative to `folder`, or absolute and inside it. Follows links that stay inside, also with an
 /// absolute target.
 pub(super) fn open(folder: &Path, path: &Path) -> io::Result<File> {
-    open_with(at_once, folder, path)
+    open_with(whole_path, folder, path)
 }
 
 /// Opens a path relative to a folder, and refuses to leave the folder.
 type Way = fn(&OwnedFd, &Path) -> Result<OwnedFd, Errno>;
 
-fn open_with(at_once: Way, folder: &Path, path: &Path) -> io::Result<File> {
+fn open_with(whole_path: Way, folder: &Path, path: &Path) -> io::Result<File> {
     let real = folder.canonicalize()?;
     let root = openat(CWD, folder, FOLDER, Mode::empty())?;
     let inside = match path.is_absolute() {
@@ -39,9 +39,9 @@ fn open_with(at_once: Way, folder: &Path, path: &Path) -> io::Result<File> {
         },
         false => path.to_owned(),
     };
-    let opened = match at_once(&root, &inside) {
+    let opened = match whole_path(&root, &inside) {
         // The path leaves the folder, or has a link with an absolute target, which may lead back into it.
-        Err(Errno::XDEV) => at_once(&root, &without_links(&real, &real.join(&inside))?),
+        Err(Errno::XDEV) => whole_path(&root, &without_links(&real, &real.join(&inside))?),
         // An old kernel, or a sandbox without `openat2`.
         Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, &without_links(&real, &real.join(&inside))?),
         opened => opened,
@@ -64,7 +64,7 @@ fn without_links(real: &Path, path: &Path) -> io::Result<PathBuf> {
 }
 
 #[cfg(target_os = "linux")]
-fn at_once(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+fn whole_path(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     use rustix::fs::{ResolveFlags, openat2};
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let mut tries = 1;
@@ -77,7 +77,7 @@ fn at_once(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn at_once(_root: &OwnedFd, _path: &Path) -> Result<OwnedFd, Errno> {
+fn whole_path(_root: &OwnedFd, _path: &Path) -> Result<OwnedFd, Errno> {
     Err(Errno::NOSYS)
 }
 
@@ -105,7 +105,7 @@ mod tests {
 
     /// The production code, and the same with the errors of old kernels and of sandboxes.
     const WAYS: [(&str, Way); 3] =
-        [("openat2", at_once), ("ENOSYS", |_, _| Err(Errno::NOSYS)), ("EPERM", |_, _| Err(Errno::PERM))];
+        [("openat2", whole_path), ("ENOSYS", |_, _| Err(Errno::NOSYS)), ("EPERM", |_, _| Err(Errno::PERM))];
 
     fn read(way: Way, folder: &Path, path: impl AsRef<Path>) -> io::Result<String> {
         let mut text = String::new();

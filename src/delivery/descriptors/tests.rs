@@ -64,7 +64,7 @@ fn the_connection_that_was_idle_for_longest_is_asked_to_close() {
     let now = Instant::now();
     let idle = [2, 1, 3].map(|seconds| Usage::Idle(now + seconds * SECOND));
     for (permit, usage) in permits.iter_mut().zip(idle) {
-        assert!(!permit.must_close(usage), "nobody waits");
+        assert!(!permit.must_close(usage), "no lane waits");
     }
     assert!(late.first().is_none() && !late.claim.is_short());
     assert_eq!(lanes.iter().map(Lane::woken).collect::<Vec<_>>(), [0, 1, 0]);

@@ -132,7 +132,7 @@ fn every_reason_of_a_goaway_has_its_verdict() {
         assert_eq!(gone_away(Some(&(*reason).into())), expected, "{}", reason.as_str());
     }
     assert_eq!(gone_away(Some(&Reason::Unlisted("Novelty".into()))), SideEffect::LeaveConnection);
-    assert_eq!(gone_away(None), SideEffect::LeaveConnection, "without debug data, or with what is no JSON");
+    assert_eq!(gone_away(None), SideEffect::LeaveConnection, "without debug data, or with invalid JSON");
 }
 
 /// Does not compile until a new kind of end is listed here, as a reminder of its row above.

@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(limit.acquire(ip("192.0.2.1")).err(), Some(LimitReached::Address));
         let _other = limit.acquire(ip("192.0.2.2")).expect("a permit");
         drop(first);
-        let _again = limit.acquire(ip("192.0.2.1")).expect("a permit that was given back");
+        let _again = limit.acquire(ip("192.0.2.1")).expect("a returned permit");
         let _unix = (limit.acquire(None).expect("a permit"), limit.acquire(None).expect("the last permit"));
         assert_eq!(limit.acquire(None).err(), Some(LimitReached::Node));
         assert_eq!(limit.taken.lock().expect("no panic").len(), 2);

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_displays_as_it_was_parsed() {
+    fn an_address_displays_in_its_parsed_form() {
         for (text, local) in [
             ("127.0.0.1:8088", true),
             ("[::1]:0", true),

@@ -163,7 +163,7 @@ fn surplus(connection: &Connection, app: &AppKey) -> Result<i64> {
     Ok(0)
 }
 
-/// Forgets the entries up to and with the cursor: how many that were, without those that were too many anyhow.
+/// Deletes the entries up to and including the cursor. Returns their number, without entries over the maximum.
 pub(super) fn forget(
     connection: &Connection,
     epoch: Epoch,

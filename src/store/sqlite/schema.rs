@@ -50,7 +50,7 @@ pub(super) const STEPS: [&str; 6] = [
     -- Who made an app: the fingerprint of an entry of the configuration; NULL = a caller of the API.
     ALTER TABLE apps ADD COLUMN entry TEXT;
 
-    -- The entries that were carried out, whatever became of their apps since.
+    -- The applied entries, also of apps that were changed since.
     CREATE TABLE entries (
         app_id      TEXT NOT NULL,
         environment TEXT NOT NULL,

@@ -40,7 +40,7 @@ pub struct Block {
     pub text: String,
     /// The line of its opening fence, from 1.
     pub line: usize,
-    /// It follows another block directly, and so shows what that block prints.
+    /// It follows another block directly, and so shows that block's output.
     pub is_answer: bool,
 }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NODE: &str = "127.0.0.1:8088";
 const GATEWAY: &str = "127.0.0.1:2197";
 const CONTROL: &str = "127.0.0.1:2198";
-/// Stands in for cargo: runs the program that is built already.
+/// A replacement of cargo that runs the program that is built already.
 const CARGO: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 64\nshift 3\nexec pyapns \"$@\"\n";
 
 pub struct Reader {
@@ -40,7 +40,7 @@ fn is_server(text: &str) -> bool {
 }
 
 impl Reader {
-    /// Starts a node with the simulator beside it, unless the page starts servers of its own.
+    /// Starts a node with the simulator beside it, unless the page starts its own servers.
     pub async fn at(page: &Page) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let cargo = folder.path().join(".bin/cargo");

@@ -63,7 +63,7 @@ fn cited<'a>(comment: &'a str, sections: &'a [&str]) -> impl Iterator<Item = Str
         let name = page.rsplit('/').next().unwrap_or(page);
         ![format!("docs/{name}"), page.to_string()].iter().any(|path| root().join(path).exists())
     });
-    let lost = lost.map(|page| format!("there is no page {page}"));
+    let lost = lost.map(|page| format!("missing page {page}"));
     let mut after =
         comment.split("apns-protocol").skip(1).map(|rest| rest.trim_start_matches([' ', '`', '.', 'm', 'd']));
     let numbers = std::iter::from_fn(move || after.next()).flat_map(|rest| {

@@ -16,7 +16,7 @@ fn with(fault: Fault) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_window_of_503_is_told_and_adds_no_traffic() {
+async fn a_window_of_503_is_reported_and_adds_no_traffic() {
     let mut trial = Trial::begin(World::start().await, "?timeout=3").await;
     let before = trial.world.simulator.ledger().totals().requests;
     let burst = Fault { for_ms: Some(1500), ..Fault::new(answer(503, "ServiceUnavailable")) };

@@ -31,7 +31,7 @@ async fn impatient() -> World {
     world
 }
 
-/// Each way in which no connection comes about.
+/// Each failure to open a connection.
 fn failures() -> Vec<(&'static str, Script)> {
     let on_accept = |how| every(ConnectionAct::Break { at: Point::Accept, how });
     let alpn = |names: &[&str]| every(ConnectionAct::Alpn(names.iter().map(|name| (*name).to_owned()).collect()));
@@ -61,7 +61,7 @@ async fn a_gateway_that_cannot_be_connected_to_costs_nothing_but_time() {
             let began = Instant::now();
             let told = trial.traffic(SECOND).await;
             let outcomes = tally(&told);
-            // What was in flight when the connection was cut may be unknown; nothing else can have left.
+            // Notifications in flight when the connection was cut may be unknown; no others can have been sent.
             let unknown = told.iter().filter(|told| told.outcome == "unknown").count();
             assert!(unknown <= 10 && outcomes.keys().any(|how| how.starts_with("not_sent")), "{name}: {outcomes:?}");
             assert!(told.iter().all(|told| told.took < 3 * SECOND), "{name}: nothing hangs past its deadline");
@@ -78,7 +78,7 @@ async fn a_gateway_that_cannot_be_connected_to_costs_nothing_but_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alert_about_the_certificate_stops_the_app_until_it_is_provisioned_anew() {
+async fn an_alert_about_the_certificate_stops_the_app_until_it_is_provisioned_again() {
     let mut trials = JoinSet::new();
     for code in [42, 44, 45] {
         trials.spawn(async move {
@@ -118,7 +118,7 @@ async fn one_bad_address_among_three_loses_nothing() {
         ("one port of three closed", shut(Shut::Closed)),
         ("one address of three drops SYNs", shut(Shut::Stalled)),
         ("one server of three untrusted", bad(ConnectionAct::Certificate(Flaw::Untrusted))),
-        ("one of three closes at once", bad(ConnectionAct::Break { at: Point::Tls, how: Breakage::Close })),
+        ("one of three closes immediately", bad(ConnectionAct::Break { at: Point::Tls, how: Breakage::Close })),
     ];
     let mut trials = JoinSet::new();
     for (name, script) in faults {
@@ -145,7 +145,7 @@ async fn one_bad_address_among_three_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pace_of_connections_stays_below_a_guard_against_floods() {
     let mut trial = Trial::begin(World::start().await, "?timeout=2").await;
-    // Three at once and one a second afterwards: five within any second are never seen.
+    // Three immediately and one a second afterwards: five within a second never occur.
     let rate = ConnectRate { limit: 4, seconds: 1, block_ms: 60_000, how: Breakage::Reset };
     let script = every(ConnectionAct::Break { at: Point::Tls, how: Breakage::Close });
     trial.script(Script { connect_rate: Some(rate), ..script }, true).await;

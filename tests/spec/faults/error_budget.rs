@@ -45,7 +45,7 @@ async fn bad_tokens_end_a_connection_sooner_and_dead_ones_never() {
     every_tenth(&world, 0..300, &TokenState::Dead { reason: "Unregistered", timestamp: None });
     let told = outcomes.send(&world, 300).await;
     assert_eq!((told["accepted"], told["rejected Unregistered"]), (270, 30), "{told:?}");
-    assert_eq!(world.simulator.ledger().totals().goaways, 0, "410 is no error");
+    assert_eq!(world.simulator.ledger().totals().goaways, 0, "410 does not count as an error");
     every_tenth(&world, 300..600, &TokenState::Bad);
     let told = outcomes.send(&world, 300).await;
     assert_eq!((told["accepted"], told["rejected BadDeviceToken"]), (270, 30), "{told:?}");

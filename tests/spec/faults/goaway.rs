@@ -1,4 +1,5 @@
-//! Group 5, GOAWAY: any reason, code and debug data, any last stream id, twice, without a close, on all connections at once.
+//! Group 5, GOAWAY: any reason, code and debug data, any last stream id, twice, without a close, on all connections
+//! together.
 
 use super::outcomes::{Outcomes, after, only};
 use crate::support::world::{Credential, World};
@@ -34,7 +35,7 @@ async fn reasons_codes_and_debug_data_of_any_shape_cost_nothing() {
     let debug = [
         (0, DebugData::Reason("Shutdown".into())),
         (1, DebugData::Reason("IdleTimeout".into())),
-        (2, DebugData::Reason("A reason nobody knows".into())),
+        (2, DebugData::Reason("An unknown reason".into())),
         (7, DebugData::Text("Maximum active streams violated for this endpoint.".into())),
         (11, DebugData::Text(String::new())),
         (0xffff_ffff, DebugData::Base64(vec![0xff; 16_376])),
@@ -67,7 +68,7 @@ async fn any_last_stream_id_and_any_way_to_close_cost_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_behind_a_limit_of_one_goes_to_the_next_connection() {
+async fn notifications_waiting_at_a_limit_of_one_go_to_the_next_connection() {
     let goaway = GoAway { times: Some(2), ..GoAway::new(When::ConnectionRequests(1), Ending::Single) };
     let script = Script { latency: Some(Latency::FixedMs(50.0)), ..script(goaway) };
     let world = World::beside_with(Options { script, ..Options::default() }, Credential::Token).await;
@@ -82,7 +83,7 @@ async fn what_waits_behind_a_limit_of_one_goes_to_the_next_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn maintenance_on_all_connections_at_once_is_survived() {
+async fn maintenance_on_all_connections_together_is_survived() {
     let settings = SettingsPlay { first: Values::streams(5), ..Default::default() };
     let slow = Script { settings: Some(settings), latency: Some(Latency::FixedMs(30.0)), ..Script::default() };
     for kind in [Ending::Graceful, Ending::Single, Ending::Abrupt, Ending::Cut] {
@@ -102,7 +103,7 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
         let unknown = told.get("unknown connection_lost").copied().unwrap_or(0);
         assert_eq!(told["accepted"] + unknown, 200, "{kind:?}: {told:?}");
         assert!(connections >= 2, "{connections} connections carry the load");
-        // One more may have been opened meanwhile.
+        // Another connection may have been opened since.
         let most = if matches!(kind, Ending::Graceful | Ending::Single) { 0 } else { 5 * (connections + 1) };
         assert!(unknown <= most, "{kind:?}: only what was in flight may be unknown: {told:?}");
         outcomes.recover(&world, &format!("5 maintenance {kind:?}"), began, 5 * SECOND).await;
@@ -112,7 +113,7 @@ async fn maintenance_on_all_connections_at_once_is_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_lost_with_a_connection_is_doubled_only_for_those_who_asked() {
+async fn notifications_lost_with_a_connection_are_resent_only_on_request() {
     for query in ["", "?retry_unknown=true"] {
         let world = World::start().await;
         let mut outcomes = Outcomes::new();
@@ -131,7 +132,7 @@ async fn what_was_lost_with_a_connection_is_doubled_only_for_those_who_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_that_apple_blames_stops_only_its_app_until_it_is_provisioned_anew() {
+async fn a_goaway_about_the_certificate_stops_only_its_app_until_it_is_provisioned_again() {
     for reason in ["BadCertificate", "BadCertificateEnvironment"] {
         let world = World::start().await;
         let (mut outcomes, mut others) = (Outcomes::of(OTHER), Outcomes::new());

@@ -114,7 +114,7 @@ async fn a_dynamic_table_of_nothing_is_kept_in_step() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_the_other_environment_stops_its_app_however_apple_spells_it() {
+async fn a_key_of_the_other_environment_stops_its_app_in_every_spelling() {
     for reason in ["BadEnvironmentKeyInToken", "BadEnvironmentKeyIdInToken"] {
         let world = World::with(Credential::Token).await;
         let mut outcomes = Outcomes::new();

@@ -25,7 +25,7 @@ const ROUND: Duration = Duration::from_secs(6);
 /// The healthy app sends 1,000 a second: ten every ten milliseconds.
 const BATCH: usize = 10;
 const EVERY: Duration = Duration::from_millis(10);
-/// Connections of a caller; more than ever wait at once.
+/// Connections of a caller: more than the maximum of concurrent waits.
 const CALLERS: usize = 16;
 const FLOOD_BATCH: usize = 50;
 const BAD_TOKENS: usize = 1000;
@@ -35,7 +35,7 @@ fn batch(count: usize, token: impl Fn(usize) -> String) -> String {
     Value::Array((0..count).map(one).collect()).to_string()
 }
 
-/// A node as a process of its own beside its stand-in for Apple.
+/// A node as a separate process, with its simulator.
 async fn start() -> (Simulator, Daemon, TempDir) {
     let directory = tempfile::tempdir().expect("a folder");
     let options = Options {
@@ -125,8 +125,8 @@ async fn healthy(node: SocketAddr) -> Vec<f64> {
     all
 }
 
-/// Sends to `app` at this pace, whatever becomes of it, until told to stop: how many. A request that is due finds a
-/// connection that waits for no answer, or opens one.
+/// Sends to `app` at this rate until it is stopped, regardless of the outcomes. Returns the number. A request that is
+/// due finds a connection that waits for no answer, or opens one.
 async fn pester(node: SocketAddr, app: &'static str, a_second: f64, stop: Arc<AtomicBool>) -> usize {
     let (start, mut sent, mut callers) = (Instant::now(), 0, JoinSet::new());
     let body = Bytes::from(batch(FLOOD_BATCH, bad));

@@ -29,7 +29,7 @@ pub struct Told {
 /// The outcomes that the callers of one app received, by apns-id.
 pub struct Outcomes {
     app: String,
-    /// Those of `tokens` given, else a new one for each notification.
+    /// The given `tokens`, else a new token for each notification.
     tokens: Vec<String>,
     next: usize,
     told: HashMap<String, Told>,
@@ -55,7 +55,7 @@ impl Outcomes {
         self.send_with(world, "", count).await
     }
 
-    /// The same with a query, which begins with `?`.
+    /// Sends with a query, which begins with `?`.
     pub async fn send_with(&mut self, world: &World, query: &str, count: usize) -> Tally {
         let path = format!("{}/notifications{query}", self.app);
         let mut callers = tokio::task::JoinSet::new();
@@ -122,7 +122,7 @@ impl Outcomes {
     }
 
     /// Compares with the ledger. Every notification reported accepted is there. One reported otherwise is not, unless
-    /// it is `unknown`. None is there twice, except where the caller allowed a resend.
+    /// it is `unknown`. None appears twice, unless the caller allowed a resend.
     pub fn check(&self, world: &World) {
         let arrived = world.simulator.ledger().accepted_ids();
         for (id, told) in &self.told {

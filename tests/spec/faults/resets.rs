@@ -6,7 +6,7 @@ use simulator::{Act, Fault, Script};
 use std::time::{Duration, Instant};
 
 const REFUSED_STREAM: u32 = 7;
-/// Those of RFC 9113 7, and one that nobody has defined.
+/// The codes of RFC 9113 7, and an undefined one.
 const CODES: [u32; 15] = [0, 1, 2, 3, 4, 5, 6, REFUSED_STREAM, 8, 9, 10, 11, 12, 13, 0xff];
 
 fn resets(code: u32, processed: bool) -> Script {
@@ -15,11 +15,11 @@ fn resets(code: u32, processed: bool) -> Script {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_reset_with_any_code_costs_only_itself_and_is_told_truly() {
+async fn a_stream_reset_with_any_code_affects_only_itself_and_is_reported_truly() {
     let world = World::start().await;
     let mut outcomes = Outcomes::new();
     assert!(only(&outcomes.send(&world, 100).await, "accepted"));
-    // REFUSED_STREAM after processing would be a lie that nobody could see through: it is not played.
+    // REFUSED_STREAM after processing would be a false proof that no client can detect, so it is not tested.
     let kinds = CODES.into_iter().flat_map(|code| [(code, false), (code, true)]);
     for (code, processed) in kinds.filter(|kind| *kind != (REFUSED_STREAM, true)) {
         world.simulator.set_script(resets(code, processed)).expect("a script");
@@ -37,7 +37,7 @@ async fn a_stream_reset_with_any_code_costs_only_itself_and_is_told_truly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_reset_is_sent_again_only_for_those_who_prefer_duplicates() {
+async fn reset_notifications_are_resent_only_for_callers_who_prefer_duplicates() {
     const CANCEL: u32 = 8;
     for processed in [false, true] {
         let world = World::start().await;

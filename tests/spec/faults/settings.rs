@@ -39,7 +39,7 @@ async fn a_choke_after_each_rejection_slows_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_below_what_is_in_flight_is_kept_and_its_return_used() {
+async fn a_limit_below_the_requests_in_flight_is_obeyed_and_its_return_used() {
     for low in [0, 1, 7] {
         let world = World::start().await;
         let mut outcomes = Outcomes::new();

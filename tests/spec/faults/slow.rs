@@ -8,7 +8,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_with_a_long_tail_are_all_told() {
+async fn answers_with_a_long_tail_are_all_reported() {
     let mut trial = Trial::begin(World::start().await, "?timeout=8").await;
     let mut measured = vec![20.0; 18];
     measured.extend([300.0, 3000.0]);
@@ -21,7 +21,7 @@ async fn answers_with_a_long_tail_are_all_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_token_slows_nobody_else() {
+async fn a_slow_token_delays_no_other() {
     let mut trial = Trial::begin(World::start().await, "?timeout=6").await;
     let slow = token(1_000_000);
     let fault = Fault { token: Some(slow.clone()), ..Fault::new(Act::Delay { ms: 2000 }) };
@@ -37,7 +37,7 @@ async fn a_slow_token_slows_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_comes_later_is_waited_for_and_one_that_never_comes_costs_the_reason_only() {
+async fn a_late_body_is_awaited_and_a_missing_one_only_loses_the_reason() {
     for (after_ms, told_as) in [(300, "rejected BadTopic"), (60_000, "rejected")] {
         let mut trial = Trial::begin(World::start().await, "?timeout=3").await;
         let act = Act::SlowBody { after_ms, status: 400, reason: "BadTopic".to_owned() };
@@ -51,7 +51,7 @@ async fn a_body_that_comes_later_is_waited_for_and_one_that_never_comes_costs_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_413_that_comes_before_the_request_is_out_is_told() {
+async fn a_413_before_the_end_of_the_request_is_reported() {
     let mut trial = Trial::begin(World::start().await, "?timeout=5").await;
     let act = Act::EarlyAnswer { status: 413, reason: "PayloadTooLarge".to_owned() };
     let script = Script {

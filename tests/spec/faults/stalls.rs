@@ -31,7 +31,7 @@ fn only_pongs() -> Script {
     Script { faults: vec![Fault { connection: Some(1), ..Fault::new(act) }], ..Script::default() }
 }
 
-/// Every way in which a connection can stall without an end.
+/// Every stall of a connection without an end.
 fn stalls() -> Vec<(&'static str, Script)> {
     let window = |stream, updates| first(ConnectionAct::Window { stream, updates });
     vec![
@@ -83,7 +83,7 @@ async fn a_stalled_connection_is_replaced_within_twelve_seconds_and_nothing_hang
     }
 }
 
-/// In real time, over sockets and TLS, all at once. States its own limit: a minute.
+/// In real time, over sockets and TLS, all together. It has its own limit: a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_survives_every_stall_in_real_time() {
     if !full() {
@@ -113,7 +113,7 @@ async fn a_node_survives_every_stall_in_real_time() {
     }
 }
 
-/// Ends that the node sees at once.
+/// Ends that the node notices immediately.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_cut_anywhere_loses_nothing_and_doubles_nothing() {
     let ends = [
@@ -144,7 +144,7 @@ async fn a_connection_that_is_cut_anywhere_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_cut_off_is_sent_again_if_the_caller_wants_that() {
+async fn cut_off_notifications_are_resent_if_the_caller_requests_it() {
     let mut trial = Trial::begin(World::start().await, "?timeout=5&retry_unknown=true").await;
     let cut = ConnectionAct::Break { at: Point::Answers(7), how: Breakage::HalfClose };
     let fault = ConnectionFault { times: Some(3), ..ConnectionFault::new(cut) };

@@ -55,7 +55,7 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
         let since = entry["timestamp"].as_f64().expect("a number");
         match timestamp {
             Some(at) if *at == past => assert_eq!(since, past as f64 / 1000.0),
-            // A date in the future would keep the token dead for ever: the time of the answer stands for it.
+            // A date in the future would keep the token dead forever: the time of the answer replaces it.
             _ => assert!((began - 1.0..began + 60.0).contains(&since), "{since} is not about {began}"),
         }
     }
@@ -69,7 +69,7 @@ async fn tokens_of_every_length_die_with_any_timestamp_and_hurt_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_dies_after_some_sends_is_told_dead_from_then_on() {
+async fn a_token_that_dies_after_some_sends_is_reported_dead_from_then_on() {
     const AFTER: u64 = 5;
     let world = World::start().await;
     let mut outcomes = Outcomes::new();

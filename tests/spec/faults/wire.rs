@@ -57,7 +57,7 @@ async fn requests_are_written_as_apple_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_shows_apple_one_token_however_many_apps_and_nodes_use_it() {
+async fn one_key_sends_apple_one_token_from_any_number_of_apps_and_nodes() {
     let world = World::with(Credential::Token).await;
     let world = {
         let other = "/apps/com.example.app/production";

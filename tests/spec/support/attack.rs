@@ -1,4 +1,4 @@
-//! Malicious callers, frame by frame, and an honest one that continues meanwhile.
+//! Malicious callers, frame by frame, and an honest one at the same time.
 
 use super::client::Client;
 use super::world::{APP, to, token};
@@ -118,7 +118,7 @@ pub async fn ask_and_read_nothing(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// One that begins a request and does not go on, or says nothing at all.
+/// An attacker that does not complete a request, or sends nothing.
 pub async fn linger(address: SocketAddr, beginning: &[u8]) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(beginning).await.ok()?;

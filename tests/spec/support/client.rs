@@ -53,7 +53,7 @@ impl Client {
         Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
-    /// The same where the node may die: `None` if it gave no whole answer.
+    /// Sends a request to a node that may die: `None` if there is no complete response.
     pub async fn attempt(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Option<Answer> {
         let (status, bytes) = self.try_exchange(method, path, None, body.into()).await?;
         Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })

@@ -1,4 +1,4 @@
-//! An HTTP proxy that opens tunnels, and the ways in which one does not.
+//! An HTTP proxy that opens tunnels, or fails in different ways.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ pub struct ConnectProxy {
 }
 
 impl ConnectProxy {
-    /// `places` says what names mean here; other targets have to be addresses.
+    /// `places` maps names to addresses; other targets must be addresses.
     pub async fn start(manner: Manner, places: &[(&str, SocketAddr)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");

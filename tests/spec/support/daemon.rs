@@ -1,4 +1,4 @@
-//! A node as a process of its own, which can be measured, and killed.
+//! A node as a separate process, which can be measured and killed.
 
 use super::client::Client;
 use super::world::{APP, World};
@@ -13,7 +13,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// One beside a world's node, on the same stand-in for Apple, with the world's app.
+    /// A daemon beside a world's node, with the same simulator and the world's app.
     pub async fn start(world: &World) -> Self {
         let daemon = Self::on(world, &world.directory.path().join("daemon"), &[]).await;
         let pem = world.simulator.identity().client_pem.clone();
@@ -21,7 +21,7 @@ impl Daemon {
         daemon
     }
 
-    /// One that delivers to a world's stand-in for Apple, over this data directory and with these variables.
+    /// A daemon that delivers to a world's simulator, with this data directory and these variables.
     pub async fn on(world: &World, data: &Path, variables: &[(&str, &str)]) -> Self {
         Self::run(Self::command(world, data, variables)).await
     }
@@ -32,7 +32,7 @@ impl Daemon {
         Self::between(world.directory.path(), &[gateway.clone(), gateway], data, variables)
     }
 
-    /// The same with the stand-in's folder in `directory` and these gateways: the sandbox, production.
+    /// A daemon with the simulator's folder in `directory` and these gateways for sandbox and production.
     pub fn between(directory: &Path, gateways: &[String; 2], data: &Path, variables: &[(&str, &str)]) -> Command {
         let program = std::env::var_os("PYAPNS_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_pyapns").into());
         let mut command = Command::new(program);

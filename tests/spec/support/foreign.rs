@@ -1,4 +1,4 @@
-//! Servers that others wrote, on a port of their own, and a plain driver that lets our session talk to them.
+//! Servers of other projects, each on its port, and a plain driver that connects our session to them.
 
 use http2::{Config, Event, Head, Method, Request, Session};
 use std::io::{BufRead, BufReader, Read, Write};

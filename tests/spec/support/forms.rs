@@ -1,4 +1,4 @@
-//! One credential in every form that people have it in, as the `openssl` command makes them.
+//! One credential in every usual format, created by the `openssl` command.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -154,7 +154,7 @@ impl Forms {
         let export = "pkcs12 -export -in all.pem -passout env:PASS";
         let certificate_alone = openssl(dir, &format!("{export} -nokeys"), &[], PASSPHRASE);
         let costly = openssl(dir, &format!("{export} -iter 100000 -nomac"), &[], PASSPHRASE);
-        // Only the number is large: nobody waits for the work.
+        // Only the number is large: the work is not done.
         let costly = replaced(&costly, &[2, 3, 1, 0x86, 0xa0], &[2, 3, 0x7f, 0xff, 0xff]);
         let key = "pkcs8 -topk8 -in all.pem -passout env:PASS";
         let costly_key = openssl(dir, &format!("{key} -outform DER -iter 100000"), &[], PASSPHRASE);

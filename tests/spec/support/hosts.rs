@@ -1,4 +1,4 @@
-//! A name that stands for several addresses, and the simulator behind a pipe: two ways to put something in the place of
+//! A name with several addresses, and the simulator behind a pipe: two ways to put something in the place of
 //! the network.
 
 use pyapns::apns::connect::{Connect, ConnectError, Connecting, Resolving, TlsConnect};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Every name stands for these addresses; the rest is as in production.
+/// Resolves every name to these addresses; the rest is as in production.
 pub struct Hosts {
     addresses: Vec<SocketAddr>,
     inner: TlsConnect,
@@ -54,7 +54,7 @@ impl Piped {
         self.simulator.set_script(script).expect("a good script");
     }
 
-    /// When connections were begun.
+    /// The times when connections were begun.
     pub fn dials(&self) -> Vec<Instant> {
         self.dials.lock().expect("no panic").clone()
     }

@@ -64,7 +64,7 @@ pub struct Ledger {
     pub pushes: Vec<Push>,
     /// Accepted: connection and body.
     pub accepted: Vec<(usize, String)>,
-    /// When the node closed the connection of that number.
+    /// The time when the node closed the connection of that number.
     pub closed: Vec<(usize, Instant)>,
 }
 
@@ -98,7 +98,7 @@ impl Gateway {
         ledger.dials.windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect()
     }
 
-    /// When connection `number` was begun.
+    /// The time when connection `number` was begun.
     pub fn dialed(&self, number: usize) -> Option<Instant> {
         self.ledger().dials.get(number).map(|dial| dial.at)
     }
@@ -268,7 +268,7 @@ impl Peer {
         self.go_on(latency).await;
     }
 
-    /// The same for a connection that was greeted.
+    /// Waits for a connection that was greeted.
     pub async fn go_on(mut self, latency: Duration) {
         let mut open: std::collections::VecDeque<Push> = std::collections::VecDeque::new();
         loop {

@@ -39,7 +39,7 @@ impl Home {
         Self { file: folder.join(file), folder, gateway, ca_file }
     }
 
-    /// The same with the JSON configuration of pyapns 0.5 and one app, `shop` in the sandbox.
+    /// Writes the JSON configuration of pyapns 0.5 with one app, `shop` in the sandbox.
     pub fn of_0_5(world: &World, name: &str) -> Self {
         let old = Self::new(world, name, "config.json");
         old.put("shop.pem", &world.simulator.identity().client_pem);
@@ -53,14 +53,14 @@ impl Home {
         self.put(self.file.file_name().and_then(|name| name.to_str()).expect("a name"), text);
     }
 
-    /// The same for another file of the folder.
+    /// Writes another file of the folder.
     pub fn put(&self, name: &str, text: &str) {
         let new = self.folder.join("new");
         std::fs::write(&new, text).expect("a file");
         std::fs::rename(new, self.folder.join(name)).expect("a file in place");
     }
 
-    /// The configuration's way of naming a file of the folder, whatever it is relative to.
+    /// The path of a file of the folder for the configuration.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
@@ -87,7 +87,7 @@ impl Home {
         Process::run(self.command()).await
     }
 
-    /// The same where the kernel answers `openat2` with this error: `ENOSYS` or `EPERM`.
+    /// Starts a node for which the kernel answers `openat2` with this error: `ENOSYS` or `EPERM`.
     pub async fn start_without_openat2(&self, error: &str) -> Process {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/without_openat2.py");
         let usual = self.command();
@@ -132,7 +132,7 @@ impl Process {
         Self { address, child, log }
     }
 
-    /// Runs one that must refuse to start: its exit code, and what it said.
+    /// Runs a node that must refuse to start. Returns its exit code and its output.
     pub async fn refused(mut command: Command) -> (Option<i32>, String) {
         let ended = timeout(PATIENCE, command.output()).await.expect("it ends soon");
         let Output { status, stderr, .. } = ended.expect("the program starts");

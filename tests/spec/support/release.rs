@@ -77,7 +77,7 @@ fn own(file: &Path) {
     }
 }
 
-/// As private as they were made: Git keeps no more of a mode than whether a file can be run.
+/// Restores the private modes, since Git stores only the executable bit.
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder") {
         let from = entry.expect("an entry").path();

@@ -39,7 +39,7 @@ pub fn app(name: &str) -> Arc<App> {
     app_of_lanes(name, 1)
 }
 
-/// The same with so many lanes.
+/// An app with this number of lanes.
 pub fn app_of_lanes(name: &str, lanes: u16) -> Arc<App> {
     let p8 = Secret::from(rcgen::KeyPair::generate().expect("a key").serialize_pem());
     let material = Material::Key { p8, key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
@@ -97,7 +97,7 @@ impl Sender {
         tokio::spawn(async { trying.await.expect("taken") })
     }
 
-    /// The same where there may be too much in flight.
+    /// Sends a batch that may be refused as too much in flight.
     pub fn attempt(
         &self,
         app: &Arc<App>,

@@ -1,4 +1,4 @@
-//! A small disk of its own for a data directory, in a mount namespace that needs no rights and outlives the daemon.
+//! A separate small disk for a data directory, in a mount namespace that needs no rights and outlives the daemon.
 
 use super::daemon::Daemon;
 use super::world::World;
@@ -16,7 +16,7 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// One at `data`, as those see it who are started on it.
+    /// A small disk at `data`, visible to processes started on it.
     pub fn at(data: PathBuf) -> Self {
         fs::create_dir(&data).expect("a folder");
         let mut command = Command::new("unshare");

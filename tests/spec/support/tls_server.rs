@@ -16,7 +16,7 @@ pub struct Recipe {
     pub names: Vec<&'static str>,
     pub not_before_year: i32,
     pub not_after_year: i32,
-    /// It shows the authority's own certificate in place of one signed with it.
+    /// It presents the authority's certificate in place of a server's.
     pub shows_authority: bool,
     pub protocols: &'static [&'static [u8]],
     pub versions: &'static [&'static SupportedProtocolVersion],
@@ -26,7 +26,7 @@ pub struct Recipe {
 /// The clients that are admitted.
 pub enum Clients {
     Any,
-    /// Those with a certificate from an authority that nobody has.
+    /// Clients with a certificate of an unknown authority.
     Nobody,
 }
 

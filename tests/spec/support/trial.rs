@@ -51,7 +51,7 @@ impl Trial {
         assert!(tally.keys().all(|how| how.starts_with("accepted")), "{when} the fault: {tally:?}");
     }
 
-    /// Puts a script in force; with `afresh` the connections there are end at once, so that it meets new ones.
+    /// Sets a script; with `afresh` the current connections end immediately, so that it applies to new ones.
     pub async fn script(&self, script: Script, afresh: bool) {
         let end = afresh.then(|| GoAway::new(When::Now, Ending::Cut));
         let script = Script { goaway: end.or(script.goaway), ..script };
@@ -64,7 +64,7 @@ impl Trial {
         self.traffic_to(span, token).await
     }
 
-    /// The same to tokens of the caller's choice.
+    /// Sends to the caller's tokens.
     pub async fn traffic_to(&mut self, span: Duration, token: impl Fn(usize) -> String) -> Vec<Told> {
         let (end, mut clock, mut callers) = (Instant::now() + span, interval(EVERY), JoinSet::new());
         // Once at least, however late it has become.
@@ -129,9 +129,15 @@ impl Trial {
             );
             assert!(times == 0 || may_be_there, "{name}: Apple has {id}, which was reported {told:?}");
             let resent = self.query.contains("retry_unknown=true") && told.attempts > 1;
-            assert!(times <= 1 || resent, "{name}: Apple has {id} {times} times, and nobody asked for that: {told:?}");
+            assert!(
+                times <= 1 || resent,
+                "{name}: Apple has {id} {times} times, and no caller requested that: {told:?}"
+            );
         }
-        assert!(ledger.keys().all(|id| self.told.contains_key(id)), "{name}: Apple has what nobody sent");
+        assert!(
+            ledger.keys().all(|id| self.told.contains_key(id)),
+            "{name}: Apple has a notification that was not sent"
+        );
         let doubled = ledger.values().filter(|times| **times > 1).count();
         println!(
             "{name}: {} sent, {doubled} doubled on request, recovered in {:.2} s, {:?}",

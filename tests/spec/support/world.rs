@@ -1,4 +1,4 @@
-//! A whole world in one process: a node as production builds it, Apple's stand-in, and a provisioned app.
+//! A whole world in one process: a node as production builds it, the simulator, and a provisioned app.
 
 use super::client::{Answer, Client};
 use pyapns::apns::connect::Connect;
@@ -52,7 +52,7 @@ impl Running {
         Self::through(directory, apple, None).await
     }
 
-    /// The same with another way to open streams than production's.
+    /// A world with another connector than production's.
     pub async fn through(directory: &Path, apple: &str, connect: Option<Arc<dyn Connect>>) -> Self {
         let ca_file = directory.join("simulator/ca.pem");
         let data = directory.join("data");
@@ -95,12 +95,12 @@ impl World {
         Self::made(Options::default(), credential).await
     }
 
-    /// Beside such a stand-in.
+    /// Beside such a simulator.
     pub async fn beside(options: Options) -> Self {
         Self::made(options, Credential::Certificate).await
     }
 
-    /// Beside such a stand-in, whose addresses all stand for one name; `connect` makes the way to them.
+    /// Beside a simulator whose addresses all belong to one name; `connect` opens streams to them.
     pub async fn through(options: Options, connect: impl FnOnce(&[SocketAddr]) -> Arc<dyn Connect>) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let options = Options { directory: Some(directory.path().join("simulator")), ..options };
@@ -113,12 +113,12 @@ impl World {
         world
     }
 
-    /// The same with either kind of credential.
+    /// Provisions an app with either kind of credential.
     pub async fn beside_with(options: Options, credential: Credential) -> Self {
         Self::made(options, credential).await
     }
 
-    /// Its apps have one connection a lane, however full that is: any other replaces one that ended.
+    /// Its apps have one connection per lane, even a full one: any other replaces one that ended.
     pub async fn with_one_connection(options: Options, credential: Credential) -> Self {
         Self::set(options, "connections = 1", credential).await
     }
@@ -160,7 +160,7 @@ impl World {
         self.send_with("", notifications).await
     }
 
-    /// The same with a query, which begins with `?`.
+    /// Sends with a query, which begins with `?`.
     pub async fn send_with(&self, query: &str, notifications: &Value) -> Answer {
         let path = format!("{APP}/notifications{query}");
         self.client().await.post(&path, notifications.to_string()).await
@@ -178,7 +178,7 @@ impl World {
         Self { node, ..self }
     }
 
-    /// The same where its apps' lanes have one connection each.
+    /// A world whose apps' lanes have one connection each.
     pub async fn restart_with_one_connection(self) -> Self {
         self.node.stop().await;
         let apple = format!("{}\nconnections = 1", both(self.simulator.address()));

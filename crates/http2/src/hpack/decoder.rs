@@ -1,19 +1,19 @@
-//! Field blocks to headers (RFC 7541 6).
+//! Decodes field blocks to headers (RFC 7541 6).
 
 use super::primitive::{Coded, read_integer, read_string};
 use super::{HpackError, Table, huffman};
 
-/// One per connection: every block of the peer must pass through it, in order, whether or not its stream still matters.
+/// The decoder of a connection: every block of the peer must pass through it, in order, even if its stream has ended.
 pub struct Decoder {
     table: Table,
     size_limit: usize,
-    // Kept for their memory: a decoded name and value.
+    // Buffers of a decoded name and value, kept to reuse their memory.
     name: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Decoder {
-    /// `size_limit` is the HEADER_TABLE_SIZE of our SETTINGS, or 4,096 where we send none.
+    /// `size_limit` is the HEADER_TABLE_SIZE of our SETTINGS, or 4,096 if we send none.
     pub fn new(size_limit: usize) -> Self {
         Self { table: Table::new(size_limit), size_limit, name: Vec::new(), value: Vec::new() }
     }

@@ -1,16 +1,16 @@
-//! Requests to field blocks: what many requests share costs one byte a header, what is their own is spelled out.
+//! Encodes requests as field blocks: a header that many requests share costs one byte, and the others are literals.
 //!
 //! An insert shifts every index, and evicts the oldest entries, which are the ones each request needs. So inserts stop
-//! below the table's size, and what a block says about a `Head` is kept only until the table changes.
+//! below the table's size, and the encoding of a `Head` is cached only until the table changes.
 
 use super::primitive::{write_integer, write_string};
 use super::{TABLE_SIZE_DEFAULT, Table};
 use crate::request::{Head, Request, field_size};
 
-/// A table full of outdated headers is emptied at most this often; each time costs some 300 bytes.
+/// The minimum interval between clearings of a table full of outdated headers; each clearing costs about 300 bytes.
 const BLOCKS_BETWEEN_RESTARTS: u32 = 4_096;
 
-/// More Heads than these in use at once are encoded step by step in turn.
+/// The number of cached Heads. Further ones are encoded step by step.
 const TEMPLATES_MAX: usize = 256;
 
 /// Patterns of a field's first byte (RFC 7541 6), each with the length of its integer.
@@ -19,11 +19,11 @@ const INSERTED: (u32, u8) = (6, 0x40);
 const NOT_INSERTED: (u32, u8) = (4, 0x00);
 const SIZE_UPDATE: (u32, u8) = (5, 0x20);
 
-/// One per connection. Each encoded block changes the peer's table and must reach it, in order.
+/// The encoder of a connection. Each encoded block changes the peer's table and must reach it, in order.
 pub struct Encoder {
     table: Table,
     resize: Option<Resize>,
-    /// By the Head's id, in order; all for the present table.
+    /// The cached encodings, ordered by the Head's id; all valid for the current table.
     templates: Vec<Template>,
     names: Vec<PerMessageName>,
     /// A header that would fit an empty table was spelled out for lack of room.
@@ -124,7 +124,8 @@ impl Encoder {
         self.names.clear();
     }
 
-    /// Spells out what the table lacks, and keeps the result for the next request if the table stayed as it was.
+    /// Encodes a Head, with literals for the headers that are not in the table. Caches the result if the table did not
+    /// change.
     fn head_and_path(&mut self, request: &Request<'_>, place: usize, out: &mut Vec<u8>) {
         let entries = self.table.entry_count();
         let start = out.len();
@@ -145,7 +146,7 @@ impl Encoder {
         if self.templates.len() < TEMPLATES_MAX {
             self.templates.insert(place, template);
         } else {
-            // Heads of the past are among them; those in use come back at once.
+            // Some of them are not used any more; the others are cached again at their next use.
             self.templates.clear();
             self.templates.push(template);
         }
@@ -155,7 +156,7 @@ impl Encoder {
         if let Some(index) = self.table.find(name, value) {
             return write_integer(index, INDEXED.0, INDEXED.1, out);
         }
-        // A quarter is left to the names of per-message headers.
+        // A quarter of the table is reserved for the names of per-message headers.
         let budget = self.table.size_max() / 4 * 3;
         if self.table.size() + field_size(name, value) <= budget {
             self.write_name(INSERTED, name, out);
@@ -175,7 +176,7 @@ impl Encoder {
         write_string(value, out);
     }
 
-    /// The first use installs the name, and with it a value nobody will ask for; the later ones refer to it.
+    /// The first use inserts the name, with a value that is never reused; later uses refer to the name.
     fn name_of_per_message(&mut self, name: &'static str, value: &[u8], out: &mut Vec<u8>) {
         let known = self.table.find_name(name.as_bytes()).is_some();
         if !known && self.table.size() + field_size(name.as_bytes(), value) <= self.table.size_max() {
@@ -199,7 +200,7 @@ impl Encoder {
     }
 }
 
-/// Never inserted: a device token is nobody else's.
+/// Never inserted: device tokens do not repeat.
 fn write_path(path: [&[u8]; 2], out: &mut Vec<u8>) {
     const PATH_INDEX: u8 = 4;
     out.push(NOT_INSERTED.1 | PATH_INDEX);

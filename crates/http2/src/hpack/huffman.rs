@@ -1,4 +1,5 @@
-//! The Huffman code of HPACK strings, decoded (RFC 7541 5.2 and appendix B). We never send it: see `write_string`.
+//! The Huffman code of HPACK strings, decoded (RFC 7541 5.2 and appendix B). We never send it, for the reason at
+//! `write_string`.
 //!
 //! The code is canonical: counted up by length, then by symbol, the lengths below give every code word.
 
@@ -56,11 +57,11 @@ impl Step {
 }
 
 struct Code {
-    /// By the next 8 bits: the symbol and the length of a code word that fits them, else length 0.
+    /// Indexed by the next 8 bits: the symbol and the length of the code word that matches, else length 0.
     short: [(u8, u8); 256],
     /// All symbols in the order of their code words.
     symbols: [u16; SYMBOLS],
-    /// By length: the first code word of that length, and the place of its symbol in `symbols`.
+    /// Indexed by length: the first code word of that length, and the position of its symbol in `symbols`.
     first: [(u32, usize); BITS_MAX + 1],
 }
 
@@ -90,7 +91,7 @@ impl Code {
         code
     }
 
-    /// A code word of `bits` bits stands for every byte that begins with it.
+    /// A code word of `bits` bits matches every byte that begins with it.
     const fn fill_short(&mut self, symbol: u8, word: u32, bits: usize) {
         let first = (word as usize) << (8 - bits);
         let mut byte = first;
@@ -118,9 +119,9 @@ impl Code {
 /// Appends the decoded text to `out`: at most 8/5 of the input's length.
 pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
     let mut end = out.len();
-    // A step writes two symbols even where it has found one.
+    // A step writes two symbols even if it has found only one.
     out.resize(end + input.len() * 8 / 5 + 2, 0);
-    // The undecoded bits, left-aligned, zeros behind them.
+    // The undecoded bits, left-aligned, followed by zeros.
     let mut window = 0_u64;
     let mut bits = 0;
     while input.len() >= 4 {
@@ -159,7 +160,7 @@ pub(super) fn decode(mut input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackErr
     }
 }
 
-/// Adds four bytes behind the fewer than 32 bits of the window, or what is left.
+/// Adds four bytes, or the rest, to a window with fewer than 32 bits.
 fn refill(input: &mut &[u8], window: &mut u64, bits: &mut u32) {
     if let Some((bytes, rest)) = input.split_first_chunk::<4>() {
         *window |= u64::from(u32::from_be_bytes(*bytes)) << (32 - *bits);
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn eos_is_refused_wherever_it_stands() {
+    fn eos_is_refused_at_every_position() {
         assert_eq!(decoded(&[0xff; 4]), Err(HpackError::HuffmanEos));
         assert_eq!(decoded(&[0x1f, 0xff, 0xff, 0xff, 0xff]), Err(HpackError::HuffmanEos));
     }

@@ -117,7 +117,7 @@ impl Table {
         self.size_max
     }
 
-    /// The lowest index with these.
+    /// The lowest index with this name and value.
     pub(super) fn find(&self, name: &[u8], value: &[u8]) -> Option<usize> {
         self.position(|field| field == (name, value))
     }
@@ -130,7 +130,7 @@ impl Table {
         (1..=STATIC.len() + self.entries.len()).find(|&index| self.get(index).is_some_and(&wanted))
     }
 
-    /// Evicts what no longer fits (RFC 7541 4.3).
+    /// Evicts entries that no longer fit (RFC 7541 4.3).
     pub(super) fn set_size_max(&mut self, size_max: usize) {
         self.size_max = size_max;
         self.evict_to(size_max);
@@ -152,7 +152,8 @@ impl Table {
         }
         let Some(Entry { name_length, .. }) = self.entry(index) else { return };
         if self.make_room(name_length, value.len()) {
-            // Making room may have moved the entry, and admitting may evict it: so looked up here, and copied first.
+            // Making room may have moved the entry, and inserting may evict it, so it is looked up here and copied
+            // first.
             let Some(Entry { start, .. }) = self.entry(index) else { return };
             self.arena.extend_from_within(start..start + name_length);
             self.arena.extend_from_slice(value);

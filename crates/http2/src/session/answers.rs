@@ -1,4 +1,4 @@
-//! HEADERS, CONTINUATION and DATA: from frames to one answer per request (RFC 9113 8.1).
+//! HEADERS, CONTINUATION and DATA: builds one answer per request from frames (RFC 9113 8.1).
 
 use super::event::ConnectionError;
 use super::message::Judged;
@@ -20,7 +20,7 @@ pub struct OpenBlock {
 }
 
 impl OpenBlock {
-    /// The stream that alone may go on now.
+    /// The only stream that may send now.
     pub fn stream(&self) -> Option<StreamId> {
         self.headers.map(|head| head.stream)
     }
@@ -76,7 +76,7 @@ impl<T> Session<T> {
         self.on_block(headers.stream, headers.has(flag::END_STREAM), &block.fragments)
     }
 
-    /// Every block is decoded, whatever became of its stream: both sides' tables must stay equal.
+    /// Every block is decoded, also of ended streams: both sides' tables must stay equal.
     fn on_block(
         &mut self,
         id: StreamId,
@@ -126,7 +126,7 @@ impl<T> Session<T> {
         let (id, end_stream) = (head.stream, head.has(flag::END_STREAM));
         let state = self.stream_state(id)?;
         let data = unpadded(head, payload)?;
-        // Before all else, whatever is wrong with the stream: credit that is not given back starves the connection.
+        // First of all, even for a faulty stream: credit that is not returned starves the connection.
         if let Some(increment) = self.receive_window.take_from_connection(payload.len()) {
             self.output.window_update(0, increment);
         }
@@ -164,7 +164,7 @@ impl<T> Session<T> {
         Ok(None)
     }
 
-    /// A body that came in one frame is lent from where it lies.
+    /// A body in one frame is borrowed from its place.
     fn on_last_data(&mut self, id: StreamId, answer: u32, payload: &[u8], data: &[u8]) -> Option<RawEvent<T>> {
         let message = self.partial.get_mut(answer);
         if !message.has_all_content() {
@@ -179,7 +179,7 @@ impl<T> Session<T> {
         self.answer(id, Body::Gathered)
     }
 
-    /// A frame of a stream whose end the caller has had.
+    /// A frame of a stream whose end was returned to the caller.
     fn on_ignored(&mut self, id: StreamId, end_stream: bool) -> Option<RawEvent<T>> {
         if end_stream {
             self.streams.remove(id);

@@ -1,6 +1,7 @@
-//! Bodies that a stream's window does not let through at once: the slow path of sending.
+//! Bodies that do not fit a stream's window: the slow path of sending.
 //!
-//! The connection's window is charged with a whole body when its request starts, so these wait for their stream alone.
+//! The connection's window is charged with a whole body when its request starts, so these bodies wait only for their
+//! stream's window.
 
 use super::event::ConnectionError;
 use super::output::Output;
@@ -8,10 +9,10 @@ use super::window::{Overflow, SendWindow};
 use super::{Cause, RawEvent, Session};
 use crate::frame::{ErrorCode, PAYLOAD_MAX, StreamId, flag};
 
-/// Pieces a body may be cut into by small windows.
+/// The maximum number of pieces of a body with small windows.
 const FRAMES_MAX: u32 = 64;
 
-/// Bytes that may wait on one connection.
+/// The maximum number of bytes that wait on one connection.
 const WAITING_MAX: usize = 65_536;
 
 struct WaitingBody {
@@ -22,7 +23,7 @@ struct WaitingBody {
     window: SendWindow,
 }
 
-/// First come, first served.
+/// In order of arrival.
 #[derive(Default)]
 pub struct WaitingBodies {
     queue: Vec<WaitingBody>,
@@ -90,14 +91,14 @@ impl<T> Session<T> {
         }
     }
 
-    /// Forgets the rest of a stream's body; true if there was one.
+    /// Drops the rest of a stream's body. Returns true if there was one.
     pub(super) fn drop_body(&mut self, stream: StreamId) -> bool {
         let unsent = self.bodies.remove(stream);
         self.send_window.give_back(unsent.unwrap_or(0));
         unsent.is_some()
     }
 
-    /// WINDOW_UPDATE for an open stream. Once its body is out, nothing about its window matters any more.
+    /// WINDOW_UPDATE for an open stream. Once its body is written, its window does not matter any more.
     pub(super) fn on_stream_window(&mut self, stream: StreamId, increment: u32) -> Option<RawEvent<T>> {
         let initial_window = self.peer.initial_window;
         let body = self.bodies.queue.iter_mut().find(|body| body.stream == stream)?;

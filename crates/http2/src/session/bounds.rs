@@ -1,4 +1,4 @@
-//! The most that a peer can make a session hold, asserted by the fuzz targets.
+//! The maximum memory that a peer can make a session hold, asserted by the fuzz targets.
 
 use super::Session;
 use crate::frame::{HEAD_LENGTH, PAYLOAD_MAX};
@@ -14,7 +14,7 @@ const OUTPUT_MAX: usize = 200_000;
 
 impl<T> Session<T> {
     /// # Panics
-    /// If a buffer is larger than it may become. A vector that grows has up to twice the room it needs.
+    /// Panics if a buffer is larger than its limit. A growing vector has up to twice the needed capacity.
     #[doc(hidden)]
     pub fn check_bounds(&self) {
         assert!(self.reader.kept.capacity() <= 2 * (HEAD_LENGTH + PAYLOAD_MAX));

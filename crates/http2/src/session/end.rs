@@ -9,8 +9,8 @@ use crate::frame::{ErrorCode, FrameHead, REFUSED_STREAM, STREAM_ID_MAX, StreamId
 
 impl<T> Session<T> {
     /// Ends a request at the caller's wish, as at a deadline; `None` if it has ended already. The peer gets RST_STREAM,
-    /// as long as `resets_left`; after that the stream keeps its slot. An answer whose HEADERS came counts, incomplete. After
-    /// a fault it is `None` too: the peer receives nothing more, and the end comes from `closed`.
+    /// as long as `resets_left`; after that the stream keeps its slot. If the answer's HEADERS arrived, it is returned
+    /// incomplete. After a fault it is `None` too: the peer receives nothing more, and `closed` returns the end.
     pub fn cancel(&mut self, id: StreamId) -> Option<Event<'_, T>> {
         if self.is_over() {
             return None;
@@ -18,7 +18,8 @@ impl<T> Session<T> {
         self.streams.get_mut(id).filter(|stream| stream.tag.is_some())?;
         let may_reset = self.budget.resets_left() > 0;
         let (tag, answer) = self.give_up(id, false, ErrorCode::Cancel)?;
-        // A black hole must not get new streams for those it swallowed, so this one counts until the peer shows life.
+        // A black hole must not get new streams in place of cancelled ones, so this stream counts until the peer sends
+        // something.
         self.resets_unseen += usize::from(may_reset);
         let end = self.end_of(tag, answer, End { processed: Processed::Maybe, cause: Cause::Cancelled });
         Some(self.lend(end, Payload::Lent(&[])))
@@ -37,7 +38,7 @@ impl<T> Session<T> {
     /// The peer ended the stream with its answer, which is in `message` or, partial, in the stream.
     pub(super) fn answer(&mut self, id: StreamId, body: Body) -> Option<RawEvent<T>> {
         let (tag, partial) = if self.drop_body(id) {
-            // Nobody wants the rest of our body, and the stream is open until we end it too (RFC 9113 8.1).
+            // The peer does not need the rest of our body, and the stream is open until we end it too (RFC 9113 8.1).
             self.give_up(id, false, ErrorCode::Cancel)?
         } else {
             let stream = self.streams.remove(id)?;
@@ -49,7 +50,7 @@ impl<T> Session<T> {
         Some(RawEvent::Answered { tag, body, complete: true })
     }
 
-    /// Ends the stream with a reset of ours; its answer, if begun, must not be accepted. `peer_ended`: so did the peer.
+    /// Resets the stream; its answer, if begun, must not be accepted. `peer_ended`: the peer has ended it too.
     pub(super) fn reset(
         &mut self,
         id: StreamId,
@@ -64,7 +65,7 @@ impl<T> Session<T> {
         Some(RawEvent::Ended { tag, end: End { processed: Processed::Maybe, cause } })
     }
 
-    /// Ends the stream with a reset of ours; a status that came stands.
+    /// Resets the stream; a status that arrived is still reported.
     pub(super) fn reset_keeping_status(
         &mut self,
         id: StreamId,
@@ -111,7 +112,7 @@ impl<T> Session<T> {
         let last_id = last_id & STREAM_ID_MAX;
         if let Some(before) = self.goaway {
             self.budget.spend()?;
-            // Raising it is forbidden, and what was given back stays so.
+            // Raising it is forbidden, and streams that were ended stay ended.
             if last_id > before {
                 return Ok(None);
             }
@@ -152,7 +153,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// After final HEADERS a stream is answered, however it ends.
+    /// After final HEADERS a stream counts as answered, with any end.
     fn end_of(&mut self, tag: T, answer: Option<u32>, end: End) -> RawEvent<T> {
         match answer {
             None => RawEvent::Ended { tag, end },

@@ -20,7 +20,7 @@ pub enum Event<'a, T> {
     Fault(ConnectionError),
 }
 
-/// The peer's final HEADERS and what came of the body. All of it is the peer's text, unjudged.
+/// The peer's final HEADERS and the received part of the body. All of it is the peer's unchecked text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
     pub status: u16,
@@ -30,7 +30,7 @@ pub struct Answer<'a> {
     pub request_id: Option<&'a [u8]>,
     pub retry_after: Option<&'a [u8]>,
     pub body: &'a [u8],
-    /// The peer ended the stream itself. If not, the status stands but the body may be cut.
+    /// The peer ended the stream itself. If not, the status is valid but the body may be truncated.
     pub complete: bool,
 }
 
@@ -59,9 +59,9 @@ pub enum Cause {
     Reset(u32),
     /// The answer, or a frame of the stream, broke HTTP/2.
     Malformed,
-    /// The answer's headers are more than we take.
+    /// The answer's headers exceed our limit.
     HeadersTooLarge,
-    /// The peer lets the body through in too small pieces.
+    /// The peer allows the body only in too small pieces.
     WindowTooSmall,
     /// The caller cancelled it.
     Cancelled,
@@ -69,7 +69,7 @@ pub enum Cause {
     Closed,
 }
 
-/// Why a connection cannot go on.
+/// The reason that a connection cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
     #[error("the peer broke the rules of HTTP/2: {what} ({code:?}); only a new connection helps")]
@@ -114,21 +114,21 @@ pub struct Refused<T> {
 /// The reason for which a request cannot start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
-    /// The peer's SETTINGS have not come yet.
+    /// The peer's SETTINGS have not arrived yet.
     NotReady,
-    /// As many streams are open as the peer allows.
+    /// The peer's limit of open streams is reached.
     Streams,
     /// The connection's flow-control window is smaller than the body.
     ConnectionWindow,
-    /// Stream windows are smaller than bodies, and enough bodies wait for that already.
+    /// Stream windows are smaller than bodies, and enough bodies are waiting already.
     StreamWindow,
-    /// The output must be handed over whole first.
+    /// The output must be written completely first.
     Output,
     /// A GOAWAY of either side: no new streams here.
     Draining,
     /// No stream id is left on this connection.
     IdsUsedUp,
-    /// The headers are more than the peer takes, or than fits one frame. No connection to it will do.
+    /// The headers exceed the peer's limit or one frame. No other connection to it accepts them.
     HeadersTooLarge,
     /// The connection is over.
     Closed,

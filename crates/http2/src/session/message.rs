@@ -1,4 +1,4 @@
-//! One answer's headers, judged field by field (RFC 9113 8.2, 8.3), and its body as it gathers.
+//! An answer's headers, checked field by field (RFC 9113 8.2, 8.3), and its body so far.
 
 use super::event::Answer;
 use super::window::ReceiveWindow;
@@ -18,13 +18,13 @@ const CHANNEL_ID: usize = 2;
 const REQUEST_ID: usize = 3;
 const RETRY_AFTER: usize = 4;
 
-/// The result of judging a field block.
+/// The result of checking a field block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Judged {
     Interim,
     Final,
     Malformed,
-    /// Over the limits; nothing of it was kept.
+    /// Over the limits; nothing of it was stored.
     TooLarge,
 }
 
@@ -101,7 +101,7 @@ impl Message {
         }
     }
 
-    /// At END_STREAM: whether `content-length` told the truth (RFC 9113 8.1.1).
+    /// Checks `content-length` at END_STREAM (RFC 9113 8.1.1).
     pub fn has_all_content(&self) -> bool {
         let excused = matches!(self.status, 204 | 304);
         excused || self.content_length.is_none_or(|length| length == self.received as u64)
@@ -172,7 +172,7 @@ fn is_value(value: &[u8]) -> bool {
     !forbidden && !blank(value.first()) && !blank(value.last())
 }
 
-/// Answers whose body has not ended. Kept for their memory when they have.
+/// Answers whose body has not ended. Ended ones are kept to reuse their memory.
 #[derive(Default)]
 pub struct PartialAnswers {
     pub(super) messages: Vec<Message>,
@@ -180,7 +180,7 @@ pub struct PartialAnswers {
 }
 
 impl PartialAnswers {
-    /// Takes `message` in and leaves an empty one in its place.
+    /// Stores `message`, and replaces it by an empty one.
     pub fn insert(&mut self, message: &mut Message) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             self.messages.push(Message::default());
@@ -194,7 +194,7 @@ impl PartialAnswers {
         &mut self.messages[at as usize]
     }
 
-    /// Leaves the answer in `message`, and what was there as memory for later.
+    /// Moves the answer to `message`, and keeps the old message to reuse its memory.
     pub fn remove_into(&mut self, at: u32, message: &mut Message) {
         std::mem::swap(&mut self.messages[at as usize], message);
         self.discard(at);

@@ -1,4 +1,4 @@
-//! Bytes on their way to TLS: one buffer a turn, filled by many requests, handed over in any pieces.
+//! The bytes for TLS: one buffer a turn, filled by many requests, written in any pieces.
 
 use crate::frame::{self, ErrorCode, FrameHead, HEAD_LENGTH, PAYLOAD_MAX, StreamId, flag, kind};
 
@@ -8,7 +8,7 @@ const TURN_BYTES: usize = 16_384;
 /// Usual upper bound of a request's headers, in bytes.
 const HEADERS_USUAL: usize = 256;
 
-/// A peer that does not read our replies gets no more than this many.
+/// The maximum number of replies to a peer that does not read them.
 const REPLIES_MAX: u32 = 1_000;
 
 /// The client's preface, SETTINGS (ENABLE_PUSH 0, MAX_HEADER_LIST_SIZE 16,384) and the connection's window raised to 1 MiB
@@ -20,9 +20,9 @@ const WINDOW_INCREMENT: u32 = super::window::CONNECTION_WINDOW - super::window::
 /// Offsets count all bytes since the connection began: `queued` those put in, `handed` those TLS took.
 pub struct Output {
     bytes: Vec<u8>,
-    /// `bytes[..taken]` was handed over.
+    /// `bytes[..taken]` was written.
     taken: usize,
-    /// Where the first frame in `bytes` begins: after the preface, until that is written.
+    /// The start of the first frame in `bytes`: after the preface, until that is written.
     frames_at: usize,
     handed: u64,
     replies: u32,
@@ -41,9 +41,9 @@ impl Output {
     }
 
     /// # Panics
-    /// If more was taken than waits: the caller's ledger would be wrong from here on.
-    pub fn hand_over(&mut self, count: usize) {
-        assert!(count <= self.waiting().len(), "more bytes handed over than were waiting");
+    /// Panics if more was written than was waiting: the caller's accounting is wrong.
+    pub fn mark_written(&mut self, count: usize) {
+        assert!(count <= self.waiting().len(), "more bytes written than were waiting");
         self.taken += count;
         self.handed += count as u64;
         if self.taken == self.bytes.len() {
@@ -116,7 +116,7 @@ impl Output {
         frame::write_ping(&mut self.bytes, flag::ACK, opaque);
     }
 
-    /// Shares the one queue with HEADERS: its place is where the peer's new limits begin to hold (RFC 9113 6.5.3).
+    /// Shares the queue with HEADERS: the peer's new limits apply from its position on (RFC 9113 6.5.3).
     pub fn settings_ack(&mut self) {
         self.replies += 1;
         frame::write(&mut self.bytes, kind::SETTINGS, flag::ACK, 0, &[]);
@@ -142,7 +142,7 @@ impl Output {
             at = end;
         }
         self.bytes.truncate(kept);
-        self.hand_over(0);
+        self.mark_written(0);
     }
 
     pub fn release(&mut self) {

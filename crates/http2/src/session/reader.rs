@@ -1,16 +1,16 @@
-//! Cuts the input into frames. Whole frames are lent; only a frame that the read cut is kept.
+//! Splits the input into frames. Whole frames are borrowed; only an incomplete frame is copied.
 
 use crate::frame::{FrameHead, HEAD_LENGTH};
 
-/// An empty buffer of more than this is let go.
+/// An empty buffer larger than this is freed.
 const SPARE_MAX: usize = 4_096;
 
-/// Where a frame's payload lies.
+/// The place of a frame's payload.
 #[derive(Clone, Copy)]
 pub enum Payload<'i> {
     /// In the caller's input.
     Lent(&'i [u8]),
-    /// In the reader, behind the frame's head, until the next frame is read.
+    /// In the reader, after the frame's head, until the next frame is read.
     Kept,
 }
 

@@ -1,4 +1,4 @@
-//! Bytes in: the switchboard by frame kind, and the kinds that concern the connection alone.
+//! Dispatches frames by type, and handles the types of the connection.
 
 use super::event::ConnectionError;
 use super::reader::Payload;
@@ -15,7 +15,7 @@ pub(super) enum StreamState {
 }
 
 impl<T> Session<T> {
-    /// Reads up to the next happening; `None` when all input is taken.
+    /// Reads up to the next event; `None` when all input is consumed.
     pub(super) fn step<'i>(&mut self, input: &mut &'i [u8]) -> Option<(RawEvent<T>, Payload<'i>)> {
         loop {
             if let Some(end) = self.next_end() {
@@ -47,7 +47,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Checks the nine bytes alone, so that no payload is awaited in vain. It must change no state.
+    /// Checks only the nine bytes, so that a faulty frame is refused before its payload. It must not change the state.
     fn check_head(&self, head: FrameHead) -> Result<(), ConnectionError> {
         if let Some(stream) = self.block.stream()
             && (head.kind, head.stream) != (kind::CONTINUATION, stream)
@@ -78,7 +78,7 @@ impl<T> Session<T> {
             kind::GOAWAY => self.on_goaway(head, payload),
             kind::WINDOW_UPDATE => self.on_window_update(head, payload),
             kind::CONTINUATION => self.on_continuation(head, payload),
-            // Whatever it is, to ignore it is the rule (RFC 9113 5.5).
+            // An unknown frame is ignored (RFC 9113 5.5).
             _ => self.budget.spend().map(|()| None),
         }
     }

@@ -9,7 +9,7 @@ impl<T> Session<T> {
     /// Starts a request: its bytes are in `output` when this returns. The caller gets `tag` back once, with its end.
     ///
     /// # Errors
-    /// Nothing of the request was written, and the tag comes back with what it would have to wait for.
+    /// Nothing of the request was written. The error has the tag and the obstacle.
     pub fn request(&mut self, request: &Request<'_>, tag: T) -> Result<StreamId, Refused<T>> {
         if let Some(why) = self.blocked(request) {
             return Err(Refused { tag, why });
@@ -53,12 +53,12 @@ impl<T> Session<T> {
         self.output.waiting()
     }
 
-    /// Reports that TLS took the first `count` bytes of `output`; call it before feeding what was read next.
+    /// Reports that TLS wrote the first `count` bytes of `output`; call it before the next `receive`.
     ///
     /// # Panics
-    /// If `count` is more than `output` holds.
+    /// Panics if `count` is more than the length of `output`.
     pub fn handed(&mut self, count: usize) {
-        self.output.hand_over(count);
+        self.output.mark_written(count);
         if self.output.waiting().is_empty() {
             self.send_waiting_bodies();
         }
@@ -72,7 +72,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Says that we open no more streams; those open go on. Once only.
+    /// Sends GOAWAY: we open no more streams, and open streams go on. Does nothing the second time.
     pub fn shut_down(&mut self) {
         if !self.is_over() && !std::mem::replace(&mut self.shutting_down, true) {
             self.output.goaway(ErrorCode::NoError);
@@ -99,7 +99,7 @@ impl<T> Session<T> {
         }
     }
 
-    /// Why no request at all can start.
+    /// The reason that no request can start.
     fn unusable(&self) -> Option<Blocked> {
         if self.is_over() {
             Some(Blocked::Closed)

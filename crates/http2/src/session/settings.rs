@@ -1,4 +1,4 @@
-//! The peer's SETTINGS: checked before use, acknowledged at once (RFC 9113 6.5).
+//! The peer's SETTINGS: checked before use, acknowledged immediately (RFC 9113 6.5).
 
 use super::event::ConnectionError;
 use super::window::{WINDOW_DEFAULT, WINDOW_MAX};
@@ -8,7 +8,7 @@ use crate::frame::{FrameHead, flag};
 const ENTRIES_MAX: usize = 32;
 const ENTRY_LENGTH: usize = 6;
 
-/// More streams than this are not opened, whatever the peer allows.
+/// The maximum number of streams, even if the peer allows more.
 const STREAMS_MAX: u32 = 65_536;
 
 const HEADER_TABLE_SIZE: u16 = 1;
@@ -71,7 +71,7 @@ impl<T> Session<T> {
         }
         let (entries, rest) = payload.as_chunks::<ENTRY_LENGTH>();
         if !rest.is_empty() {
-            return Err(ConnectionError::frame_size("SETTINGS whose length is no multiple of 6"));
+            return Err(ConnectionError::frame_size("SETTINGS with a length that is not a multiple of 6"));
         }
         if entries.len() > ENTRIES_MAX {
             return Err(ConnectionError::calm("SETTINGS with too many entries"));

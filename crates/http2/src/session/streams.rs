@@ -12,11 +12,11 @@ pub struct Stream<T> {
     /// Offsets in the output: the first byte of HEADERS, and the byte after it.
     pub start: u64,
     pub headers_end: u64,
-    /// Which partial answer is its own, once final HEADERS came and a body follows.
+    /// The index of its partial answer, once final HEADERS arrived and a body follows.
     pub answer: Option<u32>,
     /// Interim (1xx) answers so far.
     pub interim: u8,
-    /// `None` when the caller has had its end but the peer still counts the stream.
+    /// `None` if its end was returned to the caller, but the peer still counts the stream.
     pub tag: Option<T>,
 }
 
@@ -32,12 +32,12 @@ impl<T> Streams<T> {
         Self { ring: Vec::new(), aside: Vec::new(), count: 0, abandoned: 0 }
     }
 
-    /// All that the peer counts.
+    /// The number of streams that the peer counts.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Those whose end the caller still waits for.
+    /// The number of streams whose end the caller waits for.
     pub fn awaited(&self) -> usize {
         self.count - self.abandoned
     }
@@ -72,7 +72,7 @@ impl<T> Streams<T> {
         Some(stream)
     }
 
-    /// Takes the caller's part out of a stream that goes on: what the peer sends on it no longer matters.
+    /// Takes the caller's part out of a stream that goes on: later frames of the peer on it are ignored.
     pub fn abandon(&mut self, id: StreamId) -> Option<(T, Option<u32>)> {
         let stream = self.get_mut(id)?;
         let tag = stream.tag.take()?;

@@ -9,7 +9,7 @@ pub const WINDOW_DEFAULT: u32 = 65_535;
 /// Our connection's receive window, given in the first flight.
 pub const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Credit is given back in one piece of at least this size.
+/// The minimum credit to return in one WINDOW_UPDATE.
 const CONNECTION_UPDATE_AT: u32 = CONNECTION_WINDOW / 2;
 const STREAM_UPDATE_AT: u32 = WINDOW_DEFAULT / 2;
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn credit_is_given_back_in_halves_of_the_window() {
+    fn credit_is_returned_in_halves_of_the_window() {
         let mut window = ReceiveWindow::default();
         assert_eq!(window.take_from_connection(524_287), None);
         assert_eq!(window.take_from_connection(1), Some(524_288));

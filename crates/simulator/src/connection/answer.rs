@@ -1,4 +1,4 @@
-//! Answers: their shape on the wire, and the queue of those that wait for a scripted latency.
+//! Answers: their form on the wire, and the queue of delayed ones.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -18,10 +18,10 @@ use crate::script::Malformed;
 static APNS_ID: HeaderName = HeaderName::from_static("apns-id");
 static APNS_UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
 
-/// An answer to give at a time to come.
+/// A delayed answer.
 pub struct Delayed {
     due: Instant,
-    /// Of the ledger; until the batch is entered, the index in the batch.
+    /// The sequence number in the ledger; until the batch is entered, the index in the batch.
     sequence: u64,
     stream: Stream,
     response: Response<()>,
@@ -48,7 +48,7 @@ impl Ord for Delayed {
     }
 }
 
-/// Delayed answers: the fresh ones of this turn, and those that are in the ledger already.
+/// Delayed answers: the new ones of this turn, and the ones that are in the ledger already.
 #[derive(Default)]
 pub struct Waiting {
     fresh: Vec<Delayed>,
@@ -84,7 +84,7 @@ impl Waiting {
         }));
     }
 
-    /// Gives up all answers; their streams stay as they are.
+    /// Drops all answers; their streams stay unchanged.
     pub fn abandon(&mut self) -> impl Iterator<Item = Stream> {
         let queued = std::mem::take(&mut self.queue).into_iter().map(|Reverse(delayed)| delayed);
         std::mem::take(&mut self.fresh).into_iter().chain(queued).map(|delayed| delayed.stream)
@@ -92,7 +92,7 @@ impl Waiting {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Answers now or when the script says. The entry of the request is the last in the batch.
+    /// Answers now or after the script's latency. The entry of the request is the last in the batch.
     pub fn answer(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
         match &self.active.script.script.latency {
             Some(latency) if !self.without_table => {
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.waiting.fresh.push(Delayed { due, sequence, stream: arrival.into_stream(), response, body });
     }
 
-    /// Sends every answer whose time has come; `true` if there was one.
+    /// Sends every answer that is due; `true` if there was one.
     pub fn answer_due(&mut self) -> bool {
         let Some(due) = self.waiting.next_due() else { return false };
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! A request on its way in: its head, and the body as far as it has come.
+//! An arriving request: its head, and the received part of its body.
 
 use std::task::{Context, Poll};
 
@@ -37,7 +37,7 @@ impl Arrival {
         Self { stream, head, respond, kept: Bytes::new(), length: 0, withholds, body }
     }
 
-    /// The request as the rules see it.
+    /// The request in the form for the rules.
     pub fn push(&self) -> Push<'_> {
         Push::new(&self.head, self.length)
     }
@@ -60,7 +60,7 @@ impl Arrival {
 
     fn add(&mut self, data: Bytes) {
         if !self.withholds {
-            // Fails only for more than was received; and the window is wide enough without.
+            // Fails only for more than was received; the window is large enough without it.
             let _ = self.body.flow_control().release_capacity(data.len());
         }
         self.length += data.len();

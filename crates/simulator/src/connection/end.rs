@@ -1,4 +1,4 @@
-//! The scripted end of a connection: its time, its GOAWAY frames, and the fate of its streams.
+//! The scripted end of a connection: its time, its GOAWAY frames, and the end of its streams.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub struct EndProgress {
     /// The script's endings suffice for this connection. Decided at its first request, so that nothing is
     /// withheld on a connection that will not end.
     granted: bool,
-    /// Something was ordered from the pump, which acts when h2 flushes.
+    /// The pump has orders, which it executes when h2 flushes.
     ordered: bool,
 }
 
@@ -26,7 +26,7 @@ pub struct EndProgress {
 enum Stage {
     #[default]
     Open,
-    /// The first frame of a graceful end is out; everything is still served.
+    /// The first frame of a graceful end is sent; all requests are still served.
     Announced { second_at: Instant, code: u32, close: Close },
     /// The last stream id is fixed. Streams up to it finish, then the connection closes.
     Draining { last: u32, close: Close, since: Instant },
@@ -44,7 +44,7 @@ pub struct Signal {
 }
 
 impl EndProgress {
-    /// When the next step is due by time.
+    /// The time of the next step.
     pub fn step_at(&self) -> Option<Instant> {
         match self.stage {
             Stage::Announced { second_at, .. } => Some(second_at),
@@ -64,7 +64,8 @@ impl EndProgress {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Ends the connection right after SETTINGS if the certificate is of the other environment, or the script says so.
+    /// Ends the connection right after SETTINGS if the certificate is of the other environment, or the script requests
+    /// it.
     pub fn end_at_connect(&mut self, misplaced: bool) {
         if misplaced {
             let reason = DebugData::Reason("BadCertificateEnvironment".to_owned());
@@ -109,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.ending.ordered = true;
     }
 
-    /// Writes frames after all that h2 has by now, in this turn: h2's header blocks come in their order.
+    /// Writes frames after h2's current frames, in this turn: h2's header blocks stay in order.
     pub fn order_last(&mut self, frames: &[u8]) {
         self.pump.inject_last(frames);
         self.ending.ordered = true;
@@ -141,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Ends the connection as the script says.
+    /// Ends the connection by the script.
     pub fn end_scripted(&mut self) {
         if let Some(goaway) = self.active.script.script.goaway.clone() {
             self.end(&goaway);
@@ -155,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Ends the connection so, whatever the script says of it.
+    /// Ends the connection in this way, regardless of the script.
     pub fn end(&mut self, goaway: &GoAway) {
         let last = self.chosen_last_id().map_or(self.highest_processed, |last| last.max(self.highest_processed));
         if goaway.kind == Ending::Graceful {
@@ -178,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Moves an end that has begun one step on; `true` if h2 must be polled again for it.
+    /// Advances an end that has begun by one step; `true` if h2 must be polled again for it.
     pub fn advance_end(&mut self) -> bool {
         match self.ending.stage {
             Stage::Announced { second_at, code, close } if second_at <= Instant::now() => {

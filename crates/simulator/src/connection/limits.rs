@@ -5,23 +5,23 @@ use std::collections::VecDeque;
 pub struct Limits {
     /// The limit after the first accepted push, while no script lowers it.
     pub full: u32,
-    /// As advertised last.
+    /// The last advertised limit.
     pub advertised: u32,
-    /// Binds the newest streams.
+    /// The limit of the newest streams.
     binding: u32,
-    /// One for each SETTINGS frame on its way, oldest first.
+    /// The unacknowledged SETTINGS frames, oldest first.
     sent: VecDeque<u32>,
     /// Acknowledged before any stream above this one was opened.
     acknowledged: VecDeque<(u32, u32)>,
 }
 
 impl Limits {
-    /// `first` binds at once: what is sent before it is read cannot count on more.
+    /// `first` applies immediately: a client that sends before it reads cannot rely on more.
     pub fn new(first: u32, full: u32) -> Self {
         Self { full, advertised: first, binding: first, sent: VecDeque::from([first]), acknowledged: VecDeque::new() }
     }
 
-    /// A SETTINGS frame goes out, with this limit or without any.
+    /// Records a SETTINGS frame, with this limit or without one.
     pub fn send(&mut self, limit: Option<u32>) {
         self.advertised = limit.unwrap_or(self.advertised);
         self.sent.push_back(self.advertised);
@@ -34,7 +34,7 @@ impl Limits {
         }
     }
 
-    /// Returns how many streams may be open, with this newest one. A higher limit counts as soon as it is sent.
+    /// Returns the limit of open streams, including this newest one. A higher limit applies as soon as it is sent.
     pub fn for_stream(&mut self, stream: u32) -> u32 {
         while let Some((_, limit)) = self.acknowledged.pop_front_if(|(after, _)| *after < stream) {
             self.binding = limit;
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!((limits.for_stream(5), limits.for_stream(7)), (1000, 1000), "opened before");
         assert_eq!(limits.for_stream(9), 1);
         limits.send(Some(1000));
-        assert_eq!(limits.for_stream(11), 1000, "more may be used at once");
+        assert_eq!(limits.for_stream(11), 1000, "a higher limit applies immediately");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Answers written past h2, frame by frame. Their header blocks use neither table nor Huffman code, so that h2's encoder
-//! and the peer's decoder stay in step.
+//! Answers written without h2, frame by frame. Their header blocks use neither table nor Huffman code, so that h2's
+//! encoder and the peer's decoder stay in step.
 
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(entry) = self.batch.entries.last_mut() {
             entry.answered = true;
         }
-        // h2 knows of no answer; dropped, it would reset the stream.
+        // h2 does not know the answer; dropping the stream would reset it.
         self.passed.push(arrival.into_stream());
     }
 }
@@ -109,7 +109,7 @@ fn headers(out: &mut Vec<u8>, stream: u32, block: &[u8], ends: bool, malformed: 
     }
 }
 
-/// A field without indexing, its name spelled out (RFC 7541 6.2.2).
+/// A field without indexing, with a literal name (RFC 7541 6.2.2).
 fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     block.push(0);
     for text in [name, value] {

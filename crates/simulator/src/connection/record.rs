@@ -77,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         name
     }
 
-    /// Takes over what the pump saw.
+    /// Adds the pump's observations.
     pub fn take_seen(&mut self) {
         let Some(seen) = self.pump.take_seen() else { return };
         seen.acknowledged.into_iter().for_each(|after| self.limits.acknowledge(after));
@@ -85,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.batch.totals.priority_frames += seen.priorities;
     }
 
-    /// Enters the batch, in one go.
+    /// Enters the batch into the ledger.
     pub fn enter(&mut self) {
         if !self.batch.is_empty() {
             let first = self.shared.ledger.append(&mut self.batch, self.shared.clock.now_ms());
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// The caller's apns-id, unchanged, or one made for it, upper case as Apple's are.
+/// The caller's apns-id, unchanged, or a generated one in upper case like Apple's.
 pub fn answer_id(arrival: &Arrival) -> HeaderValue {
     match arrival.push().id {
         Some(id) if is_canonical_uuid(id.as_bytes()) => id.clone(),

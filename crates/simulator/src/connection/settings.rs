@@ -8,7 +8,7 @@ use super::arrival::Arrival;
 use crate::pump;
 use crate::script::{At, Change, DebugData, Delay, Ending, GoAway, SettingsPlay, Values, Violation, When};
 
-/// RFC 9113 7: REFUSED_STREAM, and Apple's words with it.
+/// RFC 9113 7: REFUSED_STREAM, with Apple's text.
 const OVER_LIMIT: u32 = 7;
 const OVER_LIMIT_TEXT: &str = "Maximum active streams violated for this endpoint.";
 
@@ -25,7 +25,7 @@ impl Default for Changes {
     }
 }
 
-/// The first SETTINGS of a connection, and how many streams it may have once it has proved itself.
+/// The first SETTINGS of a connection, and its limit of streams after the first success.
 pub fn first(play: Option<&SettingsPlay>, by_token: bool) -> (Values, u32) {
     let values = play.map_or(Values::APPLE, |play| play.first.or(Values::APPLE));
     let full = values.max_concurrent_streams.unwrap_or(u32::MAX);
@@ -33,7 +33,7 @@ pub fn first(play: Option<&SettingsPlay>, by_token: bool) -> (Values, u32) {
     (Values { max_concurrent_streams: Some(streams), ..values }, full)
 }
 
-/// Waits as long as the first SETTINGS are late.
+/// Waits for the scripted delay of the first SETTINGS.
 pub async fn delay(play: Option<&SettingsPlay>) {
     match play.and_then(|play| play.delay) {
         None => {}
@@ -43,7 +43,7 @@ pub async fn delay(play: Option<&SettingsPlay>) {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// After a request was decided on: the first success lifts the limit, and with a choke each rejection lowers it.
+    /// Applies a decision: the first success raises the limit, and with a choke each rejection lowers it.
     pub fn adjust_stream_limit(&mut self, status: u16) {
         let full = self.limits.full;
         if status == 200 && self.limits.advertised < full {
@@ -62,13 +62,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.active.script.script.settings.as_ref().filter(|play| play.concerns(self.number))
     }
 
-    /// A request has come.
+    /// Counts a request.
     pub fn count_for_changes(&mut self) {
         self.changes.requests += 1;
         self.make_changes();
     }
 
-    /// Makes every change whose time has come.
+    /// Makes every change that is due.
     pub fn make_changes(&mut self) {
         while let Some(change) = self.next_change() {
             let due = match change.at {
@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.open > self.limits.for_stream(stream)
     }
 
-    /// RFC 9113 5.1.2: the stream was not processed and may be sent again. The script may ask for more than that.
+    /// RFC 9113 5.1.2: the stream was not processed and may be sent again. The script may request more.
     pub fn refuse_over_limit(&mut self, arrival: Arrival) {
         self.batch.totals.over_limit += 1;
         self.refuse(arrival, "over MAX_CONCURRENT_STREAMS");

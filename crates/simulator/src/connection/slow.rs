@@ -1,4 +1,4 @@
-//! Answers out of the ordinary in time: one that waits alone, one whose body comes later, one before the request's body.
+//! Answers with unusual timing: a single delayed one, one with a late body, one before the request's body.
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
@@ -11,7 +11,7 @@ use super::{Session, record};
 use crate::rules::Rejection;
 use crate::script::{Act, DebugData, Ending, GoAway, StreamPosition, When};
 
-/// The body of an answer whose headers are out.
+/// The body of an answer whose headers are sent.
 pub struct LateBody {
     due: Instant,
     stream: SendStream<Bytes>,
@@ -21,7 +21,7 @@ pub struct LateBody {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Processes a request to which this is to be done.
+    /// Processes a request with this act.
     pub fn process_timed(&mut self, act: Act, arrival: Arrival, id: HeaderValue, now_ms: i64) {
         match act {
             Act::AnswerAndGoaway { status, reason } => {
@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.record(&arrival, &id, Some(&Err(rejection.clone())), Some("headers first, the body later"));
                 self.answer_in_parts(after_ms, arrival, id, rejection);
             }
-            // Done at the request's headers, or elsewhere.
+            // Handled at the request's headers, or elsewhere.
             Act::EarlyAnswer { .. }
             | Act::Answer { .. }
             | Act::Poison { .. }
@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Answers after this time, whatever the script's latency is.
+    /// Answers after this time, regardless of the script's latency.
     pub fn answer_after(&mut self, ms: u64, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
         let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
         let response = self.response(id, &verdict);
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.late_bodies.push(LateBody { due, stream, body, _request: request });
     }
 
-    /// Sends every body whose time has come; `true` if there was one.
+    /// Sends every body that is due; `true` if there was one.
     pub fn send_late_bodies(&mut self) -> bool {
         let now = Instant::now();
         let before = self.late_bodies.len();
@@ -91,8 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.late_bodies.iter().map(|late| late.due).min()
     }
 
-    /// Answers a request whose body is still on its way, if the script wants that; otherwise gives it back. h2 resets the
-    /// stream with NO_ERROR then, for nobody reads the rest.
+    /// Answers a request whose body is still on its way, if the script requests it; otherwise returns it. h2 then
+    /// resets the stream with NO_ERROR, because the rest is not read.
     pub fn answer_early(&mut self, arrival: Arrival) -> Option<Arrival> {
         let position = StreamPosition { connection: self.number, stream: arrival.stream };
         let early = self.active.script.early_fault(&arrival.push(), position, &mut self.random).cloned();

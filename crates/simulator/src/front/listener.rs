@@ -1,4 +1,4 @@
-//! A listening socket that can be shut: as a port nobody listens on, or as one whose SYNs are dropped.
+//! A listening socket that can be shut: connections are then refused, or their SYNs are dropped.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ const FILLING_WITHIN: Duration = Duration::from_millis(200);
 /// A listener that the script can shut and open again.
 pub struct ScriptedListener {
     address: SocketAddr,
-    /// Bound and never listening: keeps the port while nobody listens on it.
+    /// Bound and never listening: reserves the port while the listener is shut.
     _keeper: TcpSocket,
     state: State,
 }
@@ -23,7 +23,7 @@ pub struct ScriptedListener {
 enum State {
     Open(TcpListener),
     Closed,
-    /// The listener that accepts nobody, and what fills its backlog.
+    /// A listener that accepts no connection, and the connections that fill its backlog.
     Stalled {
         _listener: TcpListener,
         _filling: Vec<TcpStream>,
@@ -57,7 +57,7 @@ impl ScriptedListener {
         self.address
     }
 
-    /// Opens the listener, or shuts it in the given way.
+    /// Opens the listener, or shuts it as given.
     pub async fn set(&mut self, shut: Option<Shut>) -> io::Result<()> {
         match (shut, &self.state) {
             (None, State::Open(_))

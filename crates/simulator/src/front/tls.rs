@@ -1,4 +1,4 @@
-//! TLS as Apple's gateway does it, and the ways in which a script makes it fail.
+//! TLS like Apple's gateway, and its scripted failures.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::script::{AlertTo, ConnectionAct, Flaw};
 /// Makes the acceptor of a connection.
 pub struct Tls {
     plain: Arc<ServerConfig>,
-    /// Whose authority the clients trust.
+    /// The identity with the authority that the clients trust.
     expired: (CertificateDer<'static>, PrivateKeyDer<'static>),
     wrong_name: (CertificateDer<'static>, PrivateKeyDer<'static>),
     untrusted: (CertificateDer<'static>, PrivateKeyDer<'static>),
@@ -27,7 +27,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// A client certificate is asked for and not required; ALPN `h2`.
+    /// A client certificate is requested but not required; ALPN `h2`.
     pub fn new(identity: &Identity, host: &str) -> Result<Self, SimulatorError> {
         let authority = &identity.authority;
         let mut roots = RootCertStore::empty();
@@ -37,7 +37,7 @@ impl Tls {
             .allow_unauthenticated()
             .build()
             .map_err(|error| refused(&error))?;
-        let stranger = Authority::named("nobody's CA").map_err(IdentityError::from)?;
+        let stranger = Authority::named("untrusted CA").map_err(IdentityError::from)?;
         Ok(Self {
             plain: Arc::new(config(authority.server_certificate(host).map_err(IdentityError::from)?, &verifier)?),
             expired: authority.flawed_server_certificate(&[host, "localhost"], 2021).map_err(IdentityError::from)?,
@@ -47,7 +47,7 @@ impl Tls {
         })
     }
 
-    /// For a connection of which that is wrong.
+    /// The acceptor of a connection with this fault.
     pub fn acceptor(&self, act: Option<&ConnectionAct>) -> Result<TlsAcceptor, SimulatorError> {
         let config = match act {
             Some(ConnectionAct::Certificate(flaw)) => {

@@ -1,4 +1,4 @@
-//! The test certificate authority: signs the server's certificate and client certificates shaped like Apple's.
+//! The test certificate authority: signs the server's certificate and client certificates like Apple's.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -69,7 +69,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// The authority's private key. Whoever has it can sign for the simulator.
+    /// The authority's private key, which can sign for the simulator.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -86,7 +86,7 @@ impl Authority {
         self.server(CertificateParams::new(names)?)
     }
 
-    /// One for these names, valid from 2020 to the first day of `not_after_year`.
+    /// A server certificate for these names, valid from 2020 to the first day of `not_after_year`.
     pub fn flawed_server_certificate(
         &self,
         names: &[&str],
@@ -113,7 +113,7 @@ impl Authority {
         Ok((certificate.der().clone(), key))
     }
 
-    /// A client certificate with Apple's marks and its key, PEM, in that order.
+    /// A client certificate with Apple's extensions and its key, PEM, in that order.
     pub fn client_certificate(&self, subject: &ClientSubject<'_>) -> Result<String, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.not_before = rcgen::date_time_ymd(subject.not_before_year, 1, 1);

@@ -1,4 +1,4 @@
-//! HTTP/2 frames as far as the pump needs them: two kinds to write, headers to follow.
+//! The HTTP/2 frames that the pump needs: writes two types, and parses frame headers.
 
 pub const FRAME_HEADER: usize = 9;
 pub const SETTINGS: u8 = 4;
@@ -41,7 +41,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Where a stream of frames stands, however it is cut.
+/// The position in a stream of frames that arrives in any pieces.
 #[derive(Default, Clone)]
 pub struct FrameWalk {
     header: [u8; FRAME_HEADER],
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_walk_over_frames_ends_the_same_however_they_are_cut() {
+    fn a_walk_over_frames_ends_the_same_with_any_pieces() {
         let mut wire = settings(&[(3, 1000), (1, 4096)]);
         wire.extend([0, 0, 2, HEADERS, 0x05, 0, 0, 0, 1, 0x88, 0x88]);
         wire.extend(goaway(3, 0, b"bye"));

@@ -1,4 +1,4 @@
-//! Header blocks as the peer wrote them: which field came in which representation. It only classifies; h2 decodes.
+//! The representation of each field in the peer's header blocks. It only classifies; h2 decodes.
 
 use std::collections::VecDeque;
 
@@ -13,15 +13,15 @@ use super::huffman;
 pub enum Form {
     /// Name and value are in a table.
     Indexed,
-    /// Written out, and put into the table.
+    /// Literal, and inserted into the table.
     Incremental,
-    /// Written out and forgotten.
+    /// Literal, without indexing.
     Literal,
-    /// Written out, and never to be put into any table on the way.
+    /// Literal, never indexed on the way.
     Never,
 }
 
-/// One field of a request.
+/// A field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Field {
     pub name: String,
@@ -104,10 +104,10 @@ pub struct Heads {
     table: VecDeque<(String, usize)>,
     size: usize,
     size_max: usize,
-    /// The frame that is coming in: its header and what is there of its payload.
+    /// The current frame: its header and the received part of its payload.
     frame: Option<([u8; FRAME_HEADER], Vec<u8>)>,
     block: Vec<u8>,
-    /// A block could not be read: nothing after it can be.
+    /// A block could not be read, so that no later one can.
     lost: bool,
 }
 
@@ -117,13 +117,13 @@ impl Heads {
         Self { table, size: 0, size_max: TABLE_SIZE, frame, block, lost: false }
     }
 
-    /// A frame begins.
+    /// Begins a frame.
     pub fn begin(&mut self, header: &[u8]) {
         let concerns = matches!(header.get(3), Some(&(HEADERS | CONTINUATION)));
         self.frame = header.first_chunk().filter(|_| concerns).map(|header| (*header, Vec::new()));
     }
 
-    /// More of its payload; with all of the block's last frame, the stream and the fields.
+    /// Adds a part of the payload. At the end of the block's last frame, returns the stream and the fields.
     pub fn feed(&mut self, bytes: &[u8]) -> Option<(u32, Vec<Field>)> {
         let (header, payload) = self.frame.as_mut()?;
         payload.extend_from_slice(bytes);
@@ -233,7 +233,7 @@ fn text(block: &mut &[u8]) -> Option<String> {
     let (bytes, rest) = block.split_at_checked(length)?;
     *block = rest;
     let bytes = if is_huffman { huffman::decode(bytes)? } else { bytes.to_vec() };
-    // What is not UTF-8 keeps its length: a byte for a byte.
+    // Invalid UTF-8 keeps its length: one character for each byte.
     Some(bytes.iter().map(|byte| char::from(byte & 0x7f)).collect())
 }
 
@@ -243,7 +243,7 @@ mod tests {
 
     /// RFC 7541 C.4 (with Huffman code) and C.3 are the same requests; here with one field that is never indexed.
     #[test]
-    fn representations_are_told_apart_and_the_table_is_followed() {
+    fn representations_are_distinguished_and_the_table_is_followed() {
         let mut heads = Heads::new();
         let mut read = |block: &[u8]| {
             let fields = heads.decode(block).unwrap();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_gathered_however_it_is_cut() {
+    fn a_block_is_gathered_from_any_pieces() {
         let mut heads = Heads::new();
         heads.begin(&frames::frame(HEADERS, PADDED | PRIORITY, 3, &[0; 12])[..FRAME_HEADER]);
         assert_eq!(heads.feed(&[2, 0, 0, 0, 0]), None);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 const EOS: u16 = 256;
 const BITS_MAX: usize = 30;
 
-/// Lengths of the code words, and whose they are. Counted up by length, then by symbol, they give every code word.
+/// The lengths of the code words, with their symbols. Counting by length, then by symbol, gives every code word.
 const LENGTHS: [(usize, &str); 21] = [
     (5, "48-50 97 99 101 105 111 115 116"),
     (6, "32 37 45-47 51-57 61 65 95 98 100 102-104 108-110 112 114 117"),
@@ -50,7 +50,7 @@ fn range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
     Some(from.parse().ok()?..=to.parse().ok()?)
 }
 
-/// `None` for what is no text in this code.
+/// `None` if the bytes are not valid in this code.
 pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let (mut word, mut bits) = (0_u32, 0);

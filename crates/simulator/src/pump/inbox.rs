@@ -15,7 +15,7 @@ const PREFACE: usize = 24;
 
 pub struct Inbox {
     bytes: Box<[u8]>,
-    /// `start..passed` may be handed on, `passed..end` is the incomplete header of a frame (or one to be taken out).
+    /// `start..passed` may be passed on, `passed..end` is the incomplete header of a frame (or a frame to be removed).
     start: usize,
     passed: usize,
     end: usize,
@@ -23,10 +23,10 @@ pub struct Inbox {
     payload_left: usize,
     /// h2 writes SETTINGS once, so the first acknowledgement is h2's and the others are ours.
     first_ack_seen: bool,
-    /// The highest stream on which HEADERS came.
+    /// The highest stream with HEADERS.
     newest_stream: u32,
     seen: Seen,
-    /// Where header blocks are recorded.
+    /// The recorder of header blocks, if they are recorded.
     heads: Option<Heads>,
 }
 
@@ -35,7 +35,7 @@ pub struct Inbox {
 pub struct Seen {
     /// For each acknowledgement of SETTINGS: the newest stream opened before it.
     pub acknowledged: Vec<u32>,
-    /// Header blocks, where they are recorded, by stream.
+    /// Recorded header blocks, by stream.
     pub heads: Vec<(u32, Vec<Field>)>,
     /// PRIORITY frames.
     pub priorities: u64,
@@ -46,7 +46,7 @@ impl Seen {
         self.acknowledged.is_empty() && self.heads.is_empty() && self.priorities == 0
     }
 
-    /// Adds what came later.
+    /// Adds later observations.
     pub fn extend(&mut self, later: Self) {
         self.acknowledged.extend(later.acknowledged);
         self.heads.extend(later.heads);
@@ -55,7 +55,7 @@ impl Seen {
 }
 
 impl Inbox {
-    /// `records`: header blocks are looked at.
+    /// `records`: header blocks are recorded.
     pub fn new(records: bool) -> Self {
         Self {
             bytes: vec![0; CAPACITY].into_boxed_slice(),
@@ -70,12 +70,12 @@ impl Inbox {
         }
     }
 
-    /// Returns what was seen since the last call.
+    /// Returns the observations since the last call.
     pub fn take_seen(&mut self) -> Option<Seen> {
         (!self.seen.is_empty()).then(|| std::mem::take(&mut self.seen))
     }
 
-    /// Copies what may pass into `out`; `false` if there is nothing.
+    /// Copies bytes that may pass to `out`; `false` if there are none.
     pub fn hand_on(&mut self, out: &mut ReadBuf<'_>) -> bool {
         self.scan();
         let count = (self.passed - self.start).min(out.remaining());
@@ -84,7 +84,7 @@ impl Inbox {
         count > 0
     }
 
-    /// Reads more; everything that may pass must have been handed on. 0 is the end of input.
+    /// Reads more; all bytes that may pass must have been passed on. 0 is the end of input.
     pub fn poll_fill(&mut self, inner: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -139,7 +139,7 @@ impl Inbox {
         }
     }
 
-    /// Has these bytes of a frame's payload recorded, where that is asked for.
+    /// Records these bytes of a frame's payload, if requested.
     fn record_payload(&mut self, range: std::ops::Range<usize>) {
         if let Some(heads) = &mut self.heads {
             self.seen.heads.extend(heads.feed(&self.bytes[range]));

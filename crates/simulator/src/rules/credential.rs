@@ -1,4 +1,5 @@
-//! Row 4 of the table: who is calling, by client certificate or provider token, and what the connection is bound to.
+//! Row 4 of the table: the caller's identity, by client certificate or provider token, and the binding of the
+//! connection.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ const TOKEN_UPDATE_MIN_MS: i64 = 20 * 60 * 1000;
 /// Distinct provider tokens whose verification a connection remembers.
 const VERIFIED_MAX: usize = 16;
 
-/// Whom a request came from, for the ledger.
+/// The sender of a request, for the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Caller {

@@ -1,4 +1,4 @@
-//! A request as the rules see it: Apple's headers picked out in one pass.
+//! A request for the rules: Apple's headers, read in one pass.
 
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -7,7 +7,7 @@ use http::{HeaderValue, Method};
 pub struct Push<'a> {
     pub method: &'a Method,
     pub path: &'a str,
-    /// Some header came more than once.
+    /// A header appeared more than once.
     pub repeated: bool,
     pub authorization: Option<&'a HeaderValue>,
     pub topic: Option<&'a HeaderValue>,

@@ -1,4 +1,4 @@
-//! Rows 7 to 9 of the table: payload, device token, and how often one token may be pushed to.
+//! Rows 7 to 9 of the table: payload, device token, and the rate limit of one token.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub enum TokenState {
         reason: &'static str,
         timestamp: Option<i64>,
     },
-    /// Good for so many sends, then dead.
+    /// Valid for this number of sends, then dead.
     Dying {
         after: u64,
         reason: &'static str,

@@ -1,4 +1,4 @@
-//! A script in force, with the counters that make its faults exact over all connections.
+//! The current script, with counters that make its faults exact over all connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Plan {
     pub number: u64,
 }
 
-/// A script and how far it has been played.
+/// A script and its progress.
 pub struct ActiveScript {
     pub script: Script,
     pub rates: Option<TokenRates>,
@@ -34,7 +34,7 @@ pub struct ActiveScript {
     guard: Option<Guard>,
 }
 
-/// Where a request came.
+/// The connection and stream of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamPosition {
     pub connection: u64,
@@ -77,7 +77,7 @@ impl ActiveScript {
         self.pick(push, position, random, false)
     }
 
-    /// The fault to apply to a request of which only the headers are here.
+    /// The fault to apply to a request of which only the headers have arrived.
     pub fn early_fault(&self, push: &Push<'_>, position: StreamPosition, random: &mut fastrand::Rng) -> Option<&Act> {
         self.pick(push, position, random, true)
     }
@@ -123,7 +123,7 @@ impl ActiveScript {
             && count_up_to(&count.applied, fault.times)
     }
 
-    /// Returns how `listener` is shut now, and until when, if there is an end to it.
+    /// Returns the current fault of `listener`, with its end if it has one.
     pub fn shut(&self, listener: usize) -> Option<(Shut, Option<Instant>)> {
         let mut faults = self.script.listeners.iter();
         let fault = faults

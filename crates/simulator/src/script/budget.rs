@@ -1,16 +1,16 @@
-//! The error budget: how many rejections a connection may cause before it is ended.
+//! The error budget: the number of rejections that a connection may cause before it is ended.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DebugData, Ending, ScriptError};
 
-/// After so many rejections a connection is ended. 410 does not count (apns-protocol 9).
+/// The number of rejections after which a connection is ended. 410 does not count (apns-protocol 9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorBudget {
     /// Answers 4xx, `BadDeviceToken` among them.
     pub errors: u64,
-    /// Of these, answers `BadDeviceToken`; absent: as many as `errors`.
+    /// The limit of `BadDeviceToken` among them; absent: as many as `errors`.
     #[serde(default)]
     pub bad_device_tokens: Option<u64>,
     #[serde(default = "single")]
@@ -23,7 +23,7 @@ pub struct ErrorBudget {
 }
 
 impl ErrorBudget {
-    /// One that ends with a single GOAWAY.
+    /// A budget whose end is a single GOAWAY.
     pub fn new(errors: u64) -> Self {
         Self { errors, bad_device_tokens: None, kind: single(), code: 0, debug: DebugData::default() }
     }
@@ -45,7 +45,7 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// Counts a rejection: whether it was one too many.
+    /// Counts a rejection. Returns true if the budget is exceeded.
     pub fn count(&mut self, status: u16, reason: &str, budget: &ErrorBudget) -> bool {
         if !(400..500).contains(&status) || status == 410 {
             return false;

@@ -1,4 +1,4 @@
-//! Faults of whole connections, and of the listeners they come to, as data.
+//! Faults of whole connections and of listeners, as data.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,20 +7,20 @@ use super::ScriptError;
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 const PROTOCOL_BYTES_MAX: usize = 255;
 
-/// A fault of whole connections: those that every given condition picks, as their sockets are accepted.
+/// A fault of the connections that meet every given condition when their sockets are accepted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionFault {
     /// Only connections to this listener, counted from 0.
     #[serde(default)]
     pub listener: Option<usize>,
-    /// Every n-th connection that the other conditions pick.
+    /// Every n-th connection that meets the other conditions.
     #[serde(default)]
     pub every: Option<u64>,
     /// Chance in percent, drawn per connection.
     #[serde(default)]
     pub percent: Option<f64>,
-    /// Number of connections to pick in all; absent: no limit.
+    /// The total number of connections; absent: no limit.
     #[serde(default)]
     pub times: Option<u64>,
     /// Only within this many milliseconds after the script arrived.
@@ -33,15 +33,15 @@ pub struct ConnectionFault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ConnectionAct {
-    /// It works up to this point, and breaks there in this way.
+    /// It works up to this point, and then breaks as given.
     Break { at: Point, how: Breakage },
     /// A TLS alert of this number, sent at this point of the handshake.
     Alert { code: u8, to: AlertTo },
-    /// The server's certificate is not as it should be.
+    /// The server's certificate is faulty.
     Certificate(Flaw),
     /// The protocols offered in place of `h2` (ALPN); an empty list: ALPN is left out.
     Alpn(Vec<String>),
-    /// Flow control: bytes that each stream may send at first, and whether windows are ever opened again.
+    /// Flow control: the initial window of each stream, and if windows are ever enlarged.
     Window { stream: u32, updates: bool },
 }
 
@@ -51,27 +51,27 @@ pub enum ConnectionAct {
 pub enum Point {
     /// The socket is accepted, and no byte is read.
     Accept,
-    /// TLS stands, and no SETTINGS are sent.
+    /// TLS is complete, and no SETTINGS are sent.
     Tls,
     /// SETTINGS are sent.
     Settings,
-    /// So many answers were written.
+    /// This number of answers was written.
     Answers(u64),
-    /// So many bytes of HTTP/2 were read: the last of them may lie within a request's body.
+    /// This number of bytes of HTTP/2 was read; the last may be within a request's body.
     BytesIn(u64),
-    /// So many bytes of HTTP/2 were written: the last of them may lie within an answer.
+    /// This number of bytes of HTTP/2 was written; the last may be within an answer.
     BytesOut(u64),
-    /// Nothing was read for so long.
+    /// Nothing was read for this time.
     IdleMs(u64),
 }
 
-/// The way in which a connection breaks.
+/// The kind of a connection's break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Breakage {
-    /// A black hole: what comes is lost, nothing is said, not even to a PING.
+    /// A black hole: input is lost, and nothing is answered, not even a PING.
     Silence,
-    /// The same, and the peer's writes block before long, because nothing is read.
+    /// A black hole that does not read, so that the peer's writes block soon.
     Deaf,
     /// Nothing is written any more (close_notify, FIN), while requests are still read and processed.
     HalfClose,
@@ -81,7 +81,7 @@ pub enum Breakage {
     Reset,
 }
 
-/// Which of the client's messages an alert answers.
+/// The client's message that an alert answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertTo {
@@ -95,14 +95,14 @@ pub enum AlertTo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flaw {
-    /// An authority that nobody trusts signed it.
+    /// An untrusted authority signed it.
     Untrusted,
     Expired,
-    /// It is for another name.
+    /// The certificate is for another name.
     WrongName,
 }
 
-/// A listener that does not take connections, for a while or until another script.
+/// A listener that accepts no connections, for a while or until the next script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerFault {
@@ -115,11 +115,11 @@ pub struct ListenerFault {
     pub for_ms: Option<u64>,
 }
 
-/// The way in which a listener takes no connections.
+/// The kind of a listener's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shut {
-    /// Nobody listens on the port: connections are refused.
+    /// The port is not listening: connections are refused.
     Closed,
     /// Its backlog is full: the kernel drops each SYN.
     Stalled,
@@ -142,7 +142,7 @@ pub struct ConnectRate {
 pub const CERTIFICATE_ALERTS: [u8; 7] = [42, 43, 44, 45, 46, 48, 49];
 
 impl ConnectionFault {
-    /// A fault that picks every connection.
+    /// A fault that matches every connection.
     pub fn new(act: ConnectionAct) -> Self {
         Self { listener: None, every: None, percent: None, times: None, for_ms: None, act }
     }

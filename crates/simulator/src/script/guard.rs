@@ -1,4 +1,4 @@
-//! The connection-rate guard: what a firewall in front of the gateway does to a source that connects too often.
+//! The connection-rate guard, like a firewall in front of the gateway: blocks a source that connects too often.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ impl Guard {
         Self { rate, sources: Mutex::default() }
     }
 
-    /// Counts a connection of `source`: what becomes of it, if the source is blocked.
+    /// Counts a connection of `source`. Returns its breakage if the source is blocked.
     pub fn blocks(&self, source: IpAddr, now: Instant) -> Option<ConnectionAct> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let source = sources.entry(source).or_default();

@@ -16,11 +16,11 @@ pub enum Latency {
         sigma: f64,
         max: f64,
     },
-    /// One of these, each as likely as another: what was measured somewhere.
+    /// One of these values, each equally likely, such as measured latencies.
     EmpiricalMs(Vec<f64>),
 }
 
-/// No answer waits longer than this.
+/// The maximum delay of an answer.
 const LATENCY_MAX_MS: f64 = 3_600_000.0;
 
 impl Latency {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empirical_latency_is_what_was_measured_as_often_as_it_was() {
+    fn an_empirical_latency_has_the_measured_frequencies() {
         let latency = Latency::EmpiricalMs(vec![10.0, 10.0, 10.0, 900.0]);
         let mut random = fastrand::Rng::with_seed(7);
         let drawn: Vec<u128> = (0..1000).map(|_| latency.draw(&mut random).as_millis()).collect();

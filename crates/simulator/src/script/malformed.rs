@@ -1,20 +1,20 @@
-//! Answers of shapes that Apple does not document, each deviation by itself.
+//! Answers in undocumented forms, each deviation separately.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DebugData, ScriptError};
 
-/// An answer that differs from Apple's usual one. It leaves at once, whatever the latency.
+/// An answer that differs from Apple's usual one. It is sent immediately, regardless of the latency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Malformed {
-    /// In place of processing; absent: what the rules decide.
+    /// The status in place of processing; absent: the rules decide.
     pub status: Option<u16>,
     /// `false`: the header is missing.
     pub apns_id: bool,
     /// More headers, after Apple's.
     pub headers: Vec<(String, String)>,
-    /// In place of Apple's JSON; an empty text is no body at all.
+    /// The body in place of Apple's JSON; an empty text means no body.
     pub body: Option<DebugData>,
     pub trailers: Vec<(String, String)>,
     /// The header block is cut into a HEADERS and several CONTINUATION frames.

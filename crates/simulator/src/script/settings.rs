@@ -1,28 +1,28 @@
-//! SETTINGS by script: the first ones, changes while requests are under way, the choke, and what breaking a limit costs.
+//! Scripted SETTINGS: the first frame, changes during requests, the choke, and the answer to exceeding a limit.
 
 use serde::{Deserialize, Serialize};
 
 use super::ScriptError;
 
-/// The SETTINGS that connections receive, and when. The default is Apple's usual way.
+/// The SETTINGS that connections receive, with their times. The default is Apple's usual behaviour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SettingsPlay {
     /// Only this connection; absent: every one.
     pub connection: Option<u64>,
-    /// The first frame of connections to come, where it differs from Apple's. A token connection still begins with one
+    /// The first frame of later connections, in its differences from Apple's. A token connection still begins with one
     /// stream at most.
     pub first: Values,
     /// Before the first frame nothing is read or written.
     pub delay: Option<Delay>,
-    /// `MAX_CONCURRENT_STREAMS` falls to 1 with every rejection but 410, and comes back with the next success.
+    /// `MAX_CONCURRENT_STREAMS` falls to 1 with every rejection but 410, and returns with the next success.
     pub choke: bool,
-    /// Made once on each connection, in order: one waits for those before it.
+    /// Changes, made once on each connection, in order: each waits for the earlier ones.
     pub changes: Vec<Change>,
     pub violation: Violation,
 }
 
-/// Values of one SETTINGS frame; what is absent is not in it.
+/// The values of a SETTINGS frame; absent values are not sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Values {
@@ -33,11 +33,11 @@ pub struct Values {
     pub max_header_list_size: Option<u32>,
 }
 
-/// When the first SETTINGS frame goes out.
+/// The time of the first SETTINGS frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delay {
-    /// So many milliseconds after the handshake.
+    /// This number of milliseconds after the handshake.
     Ms(u64),
     Never,
 }
@@ -56,7 +56,7 @@ pub struct Change {
 pub enum At {
     /// With the connection's n-th request.
     Requests(u64),
-    /// After so many milliseconds.
+    /// After this number of milliseconds.
     Ms(u64),
 }
 
@@ -78,7 +78,7 @@ const MAX_FRAME_SIZE: u16 = 5;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 impl Values {
-    /// As Apple's gateway sends them first (apns-protocol 10).
+    /// The first SETTINGS of Apple's gateway (apns-protocol 10).
     pub const APPLE: Values = Values {
         header_table_size: Some(4096),
         max_concurrent_streams: Some(1000),
@@ -91,7 +91,7 @@ impl Values {
         Self { max_concurrent_streams: Some(limit), ..Self::default() }
     }
 
-    /// These, and `others` where these are absent.
+    /// These values, and `others` for the absent ones.
     pub fn or(self, others: Values) -> Self {
         Self {
             header_table_size: self.header_table_size.or(others.header_table_size),

@@ -13,7 +13,7 @@ use crate::{
     Simulator,
 };
 
-/// Longer than anything takes that is not meant to take for ever.
+/// A time limit for everything that must end.
 const A_WHILE: Duration = Duration::from_millis(300);
 
 /// The first connection is faulty so, and no other.

@@ -15,7 +15,7 @@ fn id(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
 }
 
-/// Begins `count` pushes at once, on streams 1, 3, 5 and so on, and waits for the end of each.
+/// Begins `count` pushes together, on streams 1, 3, 5 and so on, and waits for the end of each.
 async fn burst(client: &mut Client, count: usize) -> Vec<Result<Answer, h2::Error>> {
     let mut responses = Vec::new();
     for number in 0..count {
@@ -170,7 +170,7 @@ async fn requests_are_counted_per_connection() {
 }
 
 #[tokio::test]
-async fn maintenance_ends_every_open_connection_at_once_and_no_later_one() {
+async fn maintenance_ends_every_open_connection_and_no_later_one() {
     let simulator = start().await;
     let mut clients =
         [Client::connect(&simulator, Auth::Certificate).await, Client::connect(&simulator, Auth::Token).await];

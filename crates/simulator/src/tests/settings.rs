@@ -8,7 +8,7 @@ fn settings(values: &[(u16, u32)]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_certificate_connection_is_offered_apples_settings_at_once() {
+async fn a_certificate_connection_is_offered_apples_settings_immediately() {
     let simulator = start().await;
     let client = Client::connect(&simulator, Auth::Certificate).await;
     client.settled().await;
@@ -93,7 +93,7 @@ async fn a_refused_push_is_answered_by_headers_and_json() {
 }
 
 #[tokio::test]
-async fn an_apns_id_is_echoed_as_it_came_or_made_in_upper_case() {
+async fn an_apns_id_is_echoed_unchanged_or_generated_in_upper_case() {
     let simulator = start().await;
     let mut client = Client::connect(&simulator, Auth::Certificate).await;
     let mixed = "123E4567-e89b-12d3-A456-426655440000";

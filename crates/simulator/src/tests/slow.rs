@@ -23,7 +23,7 @@ async fn one_token_is_answered_late_and_the_others_overtake_it() {
 }
 
 #[tokio::test]
-async fn headers_come_at_once_and_the_body_later() {
+async fn headers_come_immediately_and_the_body_later() {
     let act = Act::SlowBody { after_ms: 100, status: 400, reason: "BadTopic".to_owned() };
     let simulator = start_with_fault(Fault { times: Some(1), ..Fault::new(act) }).await;
     let mut client = Client::connect(&simulator, Auth::Certificate).await;

@@ -58,7 +58,7 @@ pub fn bearer(key_pem: &str, key_id: &str, team_id: &str, issued_at: i64) -> Str
     signed(&ECDSA_P256_SHA256_FIXED_SIGNING, key_pem, key_id, team_id, issued_at)
 }
 
-/// The same with its signature in DER, as Pushy and Apple's shell recipe make it.
+/// A token with its signature in DER, like Pushy's and the one of Apple's shell recipe.
 pub fn bearer_in_der(key_pem: &str, key_id: &str, team_id: &str, issued_at: i64) -> String {
     signed(&ECDSA_P256_SHA256_ASN1_SIGNING, key_pem, key_id, team_id, issued_at)
 }
@@ -218,7 +218,7 @@ impl Client {
         .await;
     }
 
-    /// Sends a request whole and gives back what will be its answer.
+    /// Sends a whole request and returns its future answer.
     pub async fn begin(&mut self, push: Push) -> Result<ResponseFuture, h2::Error> {
         let push = match &self.authorization {
             Some(token) if !push.headers.iter().any(|(name, _)| name == "authorization") => {

@@ -85,7 +85,7 @@ async fn the_log_of_the_store_before_is_set_aside_when_a_backup_is_restored() {
 
     let restored = Sqlite::open(killed.path()).unwrap();
     assert!(restored.notices()[0].contains("pyapns.db-wal-before-restore"), "{:?}", restored.notices());
-    assert_eq!(restored.counts(shop()).await.unwrap().feedback, 1, "as it was when the backup was made");
+    assert_eq!(restored.counts(shop()).await.unwrap().feedback, 1, "the state at the time of the backup");
     assert_eq!(fs::read(killed.path().join("pyapns.db-wal-before-restore")).unwrap(), log);
 }
 

@@ -94,7 +94,7 @@ fn frames_from_before_a_restart_of_the_log_are_not_damage() {
     let before = std::fs::metadata(folder.path().join("again-wal")).unwrap().len();
     writer.execute("INSERT INTO rows VALUES (10)", []).unwrap();
     let log = std::fs::read(folder.path().join("again-wal")).unwrap();
-    assert_eq!(log.len() as u64, before, "the new frame stands before the old ones");
+    assert_eq!(log.len() as u64, before, "the new frame precedes the old ones");
     assert_eq!(examine(&log[..]).unwrap(), Examined { used: 1, tail: Tail::Sound });
 }
 

@@ -1,4 +1,4 @@
-//! The examples of RFC 7541 appendix C; those of C.1 are beside the integers.
+//! The examples of RFC 7541 appendix C; the examples of C.1 are in the tests of integers.
 
 use super::{Decoder, decode, entries, fields, hex};
 
@@ -7,7 +7,7 @@ const DATE_22: &str = "Mon, 21 Oct 2013 20:13:22 GMT";
 const COOKIE: &str = "foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
 const LOCATION: &str = "https://www.example.com";
 
-/// A block, the headers it stands for, and the dynamic table after it, newest first, with its size.
+/// A block, its headers, and the dynamic table after it, newest first, with its size.
 struct Example<'a> {
     block: &'a str,
     headers: &'a [(&'a str, &'a str)],

@@ -193,7 +193,7 @@ fn a_lowered_table_loses_its_oldest_entries_on_both_sides() {
 }
 
 #[test]
-fn the_table_never_evicts_however_many_topics_there_are() {
+fn the_table_never_evicts_with_any_number_of_topics() {
     let mut wire = Wire::new();
     let bearer = bearer("j");
     let heads: Vec<_> = (0..100).map(|topic| head(&bearer, &format!("com.example.app{topic:02}"))).collect();
@@ -209,7 +209,7 @@ fn the_table_never_evicts_however_many_topics_there_are() {
 }
 
 #[test]
-fn a_table_full_of_outdated_tokens_is_started_anew_but_not_at_once() {
+fn a_table_full_of_outdated_tokens_is_restarted_after_a_while() {
     let mut wire = Wire::new();
     let heads: Vec<_> = ('a'..='n').map(|letter| head(&bearer(&letter.to_string()), "com.example.app")).collect();
     let first = wire.send(&heads[0]);
@@ -219,7 +219,7 @@ fn a_table_full_of_outdated_tokens_is_started_anew_but_not_at_once() {
     let newest = heads.last().unwrap();
     assert!(wire.send(newest).len() > 300, "the newest authorization found no room");
     for _ in 0..100 {
-        assert!(wire.send(newest).starts_with(&hex("8387")), "not at once");
+        assert!(wire.send(newest).starts_with(&hex("8387")), "not immediately");
     }
     wire.encoder.allow_restart();
     let restart = wire.send(newest);

@@ -44,7 +44,7 @@ fn wanted(request: &Request<'_>) -> Vec<Field> {
 
 proptest! {
     #[test]
-    fn every_request_arrives_as_it_was_and_both_tables_agree(
+    fn every_request_arrives_unchanged_and_both_tables_agree(
         heads in proptest::collection::vec(head(), 1..30),
         steps in proptest::collection::vec(step(), 0..60),
     ) {

@@ -20,7 +20,7 @@ fn legal_but_unusual_blocks_are_understood() {
 }
 
 #[test]
-fn a_name_survives_the_eviction_of_its_own_entry() {
+fn a_name_survives_the_eviction_of_its_entry() {
     let mut decoder = Decoder::new(4096);
     let (a, b, c) = ("61".repeat(10), "62".repeat(10), "63".repeat(20));
     let long = "a".repeat(10);

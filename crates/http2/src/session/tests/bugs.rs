@@ -260,7 +260,7 @@ fn deadlines_do_not_free_the_slots_of_a_hung_connection() {
 }
 
 #[test]
-fn overflow_by_a_data_frame_and_update_is_told_apart() {
+fn overflow_by_a_data_frame_and_update_is_distinguished() {
     let mut client = client();
     client.assert_fault(&[window_update(0, 0x7fff_0000), window_update(0, 0x7fff_0000)].concat(), FlowControl);
     assert_eq!(client.close(), [unknown(1, Cause::Closed), unknown(2, Cause::Closed)]);

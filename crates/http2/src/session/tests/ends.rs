@@ -1,11 +1,11 @@
-//! Section 5 of the rules: resets, GOAWAY and closes, and what each end means for what was handed over.
+//! Section 5 of the rules: resets, GOAWAY and closes, and the meaning of each end for written requests.
 
 use super::super::{Blocked, Cause, Config};
 use super::support::*;
 use crate::frame::ErrorCode::{Cancel, NoError, Protocol};
 use crate::frame::{flag, kind};
 
-/// The part of the request on stream 1 that was handed over.
+/// The part of the request on stream 1 that was written.
 #[derive(Debug, Clone, Copy)]
 enum Handed {
     Nothing,
@@ -34,7 +34,7 @@ const NOT_WHOLE: [Handed; 3] = [Handed::Nothing, Handed::OneByte, Handed::Header
 const SENT: [Handed; 2] = [Handed::Headers, Handed::All];
 
 #[test]
-fn a_frame_for_a_request_not_handed_over_is_a_fault() {
+fn a_frame_for_an_unwritten_request_is_a_fault() {
     for handed in NOT_WHOLE {
         for input in [ok(1), data(1, 0, b""), rst_stream(1, 7), rst_stream(1, 0), window_update(1, 1)] {
             client(handed).assert_fault(&input, Protocol);
@@ -93,7 +93,7 @@ fn a_goaway_below_a_stream_proves_the_same_at_any_time() {
 }
 
 #[test]
-fn a_closed_connection_leaves_unknown_what_was_handed_over() {
+fn written_requests_are_unknown_after_a_closed_connection() {
     for (handed, end) in [
         (Handed::Nothing, not_sent(1, Cause::Closed)),
         (Handed::OneByte, unknown(1, Cause::Closed)),
@@ -116,7 +116,7 @@ fn a_closed_connection_leaves_unknown_what_was_handed_over() {
             _ => 0,
         };
         assert_eq!(faulty.drain().len(), frame_begun + 17, "{handed:?}: the frame begun and the GOAWAY");
-        assert_eq!(faulty.close(), [end], "our own fault, though the GOAWAY was handed over");
+        assert_eq!(faulty.close(), [end], "our fault, although the GOAWAY was written");
         assert_eq!(faulty.close(), []);
     }
 }
@@ -287,7 +287,7 @@ fn an_abandoned_stream_ends_once_at_a_close() {
 }
 
 #[test]
-fn requests_wait_while_an_output_is_handed_over_in_part() {
+fn requests_wait_while_an_output_is_partly_written() {
     let mut client = Client::ready(&[]);
     client.request(1, b"{}").unwrap();
     assert_eq!(client.refusal(b"{}"), None, "a turn's buffer is shared");

@@ -6,7 +6,7 @@ use crate::frame::ErrorCode::{self, EnhanceYourCalm, FrameSize, Protocol};
 use crate::frame::{STREAM_ID_MAX, flag, kind};
 use crate::hpack::Decoder;
 
-/// A client with streams 1 and 3 open and their requests handed over; 5 is idle.
+/// A client with streams 1 and 3 open and their requests written; 5 is idle.
 fn client() -> Client {
     let mut client = Client::ready(&[]);
     client.send_many(2);

@@ -29,7 +29,7 @@ fn endured(mut client: Client, input: &[u8]) -> usize {
 }
 
 #[test]
-fn whatever_does_nothing_spends_the_budget() {
+fn frames_without_effect_spend_the_budget() {
     for (what, input) in [
         ("PING", ping(0, 1)),
         ("stray PING ACK", ping(flag::ACK, 1)),

@@ -103,7 +103,7 @@ impl Books {
         }
     }
 
-    /// `None` stands for a fault.
+    /// `None` means a fault.
     fn on_headers(&mut self, id: StreamId, end: bool, body_waits: bool) -> Option<Vec<Seen>> {
         match self.meet(id) {
             Met::Fault => return None,
@@ -118,7 +118,7 @@ impl Books {
             }
             return Some(vec![]);
         }
-        // A second block with a status is no trailer.
+        // A second block with a status is not a trailer.
         if open.answer.is_some() {
             self.give_up(id, body_waits || !end);
             return Some(vec![unknown(tag, Cause::Malformed)]);
@@ -309,7 +309,7 @@ struct Run {
     client: Client,
     books: Books,
     server: Server,
-    /// Those that came back.
+    /// The tags that were returned.
     tags: BTreeSet<u32>,
     next_tag: u32,
     /// Streams whose request is queued to its last byte.
@@ -441,7 +441,7 @@ impl Run {
                 assert!(matches!(seen[..], [Seen::Fault(_)]), "{seen:?}");
                 self.over = true;
                 let handed = self.books.handed;
-                // What the fault cut out is not begun, though its GOAWAY takes the place.
+                // Dropped frames were not begun, although the GOAWAY takes their offsets.
                 self.books.open.values_mut().filter(|open| open.start >= handed).for_each(|open| open.start = u64::MAX);
             }
         }
@@ -462,7 +462,7 @@ impl Run {
         self.books.open.contains_key(&id) && !self.ended.contains(&id)
     }
 
-    /// Reads END_STREAM off the output, behind the frame that was begun.
+    /// Reads END_STREAM from the output, after the frame that was begun.
     fn note_ended(&mut self) {
         let begun = self.server.unread.len();
         let bytes = [&self.server.unread[..], self.client.session.output()].concat();

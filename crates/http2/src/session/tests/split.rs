@@ -20,7 +20,7 @@ fn client() -> Client {
     client
 }
 
-/// Feeds `input` cut at `cuts`; the output is handed over at the end, since a fault cuts out what was not.
+/// Feeds `input` cut at `cuts`; the output is written at the end, since a fault drops unwritten frames.
 fn replay(mut client: Client, input: &[u8], cuts: &[usize]) -> Shown {
     let (mut seen, mut from) = (Vec::new(), 0);
     for &to in cuts.iter().chain([&input.len()]) {

@@ -19,7 +19,7 @@ fn answered_client() -> Client {
 }
 
 #[test]
-fn a_closed_stream_swallows_whatever_comes() {
+fn a_closed_stream_ignores_every_frame() {
     let reset_by_us = || {
         let mut client = client();
         assert_eq!(client.cancel(1), Some(unknown(1, Cause::Cancelled)));
@@ -68,7 +68,7 @@ fn a_dropped_block_still_feeds_the_table() {
 }
 
 #[test]
-fn a_window_update_after_our_end_of_stream_is_ignored_whatever_it_says() {
+fn a_window_update_after_our_end_of_stream_is_ignored_with_any_content() {
     let mut client = client();
     for increment in [0, 1, 0x7fff_ffff, 0x7fff_ffff] {
         assert_eq!(client.feed(&window_update(1, increment)), []);
@@ -240,7 +240,7 @@ fn a_header_list_over_the_limit_cancels_its_stream_only() {
 }
 
 #[test]
-fn a_body_over_the_cap_is_cut_and_the_status_stands() {
+fn a_body_over_the_cap_is_truncated_and_the_status_is_kept() {
     let mut client = client();
     let mut input = headers(1, 0, &block(&[(":status", "400")]));
     input.extend(data(1, 0, &[b'x'; 16_000]));

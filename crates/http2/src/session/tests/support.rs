@@ -137,14 +137,14 @@ impl Client {
         self.session.request(&request, tag)
     }
 
-    /// Starts a request with a small body and hands it over.
+    /// Starts a request with a small body and writes it.
     pub fn send(&mut self, tag: u32) -> StreamId {
         let id = self.request(tag, b"{}").expect("a request can start");
         self.drain();
         id
     }
 
-    /// Starts requests with the tags 1 to `count` and hands them over: streams 1, 3, 5 and so on.
+    /// Starts requests with the tags 1 to `count` and writes them: streams 1, 3, 5 and so on.
     pub fn send_many(&mut self, count: u32) {
         (1..=count).for_each(|tag| assert_eq!(self.send(tag), 2 * tag - 1));
     }
@@ -153,7 +153,7 @@ impl Client {
         self.request(999, body).err().map(|refused| refused.why)
     }
 
-    /// Hands over what waits.
+    /// Writes the waiting output.
     pub fn drain(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while !self.session.output().is_empty() {
@@ -164,7 +164,7 @@ impl Client {
         bytes
     }
 
-    /// Hands over what waits and cuts it into frames.
+    /// Writes the waiting output and splits it into frames.
     pub fn written(&mut self) -> Vec<Wrote> {
         frames(&self.drain())
     }

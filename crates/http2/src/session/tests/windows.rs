@@ -85,7 +85,7 @@ fn waiting_bodies_are_served_in_order_and_leave_when_their_stream_ends() {
 }
 
 #[test]
-fn the_window_of_a_body_that_was_never_sent_is_given_back() {
+fn the_window_of_an_unsent_body_is_returned() {
     let mut client = Client::ready(&[(4, 5_535)]);
     client.request(1, &[b'x'; 65_535]).unwrap();
     client.drain();
@@ -123,7 +123,7 @@ fn a_body_in_more_than_64_frames_is_cancelled() {
 }
 
 #[test]
-fn a_status_that_came_stands_though_a_window_fault_resets_its_stream() {
+fn a_received_status_is_kept_if_a_window_fault_resets_its_stream() {
     for (updates, last, code) in [(0, 0, Protocol), (63, 1, Cancel)] {
         let mut client = Client::ready(&[(4, 1)]);
         client.request(1, &[b'x'; 100]).unwrap();
@@ -188,7 +188,7 @@ fn a_waiting_body_keeps_the_output_within_a_turn() {
 }
 
 #[test]
-fn received_data_is_credited_whole_whatever_becomes_of_it() {
+fn all_received_data_is_credited_with_any_result() {
     let mut client = Client::ready(&[]);
     client.send(1);
     client.feed(&ok(1));
