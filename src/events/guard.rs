@@ -110,7 +110,7 @@ impl Guard {
     }
 
     /// The quarantine stands, or could not be written: then the answers to come are watched as before.
-    pub fn written(&mut self, quarantine: Option<Quarantine>) {
+    pub fn set_quarantine(&mut self, quarantine: Option<Quarantine>) {
         *self = quarantine.map_or_else(Self::default, Self::quarantined);
     }
 
@@ -172,10 +172,10 @@ mod tests {
         assert!(guard.take_spike().is_some());
         guard.observe(true, 60);
         assert_eq!((guard.take_spike(), guard.quarantine()), (None, None));
-        guard.written(None);
+        guard.set_quarantine(None);
         guard.observe(true, 60);
         assert!(guard.take_spike().is_some(), "what could not be written is tried again");
-        guard.written(Some(quarantine.clone()));
+        guard.set_quarantine(Some(quarantine.clone()));
         guard.observe(true, 60);
         assert_eq!((guard.take_spike(), guard.quarantine()), (None, Some(&quarantine)));
         guard.resolved();

@@ -15,7 +15,7 @@ pub(super) enum StreamState {
 }
 
 impl<T> Session<T> {
-    /// Reads up to the next happening; `None` when all input is taken.
+    /// Reads up to the next event; `None` when all input is taken.
     pub(super) fn step<'i>(&mut self, input: &mut &'i [u8]) -> Option<(RawEvent<T>, Payload<'i>)> {
         loop {
             if let Some(end) = self.next_end() {

@@ -1,9 +1,9 @@
 //! Carries out verdicts: what each answer, and each end without one, does to a lane's work.
 
-use super::throttle::fingerprint;
-use super::work::Work;
+use super::Work;
 use crate::apns::response::{self, Response};
 use crate::delivery::job::ItemRef;
+use crate::delivery::lane::throttle::fingerprint;
 use crate::delivery::verdict::{self, Disposition, Pause, SideEffect};
 use crate::delivery::{backoff, refusal};
 use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
