@@ -1,7 +1,9 @@
 //! Reads a request's notifications straight into a [`Batch`]: payloads and tokens stay slices of the body.
 //!
 //! `fast_path` reads what nearly all callers write. `full_parser` reads every other body, and finds what is wrong
-//! in it.
+//! in it. Two parsers of one format are kept because the fast one pays: with the full parser alone a notification costs
+//! 20 % more instructions in a batch of 100, 17 % more in a stream and 14 % more in a batch of 10
+//! (`benches/instructions`, from the caller's bytes to the outcome's).
 
 mod fast_path;
 mod full_parser;
