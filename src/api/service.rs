@@ -1,5 +1,9 @@
 //! The API as a service of the HTTP server. A send, the most frequent request, goes straight to its handler. The router
 //! serves every other request, and sends whose path is written differently or that need the guard.
+//!
+//! The shortcut is kept because it pays: through the router a request of one notification costs 32 % more instructions,
+//! and each notification of a batch of 10 costs 9 % more (`benches/instructions`, from the caller's bytes to the
+//! outcome's).
 
 use super::Api;
 use super::path::AppPath;
