@@ -63,7 +63,7 @@ impl Events {
     /// Loads the apps' quarantines. Call it before the first send.
     pub async fn load(&self) -> Result<(), StoreError> {
         for (app, quarantine) in self.store.quarantines().await? {
-            self.guard_of(&app).lock().written(Some(quarantine));
+            self.guard_of(&app).lock().set_quarantine(Some(quarantine));
             self.metrics.holds.inc();
         }
         Ok(())
@@ -106,7 +106,7 @@ impl Events {
             self.store.resolve(app.clone(), Resolution::Drop).await?;
             return Ok(());
         }
-        handle.lock().written(held.is_ok().then(|| quarantine.clone()));
+        handle.lock().set_quarantine(held.is_ok().then(|| quarantine.clone()));
         self.metrics.feedback_held.inc_by(held?);
         self.metrics.holds.inc();
         tracing::warn!(%app, why = quarantine.why, "this app's BadDeviceToken feedback is held back");

@@ -5,7 +5,6 @@
 mod addresses;
 mod dialer;
 mod health;
-mod judge;
 mod link;
 mod pool;
 mod queue;
@@ -59,7 +58,7 @@ pub struct Lane {
     closed: bool,
     /// All ready tasks had a turn since the lane was woken. They may have added jobs, which are then sent in the same
     /// write.
-    gave_way: bool,
+    has_yielded: bool,
     work: Work,
     pool: Pool,
     key: AppKey,
@@ -68,7 +67,7 @@ pub struct Lane {
     parts: Parts,
     timer: Pin<Box<Sleep>>,
     /// `None` once there is no time to finish.
-    hurried: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    forced_finish: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Lane {
@@ -86,13 +85,13 @@ impl Lane {
         Self {
             inbox,
             closed: false,
-            gave_way: false,
+            has_yielded: false,
             work: Work::new(now, Arc::clone(&app), tally),
             key: app.key.clone(),
             guard: parts.events.guard_of(&app.key),
             reporter: parts.metrics.board.begin(&app, number, now.instant),
             pool: Pool::new(gateway, app, bounds),
-            hurried: Some(Box::pin(parts.drain.finish_forced())),
+            forced_finish: Some(Box::pin(parts.drain.finish_forced())),
             parts,
             timer: Box::pin(tokio::time::sleep_until(now.instant + IDLE_AFTER)),
         }
@@ -104,7 +103,7 @@ impl Lane {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.gave_way, true) {
+        if std::mem::replace(&mut self.has_yielded, true) {
             self.poll_force_finish(cx);
             for _ in 0..ROUNDS_MAX {
                 let moved = self.round(cx);
@@ -112,7 +111,7 @@ impl Lane {
                     return Poll::Ready(());
                 }
                 if !moved && self.poll_timer(cx).is_pending() {
-                    self.gave_way = false;
+                    self.has_yielded = false;
                     return Poll::Pending;
                 }
             }
@@ -124,7 +123,7 @@ impl Lane {
     fn round(&mut self, cx: &mut Context<'_>) -> bool {
         self.work.tick(Now { instant: Instant::now(), unix: self.parts.clock.unix_time() });
         let mut moved = self.take_jobs(cx);
-        if self.hurried.is_none() {
+        if self.forced_finish.is_none() {
             self.work.force_finish();
         }
         for job in self.work.on_time() {
@@ -159,7 +158,7 @@ impl Lane {
             _ if moved => Bound::Cpu,
             bound => bound,
         });
-        reporter.publish(work.last_error.take());
+        reporter.publish(work.take_last_error());
     }
 
     fn take_jobs(&mut self, cx: &mut Context<'_>) -> bool {
@@ -175,7 +174,7 @@ impl Lane {
                 Poll::Pending => break,
             }
         }
-        if self.work.is_empty() && self.work.now.instant.duration_since(self.work.last_job) >= IDLE_AFTER {
+        if self.work.is_empty() && self.work.now.instant.duration_since(self.work.last_job()) >= IDLE_AFTER {
             self.inbox.close();
         }
         if self.closed && self.work.is_empty() {
@@ -186,15 +185,9 @@ impl Lane {
 
     /// Answers the callers of finished jobs, after their events are written.
     fn finish_jobs(&mut self) {
-        let mut finished = self.work.take_finished();
-        for job in &mut finished {
-            let due = self.work.stopped.add(std::mem::take(&mut job.stopped), self.work.now.instant);
-            job.records.disconnections.extend(due);
-        }
-        let due = self.work.stopped.take_due(self.work.now.instant, self.closed);
-        self.work.incidents.extend(due);
-        if !self.work.incidents.is_empty() {
-            let disconnections = std::mem::take(&mut self.work.incidents);
+        let finished = self.work.take_finished();
+        let disconnections = self.work.take_incidents(self.closed);
+        if !disconnections.is_empty() {
             self.record(Records { disconnections, ..Records::default() }, None, || ());
         }
         for mut job in finished {
@@ -235,14 +228,14 @@ impl Lane {
 
     /// Checks if there is still time to finish.
     fn poll_force_finish(&mut self, cx: &mut Context<'_>) {
-        if self.hurried.as_mut().is_some_and(|hurried| hurried.as_mut().poll(cx).is_ready()) {
-            self.hurried = None;
+        if self.forced_finish.as_mut().is_some_and(|forced_finish| forced_finish.as_mut().poll(cx).is_ready()) {
+            self.forced_finish = None;
         }
     }
 
     /// Sleeps until the next deadline. `Ready` means that it has passed.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let idle = (!self.closed).then_some(self.work.last_job + IDLE_AFTER);
+        let idle = (!self.closed).then_some(self.work.last_job() + IDLE_AFTER);
         let due = [self.work.next_time(), self.pool.next_time(&self.work), idle];
         let Some(due) = due.into_iter().flatten().min() else { return Poll::Pending };
         if self.timer.deadline() != due {

@@ -109,7 +109,7 @@ impl Guard {
     }
 
     /// Records the written quarantine, or that it could not be written: then later answers are observed again.
-    pub fn written(&mut self, quarantine: Option<Quarantine>) {
+    pub fn set_quarantine(&mut self, quarantine: Option<Quarantine>) {
         *self = quarantine.map_or_else(Self::default, Self::quarantined);
     }
 
@@ -171,10 +171,10 @@ mod tests {
         assert!(guard.take_spike().is_some());
         guard.observe(true, 60);
         assert_eq!((guard.take_spike(), guard.quarantine()), (None, None));
-        guard.written(None);
+        guard.set_quarantine(None);
         guard.observe(true, 60);
         assert!(guard.take_spike().is_some(), "what could not be written is tried again");
-        guard.written(Some(quarantine.clone()));
+        guard.set_quarantine(Some(quarantine.clone()));
         guard.observe(true, 60);
         assert_eq!((guard.take_spike(), guard.quarantine()), (None, Some(&quarantine)));
         guard.resolved();

@@ -153,8 +153,8 @@ impl<T> Session<T> {
     /// Reads frames up to the next event and advances `input` past them; `None` when all of it is consumed. Keeps the
     /// bytes of an incomplete frame. After a fault the input is ignored.
     pub fn receive<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Option<Event<'s, T>> {
-        let (happening, payload) = self.step(input)?;
-        Some(self.lend(happening, payload))
+        let (event, payload) = self.step(input)?;
+        Some(self.lend(event, payload))
     }
 
     /// Refills the budget of useless frames by points, from the caller's timer (330 a second).
@@ -242,12 +242,12 @@ impl<T> Session<T> {
         self.closed || self.fault.is_some()
     }
 
-    fn lend<'s, 'i: 's>(&'s self, happening: RawEvent<T>, payload: Payload<'i>) -> Event<'s, T> {
+    fn lend<'s, 'i: 's>(&'s self, event: RawEvent<T>, payload: Payload<'i>) -> Event<'s, T> {
         let payload = match payload {
             Payload::Lent(bytes) => bytes,
             Payload::Kept => self.reader.kept_payload(),
         };
-        match happening {
+        match event {
             RawEvent::Answered { tag, body, complete } => {
                 let body = match body {
                     Body::Frame(range) => &payload[range],

@@ -65,7 +65,7 @@ impl Throttle {
     }
 
     /// The time until which this token rests.
-    pub fn rests(&self, token: u64, now: Instant) -> Option<Instant> {
+    pub fn resting_until(&self, token: u64, now: Instant) -> Option<Instant> {
         self.tokens.get(&token).map(|rest| rest.until).filter(|until| now < *until)
     }
 
@@ -97,16 +97,16 @@ mod tests {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
         assert_eq!(throttle.rejected(7, Duration::ZERO, start, 1.0), start + 2 * SECOND);
         assert_eq!(throttle.rejected(7, Duration::ZERO, start + SECOND, 1.0), start + 2 * SECOND, "of the same burst");
-        assert_eq!(throttle.rests(7, start + SECOND), Some(start + 2 * SECOND));
-        assert_eq!(throttle.rests(8, start + SECOND), None);
-        assert_eq!(throttle.rests(7, start + 2 * SECOND), None);
+        assert_eq!(throttle.resting_until(7, start + SECOND), Some(start + 2 * SECOND));
+        assert_eq!(throttle.resting_until(8, start + SECOND), None);
+        assert_eq!(throttle.resting_until(7, start + 2 * SECOND), None);
         throttle.mark_sent(7, start + 2 * SECOND);
-        assert_eq!(throttle.rests(7, start + 3 * SECOND), Some(start + 4 * SECOND), "the others wait for it");
+        assert_eq!(throttle.resting_until(7, start + 3 * SECOND), Some(start + 4 * SECOND), "the others wait for it");
         assert_eq!(throttle.rejected(7, Duration::ZERO, start + 3 * SECOND, 1.0), start + 7 * SECOND);
         throttle.mark_sent(7, start + 7 * SECOND);
         throttle.accepted(7);
         throttle.mark_sent(7, start + 11 * SECOND);
-        assert_eq!(throttle.rests(7, start + 11 * SECOND), Some(start + 13 * SECOND), "half as long");
+        assert_eq!(throttle.resting_until(7, start + 11 * SECOND), Some(start + 13 * SECOND), "half as long");
         (0..4).for_each(|_| throttle.accepted(7));
         assert!(throttle.is_empty());
     }

@@ -1,6 +1,7 @@
 //! The work of a lane: which item is sent next over which connection, and the outcome of each. No I/O.
 
 mod ending;
+mod judge;
 
 use super::health::{Health, StopReason};
 use super::queue::Queue;
@@ -41,18 +42,18 @@ pub struct Work {
     /// The newest provisioning of the app.
     pub app: Arc<App>,
     pub tally: Tally,
-    pub retry_budget: RetryBudget,
+    retry_budget: RetryBudget,
     pub health: Health,
-    pub throttle: Throttle,
+    throttle: Throttle,
     pub routes: Routes,
     /// The ends of connections, to be written to the disconnection log.
-    pub incidents: Vec<Disconnection>,
-    pub stopped: Stopped,
-    pub last_job: Instant,
+    incidents: Vec<Disconnection>,
+    stopped: Stopped,
+    last_job: Instant,
     /// The last error, if it is not published yet.
-    pub last_error: Option<LastError>,
+    last_error: Option<LastError>,
     /// The last time that provider tokens changing too often were logged.
-    pub(super) updates_logged: Option<Instant>,
+    updates_logged: Option<Instant>,
     /// The start of the lane, and the milliseconds since then, which may wrap.
     began: Instant,
     ms: u32,
@@ -146,7 +147,30 @@ impl Work {
 
     /// Takes the jobs whose items have all ended, to be answered.
     pub fn take_finished(&mut self) -> Vec<Job> {
-        std::mem::take(&mut self.finished)
+        let mut finished = std::mem::take(&mut self.finished);
+        for job in &mut finished {
+            let due = self.stopped.add(std::mem::take(&mut job.stopped), self.now.instant);
+            job.records.disconnections.extend(due);
+        }
+        finished
+    }
+
+    /// Entries to be written to the disconnection log now: ends of connections, and the sum for a stopped app if it is
+    /// due; with `all`, in any case.
+    pub fn take_incidents(&mut self, all: bool) -> Vec<Disconnection> {
+        let due = self.stopped.take_due(self.now.instant, all);
+        self.incidents.extend(due);
+        std::mem::take(&mut self.incidents)
+    }
+
+    /// The last error, if it is not published yet.
+    pub fn take_last_error(&mut self) -> Option<LastError> {
+        self.last_error.take()
+    }
+
+    /// The time at which the last job arrived.
+    pub fn last_job(&self) -> Instant {
+        self.last_job
     }
 
     /// Returns true if no job is left.
@@ -175,7 +199,8 @@ impl Work {
                 continue;
             }
             if !self.throttle.is_empty()
-                && let Some(until) = self.throttle.rests(fingerprint(self.token(sendable.item_ref)), self.now.instant)
+                && let Some(until) =
+                    self.throttle.resting_until(fingerprint(self.token(sendable.item_ref)), self.now.instant)
             {
                 self.take_out(sendable);
                 self.detach(sendable);

@@ -95,7 +95,7 @@ impl<T> Session<T> {
         if let Some(answer) = stream.answer {
             return Ok(self.on_trailers(id, answer, end_stream));
         }
-        let happening = match self.message.judge() {
+        let event = match self.message.judge() {
             Judged::Final if end_stream && self.message.has_all_content() => self.answer(id, Body::Gathered),
             Judged::Final if !end_stream => {
                 stream.answer = Some(self.partial.insert(&mut self.message));
@@ -109,7 +109,7 @@ impl<T> Session<T> {
             Judged::TooLarge => self.reset(id, end_stream, ErrorCode::Cancel, Cause::HeadersTooLarge),
             _ => self.reset(id, end_stream, ErrorCode::Protocol, Cause::Malformed),
         };
-        Ok(happening)
+        Ok(event)
     }
 
     fn on_trailers(&mut self, id: StreamId, answer: u32, end_stream: bool) -> Option<RawEvent<T>> {

@@ -97,8 +97,9 @@ impl Pool {
         let needed = if self.has_young() {
             self.full_since.filter(|_| self.links.len() < self.bounds.connections)? + FULL_FOR
         } else {
-            let lately = !self.finishing && now < work.last_job + KEPT_WITHOUT_TRAFFIC && !self.dialer.is_used_up();
-            (lately || work.is_waiting()).then_some(now)?
+            let had_work_recently =
+                !self.finishing && now < work.last_job() + KEPT_WITHOUT_TRAFFIC && !self.dialer.is_used_up();
+            (had_work_recently || work.is_waiting()).then_some(now)?
         };
         let may = self.dialer.ready_at().max(work.health.opens_at());
         Some(may.map_or(needed, |may| needed.max(may)))

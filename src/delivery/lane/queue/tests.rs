@@ -1,3 +1,5 @@
+//! The order of items and jobs, and the times at which they are due.
+
 use super::*;
 use crate::budget::Budget;
 use crate::delivery::admission::Room;

@@ -1,9 +1,9 @@
 //! Applies the verdicts on answers, and on attempts without one, to a lane's work.
 
-use super::throttle::fingerprint;
-use super::work::Work;
+use super::Work;
 use crate::apns::response::{self, Response};
 use crate::delivery::job::ItemRef;
+use crate::delivery::lane::throttle::fingerprint;
 use crate::delivery::verdict::{self, Disposition, Pause, SideEffect};
 use crate::delivery::{backoff, refusal};
 use crate::model::{AppleReason, NodeReason, OutcomeKind, Reason};
