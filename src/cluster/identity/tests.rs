@@ -75,16 +75,16 @@ async fn a_node_with_another_identity_is_refused_by_both_sides_with_the_remedy()
     let (ours, theirs) = (load(&[&folder.identity("a.pem")]), load(&[&folder.identity("b.pem")]));
     assert_ne!(ours.fingerprint(), theirs.fingerprint());
     let (client, server) = between(&theirs, &ours).await;
-    let refused = client.expect_err("another server");
+    let refused = LinkRefused::from(client.expect_err("another server"));
+    assert_eq!(refused, LinkRefused::OtherIdentity);
     assert!(refused.to_string().contains("give all nodes the same `cluster.identity_files`"), "{refused}");
-    assert!(server.is_err());
+    assert_eq!(LinkRefused::from(server.expect_err("refused")), LinkRefused::OwnIdentity);
     // A liar that accepts any server shows its own certificate.
     let mut liar = ours.client().unwrap();
     liar.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&theirs.shown)));
     let (client, server) = link(liar, ours.server().unwrap()).await;
-    let refused = server.expect_err("another client");
-    assert!(refused.to_string().contains("the peer has another cluster identity"), "{refused}");
-    assert!(client.is_err());
+    assert_eq!(LinkRefused::from(server.expect_err("another client")), LinkRefused::OtherIdentity);
+    assert_eq!(LinkRefused::from(client.expect_err("refused")), LinkRefused::OwnIdentity);
 }
 
 #[tokio::test]
@@ -111,8 +111,8 @@ async fn a_client_without_a_certificate_is_refused() {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&ours.provider)).with_protocol_versions(&[&TLS13]);
     let anonymous = builder.unwrap().dangerous().with_custom_certificate_verifier(Arc::clone(&ours.accepted) as _);
     let (client, server) = link(anonymous.with_no_client_auth(), ours.server().unwrap()).await;
-    assert!(client.is_err());
-    assert!(server.expect_err("no certificate").to_string().contains("no certificates"));
+    assert_eq!(LinkRefused::from(client.expect_err("refused")), LinkRefused::OwnIdentity);
+    assert_eq!(LinkRefused::from(server.expect_err("no certificate")), LinkRefused::NoCertificate);
 }
 
 #[tokio::test]
@@ -124,11 +124,14 @@ async fn tls_1_2_is_refused_in_both_directions() {
     let old = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]).unwrap();
     let old = old.dangerous().with_custom_certificate_verifier(accepted);
     let old = old.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&shown))));
-    assert!(link(old, ours.server().unwrap()).await.1.is_err());
+    let (client, server) = link(old, ours.server().unwrap()).await;
+    assert_eq!(LinkRefused::from(server.expect_err("an old client")), LinkRefused::NoTls13);
+    assert_eq!(LinkRefused::from(client.expect_err("refused")), LinkRefused::NoTls13);
     let old = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]).unwrap();
     let old = old.with_client_cert_verifier(Arc::clone(&ours.accepted) as _);
     let old = old.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
-    assert!(link(ours.client().unwrap(), old).await.0.is_err());
+    let (client, _) = link(ours.client().unwrap(), old).await;
+    assert_eq!(LinkRefused::from(client.expect_err("an old server")), LinkRefused::NoTls13);
 }
 
 #[tokio::test]
