@@ -102,6 +102,12 @@ impl fmt::Debug for Redis {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/black_hole.rs"]
+pub mod black_hole;
+#[cfg(test)]
+#[path = "../../tests/support/redis_certificates.rs"]
+pub mod redis_certificates;
+#[cfg(test)]
 #[path = "../../tests/support/redis_server.rs"]
 pub mod redis_server;
 #[cfg(test)]
