@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 /// checks at start need more.
 pub const COMMANDS: &[&str] = &[
     "del", "evalsha", "get", "hdel", "hexists", "hget", "hgetall", "hkeys", "hlen", "hmget",
-    "hrandfield", "hset", "hsetnx", "pexpire", "ping", "script|load", "set", "time", "unlink", "xadd", "xlen", "xrange", "xtrim",
+    "hrandfield", "hset", "hsetnx", "pexpire", "script|load", "set", "time", "unlink", "xadd", "xlen", "xrange", "xtrim",
     "zadd", "zrangebyscore", "zrem", "zremrangebyscore",
 ];
 
