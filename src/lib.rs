@@ -10,6 +10,7 @@
 
 pub mod json;
 pub mod model;
+pub mod network;
 pub mod subject;
 
 pub mod clock;
