@@ -12,7 +12,7 @@ use crate::credentials::sealed::{self, Opened};
 use crate::credentials::{Credential, CredentialError, Keyring, Material, Unopened};
 use crate::drain::Drain;
 use crate::model::{AppKey, PushType};
-use crate::store::{AppRecord, Apps, EntryRecord, StoreError};
+use crate::store::{AppRecord, Apps, EntryRecord, Expect, Revision, StoreError};
 use choice::Asked;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -142,7 +142,7 @@ impl Registry {
         if !anew.is_empty() {
             let (count, key) = (anew.len(), inner.keyring.first().id());
             match inner.store.put_all(anew).await {
-                Ok(()) => tracing::info!(count, %key, "sealed stored credentials under the first key"),
+                Ok(_) => tracing::info!(count, %key, "sealed stored credentials under the first key"),
                 // They open as they are, and a full disk is no reason to send nothing.
                 Err(error @ StoreError::Full) => {
                     tracing::error!(%error, count, %key, "stored credentials are not sealed under the first key: tried again at the next start");
@@ -184,11 +184,12 @@ impl Registry {
             timeout_seconds: wanted.timeout_seconds,
             lanes: wanted.lanes,
             entry: wanted.entry,
+            revision: Revision::NONE,
         };
         let inner = self.inner.clone();
         let change = self.drain.spawn("provision", async move {
             let _one_at_a_time = inner.change.lock().await;
-            inner.store.put(record.clone()).await?;
+            inner.store.put(record.clone(), Expect::Any).await?;
             Ok::<_, StoreError>(inner.enter(&record, Arc::new(credential)))
         });
         Ok(finished(change).await?)
@@ -199,7 +200,7 @@ impl Registry {
         let (inner, key) = (self.inner.clone(), key.clone());
         finished(self.drain.spawn("remove", async move {
             let _one_at_a_time = inner.change.lock().await;
-            let stored = inner.store.delete(key.clone()).await?;
+            let stored = inner.store.delete(key.clone(), Expect::Any).await?.is_some();
             let known = inner.apps.write().unwrap_or_else(PoisonError::into_inner).remove(&key).is_some();
             Ok(stored || known)
         }))

@@ -3,7 +3,7 @@
 use super::*;
 use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe, signing_key};
 use crate::model::{AppId, Environment};
-use crate::store::{Memory, Sqlite};
+use crate::store::{Expect, Memory, Sqlite};
 
 fn key(environment: Environment) -> AppKey {
     AppKey::new(AppId::new("shop").unwrap(), environment)
@@ -143,7 +143,7 @@ async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
     let record = store.get(good.key.clone()).await.unwrap().unwrap();
     let newer = zeroize::Zeroizing::new(vec![99]);
     let bad = AppRecord { key: key(Environment::Production), credential: newer, ..record };
-    store.put(bad.clone()).await.unwrap();
+    store.put(bad.clone(), Expect::Any).await.unwrap();
     let registry = registry_over(store).await;
     assert!(registry.get(&good.key).unwrap().credential.unusable().is_none());
     let shown = registry.get(&bad.key).unwrap();
@@ -163,8 +163,9 @@ async fn stored_by_0_6(material: &Material, topic: Option<&str>) -> Registry {
         timeout_seconds: 15,
         lanes: 1,
         entry: None,
+        revision: Revision::NONE,
     };
-    store.put(record).await.unwrap();
+    store.put(record, Expect::Any).await.unwrap();
     registry_over(store).await
 }
 
@@ -269,8 +270,9 @@ async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_th
             timeout_seconds: 15,
             lanes: 1,
             entry: None,
+            revision: Revision::NONE,
         };
-        store.put(record).await.unwrap();
+        store.put(record, Expect::Any).await.unwrap();
     }
     let line = secret.lines().rev().nth(2).unwrap().as_bytes();
     let found = || {
