@@ -6,6 +6,7 @@ mod disconnections;
 pub mod error;
 mod feedback;
 pub mod memory;
+pub mod redis;
 pub mod sqlite;
 
 #[cfg(test)]

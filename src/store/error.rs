@@ -1,6 +1,7 @@
 //! The errors of a store.
 
 use super::Revision;
+use super::redis::Unfit;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +45,19 @@ pub enum StoreError {
     Database(Arc<dyn Error + Send + Sync>),
     #[error("the store is closed")]
     Closed,
+
+    /// The shared store cannot be reached, or gave no answer. A change may have been made all the same.
+    #[error(
+        "the shared store does not answer ({cause}): see that Redis runs at {address} and that store.url names it; a change may or may not have been made"
+    )]
+    Away { address: String, cause: String },
+    #[error("Redis has reached its maxmemory: nothing was changed; raise it, or give Redis more memory")]
+    RedisFull,
+    /// Redis answered, and did not do it.
+    #[error("Redis refused it: {what}")]
+    RedisRefused { what: String },
+    #[error(transparent)]
+    RedisUnfit(#[from] Unfit),
 }
 
 impl StoreError {
@@ -60,6 +74,10 @@ impl StoreError {
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
+            Self::Away { .. } => "store_away",
+            Self::RedisFull => "store_full",
+            Self::RedisRefused { .. } => "store_refused",
+            Self::RedisUnfit(_) => "store_unfit",
         }
     }
 }
