@@ -8,6 +8,7 @@ mod feedback;
 pub mod memory;
 pub mod redis;
 pub mod sqlite;
+pub mod transfer;
 
 #[cfg(test)]
 mod contract;
@@ -20,6 +21,7 @@ pub use feedback::FeedbackLog;
 use feedback::{DOUBTFUL, is_doubtful};
 pub use memory::Memory;
 pub use sqlite::Sqlite;
+pub use transfer::Transfer;
 
 use crate::model::{AppKey, Records};
 use std::path::Path;
