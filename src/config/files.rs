@@ -5,6 +5,7 @@ use super::reader::Reader;
 use crate::apns::trust::Trust;
 use crate::autoprovision::{AppFault, ConfiguredApp};
 use crate::clock::Clock;
+use crate::cluster::Identity;
 use crate::credentials::keyring::OWN_KEY;
 use crate::credentials::{Keyring, paths};
 use crate::http::server::tls::Tls;
@@ -50,6 +51,11 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
         }
     }
     check_redis(config, read);
+    if !config.cluster.identity_files.is_empty()
+        && let Err(error) = Identity::load(&config.cluster.identity_files)
+    {
+        read.fault("cluster.identity_files", &error.to_string());
+    }
     for key in &config.api_keys {
         if let Err(error) = key.open() {
             read.fault_at(key.place.clone(), error.to_string());
