@@ -1,9 +1,13 @@
 //! The registry's promises, over the reference store and over SQLite.
 
 use super::*;
+use crate::credentials::Material;
+use crate::credentials::sealed::Opened;
 use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe, signing_key};
 use crate::model::{AppId, Environment};
 use crate::store::{Expect, Memory, Sqlite};
+
+mod following;
 
 fn key(environment: Environment) -> AppKey {
     AppKey::new(AppId::new("shop").unwrap(), environment)
@@ -63,7 +67,7 @@ async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_wher
     let new = registry.provision(Provision { lanes: 2, ..wanted() }).await.unwrap();
     assert!(new.generation > old.generation);
     assert_eq!((old.lanes, registry.get(&old.key).unwrap().lanes), (1, 2));
-    assert!(registry.remove(&old.key).await.unwrap());
+    assert!(registry.remove(&old.key, Expect::Any).await.unwrap());
     let again = registry.provision(wanted()).await.unwrap();
     assert!(again.generation > new.generation);
 }
@@ -72,8 +76,8 @@ async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_wher
 async fn a_removed_app_is_gone_and_cannot_be_removed_twice() {
     let registry = registry().await;
     let app = registry.provision(wanted()).await.unwrap();
-    assert!(registry.remove(&app.key).await.unwrap());
-    assert!(!registry.remove(&app.key).await.unwrap());
+    assert!(registry.remove(&app.key, Expect::Any).await.unwrap());
+    assert!(!registry.remove(&app.key, Expect::Any).await.unwrap());
     assert!(registry.get(&app.key).is_none());
     assert!(registry.list().is_empty());
 }
@@ -148,7 +152,7 @@ async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
     assert!(registry.get(&good.key).unwrap().credential.unusable().is_none());
     let shown = registry.get(&bad.key).unwrap();
     assert!(shown.credential.unusable().unwrap().contains("newer pyapns"), "{shown:?}");
-    assert!(registry.remove(&bad.key).await.unwrap(), "it can be cleared away");
+    assert!(registry.remove(&bad.key, Expect::Any).await.unwrap(), "it can be cleared away");
 }
 
 /// A blob as 0.6 sealed it: the text as it was given.

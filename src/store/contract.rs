@@ -10,6 +10,7 @@ pub(super) mod apps;
 pub(super) mod cursors;
 pub(super) mod disconnections;
 pub(super) mod feedback;
+pub(super) mod random;
 pub(super) mod revisions;
 
 /// A store under test, with the directory it may need.
@@ -42,6 +43,11 @@ impl<T: Events + ?Sized> Note for T {}
 /// One test per sentence of the contract, on what the expression opens.
 macro_rules! kept_by {
     ($opened:expr) => {
+        #[test]
+        fn any_history_leaves_what_it_leaves_in_memory() {
+            $crate::store::contract::random::any_history_leaves_what_it_leaves_in_memory(async || $opened);
+        }
+
         $crate::store::contract::kept_by! { $opened;
             apps {
                 an_app_is_found_as_it_was_put,

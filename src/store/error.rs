@@ -39,6 +39,10 @@ pub enum StoreError {
         /// That of the app as it is stored; `None` = there is no app.
         revision: Option<Revision>,
     },
+    #[error(
+        "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; bring the store back, or restart the nodes to take the apps that it has now"
+    )]
+    ForeignRegistry,
     #[error("the cursor was given out by another store, or by this one before it was restored or copied")]
     ForeignCursor,
     #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
@@ -71,6 +75,7 @@ impl StoreError {
             Self::Damaged { .. } => "store_damaged",
             Self::Moved { .. } => "data_directory_moved",
             Self::Conflict { .. } => "changed_meanwhile",
+            Self::ForeignRegistry => "registry_foreign",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",

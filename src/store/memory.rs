@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Memory {
-    epoch: Epoch,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    epoch: Epoch,
     apps: BTreeMap<AppKey, AppRecord>,
     /// The newest change of each app, those that were removed included.
     changes: BTreeMap<Revision, AppKey>,
@@ -54,18 +54,13 @@ impl Memory {
         }
     }
 
+    /// Loses everything, as a server that comes back without its data, and goes on in this epoch.
+    pub fn lose_all(&self, epoch: Epoch) {
+        *self.state() = State { epoch, ..State::default() };
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn position(&self, state: &State, cursor: Cursor) -> Result<i64, StoreError> {
-        self.epoch.position(cursor, state.last_position)
-    }
-
-    fn page<T: Clone>(&self, list: Option<&BTreeMap<i64, T>>, after: i64, limit: usize) -> Page<T> {
-        let behind = list.map(|list| list.range((Excluded(after), Unbounded)).take(limit));
-        let entries = behind.into_iter().flatten().map(|(position, entry)| (*position, entry.clone()));
-        Page::new(entries.collect(), self.epoch, after)
     }
 }
 
@@ -119,7 +114,7 @@ impl Apps for Memory {
     fn changes(&self, since: Revision, limit: usize) -> Pending<'_, Changes> {
         let state = self.state();
         let mut changes =
-            Changes { revision: state.last_revision, epoch: self.epoch, changed: Vec::new(), removed: Vec::new() };
+            Changes { revision: state.last_revision, epoch: state.epoch, changed: Vec::new(), removed: Vec::new() };
         for (revision, key) in state.changes.range((Excluded(since), Unbounded)).take(limit) {
             match state.apps.get(key) {
                 Some(app) => changes.changed.push(app.clone()),
@@ -238,13 +233,13 @@ impl FeedbackLog for Memory {
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
         let state = self.state();
         let list = state.events.get(&app).map(|events| &events.feedback);
-        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        let page = state.position(after).map(|after| state.page(list, after, limit));
         Box::pin(std::future::ready(page))
     }
 
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
-        let gone = self.position(&state, through).map(|through| {
+        let gone = state.position(through).map(|through| {
             let events = state.of(&app);
             events.position_of_token.retain(|_, position| *position > through);
             forget(&mut events.feedback, through)
@@ -257,13 +252,13 @@ impl DisconnectionLog for Memory {
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
         let state = self.state();
         let list = state.events.get(&app).map(|events| &events.disconnections);
-        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        let page = state.position(after).map(|after| state.page(list, after, limit));
         Box::pin(std::future::ready(page))
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
-        let gone = self.position(&state, through);
+        let gone = state.position(through);
         let gone = gone.map(|through| forget(&mut state.of(&app).disconnections, through));
         Box::pin(std::future::ready(gone))
     }
@@ -310,6 +305,16 @@ impl Transfer for Memory {
 }
 
 impl State {
+    fn position(&self, cursor: Cursor) -> Result<i64, StoreError> {
+        self.epoch.position(cursor, self.last_position)
+    }
+
+    fn page<T: Clone>(&self, list: Option<&BTreeMap<i64, T>>, after: i64, limit: usize) -> Page<T> {
+        let behind = list.map(|list| list.range((Excluded(after), Unbounded)).take(limit));
+        let entries = behind.into_iter().flatten().map(|(position, entry)| (*position, entry.clone()));
+        Page::new(entries.collect(), self.epoch, after)
+    }
+
     fn write(&mut self, app: AppRecord) -> Revision {
         let revision = self.note_change(&app.key);
         self.entries.extend(app.entry.clone().map(|entry| (app.key.clone(), entry)));
