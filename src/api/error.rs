@@ -15,6 +15,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+/// A link to Redis is back within this time of Redis.
+const STORE_AWAY_RETRY_SECONDS: u32 = 2;
+
 /// A request that is answered with an error. Its text is one sentence that a person can act on.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -87,7 +90,9 @@ impl ApiError {
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
             Self::BadPrecondition => (S::BAD_REQUEST, "bad_precondition"),
             Self::Store(error @ StoreError::Conflict { .. }) => (S::PRECONDITION_FAILED, error.reason()),
-            Self::Store(error @ StoreError::Full) => (S::INSUFFICIENT_STORAGE, error.reason()),
+            Self::Store(error @ (StoreError::Full | StoreError::RedisFull)) => {
+                (S::INSUFFICIENT_STORAGE, error.reason())
+            }
             Self::Store(error) => (S::SERVICE_UNAVAILABLE, error.reason()),
         }
     }
@@ -195,6 +200,7 @@ impl ApiError {
             Self::Refused(
                 Refused::AppOverloaded { retry_after_seconds } | Refused::NodeOverloaded { retry_after_seconds },
             ) => Some(*retry_after_seconds),
+            Self::Store(StoreError::Away { .. }) => Some(STORE_AWAY_RETRY_SECONDS),
             _ => None,
         }
     }
@@ -222,6 +228,12 @@ fn of_store(error: &StoreError) -> &'static str {
         }
         StoreError::ForeignRegistry => {
             "the shared store has lost changes, or another store is in its place: nothing was changed; bring the store back, or restart the nodes to take the apps that it has now (sending goes on)"
+        }
+        StoreError::Away { .. } => {
+            "the shared store does not answer: the change may or may not have been made; send it again after Retry-After seconds (sending goes on)"
+        }
+        StoreError::RedisFull => {
+            "the shared store is full: nothing was changed; give Redis more memory, and send it again (sending goes on)"
         }
         _ => "the node's store failed: its log says why, at this time",
     }
@@ -291,5 +303,15 @@ mod tests {
         let full = ApiError::from(StoreError::Full);
         assert_eq!((full.status().as_u16(), full.reason()), (507, "disk_full"));
         assert!(full.to_string().contains("disk is full"));
+        let redis = || "10.9.8.7:6379".to_owned();
+        let away = ApiError::from(StoreError::Away { address: redis(), cause: redis() });
+        assert_eq!((away.status().as_u16(), away.reason()), (503, "store_away"));
+        assert!(!away.to_string().contains("10.9.8.7"));
+        assert_eq!(away.into_response().headers()[header::RETRY_AFTER], "2");
+        let refused = ApiError::from(StoreError::RedisRefused { what: redis() });
+        assert_eq!((refused.status().as_u16(), refused.reason()), (503, "store_refused"));
+        assert!(!refused.to_string().contains("10.9.8.7"));
+        let full = ApiError::from(StoreError::RedisFull);
+        assert_eq!((full.status().as_u16(), full.reason()), (507, "store_full"));
     }
 }

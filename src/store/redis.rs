@@ -15,6 +15,12 @@ pub use link::Link;
 pub use settings::{Password, Settings};
 
 #[cfg(test)]
+#[path = "../../tests/support/black_hole.rs"]
+pub mod black_hole;
+#[cfg(test)]
+#[path = "../../tests/support/redis_certificates.rs"]
+pub mod redis_certificates;
+#[cfg(test)]
 #[path = "../../tests/support/redis_server.rs"]
 pub mod redis_server;
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub struct RedisServer {
     folder: tempfile::TempDir,
     pub port: u16,
     sentinel: bool,
+    command: Vec<String>,
     child: Child,
     log: Receiver<String>,
 }
@@ -25,27 +26,34 @@ pub struct RedisServer {
 impl RedisServer {
     /// A server that takes writes, without persistence.
     pub fn start() -> Self {
-        Self::with(&[])
+        Self::with::<&str>(&[])
     }
 
-    /// The same with further lines of redis.conf, as `maxmemory 10mb`. `{folder}` in a line is its folder.
-    pub fn with(lines: &[&str]) -> Self {
-        Self::launch(lines, false)
+    /// The same with further lines of redis.conf, as `maxmemory 10mb`. `{folder}` in a line is its folder, `{port}` its
+    /// port.
+    pub fn with<S: AsRef<str>>(lines: &[S]) -> Self {
+        Self::launch(lines, false, &["redis-server"])
     }
 
     /// A Sentinel with the lines of its configuration.
-    pub fn sentinel(lines: &[&str]) -> Self {
-        Self::launch(lines, true)
+    pub fn sentinel<S: AsRef<str>>(lines: &[S]) -> Self {
+        Self::launch(lines, true, &["redis-server"])
     }
 
-    fn launch(lines: &[&str], sentinel: bool) -> Self {
+    /// A server that is started by `command`, as in `ip netns exec NAME redis-server`.
+    pub fn by<S: AsRef<str>>(command: &[&str], lines: &[S]) -> Self {
+        Self::launch(lines, false, command)
+    }
+
+    fn launch<S: AsRef<str>>(lines: &[S], sentinel: bool, command: &[&str]) -> Self {
+        let command: Vec<String> = command.iter().map(|part| (*part).to_owned()).collect();
         // Another process may take the port between its choice and the start.
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             let port = free_port();
             write_configuration(folder.path(), port, lines, sentinel);
-            let (child, log) = spawn(folder.path(), sentinel);
-            let mut server = Self { folder, port, sentinel, child, log };
+            let (child, log) = spawn(&command, folder.path(), sentinel);
+            let mut server = Self { folder, port, sentinel, command: command.clone(), child, log };
             if server.is_up() {
                 return server;
             }
@@ -88,12 +96,8 @@ impl RedisServer {
     /// What redis-cli prints for a command, over the Unix socket. Panics if redis-cli cannot connect.
     pub fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
-        if self.sentinel {
-            command.args(["-p", &self.port.to_string()]);
-        } else {
-            command.arg("-s").arg(self.socket());
-        }
-        let output = command.arg("--no-auth-warning").args(arguments).output().expect("redis-cli is installed");
+        command.arg("-s").arg(self.socket()).arg("--no-auth-warning").args(arguments);
+        let output = command.output().expect("redis-cli is installed");
         assert!(output.status.success(), "redis-cli {arguments:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
@@ -121,7 +125,7 @@ impl RedisServer {
     /// Starts it again, on the same port and folder, after [`Self::kill`].
     pub fn restart(&mut self) {
         self.kill();
-        (self.child, self.log) = spawn(self.folder.path(), self.sentinel);
+        (self.child, self.log) = spawn(&self.command, self.folder.path(), self.sentinel);
         assert!(self.is_up(), "the port was taken meanwhile");
     }
 
@@ -144,25 +148,23 @@ impl Drop for RedisServer {
     }
 }
 
-fn write_configuration(folder: &Path, port: u16, lines: &[&str], sentinel: bool) {
+fn write_configuration<S: AsRef<str>>(folder: &Path, port: u16, lines: &[S], sentinel: bool) {
     let here = folder.display();
-    let mut text = format!("dir {here}\nbind 127.0.0.1\n");
-    if !lines.iter().any(|line| line.starts_with("tls-port")) {
-        text += &format!("port {port}\n");
-    }
+    let mut text = format!("dir {here}\nbind 127.0.0.1\nport {port}\nunixsocket {here}/redis.sock\n");
     if !sentinel {
-        text += &format!("save \"\"\nunixsocket {here}/redis.sock\nenable-debug-command yes\n");
+        text += "save \"\"\nrepl-diskless-sync-delay 0\n";
     }
     for line in lines {
-        text += &line.replace("{folder}", &here.to_string()).replace("{port}", &port.to_string());
+        text += &line.as_ref().replace("{folder}", &here.to_string()).replace("{port}", &port.to_string());
         text.push('\n');
     }
     std::fs::write(folder.join("redis.conf"), text).expect("a file");
 }
 
-fn spawn(folder: &Path, sentinel: bool) -> (Child, Receiver<String>) {
-    let mut command = Command::new("redis-server");
-    command.arg(folder.join("redis.conf"));
+fn spawn(command: &[String], folder: &Path, sentinel: bool) -> (Child, Receiver<String>) {
+    let [program, arguments @ ..] = command else { panic!("a command has a program") };
+    let mut command = Command::new(program);
+    command.args(arguments).arg(folder.join("redis.conf"));
     if sentinel {
         command.arg("--sentinel");
     }

@@ -17,10 +17,19 @@ pub struct RedisUrl {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    Server { server: HostPort, tls: bool },
-    Unix { path: PathBuf },
+    Server {
+        server: HostPort,
+        tls: bool,
+    },
+    Unix {
+        path: PathBuf,
+    },
     /// Sentinels are asked for the server that is `master` at the time.
-    Sentinel { sentinels: Vec<HostPort>, master: String, tls: bool },
+    Sentinel {
+        sentinels: Vec<HostPort>,
+        master: String,
+        tls: bool,
+    },
 }
 
 /// A host, without brackets where it is an IPv6 address, and a TCP port.
@@ -47,11 +56,15 @@ pub enum BadRedisUrl {
     Cluster,
     #[error("store.url names several servers: only redis+sentinel://host:port,host:port/name may")]
     SeveralServers,
-    #[error("store.url needs a host and a port from 1 to 65535, as in redis://10.0.0.5:6379/0; an IPv6 address is in brackets")]
+    #[error(
+        "store.url needs a host and a port from 1 to 65535, as in redis://10.0.0.5:6379/0; an IPv6 address is in brackets"
+    )]
     Host,
     #[error("the database in store.url must be a number from 0 to 65535, as in redis://10.0.0.5:6379/0")]
     Database,
-    #[error("store.url needs the name of the master after its Sentinels, as in redis+sentinel://a:26379,b:26379/mymaster")]
+    #[error(
+        "store.url needs the name of the master after its Sentinels, as in redis+sentinel://a:26379,b:26379/mymaster"
+    )]
     MasterName,
     #[error("store.url needs the absolute path of a socket, as in redis+unix:///run/redis/redis.sock")]
     SocketPath,
@@ -88,7 +101,8 @@ impl RedisUrl {
         if master.is_empty() || !master.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(BadRedisUrl::MasterName);
         }
-        let sentinels = sentinels.split(',').map(|one| HostPort::parse(one, SENTINEL_PORT)).collect::<Result<_, _>>()?;
+        let sentinels =
+            sentinels.split(',').map(|one| HostPort::parse(one, SENTINEL_PORT)).collect::<Result<_, _>>()?;
         Ok(Self { place: Place::Sentinel { sentinels, master: master.to_owned(), tls }, db: database(db)? })
     }
 

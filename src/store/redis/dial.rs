@@ -1,7 +1,7 @@
 //! One connection to a Redis server or a Sentinel.
 
 use super::address::HostPort;
-use super::error::{of_io, of_redis};
+use super::error::{LATE, of_io, of_redis};
 use crate::drain::Drain;
 use crate::store::StoreError;
 use redis::aio::MultiplexedConnection;
@@ -86,7 +86,12 @@ pub(super) async fn in_time<T>(
     socket: Socket<'_>,
     attempt: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let late = |_| StoreError::Away { address: socket.to_string(), cause: "no answer within 1 s".to_owned() };
+    let late = |_| {
+        // Redis answers a TLS handshake on a port without TLS with silence.
+        let hint =
+            if matches!(socket, Socket::Tcp { tls: Some(_), .. }) { "; see that the port is for TLS" } else { "" };
+        StoreError::Away { address: socket.to_string(), cause: format!("{LATE}{hint}") }
+    };
     timeout(CONNECT_WITHIN, attempt).await.map_err(late)?
 }
 

@@ -6,14 +6,19 @@ use rustls::{AlertDescription, InvalidMessage};
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+/// The cause where an answer did not come in time: see [`super::dial`].
+pub(super) const LATE: &str = "no answer within 1 s";
 /// The length at which a sentence of Redis is cut, in characters.
 const DETAIL_MAX: usize = 300;
 
 /// A Redis that cannot be the shared store as it is set up, with the setting to change.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Unfit {
-    #[error("Redis at {address} is version {version}, and pyapns needs 7.0 or later: upgrade it, or name another server in store.url")]
+    #[error(
+        "Redis at {address} is version {version}, and pyapns needs 7.0 or later: upgrade it, or name another server in store.url"
+    )]
     TooOld { address: String, version: String },
     #[error(
         "Redis at {address} deletes keys when its memory is full (maxmemory-policy {policy}), and would delete apps and feedback: set `maxmemory-policy noeviction` in its redis.conf"
@@ -27,9 +32,13 @@ pub enum Unfit {
         "Redis at {address} is part of a Redis Cluster, whose keys are on several servers: name a single Redis server or Sentinels in store.url"
     )]
     Cluster { address: String },
-    #[error("Redis at {address} refuses the user or the password: check store.username and the content of store.password_file")]
+    #[error(
+        "Redis at {address} refuses the user or the password: check store.username and the content of store.password_file"
+    )]
     WrongPassword { address: String },
-    #[error("Redis at {address} asks for a password: name a file with it in store.password_file, and its user in store.username")]
+    #[error(
+        "Redis at {address} asks for a password: name a file with it in store.password_file, and its user in store.username"
+    )]
     PasswordMissing { address: String },
     #[error(
         "the ACL of Redis at {address} does not let this user do its work ({what}): give it the commands and keys that docs/redis.md lists"
@@ -39,17 +48,25 @@ pub enum Unfit {
         "the certificate of Redis at {address} is not trusted ({cause}): set store.ca_file to the CA that issued it, and see that the certificate names the host of store.url"
     )]
     Untrusted { address: String, cause: String },
-    #[error("Redis at {address} wants another client certificate, or misses one ({cause}): check store.certificate and store.key")]
+    #[error(
+        "Redis at {address} wants another client certificate, or misses one ({cause}): check store.certificate and store.key"
+    )]
     CertificateRefused { address: String, cause: String },
-    #[error("Redis at {address} does not speak TLS on this port: name its TLS port in store.url, or begin store.url with redis:// instead of rediss://")]
+    #[error(
+        "Redis at {address} does not speak TLS on this port: name its TLS port in store.url, or begin store.url with redis:// instead of rediss://"
+    )]
     NotTls { address: String },
-    #[error("no Sentinel of store.url knows a master with this name: it must be the name in their `sentinel monitor` line, not `{master}`")]
+    #[error(
+        "no Sentinel of store.url knows a master with this name: it must be the name in their `sentinel monitor` line, not `{master}`"
+    )]
     UnknownMaster { master: String },
     #[error("{setting}: {path} cannot be used: {cause}")]
     File { setting: &'static str, path: PathBuf, cause: String },
     #[error("store.certificate and store.key belong together: set both, or neither")]
     HalfAnIdentity,
-    #[error("store.ca_file, store.certificate and store.key have no effect without TLS: begin store.url with rediss:// or rediss+sentinel://")]
+    #[error(
+        "store.ca_file, store.certificate and store.key have no effect without TLS: begin store.url with rediss:// or rediss+sentinel://"
+    )]
     FilesWithoutTls,
     #[error("no TLS connection to Redis can be made: {cause}")]
     Tls { cause: String },
@@ -60,10 +77,8 @@ pub(super) fn of_redis(error: &RedisError, address: &str) -> StoreError {
     use ServerErrorKind as S;
     let address = address.to_owned();
     match (error.kind(), error.code()) {
-        (ErrorKind::Io, _) => match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
-            Some(source) => of_io(source, &address),
-            None => StoreError::Away { address, cause: error.to_string() },
-        },
+        (ErrorKind::Io, _) if error.is_timeout() => StoreError::Away { address, cause: LATE.to_owned() },
+        (ErrorKind::Io, _) => of_io(error, &address),
         (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => Unfit::WrongPassword { address }.into(),
         (_, Some("NOAUTH")) => Unfit::PasswordMissing { address }.into(),
         (_, Some("OOM")) => StoreError::RedisFull,
@@ -76,15 +91,29 @@ pub(super) fn of_redis(error: &RedisError, address: &str) -> StoreError {
 }
 
 /// The meaning of an error of the socket or of TLS.
-pub(super) fn of_io(error: &io::Error, address: &str) -> StoreError {
+pub(super) fn of_io(error: &(dyn Error + 'static), address: &str) -> StoreError {
     let (address, cause) = (address.to_owned(), error.to_string());
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+    match of_tls(error) {
         Some(rustls::Error::InvalidCertificate(_)) => Unfit::Untrusted { address, cause }.into(),
         Some(rustls::Error::AlertReceived(alert)) if is_about_us(*alert) => {
             Unfit::CertificateRefused { address, cause }.into()
         }
         Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Unfit::NotTls { address }.into(),
         _ => StoreError::Away { address, cause },
+    }
+}
+
+/// The error of TLS below an error. An [`io::Error`] and an [`Arc`] hold it, and leave it out of their sources.
+fn of_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+        return of_tls(&**shared);
+    }
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => of_tls(error.get_ref()?),
+        None => of_tls(error.source()?),
     }
 }
 

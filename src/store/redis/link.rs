@@ -32,7 +32,11 @@ enum State {
     Unconnected,
     Connected(Connection),
     /// Until `until` calls get `error` at once.
-    Failed { error: StoreError, attempts: i32, until: Instant },
+    Failed {
+        error: StoreError,
+        attempts: i32,
+        until: Instant,
+    },
 }
 
 impl Link {
@@ -66,11 +70,11 @@ impl Link {
         self.judge(&connection, result).await
     }
 
-    /// The address of the server that the link is connected to, for sentences.
+    /// The address of the server that the link is connected to.
     pub async fn address(&self) -> Option<Arc<str>> {
         match &*self.state.lock().await {
-            State::Connected(connection) => Some(Arc::clone(&connection.address)),
-            State::Unconnected | State::Failed { .. } => None,
+            State::Connected(connection) if !connection.is_closed() => Some(Arc::clone(&connection.address)),
+            State::Connected(_) | State::Unconnected | State::Failed { .. } => None,
         }
     }
 

@@ -1,12 +1,115 @@
 //! The checks of a Redis server before it is used as the shared store.
 
-use super::Link;
+use super::{Link, Unfit};
 use crate::clock::Clock;
 use crate::store::StoreError;
+use redis::{Script, cmd};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// `#!lua` with flags came with it.
+const VERSION_MIN: u32 = 7;
+/// Cursors and leases are made of Redis's time, and shown beside the node's.
+const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
 
 /// Refuses a server that cannot be the shared store, with the setting to change. Returns sentences for the operator
-/// about what works, but not as well as it could.
-pub async fn check(link: &Link, _clock: &Clock) -> Result<Vec<String>, StoreError> {
-    link.query::<()>(&redis::cmd("PING")).await?;
-    Ok(Vec::new())
+/// about what works, but loses data or cannot be checked. `prefix` is `store.prefix`.
+pub async fn check(link: &Link, prefix: &str, clock: &Clock) -> Result<Vec<String>, StoreError> {
+    let info: String = link.query(&cmd("INFO")).await?;
+    let address = link.address().await.unwrap_or_default();
+    let facts = Facts::of(&info);
+    facts.refuse(&address)?;
+    try_script(link, prefix).await?;
+    let mut notices = facts.notices();
+    notices.extend(appendfsync(link, &facts).await?);
+    notices.extend(clocks(link, clock).await?);
+    Ok(notices.into_iter().map(|notice| format!("Redis at {address}: {notice}")).collect())
+}
+
+/// The lines `name:value` of an answer to INFO.
+struct Facts<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Facts<'a> {
+    fn of(info: &'a str) -> Self {
+        Self(info.lines().filter_map(|line| line.trim_end().split_once(':')).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).copied()
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.get(name) == Some("1")
+    }
+
+    fn refuse(&self, address: &str) -> Result<(), Unfit> {
+        let address = address.to_owned();
+        let version = self.get("redis_version").unwrap_or("unknown");
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_none_or(|major| major < VERSION_MIN) {
+            return Err(Unfit::TooOld { address, version: version.chars().take(40).collect() });
+        }
+        if self.is_on("cluster_enabled") {
+            return Err(Unfit::Cluster { address });
+        }
+        if self.get("role").is_some_and(|role| role != "master") {
+            return Err(Unfit::Replica { address });
+        }
+        match self.get("maxmemory_policy") {
+            Some(policy) if policy != "noeviction" => {
+                Err(Unfit::Evicting { address, policy: policy.chars().take(40).collect() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        if self.get("maxmemory_policy").is_none() {
+            notices.push("it does not say its maxmemory-policy; see that it is `noeviction`".to_owned());
+        }
+        if !self.is_on("aof_enabled") {
+            notices.push(
+                "it has no append-only file, so a restart loses changes: set `appendonly yes` in its redis.conf"
+                    .to_owned(),
+            );
+        }
+        notices
+    }
+}
+
+/// Runs a script on a key of this store, so that an ACL that forbids it is found now.
+async fn try_script(link: &Link, prefix: &str) -> Result<(), StoreError> {
+    let script = Script::new("#!lua flags=no-writes\nreturn redis.call('EXISTS', KEYS[1])");
+    link.call(&script.key(format!("{prefix}meta"))).await
+}
+
+async fn appendfsync(link: &Link, facts: &Facts<'_>) -> Result<Option<String>, StoreError> {
+    if !facts.is_on("aof_enabled") {
+        return Ok(None);
+    }
+    let answer: Result<Vec<String>, StoreError> = link.query(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
+    match answer {
+        Ok(pair) if pair.get(1).is_some_and(|value| value == "always") => Ok(None),
+        Ok(pair) => {
+            let value = pair.get(1).map_or("unknown", String::as_str);
+            Ok(Some(format!(
+                "`appendfsync {value}` may lose the changes of the last second if its machine fails: set `appendfsync always`"
+            )))
+        }
+        Err(away @ StoreError::Away { .. }) => Err(away),
+        Err(_) => Ok(Some(
+            "it does not let this user read `appendfsync`: see that it is `always`, or allow the user +config|get"
+                .to_owned(),
+        )),
+    }
+}
+
+async fn clocks(link: &Link, clock: &Clock) -> Result<Option<String>, StoreError> {
+    let (seconds, micros): (u64, u32) = link.query(&cmd("TIME")).await?;
+    let apart = clock.unix_time() - (seconds as f64 + f64::from(micros) / 1e6);
+    let side = if apart > 0.0 { "behind" } else { "ahead of" };
+    let apart = apart.abs();
+    Ok((apart > CLOCKS_APART_MAX.as_secs_f64())
+        .then(|| format!("its clock is {apart:.0} s {side} this node's: synchronise both with NTP")))
 }

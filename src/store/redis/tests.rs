@@ -1,21 +1,51 @@
 //! The connection to Redis, tried on real servers.
 
+mod acl;
+mod failover;
+mod faults;
+mod refusals;
+mod secrets;
+mod transport;
+
+use super::redis_certificates::RedisCertificates;
 use super::redis_server::RedisServer;
 use super::*;
+use crate::clock::Clock;
+use crate::store::StoreError;
+use std::time::{Duration, Instant};
 
 fn settings(url: &str) -> Settings {
     Settings::new(RedisUrl::parse(url).unwrap())
 }
 
-#[tokio::test]
-async fn a_link_calls_scripts_and_commands_over_tcp_and_a_unix_socket() {
-    let server = RedisServer::start();
-    for url in [server.url(), format!("redis+unix://{}", server.socket().display())] {
-        let link = Link::new(&settings(&url)).unwrap();
-        let script = redis::Script::new("return redis.call('INCR', KEYS[1])");
-        let first: i64 = link.call(&script.key("n")).await.unwrap();
-        let _: () = link.query(redis::cmd("SCRIPT").arg("FLUSH")).await.unwrap();
-        let second: i64 = link.call(&script.key("n")).await.unwrap();
-        assert_eq!(second, first + 1, "a script that Redis forgot is loaded again");
+fn link(settings: &Settings) -> Link {
+    Link::new(settings).unwrap()
+}
+
+/// The checks at start, on a link of their own.
+async fn check(settings: &Settings) -> Result<Vec<String>, StoreError> {
+    start::check(&Link::new(settings)?, &settings.prefix, &Clock::system()).await
+}
+
+/// A write: the number of writes so far.
+async fn write(link: &Link) -> Result<i64, StoreError> {
+    let script = redis::Script::new("#!lua\nreturn redis.call('HINCRBY', KEYS[1], 'n', 1)");
+    link.call(&script.key("pyapns:n")).await
+}
+
+/// Writes until it works; returns how long that took.
+async fn written(link: &Link, within: Duration) -> Duration {
+    let began = Instant::now();
+    loop {
+        match write(link).await {
+            Ok(_) => return began.elapsed(),
+            Err(error) => assert!(began.elapsed() < within, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Several runs in the long form of the tests, one in the short form.
+fn runs(full: usize) -> usize {
+    if std::env::var_os("PYAPNS_TEST_FULL").is_some() { full } else { 1 }
 }
