@@ -5,6 +5,7 @@ mod cursor;
 mod disconnections;
 pub mod error;
 mod feedback;
+pub mod members;
 pub mod memory;
 pub mod redis;
 pub mod sqlite;
@@ -40,7 +41,8 @@ impl<S: Apps + Events> Store for S {}
 /// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]:
 /// its reader would be shown nothing of what is here, and would clear what nobody read.
 pub trait Events: FeedbackLog + DisconnectionLog + Durability {
-    /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
+    /// Keeps all of it or nothing; a store of several nodes says what it does with records too large for that. Records
+    /// that were not kept may be handed over again with the same [`Arc`]: none of them is kept twice. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
     /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
     /// hold; how many entries that were is returned.
