@@ -12,6 +12,7 @@ mod send;
 mod serve;
 mod settings;
 mod simulator;
+mod store;
 mod supervisor;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -61,6 +62,9 @@ enum Verb {
     /// Make what the nodes of a cluster have in common.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Move everything that a store keeps into another one.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
@@ -89,6 +93,7 @@ impl Command {
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
             Verb::Cluster(command) => cluster::run(&command),
+            Verb::Store(command) => store::run(command),
             Verb::Simulator(arguments) => simulator::run(arguments),
             Verb::Completions { shell } => {
                 let mut script = Vec::new();

@@ -20,6 +20,7 @@ use super::{
     FeedbackLog, Kept, Page, Pending, Revision, StoreError,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
+pub use directory::DATABASE_FILE;
 pub use meta::Ownership;
 
 use identity::Place;

@@ -47,7 +47,8 @@ fn openssl_reads_the_identity_as_one_self_signed_certificate_on_p_256_with_its_k
     assert!(init(directory.path()).status.success());
     let pem = directory.path().join("cluster.pem");
     let openssl = |arguments: &[&str]| {
-        let output = Command::new("openssl").args(arguments).arg("-in").arg(&pem).output().expect("openssl is installed");
+        let output =
+            Command::new("openssl").args(arguments).arg("-in").arg(&pem).output().expect("openssl is installed");
         assert!(output.status.success(), "{output:?}");
         text(&output.stdout)
     };

@@ -53,8 +53,14 @@ fn all_that_a_shared_store_needs_and_misses_is_told_at_once() {
     let variable = |name: &str| (name == "PYAPNS_STORE_URL").then(|| "redis://localhost".to_owned());
     let told = Config::parse(None, &variable).expect_err("too little").0;
     let keys: Vec<_> = told.iter().map(|fault| fault.place.split(' ').next().unwrap()).collect();
-    assert_eq!(keys, ["node_name", "credentials.key_files", "cluster.listen", "cluster.allow", "cluster.identity_files"]);
-    assert!(told.iter().all(|fault| fault.what.starts_with("it is missing, and a shared store needs it: ")), "{told:?}");
+    assert_eq!(
+        keys,
+        ["node_name", "credentials.key_files", "cluster.listen", "cluster.allow", "cluster.identity_files"]
+    );
+    assert!(
+        told.iter().all(|fault| fault.what.starts_with("it is missing, and a shared store needs it: ")),
+        "{told:?}"
+    );
     let invalid = faults(&shared_with("cluster.listen = 'everywhere'"));
     assert_eq!(invalid.len(), 1, "what is wrong is not missing, too: {invalid:?}");
 }
@@ -95,7 +101,8 @@ fn an_address_that_other_nodes_cannot_connect_to_is_refused() {
     }
     let everywhere = shared_with("cluster.listen = '0.0.0.0:8090'") + "\ncluster.advertise = '10.0.0.1:8090'";
     assert!(read(&everywhere).is_ok());
-    let one_machine = SHARED.replace("10.0.0.1:8090", "127.0.0.1:8090").replace("'10.0.0.0/24', '10.1.0.0/24'", "'127.0.0.1'");
+    let one_machine =
+        SHARED.replace("10.0.0.1:8090", "127.0.0.1:8090").replace("'10.0.0.0/24', '10.1.0.0/24'", "'127.0.0.1'");
     assert!(read(&one_machine).is_ok(), "nodes of one machine");
     for bad in ["", "a", "a:", "a:b", ":1", "a b:1", "300.1.1.1:1", "::1:80", "a:+1", "a..b:1", "http://a:1"] {
         let refused = faults(&shared_with(&format!("cluster.advertise = '{bad}'")));
