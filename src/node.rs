@@ -1,6 +1,7 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
 pub mod descriptors;
+mod following;
 mod listeners;
 mod reload;
 
@@ -13,6 +14,7 @@ use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
+use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::Keyring;
 use crate::credentials::keyring::KeyFileError;
@@ -30,7 +32,7 @@ use crate::http::server::tls::TlsError;
 use crate::http::{body::Bodies, server};
 use crate::model::NodeName;
 use crate::registry::Registry;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Opened, Sqlite, Store, StoreError};
 use crate::telemetry::{self, Logging};
 use descriptors::Shares;
 use listeners::Listeners;
@@ -50,6 +52,8 @@ const DRAIN_REPLY_SHARE: u32 = 10;
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("store.password_file: {0}")]
+    StorePassword(#[from] PasswordFileError),
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     #[error(transparent)]
@@ -70,13 +74,15 @@ pub struct World {
     pub connect: Arc<dyn Connect>,
     /// A simulator runs in this process and takes file descriptors too.
     pub has_simulator: bool,
+    /// An open store that several nodes share, in place of the one that the settings name.
+    pub shared_store: Option<Arc<dyn Store>>,
 }
 
 impl World {
     /// The machine's clock and sockets.
     pub fn real(config: &Config) -> Self {
         let connect = Arc::new(TlsConnect::new(config.apple.proxy.clone()));
-        Self { clock: Clock::system(), connect, has_simulator: false }
+        Self { clock: Clock::system(), connect, has_simulator: false, shared_store: None }
     }
 }
 
@@ -92,6 +98,8 @@ pub struct Node {
     /// The apps of the configuration are stored.
     is_provisioned: bool,
     reload: Option<Reload>,
+    /// Beside a shared store, this node's copy of it, which no other process may open meanwhile.
+    _local: Option<Arc<Sqlite>>,
 }
 
 impl Node {
@@ -100,9 +108,13 @@ impl Node {
         let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let store = open_store(&config)?;
+        let Opened { store, local, shared, .. } = open_store(&config, &world.clock, world.shared_store).await?;
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
-        let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
+        let (clock, drain) = (world.clock.clone(), lanes.clone());
+        let registry = match shared {
+            true => Registry::load_shared(store.clone(), keyring, clock, drain).await?,
+            false => Registry::load(store.clone(), keyring, clock, drain).await?,
+        };
         let events = Events::new(store, &telemetry);
         let events = match config.node_name.clone().or_else(machine_name) {
             Some(name) => events.of(name),
@@ -130,13 +142,9 @@ impl Node {
         let app_lanes =
             Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
         let intake = Arc::new(Intake::new(app_lanes, intake_limits));
-        let autoprovision = Autoprovision::new(
-            registry.clone(),
-            Arc::clone(&intake),
-            events.clone(),
-            world.clock.clone(),
-            requests.clone(),
-        );
+        let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
+        lanes.spawn("removals", ending);
+        let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
         let listeners = Listeners::bind(&config, shares).await?;
         let (limits, compat) = (config.limits, config.compat);
@@ -162,7 +170,18 @@ impl Node {
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
         let reload = None;
-        Ok(Self { listeners, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
+        Ok(Self {
+            listeners,
+            api,
+            api_metrics,
+            requests,
+            lanes,
+            drain_budget,
+            autoprovision,
+            is_provisioned,
+            reload,
+            _local: local,
+        })
     }
 
     /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was
@@ -217,6 +236,10 @@ impl Node {
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.listeners.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
+        if self.api.registry.is_shared() {
+            let (registry, health) = (self.api.registry.clone(), self.api.health.clone());
+            self.requests.spawn("sync", following::sync(registry, health, self.requests.clone()));
+        }
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
         }
@@ -231,12 +254,16 @@ impl Node {
     }
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let opened = store::open(store::Settings { data_dir: &config.data_dir })?;
+async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
+    if let Some(store) = shared {
+        return Ok(Opened { store, local: None, shared: true, notices: Vec::new() });
+    }
+    let settings = store::Settings { data_dir: &config.data_dir, shared: config.store.redis()? };
+    let opened = store::open(settings, clock).await?;
     for notice in &opened.notices {
         tracing::error!("{notice}");
     }
-    Ok(opened.store)
+    Ok(opened)
 }
 
 /// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of

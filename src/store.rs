@@ -5,24 +5,28 @@ mod cursor;
 mod disconnections;
 pub mod error;
 mod feedback;
+pub mod members;
 pub mod memory;
+pub mod opening;
 pub mod redis;
 pub mod sqlite;
+pub mod transfer;
 
 #[cfg(test)]
 mod contract;
 
-pub use apps::{AppRecord, Apps, EntryRecord, Kept};
+pub use apps::{AppRecord, Apps, Changes, EntryRecord, Expect, Kept, Revision};
 pub use cursor::{Cursor, Epoch};
 pub use disconnections::{DISCONNECTIONS_MAX, DisconnectionLog};
 pub use error::StoreError;
 pub use feedback::FeedbackLog;
 use feedback::{DOUBTFUL, is_doubtful};
 pub use memory::Memory;
+pub use opening::{Opened, Settings, open};
 pub use sqlite::Sqlite;
+pub use transfer::Transfer;
 
 use crate::model::{AppKey, Records};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -38,7 +42,8 @@ impl<S: Apps + Events> Store for S {}
 /// too. A cursor that this store did not give out in its present epoch is refused with [`StoreError::ForeignCursor`]:
 /// its reader would be shown nothing of what is here, and would clear what nobody read.
 pub trait Events: FeedbackLog + DisconnectionLog + Durability {
-    /// Keeps all of it or nothing. Of a token's feedback only the newest by its own timestamp is kept, and takes a
+    /// Keeps all of it or nothing; a store of several nodes says what it does with records too large for that. Records
+    /// that were not kept may be handed over again with the same [`Arc`]: none of them is kept twice. Of a token's feedback only the newest by its own timestamp is kept, and takes a
     /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
     /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
     /// hold; how many entries that were is returned.
@@ -54,27 +59,6 @@ pub trait Durability: Send + Sync {
 
     /// Looks, without writing, whether what is kept is still where it was when the store was opened.
     fn look(&self) -> Pending<'_, ()>;
-}
-
-/// Where a store is.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    /// Made if it does not exist.
-    pub data_dir: &'a Path,
-}
-
-/// A store that is open.
-pub struct Opened {
-    pub store: Arc<dyn Store>,
-    /// Sentences for the operator about the state in which the store was found.
-    pub notices: Vec<String>,
-}
-
-/// Opens the store that the settings name, and keeps every other process out of it. Blocks.
-pub fn open(settings: Settings<'_>) -> Result<Opened, StoreError> {
-    let store = Sqlite::open(settings.data_dir)?;
-    let notices = store.notices().to_vec();
-    Ok(Opened { store: Arc::new(store), notices })
 }
 
 /// A part of a list.

@@ -1,5 +1,7 @@
 //! The errors of a store.
 
+use super::Revision;
+use super::opening::Misplaced;
 use super::redis::Unfit;
 use std::error::Error;
 use std::path::PathBuf;
@@ -31,6 +33,17 @@ pub enum StoreError {
         "{path} is not the file that was opened: the data directory was moved or deleted, or another was put in its place; nothing was changed; put it back, or start pyapns again (what is sent to Apple goes on)"
     )]
     Moved { path: PathBuf },
+    #[error(
+        "the app was changed or removed meanwhile, or is there already: nothing was changed; read the app again, and decide on its present state"
+    )]
+    Conflict {
+        /// That of the app as it is stored; `None` = there is no app.
+        revision: Option<Revision>,
+    },
+    #[error(
+        "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; bring the store back, or restart the nodes to take the apps that it has now"
+    )]
+    ForeignRegistry,
     #[error("the cursor was given out by another store, or by this one before it was restored or copied")]
     ForeignCursor,
     #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
@@ -50,6 +63,8 @@ pub enum StoreError {
     RedisRefused { what: String },
     #[error(transparent)]
     RedisUnfit(#[from] Unfit),
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
 }
 
 impl StoreError {
@@ -62,6 +77,8 @@ impl StoreError {
             Self::Full => "disk_full",
             Self::Damaged { .. } => "store_damaged",
             Self::Moved { .. } => "data_directory_moved",
+            Self::Conflict { .. } => "changed_meanwhile",
+            Self::ForeignRegistry => "registry_foreign",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",
@@ -69,6 +86,7 @@ impl StoreError {
             Self::RedisFull => "store_full",
             Self::RedisRefused { .. } => "store_refused",
             Self::RedisUnfit(_) => "store_unfit",
+            Self::Misplaced(_) => "store_misplaced",
         }
     }
 }
