@@ -18,7 +18,8 @@ pub trait Apps: Send + Sync {
 
     /// Seals again: keeps each of these apps that is stored under its own `revision`, leaves out all others, and returns
     /// the number that it kept. Each gets a new revision, so that copies of the store follow. If it fails, nothing is
-    /// changed, or in a store of several nodes the first of them. What the records replace is gone from the disk, too, once it resolves.
+    /// changed; a store of several nodes may have changed the first of them. What the records replace is gone from the
+    /// disk, too, once it resolves.
     fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, u64>;
 
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>>;

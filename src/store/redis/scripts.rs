@@ -3,11 +3,10 @@
 use redis::Script;
 use std::sync::LazyLock;
 
-/// What a user of Redis must be allowed to do for this store, beside keys that begin with the prefix: the commands of the
-/// scripts, and those that run them.
+/// The commands that a user of Redis must be allowed for this store: those of the scripts, and those outside of them. The
+/// checks at start need more.
 pub const COMMANDS: &[&str] = &[
     "del",
-    "eval",
     "evalsha",
     "get",
     "hdel",

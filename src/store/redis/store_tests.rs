@@ -29,10 +29,14 @@ fn store(server: &RedisServer, prefix: &str) -> Redis {
     Redis::new(Link::new(&settings(server)).unwrap(), prefix)
 }
 
+thread_local! {
+    /// One for each test: they have threads of their own.
+    static SERVER: RedisServer = RedisServer::start();
+}
+
 impl UnderTest {
     fn redis() -> Self {
-        let server = RedisServer::start();
-        Self::kept_with(Arc::new(store(&server, &fresh_prefix())), server)
+        Self::kept_with(Arc::new(SERVER.with(|server| store(server, &fresh_prefix()))), ())
     }
 }
 
