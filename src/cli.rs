@@ -3,6 +3,7 @@
 
 mod backup;
 mod check_config;
+mod cluster;
 mod core_dumps;
 mod doctor;
 mod key;
@@ -11,6 +12,7 @@ mod send;
 mod serve;
 mod settings;
 mod simulator;
+mod store;
 mod supervisor;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -57,6 +59,12 @@ enum Verb {
     Send(Box<send::Arguments>),
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
+    /// Make what the nodes of a cluster have in common.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Move everything that a store keeps into another one.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
@@ -84,6 +92,8 @@ impl Command {
             Verb::Backup(arguments) => backup::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
+            Verb::Cluster(command) => cluster::run(&command),
+            Verb::Store(command) => store::run(command),
             Verb::Simulator(arguments) => simulator::run(arguments),
             Verb::Completions { shell } => {
                 let mut script = Vec::new();

@@ -1,4 +1,4 @@
-//! The only reader of the wall clock, so that tests and simulation can set the time.
+//! The only reader of the wall clock, so that tests and simulation can set the time; and of the machine's own clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +50,18 @@ impl Clock {
     }
 }
 
+/// Milliseconds since this machine was started. They also pass while the process is stopped or the machine sleeps
+/// (`CLOCK_BOOTTIME`), and they never jump.
+pub fn boot_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    // On macOS this clock does not stop during sleep either.
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(CLOCK);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -66,6 +78,17 @@ mod tests {
         clock.advance(Duration::from_millis(1_500));
         assert_eq!(clone.unix_seconds(), 1_700_000_002);
         assert_eq!(clone.unix_time(), 1_700_000_002.0);
+    }
+
+    #[test]
+    fn the_clock_of_the_machine_is_the_one_that_the_kernel_shows() {
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").unwrap();
+            let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
+            (seconds * 1000.0) as u64
+        };
+        let (before, now, after) = (uptime(), boot_ms(), uptime());
+        assert!((before..=after + 10).contains(&now), "{before} {now} {after}");
     }
 
     #[test]

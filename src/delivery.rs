@@ -9,6 +9,7 @@ pub mod job;
 pub mod lane;
 pub mod lanes;
 pub mod metrics;
+pub mod peer;
 pub mod refusal;
 pub mod send;
 pub mod shard;

@@ -8,8 +8,10 @@
     expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")
 )]
 
+pub mod hash;
 pub mod json;
 pub mod model;
+pub mod network;
 pub mod subject;
 
 pub mod clock;
@@ -24,6 +26,8 @@ pub mod apns;
 
 pub mod events;
 pub mod registry;
+
+pub mod cluster;
 
 pub mod delivery;
 

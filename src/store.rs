@@ -7,8 +7,10 @@ pub mod error;
 mod feedback;
 pub mod members;
 pub mod memory;
+pub mod opening;
 pub mod redis;
 pub mod sqlite;
+pub mod transfer;
 
 #[cfg(test)]
 mod contract;
@@ -20,10 +22,11 @@ pub use error::StoreError;
 pub use feedback::FeedbackLog;
 use feedback::{DOUBTFUL, is_doubtful};
 pub use memory::Memory;
+pub use opening::{Opened, Settings, open};
 pub use sqlite::Sqlite;
+pub use transfer::Transfer;
 
 use crate::model::{AppKey, Records};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -56,29 +59,6 @@ pub trait Durability: Send + Sync {
 
     /// Looks, without writing, whether what is kept is still where it was when the store was opened.
     fn look(&self) -> Pending<'_, ()>;
-}
-
-/// Where a store is.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    /// Made if it does not exist.
-    pub data_dir: &'a Path,
-}
-
-/// A store that is open.
-pub struct Opened {
-    pub store: Arc<dyn Store>,
-    /// Other nodes change it too: what they changed is read again and again.
-    pub shared: bool,
-    /// Sentences for the operator about the state in which the store was found.
-    pub notices: Vec<String>,
-}
-
-/// Opens the store that the settings name, and keeps every other process out of it. Blocks.
-pub fn open(settings: Settings<'_>) -> Result<Opened, StoreError> {
-    let store = Sqlite::open(settings.data_dir)?;
-    let notices = store.notices().to_vec();
-    Ok(Opened { store: Arc::new(store), shared: false, notices })
 }
 
 /// A part of a list.

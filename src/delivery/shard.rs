@@ -4,15 +4,11 @@
 //! hex, and the hashes shared out by the jump consistent hash of Lamping and Veach (2014): each lane gets an equal
 //! share, and another number of lanes moves only the tokens that new lanes need or old ones leave behind.
 
+use crate::hash::fnv_1a;
+
 /// The lane of a token in lower-case hex: from 0 to `lanes` - 1.
 pub fn lane_of(token: &[u8], lanes: u16) -> u16 {
     jump(fnv_1a(token), lanes)
-}
-
-fn fnv_1a(text: &[u8]) -> u64 {
-    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    text.iter().fold(OFFSET_BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
 /// Follows the lanes that a hash would have moved to as their number grew one by one, in jumps.
@@ -35,12 +31,6 @@ mod tests {
 
     fn token(number: u64) -> String {
         format!("{:064x}", u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
-    }
-
-    #[test]
-    fn the_hash_is_the_published_one() {
-        let hashes = ["", "a", "foobar"].map(|text| fnv_1a(text.as_bytes()));
-        assert_eq!(hashes, [0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c, 0x8594_4171_f739_67e8]);
     }
 
     #[test]

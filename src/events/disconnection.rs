@@ -245,6 +245,7 @@ fn ours(reason: NodeReason) -> Entry {
         // This notification's fate.
         NodeReason::DeadlinePassed
         | NodeReason::ConnectionLost
+        | NodeReason::PeerLost
         | NodeReason::StreamReset
         | NodeReason::StreamRefused
         | NodeReason::MalformedAnswer

@@ -8,7 +8,7 @@ use std::sync::Arc;
 const NODE_NAME_BYTES_MAX: usize = 255;
 
 /// A node's name: 1 to 255 of `A-Z a-z 0-9 . _ : -`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeName(Arc<str>);
 
 /// Why a text is no name of a node.

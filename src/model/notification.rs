@@ -1,5 +1,9 @@
 //! A request's notifications: valid once constructed, and slices of the bytes they came in.
 
+mod from_wire;
+
+pub use from_wire::BadBatch;
+
 use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
 use super::expiry;
 use super::identifier::{self, IDENTIFIER_BYTES_MAX};
@@ -24,6 +28,16 @@ pub struct Span {
 }
 
 impl Span {
+    /// A span as another node wrote it; [`Batch::from_wire`] checks it.
+    pub fn at(start: u32, length: u32) -> Self {
+        Self { start, length }
+    }
+
+    /// Offset of its first byte in the batch's texts.
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
     pub fn len(self) -> usize {
         self.length as usize
     }
@@ -305,6 +319,12 @@ impl Batch {
             None => &self.body[start..start + span.len()],
             Some(start) => &self.rewritten()[start..start + span.len()],
         }
+    }
+
+    /// All its texts in the order that spans count them in: the body, and what had to be rewritten. `None` for a part,
+    /// which uses only some of them.
+    pub fn whole_texts(&self) -> Option<[&[u8]; 2]> {
+        self.whole.is_none().then(|| [&self.body[..], &self.rewritten])
     }
 
     fn rewritten(&self) -> &[u8] {

@@ -83,6 +83,7 @@ reasons! {
         AppRemoved = "app_removed",
         Overloaded = "overloaded",
         ShuttingDown = "shutting_down",
+        PeerLost = "peer_lost",
     }
 }
 

@@ -18,6 +18,7 @@ mod sentinel;
 mod settings;
 pub mod start;
 mod tls;
+mod transfer;
 
 pub use address::{BadRedisUrl, RedisUrl};
 pub use error::Unfit;

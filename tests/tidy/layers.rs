@@ -4,7 +4,9 @@ use super::source::{Complaint, Source};
 
 /// Modules of `src/`, each with its rank: a module may use those of a lower rank, and of its own only itself.
 const LAYERS: &[(&str, u32)] = &[
+    ("hash", 0),
     ("json", 0),
+    ("network", 0),
     ("subject", 0),
     ("model", 1),
     ("clock", 2),

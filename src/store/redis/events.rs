@@ -123,8 +123,8 @@ impl Durability for Redis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::{dead, failure, key, shop};
     use crate::model::Environment;
+    use crate::store::contract::{dead, failure, key, shop};
 
     #[test]
     fn large_records_are_cut_into_calls_of_bounded_size_in_their_order() {

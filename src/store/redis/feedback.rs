@@ -23,7 +23,7 @@ pub(super) fn stored(entry: &Feedback) -> String {
     format!("{} {}", entry.timestamp, entry.reason)
 }
 
-fn entry_of(app: &AppKey, token: &str, stored: &str) -> Result<Feedback, StoreError> {
+pub(super) fn entry_of(app: &AppKey, token: &str, stored: &str) -> Result<Feedback, StoreError> {
     let parts = stored.split_once(' ').and_then(|(timestamp, reason)| Some((timestamp.parse().ok()?, reason)));
     let (timestamp, reason) = parts.ok_or_else(|| odd("an entry of feedback"))?;
     Ok(Feedback { app: app.clone(), token: token.to_owned(), reason: reason.to_owned(), timestamp })

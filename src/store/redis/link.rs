@@ -10,6 +10,7 @@ use crate::store::StoreError;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 pub struct Link {
     target: Arc<Target>,
     state: Mutex<State>,
+    /// Failures since the last command that worked. A server may accept connections and refuse every command.
+    failures: AtomicI32,
 }
 
 enum State {
@@ -34,7 +37,6 @@ enum State {
     /// Until `until` calls get `error` at once.
     Failed {
         error: StoreError,
-        attempts: i32,
         until: Instant,
     },
 }
@@ -42,12 +44,16 @@ enum State {
 impl Link {
     /// Reads the files that the settings name, and connects with the first call. Blocks.
     pub fn new(settings: &Settings) -> Result<Self, StoreError> {
-        Ok(Self { target: Arc::new(Target::new(settings)?), state: Mutex::new(State::Unconnected) })
+        Ok(Self::to(Arc::new(Target::new(settings)?)))
     }
 
     /// Another connection to the same store, for calls that must not wait behind others.
     pub fn another(&self) -> Self {
-        Self { target: Arc::clone(&self.target), state: Mutex::new(State::Unconnected) }
+        Self::to(Arc::clone(&self.target))
+    }
+
+    fn to(target: Arc<Target>) -> Self {
+        Self { target, state: Mutex::new(State::Unconnected), failures: AtomicI32::new(0) }
     }
 
     /// Calls a script by its hash, and loads it first where Redis does not have it.
@@ -81,26 +87,20 @@ impl Link {
     /// The connection, or a new one. Callers that come meanwhile wait for the same attempt.
     async fn connection(&self) -> Result<Connection, StoreError> {
         let mut state = self.state.lock().await;
-        let attempts = match &*state {
+        match &*state {
             // On a closed connection nothing would be sent: the call goes to a new one.
             State::Connected(connection) if !connection.is_closed() => return Ok(connection.clone()),
-            State::Failed { error, until, .. } if Instant::now() < *until => return Err(error.clone()),
-            State::Failed { attempts, .. } => *attempts,
-            State::Connected(_) | State::Unconnected => 0,
-        };
+            State::Failed { error, until } if Instant::now() < *until => return Err(error.clone()),
+            State::Failed { .. } | State::Connected(_) | State::Unconnected => {}
+        }
         match self.target.connect().await {
             Ok(connection) => {
-                tracing::info!(address = %connection.address, "connected to Redis");
+                tracing::debug!(address = %connection.address, "connected to Redis");
                 *state = State::Connected(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
-                if attempts == 0 {
-                    tracing::warn!(%error, "cannot connect to Redis; trying again until it works");
-                }
-                let pause = PAUSE.mul_f64(PAUSE_GROWTH.powi(attempts.min(8))).min(PAUSE_MAX);
-                let attempts = attempts.saturating_add(1);
-                *state = State::Failed { error: error.clone(), attempts, until: Instant::now() + pause };
+                *state = self.failed(&error);
                 Err(error)
             }
         }
@@ -109,18 +109,34 @@ impl Link {
     /// Gives up the connection if the result says that it does not work.
     async fn judge<T>(&self, used: &Connection, result: RedisResult<T>) -> Result<T, StoreError> {
         let error = match result {
-            Ok(value) => return Ok(value),
+            Ok(value) => {
+                if self.failures.swap(0, Ordering::Relaxed) > 0 {
+                    tracing::info!(address = %used.address, "Redis is back");
+                }
+                return Ok(value);
+            }
             Err(error) => error,
         };
         let meaning = of_redis(&error, &used.address);
         if ends_connection(&error) {
             let mut state = self.state.lock().await;
             if matches!(&*state, State::Connected(current) if current.is_same_as(used)) {
-                tracing::warn!(error = %meaning, "lost the connection to Redis");
-                *state = State::Unconnected;
+                let failed = self.failed(&meaning);
+                // The server may be well, and only this connection broken; one that refuses commands is not.
+                *state = if error.is_io_error() { State::Unconnected } else { failed };
             }
         }
         Err(meaning)
+    }
+
+    /// Counts a failure, and logs the first of a row.
+    fn failed(&self, error: &StoreError) -> State {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            tracing::warn!(%error, "Redis is away; trying again until it is back");
+        }
+        let pause = PAUSE.mul_f64(PAUSE_GROWTH.powi(before.clamp(0, 8))).min(PAUSE_MAX);
+        State::Failed { error: error.clone(), until: Instant::now() + pause }
     }
 }
 

@@ -6,9 +6,33 @@ use std::sync::LazyLock;
 /// The commands that a user of Redis must be allowed for this store: those of the scripts, and those outside of them. The
 /// checks at start need more.
 pub const COMMANDS: &[&str] = &[
-    "del", "evalsha", "get", "hdel", "hexists", "hget", "hgetall", "hkeys", "hlen", "hmget",
-    "hrandfield", "hset", "hsetnx", "pexpire", "script|load", "set", "time", "unlink", "xadd", "xlen", "xrange", "xtrim",
-    "zadd", "zrangebyscore", "zrem", "zremrangebyscore",
+    "del",
+    "evalsha",
+    "get",
+    "hdel",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hkeys",
+    "hlen",
+    "hmget",
+    "hrandfield",
+    "hscan",
+    "hset",
+    "hsetnx",
+    "pexpire",
+    "script|load",
+    "set",
+    "time",
+    "unlink",
+    "xadd",
+    "xlen",
+    "xrange",
+    "xtrim",
+    "zadd",
+    "zrangebyscore",
+    "zrem",
+    "zremrangebyscore",
 ];
 
 const SHARED: &str = include_str!("scripts/shared.lua");

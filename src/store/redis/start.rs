@@ -7,6 +7,8 @@ use redis::{Script, cmd};
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// Commands of these checks, for the user's ACL, beside those of the scripts. `config|get` may be missing.
+pub const COMMANDS: &[&str] = &["config|get", "evalsha", "hlen", "info", "ping", "script|load", "select", "time"];
 /// `#!lua` with flags came with it.
 const VERSION_MIN: u32 = 7;
 /// Cursors and leases are made of Redis's time, and shown beside the node's.
@@ -78,10 +80,10 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Runs a script on a key of this store, so that an ACL that forbids it is found now.
+/// Runs a script on a key of this store, so that an ACL that forbids it, or a foreign key, is found now.
 async fn try_script(link: &Link, prefix: &str) -> Result<(), StoreError> {
-    let script = Script::new("#!lua flags=no-writes\nreturn redis.call('EXISTS', KEYS[1])");
-    link.call(&script.key(format!("{prefix}meta"))).await
+    let script = Script::new("#!lua flags=no-writes\nreturn redis.call('HLEN', KEYS[1])");
+    link.call::<i64>(&script.key(format!("{prefix}meta"))).await.map(drop)
 }
 
 async fn appendfsync(link: &Link, facts: &Facts<'_>) -> Result<Option<String>, StoreError> {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LOCK_FILE: &str = "lock";
-pub(super) const DATABASE_FILE: &str = "pyapns.db";
+/// The database in a data directory.
+pub const DATABASE_FILE: &str = "pyapns.db";
 const OWNER_ONLY: u32 = 0o600;
 /// The time for which a held lock is requested again. A predecessor may be ending, and a process that is being
 /// started elsewhere holds for a moment what it inherits.

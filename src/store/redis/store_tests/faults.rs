@@ -121,7 +121,10 @@ fn operations(store: &Redis, cursor: Cursor) -> Vec<(&'static str, Pending<'_, (
 
 /// Keys of the store, and the operations that meet each.
 const KEYS: &[(&str, &[&str])] = &[
-    ("meta", &["changes", "feedback", "log", "record", "acknowledge log", "put", "delete", "try writing", "release", "look"]),
+    (
+        "meta",
+        &["changes", "feedback", "log", "record", "acknowledge log", "put", "delete", "try writing", "release", "look"],
+    ),
     ("apps", &["list", "get", "changes", "put", "delete", "file entry", "delete entry"]),
     ("entries", &["entries", "file entry", "delete entry"]),
     ("changed", &["changes"]),
@@ -215,7 +218,8 @@ async fn a_store_in_a_newer_format_is_left_as_it_is() {
     assert!(matches!(store.look().await, Err(StoreError::RedisRefused { .. })));
     for (operation, pending) in operations(&store, cursor) {
         let result = pending.await;
-        let changes = ["record", "quarantine", "release", "drop", "put", "delete", "delete entry", "file entry", "try writing"];
+        let changes =
+            ["record", "quarantine", "release", "drop", "put", "delete", "delete entry", "file entry", "try writing"];
         if changes.contains(&operation) {
             let what = result.unwrap_err().to_string();
             assert!(what.contains("newer pyapns") && what.contains("store.prefix"), "{operation}: {what}");

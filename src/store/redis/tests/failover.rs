@@ -111,3 +111,15 @@ async fn a_master_that_no_sentinel_knows_is_refused_with_its_name() {
     let error = check(&at(1, "main")).await.unwrap_err();
     assert!(matches!(error, StoreError::Away { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_server_that_sentinel_names_and_that_is_a_replica_is_not_used() {
+    let server = RedisServer::start();
+    let sentinel = RedisServer::sentinel(&[format!("sentinel monitor main 127.0.0.1 {} 1", server.port)]);
+    let link = link(&settings(&format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port)));
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    let error = write(&link).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Away { cause, .. } if cause.contains("not the primary")), "{error}");
+    server.cli(&["REPLICAOF", "NO", "ONE"]);
+    assert!(written(&link, Duration::from_secs(2)).await < Duration::from_secs(2));
+}

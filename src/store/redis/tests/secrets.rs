@@ -27,7 +27,8 @@ async fn no_log_line_no_error_and_no_debug_output_holds_a_password() {
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
-    // Other tests may have reached the same lines while nobody listened.
+    // With a single subscriber a line is switched off for good by the thread that reaches it first, if that has none.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     tracing::callsite::rebuild_interest_cache();
     let mut printed = String::new();
     let mut server = RedisServer::with(&[format!("requirepass {SECRET}")]);
@@ -44,7 +45,7 @@ async fn no_log_line_no_error_and_no_debug_output_holds_a_password() {
     server.kill();
     printed += &format!("{:?} {:?}\n", write(&link).await, write(&link).await);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("connected to Redis") && log.contains("lost the connection"), "{log}");
+    assert!(log.contains("connected to Redis") && log.contains("Redis is away"), "{log}");
     assert!(printed.contains("password: Some(***)"), "{printed}");
     assert!(!format!("{log}{printed}").contains(SECRET), "{log}{printed}");
 }
