@@ -66,5 +66,7 @@ async fn a_node_of_that_user_can_be_a_member_and_check_the_server() {
     super::members::beats_and_leaves(&store).await;
     crate::store::Durability::try_writing(&store).await.unwrap();
     crate::store::Durability::look(&store).await.unwrap();
+    super::members::beat(&store, "n1", crate::store::members::Session::new()).await.unwrap();
+    assert_eq!(store.live_nodes().await.unwrap(), ["n1"]);
     assert_eq!(store.set_check(b"sealed", None).await.unwrap(), b"sealed");
 }
