@@ -12,6 +12,8 @@ pub mod hosts;
 pub mod pipes;
 pub mod process;
 pub mod raw;
+#[path = "../support/redis_server.rs"]
+pub mod redis_server;
 pub mod release;
 pub mod sender;
 pub mod small_disk;
