@@ -103,8 +103,8 @@ impl Durability for Redis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Environment;
     use crate::store::contract::{dead, failure, key, shop};
+    use crate::model::Environment;
 
     #[test]
     fn large_records_are_cut_into_calls_of_bounded_size_in_their_order() {

@@ -6,35 +6,9 @@ use std::sync::LazyLock;
 /// What a user of Redis must be allowed to do for this store, beside keys that begin with the prefix: the commands of the
 /// scripts, and those that run them.
 pub const COMMANDS: &[&str] = &[
-    "del",
-    "eval",
-    "evalsha",
-    "get",
-    "hdel",
-    "hexists",
-    "hget",
-    "hgetall",
-    "hkeys",
-    "hlen",
-    "hmget",
-    "hrandfield",
-    "hscan",
-    "hset",
-    "hsetnx",
-    "pexpire",
-    "ping",
-    "script|load",
-    "set",
-    "time",
-    "unlink",
-    "xadd",
-    "xlen",
-    "xrange",
-    "xtrim",
-    "zadd",
-    "zrangebyscore",
-    "zrem",
-    "zremrangebyscore",
+    "del", "eval", "evalsha", "get", "hdel", "hexists", "hget", "hgetall", "hkeys", "hlen", "hmget",
+    "hrandfield", "hscan", "hset", "hsetnx", "pexpire", "ping", "script|load", "set", "time", "unlink", "xadd", "xlen", "xrange", "xtrim",
+    "zadd", "zrangebyscore", "zrem", "zremrangebyscore",
 ];
 
 const SHARED: &str = include_str!("scripts/shared.lua");

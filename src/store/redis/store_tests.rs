@@ -12,8 +12,8 @@ use super::redis_server::RedisServer;
 use super::{Link, Redis, RedisUrl, Settings};
 use crate::store::Epoch;
 use crate::store::contract::UnderTest;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
 /// A prefix that no other test has.
 fn fresh_prefix() -> String {

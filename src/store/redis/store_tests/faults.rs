@@ -213,8 +213,7 @@ async fn a_store_of_a_newer_format_is_read_by_no_change() {
     server.cli(&["HSET", &format!("{prefix}meta"), "format", "2"]);
     for (operation, pending) in operations(&store, cursor) {
         let result = pending.await;
-        let changes =
-            ["record", "quarantine", "release", "drop", "put", "delete", "delete entry", "file entry", "try writing"];
+        let changes = ["record", "quarantine", "release", "drop", "put", "delete", "delete entry", "file entry", "try writing"];
         if changes.contains(&operation) {
             let what = result.unwrap_err().to_string();
             assert!(what.contains("newer pyapns") && what.contains("store.prefix"), "{operation}: {what}");

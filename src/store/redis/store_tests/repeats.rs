@@ -6,7 +6,11 @@ use crate::store::contract::{Note, app, dead, failure, key, shop};
 use crate::store::{Apps, Counts, Cursor, DisconnectionLog, Events, Expect, FeedbackLog, StoreError};
 
 /// Runs a call against a stopped server, and lets the server carry it out afterwards.
-async fn unanswered<T>(server: &RedisServer, store: &Redis, call: impl Future<Output = Result<T, StoreError>>) {
+async fn unanswered<T>(
+    server: &RedisServer,
+    store: &Redis,
+    call: impl Future<Output = Result<T, StoreError>>,
+) {
     store.counts(shop()).await.expect("a connection, on which the call is sent");
     server.pause();
     let result = call.await;

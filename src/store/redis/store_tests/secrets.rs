@@ -17,7 +17,8 @@ async fn a_dump_of_the_server_holds_the_apps_and_none_of_their_keys() {
     let server = RedisServer::with(&["rdbcompression no"]);
     let store = store(&server, "p:");
     let keyring = Keyring::passing().unwrap();
-    let material = Material::Key { p8: SIGNING_KEY.into(), key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
+    let material =
+        Material::Key { p8: SIGNING_KEY.into(), key_id: "KEY1234567".into(), team_id: "TEAM123456".into() };
     let credential = sealed::seal(&keyring, &shop(), &material);
     let topic = Some("com.example.the-topic".to_owned());
     store.put(AppRecord { credential, topic, ..app(shop()) }, Expect::Any).await.unwrap();
