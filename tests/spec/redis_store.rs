@@ -4,14 +4,13 @@ use crate::canaries::holds;
 use crate::support::client::Client;
 use crate::support::forms::{Forms, PASSPHRASE};
 use crate::support::redis_server::RedisServer;
+use crate::support::shared::Cluster;
 use crate::support::world::{Running, to, token};
-use pyapns::cluster::identity;
 use pyapns::config::Origin;
 use pyapns::node::{Node, World as Outside};
 use serde_json::{Value, json};
 use simulator::{Options, Simulator, TokenState};
 use std::fs;
-use std::path::Path;
 use tempfile::TempDir;
 
 const APP: &str = "/apps/com.example.app/sandbox";
@@ -21,8 +20,8 @@ const PROVIDER_TOKEN: &[u8] = b"eyJ";
 struct Fleet {
     simulator: Simulator,
     nodes: Vec<Running>,
-    redis: RedisServer,
-    _folder: TempDir,
+    cluster: Cluster,
+    folder: TempDir,
 }
 
 impl Fleet {
@@ -30,11 +29,8 @@ impl Fleet {
         let folder = tempfile::tempdir().expect("a folder");
         let options = Options { directory: Some(folder.path().join("simulator")), ..Options::default() };
         let simulator = Simulator::start(options).await.expect("a simulator");
-        let redis = RedisServer::with(&["rdbcompression no"]);
-        fs::write(folder.path().join("sealing.key"), "07".repeat(32)).expect("a key");
-        fs::write(folder.path().join("cluster.pem"), identity::generate().expect("an identity").expose())
-            .expect("a file");
-        let mut fleet = Self { simulator, nodes: Vec::new(), redis, _folder: folder };
+        let cluster = Cluster::on(&folder.path().join("cluster"), RedisServer::with(&["rdbcompression no"]));
+        let mut fleet = Self { simulator, nodes: Vec::new(), cluster, folder };
         for number in 0..nodes {
             let node = fleet.node(number).await;
             fleet.nodes.push(node);
@@ -43,24 +39,16 @@ impl Fleet {
     }
 
     async fn node(&self, number: usize) -> Running {
-        let file = self._folder.path().join(format!("node-{number}.toml"));
-        fs::write(&file, self.configuration(self._folder.path(), number)).expect("a file");
+        let (folder, gateway) = (self.folder.path().display(), self.simulator.address());
+        let more = format!(
+            "data_dir = '{folder}/data-{number}'\n[apple]\nca_file = '{folder}/simulator/ca.pem'\n\
+             sandbox = 'https://{gateway}'\nproduction = 'https://{gateway}'\n"
+        );
+        let file = self.folder.path().join(format!("node-{number}.toml"));
+        fs::write(&file, self.cluster.settings(&format!("push-{number}")) + &more).expect("a file");
         let config = Origin::new(Some(file), |_| None).load().expect("good settings");
         let outside = Outside::real(&config);
         Running::run(Node::build(config, outside).await.expect("a node"))
-    }
-
-    fn configuration(&self, folder: &Path, number: usize) -> String {
-        let (folder, gateway, redis) = (folder.display(), self.simulator.address(), self.redis.url());
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
-        format!(
-            "node_name = 'node-{number}'\nlisten = '127.0.0.1:0'\ndrain_notice_seconds = 0\n\
-             data_dir = '{folder}/data-{number}'\nstore.url = '{redis}'\n\
-             credentials.key_files = ['{folder}/sealing.key']\n\
-             [cluster]\nlisten = '{free}'\nallow = ['127.0.0.0/8']\nidentity_files = ['{folder}/cluster.pem']\n\
-             [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
-             production = 'https://{gateway}'\n"
-        )
     }
 
     async fn client(&self, node: usize) -> Client {
@@ -128,8 +116,8 @@ async fn a_dump_of_redis_holds_no_key_passphrase_or_provider_token() {
         fleet.call(0, "POST", &format!("/apps/{app}/sandbox/notifications"), to(&token(1))).await;
     }
 
-    fleet.redis.cli(&["SAVE"]);
-    let dump = fs::read(fleet.redis.folder().join("dump.rdb")).expect("a dump");
+    fleet.cluster.redis.cli(&["SAVE"]);
+    let dump = fs::read(fleet.cluster.redis.folder().join("dump.rdb")).expect("a dump");
     for there in ["sandbox/token", "production/encrypted", &token(1), "Unregistered"] {
         assert!(holds(&dump, there.as_bytes()), "{there}");
     }
