@@ -2,6 +2,7 @@
 
 mod backup;
 mod check_config;
+mod cluster;
 mod core_dumps;
 mod doctor;
 mod key;
@@ -10,6 +11,7 @@ mod send;
 mod serve;
 mod settings;
 mod simulator;
+mod store;
 mod supervisor;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -56,6 +58,12 @@ enum Verb {
     Send(Box<send::Arguments>),
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
+    /// Create the files that all nodes of a cluster share.
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Copy a store into another one.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Run the simulator of Apple's gateway alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
     Simulator(simulator::Arguments),
@@ -83,6 +91,8 @@ impl Command {
             Verb::Backup(arguments) => backup::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),
+            Verb::Cluster(command) => cluster::run(&command),
+            Verb::Store(command) => store::run(command),
             Verb::Simulator(arguments) => simulator::run(arguments),
             Verb::Completions { shell } => {
                 let mut script = Vec::new();

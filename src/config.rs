@@ -1,6 +1,7 @@
 //! The settings of a node: one TOML file over the compiled-in defaults, and `PYAPNS_…` over both.
 
 mod api_keys;
+pub mod cluster;
 mod configured_apps;
 mod fault;
 mod files;
@@ -8,6 +9,7 @@ mod legacy_v05;
 mod nearest;
 mod origin;
 mod reader;
+pub mod store;
 pub mod unknown_variables;
 
 pub use fault::{Fault, Faults};
@@ -20,16 +22,18 @@ use crate::apns::endpoint::Endpoint;
 use crate::autoprovision::ConfiguredApp;
 use crate::http::Limits;
 use crate::http::browser::HostName;
-use crate::http::server::Network;
 use crate::http::server::address::{Address, Mode};
 use crate::http::server::tls::Files as TlsFiles;
 use crate::model::{Environment, NodeName};
+use crate::network::Network;
 use crate::telemetry::logging;
+use cluster::ClusterConfig;
 use reader::Reader;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use store::StoreConfig;
 
 /// The documented configuration file, and the only source of the defaults.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
@@ -57,6 +61,9 @@ pub struct Config {
     pub credentials_dir: Option<PathBuf>,
     /// Keys for stored credentials: the first seals, all open. None = the node's generated key, in `data_dir`.
     pub key_files: Vec<PathBuf>,
+    pub store: StoreConfig,
+    /// Used with a shared store only.
+    pub cluster: ClusterConfig,
     pub apple: Apple,
     pub limits: Limits,
     pub compat: Compat,
@@ -174,6 +181,8 @@ impl Config {
             data_dir: read.setting("data_dir"),
             credentials_dir: read.optional("credentials_dir"),
             key_files: read.list("credentials.key_files").unwrap_or_default(),
+            store: store::read_all(read),
+            cluster: cluster::read_all(read),
             apple: apple(read),
             limits: limits(read),
             compat: Compat {
@@ -196,7 +205,8 @@ impl Config {
     }
 
     /// Checks settings against each other.
-    fn check_combinations(&self, read: &mut Reader<'_>) {
+    fn check_combinations(&mut self, read: &mut Reader<'_>) {
+        cluster::check(self, read);
         let listeners = [("listen", Some(&self.listen)), ("admin.listen", self.admin_listen.as_ref())];
         for (key, address) in listeners {
             if address.is_some_and(|address| !address.is_local()) && self.api_keys.is_empty() && !self.insecure {

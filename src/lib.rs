@@ -11,6 +11,7 @@
 pub mod hash;
 pub mod json;
 pub mod model;
+pub mod network;
 pub mod subject;
 
 pub mod budget;

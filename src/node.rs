@@ -14,6 +14,7 @@ use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::{Trust, TrustError};
 use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
+use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::Keyring;
 use crate::credentials::keyring::KeyFileError;
@@ -31,7 +32,7 @@ use crate::http::server::tls::TlsError;
 use crate::http::{body::Bodies, server};
 use crate::model::NodeName;
 use crate::registry::Registry;
-use crate::store::{self, Opened, Store, StoreError};
+use crate::store::{self, Opened, Sqlite, Store, StoreError};
 use crate::telemetry::{self, Logging};
 use descriptors::Shares;
 use listeners::Listeners;
@@ -51,6 +52,8 @@ const DRAIN_REPLY_SHARE: u32 = 10;
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("store.password_file: {0}")]
+    StorePassword(#[from] PasswordFileError),
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     #[error(transparent)]
@@ -95,6 +98,8 @@ pub struct Node {
     /// The apps of the configuration are stored.
     is_provisioned: bool,
     reload: Option<Reload>,
+    /// Beside a shared store, this node's copy of it, which no other process may open meanwhile.
+    _local: Option<Arc<Sqlite>>,
 }
 
 impl Node {
@@ -103,7 +108,7 @@ impl Node {
         let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let Opened { store, shared, .. } = open_store(&config, world.shared_store)?;
+        let Opened { store, local, shared, .. } = open_store(&config, &world.clock, world.shared_store).await?;
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
         let (clock, drain) = (world.clock.clone(), lanes.clone());
         let registry = match shared {
@@ -165,7 +170,18 @@ impl Node {
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
         let reload = None;
-        Ok(Self { listeners, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
+        Ok(Self {
+            listeners,
+            api,
+            api_metrics,
+            requests,
+            lanes,
+            drain_budget,
+            autoprovision,
+            is_provisioned,
+            reload,
+            _local: local,
+        })
     }
 
     /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was
@@ -238,11 +254,12 @@ impl Node {
     }
 }
 
-fn open_store(config: &Config, shared: Option<Arc<dyn Store>>) -> Result<Opened, StoreError> {
+async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
     if let Some(store) = shared {
-        return Ok(Opened { store, shared: true, notices: Vec::new() });
+        return Ok(Opened { store, local: None, shared: true, notices: Vec::new() });
     }
-    let opened = store::open(store::Settings { data_dir: &config.data_dir })?;
+    let settings = store::Settings { data_dir: &config.data_dir, shared: config.store.redis()? };
+    let opened = store::open(settings, clock).await?;
     for notice in &opened.notices {
         tracing::error!("{notice}");
     }

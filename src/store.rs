@@ -5,9 +5,12 @@ mod cursor;
 mod disconnections;
 pub mod error;
 mod feedback;
+pub mod members;
 pub mod memory;
+pub mod opening;
 pub mod redis;
 pub mod sqlite;
+pub mod transfer;
 
 #[cfg(test)]
 mod contract;
@@ -19,10 +22,11 @@ pub use error::StoreError;
 pub use feedback::FeedbackLog;
 use feedback::{DOUBTFUL, is_doubtful};
 pub use memory::Memory;
+pub use opening::{Opened, Settings, open};
 pub use sqlite::Sqlite;
+pub use transfer::Transfer;
 
 use crate::model::{AppKey, Records};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -54,29 +58,6 @@ pub trait Durability: Send + Sync {
 
     /// Checks, without writing, that the store's file is still the one that was opened.
     fn look(&self) -> Pending<'_, ()>;
-}
-
-/// The place of a store.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    /// A directory, which is created if it does not exist.
-    pub data_dir: &'a Path,
-}
-
-/// An open store.
-pub struct Opened {
-    pub store: Arc<dyn Store>,
-    /// Other nodes change the store too, so the node reads their changes periodically.
-    pub shared: bool,
-    /// Notices for the operator about the state of the store at opening.
-    pub notices: Vec<String>,
-}
-
-/// Opens the configured store, and locks it against other processes. Blocks.
-pub fn open(settings: Settings<'_>) -> Result<Opened, StoreError> {
-    let store = Sqlite::open(settings.data_dir)?;
-    let notices = store.notices().to_vec();
-    Ok(Opened { store: Arc::new(store), shared: false, notices })
 }
 
 /// A page of a list.

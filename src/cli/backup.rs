@@ -4,7 +4,7 @@ use super::settings::Settings;
 use super::{USAGE, print};
 use crate::credentials::keyring::OWN_KEY;
 use crate::store::sqlite::backup::{Made, backup};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,6 +37,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
+    if let Some(url) = &config.store.url {
+        bail!(
+            "the apps and events of this node are in the shared store {url}: back up Redis, or copy it with `pyapns store copy`"
+        );
+    }
     let file = arguments.file.display();
     let Made { apps, bytes } = backup(&config.data_dir, &arguments.file).context("no backup was made")?;
     print::line(format_args!("{file}: {apps} app{}, {bytes} bytes", if apps == 1 { "" } else { "s" }))?;

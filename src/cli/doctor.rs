@@ -5,6 +5,7 @@ mod dry_run;
 mod gateway;
 mod machine;
 mod report;
+mod shared;
 mod store;
 
 use super::runtime;

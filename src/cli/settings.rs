@@ -17,6 +17,9 @@ pub struct Settings {
     /// The data directory, with everything that is stored [default: ./pyapns-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The Redis that the nodes of a cluster share, without a password [default: a database in the data directory].
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
 }
 
 impl Settings {
@@ -27,6 +30,7 @@ impl Settings {
             .with_flag("--listen", "PYAPNS_LISTEN", self.listen.clone())
             .with_flag("--insecure", "PYAPNS_INSECURE", self.insecure.then(|| "true".to_owned()))
             .with_flag("--data-dir", "PYAPNS_DATA_DIR", data_dir)
+            .with_flag("--store", "PYAPNS_STORE_URL", self.store.clone())
     }
 
     /// A warning for each variable that looks like a setting and is not one.

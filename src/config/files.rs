@@ -5,9 +5,12 @@ use super::reader::Reader;
 use crate::apns::trust::Trust;
 use crate::autoprovision::{AppFault, ConfiguredApp};
 use crate::clock::Clock;
+use crate::cluster::Identity;
 use crate::credentials::keyring::OWN_KEY;
 use crate::credentials::{Keyring, paths};
 use crate::http::server::tls::Tls;
+use crate::store::StoreError;
+use crate::store::redis::{Link, Unfit};
 use std::path::{Path, PathBuf};
 
 /// Adds a fault for each file that cannot be used, and a notice for each whose permissions are too open.
@@ -48,6 +51,12 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
             read.fault("credentials.key_files", &error.to_string());
         }
     }
+    check_redis(config, read);
+    if !config.cluster.identity_files.is_empty()
+        && let Err(error) = Identity::load(&config.cluster.identity_files)
+    {
+        read.fault("cluster.identity_files", &error.to_string());
+    }
     for key in &config.api_keys {
         if let Err(error) = key.open() {
             read.fault_at(key.place.clone(), error.to_string());
@@ -61,6 +70,20 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
     }
 }
 
+fn check_redis(config: &Config, read: &mut Reader<'_>) {
+    let settings = match config.store.redis() {
+        Ok(settings) => settings,
+        Err(error) => return read.fault("store.password_file", &error.to_string()),
+    };
+    match settings.map(|settings| Link::new(&settings)) {
+        Some(Err(StoreError::RedisUnfit(Unfit::File { setting, path, cause }))) => {
+            read.fault(setting, &format!("{} cannot be used: {cause}", path.display()));
+        }
+        Some(Err(error)) => read.fault("store.url", &error.to_string()),
+        Some(Ok(_)) | None => {}
+    }
+}
+
 /// A warning for each file with secrets that every user of the machine may read. Blocks on the disk.
 pub(super) fn world_readable(config: &Config) -> Vec<String> {
     let own = config.data_dir.join(OWN_KEY);
@@ -68,8 +91,11 @@ pub(super) fn world_readable(config: &Config) -> Vec<String> {
     let keys = keys.iter().map(PathBuf::as_path);
     let tls = config.tls.iter().map(|files| files.key.as_path());
     let apps = config.autoprovision.iter().flat_map(ConfiguredApp::files);
+    let cluster = config.cluster.identity_files.iter().map(PathBuf::as_path);
+    let redis = config.store.secret_files().map(PathBuf::as_path);
     let callers = config.api_keys.iter().filter_map(|key| key.file());
-    let mut warnings: Vec<String> = keys.chain(tls).chain(apps).chain(callers).filter_map(paths::exposed).collect();
+    let mut warnings: Vec<String> =
+        keys.chain(tls).chain(cluster).chain(redis).chain(apps).chain(callers).filter_map(paths::exposed).collect();
     warnings.sort();
     warnings.dedup();
     warnings

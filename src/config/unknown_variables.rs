@@ -58,7 +58,7 @@ mod tests {
         ] {
             assert_eq!(warned(&[name]), [format!("{name} is not a setting; did you mean {near}?")]);
         }
-        assert_eq!(warned(&["PYAPNS_STORE", "PYAPNS_"]), ["PYAPNS_ is not a setting", "PYAPNS_STORE is not a setting"]);
+        assert_eq!(warned(&["PYAPNS_QUEUE", "PYAPNS_"]), ["PYAPNS_ is not a setting", "PYAPNS_QUEUE is not a setting"]);
     }
 
     #[test]

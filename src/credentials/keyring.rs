@@ -2,7 +2,7 @@
 
 mod file;
 
-pub use file::{KeyFileError, OWN_KEY};
+pub use file::{KeyFileError, OWN_KEY, new_key_file};
 
 use super::Secret;
 use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};

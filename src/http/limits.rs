@@ -1,6 +1,6 @@
 //! The limits of the HTTP server, each a setting.
 
-use super::guard::connection_limit::Network;
+use crate::network::Network;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

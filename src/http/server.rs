@@ -9,7 +9,7 @@ mod unix;
 
 pub use listener::Listener;
 
-pub use super::guard::connection_limit::{ConnectionLimit, Network};
+pub use super::guard::connection_limit::ConnectionLimit;
 
 use super::guard::connection_limit::Permit;
 use super::guard::lingering_body::LingeringBody;

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{AppId, Disconnection, Environment, Feedback, Records};
+use std::any::Any;
 use std::sync::Arc;
-use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 pub(super) mod apps;
@@ -16,18 +16,24 @@ pub(super) mod revisions;
 /// A store under test, with its directory if it needs one.
 pub(super) struct UnderTest {
     pub store: Arc<dyn Store>,
-    _directory: Option<TempDir>,
+    /// Dropped with the store, after it: a directory or a server.
+    _kept: Box<dyn Any>,
 }
 
 impl UnderTest {
     pub(super) fn memory() -> Self {
-        Self { store: Arc::new(Memory::new()), _directory: None }
+        Self::kept_with(Arc::new(Memory::new()), ())
     }
 
     pub(super) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Sqlite::open(directory.path()).unwrap());
-        Self { store, _directory: Some(directory) }
+        Self::kept_with(store, directory)
+    }
+
+    /// A store, and what must last as long as it does.
+    pub(super) fn kept_with(store: Arc<dyn Store>, kept: impl Any) -> Self {
+        Self { store, _kept: Box::new(kept) }
     }
 }
 

@@ -66,6 +66,11 @@ impl Cursor {
         };
         Some(Self { epoch: Epoch(epoch), position: number(position, 10)? })
     }
+
+    /// The epoch that the cursor was given out in, and its position, for a store that compares them itself.
+    pub(super) fn parts(self) -> (Epoch, i64) {
+        (self.epoch, self.position)
+    }
 }
 
 /// Parses a number that has only digits.

@@ -1,6 +1,7 @@
 //! The errors of a store.
 
 use super::Revision;
+use super::opening::Misplaced;
 use super::redis::Unfit;
 use std::error::Error;
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ pub enum StoreError {
     RedisRefused { what: String },
     #[error(transparent)]
     RedisUnfit(#[from] Unfit),
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
 }
 
 impl StoreError {
@@ -84,6 +87,7 @@ impl StoreError {
             Self::RedisFull => "store_full",
             Self::RedisRefused { .. } => "store_refused",
             Self::RedisUnfit(_) => "store_unfit",
+            Self::Misplaced(_) => "store_misplaced",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     AppRecord, Apps, Changes, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch,
-    Events, Expect, FeedbackLog, Kept, Page, Pending, Revision, StoreError, is_doubtful,
+    Events, Expect, FeedbackLog, Kept, Page, Pending, Revision, StoreError, Transfer, is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +26,8 @@ struct State {
     entries: BTreeMap<AppKey, String>,
     events: HashMap<AppKey, AppEvents>,
     last_position: i64,
+    /// The source of a copy into this store that is not finished.
+    unfinished_copy: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -269,6 +271,36 @@ impl Durability for Memory {
     }
 
     fn look(&self) -> Pending<'_, ()> {
+        ready(())
+    }
+}
+
+impl Transfer for Memory {
+    fn is_empty(&self) -> Pending<'_, bool> {
+        let state = self.state();
+        let has_events = |events: &AppEvents| {
+            events.quarantine.is_some()
+                || !(events.feedback.is_empty() && events.held.is_empty() && events.disconnections.is_empty())
+        };
+        ready(state.apps.is_empty() && state.entries.is_empty() && !state.events.values().any(has_events))
+    }
+
+    fn held(&self, app: AppKey, _: Option<String>) -> Pending<'_, (Vec<Feedback>, Option<String>)> {
+        let held = self.state().events.get(&app).map(|events| events.held.values().cloned().collect());
+        ready((held.unwrap_or_default(), None))
+    }
+
+    fn put_entries(&self, entries: Vec<(AppKey, String)>) -> Pending<'_, ()> {
+        self.state().entries.extend(entries);
+        ready(())
+    }
+
+    fn unfinished_copy(&self) -> Pending<'_, Option<String>> {
+        ready(self.state().unfinished_copy.clone())
+    }
+
+    fn mark_copy(&self, source: Option<String>) -> Pending<'_, ()> {
+        self.state().unfinished_copy = source;
         ready(())
     }
 }

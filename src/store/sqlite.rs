@@ -7,10 +7,12 @@ mod disconnections;
 mod error;
 mod feedback;
 mod identity;
+mod meta;
 mod opening;
 mod quarantine;
 mod schema;
 mod threads;
+mod transfer;
 mod wal;
 
 use super::{
@@ -18,6 +20,9 @@ use super::{
     FeedbackLog, Kept, Page, Pending, Revision, StoreError,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
+pub use directory::DATABASE_FILE;
+pub use meta::Ownership;
+
 use identity::Place;
 use opening::Opened;
 use std::fmt;

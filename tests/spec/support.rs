@@ -12,8 +12,12 @@ pub mod hosts;
 pub mod pipes;
 pub mod process;
 pub mod raw;
+#[path = "../support/redis_server.rs"]
+#[expect(dead_code, reason = "the unit tests use the rest of it")]
+pub mod redis_server;
 pub mod release;
 pub mod sender;
+pub mod shared;
 pub mod small_disk;
 pub mod stream;
 pub mod tls_server;

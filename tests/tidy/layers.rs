@@ -6,6 +6,7 @@ use super::source::{Complaint, Source};
 const LAYERS: &[(&str, u32)] = &[
     ("hash", 0),
     ("json", 0),
+    ("network", 0),
     ("subject", 0),
     ("model", 1),
     ("budget", 2),

@@ -1,7 +1,7 @@
 //! Checks the data directory and its store, and asks a running node for its state.
 
-use super::Report;
 use super::machine::nearest_existing;
+use super::{Report, shared};
 use crate::cli::send::API_KEY;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -33,6 +33,9 @@ pub struct RunningNode(Vec<Value>);
 /// Opens the store as `serve` does, which also writes to it, but creates no store. A store that a node holds is only
 /// read.
 pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Findings {
+    if let Some(url) = &config.store.url {
+        return shared::examine(report, config, url, clock).await;
+    }
     let folder = &config.data_dir;
     if !folder.join("pyapns.db").exists() {
         absent(report, folder);
@@ -43,7 +46,7 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fin
     {
         report.warn("store", format!("{} belongs to user {owner}: run this as that user", folder.display()));
     }
-    let opened = match store::open(store::Settings { data_dir: folder }) {
+    let opened = match store::open(store::Settings { data_dir: folder, shared: None }, clock).await {
         Ok(Opened { store, notices, .. }) => {
             notices.iter().for_each(|notice| report.warn("store", notice));
             load(config, &*store).await
@@ -75,7 +78,7 @@ fn without_store(report: &mut Report, config: &Config) -> Findings {
     }
 }
 
-async fn load(config: &Config, store: &dyn Store) -> Result<(Kept, Keyring), String> {
+pub async fn load(config: &Config, store: &dyn Store) -> Result<(Kept, Keyring), String> {
     let keyring = Keyring::load(&config.key_files, &config.data_dir).map_err(|error| error.to_string())?;
     let apps = store.list(None, usize::MAX).await.map_err(|error| error.to_string())?;
     let entries = store.entries().await.map_err(|error| error.to_string())?;
@@ -109,7 +112,7 @@ async fn examine_running(report: &mut Report, config: &Config, clock: &Clock) ->
     }
 }
 
-fn absent(report: &mut Report, folder: &Path) {
+pub fn absent(report: &mut Report, folder: &Path) {
     let place = nearest_existing(folder);
     if !place.is_dir() {
         return report.fail("store", format!("{} is not a folder: choose another data_dir", place.display()));
@@ -121,7 +124,7 @@ fn absent(report: &mut Report, folder: &Path) {
 }
 
 /// Reads readiness and apps from the node's API.
-async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
+pub async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
     let listener = config.admin_listen.as_ref().unwrap_or(&config.listen);
     let node = match listener {
         Address::Unix(path) => NodeUrl::Unix(path.clone()),

@@ -62,17 +62,22 @@ pub fn read_or_make(data_dir: &Path) -> Result<Secret, KeyFileError> {
     })
 }
 
-fn make(data_dir: &Path, path: &Path) -> io::Result<()> {
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    rand::fill(&mut *key).map_err(|_| io::Error::other("the system's random number generator failed"))?;
+/// The text of a key file with a new key.
+pub fn new_key_file() -> Result<Secret, KeyFileError> {
+    let key = random()?;
+    let digits = key.expose().iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    // Reserved at once: a growing text would leave copies of the key behind.
     let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
-    text.extend(
-        key.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|digit| char::from_digit(digit.into(), 16)),
-    );
+    text.extend(digits.filter_map(|digit| char::from_digit(digit.into(), 16)));
     text.push('\n');
+    Ok(Secret::from(text.as_bytes().to_vec()))
+}
+
+fn make(data_dir: &Path, path: &Path) -> io::Result<()> {
+    let text = new_key_file().map_err(io::Error::other)?;
     let unfinished = path.with_extension("key.new");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text.expose())?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     File::open(data_dir)?.sync_all()

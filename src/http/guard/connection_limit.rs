@@ -1,49 +1,10 @@
 //! The limits of connections, of the node and of one address.
 
 use crate::budget::{self, Budget};
+use crate::network::Network;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// An address or a network, such as `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    bits: u128,
-    prefix: u32,
-}
-
-impl Network {
-    /// The loopback addresses: a proxy on this machine carries many callers.
-    pub const LOOPBACK: [Self; 2] =
-        [Self { bits: 0xffff_7f00_0000, prefix: 104 }, Self { bits: Ipv6Addr::LOCALHOST.to_bits(), prefix: 128 }];
-
-    fn holds(self, address: IpAddr) -> bool {
-        let differing = self.bits ^ bits(address);
-        self.prefix == 0 || differing >> (128 - self.prefix) == 0
-    }
-}
-
-impl FromStr for Network {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WHAT: &str = "must be an IP address or a network, 10.1.2.3 or 10.0.0.0/8";
-        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-        let address: IpAddr = address.parse().map_err(|_| WHAT)?;
-        let whole = if address.is_ipv4() { 32 } else { 128 };
-        let length = length.map_or(Ok(whole), str::parse).ok().filter(|length| *length <= whole).ok_or(WHAT)?;
-        Ok(Self { bits: bits(address), prefix: 128 - whole + length })
-    }
-}
-
-/// The bits of an address as IPv6; an IPv4 address is mapped.
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
-}
 
 /// The address under which a client is counted: in IPv6, a /64 network belongs to one subscriber.
 fn subscriber(address: IpAddr) -> IpAddr {
@@ -160,11 +121,6 @@ mod tests {
         }
         for own in ["11.0.0.1", "192.0.2.6", "::2"] {
             assert_eq!(limit.acquire(ip(own)).err(), Some(LimitReached::Address), "{own}");
-        }
-        assert_eq!(Network::LOOPBACK, ["127.0.0.0/8", "::1"].map(|text| text.parse().expect("a network")));
-        assert!("0.0.0.0/0".parse::<Network>().is_ok_and(|all| all.holds("8.8.8.8".parse().expect("an address"))));
-        for bad in ["", "10.0.0.0/33", "x/8", "10.0.0.0/"] {
-            assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
     }
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LOCK_FILE: &str = "lock";
-pub(super) const DATABASE_FILE: &str = "pyapns.db";
+/// The database in a data directory.
+pub const DATABASE_FILE: &str = "pyapns.db";
 const OWNER_ONLY: u32 = 0o600;
 /// The time in which a lock is retried. The previous process may be ending, and a process that is being forked holds
 /// inherited locks for a moment.

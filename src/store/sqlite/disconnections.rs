@@ -2,13 +2,12 @@
 //! several times as much.
 
 use super::super::DISCONNECTIONS_MAX;
+use super::super::disconnections::StoredDisconnection;
 use super::feedback::{names, newest};
 use super::{Cursor, Epoch, Page, StoreError};
 use crate::model::{AppKey, Disconnection};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension, Result, Row, params};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::thread;
 
 /// The number of entries of a block: small, so that reading a page and trimming touch few other entries.
@@ -21,60 +20,9 @@ const LIST: &str = "disconnection_blocks";
 const APPEND: &str = "INSERT INTO disconnection_blocks (position, app_id, environment, entries, log)
     SELECT ?3 + COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'disconnection_blocks'), 0), ?1, ?2, ?3, ?4";
 
-/// A stored entry, without its app.
-#[derive(Serialize, Deserialize)]
-struct Kept<'a> {
-    code: u8,
-    internal_identifier: u32,
-    offending_notification: Option<Cow<'a, str>>,
-    timestamp: f64,
-    verbose_message: Cow<'a, str>,
-    reason: Cow<'a, str>,
-    status: Option<u16>,
-    apns_id: Option<Cow<'a, str>>,
-    affected: u32,
-    #[serde(default)]
-    node: Option<Cow<'a, str>>,
-}
-
-impl<'a> From<&'a Disconnection> for Kept<'a> {
-    fn from(entry: &'a Disconnection) -> Self {
-        Self {
-            code: entry.code,
-            internal_identifier: entry.internal_identifier,
-            offending_notification: entry.offending_notification.as_deref().map(Cow::from),
-            timestamp: entry.timestamp,
-            verbose_message: Cow::from(&entry.verbose_message),
-            reason: Cow::from(&entry.reason),
-            status: entry.status,
-            apns_id: entry.apns_id.as_deref().map(Cow::from),
-            affected: entry.affected,
-            node: entry.node.as_ref().map(|name| Cow::from(name.as_str())),
-        }
-    }
-}
-
-impl Kept<'_> {
-    fn of(self, app: &AppKey) -> Disconnection {
-        Disconnection {
-            app: app.clone(),
-            code: self.code,
-            internal_identifier: self.internal_identifier,
-            offending_notification: self.offending_notification.map(Cow::into_owned),
-            timestamp: self.timestamp,
-            verbose_message: self.verbose_message.into_owned(),
-            reason: self.reason.into_owned(),
-            status: self.status,
-            apns_id: self.apns_id.map(Cow::into_owned),
-            affected: self.affected,
-            node: self.node.and_then(|name| name.parse().ok()),
-        }
-    }
-}
-
 struct Block {
     last: i64,
-    entries: Vec<Kept<'static>>,
+    entries: Vec<StoredDisconnection<'static>>,
 }
 
 impl Block {
@@ -85,14 +33,14 @@ impl Block {
     }
 
     /// The block's entries after a position, each with its position.
-    fn behind(self, position: i64) -> impl Iterator<Item = (i64, Kept<'static>)> {
+    fn behind(self, position: i64) -> impl Iterator<Item = (i64, StoredDisconnection<'static>)> {
         let before = self.last.saturating_sub_unsigned(self.entries.len() as u64);
         let positions = (1..).map(move |place| before + place);
         positions.zip(self.entries).filter(move |(place, _)| *place > position)
     }
 }
 
-fn text(entries: &[Kept<'_>]) -> Result<String> {
+fn text(entries: &[StoredDisconnection<'_>]) -> Result<String> {
     serde_json::to_string(entries).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))
 }
 
@@ -101,7 +49,7 @@ pub(super) fn append(connection: &Connection, entries: &[Disconnection]) -> Resu
     for of_app in entries.chunk_by(|one, next| one.app == next.app) {
         let (id, environment) = names(&of_app[0].app);
         for block in of_app.chunks(BLOCK_MAX) {
-            let kept: Vec<Kept<'_>> = block.iter().map(Kept::from).collect();
+            let kept: Vec<StoredDisconnection<'_>> = block.iter().map(StoredDisconnection::from).collect();
             append.execute(params![id, environment, block.len() as i64, text(&kept)?])?;
             thread::yield_now();
         }
@@ -183,7 +131,7 @@ fn cut(connection: &Connection, app: &AppKey, through: i64) -> Result<u64> {
     let next = connection.prepare_cached(sql)?.query_row(params![id, environment, through], Block::read).optional()?;
     let Some(block) = next else { return Ok(gone) };
     let (last, all) = (block.last, block.entries.len());
-    let rest: Vec<Kept<'_>> = block.behind(through).map(|(_, kept)| kept).collect();
+    let rest: Vec<StoredDisconnection<'_>> = block.behind(through).map(|(_, kept)| kept).collect();
     if rest.len() < all {
         let sql = "UPDATE disconnection_blocks SET entries = ?2, log = ?3 WHERE position = ?1";
         connection.prepare_cached(sql)?.execute(params![last, rest.len() as i64, text(&rest)?])?;

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// The migrations, one per version of the schema. Migrations are only added, never changed.
-pub(super) const STEPS: [&str; 6] = [
+pub(super) const STEPS: [&str; 7] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -125,6 +125,14 @@ pub(super) const STEPS: [&str; 6] = [
     ALTER TABLE apps ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
     UPDATE apps SET revision = (SELECT revision FROM app_changes AS newest
         WHERE newest.app_id = apps.app_id AND newest.environment = apps.environment);
+",
+    "
+    -- Facts about the database itself: `copy_of`, the epoch of the shared store that it is a node's copy of;
+    -- `unfinished_copy`, the source of a copy that was begun and not finished.
+    CREATE TABLE meta (
+        name  TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

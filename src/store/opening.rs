@@ -1,0 +1,104 @@
+//! The opening of the store that a node uses: its own database, or the shared store beside it.
+
+use super::redis::{self, Link, Redis, RedisUrl};
+use super::sqlite::Ownership;
+use super::{Epoch, Sqlite, Store, StoreError, Transfer};
+use crate::clock::Clock;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The place of a node's store.
+#[derive(Debug, Clone)]
+pub struct Settings<'a> {
+    /// The folder of the database; made if it does not exist.
+    pub data_dir: &'a Path,
+    /// The store that the nodes of a cluster share; `None` = the database alone.
+    pub shared: Option<redis::Settings>,
+}
+
+/// A store that is open.
+pub struct Opened {
+    pub store: Arc<dyn Store>,
+    /// Beside a shared store, the database in the data directory, which is this node's copy of it.
+    pub local: Option<Arc<Sqlite>>,
+    /// Other nodes change it too: what they changed is read again and again.
+    pub shared: bool,
+    /// Sentences for the operator about the state in which the store was found.
+    pub notices: Vec<String>,
+}
+
+/// A store that must not be used by a node as it is.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Misplaced {
+    #[error(
+        "the database in {} holds apps or events of its own, and a node of a shared store does not use them: copy them with `pyapns store copy sqlite:{} {url}` and then move {}/pyapns.db* away, or choose another data_dir, or leave store.url empty",
+        folder.display(), folder.display(), folder.display()
+    )]
+    Own { folder: PathBuf, url: RedisUrl },
+    #[error(
+        "the database in {} is a node's copy of a shared store, and a node does not start with a copy alone: set store.url to that store, or choose another data_dir; `pyapns store copy` makes a database for a single node from the shared store",
+        folder.display()
+    )]
+    Copy { folder: PathBuf },
+    #[error(
+        "the store is the unfinished result of `pyapns store copy` from {from}: run that command again, to its end"
+    )]
+    Unfinished { from: String },
+}
+
+/// Opens the store that the settings name. Its database is kept from every other process. Blocks for as long as the disk
+/// does.
+pub async fn open(settings: Settings<'_>, clock: &Clock) -> Result<Opened, StoreError> {
+    let local = Arc::new(Sqlite::open(settings.data_dir)?);
+    let mut notices = local.notices().to_vec();
+    let Some(shared) = settings.shared else {
+        refuse_unfinished(&*local).await?;
+        return match local.ownership().await? {
+            Ownership::Own => Ok(Opened { store: local, local: None, shared: false, notices }),
+            Ownership::CopyOf(_) => Err(Misplaced::Copy { folder: settings.data_dir.to_owned() }.into()),
+        };
+    };
+    refuse_own(&local, settings.data_dir, &shared.url).await?;
+    let (store, more) = connect(&shared, clock).await?;
+    notices.extend(more);
+    refuse_unfinished(&store).await?;
+    notices.extend(adopt(&local, store.epoch().await?).await?);
+    Ok(Opened { store: Arc::new(store), local: Some(local), shared: true, notices })
+}
+
+/// Connects to a shared store, if Redis can be one. Returns sentences for the operator, too.
+pub async fn connect(settings: &redis::Settings, clock: &Clock) -> Result<(Redis, Vec<String>), StoreError> {
+    let link = Link::new(settings)?;
+    let notices = redis::start::check(&link, &settings.prefix, clock).await?;
+    Ok((Redis::new(link, &settings.prefix), notices))
+}
+
+/// Refuses a database that has apps or events of its own: beside the shared store nobody would see them.
+pub async fn refuse_own(local: &Sqlite, folder: &Path, url: &RedisUrl) -> Result<(), StoreError> {
+    refuse_unfinished(local).await?;
+    if local.ownership().await? == Ownership::Own && !local.is_empty().await? {
+        return Err(Misplaced::Own { folder: folder.to_owned(), url: url.clone() }.into());
+    }
+    Ok(())
+}
+
+/// Refuses the result of a copy that was cut off.
+pub async fn refuse_unfinished(store: &dyn Transfer) -> Result<(), StoreError> {
+    match store.unfinished_copy().await? {
+        Some(from) => Err(Misplaced::Unfinished { from }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Makes the database the copy of the shared store of this epoch. One that holds anything of another stays as it is, since
+/// it may be all that is left of that.
+async fn adopt(local: &Sqlite, epoch: Epoch) -> Result<Option<String>, StoreError> {
+    match local.ownership().await? {
+        Ownership::CopyOf(known) if known == epoch => Ok(None),
+        Ownership::CopyOf(_) if !local.is_empty().await? => Ok(Some(
+            "this node's copy is that of another shared store, or of this one before it was emptied: it is kept, and not used"
+                .to_owned(),
+        )),
+        _ => local.set_copy_of(epoch).await.map(|()| None),
+    }
+}

@@ -1,0 +1,143 @@
+//! The recording of events, and the checks of the server.
+
+use super::keys::name_of;
+use super::reply::{odd, read};
+use super::scripts::{COUNTS, RECORD, TRY_WRITING};
+use super::{CALL_BYTES, Redis, feedback, log};
+use crate::model::{AppKey, Records};
+use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The format of the store, as the scripts have it.
+const FORMAT: &str = "1";
+
+/// Entries of one call of a script, which take it about a millisecond.
+const CALL_ENTRIES: usize = 500;
+
+/// A call that was not repeated for so long takes effect again.
+const REPEATED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Records of one app that one call stores.
+struct Chunk<'a> {
+    app: &'a AppKey,
+    bytes: usize,
+    /// Token and entry of each.
+    feedback: Vec<(&'a str, String)>,
+    log: Vec<String>,
+}
+
+impl Events for Redis {
+    /// Records of one app with no more than [`CALL_BYTES`] and [`CALL_ENTRIES`] are stored whole or not at all. Larger
+    /// ones are stored in parts: if a call fails, the parts before it stay stored, and the repeat of the call with the same [`Arc`]
+    /// stores the rest. A repeat stores nothing twice, whether or not the failed call had taken effect.
+    fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
+        Box::pin(async move {
+            let chunks = chunks(&records)?;
+            let numbers = self.calls.begin(&records, chunks.len());
+            let mut held = 0;
+            for (number, chunk) in (numbers.first..).zip(chunks) {
+                held += self.record_chunk(chunk, number, numbers.lowest).await?;
+            }
+            self.calls.end(&records);
+            Ok(held)
+        })
+    }
+
+    fn counts(&self, app: AppKey) -> Pending<'_, Counts> {
+        Box::pin(async move {
+            let mut call = COUNTS.prepare_invoke();
+            call.key(self.keys.feedback(&app)).key(self.keys.held(&app)).key(self.keys.log(&app));
+            let (feedback, held, disconnections) = read(self.run(&call).await?)?;
+            Ok(Counts { feedback, held, disconnections })
+        })
+    }
+}
+
+impl Redis {
+    async fn record_chunk(&self, chunk: Chunk<'_>, number: u64, lowest: u64) -> Result<u64, StoreError> {
+        let Chunk { app, feedback, log, .. } = chunk;
+        let mut call = RECORD.prepare_invoke();
+        self.feedback_keys(&mut call, app).key(self.keys.held(app)).key(self.keys.holds());
+        call.key(self.keys.log(app)).key(self.keys.calls(&self.calls.writer));
+        call.arg(self.new_epoch()).arg(name_of(app)).arg(DOUBTFUL).arg(number).arg(lowest);
+        call.arg(DISCONNECTIONS_MAX).arg(REPEATED_WITHIN.as_millis() as u64).arg(feedback.len());
+        call.arg(feedback).arg(log);
+        read(self.run(&call).await?)
+    }
+}
+
+/// Cuts records into calls, in their order within each app. The same records are always cut the same way.
+fn chunks(records: &Records) -> Result<Vec<Chunk<'_>>, StoreError> {
+    let mut chunks = Vec::new();
+    for entry in &records.feedback {
+        let value = feedback::stored(entry);
+        room_for(&mut chunks, &entry.app, entry.token.len() + value.len()).feedback.push((&entry.token, value));
+    }
+    for entry in &records.disconnections {
+        let value = log::stored(entry)?;
+        room_for(&mut chunks, &entry.app, value.len()).log.push(value);
+    }
+    Ok(chunks)
+}
+
+impl Chunk<'_> {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= CALL_BYTES && self.feedback.len() + self.log.len() < CALL_ENTRIES
+    }
+}
+
+/// The last chunk if it is this app's and has room, else a new one.
+fn room_for<'a, 'b>(chunks: &'b mut Vec<Chunk<'a>>, app: &'a AppKey, bytes: usize) -> &'b mut Chunk<'a> {
+    match chunks.last_mut() {
+        Some(last) if last.app == app && last.has_room(bytes) => last.bytes += bytes,
+        _ => chunks.push(Chunk { app, bytes, feedback: Vec::new(), log: Vec::new() }),
+    }
+    let last = chunks.len() - 1;
+    &mut chunks[last]
+}
+
+impl Durability for Redis {
+    /// Fails while the server is full or takes no writes.
+    fn try_writing(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let mut call = TRY_WRITING.prepare_invoke();
+            call.key(self.keys.meta()).arg(self.new_epoch());
+            self.run(&call).await.map(drop)
+        })
+    }
+
+    /// Asks for the format of what is stored.
+    fn look(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let mut get = redis::cmd("HGET");
+            let format: Option<String> = read(self.query(get.arg(self.keys.meta()).arg("format")).await?)?;
+            match format.as_deref() {
+                None | Some(FORMAT) => Ok(()),
+                Some(_) => Err(odd("keys of a newer pyapns")),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Environment;
+    use crate::store::contract::{dead, failure, key, shop};
+
+    #[test]
+    fn large_records_are_cut_into_calls_of_bounded_size_in_their_order() {
+        let other = key("com.example.other", Environment::Sandbox);
+        let mut feedback: Vec<_> = (0..5_000).map(|at| dead(shop(), &format!("{at:064x}"), 1.0)).collect();
+        feedback.push(dead(other.clone(), "aa", 1.0));
+        let disconnections = (0..2_000).map(|number| failure(other.clone(), number)).collect();
+        let records = Records { feedback, disconnections };
+        let chunks = chunks(&records).unwrap();
+        assert!(chunks.iter().all(|chunk| chunk.bytes <= CALL_BYTES));
+        assert_eq!(chunks.len(), 5_000 / CALL_ENTRIES + (1 + 2_000usize).div_ceil(CALL_ENTRIES));
+        let tokens = chunks.iter().flat_map(|chunk| chunk.feedback.iter().map(|(token, _)| *token));
+        assert!(tokens.eq(records.feedback.iter().map(|entry| entry.token.as_str())));
+        assert_eq!(chunks.iter().map(|chunk| chunk.log.len()).sum::<usize>(), 2_000);
+    }
+}

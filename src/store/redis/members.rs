@@ -1,0 +1,90 @@
+//! The members of a cluster in Redis: a lease of each node, and a table of all.
+
+use super::keys::Keys;
+use super::link::Link;
+use super::reply::{epoch, number, odd, read};
+use super::scripts::{BEAT, LEAVE};
+use crate::model::NodeName;
+use crate::store::members::{Beat, FORGOTTEN_AFTER, Heard, Lease, Member, Members, Session, Version};
+use crate::store::{Epoch, Pending, Revision, StoreError};
+use std::fmt;
+
+/// Members over a connection of their own: a beat must not wait behind anything else.
+pub struct RedisMembers {
+    link: Link,
+    keys: Keys,
+}
+
+impl RedisMembers {
+    pub(super) fn new(link: Link, keys: Keys) -> Self {
+        Self { link, keys }
+    }
+}
+
+impl fmt::Debug for RedisMembers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("RedisMembers")
+    }
+}
+
+/// Lease, clock, epoch, the three counters, live nodes; and the members, if their counter is not the known one.
+type Reply = (String, String, String, String, String, String, Vec<String>);
+
+impl Members for RedisMembers {
+    fn beat(&self, beat: Beat) -> Pending<'_, Heard> {
+        Box::pin(async move {
+            let mut call = BEAT.prepare_invoke();
+            call.key(self.keys.lease(&beat.node)).key(self.keys.members()).key(self.keys.meta());
+            call.arg(Epoch::new().number()).arg(beat.node.as_str()).arg(beat.session.to_string());
+            call.arg(beat.lease.as_millis() as u64).arg(beat.record).arg(beat.known.number());
+            call.arg(self.keys.leases()).arg(FORGOTTEN_AFTER.as_micros() as u64);
+            heard(self.link.call(&call).await?)
+        })
+    }
+
+    fn leave(&self, node: NodeName, session: Session) -> Pending<'_, bool> {
+        Box::pin(async move {
+            let mut call = LEAVE.prepare_invoke();
+            call.key(self.keys.lease(&node)).key(self.keys.members()).key(self.keys.meta());
+            call.arg(node.as_str()).arg(session.to_string());
+            read(self.link.call(&call).await?)
+        })
+    }
+}
+
+fn heard(reply: redis::Value) -> Result<Heard, StoreError> {
+    let (reply, members) = match reply {
+        redis::Value::Array(mut parts) if parts.len() == 8 => {
+            let members = parts.pop().map(read::<Vec<String>>).transpose()?;
+            (redis::Value::Array(parts), members)
+        }
+        short => (short, None),
+    };
+    let (lease, time, of, revision, quarantines, members_version, live): Reply = read(reply)?;
+    let lease = match lease.as_str() {
+        "renewed" => Lease::Renewed,
+        "made" => Lease::Made,
+        "taken" => Lease::Taken,
+        _ => return Err(odd("a lease")),
+    };
+    Ok(Heard {
+        lease,
+        time: number(&time)?,
+        epoch: epoch(&of)?,
+        revision: Revision::stored(number(&revision)?),
+        quarantines: Version::stored(number(&quarantines)?),
+        members_version: Version::stored(number(&members_version)?),
+        live: live.iter().map(|name| node(name)).collect::<Result<_, _>>()?,
+        members: members.map(|members| members.chunks_exact(3).map(member).collect()).transpose()?,
+    })
+}
+
+fn member(stored: &[String]) -> Result<Member, StoreError> {
+    let [name, session, record] = stored else { return Err(odd("a member")) };
+    let session = Session::parse(session).ok_or_else(|| odd("a session"))?;
+    Ok(Member { node: node(name)?, session, record: record.clone() })
+}
+
+fn node(name: &str) -> Result<NodeName, StoreError> {
+    name.parse().map_err(|_| odd("the name of a node"))
+}

@@ -1,0 +1,56 @@
+-- Functions for apps. A record is `1 REVISION CONTENT`; 1 is the format of the record. The content is the number of bytes
+-- of the entry's fingerprint (or `-` for an app without entry), a line feed, the fingerprint, and JSON.
+
+local function parts(record)
+  local revision, content = string.match(record, '^1 (%d+) (.*)$')
+  if not revision then
+    error(redis.error_reply('RECORD a newer pyapns wrote this app: upgrade this one'))
+  end
+  return revision, content
+end
+
+local function entry_of(content)
+  local length, rest = string.match(content, '^(%S+)\n(.*)$')
+  if length ~= '-' then
+    return string.sub(rest, 1, tonumber(length))
+  end
+end
+
+-- Notes that an app changed or was removed, and returns the revision of that.
+local function note_change(meta, changed, app)
+  local revision = text(move(meta, 'rev'))
+  redis.call('ZADD', changed, revision, app)
+  return revision
+end
+
+local function write(meta, apps, entries, changed, app, content)
+  local revision = note_change(meta, changed, app)
+  redis.call('HSET', apps, app, '1 ' .. revision .. ' ' .. content)
+  local entry = entry_of(content)
+  if entry then
+    redis.call('HSET', entries, app, entry)
+  end
+  return revision
+end
+
+-- Forgets an app's events.
+local function forget_events(meta, holds, app, events)
+  for _, key in ipairs(events) do
+    redis.call('UNLINK', key)
+  end
+  if redis.call('HDEL', holds, app) == 1 then
+    move(meta, 'holds')
+  end
+end
+
+-- Forgets an app and its events, and returns the revision of that.
+local function remove(meta, apps, changed, holds, app, events)
+  redis.call('HDEL', apps, app)
+  forget_events(meta, holds, app, events)
+  return note_change(meta, changed, app)
+end
+
+-- True if an app is as its writer expects: `any`, `absent` or a revision.
+local function is_expected(expected, revision)
+  return expected == 'any' or expected == (revision or 'absent')
+end

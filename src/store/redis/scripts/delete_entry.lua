@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Forgets an entry of the configuration, and the app that it made with its events. Returns 1 if there was such an app.
+-- KEYS: meta, apps, changes, holds, entries, then the keys of the app's events. ARGV: an epoch for a new history, app.
+local meta, apps, changed, holds, entries = unpack(KEYS)
+local epoch, app = unpack(ARGV)
+begin(meta, epoch)
+redis.call('HDEL', entries, app)
+local stored = redis.call('HGET', apps, app)
+if not stored then
+  return 0
+end
+local _, content = parts(stored)
+if not entry_of(content) then
+  return 0
+end
+remove(meta, apps, changed, holds, app, {unpack(KEYS, 6)})
+return 1

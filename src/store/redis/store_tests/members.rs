@@ -1,0 +1,171 @@
+//! Leases and the table of members.
+
+use super::*;
+use crate::store::StoreError;
+use crate::store::contract::{app, shop};
+use crate::store::members::{Beat, Heard, Lease, Members, Session, Version};
+use crate::store::{Apps, Expect, FeedbackLog};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(6);
+
+fn of(node: &str, session: Session) -> Beat {
+    let record = format!(r#"{{"address":"{node}:7000"}}"#);
+    Beat { node: node.parse().unwrap(), session, lease: LEASE, record, known: Version::NONE }
+}
+
+pub(super) async fn beat(store: &Redis, node: &str, session: Session) -> Result<Heard, StoreError> {
+    store.members().beat(of(node, session)).await
+}
+
+/// What any node does in its life.
+pub(super) async fn beats_and_leaves(store: &Redis) {
+    let session = Session::new();
+    assert_eq!(beat(store, "passer-by", session).await.unwrap().lease, Lease::Made);
+    assert_eq!(beat(store, "passer-by", session).await.unwrap().lease, Lease::Renewed);
+    assert!(store.members().leave("passer-by".parse().unwrap(), session).await.unwrap());
+}
+
+fn names(heard: &Heard) -> Vec<&str> {
+    let mut names: Vec<&str> = heard.live.iter().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn a_beat_makes_and_renews_the_lease_and_tells_who_lives() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let [one, two] = [Session::new(), Session::new()];
+    let first = beat(&store, "n1", one).await.unwrap();
+    assert_eq!((first.lease, names(&first)), (Lease::Made, vec!["n1"]));
+    let second = beat(&store, "n2", two).await.unwrap();
+    assert_eq!((second.lease, names(&second)), (Lease::Made, vec!["n1", "n2"]));
+    assert_eq!(second.epoch, first.epoch);
+    let again = beat(&store, "n1", one).await.unwrap();
+    assert_eq!((again.lease, names(&again)), (Lease::Renewed, vec!["n1", "n2"]));
+    let left: u64 = server.cli(&["PTTL", &format!("{prefix}lease:n1")]).parse().unwrap();
+    assert!((5_000..=6_000).contains(&left), "{left}");
+    let mut members = again.members.unwrap();
+    members.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
+    let sessions: Vec<_> = members.iter().map(|member| (member.node.as_str(), member.session)).collect();
+    assert_eq!(sessions, [("n1", one), ("n2", two)]);
+    assert_eq!(members[0].record, of("n1", one).record);
+}
+
+#[tokio::test]
+async fn the_members_come_with_a_beat_only_when_they_changed() {
+    let server = RedisServer::start();
+    let store = store(&server, &fresh_prefix());
+    let [one, two] = [Session::new(), Session::new()];
+    let known = beat(&store, "n1", one).await.unwrap().members_version;
+    let with_known = |session, record: &str| Beat { known, record: record.to_owned(), ..of("n1", session) };
+    let members = store.members();
+    let same = members.beat(with_known(one, &of("n1", one).record)).await.unwrap();
+    assert_eq!((same.members_version, same.members), (known, None));
+    beat(&store, "n2", two).await.unwrap();
+    let grown = members.beat(with_known(one, &of("n1", one).record)).await.unwrap();
+    assert_eq!((grown.members_version != known, grown.members.map(|all| all.len())), (true, Some(2)));
+    let changed = members.beat(with_known(one, "leaving")).await.unwrap();
+    assert_ne!(changed.members_version, grown.members_version);
+    assert!(changed.members.unwrap().iter().any(|member| member.record == "leaving"));
+}
+
+#[tokio::test]
+async fn a_second_node_of_the_same_name_is_refused_until_the_first_one_ended() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let [one, two] = [Session::new(), Session::new()];
+    let members = store.members();
+    beat(&store, "n1", one).await.unwrap();
+    let second = members.beat(Beat { record: "intruder".to_owned(), ..of("n1", two) }).await.unwrap();
+    assert_eq!(second.lease, Lease::Taken);
+    assert!(second.members.unwrap().iter().all(|member| member.session == one && member.record != "intruder"));
+    assert!(!members.leave("n1".parse().unwrap(), two).await.unwrap(), "it ends only its own");
+    assert_eq!(beat(&store, "n1", one).await.unwrap().lease, Lease::Renewed);
+    assert!(members.leave("n1".parse().unwrap(), one).await.unwrap());
+    let after = beat(&store, "n1", two).await.unwrap();
+    assert_eq!((after.lease, after.members.unwrap()[0].session), (Lease::Made, two));
+}
+
+#[tokio::test]
+async fn a_lease_that_ended_is_seen_by_the_next_beat_and_its_node_is_told() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let [one, two] = [Session::new(), Session::new()];
+    let known = beat(&store, "n1", one).await.unwrap();
+    beat(&store, "n2", two).await.unwrap();
+    // As time does.
+    server.cli(&["DEL", &format!("{prefix}lease:n1")]);
+    let seen = beat(&store, "n2", two).await.unwrap();
+    assert_eq!(names(&seen), ["n2"]);
+    assert_eq!(seen.members.unwrap().len(), 2, "it is still a member");
+    let woken = beat(&store, "n1", one).await.unwrap();
+    assert_eq!((woken.lease, names(&woken)), (Lease::Made, vec!["n1", "n2"]));
+    assert_eq!(woken.epoch, known.epoch);
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself() {
+    let server = RedisServer::start();
+    let store = store(&server, &fresh_prefix());
+    let [one, two] = [Session::new(), Session::new()];
+    store.members().beat(Beat { lease: Duration::from_millis(50), ..of("n1", one) }).await.unwrap();
+    let until = std::time::Instant::now() + Duration::from_secs(5);
+    while names(&beat(&store, "n2", two).await.unwrap()) != ["n2"] {
+        assert!(std::time::Instant::now() < until);
+    }
+}
+
+#[tokio::test]
+async fn a_member_is_forgotten_a_minute_after_its_lease_ended() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let [one, two] = [Session::new(), Session::new()];
+    beat(&store, "n1", one).await.unwrap();
+    server.cli(&["DEL", &format!("{prefix}lease:n1")]);
+    let before = beat(&store, "n2", two).await.unwrap();
+    let table = format!("{prefix}members");
+    let stored = server.cli(&["HGET", &table, "n1"]);
+    let (since, rest) = stored.split_once(' ').unwrap();
+    assert!(since.parse::<i64>().unwrap() >= before.time, "it is noted when the lease was missed: {since}");
+    for (gone_for, members) in [(59_000_000, 2), (61_000_000, 1)] {
+        let back = format!("{} {rest}", before.time - gone_for);
+        server.cli(&["HSET", &table, "n1", &back]);
+        let heard = beat(&store, "n2", two).await.unwrap();
+        assert_eq!(heard.members.unwrap().len(), members, "{gone_for}");
+        assert_eq!(heard.members_version == before.members_version, members == 2);
+    }
+}
+
+#[tokio::test]
+async fn a_beat_tells_of_changed_apps_and_quarantines() {
+    let server = RedisServer::start();
+    let store = store(&server, &fresh_prefix());
+    let session = Session::new();
+    let empty = beat(&store, "n1", session).await.unwrap();
+    let revision = store.put(app(shop()), Expect::Any).await.unwrap();
+    let put = beat(&store, "n1", session).await.unwrap();
+    assert_eq!((put.revision, put.epoch), (revision, empty.epoch));
+    assert_eq!(put.quarantines, empty.quarantines);
+    let quarantine = crate::model::Quarantine { since: 1.0, why: "a spike".to_owned() };
+    store.quarantine(shop(), quarantine).await.unwrap();
+    let held = beat(&store, "n1", session).await.unwrap();
+    assert_ne!(held.quarantines, put.quarantines);
+    store.delete(shop(), Expect::Any).await.unwrap();
+    let gone = beat(&store, "n1", session).await.unwrap();
+    assert!(gone.quarantines != held.quarantines && gone.revision > revision);
+}
+
+#[tokio::test]
+async fn after_the_server_was_emptied_the_first_beat_shows_another_epoch() {
+    let server = RedisServer::start();
+    let store = store(&server, "p:");
+    let session = Session::new();
+    let before = beat(&store, "n1", session).await.unwrap();
+    server.cli(&["FLUSHALL"]);
+    let after = beat(&store, "n1", session).await.unwrap();
+    assert_eq!((after.lease, names(&after)), (Lease::Made, vec!["n1"]));
+    assert_ne!(after.epoch, before.epoch);
+    assert_ne!(after.members_version, before.members_version);
+}

@@ -1,0 +1,57 @@
+//! Facts about the database itself: whose it is, and whether it is whole.
+
+use super::super::Epoch;
+use rusqlite::{Connection, OptionalExtension, Result};
+
+/// The epoch of the shared store that a database is a node's copy of; absent from one that stands for itself.
+const COPY_OF: &str = "copy_of";
+/// The source of an unfinished copy.
+const UNFINISHED: &str = "unfinished_copy";
+
+/// Whose the apps in a database are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Those of a node that uses the database alone.
+    Own,
+    /// A node's copy of what the shared store of this epoch has.
+    CopyOf(Epoch),
+}
+
+pub(super) fn ownership(connection: &Connection) -> Result<Ownership> {
+    let epoch = get(connection, COPY_OF)?.and_then(|text| text.parse().ok()).map(Epoch::stored);
+    Ok(epoch.map_or(Ownership::Own, Ownership::CopyOf))
+}
+
+pub(super) fn set_copy_of(connection: &Connection, epoch: Epoch) -> Result<()> {
+    set(connection, COPY_OF, Some(&epoch.number().to_string()))
+}
+
+pub(super) fn unfinished_copy(connection: &Connection) -> Result<Option<String>> {
+    get(connection, UNFINISHED)
+}
+
+pub(super) fn mark_copy(connection: &Connection, source: Option<&str>) -> Result<()> {
+    set(connection, UNFINISHED, source)
+}
+
+/// Returns true if no table has a row that somebody could miss.
+pub(super) fn is_empty(connection: &Connection) -> Result<bool> {
+    for table in ["apps", "entries", "holds", "held_feedback", "feedback", "disconnection_blocks"] {
+        if connection.prepare(&format!("SELECT 1 FROM {table} LIMIT 1"))?.exists([])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn get(connection: &Connection, name: &str) -> Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+fn set(connection: &Connection, name: &str, value: Option<&str>) -> Result<()> {
+    match value {
+        Some(value) => connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", [name, value]),
+        None => connection.execute("DELETE FROM meta WHERE name = ?1", [name]),
+    }
+    .map(drop)
+}
