@@ -55,7 +55,6 @@ fn start(runtime: &Runtime, node: &Node, caller: &Caller, requests: usize) {
 async fn node(directory: &std::path::Path) -> Node {
     let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n", directory.join("data"));
     let config = Config::parse(Some(File { name: "gate", text: &text }), &|_| None).expect("good settings");
-    Node::build(config, World { clock: Clock::system(), connect: Arc::new(Apple), has_simulator: false })
-        .await
-        .expect("a node")
+    let world = World { clock: Clock::system(), connect: Arc::new(Apple), has_simulator: false, shared_store: None };
+    Node::build(config, world).await.expect("a node")
 }
