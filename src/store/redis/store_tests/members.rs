@@ -18,7 +18,7 @@ pub(super) async fn beat(store: &Redis, node: &str, session: Session) -> Result<
     store.members().beat(of(node, session)).await
 }
 
-/// What any node does in its life.
+/// A node from its first beat to its end.
 pub(super) async fn beats_and_leaves(store: &Redis) {
     let session = Session::new();
     assert_eq!(beat(store, "passer-by", session).await.unwrap().lease, Lease::Made);
