@@ -1,6 +1,7 @@
 //! Proof to Apple of the sender: a certificate with its key, or a signing key for provider tokens.
 
 pub mod certificate;
+pub mod check;
 pub mod error;
 mod fields;
 pub mod import;

@@ -14,18 +14,21 @@ pub enum Component {
     Store,
     /// The data directory is not where it was.
     DataDirectory,
+    /// A key of the credentials in the shared store is missing.
+    CredentialKeys,
     /// The changes of other nodes cannot be read from the shared store.
     Registry,
 }
 
 impl Component {
-    pub const ALL: [Self; 3] = [Self::Store, Self::DataDirectory, Self::Registry];
+    pub const ALL: [Self; 4] = [Self::Store, Self::DataDirectory, Self::CredentialKeys, Self::Registry];
 
     /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::DataDirectory => "data_directory",
+            Self::CredentialKeys => "credential_keys",
             Self::Registry => "registry",
         }
     }
@@ -33,7 +36,7 @@ impl Component {
     /// Returns true if a node without this component should get no traffic, though it still answers requests.
     pub fn is_required(self) -> bool {
         match self {
-            Self::Store | Self::DataDirectory => true,
+            Self::Store | Self::DataDirectory | Self::CredentialKeys => true,
             // It sends for the apps that it knows.
             Self::Registry => false,
         }

@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 mod following;
+mod keys;
 mod listeners;
 mod reload;
 
@@ -108,8 +109,12 @@ impl Node {
         let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let Opened { store, local, shared, .. } = open_store(&config, &world.clock, world.shared_store).await?;
+        let Opened { store, local, redis, shared, .. } = open_store(&config, &world.clock, world.shared_store).await?;
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
+        let unopened = match &redis {
+            Some(redis) => keys::check(redis, &keyring).await?,
+            None => None,
+        };
         let (clock, drain) = (world.clock.clone(), lanes.clone());
         let registry = match shared {
             true => Registry::load_shared(store.clone(), keyring, clock, drain).await?,
@@ -153,6 +158,7 @@ impl Node {
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let (drain, readiness) = (requests.clone(), StoreCheck::default());
         let health = Health::new(clock.clone(), &telemetry);
+        keys::report(&health, unopened);
         let api = Api {
             registry,
             intake,
@@ -256,7 +262,7 @@ impl Node {
 
 async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
     if let Some(store) = shared {
-        return Ok(Opened { store, local: None, shared: true, notices: Vec::new() });
+        return Ok(Opened { store, local: None, redis: None, shared: true, notices: Vec::new() });
     }
     let settings = store::Settings { data_dir: &config.data_dir, shared: config.store.redis()? };
     let opened = store::open(settings, clock).await?;

@@ -106,7 +106,9 @@ async fn copy(from: &Place, to: &Place) -> anyhow::Result<Copied> {
     let sealing = to.target_keyring()?;
     let reseal = |app: &AppRecord| reseal(app, &opening, &sealing);
     let (source, target): (&dyn Transfer, &dyn Transfer) = (&*source, &*target);
-    Ok(transfer::copy(source, target, from.name(), &reseal).await?)
+    let copied = transfer::copy(source, target, from.name(), &reseal).await?;
+    to.note_keys(&sealing, &clock).await?;
+    Ok(copied)
 }
 
 /// A credential that the source's keys do not open would be lost with them.

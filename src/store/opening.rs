@@ -21,6 +21,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// Beside a shared store, the database in the data directory, which is this node's copy of it.
     pub local: Option<Arc<Sqlite>>,
+    /// The shared store as what it is.
+    pub redis: Option<Arc<Redis>>,
     /// Other nodes change it too: what they changed is read again and again.
     pub shared: bool,
     /// Sentences for the operator about the state in which the store was found.
@@ -54,7 +56,7 @@ pub async fn open(settings: Settings<'_>, clock: &Clock) -> Result<Opened, Store
     let Some(shared) = settings.shared else {
         refuse_unfinished(&*local).await?;
         return match local.ownership().await? {
-            Ownership::Own => Ok(Opened { store: local, local: None, shared: false, notices }),
+            Ownership::Own => Ok(Opened { store: local, local: None, redis: None, shared: false, notices }),
             Ownership::CopyOf(_) => Err(Misplaced::Copy { folder: settings.data_dir.to_owned() }.into()),
         };
     };
@@ -63,7 +65,8 @@ pub async fn open(settings: Settings<'_>, clock: &Clock) -> Result<Opened, Store
     notices.extend(more);
     refuse_unfinished(&store).await?;
     notices.extend(adopt(&local, store.epoch().await?).await?);
-    Ok(Opened { store: Arc::new(store), local: Some(local), shared: true, notices })
+    let store = Arc::new(store);
+    Ok(Opened { store: store.clone(), local: Some(local), redis: Some(store), shared: true, notices })
 }
 
 /// Connects to a shared store, if Redis can be one. Returns sentences for the operator, too.

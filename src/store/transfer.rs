@@ -219,7 +219,7 @@ async fn verify(
         entries.sort_by(|one, other| one.key.cmp(&other.key));
         entries
     };
-    if source.changes(revision, 1).await?.len() > 0 {
+    if !source.changes(revision, 1).await?.is_empty() {
         return Err(CopyError::SourceChanged);
     }
     if sorted(source.entries().await?) != sorted(target.entries().await?) {

@@ -37,6 +37,7 @@ mod many_apps;
 mod old_clients;
 mod permissions;
 mod reaching_apple;
+mod redis_nodes;
 mod redis_store;
 mod reloading;
 mod request_faults;

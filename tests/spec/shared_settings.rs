@@ -145,3 +145,40 @@ async fn doctor_connects_to_the_shared_store_and_says_what_would_be_refused() {
     assert!(line(&text, "fail", "store.url"), "{text}");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_the_key_of_the_others_is_not_ready_and_its_log_names_the_key() {
+    let world = World::start().await;
+    let [first, second] = ["first", "second"].map(|name| Home::new(&world, name, "pyapns.toml"));
+    let cluster = Cluster::make(&first.folder.join("cluster"));
+    cluster.configure(&first, "push-1");
+    let node = first.start().await;
+    assert_eq!(node.client().await.get("/readyz").await.status, 200);
+    let pem = world.simulator.identity().client_pem.clone();
+    assert_eq!(node.client().await.post(APP, pem).await.status, 201);
+
+    second.put("other.key", &"0a".repeat(32));
+    let (old, new) = (cluster.file("credentials.key"), second.path("other.key"));
+    let with_keys = |keys: &str| cluster.settings("push-2").replace(&format!("'{old}'"), keys);
+    second.configure(&with_keys(&format!("'{new}'")));
+    let stranger = second.start().await;
+    let ready = stranger.client().await.get("/readyz").await;
+    assert_eq!((ready.status, ready.reason()), (503, "credential_key_missing"), "{ready:?}");
+    assert_eq!(ready.response()["degraded"][0]["what"], "credential_keys", "{ready:?}");
+    let told = stranger.line_with("which is not in credentials.key_files");
+    assert!(told.contains("are sealed with the key "), "{told}");
+    stranger.stop().await;
+
+    second.configure(&with_keys(&format!("['{new}', '{old}']")));
+    let both = second.start().await;
+    assert_eq!(both.client().await.get("/readyz").await.status, 200);
+    let sent = both.client().await.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await;
+    assert_eq!(sent.outcomes(), ["accepted"]);
+    assert_eq!(node.client().await.get("/readyz").await.status, 200, "a node that runs goes on");
+    node.stop().await;
+    let behind = first.start().await;
+    assert_eq!(behind.client().await.get("/readyz").await.status, 503, "others seal with a key that it does not have");
+    behind.stop().await;
+    both.stop().await;
+    world.stop().await;
+}

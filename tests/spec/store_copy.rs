@@ -220,6 +220,7 @@ async fn nothing_is_copied_that_the_keys_do_not_open_or_that_nodes_use() {
     assert_eq!(status, Some(0), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
     assert_eq!(cli(&["HLEN", "push:apps"]), "1");
+    assert_eq!(cli(&["HEXISTS", "push:meta", "check"]), "1", "a node without the key will notice");
 
     let (status, text) =
         copy(&[&sqlite(&directory.path().join("nowhere")), &sqlite(&directory.path().join("new"))]).await;

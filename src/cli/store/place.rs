@@ -4,8 +4,8 @@ use crate::cli::print;
 use crate::clock::Clock;
 use crate::config::Origin;
 use crate::config::store::{Prefix, StoreConfig};
-use crate::credentials::Keyring;
 use crate::credentials::keyring::OWN_KEY;
+use crate::credentials::{Keyring, check};
 use crate::store::redis::{self, RedisUrl};
 use crate::store::sqlite::{DATABASE_FILE, Ownership};
 use crate::store::{Sqlite, Transfer, opening};
@@ -106,6 +106,15 @@ impl Place {
                 Ok(Box::new(store))
             }
         }
+    }
+
+    /// Notes in a shared store which key seals its credentials, so that a node without it sees that.
+    pub async fn note_keys(&self, sealing: &Keyring, clock: &Clock) -> anyhow::Result<()> {
+        let Kind::Redis(settings) = &self.kind else { return Ok(()) };
+        let (store, _) = opening::connect(settings, clock).await?;
+        let known = store.check().await?;
+        store.set_check(&check::seal(sealing), known.as_deref()).await?;
+        Ok(())
     }
 
     /// The keys that open the credentials. None is made: a new one would open nothing.
