@@ -112,6 +112,9 @@ pub mod redis_certificates;
 #[path = "../../tests/support/redis_server.rs"]
 pub mod redis_server;
 #[cfg(test)]
+#[path = "../../tests/support/redis_watched.rs"]
+pub mod redis_watched;
+#[cfg(test)]
 mod store_tests;
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,7 @@ mod many_apps;
 mod old_clients;
 mod permissions;
 mod reaching_apple;
+mod redis_nodes;
 mod reloading;
 mod request_faults;
 mod resent;

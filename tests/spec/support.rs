@@ -12,6 +12,13 @@ pub mod hosts;
 pub mod pipes;
 pub mod process;
 pub mod raw;
+#[path = "../support/redis_certificates.rs"]
+pub mod redis_certificates;
+#[path = "../support/redis_server.rs"]
+#[expect(dead_code, reason = "the unit tests use the rest")]
+pub mod redis_server;
+#[path = "../support/redis_watched.rs"]
+pub mod redis_watched;
 pub mod release;
 pub mod sender;
 pub mod small_disk;

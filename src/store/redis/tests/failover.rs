@@ -1,43 +1,14 @@
 //! Sentinel: the primary that it names is used, and its successor after a failover.
 
+use super::redis_watched::Watched;
 use super::*;
 
 /// Writes are back within this time of the primary's end.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
-/// A primary, its replica, and a Sentinel that watches them.
-struct Watched {
-    primary: RedisServer,
-    replica: RedisServer,
-    sentinel: RedisServer,
-}
-
-impl Watched {
-    /// `lines` are added to the configuration of all three, `to_primary` are those that log in to the primary.
-    fn start(lines: &[String], of_servers: &[&str], of_sentinel: &[&str]) -> Self {
-        let with = |more: &[&str]| lines.iter().cloned().chain(more.iter().map(|line| (*line).to_owned())).collect();
-        let configured: Vec<String> = with(of_servers);
-        let primary = RedisServer::with(&configured);
-        let replicaof = format!("replicaof 127.0.0.1 {}", primary.port);
-        let configured: Vec<String> = with(&[of_servers, &[&replicaof]].concat());
-        let replica = RedisServer::with(&configured);
-        assert!(replica.said("Finished with success", BACK_WITHIN), "the replica has the primary's data");
-        let monitor = format!("sentinel monitor main 127.0.0.1 {} 1", primary.port);
-        let watch = ["sentinel down-after-milliseconds main 1000", "sentinel failover-timeout main 3000"];
-        let configured: Vec<String> = with(&[&[monitor.as_str()], &watch[..], of_sentinel].concat());
-        let sentinel = RedisServer::sentinel(&configured);
-        assert!(sentinel.said("+slave slave", BACK_WITHIN), "the Sentinel knows the replica");
-        Self { primary, replica, sentinel }
-    }
-
-    fn url(&self, scheme: &str) -> String {
-        format!("{scheme}://127.0.0.1:{}/main", self.sentinel.port)
-    }
-
-    /// The number of writes that the replica has.
-    fn writes(&self, more: &[&str]) -> String {
-        self.replica.cli(&[more, &["HGET", "pyapns:n", "n"]].concat())
-    }
+/// The number of writes that the replica has.
+fn writes(watched: &Watched, more: &[&str]) -> String {
+    watched.replica.cli(&[more, &["HGET", "pyapns:n", "n"]].concat())
 }
 
 #[tokio::test]
@@ -52,7 +23,7 @@ async fn writes_are_back_within_15_s_after_the_primary_was_killed() {
         assert!(written(&link, BACK_WITHIN).await < BACK_WITHIN);
         let address = link.address().await.unwrap();
         assert_eq!(*address, format!("127.0.0.1:{}", watched.replica.port));
-        assert!(["1", "2"].contains(&watched.writes(&[]).as_str()), "{}", watched.writes(&[]));
+        assert!(["1", "2"].contains(&writes(&watched, &[]).as_str()), "{}", writes(&watched, &[]));
     }
 }
 
@@ -65,7 +36,7 @@ async fn writes_are_back_within_15_s_after_the_primary_was_stopped_and_stay_when
         watched.primary.pause();
         assert!(written(&link, BACK_WITHIN).await < BACK_WITHIN);
         watched.primary.resume();
-        let before: i64 = watched.writes(&[]).parse().unwrap();
+        let before: i64 = writes(&watched, &[]).parse().unwrap();
         for n in 1..=10 {
             assert_eq!(write(&link).await.unwrap(), before + n, "each write goes to the new primary");
         }
@@ -89,7 +60,7 @@ async fn tls_client_certificates_and_passwords_work_towards_sentinel_and_towards
     write(&link).await.unwrap();
     watched.primary.kill();
     assert!(written(&link, BACK_WITHIN).await < BACK_WITHIN);
-    assert!(["1", "2"].contains(&watched.writes(&["-a", "pw"]).as_str()));
+    assert!(["1", "2"].contains(&writes(&watched, &["-a", "pw"]).as_str()));
     // Each leg checks what the other side shows.
     settings.password = Some("wrong".to_owned().into());
     assert!(check(&settings).await.unwrap_err().to_string().contains("store.password_file"));
