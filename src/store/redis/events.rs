@@ -1,13 +1,19 @@
 //! The recording of events, and the checks of the server.
 
 use super::keys::name_of;
-use super::reply::read;
+use super::reply::{odd, read};
 use super::scripts::{COUNTS, RECORD, TRY_WRITING};
 use super::{CALL_BYTES, Redis, feedback, log};
 use crate::model::{AppKey, Records};
 use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The format of the store, as the scripts have it.
+const FORMAT: &str = "1";
+
+/// Entries of one call of a script, which take it about a millisecond.
+const CALL_ENTRIES: usize = 500;
 
 /// A call that was not repeated for so long takes effect again.
 const REPEATED_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -22,8 +28,8 @@ struct Chunk<'a> {
 }
 
 impl Events for Redis {
-    /// Records of one app that have no more than [`CALL_BYTES`] are stored whole or not at all. Larger ones are stored
-    /// in parts: if a call fails, the parts before it stay stored, and the repeat of the call with the same [`Arc`]
+    /// Records of one app with no more than [`CALL_BYTES`] and [`CALL_ENTRIES`] are stored whole or not at all. Larger
+    /// ones are stored in parts: if a call fails, the parts before it stay stored, and the repeat of the call with the same [`Arc`]
     /// stores the rest. A repeat stores nothing twice, whether or not the failed call had taken effect.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
         Box::pin(async move {
@@ -75,10 +81,16 @@ fn chunks(records: &Records) -> Result<Vec<Chunk<'_>>, StoreError> {
     Ok(chunks)
 }
 
+impl Chunk<'_> {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= CALL_BYTES && self.feedback.len() + self.log.len() < CALL_ENTRIES
+    }
+}
+
 /// The last chunk if it is this app's and has room, else a new one.
 fn room_for<'a, 'b>(chunks: &'b mut Vec<Chunk<'a>>, app: &'a AppKey, bytes: usize) -> &'b mut Chunk<'a> {
     match chunks.last_mut() {
-        Some(last) if last.app == app && last.bytes + bytes <= CALL_BYTES => last.bytes += bytes,
+        Some(last) if last.app == app && last.has_room(bytes) => last.bytes += bytes,
         _ => chunks.push(Chunk { app, bytes, feedback: Vec::new(), log: Vec::new() }),
     }
     let last = chunks.len() - 1;
@@ -95,8 +107,16 @@ impl Durability for Redis {
         })
     }
 
+    /// Asks for the format of what is stored.
     fn look(&self) -> Pending<'_, ()> {
-        Box::pin(async move { self.query(&redis::cmd("PING")).await.map(drop) })
+        Box::pin(async move {
+            let mut get = redis::cmd("HGET");
+            let format: Option<String> = read(self.query(get.arg(self.keys.meta()).arg("format")).await?)?;
+            match format.as_deref() {
+                None | Some(FORMAT) => Ok(()),
+                Some(_) => Err(odd("keys of a newer pyapns")),
+            }
+        })
     }
 }
 
@@ -115,7 +135,7 @@ mod tests {
         let records = Records { feedback, disconnections };
         let chunks = chunks(&records).unwrap();
         assert!(chunks.iter().all(|chunk| chunk.bytes <= CALL_BYTES));
-        assert!(chunks.len() < 10, "{}", chunks.len());
+        assert_eq!(chunks.len(), 5_000 / CALL_ENTRIES + (1 + 2_000usize).div_ceil(CALL_ENTRIES));
         let tokens = chunks.iter().flat_map(|chunk| chunk.feedback.iter().map(|(token, _)| *token));
         assert!(tokens.eq(records.feedback.iter().map(|entry| entry.token.as_str())));
         assert_eq!(chunks.iter().map(|chunk| chunk.log.len()).sum::<usize>(), 2_000);

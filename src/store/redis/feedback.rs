@@ -9,7 +9,7 @@ use crate::store::{Cursor, DOUBTFUL, FeedbackLog, Page, Pending, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// Entries that one call of a script handles. It keeps other callers of the server waiting for about a millisecond.
-const STEP: usize = 1_000;
+const STEP: usize = 500;
 
 /// A quarantine as it is stored.
 #[derive(Serialize, Deserialize)]

@@ -21,7 +21,6 @@ pub const COMMANDS: &[&str] = &[
     "hset",
     "hsetnx",
     "pexpire",
-    "ping",
     "script|load",
     "set",
     "time",

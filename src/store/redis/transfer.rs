@@ -25,7 +25,7 @@ impl Redis {
         let mut live = Vec::new();
         for name in names {
             let lease = format!("{}{name}", self.keys.leases());
-            if read::<bool>(self.query(cmd("EXISTS").arg(lease)).await?)? {
+            if read::<Option<String>>(self.query(cmd("GET").arg(lease)).await?)?.is_some() {
                 live.push(name);
             }
         }

@@ -5,10 +5,18 @@ use super::{AppRecord, Changes, EntryRecord, Epoch, Expect, Revision, StoreError
 use crate::model::{AppId, AppKey, Environment};
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+use std::ops::Range;
 use zeroize::Zeroizing;
 
-/// The number of revisions that a store may skip when it begins a new epoch.
-const SKIPPED_MAX: i64 = 1 << 40;
+/// Changes with their apps, those that changed first. An app's own revision is that of its newest change.
+pub(super) const CHANGES: &str =
+    "SELECT app_changes.*, credential, certificate_path, topic, timeout_seconds, lanes, entry
+    FROM app_changes LEFT JOIN apps USING (app_id, environment)
+    WHERE app_changes.revision > ?1 ORDER BY app_changes.revision LIMIT ?2";
+
+/// The number of revisions that a store skips when it begins a new epoch: more than it made since any backup, and others
+/// in each of two copies.
+const SKIPPED: Range<i64> = 1 << 32..1 << 40;
 
 pub(super) fn put(connection: &Connection, app: &AppRecord, expect: Expect) -> Result<Revision, StoreError> {
     let stored = get(connection, &app.key)?;
@@ -72,7 +80,7 @@ fn stored_revision(connection: &Connection, key: &AppKey) -> rusqlite::Result<Op
 
 /// Leaves out some revisions: those that another history of the store may have given to other changes.
 pub(super) fn skip_revisions(connection: &Connection) -> rusqlite::Result<()> {
-    let skipped = fastrand::i64(1..SKIPPED_MAX);
+    let skipped = fastrand::i64(SKIPPED);
     connection.execute("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'app_changes'", [skipped]).map(drop)
 }
 
@@ -82,13 +90,9 @@ pub(super) fn changes(
     since: Revision,
     limit: usize,
 ) -> rusqlite::Result<Changes> {
-    // An app's own revision is that of its newest change.
-    let sql = "SELECT app_changes.*, credential, certificate_path, topic, timeout_seconds, lanes, entry
-        FROM app_changes LEFT JOIN apps USING (app_id, environment)
-        WHERE app_changes.revision > ?1 ORDER BY app_changes.revision LIMIT ?2";
     let newest = Revision::stored(newest(connection, "app_changes")?);
     let mut changes = Changes { revision: newest, epoch, changed: Vec::new(), removed: Vec::new() };
-    let mut select = connection.prepare_cached(sql)?;
+    let mut select = connection.prepare_cached(CHANGES)?;
     let mut rows = select.query(params![since.number(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut last = Revision::NONE;
     while let Some(row) = rows.next()? {

@@ -10,6 +10,7 @@ use std::process::Command;
 
 mod backups;
 mod epochs;
+mod revisions;
 mod trouble;
 
 contract::kept_by!(contract::UnderTest::sqlite());

@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::{AppId, Disconnection, Environment};
 use crate::store::contract::{app, dead, failure, key, shop};
+use crate::store::redis::redis_server::RedisServer;
+use crate::store::redis::{Link, Redis, RedisUrl, Settings};
 use crate::store::{Apps, EntryRecord, Epoch, Events, FeedbackLog, Memory, Sqlite};
 
 /// More than one page.
@@ -97,6 +99,9 @@ async fn a_copy_through_every_kind_of_store_has_everything_in_its_order() {
     let directory = tempfile::tempdir().unwrap();
     let (first, last) = (Memory::new(), Memory::new());
     let middle = Sqlite::open(directory.path()).unwrap();
+    let server = RedisServer::start();
+    let redis = Settings::new(RedisUrl::parse(&server.url()).unwrap());
+    let redis = Redis::new(Link::new(&redis).unwrap(), "copy:");
     fill(&first).await;
     let before = everything(&first).await;
     assert_eq!((before.held[1].len(), before.feedback[0].len()), (MANY as usize, MANY as usize - 2));
@@ -111,7 +116,13 @@ async fn a_copy_through_every_kind_of_store_has_everything_in_its_order() {
     assert_eq!(copied, expected);
     assert_eq!(middle.unfinished_copy().await.unwrap(), None);
     assert_ne!(everything(&middle).await.apps[0].credential, before.apps[0].credential, "sealed for the target");
-    assert_eq!(copy(&middle, &last, "middle", &turned).await.unwrap(), expected);
+    assert_eq!(copy(&middle, &redis, "middle", &turned).await.unwrap(), expected);
+    assert_eq!(everything(&redis).await, before);
+    assert!(!redis.is_empty().await.unwrap());
+    assert_eq!(redis.unfinished_copy().await.unwrap(), None);
+    let again = Memory::new();
+    assert_eq!(copy(&redis, &again, "redis", &turned).await.unwrap(), expected);
+    assert_eq!(copy(&again, &last, "again", &turned).await.unwrap(), expected);
     assert_eq!(everything(&last).await, before);
     assert_eq!(everything(&first).await, before, "the source is as it was");
 

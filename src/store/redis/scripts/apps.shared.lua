@@ -33,15 +33,20 @@ local function write(meta, apps, entries, changed, app, content)
   return revision
 end
 
--- Forgets an app and its events.
-local function remove(meta, apps, changed, holds, app, events)
-  redis.call('HDEL', apps, app)
+-- Forgets an app's events.
+local function forget_events(meta, holds, app, events)
   for _, key in ipairs(events) do
     redis.call('UNLINK', key)
   end
   if redis.call('HDEL', holds, app) == 1 then
     move(meta, 'holds')
   end
+end
+
+-- Forgets an app and its events, and returns the revision of that.
+local function remove(meta, apps, changed, holds, app, events)
+  redis.call('HDEL', apps, app)
+  forget_events(meta, holds, app, events)
   return note_change(meta, changed, app)
 end
 

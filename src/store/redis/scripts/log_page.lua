@@ -8,7 +8,7 @@ if not is_ours(meta, 'pos_d', epoch, position) then
   return false
 end
 local page = {redis.call('HGET', meta, 'epoch') or '0'}
-for _, found in ipairs(redis.call('XRANGE', log, '(' .. position .. '-0', '+', 'COUNT', limit)) do
+for _, found in ipairs(redis.call('XRANGE', log, '(' .. position .. '-0', '+', 'COUNT', limit) or {}) do
   page[#page + 1] = string.match(found[1], '^%d+')
   page[#page + 1] = found[2][2]
 end

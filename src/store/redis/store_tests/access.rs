@@ -43,7 +43,7 @@ mod contract {
 fn the_list_of_commands_has_those_of_the_scripts_and_no_more() {
     // Sent outside of scripts: by the store, or to run scripts and to connect.
     let mut used: Vec<String> =
-        ["evalsha", "hgetall", "hget", "hkeys", "hmget", "ping", "script|load"].map(str::to_owned).into();
+        ["evalsha", "hgetall", "hget", "hkeys", "hmget", "hscan", "script|load"].map(str::to_owned).into();
     for (name, script) in all() {
         let text = format!("{script:?}");
         let calls: Vec<_> = text.split("redis.call('").skip(1).collect();
@@ -66,5 +66,7 @@ async fn a_node_of_that_user_can_be_a_member_and_check_the_server() {
     super::members::beats_and_leaves(&store).await;
     crate::store::Durability::try_writing(&store).await.unwrap();
     crate::store::Durability::look(&store).await.unwrap();
+    super::members::beat(&store, "n1", crate::store::members::Session::new()).await.unwrap();
+    assert_eq!(store.live_nodes().await.unwrap(), ["n1"]);
     assert_eq!(store.set_check(b"sealed", None).await.unwrap(), b"sealed");
 }

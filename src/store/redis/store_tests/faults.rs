@@ -115,12 +115,16 @@ fn operations(store: &Redis, cursor: Cursor) -> Vec<(&'static str, Pending<'_, (
         of("delete entry", store.delete_entry(shop())),
         of("delete", store.delete(shop(), Expect::Any)),
         of("try writing", store.try_writing()),
+        of("look", store.look()),
     ]
 }
 
 /// Keys of the store, and the operations that meet each.
 const KEYS: &[(&str, &[&str])] = &[
-    ("meta", &["changes", "feedback", "log", "record", "acknowledge log", "put", "delete", "try writing", "release"]),
+    (
+        "meta",
+        &["changes", "feedback", "log", "record", "acknowledge log", "put", "delete", "try writing", "release", "look"],
+    ),
     ("apps", &["list", "get", "changes", "put", "delete", "file entry", "delete entry"]),
     ("entries", &["entries", "file entry", "delete entry"]),
     ("changed", &["changes"]),
@@ -206,11 +210,12 @@ async fn values_that_pyapns_did_not_write_are_an_error_and_no_panic() {
 }
 
 #[tokio::test]
-async fn a_store_of_a_newer_format_is_read_by_no_change() {
+async fn a_store_in_a_newer_format_is_left_as_it_is() {
     let server = RedisServer::start();
     let prefix = fresh_prefix();
     let (store, cursor) = filled(&server, &prefix).await;
     server.cli(&["HSET", &format!("{prefix}meta"), "format", "2"]);
+    assert!(matches!(store.look().await, Err(StoreError::RedisRefused { .. })));
     for (operation, pending) in operations(&store, cursor) {
         let result = pending.await;
         let changes =

@@ -5,7 +5,7 @@ use crate::model::{Environment, Records};
 use crate::store::contract::{Note, app, dead, failure, key, shop};
 use crate::store::{Apps, Counts, Cursor, DisconnectionLog, Events, Expect, FeedbackLog, StoreError};
 
-/// Runs a call against a stopped server, and lets the server carry it out afterwards.
+/// Runs a call against a stopped server, and lets the server carry it out afterwards. The server must know the script.
 async fn unanswered<T>(server: &RedisServer, store: &Redis, call: impl Future<Output = Result<T, StoreError>>) {
     store.counts(shop()).await.expect("a connection, on which the call is sent");
     server.pause();
@@ -61,11 +61,15 @@ async fn the_rest_of_records_whose_first_part_is_stored_follows_with_the_repeat(
 async fn an_app_that_is_put_again_after_a_time_out_keeps_the_revision_that_the_first_call_made() {
     let server = RedisServer::start();
     let store = store(&server, "p:");
+    store.put(app(shop()), Expect::Any).await.unwrap();
+    let before = store.delete(shop(), Expect::Any).await.unwrap().unwrap();
     unanswered(&server, &store, store.put(app(shop()), Expect::Absent)).await;
+    let stored = store.get(shop()).await.unwrap().expect("the server carried it out").revision;
     let made = store.put(app(shop()), Expect::Absent).await.unwrap();
-    assert_eq!(store.get(shop()).await.unwrap().unwrap().revision, made);
+    assert!(made == stored && made > before);
     let changed = crate::store::AppRecord { lanes: 7, ..app(shop()) };
     unanswered(&server, &store, store.put(changed.clone(), Expect::Is(made))).await;
+    assert_eq!(store.get(shop()).await.unwrap().unwrap().lanes, 7);
     let second = store.put(changed, Expect::Is(made)).await.unwrap();
     assert!(second > made);
     unanswered(&server, &store, store.delete(shop(), Expect::Is(second))).await;

@@ -1,0 +1,147 @@
+//! The settings of a shared store: told all at once, never with a password, and never beside somebody else's database.
+
+use crate::support::process::Home;
+use crate::support::redis_server::RedisServer;
+use crate::support::shared::{Cluster, pyapns, said};
+use crate::support::world::{APP, World, to, token};
+use std::process::Output;
+
+/// The settings that a shared store needs beside its URL.
+const NEEDED: [&str; 5] =
+    ["node_name", "credentials.key_files", "cluster.listen", "cluster.allow", "cluster.identity_files"];
+
+#[test]
+fn serve_and_check_config_tell_all_that_a_shared_store_misses_in_one_run() {
+    for (command, code) in [("serve", 2), ("check-config", 1)] {
+        let (status, text) = said(&pyapns(&[command, "--store", "redis://127.0.0.1:1"]));
+        assert_eq!(status, Some(code), "{command}: {text}");
+        for setting in NEEDED {
+            assert!(text.contains(&format!("{setting} in configuration: it is missing")), "{command}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused_and_never_repeated() {
+    let url = "redis://pyapns:hunter2@127.0.0.1:1";
+    for arguments in [
+        &["serve", "--store", url][..],
+        &["check-config", "--store", url],
+        &["doctor", "--no-push", "--store", url],
+        &["store", "copy", "sqlite:nowhere", url],
+        &["store", "copy", url, "sqlite:nowhere"],
+    ] {
+        let (status, text) = said(&pyapns(arguments));
+        assert!(matches!(status, Some(1 | 2)), "{arguments:?}: {text}");
+        assert!(text.contains("must not hold a user or a password"), "{arguments:?}: {text}");
+        assert!(!text.contains("hunter2"), "{arguments:?}: {text}");
+    }
+}
+
+fn check(home: &Home) -> Output {
+    pyapns(&["check-config", "--config", &home.path("pyapns.toml")])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_config_reads_the_files_of_a_shared_store_and_warns_of_a_short_notice() {
+    let world = World::start().await;
+    let home = Home::new(&world, "node", "pyapns.toml");
+    let cluster = Cluster::make(&home.folder.join("cluster"));
+    cluster.configure(&home, "push-1");
+    let (status, text) = said(&check(&home));
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("warning: drain_notice_seconds is 0: in a cluster"), "{text}");
+
+    home.put("password", "");
+    home.put("no.pem", "nothing");
+    let bad = cluster.settings("push-1").replace(&cluster.file("cluster.pem"), &home.path("no.pem"));
+    home.configure(&format!("{bad}\nstore.password_file = '{}'", home.path("password")));
+    let (status, text) = said(&check(&home));
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("cluster.identity_files in") && text.contains("store.password_file in"), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_is_used_alone_or_beside_a_shared_store_but_never_changes_sides_by_itself() {
+    let world = World::start().await;
+    let home = Home::new(&world, "node", "pyapns.toml");
+    let cluster = Cluster::make(&home.folder.join("cluster"));
+    let pem = world.simulator.identity().client_pem.clone();
+
+    home.configure("listen = '127.0.0.1:0'");
+    let alone = home.start().await;
+    assert_eq!(alone.client().await.post(APP, pem.clone()).await.status, 201);
+    alone.stop().await;
+    cluster.configure(&home, "push-1");
+    let (status, text) = home.refused().await;
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("holds apps or events of its own") && text.contains("`pyapns store copy sqlite:"), "{text}");
+    assert_eq!(cluster.redis.cli(&["DBSIZE"]), "0", "nothing was written");
+
+    std::fs::remove_dir_all(home.data()).expect("the folder");
+    let shared = home.start().await;
+    let mut client = shared.client().await;
+    assert_eq!(client.post(APP, pem).await.status, 201);
+    let sent = client.post(&format!("{APP}/notifications"), to(&token(1)).to_string()).await;
+    assert_eq!(sent.outcomes(), ["accepted"]);
+    assert_eq!(cluster.redis.cli(&["HLEN", "pyapns:apps"]), "1", "the app is in Redis");
+    drop(client);
+    shared.stop().await;
+    let again = home.start().await;
+    assert_eq!(again.client().await.get(APP).await.response()["state"], "ok", "it opens what it has sealed");
+    again.stop().await;
+
+    home.configure("listen = '127.0.0.1:0'");
+    let (status, text) = home.refused().await;
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("a node's copy of a shared store") && text.contains("set store.url"), "{text}");
+    let backup = pyapns(&["backup", "--store", &cluster.redis.url(), &home.path("copy.db")]);
+    assert_ne!(backup.status.code(), Some(0), "the database has nothing to back up: {backup:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_connects_to_the_shared_store_and_says_what_would_be_refused() {
+    let world = World::start().await;
+    let home = Home::new(&world, "node", "pyapns.toml");
+    let cluster = Cluster::make(&home.folder.join("cluster"));
+    let doctor = |cluster: &Cluster| {
+        cluster.configure(&home, "push-1");
+        let data = home.data().display().to_string();
+        let gateway = format!("https://{}", world.simulator.address());
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        command.args(["doctor", "--no-push", "--config", &home.path("pyapns.toml"), "--data-dir", &data]);
+        command.env("PYAPNS_APPLE_SANDBOX", &gateway).env("PYAPNS_APPLE_PRODUCTION", &gateway);
+        command.env("PYAPNS_APPLE_CA_FILE", world.directory.path().join("simulator/ca.pem"));
+        said(&command.output().expect("the program runs"))
+    };
+    let line = |text: &str, verdict: &str, about: &str| {
+        text.lines().any(|line| line.starts_with(&format!("{verdict:<5} store ")) && line.contains(about))
+    };
+    let (status, text) = doctor(&cluster);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(line(&text, "ok", "answers, can be written, 0 apps"), "{text}");
+    assert!(!home.data().exists(), "nothing was made");
+    assert_eq!(cluster.redis.cli(&["HLEN", "pyapns:apps"]), "0");
+
+    cluster.configure(&home, "push-1");
+    let node = home.start().await;
+    let pem = world.simulator.identity().client_pem.clone();
+    assert_eq!(node.client().await.post(APP, pem).await.status, 201);
+    let (_, text) = doctor(&cluster);
+    assert!(line(&text, "ok", "is held by a node that runs") && line(&text, "ok", "can be written, 1 apps"), "{text}");
+    node.stop().await;
+
+    let evicting =
+        Cluster { redis: RedisServer::with(&["maxmemory 100mb", "maxmemory-policy allkeys-lru"]), ..cluster };
+    let (status, text) = doctor(&evicting);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(line(&text, "fail", "maxmemory-policy noeviction"), "{text}");
+    let mut gone = evicting;
+    gone.redis.kill();
+    let (status, text) = doctor(&gone);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(line(&text, "fail", "store.url"), "{text}");
+    world.stop().await;
+}
