@@ -203,6 +203,7 @@ async fn after_a_failover_of_sentinel_changes_are_taken_within_15_s_and_no_app_i
             let took = site.provisioned(&node, "/apps/later/sandbox", AFTER_FAILOVER).await;
             assert!(took < AFTER_FAILOVER, "{took:?}");
             assert_eq!(apps(&node).await, ["com.example.app", "later"]);
+            assert_eq!(watched.replica.cli(&["HLEN", "pyapns:apps"]), "2", "the replica has taken over");
             node.stop().await;
         }
     }
