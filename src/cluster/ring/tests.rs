@@ -28,7 +28,7 @@ fn lane(number: u16) -> (AppKey, u16) {
 }
 
 fn owners(ring: &Ring, lanes: u16) -> Vec<u16> {
-    (0..lanes).map(|number| lane(number)).map(|(app, lane)| ring.owner(&app, lane).expect("a node")).collect()
+    (0..lanes).map(lane).map(|(app, lane)| ring.owner(&app, lane).expect("a node")).collect()
 }
 
 /// The ring by its definition: for each unit of weight 256 places that follow from the name, and each lane to the first
