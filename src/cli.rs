@@ -60,10 +60,10 @@ enum Verb {
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
     /// Make what the nodes of a cluster have in common.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = cluster::EXAMPLES)]
     Cluster(cluster::Command),
     /// Move everything that a store keeps into another one.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = store::EXAMPLES)]
     Store(store::Command),
     /// Run Apple's stand-in alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]
