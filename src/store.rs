@@ -43,10 +43,12 @@ impl<S: Apps + Events> Store for S {}
 /// its reader would be shown nothing of what is here, and would clear what nobody read.
 pub trait Events: FeedbackLog + DisconnectionLog + Durability {
     /// Keeps all of it or nothing; a store of several nodes says what it does with records too large for that. Records
-    /// that were not kept may be handed over again with the same [`Arc`]: none of them is kept twice. Of a token's feedback only the newest by its own timestamp is kept, and takes a
-    /// new position, so that an acknowledgement through an older cursor cannot lose it. Of the disconnections the
-    /// newest [`DISCONNECTIONS_MAX`] per app are kept. Feedback that `is_doubtful` is held back while its app has a
-    /// hold; how many entries that were is returned.
+    /// that were not kept may be handed over again with the same [`Arc`]: none of them is kept twice then.
+    ///
+    /// Of a token's feedback only the newest by its own timestamp is kept, and takes a new position, so that an
+    /// acknowledgement through an older cursor cannot lose it. Of the disconnections the newest [`DISCONNECTIONS_MAX`]
+    /// per app are kept. Feedback that `is_doubtful` is held back while its app has a hold; how many entries that were
+    /// is returned.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64>;
 
     fn counts(&self, app: AppKey) -> Pending<'_, Counts>;

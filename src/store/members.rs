@@ -88,7 +88,7 @@ pub struct Beat {
     pub known: Version,
 }
 
-/// What a beat returns.
+/// The state of the cluster after a beat.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
     pub lease: Lease,

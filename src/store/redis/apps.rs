@@ -12,6 +12,9 @@ use std::collections::HashSet;
 /// Records that one call reads: a record has about eight kilobytes.
 const STEP: usize = 32;
 
+/// An app's name, the revision of its newest change, and its record if it was not removed.
+type Change = (String, String, Option<Vec<u8>>);
+
 /// A condition as the scripts read it.
 fn condition(expect: Expect) -> String {
     match expect {
@@ -112,8 +115,7 @@ impl Apps for Redis {
                 let mut call = CHANGES.prepare_invoke();
                 call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed());
                 call.arg(reached).arg(step).arg(CALL_BYTES);
-                let reply: (String, String, Vec<(String, String, Option<Vec<u8>>)>) = read(self.run(&call).await?)?;
-                let (now, newest, found) = reply;
+                let (now, newest, found): (String, String, Vec<Change>) = read(self.run(&call).await?)?;
                 let is_last = found.len() < step;
                 for (name, revision, stored) in found {
                     reached = number(&revision)?;

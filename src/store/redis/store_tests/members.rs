@@ -18,7 +18,7 @@ pub(super) async fn beat(store: &Redis, node: &str, session: Session) -> Result<
     store.members().beat(of(node, session)).await
 }
 
-/// What any node does in its life.
+/// A node from its first beat to its end.
 pub(super) async fn beats_and_leaves(store: &Redis) {
     let session = Session::new();
     assert_eq!(beat(store, "passer-by", session).await.unwrap().lease, Lease::Made);
@@ -33,7 +33,7 @@ fn names(heard: &Heard) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_beat_makes_and_renews_the_lease_and_tells_who_lives() {
+async fn a_beat_makes_and_renews_the_lease_and_lists_the_live_nodes() {
     let (server, prefix) = (RedisServer::start(), fresh_prefix());
     let store = store(&server, &prefix);
     let [one, two] = [Session::new(), Session::new()];
@@ -89,7 +89,7 @@ async fn a_second_node_of_the_same_name_is_refused_until_the_first_one_ended() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ended_is_seen_by_the_next_beat_and_its_node_is_told() {
+async fn a_lease_that_ended_is_seen_by_the_next_beat_of_any_node_and_of_its_own() {
     let (server, prefix) = (RedisServer::start(), fresh_prefix());
     let store = store(&server, &prefix);
     let [one, two] = [Session::new(), Session::new()];
@@ -139,7 +139,7 @@ async fn a_member_is_forgotten_a_minute_after_its_lease_ended() {
 }
 
 #[tokio::test]
-async fn a_beat_tells_of_changed_apps_and_quarantines() {
+async fn a_beat_shows_that_apps_or_quarantines_changed() {
     let server = RedisServer::start();
     let store = store(&server, &fresh_prefix());
     let session = Session::new();
