@@ -198,11 +198,15 @@ async fn after_a_failover_of_sentinel_changes_are_taken_within_15_s_and_no_app_i
             let mut watched = Watched::start(&[], &[], &[]);
             let node = site.start(&format!("n{run}{number}"), &watched.url("redis+sentinel"), "").await;
             assert_eq!(site.provision(&node, APP).await.status, 201);
-            assert_eq!(watched.primary.cli(&["WAIT", "1", "5000"]), "1", "the replica has the app");
+            let began = Instant::now();
+            while watched.replica.cli(&["HLEN", "pyapns:apps"]) != "1" {
+                assert!(began.elapsed() < Duration::from_secs(5), "the replica gets the app");
+            }
             fault(&mut watched);
             let took = site.provisioned(&node, "/apps/later/sandbox", AFTER_FAILOVER).await;
             assert!(took < AFTER_FAILOVER, "{took:?}");
             assert_eq!(apps(&node).await, ["com.example.app", "later"]);
+            assert_eq!(watched.replica.cli(&["HLEN", "pyapns:apps"]), "2", "the replica has taken over");
             node.stop().await;
         }
     }

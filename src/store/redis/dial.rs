@@ -1,7 +1,7 @@
 //! One connection to a Redis server or a Sentinel.
 
 use super::address::HostPort;
-use super::error::{LATE, of_io, of_redis};
+use super::error::{LATE, of_first, of_io};
 use crate::drain::Drain;
 use crate::store::StoreError;
 use redis::aio::MultiplexedConnection;
@@ -31,6 +31,12 @@ const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(30);
 pub(super) enum Socket<'a> {
     Tcp { server: &'a HostPort, tls: Option<&'a Arc<ClientConfig>> },
     Unix { path: &'a Path },
+}
+
+impl Socket<'_> {
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tcp { tls: Some(_), .. })
+    }
 }
 
 /// A connection that answered. Clones share it; it is closed when the last one is dropped.
@@ -67,16 +73,16 @@ impl Drop for Driver {
 pub(super) async fn dial(socket: Socket<'_>, login: &RedisConnectionInfo) -> Result<Connection, StoreError> {
     let address = socket.to_string();
     match socket {
-        Socket::Tcp { server, tls: None } => speak(tcp(server, &address).await?, login, &address).await,
+        Socket::Tcp { server, tls: None } => speak(tcp(server, &address).await?, login, socket).await,
         Socket::Tcp { server, tls: Some(config) } => {
             let name = ServerName::try_from(server.host.clone()).map_err(io::Error::other);
             let name = name.map_err(|error| of_io(&error, &address))?;
             let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp(server, &address).await?).await;
-            speak(stream.map_err(|error| of_io(&error, &address))?, login, &address).await
+            speak(stream.map_err(|error| of_io(&error, &address))?, login, socket).await
         }
         Socket::Unix { path } => {
             let stream = UnixStream::connect(path).await.map_err(|error| of_io(&error, &address))?;
-            speak(stream, login, &address).await
+            speak(stream, login, socket).await
         }
     }
 }
@@ -108,16 +114,16 @@ async fn tcp(server: &HostPort, address: &str) -> Result<TcpStream, StoreError> 
     connect.await.map_err(|error: io::Error| of_io(&error, address))
 }
 
-async fn speak<S>(stream: S, login: &RedisConnectionInfo, address: &str) -> Result<Connection, StoreError>
+async fn speak<S>(stream: S, login: &RedisConnectionInfo, socket: Socket<'_>) -> Result<Connection, StoreError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
     let made = MultiplexedConnection::new_with_config(login, stream, config).await;
-    let (redis, driver) = made.map_err(|error| of_redis(&error, address))?;
+    let (redis, driver) = made.map_err(|error| of_first(&error, socket))?;
     // Not on the node's drain: the connection is of use until the node's last task has ended.
     let driver = Arc::new(Driver(Drain::new().spawn("redis", driver)));
-    Ok(Connection { redis, address: address.into(), driver })
+    Ok(Connection { redis, address: socket.to_string().into(), driver })
 }
 
 impl std::fmt::Display for Socket<'_> {

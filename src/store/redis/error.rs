@@ -1,5 +1,6 @@
 //! The meaning of Redis's errors for a caller of the store.
 
+use super::dial::Socket;
 use crate::store::StoreError;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use rustls::{AlertDescription, InvalidMessage};
@@ -87,6 +88,18 @@ pub(super) fn of_redis(error: &RedisError, address: &str) -> StoreError {
         | (_, Some("BUSY" | "NOREPLICAS")) => StoreError::Away { address, cause: sentence(error) },
         (ErrorKind::Server(S::NoPerm), _) => Unfit::Forbidden { address, what: sentence(error) }.into(),
         _ => StoreError::RedisRefused { what: sentence(error) },
+    }
+}
+
+/// The same for an error before the first answer. Redis refuses a client certificate after the handshake and closes the
+/// connection, and the reason may get lost when something is sent meanwhile.
+pub(super) fn of_first(error: &RedisError, socket: Socket<'_>) -> StoreError {
+    match of_redis(error, &socket.to_string()) {
+        StoreError::Away { address, cause } if socket.is_tls() && error.is_connection_dropped() => {
+            let hint = "it may want another client certificate: see store.certificate and store.key";
+            StoreError::Away { address, cause: format!("{cause}; {hint}") }
+        }
+        meaning => meaning,
     }
 }
 

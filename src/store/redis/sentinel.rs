@@ -2,7 +2,7 @@
 
 use super::address::{HostPort, Place};
 use super::dial::{Connection, Socket, dial, in_time};
-use super::error::of_redis;
+use super::error::of_first;
 use super::{Settings, Unfit, tls};
 use crate::store::StoreError;
 use redis::{Cmd, RedisConnectionInfo, RedisError};
@@ -54,7 +54,7 @@ impl Target {
         in_time(socket, async {
             let mut connection = dial(socket, &self.login).await?;
             let answer = redis::cmd("PING").exec_async(&mut connection.redis).await;
-            answer.map_err(|error| of_redis(&error, &connection.address))?;
+            answer.map_err(|error| of_first(&error, socket))?;
             Ok(connection)
         })
         .await
@@ -89,10 +89,10 @@ impl Target {
                 && matches!(error.code(), Some("NOAUTH" | "NOPERM"))
             {
                 let shown = auth.exec_async(&mut connection.redis).await;
-                shown.map_err(|error| of_redis(&error, &connection.address))?;
+                shown.map_err(|error| of_first(&error, socket))?;
                 answer = question.query_async(&mut connection.redis).await;
             }
-            answer.map_err(|error| of_redis(&error, &connection.address))
+            answer.map_err(|error| of_first(&error, socket))
         });
         match answer.await? {
             Some((host, port)) => Ok(HostPort { host, port }),
@@ -117,7 +117,7 @@ impl Target {
             let mut connection = dial(socket, &self.login).await?;
             let info = redis::cmd("INFO").arg("replication").take();
             let info: Result<String, RedisError> = info.query_async(&mut connection.redis).await;
-            let info = info.map_err(|error| of_redis(&error, &connection.address))?;
+            let info = info.map_err(|error| of_first(&error, socket))?;
             if info.lines().any(|line| line == "role:master") {
                 return Ok(connection);
             }
