@@ -59,10 +59,10 @@ enum Verb {
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
     /// Create the files that all nodes of a cluster share.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = cluster::EXAMPLES)]
     Cluster(cluster::Command),
     /// Copy a store into another one.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = store::EXAMPLES)]
     Store(store::Command),
     /// Run the simulator of Apple's gateway alone; prints one JSON line with its addresses and credentials when ready.
     #[command(after_help = simulator::EXAMPLES)]

@@ -1,5 +1,6 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
+mod data;
 pub mod descriptors;
 mod following;
 mod keys;
@@ -17,24 +18,22 @@ use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
 use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
-use crate::credentials::Keyring;
 use crate::credentials::keyring::KeyFileError;
 use crate::delivery::descriptors::Descriptors;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::delivery::{Intake, intake, metrics};
 use crate::drain::Drain;
-use crate::events::Events;
 use crate::health::Health;
 use crate::http::metrics::Metrics as ApiMetrics;
 use crate::http::server::Listener;
 use crate::http::server::address::Address;
 use crate::http::server::tls::TlsError;
 use crate::http::{body::Bodies, server};
-use crate::model::NodeName;
 use crate::registry::Registry;
-use crate::store::{self, Opened, Sqlite, Store, StoreError};
+use crate::store::{Sqlite, Store, StoreError};
 use crate::telemetry::{self, Logging};
+use data::{Data, Source};
 use descriptors::Shares;
 use listeners::Listeners;
 use reload::Reload;
@@ -109,24 +108,9 @@ impl Node {
         let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let Opened { store, local, redis, shared, .. } = open_store(&config, &world.clock, world.shared_store).await?;
-        let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
-        let unopened = match &redis {
-            Some(redis) => keys::check(redis, &keyring).await?,
-            None => None,
-        };
-        let (clock, drain) = (world.clock.clone(), lanes.clone());
-        let registry = match shared {
-            true => Registry::load_shared(store.clone(), keyring, clock, drain).await?,
-            false => Registry::load(store.clone(), keyring, clock, drain).await?,
-        };
-        let events = Events::new(store, &telemetry);
-        let events = match config.node_name.clone().or_else(machine_name) {
-            Some(name) => events.of(name),
-            None => events,
-        };
-        events.load().await?;
-        registry.watch(&telemetry);
+        let health = Health::new(world.clock.clone(), &telemetry);
+        let source = Source { config: &config, clock: &world.clock, store: world.shared_store };
+        let Data { registry, events, local } = data::open(source, &health, &telemetry, &lanes).await?;
         let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
         let apple = Apple {
             connect: world.connect,
@@ -157,8 +141,6 @@ impl Node {
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
         let (drain, readiness) = (requests.clone(), StoreCheck::default());
-        let health = Health::new(clock.clone(), &telemetry);
-        keys::report(&health, unopened);
         let api = Api {
             registry,
             intake,
@@ -260,18 +242,6 @@ impl Node {
     }
 }
 
-async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {
-    if let Some(store) = shared {
-        return Ok(Opened { store, local: None, redis: None, shared: true, notices: Vec::new() });
-    }
-    let settings = store::Settings { data_dir: &config.data_dir, shared: config.store.redis()? };
-    let opened = store::open(settings, clock).await?;
-    for notice in &opened.notices {
-        tracing::error!("{notice}");
-    }
-    Ok(opened)
-}
-
 /// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of
 /// the configuration and of this step.
 fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
@@ -311,9 +281,4 @@ async fn finish(tasks: &Drain, lanes: &Drain, force_at: Instant, until: Instant)
     tracing::warn!("the drain budget is nearly used up: notifications still in flight are ended");
     lanes.force_finish();
     tasks.finish(remaining(until)).await
-}
-
-/// The machine's host name, if it is a valid node name.
-fn machine_name() -> Option<NodeName> {
-    rustix::system::uname().nodename().to_str().ok()?.parse().ok()
 }

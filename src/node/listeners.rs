@@ -69,7 +69,7 @@ impl Listeners {
     }
 
     fn browsers(&self) -> BrowserPolicy {
-        let machine = super::machine_name();
+        let machine = super::data::machine_name();
         BrowserPolicy::new(machine.as_ref().map(NodeName::as_str), self.hosts.clone(), self.keys.is_some())
     }
 

@@ -87,7 +87,7 @@ fn a_variable_that_is_not_a_setting_is_only_a_warning() {
     let mistyped = "PYAPNS_LIMIT_ITEMS is not a setting; did you mean PYAPNS_LIMITS_ITEMS?";
     let variables = [
         ("PYAPNS_LIMIT_ITEMS", "3"),
-        ("PYAPNS_STORE", "redis"),
+        ("PYAPNS_QUEUE", "redis"),
         // The variables of Kubernetes and of other commands.
         ("PYAPNS_PORT", "tcp://10.0.0.1:8088"),
         ("PYAPNS_SERVICE_PORT_HTTP", "8088"),
@@ -96,7 +96,7 @@ fn a_variable_that_is_not_a_setting_is_only_a_warning() {
     ];
     let output = pyapns(folder.path(), &variables, &["check-config"]);
     let told = format!(
-        "warning: {mistyped}\nwarning: PYAPNS_STORE is not a setting\nthe defaults and the environment: nothing is wrong\n"
+        "warning: {mistyped}\nwarning: PYAPNS_QUEUE is not a setting\nthe defaults and the environment: nothing is wrong\n"
     );
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), told));
     let output = pyapns(folder.path(), &variables, &["check-config", "--listen", "nonsense"]);
@@ -107,7 +107,7 @@ fn a_variable_that_is_not_a_setting_is_only_a_warning() {
     let output = pyapns(folder.path(), &variables, &["serve", "--data-dir", "/proc/pyapns"]);
     let said = stderr(&output);
     let warned = |text: &str| said.lines().any(|line| line.contains("WARN") && line.contains(text));
-    assert!(warned(mistyped) && warned("PYAPNS_STORE is not a setting"), "{said}");
+    assert!(warned(mistyped) && warned("PYAPNS_QUEUE is not a setting"), "{said}");
     assert_eq!(said.matches("is not a setting").count(), 2, "{said}");
 }
 
