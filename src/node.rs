@@ -1,5 +1,6 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
+pub mod cluster;
 pub mod descriptors;
 mod listeners;
 mod reload;
@@ -32,6 +33,7 @@ use crate::model::NodeName;
 use crate::registry::Registry;
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, Logging};
+use cluster::{Cluster, FixedCluster};
 use descriptors::Shares;
 use listeners::Listeners;
 use reload::Reload;
@@ -60,6 +62,8 @@ pub enum StartError {
     ApiKey { place: String, cause: SecretFileError },
     #[error("apps of the configuration cannot be provisioned:\n{0}")]
     Autoprovision(config::Faults),
+    #[error("the cluster's identity cannot be used: {0}")]
+    ClusterTls(rustls::Error),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: Address, cause: io::Error },
 }
@@ -70,13 +74,15 @@ pub struct World {
     pub connect: Arc<dyn Connect>,
     /// A simulator runs in this process and takes file descriptors too.
     pub has_simulator: bool,
+    /// The cluster that the node is a member of.
+    pub cluster: Option<FixedCluster>,
 }
 
 impl World {
     /// The machine's clock and sockets.
     pub fn real(config: &Config) -> Self {
         let connect = Arc::new(TlsConnect::new(config.apple.proxy.clone()));
-        Self { clock: Clock::system(), connect, has_simulator: false }
+        Self { clock: Clock::system(), connect, has_simulator: false, cluster: None }
     }
 }
 
@@ -92,6 +98,7 @@ pub struct Node {
     /// The apps of the configuration are stored.
     is_provisioned: bool,
     reload: Option<Reload>,
+    cluster: Option<Cluster>,
 }
 
 impl Node {
@@ -129,7 +136,17 @@ impl Node {
         metrics::watch_descriptors(&telemetry, &descriptors);
         let app_lanes =
             Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
-        let intake = Arc::new(Intake::new(app_lanes, intake_limits));
+        let app_lanes = Arc::new(app_lanes);
+        let cluster = world.cluster.map(|fixed| {
+            let clock = world.clock.clone();
+            Cluster::new(fixed, &config, Arc::clone(&app_lanes), clock, &telemetry, lanes.clone())
+        });
+        let cluster = cluster.transpose()?;
+        let intake = Intake::new(app_lanes, intake_limits);
+        let intake = Arc::new(match &cluster {
+            Some(cluster) => intake.with_peers(Arc::clone(&cluster.peers)),
+            None => intake,
+        });
         let autoprovision = Autoprovision::new(
             registry.clone(),
             Arc::clone(&intake),
@@ -162,7 +179,18 @@ impl Node {
         };
         let (api, drain_budget) = (Arc::new(api), config.drain_budget);
         let reload = None;
-        Ok(Self { listeners, api, api_metrics, requests, lanes, drain_budget, autoprovision, is_provisioned, reload })
+        Ok(Self {
+            listeners,
+            api,
+            api_metrics,
+            requests,
+            lanes,
+            drain_budget,
+            autoprovision,
+            is_provisioned,
+            reload,
+            cluster,
+        })
     }
 
     /// Makes the node read the configuration again from `origin`, on SIGHUP and when its files change. The node was
@@ -219,6 +247,10 @@ impl Node {
         self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
+        }
+        if let Some(cluster) = self.cluster {
+            let Api { registry, intake, clock, .. } = &*self.api;
+            cluster.start(registry.clone(), Arc::clone(intake), clock.clone(), &self.requests);
         }
         stop.await;
         self.requests.begin();

@@ -18,7 +18,8 @@ impl Network {
     pub const LOOPBACK: [Self; 2] =
         [Self { bits: 0xffff_7f00_0000, prefix: 104 }, Self { bits: Ipv6Addr::LOCALHOST.to_bits(), prefix: 128 }];
 
-    fn holds(self, address: IpAddr) -> bool {
+    /// Returns true if the address is in this network.
+    pub fn holds(self, address: IpAddr) -> bool {
         let differing = self.bits ^ bits(address);
         self.prefix == 0 || differing >> (128 - self.prefix) == 0
     }

@@ -63,7 +63,11 @@ impl Running {
         let config = Config::parse(Some(file), &|_| None).expect("good settings");
         let mut outside = Outside::real(&config);
         outside.connect = connect.unwrap_or(outside.connect);
-        let node = Node::build(config, outside).await.expect("a node");
+        Self::run(Node::build(config, outside).await.expect("a node"))
+    }
+
+    /// Lets a node serve.
+    pub fn run(node: Node) -> Self {
         let address = node.address().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(async move {

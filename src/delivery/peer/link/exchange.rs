@@ -381,3 +381,6 @@ impl Exchange {
 fn milliseconds(origin: Instant, time: Instant) -> u64 {
     u64::try_from(time.saturating_duration_since(origin).as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
