@@ -5,16 +5,14 @@ mod fingerprint;
 use crate::clock::Clock;
 use crate::credentials::paths::read_trusted;
 use crate::credentials::{Credential, CredentialError, Material, Secret, import};
-use crate::delivery::Intake;
 use crate::drain::Drain;
-use crate::events::Events;
 use crate::model::AppKey;
 use crate::registry::choice::{self, Asked};
 use crate::registry::{Provision, ProvisionError, Registry, topic};
 use crate::store::{EntryRecord, StoreError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 /// An app of `[[autoprovision]]` in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,35 +170,30 @@ pub struct AppFault {
 /// applied stays so until the entry, or a file it names, changes.
 pub struct Autoprovision {
     registry: Registry,
-    intake: Arc<Intake>,
-    events: Events,
     clock: Clock,
     drain: Drain,
+    /// The entries of the last configuration that this process applied.
+    applied: Mutex<HashSet<AppKey>>,
 }
 
 impl Autoprovision {
     /// `drain` runs the blocking work: reading files and opening credentials.
-    pub fn new(registry: Registry, intake: Arc<Intake>, events: Events, clock: Clock, drain: Drain) -> Self {
-        Self { registry, intake, events, clock, drain }
+    pub fn new(registry: Registry, clock: Clock, drain: Drain) -> Self {
+        Self { registry, clock, drain, applied: Mutex::default() }
     }
 
     /// Provisions every entry that is new or changed, and removes the apps of removed entries. Returns the faults; an
     /// app with a fault stays as it was.
+    ///
+    /// The entries in a shared store may be those of other nodes. Of them only those are removed that this process
+    /// found in an earlier configuration: none at start.
     pub async fn apply(&self, entries: &[ConfiguredApp]) -> Result<Vec<AppFault>, StoreError> {
         let before = self.registry.entries().await?;
         let named: HashSet<&AppKey> = entries.iter().map(|entry| &entry.key).collect();
-        for key in before.keys().filter(|key| !named.contains(key)) {
-            if self.registry.remove_entry(key).await? {
-                self.intake.remove(key);
-                self.events.forget(key);
-                tracing::info!(app = %key, "removed the app: its entry was removed from the configuration");
-            } else if self.registry.get(key).is_some() {
-                // Logged once: the entry's record is deleted now.
-                tracing::warn!(
-                    "app {key} stays: its entry was removed from the configuration, but the app was changed over the API"
-                );
-            }
+        for key in before.keys().filter(|key| !named.contains(key) && self.is_own(key)) {
+            self.remove(key).await?;
         }
+        *self.applied.lock().unwrap_or_else(PoisonError::into_inner) = named.into_iter().cloned().collect();
         let mut faults = Vec::new();
         for entry in entries {
             match entry.load_files(&self.drain).await {
@@ -209,6 +202,24 @@ impl Autoprovision {
             }
         }
         Ok(faults)
+    }
+
+    /// True if a stored entry is one of this node's configuration, present or past.
+    fn is_own(&self, key: &AppKey) -> bool {
+        !self.registry.is_shared() || self.applied.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// Removes the app of an entry that has left the configuration, unless a caller has changed the app.
+    async fn remove(&self, key: &AppKey) -> Result<(), StoreError> {
+        if self.registry.remove_entry(key).await? {
+            tracing::info!(app = %key, "removed the app: its entry was removed from the configuration");
+        } else if self.registry.get(key).is_some() {
+            // Logged once: the entry's record is deleted now.
+            tracing::warn!(
+                "app {key} stays: its entry was removed from the configuration, but the app was changed over the API"
+            );
+        }
+        Ok(())
     }
 
     /// Provisions an entry unless it is unchanged. An unchanged entry's credential is not opened, so that checks newer

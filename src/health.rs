@@ -14,16 +14,19 @@ pub enum Component {
     Store,
     /// The data directory is not where it was.
     DataDirectory,
+    /// The changes of other nodes cannot be read from the shared store.
+    Registry,
 }
 
 impl Component {
-    pub const ALL: [Self; 2] = [Self::Store, Self::DataDirectory];
+    pub const ALL: [Self; 3] = [Self::Store, Self::DataDirectory, Self::Registry];
 
     /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::DataDirectory => "data_directory",
+            Self::Registry => "registry",
         }
     }
 
@@ -31,6 +34,8 @@ impl Component {
     pub fn is_required(self) -> bool {
         match self {
             Self::Store | Self::DataDirectory => true,
+            // It sends for the apps that it knows.
+            Self::Registry => false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod descriptors;
+mod following;
 mod listeners;
 mod reload;
 
@@ -31,7 +32,7 @@ use crate::http::server::tls::TlsError;
 use crate::http::{body::Bodies, server};
 use crate::model::NodeName;
 use crate::registry::Registry;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Opened, Store, StoreError};
 use crate::telemetry::{self, Logging};
 use cluster::{Cluster, FixedCluster};
 use descriptors::Shares;
@@ -76,13 +77,15 @@ pub struct World {
     pub has_simulator: bool,
     /// The cluster that the node is a member of.
     pub cluster: Option<FixedCluster>,
+    /// An open store that several nodes share, in place of the one that the settings name.
+    pub shared_store: Option<Arc<dyn Store>>,
 }
 
 impl World {
     /// The machine's clock and sockets.
     pub fn real(config: &Config) -> Self {
         let connect = Arc::new(TlsConnect::new(config.apple.proxy.clone()));
-        Self { clock: Clock::system(), connect, has_simulator: false, cluster: None }
+        Self { clock: Clock::system(), connect, has_simulator: false, cluster: None, shared_store: None }
     }
 }
 
@@ -107,9 +110,13 @@ impl Node {
         let shares = share_descriptors(&mut config, world.has_simulator);
         let telemetry = telemetry::Metrics::new();
         let (requests, lanes) = (Drain::new(), Drain::new());
-        let store = open_store(&config)?;
+        let Opened { store, shared, .. } = open_store(&config, world.shared_store)?;
         let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
-        let registry = Registry::load(store.clone(), keyring, world.clock.clone(), lanes.clone()).await?;
+        let (clock, drain) = (world.clock.clone(), lanes.clone());
+        let registry = match shared {
+            true => Registry::load_shared(store.clone(), keyring, clock, drain).await?,
+            false => Registry::load(store.clone(), keyring, clock, drain).await?,
+        };
         let events = Events::new(store, &telemetry);
         let events = match config.node_name.clone().or_else(machine_name) {
             Some(name) => events.of(name),
@@ -147,13 +154,9 @@ impl Node {
             Some(cluster) => intake.with_peers(Arc::clone(&cluster.peers)),
             None => intake,
         });
-        let autoprovision = Autoprovision::new(
-            registry.clone(),
-            Arc::clone(&intake),
-            events.clone(),
-            world.clock.clone(),
-            requests.clone(),
-        );
+        let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
+        lanes.spawn("removals", ending);
+        let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
         let listeners = Listeners::bind(&config, shares).await?;
         let (limits, compat) = (config.limits, config.compat);
@@ -245,6 +248,10 @@ impl Node {
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.listeners.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
+        if self.api.registry.is_shared() {
+            let (registry, health) = (self.api.registry.clone(), self.api.health.clone());
+            self.requests.spawn("sync", following::sync(registry, health, self.requests.clone()));
+        }
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
         }
@@ -263,12 +270,15 @@ impl Node {
     }
 }
 
-fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+fn open_store(config: &Config, shared: Option<Arc<dyn Store>>) -> Result<Opened, StoreError> {
+    if let Some(store) = shared {
+        return Ok(Opened { store, shared: true, notices: Vec::new() });
+    }
     let opened = store::open(store::Settings { data_dir: &config.data_dir })?;
     for notice in &opened.notices {
         tracing::error!("{notice}");
     }
-    Ok(opened.store)
+    Ok(opened)
 }
 
 /// Shares out the file descriptors that the system allows, lowers the limits that do not fit, and logs the notices of

@@ -11,7 +11,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod contract;
 
-pub use apps::{AppRecord, Apps, EntryRecord, Kept};
+pub use apps::{AppRecord, Apps, Changes, EntryRecord, Expect, Kept, Revision};
 pub use cursor::{Cursor, Epoch};
 pub use disconnections::{DISCONNECTIONS_MAX, DisconnectionLog};
 pub use error::StoreError;
@@ -65,6 +65,8 @@ pub struct Settings<'a> {
 /// A store that is open.
 pub struct Opened {
     pub store: Arc<dyn Store>,
+    /// Other nodes change it too: what they changed is read again and again.
+    pub shared: bool,
     /// Sentences for the operator about the state in which the store was found.
     pub notices: Vec<String>,
 }
@@ -73,7 +75,7 @@ pub struct Opened {
 pub fn open(settings: Settings<'_>) -> Result<Opened, StoreError> {
     let store = Sqlite::open(settings.data_dir)?;
     let notices = store.notices().to_vec();
-    Ok(Opened { store: Arc::new(store), notices })
+    Ok(Opened { store: Arc::new(store), shared: false, notices })
 }
 
 /// A part of a list.

@@ -53,6 +53,8 @@ pub enum ApiError {
     Path(#[from] PathError),
     #[error(transparent)]
     NotProvisioned(ProvisionError),
+    #[error("send `If-Match` with the `ETag` that you read, or `If-None-Match: *` to create an app, and not both")]
+    BadPrecondition,
     #[error("{}", of_store(.0))]
     Store(#[from] StoreError),
 }
@@ -83,6 +85,8 @@ impl ApiError {
             Self::Provisioning(fault) => Self::provisioning_error(fault),
             Self::Path(error) => (S::BAD_REQUEST, error.reason()),
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
+            Self::BadPrecondition => (S::BAD_REQUEST, "bad_precondition"),
+            Self::Store(error @ StoreError::Conflict { .. }) => (S::PRECONDITION_FAILED, error.reason()),
             Self::Store(error @ StoreError::Full) => (S::INSUFFICIENT_STORAGE, error.reason()),
             Self::Store(error) => (S::SERVICE_UNAVAILABLE, error.reason()),
         }
@@ -173,6 +177,7 @@ impl ApiError {
             Self::Provisioning(fault) => {
                 said([("field", fault.field().map(Value::from)), ("limit", fault.limit().map(Value::from))])
             }
+            Self::Store(StoreError::Conflict { revision }) => json!({"revision": revision.map(|it| it.to_string())}),
             Self::NotProvisioned(error) => said([
                 ("field", error.field().map(Value::from)),
                 ("topics", error.topics().map(Value::from)),
@@ -209,6 +214,15 @@ fn of_store(error: &StoreError) -> &'static str {
         StoreError::Moved { .. } => {
             "the node's data directory was moved or deleted: nothing was changed; its log says more (sending goes on)"
         }
+        StoreError::Conflict { revision: Some(_) } => {
+            "the app is not as you saw it, or is there already: nothing was changed; read it again, and decide on its present state"
+        }
+        StoreError::Conflict { revision: None } => {
+            "there is no such app by now: nothing was changed; leave `If-Match` out to create it"
+        }
+        StoreError::ForeignRegistry => {
+            "the shared store has lost changes, or another store is in its place: nothing was changed; bring the store back, or restart the nodes to take the apps that it has now (sending goes on)"
+        }
         _ => "the node's store failed: its log says why, at this time",
     }
 }
@@ -229,7 +243,9 @@ impl IntoResponse for ApiError {
             return error.into_response();
         }
         let (status, reason) = self.status_and_reason();
-        if let Self::Store(error) = &self {
+        if let Self::Store(error) = &self
+            && status.is_server_error()
+        {
             tracing::error!(%error, "the store failed a request");
         }
         let (sentence, args) = (self.to_string(), self.args());

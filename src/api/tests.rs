@@ -2,6 +2,7 @@
 
 mod access;
 mod panicking;
+mod preconditions;
 mod shortcut;
 
 use super::routes::{health, metrics};
@@ -103,9 +104,17 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         .expect("an empty store");
     let events = Events::new(store, &telemetry);
     let health = Health::new(clock.clone(), &telemetry);
+    let intake = Arc::new(intake(&events, &telemetry));
+    let (mut removals, ending) = (registry.removals(), (Arc::clone(&intake), events.clone()));
+    Drain::new().spawn("removals", async move {
+        while let Some(removal) = removals.next().await {
+            ending.0.remove(&removal.key);
+            ending.1.forget(&removal.key);
+        }
+    });
     Api {
         registry,
-        intake: Arc::new(intake(&events, &telemetry)),
+        intake,
         events,
         clock,
         telemetry,
@@ -184,7 +193,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
     let fingerprint = &app["credential"]["fingerprint"];
     let expected = json!({
         "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
-        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "state": "ok", "last_error": null,
+        "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "revision": "1", "state": "ok", "last_error": null,
         "feedback_held": null,
         "last_error_at": null, "last_success_at": null, "connections": 0, "streams": 0, "in_flight": 0, "queued": 0,
         "bound_by": "caller",

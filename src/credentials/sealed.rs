@@ -45,6 +45,14 @@ pub fn seal(keyring: &Keyring, app: &AppKey, material: &Material) -> Zeroizing<V
     Zeroizing::new([&[SEALED], &key.id().0[..], nonce.as_ref(), &fields, tag.as_ref()].concat())
 }
 
+/// The key that a blob names as its own; `None` for a blob in clear text, or in a form that is not known.
+pub fn key_of(blob: &[u8]) -> Option<KeyId> {
+    match blob {
+        [SEALED, rest @ ..] => rest.first_chunk::<KEY_ID_BYTES>().copied().map(KeyId),
+        _ => None,
+    }
+}
+
 /// Opens what [`seal`] made for this app, and what older versions stored in clear text.
 pub fn open(keyring: &Keyring, app: &AppKey, blob: &[u8]) -> Result<Opened, Unopened> {
     match blob {

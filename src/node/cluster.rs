@@ -20,8 +20,12 @@ use crate::store::Epoch;
 use crate::telemetry;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
+
+/// The longest wait for the store, for an app that a peer knows otherwise than this node.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A cluster whose members do not change by themselves.
 pub struct FixedCluster {
@@ -100,8 +104,16 @@ impl Serve for Server {
     }
 }
 
-/// The app, under the revision that the peer has if that can be found.
+/// The app, under the revision that the peer has if the store has it. One look at the store at most is taken.
 async fn find(registry: &Registry, head: &BatchHead) -> Option<Arc<App>> {
+    let known = registry.get(&head.app);
+    let is_same = known.as_ref().is_some_and(|app| app.revision.number() == head.revision);
+    if is_same || !registry.is_shared() {
+        return known;
+    }
+    if !matches!(tokio::time::timeout(SYNC_TIMEOUT, registry.sync()).await, Ok(Ok(()))) {
+        tracing::debug!(app = %head.app, "the store cannot be asked for the app's change that a peer knows");
+    }
     registry.get(&head.app)
 }
 

@@ -1,9 +1,13 @@
 //! The registry's promises, over the reference store and over SQLite.
 
 use super::*;
+use crate::credentials::Material;
+use crate::credentials::sealed::Opened;
 use crate::credentials::testing::{EXPIRES_AT, NOW, Recipe, signing_key};
 use crate::model::{AppId, Environment};
-use crate::store::{Memory, Sqlite};
+use crate::store::{Expect, Memory, Sqlite};
+
+mod following;
 
 fn key(environment: Environment) -> AppKey {
     AppKey::new(AppId::new("shop").unwrap(), environment)
@@ -63,7 +67,7 @@ async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_wher
     let new = registry.provision(Provision { lanes: 2, ..wanted() }).await.unwrap();
     assert!(new.generation > old.generation);
     assert_eq!((old.lanes, registry.get(&old.key).unwrap().lanes), (1, 2));
-    assert!(registry.remove(&old.key).await.unwrap());
+    assert!(registry.remove(&old.key, Expect::Any).await.unwrap());
     let again = registry.provision(wanted()).await.unwrap();
     assert!(again.generation > new.generation);
 }
@@ -72,8 +76,8 @@ async fn each_provisioning_has_a_higher_generation_and_the_old_app_lives_on_wher
 async fn a_removed_app_is_gone_and_cannot_be_removed_twice() {
     let registry = registry().await;
     let app = registry.provision(wanted()).await.unwrap();
-    assert!(registry.remove(&app.key).await.unwrap());
-    assert!(!registry.remove(&app.key).await.unwrap());
+    assert!(registry.remove(&app.key, Expect::Any).await.unwrap());
+    assert!(!registry.remove(&app.key, Expect::Any).await.unwrap());
     assert!(registry.get(&app.key).is_none());
     assert!(registry.list().is_empty());
 }
@@ -143,12 +147,12 @@ async fn an_app_that_cannot_be_read_does_not_keep_the_others_away() {
     let record = store.get(good.key.clone()).await.unwrap().unwrap();
     let newer = zeroize::Zeroizing::new(vec![99]);
     let bad = AppRecord { key: key(Environment::Production), credential: newer, ..record };
-    store.put(bad.clone()).await.unwrap();
+    store.put(bad.clone(), Expect::Any).await.unwrap();
     let registry = registry_over(store).await;
     assert!(registry.get(&good.key).unwrap().credential.unusable().is_none());
     let shown = registry.get(&bad.key).unwrap();
     assert!(shown.credential.unusable().unwrap().contains("newer pyapns"), "{shown:?}");
-    assert!(registry.remove(&bad.key).await.unwrap(), "it can be cleared away");
+    assert!(registry.remove(&bad.key, Expect::Any).await.unwrap(), "it can be cleared away");
 }
 
 /// A blob as 0.6 sealed it: the text as it was given.
@@ -163,8 +167,9 @@ async fn stored_by_0_6(material: &Material, topic: Option<&str>) -> Registry {
         timeout_seconds: 15,
         lanes: 1,
         entry: None,
+        revision: Revision::NONE,
     };
-    store.put(record).await.unwrap();
+    store.put(record, Expect::Any).await.unwrap();
     registry_over(store).await
 }
 
@@ -269,8 +274,9 @@ async fn what_was_stored_in_clear_text_is_sealed_and_nothing_of_it_is_left_on_th
             timeout_seconds: 15,
             lanes: 1,
             entry: None,
+            revision: Revision::NONE,
         };
-        store.put(record).await.unwrap();
+        store.put(record, Expect::Any).await.unwrap();
     }
     let line = secret.lines().rev().nth(2).unwrap().as_bytes();
     let found = || {

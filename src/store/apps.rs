@@ -1,35 +1,127 @@
 //! The contract of the provisioned apps.
 
-use super::Pending;
+use super::{Epoch, Pending, StoreError};
 use crate::model::AppKey;
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// The provisioned apps.
+///
+/// Every change of an app gives it a [`Revision`] that the store has given to no other change, not even before it was
+/// restored from a backup. A write whose caller saw no answer may have happened, and may be sent again: a record that
+/// is stored already, byte for byte, changes nothing.
 pub trait Apps: Send + Sync {
-    /// Keeps an app, in place of what was kept under its key, and the entry that made it.
-    fn put(&self, app: AppRecord) -> Pending<'_, ()>;
+    /// Keeps an app, in place of what was kept under its key, and the entry that made it. Returns its revision. The
+    /// record's own revision is ignored. Refused with [`StoreError::Conflict`] if the app is not as expected, unless
+    /// what is stored equals the record in everything but its revision: its present revision is returned then.
+    fn put(&self, app: AppRecord, expect: Expect) -> Pending<'_, Revision>;
 
-    /// Keeps all of these apps or none of them. What they replace is gone from the disk, too, once it resolves.
-    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()>;
+    /// Seals again: keeps each of these apps that is stored under its own `revision`, leaves out all others, and returns
+    /// the number that it kept. Each gets a new revision, so that copies of the store follow. If it fails, nothing is
+    /// changed. What the records replace is gone from the disk, too, once it resolves.
+    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, u64>;
 
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>>;
 
-    /// Forgets an app and its events: whether there was one.
-    fn delete(&self, key: AppKey) -> Pending<'_, bool>;
+    /// Forgets an app and its events, and returns the revision of the removal; `None` if there was no app, whatever was
+    /// expected. Refused with [`StoreError::Conflict`] if the app is not as expected.
+    fn delete(&self, key: AppKey, expect: Expect) -> Pending<'_, Option<Revision>>;
 
     /// At most `limit` apps after a key, sorted by key.
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>>;
+
+    /// At most `limit` (1 or more) apps that were changed or removed after a revision, those that changed first. Each app
+    /// is named once, as it is now.
+    fn changes(&self, since: Revision, limit: usize) -> Pending<'_, Changes>;
 
     /// The configuration's entries that apps were made by: of each app the newest. An entry stays when its app is
     /// changed or deleted.
     fn entries(&self) -> Pending<'_, Vec<EntryRecord>>;
 
-    /// Gives an entry that is kept another fingerprint; its app stays as it is.
+    /// Gives an entry that is kept another fingerprint; its app stays as it is, and keeps its revision.
     fn file_entry(&self, key: AppKey, fingerprint: String) -> Pending<'_, ()>;
 
-    /// Forgets an entry, and the app with its events if it is still the one the entry made: whether it was.
+    /// Forgets an entry, and the app with its events if it is still the one the entry made: whether it was. The removal
+    /// of the app has a revision, as that of [`Self::delete`].
     fn delete_entry(&self, key: AppKey) -> Pending<'_, bool>;
+}
+
+/// The place of a change in the sequence of all changes of apps in a store. It grows with every change of any app, and
+/// names one state of one app. Opaque to callers of the API, who compare it for equality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Revision(i64);
+
+impl Revision {
+    /// Before the first change.
+    pub const NONE: Self = Self(0);
+
+    /// A revision as a store keeps it.
+    pub fn stored(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number that a store keeps.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Reads what [`fmt::Display`] wrote; `None` for what is no revision.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits).map(Self)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// The condition of a change: the state in which its caller saw the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// No condition.
+    Any,
+    /// The app is stored under this revision.
+    Is(Revision),
+    /// There is no such app.
+    Absent,
+}
+
+impl Expect {
+    /// Refuses if the app is not as expected; `stored` is its revision, if there is one.
+    pub fn check(self, stored: Option<Revision>) -> Result<(), StoreError> {
+        let is_met = match self {
+            Self::Any => true,
+            Self::Is(revision) => stored == Some(revision),
+            Self::Absent => stored.is_none(),
+        };
+        if is_met { Ok(()) } else { Err(StoreError::Conflict { revision: stored }) }
+    }
+}
+
+/// The newest state of apps that changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// All changes up to here are in this answer or in an earlier one. With fewer apps than asked for it is the store's
+    /// newest revision; it lies before the revision that was asked for if the store has lost changes.
+    pub revision: Revision,
+    /// The history of the store. Revisions of another epoch say nothing about this one.
+    pub epoch: Epoch,
+    pub changed: Vec<AppRecord>,
+    pub removed: Vec<AppKey>,
+}
+
+impl Changes {
+    /// The number of apps in the answer.
+    pub fn len(&self) -> usize {
+        self.changed.len() + self.removed.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// An app as it is kept. The credential is a blob that only `credentials` can read.
@@ -45,6 +137,18 @@ pub struct AppRecord {
     pub lanes: u16,
     /// The fingerprint of the configuration's entry that made it; `None` = made over the API.
     pub entry: Option<String>,
+    /// The revision that it was read under; a store ignores it in [`Apps::put`].
+    pub revision: Revision,
+}
+
+impl AppRecord {
+    /// True if the records differ in nothing but their revisions.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let Self { key, credential, certificate_path, topic, timeout_seconds, lanes, entry, revision: _ } = self;
+        (key, credential, certificate_path) == (&other.key, &other.credential, &other.certificate_path)
+            && (topic, timeout_seconds, lanes) == (&other.topic, &other.timeout_seconds, &other.lanes)
+            && entry == &other.entry
+    }
 }
 
 impl fmt::Debug for AppRecord {
@@ -69,4 +173,20 @@ pub struct EntryRecord {
     pub fingerprint: String,
     /// The app is there as the entry made it: no caller of the API has changed or deleted it since.
     pub app_is_its_own: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_reads_back_as_it_was_written_and_nothing_else_does() {
+        for number in [0, 1, 42, i64::MAX] {
+            let revision = Revision::stored(number);
+            assert_eq!(Revision::parse(&revision.to_string()), Some(revision));
+        }
+        for text in ["", "-1", "+1", " 1", "1 ", "x", "1x", "0x1", "9223372036854775808"] {
+            assert_eq!(Revision::parse(text), None, "{text}");
+        }
+    }
 }

@@ -10,6 +10,8 @@ pub(super) mod apps;
 pub(super) mod cursors;
 pub(super) mod disconnections;
 pub(super) mod feedback;
+pub(super) mod random;
+pub(super) mod revisions;
 
 /// A store under test, with the directory it may need.
 pub(super) struct UnderTest {
@@ -41,16 +43,30 @@ impl<T: Events + ?Sized> Note for T {}
 /// One test per sentence of the contract, on what the expression opens.
 macro_rules! kept_by {
     ($opened:expr) => {
+        #[test]
+        fn any_history_leaves_what_it_leaves_in_memory() {
+            $crate::store::contract::random::any_history_leaves_what_it_leaves_in_memory(async || $opened);
+        }
+
         $crate::store::contract::kept_by! { $opened;
             apps {
                 an_app_is_found_as_it_was_put,
                 a_second_put_replaces_the_first,
-                many_apps_are_replaced_at_once,
+                only_apps_that_nobody_changed_meanwhile_are_sealed_again,
                 apps_are_listed_in_the_order_of_their_keys,
                 a_deleted_app_takes_its_events_with_it_and_no_others,
                 an_entry_outlives_what_happens_to_its_app,
                 an_entry_filed_anew_leaves_its_app_as_it_is,
                 with_an_entry_goes_only_the_app_that_it_made,
+            }
+            revisions {
+                every_change_of_an_app_has_a_revision_of_its_own_and_reading_none,
+                an_app_that_is_not_as_expected_is_neither_changed_nor_deleted,
+                a_write_that_is_sent_again_changes_nothing_and_is_no_conflict,
+                of_two_who_create_an_app_at_once_one_does,
+                the_changes_since_a_revision_name_each_app_once_as_it_is_now,
+                pages_of_changes_follow_each_other_without_gap_or_repetition,
+                the_changes_of_a_store_tell_its_epoch,
             }
             feedback {
                 of_a_token_only_the_newest_feedback_is_kept,
@@ -108,7 +124,14 @@ pub(super) fn app(key: AppKey) -> AppRecord {
         timeout_seconds: 15,
         lanes: 4,
         entry: None,
+        revision: Revision::NONE,
     }
+}
+
+/// Keeps an app, whatever is there, and returns it as it must be read from now on.
+pub(super) async fn put(store: &dyn Store, app: AppRecord) -> AppRecord {
+    let revision = store.put(app.clone(), Expect::Any).await.unwrap();
+    AppRecord { revision, ..app }
 }
 
 pub(super) fn dead(app: AppKey, token: &str, timestamp: f64) -> Feedback {

@@ -1,5 +1,6 @@
 //! The errors of a store.
 
+use super::Revision;
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,17 @@ pub enum StoreError {
         "{path} is not the file that was opened: the data directory was moved or deleted, or another was put in its place; nothing was changed; put it back, or start pyapns again (what is sent to Apple goes on)"
     )]
     Moved { path: PathBuf },
+    #[error(
+        "the app was changed or removed meanwhile, or is there already: nothing was changed; read the app again, and decide on its present state"
+    )]
+    Conflict {
+        /// That of the app as it is stored; `None` = there is no app.
+        revision: Option<Revision>,
+    },
+    #[error(
+        "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; bring the store back, or restart the nodes to take the apps that it has now"
+    )]
+    ForeignRegistry,
     #[error("the cursor was given out by another store, or by this one before it was restored or copied")]
     ForeignCursor,
     #[error("the store failed: {0}; look at the data directory's disk, space and permissions")]
@@ -48,6 +60,8 @@ impl StoreError {
             Self::Full => "disk_full",
             Self::Damaged { .. } => "store_damaged",
             Self::Moved { .. } => "data_directory_moved",
+            Self::Conflict { .. } => "changed_meanwhile",
+            Self::ForeignRegistry => "registry_foreign",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",

@@ -1,8 +1,8 @@
 //! The reference store: what each operation means, in memory. For tests and simulation; it outlives nothing.
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch, Events,
-    FeedbackLog, Kept, Page, Pending, StoreError, is_doubtful,
+    AppRecord, Apps, Changes, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch,
+    Events, Expect, FeedbackLog, Kept, Page, Pending, Revision, StoreError, is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
 use std::collections::{BTreeMap, HashMap};
@@ -11,13 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Memory {
-    epoch: Epoch,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    epoch: Epoch,
     apps: BTreeMap<AppKey, AppRecord>,
+    /// The newest change of each app, those that were removed included.
+    changes: BTreeMap<Revision, AppKey>,
+    newest_change: HashMap<AppKey, Revision>,
+    last_revision: Revision,
     entries: BTreeMap<AppKey, String>,
     events: HashMap<AppKey, AppEvents>,
     last_position: i64,
@@ -43,21 +47,18 @@ impl Memory {
     pub fn keep(&self, kept: Kept) {
         let mut state = self.state();
         state.entries.extend(kept.entries.into_iter().map(|entry| (entry.key, entry.fingerprint)));
-        state.apps.extend(kept.apps.into_iter().map(|app| (app.key.clone(), app)));
+        for app in kept.apps {
+            state.write(app);
+        }
+    }
+
+    /// Loses everything, as a server that comes back without its data, and goes on in this epoch.
+    pub fn lose_all(&self, epoch: Epoch) {
+        *self.state() = State { epoch, ..State::default() };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn position(&self, state: &State, cursor: Cursor) -> Result<i64, StoreError> {
-        self.epoch.position(cursor, state.last_position)
-    }
-
-    fn page<T: Clone>(&self, list: Option<&BTreeMap<i64, T>>, after: i64, limit: usize) -> Page<T> {
-        let behind = list.map(|list| list.range((Excluded(after), Unbounded)).take(limit));
-        let entries = behind.into_iter().flatten().map(|(position, entry)| (*position, entry.clone()));
-        Page::new(entries.collect(), self.epoch, after)
     }
 }
 
@@ -66,32 +67,62 @@ fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
 }
 
 impl Apps for Memory {
-    fn put(&self, app: AppRecord) -> Pending<'_, ()> {
-        self.put_all(vec![app])
+    fn put(&self, app: AppRecord, expect: Expect) -> Pending<'_, Revision> {
+        let mut state = self.state();
+        let put = match state.apps.get(&app.key) {
+            Some(stored) if stored.is_same(&app) => Ok(stored.revision),
+            stored => expect.check(stored.map(|stored| stored.revision)).map(|()| state.write(app)),
+        };
+        Box::pin(std::future::ready(put))
     }
 
-    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()> {
+    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, u64> {
         let mut state = self.state();
+        let mut kept = 0;
         for app in apps {
-            state.entries.extend(app.entry.clone().map(|entry| (app.key.clone(), entry)));
-            state.apps.insert(app.key.clone(), app);
+            if state.apps.get(&app.key).is_some_and(|stored| stored.revision == app.revision) {
+                state.write(app);
+                kept += 1;
+            }
         }
-        ready(())
+        ready(kept)
     }
 
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
         ready(self.state().apps.get(&key).cloned())
     }
 
-    fn delete(&self, key: AppKey) -> Pending<'_, bool> {
+    fn delete(&self, key: AppKey, expect: Expect) -> Pending<'_, Option<Revision>> {
         let mut state = self.state();
-        state.events.remove(&key);
-        ready(state.apps.remove(&key).is_some())
+        let deleted = match state.apps.get(&key).map(|app| app.revision) {
+            None => {
+                state.events.remove(&key);
+                Ok(None)
+            }
+            stored => expect.check(stored).map(|()| Some(state.remove(&key))),
+        };
+        Box::pin(std::future::ready(deleted))
     }
 
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>> {
         let from = after.map_or(Unbounded, Excluded);
         ready(self.state().apps.range((from, Unbounded)).take(limit).map(|(_, app)| app.clone()).collect())
+    }
+
+    fn changes(&self, since: Revision, limit: usize) -> Pending<'_, Changes> {
+        let state = self.state();
+        let mut changes =
+            Changes { revision: state.last_revision, epoch: state.epoch, changed: Vec::new(), removed: Vec::new() };
+        for (revision, key) in state.changes.range((Excluded(since), Unbounded)).take(limit) {
+            match state.apps.get(key) {
+                Some(app) => changes.changed.push(app.clone()),
+                None => changes.removed.push(key.clone()),
+            }
+            if changes.len() == limit {
+                changes.revision = *revision;
+            }
+        }
+        ready(changes)
     }
 
     fn entries(&self) -> Pending<'_, Vec<EntryRecord>> {
@@ -121,8 +152,8 @@ impl Apps for Memory {
         if state.apps.get(&key).is_none_or(|app| app.entry.is_none()) {
             return ready(false);
         }
-        state.events.remove(&key);
-        ready(state.apps.remove(&key).is_some())
+        state.remove(&key);
+        ready(true)
     }
 }
 
@@ -200,13 +231,13 @@ impl FeedbackLog for Memory {
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {
         let state = self.state();
         let list = state.events.get(&app).map(|events| &events.feedback);
-        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        let page = state.position(after).map(|after| state.page(list, after, limit));
         Box::pin(std::future::ready(page))
     }
 
     fn acknowledge_feedback(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
-        let gone = self.position(&state, through).map(|through| {
+        let gone = state.position(through).map(|through| {
             let events = state.of(&app);
             events.position_of_token.retain(|_, position| *position > through);
             forget(&mut events.feedback, through)
@@ -219,13 +250,13 @@ impl DisconnectionLog for Memory {
     fn disconnections(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Disconnection>> {
         let state = self.state();
         let list = state.events.get(&app).map(|events| &events.disconnections);
-        let page = self.position(&state, after).map(|after| self.page(list, after, limit));
+        let page = state.position(after).map(|after| state.page(list, after, limit));
         Box::pin(std::future::ready(page))
     }
 
     fn acknowledge_disconnections(&self, app: AppKey, through: Cursor) -> Pending<'_, u64> {
         let mut state = self.state();
-        let gone = self.position(&state, through);
+        let gone = state.position(through);
         let gone = gone.map(|through| forget(&mut state.of(&app).disconnections, through));
         Box::pin(std::future::ready(gone))
     }
@@ -242,6 +273,38 @@ impl Durability for Memory {
 }
 
 impl State {
+    fn position(&self, cursor: Cursor) -> Result<i64, StoreError> {
+        self.epoch.position(cursor, self.last_position)
+    }
+
+    fn page<T: Clone>(&self, list: Option<&BTreeMap<i64, T>>, after: i64, limit: usize) -> Page<T> {
+        let behind = list.map(|list| list.range((Excluded(after), Unbounded)).take(limit));
+        let entries = behind.into_iter().flatten().map(|(position, entry)| (*position, entry.clone()));
+        Page::new(entries.collect(), self.epoch, after)
+    }
+
+    fn write(&mut self, app: AppRecord) -> Revision {
+        let revision = self.note_change(&app.key);
+        self.entries.extend(app.entry.clone().map(|entry| (app.key.clone(), entry)));
+        self.apps.insert(app.key.clone(), AppRecord { revision, ..app });
+        revision
+    }
+
+    fn remove(&mut self, key: &AppKey) -> Revision {
+        self.events.remove(key);
+        self.apps.remove(key);
+        self.note_change(key)
+    }
+
+    fn note_change(&mut self, key: &AppKey) -> Revision {
+        self.last_revision = Revision::stored(self.last_revision.number() + 1);
+        if let Some(before) = self.newest_change.insert(key.clone(), self.last_revision) {
+            self.changes.remove(&before);
+        }
+        self.changes.insert(self.last_revision, key.clone());
+        self.last_revision
+    }
+
     fn next_position(&mut self) -> i64 {
         self.last_position += 1;
         self.last_position

@@ -14,8 +14,8 @@ mod threads;
 mod wal;
 
 use super::{
-    AppRecord, Apps, Counts, Cursor, DisconnectionLog, Durability, EntryRecord, Epoch, Events, FeedbackLog, Kept, Page,
-    Pending, StoreError,
+    AppRecord, Apps, Changes, Counts, Cursor, DisconnectionLog, Durability, EntryRecord, Epoch, Events, Expect,
+    FeedbackLog, Kept, Page, Pending, Revision, StoreError,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
 use identity::Place;
@@ -71,25 +71,29 @@ impl fmt::Debug for Sqlite {
 }
 
 impl Apps for Sqlite {
-    fn put(&self, app: AppRecord) -> Pending<'_, ()> {
-        Box::pin(self.writer.change(After::Moved, move |connection| apps::put(connection, &app)))
+    fn put(&self, app: AppRecord, expect: Expect) -> Pending<'_, Revision> {
+        Box::pin(self.writer.change(After::Moved, move |connection| apps::put(connection, &app, expect)))
     }
 
-    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, ()> {
-        let put = move |connection: &_| apps.iter().try_for_each(|app| apps::put(connection, app));
-        Box::pin(self.writer.change(After::Wiped, put))
+    fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, u64> {
+        Box::pin(self.writer.change(After::Wiped, move |connection| apps::put_all(connection, &apps)))
     }
 
     fn get(&self, key: AppKey) -> Pending<'_, Option<AppRecord>> {
         Box::pin(self.reader.read(move |connection| apps::get(connection, &key)))
     }
 
-    fn delete(&self, key: AppKey) -> Pending<'_, bool> {
-        Box::pin(self.writer.change(After::Moved, move |connection| apps::delete(connection, &key)))
+    fn delete(&self, key: AppKey, expect: Expect) -> Pending<'_, Option<Revision>> {
+        Box::pin(self.writer.change(After::Moved, move |connection| apps::delete(connection, &key, expect)))
     }
 
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>> {
         Box::pin(self.reader.read(move |connection| apps::list(connection, after.as_ref(), limit)))
+    }
+
+    fn changes(&self, since: Revision, limit: usize) -> Pending<'_, Changes> {
+        let epoch = self.epoch;
+        Box::pin(self.reader.read(move |connection| apps::changes(connection, epoch, since, limit)))
     }
 
     fn entries(&self) -> Pending<'_, Vec<EntryRecord>> {

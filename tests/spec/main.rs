@@ -41,6 +41,7 @@ mod request_faults;
 mod resent;
 mod running;
 mod sending;
+mod shared_store;
 mod status;
 mod store_trouble;
 mod supervised;

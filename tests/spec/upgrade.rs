@@ -263,3 +263,30 @@ async fn the_old_json_file_starts_on_the_data_of_an_older_release_and_on_none() 
         release.simulator.stop().await;
     }
 }
+
+#[tokio::test]
+async fn apps_of_an_older_release_have_revisions_that_last_and_are_changed_under_them() {
+    for release in Release::all().await {
+        let process = release.start().await;
+        let revisions = async |process: &Process| {
+            let apps = process.client().await.get("/apps").await;
+            let revision = |app: &Value| app["revision"].as_str().expect("a revision").to_owned();
+            apps.response().as_array().expect("apps").iter().map(revision).collect::<Vec<_>>()
+        };
+        let before = revisions(&process).await;
+        let all: std::collections::BTreeSet<_> = before.iter().collect();
+        assert_eq!((all.len(), all.contains(&"0".to_owned())), (before.len(), false), "{before:?}");
+        process.stop().await;
+
+        let process = release.start().await;
+        assert_eq!(revisions(&process).await, before, "a restart changes nothing");
+        let mut client = process.client().await;
+        let tag = client.get(SHOP).await.response()["revision"].as_str().expect("a revision").to_owned();
+        let body = std::fs::read(release.path("credentials/shop.pem")).expect("a certificate");
+        assert_eq!(client.post_with(SHOP, ("if-match", &tag), body.clone()).await.status, 201);
+        let refused = client.post_with(SHOP, ("if-match", &tag), body).await;
+        assert_eq!((refused.status, refused.reason()), (412, "changed_meanwhile"));
+        process.stop().await;
+        release.simulator.stop().await;
+    }
+}

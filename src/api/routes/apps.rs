@@ -1,6 +1,7 @@
 //! `/apps`: provisioning, changing, removing and reading apps.
 
 pub mod object;
+pub mod precondition;
 pub mod provisioning;
 
 use crate::api::Api;
@@ -13,12 +14,12 @@ use crate::http::query::Query;
 use crate::http::{RequestError, envelope};
 use crate::model::{AppId, AppKey, Environment};
 use crate::registry::{App, Provision, ProvisionError};
-use crate::store::StoreError;
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::Response;
 use object::AppObject;
+use precondition::Precondition;
 use provisioning::{CredentialSource, GivenCredential};
 use serde_json::json;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub async fn list(
 pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     let app = api.app(&key)?;
-    Ok(envelope::success(StatusCode::OK, &object(&api, &app)))
+    Ok(respond(StatusCode::OK, &api, &app))
 }
 
 /// `POST /apps/:app_id/:environment`: the same for a new app and one that changes.
@@ -58,9 +59,11 @@ pub async fn provision(
     request: Request,
 ) -> Result<Response, ApiError> {
     let query = Query::read(request.uri().query(), &[]);
+    let precondition = Precondition::read(request.headers());
     let passphrase = request.headers().get(X_PASSPHRASE).map(|value| Secret::from(value.as_bytes().to_vec()));
     let body = api.bodies.collect(request).await?;
     let (_, AppPath(key)) = (query?, path?);
+    let expect = precondition?.expectation(api.registry.get(&key).as_deref())?;
     let asked = provisioning::read(&body.bytes, passphrase)?;
     let (material, certificate_path) = load(&api, asked.credential, asked.passphrase).await?;
     let wanted = Provision {
@@ -71,30 +74,36 @@ pub async fn provision(
         timeout_seconds: asked.timeout_seconds,
         lanes: asked.lanes,
         entry: None,
+        expect,
         even_expired: false,
         even_unfit: false,
         even_without_topic: false,
     };
     let app = api.registry.provision(wanted).await?;
-    Ok(envelope::success(StatusCode::CREATED, &object(&api, &app)))
+    Ok(respond(StatusCode::CREATED, &api, &app))
 }
 
 /// `DELETE /apps/:app_id/:environment`.
-pub async fn remove(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
+pub async fn remove(
+    State(api): State<Arc<Api>>,
+    AppPath(key): AppPath,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
-    let (whole, gone) = (Arc::clone(&api), key.clone());
-    // A caller that hangs up leaves no half of it undone.
-    let removing = api.drain.spawn("remove", async move {
-        let was_there = whole.registry.remove(&gone).await?;
-        whole.intake.remove(&gone);
-        whole.events.forget(&gone);
-        Ok::<_, StoreError>(was_there)
-    });
-    if !removing.await.map_err(|_| RequestError::Panicked)?? {
+    let expect = Precondition::read(&headers)?.expectation(api.registry.get(&key).as_deref())?;
+    if !api.registry.remove(&key, expect).await? {
         return Err(ApiError::UnknownApp { key });
     }
     let removed = json!({"type": "app", "app_id": key.id.as_str(), "environment": key.environment.as_str()});
     Ok(envelope::success(StatusCode::OK, &removed))
+}
+
+/// The app, with its revision as `ETag`.
+fn respond(status: StatusCode, api: &Api, app: &App) -> Response {
+    let mut response = envelope::success(status, &object(api, app));
+    response.headers_mut().insert(header::ETAG, precondition::etag(app.revision));
+    response
 }
 
 fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {

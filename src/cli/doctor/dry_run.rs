@@ -44,12 +44,12 @@ impl DryRun {
         store.keep(kept);
         let events = Events::new(store.clone(), &telemetry);
         let metrics = metrics::Metrics::new(&telemetry);
-        let parts = Parts { clock: clock.clone(), events: events.clone(), metrics, drain: drain.clone() };
+        let parts = Parts { clock: clock.clone(), events, metrics, drain: drain.clone() };
         let (sandbox, production) = (config.apple.sandbox.clone(), config.apple.production.clone());
         let lanes = Lanes::new(Apple { connect, trust, sandbox, production }, parts);
         let intake = Arc::new(Intake::new(lanes, Limits { node_bytes: IN_FLIGHT_BYTES, app_bytes: IN_FLIGHT_BYTES }));
         let registry = Registry::load(store as Arc<dyn Apps>, keyring, clock.clone(), drain.clone()).await?;
-        let autoprovision = Autoprovision::new(registry.clone(), Arc::clone(&intake), events, clock, drain.clone());
+        let autoprovision = Autoprovision::new(registry.clone(), clock, drain.clone());
         Ok(Self { intake, registry, autoprovision, drain })
     }
 

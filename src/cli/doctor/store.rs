@@ -44,7 +44,7 @@ pub async fn examine(report: &mut Report, config: &Config, clock: &Clock) -> Fin
         report.warn("store", format!("{} belongs to user {owner}: run this as that user", folder.display()));
     }
     let opened = match store::open(store::Settings { data_dir: folder }) {
-        Ok(Opened { store, notices }) => {
+        Ok(Opened { store, notices, .. }) => {
             notices.iter().for_each(|notice| report.warn("store", notice));
             load(config, &*store).await
         }

@@ -1,7 +1,7 @@
 //! Which file a store is: positions are only as good as the file that they were counted in.
 
 use super::super::Epoch;
-use super::StoreError;
+use super::{StoreError, apps};
 use rusqlite::{Connection, Result, params};
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -53,6 +53,8 @@ fn made(about: &Metadata) -> Option<i64> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub epoch: Epoch,
+    /// The epoch is not the one that the file records.
+    renews: bool,
     pub unwritten: Option<Reason>,
 }
 
@@ -86,7 +88,7 @@ impl Identity {
             _ => Some(Reason::OtherFile),
         };
         let renews = is_new || matches!(unwritten, Some(Reason::Backup | Reason::OtherFile));
-        Ok(Self { epoch: if renews { Epoch::new() } else { epoch }, unwritten })
+        Ok(Self { epoch: if renews { Epoch::new() } else { epoch }, renews, unwritten })
     }
 
     /// Records it, in a transaction of the caller's.
@@ -94,6 +96,9 @@ impl Identity {
         let (device, inode, made) = place.numbers();
         let sql = "UPDATE identity SET epoch = ?1, device = ?2, inode = ?3, made = ?4";
         connection.execute(sql, params![self.epoch.number(), device, inode, made])?;
+        if self.renews {
+            apps::skip_revisions(connection)?;
+        }
         connection.pragma_update(None, "application_id", 0)
     }
 }

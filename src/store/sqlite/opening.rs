@@ -92,11 +92,11 @@ fn enter(writer: &mut Connection, place: &Place, notices: &mut Vec<String>) -> r
     let found = schema::version(writer)?;
     let is_current = found == schema::STEPS.len() as i64;
     let seen = if is_current { Some(Identity::read(writer, place, false)?) } else { None };
-    if let Some(Identity { epoch, unwritten: None }) = seen {
+    if let Some(Identity { epoch, unwritten: None, .. }) = seen {
         return Ok(epoch);
     }
     match (record(writer, place, found), seen) {
-        (Ok(Identity { epoch, unwritten }), _) => {
+        (Ok(Identity { epoch, unwritten, .. }), _) => {
             if matches!(unwritten, Some(Reason::Backup | Reason::OtherFile)) {
                 tracing::warn!(
                     "the store was restored or copied: cursors that callers hold are refused, and they read their lists from the beginning"
@@ -104,7 +104,7 @@ fn enter(writer: &mut Connection, place: &Place, notices: &mut Vec<String>) -> r
             }
             Ok(epoch)
         }
-        (Err(error), Some(Identity { epoch, unwritten: Some(Reason::OtherFile) })) if wants_room(&error) => {
+        (Err(error), Some(Identity { epoch, unwritten: Some(Reason::OtherFile), .. })) if wants_room(&error) => {
             notices.push(
                 "the store was copied, which a full disk keeps from being recorded: cursors are refused, and once more after the next start"
                     .to_owned(),

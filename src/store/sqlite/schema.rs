@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// One step per version: what leads from the schema before it to it. Steps are only ever added.
-pub(super) const STEPS: [&str; 5] = [
+pub(super) const STEPS: [&str; 6] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -110,6 +110,21 @@ pub(super) const STEPS: [&str; 5] = [
         made   INTEGER
     ) STRICT;
     INSERT INTO identity (one, epoch) VALUES (1, 0);
+",
+    "
+    -- The newest change of each app, those that were removed included. The row's number is the revision of the change;
+    -- AUTOINCREMENT: it is never given twice. An app carries its own revision.
+    CREATE TABLE app_changes (
+        revision    INTEGER PRIMARY KEY AUTOINCREMENT,
+        app_id      TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        UNIQUE (app_id, environment)
+    ) STRICT;
+    INSERT INTO sqlite_sequence (name, seq) VALUES ('app_changes', 0);
+    INSERT INTO app_changes (app_id, environment) SELECT app_id, environment FROM apps;
+    ALTER TABLE apps ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    UPDATE apps SET revision = (SELECT revision FROM app_changes AS newest
+        WHERE newest.app_id = apps.app_id AND newest.environment = apps.environment);
 ",
 ];
 

@@ -10,6 +10,7 @@ use std::process::Command;
 
 mod backups;
 mod epochs;
+mod revisions;
 mod trouble;
 
 contract::kept_by!(contract::UnderTest::sqlite());
@@ -21,13 +22,13 @@ const CLAIMED: &str = "PYAPNS_TEST_CLAIMED_DIRECTORY";
 async fn what_was_stored_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(directory.path()).unwrap();
-    store.put(app(shop())).await.unwrap();
+    let kept = contract::put(&store, app(shop())).await;
     store.note(vec![dead(shop(), "aa", 1.5)], vec![failure(shop(), 7)]).await.unwrap();
     let read = store.feedback(shop(), Cursor::START, 10).await.unwrap();
     drop(store);
 
     let store = Sqlite::open(directory.path()).unwrap();
-    assert_eq!(store.list(None, 1_000).await.unwrap(), [app(shop())]);
+    assert_eq!(store.list(None, 1_000).await.unwrap(), [kept]);
     assert_eq!(store.feedback(shop(), Cursor::START, 10).await.unwrap(), read);
     assert_eq!(store.disconnections(shop(), Cursor::START, 10).await.unwrap().entries, [failure(shop(), 7)]);
 }
@@ -37,12 +38,12 @@ async fn an_app_whose_id_would_not_be_taken_any_more_is_read_like_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let old = AppKey::new(AppId::stored("..").unwrap(), Environment::Sandbox);
     let store = Sqlite::open(directory.path()).unwrap();
-    store.put_all(vec![app(old.clone()), app(shop())]).await.unwrap();
+    let kept = [contract::put(&store, app(old.clone())).await, contract::put(&store, app(shop())).await];
     drop(store);
 
     let store = Sqlite::open(directory.path()).unwrap();
-    assert_eq!(store.list(None, 1_000).await.unwrap(), [app(old.clone()), app(shop())]);
-    assert!(store.delete(old).await.unwrap());
+    assert_eq!(store.list(None, 1_000).await.unwrap(), kept);
+    assert!(store.delete(old, Expect::Any).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -92,7 +93,7 @@ fn a_store_of_a_newer_version_is_refused_untouched() {
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
     let refused = Sqlite::open(directory.path()).unwrap_err();
-    assert!(refused.to_string().contains("newer pyapns (schema 99, this one knows 5)"), "{refused}");
+    assert!(refused.to_string().contains("newer pyapns (schema 99, this one knows 6)"), "{refused}");
     let version: i64 =
         rusqlite::Connection::open(&file).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);
@@ -103,7 +104,7 @@ async fn nobody_but_the_owner_may_read_what_is_stored() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("data");
     let store = Sqlite::open(&directory).unwrap();
-    store.put(app(shop())).await.unwrap();
+    store.put(app(shop()), Expect::Any).await.unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
     let files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -163,7 +164,7 @@ async fn used(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let store = Sqlite::open(directory).unwrap();
     for number in 0..40 {
         let id = AppId::new(&format!("app-{number}")).unwrap();
-        store.put(app(AppKey::new(id, Environment::Sandbox))).await.unwrap();
+        store.put(app(AppKey::new(id, Environment::Sandbox)), Expect::Any).await.unwrap();
         store.note(vec![dead(shop(), &format!("{number:064}"), 1.0)], vec![failure(shop(), number)]).await.unwrap();
     }
     drop(store);

@@ -85,10 +85,11 @@ impl Writer {
     }
 
     /// The same for what changes apps.
-    pub(super) async fn change<T, W>(&self, after: After, work: W) -> Result<T, StoreError>
+    pub(super) async fn change<T, W, E>(&self, after: After, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        E: Into<StoreError>,
     {
         self.hand(Vec::new(), after, work).await
     }

@@ -4,7 +4,7 @@ use super::process::Process;
 use serde_json::Value;
 use simulator::{Options, Simulator};
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -32,6 +32,9 @@ impl Release {
     async fn copy(release: &Path) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         copy(release, folder.path());
+        for data in ["data", "data-json"] {
+            own(&folder.path().join(data).join("pyapns.db"));
+        }
         let answers = fs::read(folder.path().join("answers.json")).expect("its answers");
         let directory = Some(folder.path().join("simulator"));
         let simulator = Simulator::start(Options { directory, ..Options::default() }).await.expect("a simulator");
@@ -60,6 +63,17 @@ impl Release {
     /// The store, while no node has it.
     pub fn store(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path("data/pyapns.db")).expect("the store")
+    }
+}
+
+/// Makes a store take its file for the one that it was in: as in an upgrade, where nothing is copied.
+fn own(file: &Path) {
+    let store = rusqlite::Connection::open(file).expect("the store");
+    let version: i64 = store.pragma_query_value(None, "user_version", |row| row.get(0)).expect("its version");
+    if version >= 5 {
+        let about = fs::metadata(file).expect("the file");
+        let place = [about.dev(), about.ino()].map(u64::cast_signed);
+        store.execute("UPDATE identity SET device = ?1, inode = ?2, made = NULL", place).expect("one row");
     }
 }
 

@@ -13,7 +13,7 @@ use pyapns::drain::Drain;
 use pyapns::events::Events;
 use pyapns::model::{AppId, AppKey, Batch, Draft, Environment, Outcome, OutcomeKind};
 use pyapns::registry::App;
-use pyapns::store::{Cursor, Memory};
+use pyapns::store::{Cursor, Memory, Revision};
 use pyapns::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub fn app_of_lanes(name: &str, lanes: u16) -> Arc<App> {
         lanes,
         certificate_echo: String::new(),
         generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+        revision: Revision::NONE,
+        sealed_under: None,
     })
 }
 

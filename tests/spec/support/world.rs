@@ -66,7 +66,7 @@ impl Running {
         Self::run(Node::build(config, outside).await.expect("a node"))
     }
 
-    /// Lets a node serve.
+    /// A node that was built already.
     pub fn run(node: Node) -> Self {
         let address = node.address().expect("an address");
         let (stop, stopped) = oneshot::channel();

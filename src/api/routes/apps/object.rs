@@ -20,6 +20,8 @@ pub struct AppObject<'a> {
     credential: CredentialObject,
     topic: &'a str,
     lanes: u16,
+    /// Names what was provisioned: another one after every change. The `ETag` without its quotes.
+    revision: String,
     /// `ok`, `connecting`, `cannot_connect` (after 5 s), `breaker_open` or `credential_error`.
     state: &'static str,
     /// Why the state is not `ok`, or what went wrong last since the app was provisioned.
@@ -76,6 +78,7 @@ impl<'a> AppObject<'a> {
             credential: CredentialObject::new(app.credential.summary(), now),
             topic: &app.topic,
             lanes: app.lanes,
+            revision: app.revision.to_string(),
             state,
             last_error,
             last_error_at,

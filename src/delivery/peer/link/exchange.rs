@@ -233,7 +233,7 @@ impl Exchange {
             // There was a PONG: the link is up.
             deadline_ms: self.clock.theirs_ms(deadline).unwrap_or_default(),
             retry_unknown: errand.sending.retry_unknown,
-            revision: errand.app.revision(),
+            revision: errand.app.revision.number(),
             app: errand.app.key.clone(),
             lane: errand.lane,
             lanes: errand.app.lanes,

@@ -13,7 +13,7 @@ async fn nothing_is_written_to_a_store_that_is_not_where_it_was_until_it_is_back
     fs::rename(&data, &elsewhere).unwrap();
     let moved = |error: StoreError| assert_eq!(error.reason(), "data_directory_moved", "{error}");
     moved(store.look().await.unwrap_err());
-    moved(store.put(app(shop())).await.unwrap_err());
+    moved(store.put(app(shop()), Expect::Any).await.unwrap_err());
     moved(store.note(vec![dead(shop(), "bb", 1.0)], vec![]).await.unwrap_err());
     moved(store.try_writing().await.unwrap_err());
     assert_eq!(store.counts(shop()).await.unwrap().feedback, 1, "what can be read is read");
@@ -21,7 +21,7 @@ async fn nothing_is_written_to_a_store_that_is_not_where_it_was_until_it_is_back
     // Another in its place is not it.
     let another = Sqlite::open(&data).unwrap();
     another.note(vec![dead(shop(), "cc", 1.0)], vec![]).await.unwrap();
-    moved(store.put(app(shop())).await.unwrap_err());
+    moved(store.put(app(shop()), Expect::Any).await.unwrap_err());
     let log = fs::metadata(data.join("pyapns.db-wal")).unwrap().len();
     assert!(log > 0);
     drop(store);
@@ -31,9 +31,9 @@ async fn nothing_is_written_to_a_store_that_is_not_where_it_was_until_it_is_back
     let store = Sqlite::open(&elsewhere).unwrap();
     fs::rename(&data, parent.path().join("third")).unwrap();
     fs::rename(&elsewhere, &data).unwrap();
-    moved(store.put(app(shop())).await.unwrap_err());
+    moved(store.put(app(shop()), Expect::Any).await.unwrap_err());
     fs::rename(&data, &elsewhere).unwrap();
-    store.put(app(shop())).await.unwrap();
+    store.put(app(shop()), Expect::Any).await.unwrap();
     store.look().await.unwrap();
 }
 
@@ -47,9 +47,9 @@ async fn what_is_provisioned_stands_in_the_file_itself() {
         let copy = Sqlite::open(copy.path()).unwrap();
         assert_eq!(copy.list(None, 10).await.unwrap().len(), count);
     };
-    store.put(app(shop())).await.unwrap();
+    store.put(app(shop()), Expect::Any).await.unwrap();
     seen(1).await;
-    store.delete(shop()).await.unwrap();
+    store.delete(shop(), Expect::Any).await.unwrap();
     seen(0).await;
     assert_eq!(fs::metadata(directory.path().join("pyapns.db-wal")).unwrap().len(), 0);
 }
@@ -62,9 +62,9 @@ async fn who_reads_beside_it_holds_up_no_provisioning() {
     let reading = reader.transaction().unwrap();
     reading.query_row("SELECT COUNT(*) FROM apps", [], |_| Ok(())).unwrap();
     let began = std::time::Instant::now();
-    store.put(app(shop())).await.unwrap();
+    let kept = contract::put(&store, app(shop())).await;
     assert!(began.elapsed() < opening::BUSY_TIMEOUT, "it did not wait for the reader");
-    assert_eq!(store.list(None, 10).await.unwrap(), [app(shop())]);
+    assert_eq!(store.list(None, 10).await.unwrap(), [kept]);
 }
 
 #[tokio::test]

@@ -1,0 +1,58 @@
+//! The two tasks by which a node follows its registry: one brings the changes of other nodes in, one ends what served
+//! the removed apps.
+
+use crate::delivery::Intake;
+use crate::drain::Drain;
+use crate::events::Events;
+use crate::health::{Cause, Component, Health};
+use crate::registry::{Registry, Removals};
+use crate::store::StoreError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// The time from one look at the changes of other nodes to the next.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Brings the changes that other nodes make in a shared store into the registry, until the drain begins.
+pub(super) async fn sync(registry: Registry, health: Health, drain: Drain) {
+    let mut tick = interval(SYNC_INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        match registry.sync().await {
+            Ok(()) => health.restore(Component::Registry),
+            Err(error) => {
+                let cause = Cause { reason: error.reason(), why: why(&error) };
+                health.degrade(Component::Registry, cause, &error);
+            }
+        }
+    }
+}
+
+fn why(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::ForeignRegistry => {
+            "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none"
+        }
+        _ => "changes that other nodes make are not seen: the shared store cannot be read (sending goes on)",
+    }
+}
+
+/// Ends what served each removed app, whichever node removed it, until the drain begins.
+pub(super) async fn end_removed(mut removals: Removals, intake: Arc<Intake>, events: Events, drain: Drain) {
+    loop {
+        let removal = tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            removal = removals.next() => removal,
+        };
+        let Some(removal) = removal else { return };
+        intake.remove(&removal.key);
+        events.forget(&removal.key);
+    }
+}
