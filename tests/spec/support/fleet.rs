@@ -35,13 +35,17 @@ pub struct Plan {
     pub nodes: usize,
     /// Nodes that the first one reaches through a proxy.
     pub proxied: Vec<usize>,
-    /// Further settings of each node.
+    /// Further settings of the last node.
     pub settings: String,
+    /// Whom the last node lets in.
+    pub allow: &'static str,
+    /// The last node takes the first one for the owner of everything of this app.
+    pub pinned: Option<AppKey>,
 }
 
 impl Plan {
     pub fn of(nodes: usize) -> Self {
-        Self { nodes, proxied: Vec::new(), settings: String::new() }
+        Self { nodes, proxied: Vec::new(), settings: String::new(), allow: "127.0.0.1", pinned: None }
     }
 
     pub fn proxied(self, proxied: &[usize]) -> Self {
@@ -50,6 +54,14 @@ impl Plan {
 
     pub fn set(self, settings: &str) -> Self {
         Self { settings: settings.to_owned(), ..self }
+    }
+
+    pub fn allow(self, allow: &'static str) -> Self {
+        Self { allow, ..self }
+    }
+
+    pub fn pinned(self, app: &str) -> Self {
+        Self { pinned: Some(key(app)), ..self }
     }
 }
 
@@ -82,7 +94,7 @@ impl Fleet {
         }
         let mut fleet = Self { simulator, nodes: Vec::new(), proxies, links, members, identity, directory };
         for (index, listener) in listeners.into_iter().enumerate() {
-            let node = fleet.run(index, listener, &plan.settings).await;
+            let node = fleet.run(index, listener, &plan).await;
             fleet.nodes.push(node);
         }
         fleet
@@ -98,16 +110,25 @@ impl Fleet {
         fleet
     }
 
-    async fn run(&self, index: usize, listener: TcpListener, settings: &str) -> Running {
+    async fn run(&self, index: usize, listener: TcpListener, plan: &Plan) -> Running {
+        let is_last = index + 1 == plan.nodes;
+        let settings = if is_last { plan.settings.as_str() } else { "" };
         let (data, ca) = (self.directory.path().join(format!("data-{index}")), self.directory.path().join("simulator/ca.pem"));
-        let (gateway, name) = (self.simulator.address(), &self.members[index].node);
+        let (gateway, node) = (self.simulator.address(), &self.members[index].node);
         let text = format!(
-            "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{name}\"\ndata_dir = {data:?}\n{settings}\n\
+            "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\
              [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n",
         );
         let config = Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings");
         let mut outside = Outside::real(&config);
-        outside.cluster = Some(self.cluster(index, listener));
+        let mut cluster = self.cluster(index, listener);
+        if is_last {
+            cluster.allow = vec![plan.allow.parse().expect("a network")];
+            let lanes = (0..64).map(|lane| (lane, name(0))).collect();
+            let pins = plan.pinned.clone().map(|app| Pins { lanes: [(app, lanes)].into(), ..Pins::default() });
+            cluster.view = Arc::new(View::of(self.members.clone(), pins.unwrap_or_default()));
+        }
+        outside.cluster = Some(cluster);
         Running::run(Node::build(config, outside).await.expect("a node"))
     }
 
@@ -128,11 +149,6 @@ impl Fleet {
             allow: vec!["127.0.0.1".parse().expect("a network")],
             view: Arc::new(View::of(members, Pins::default())),
         }
-    }
-
-    /// An app whose only lane the node of that index owns, by the list of members.
-    pub fn app_of(&self, index: usize) -> String {
-        app_owned_by(&self.members, index)
     }
 
     /// Provisions the app on every node.
@@ -226,15 +242,20 @@ pub fn name(index: usize) -> NodeName {
 
 /// The path of an app whose only lane the node of that index owns among so many nodes.
 pub fn app_owned_among(nodes: usize, index: usize) -> String {
-    let members: Vec<Member> = (0..nodes).map(|index| member(index, SocketAddr::from(([127, 0, 0, 1], 1)))).collect();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let members: Vec<Member> = (0..nodes).map(|index| member(index, nowhere)).collect();
     app_owned_by(&members, index)
+}
+
+/// The app of such a path.
+pub fn key(app: &str) -> AppKey {
+    let id = app.trim_start_matches("/apps/").trim_end_matches("/sandbox");
+    AppKey::new(AppId::new(id).expect("an id"), Environment::Sandbox)
 }
 
 fn app_owned_by(members: &[Member], index: usize) -> String {
     let view = View::of(members.to_vec(), Pins::default());
-    let owned = (0..1000).map(|number| format!("com.example.app{number}")).find(|id| {
-        let key = AppKey::new(AppId::new(id).expect("an id"), Environment::Sandbox);
-        view.owner(&key, 0).is_some_and(|owner| owner.node == members[index].node)
-    });
-    format!("/apps/{}/sandbox", owned.expect("one of 1,000"))
+    let mut apps = (0..1000).map(|number| format!("/apps/com.example.app{number}/sandbox"));
+    let is_owned = |app: &String| view.owner(&key(app), 0).is_some_and(|owner| owner.node == members[index].node);
+    apps.find(is_owned).expect("one of 1,000")
 }

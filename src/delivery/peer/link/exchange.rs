@@ -317,6 +317,7 @@ impl Exchange {
         self.pings.push_back((id, now));
         self.outbox.append(|bytes| wire::put_ping(bytes, id));
         self.liveness.pinged(now);
+        self.liveness.set_busy(true, now);
     }
 
     /// Ends the errands whose time is over.
