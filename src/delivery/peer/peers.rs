@@ -38,15 +38,14 @@ impl Peer {
         self.session == member.session && self.address == member.address
     }
 
+    /// It takes errands through all of its links. One that fails alone says enough: both lead to the same process.
     fn is_reachable(&self) -> bool {
-        self.links.iter().any(|link| link.is_reachable())
+        self.links.iter().all(Inbox::is_reachable)
     }
 
-    /// The link of an app, or the other one while that is down.
+    /// The link of an app.
     fn link(&self, key: &AppKey) -> &Inbox {
-        let own = shard::lane_of(key.id.as_str().as_bytes(), LINKS as u16) as usize;
-        let reachable = (0..LINKS).map(|at| &self.links[(own + at) % LINKS]).find(|link| link.is_reachable());
-        reachable.unwrap_or(&self.links[own])
+        &self.links[usize::from(shard::lane_of(key.id.as_str().as_bytes(), LINKS as u16))]
     }
 }
 
