@@ -1,12 +1,14 @@
 //! The fuzz targets on every `cargo test`: over the committed corpus, and over what chance makes of it.
 
+mod batch_seeds;
+mod frame_seeds;
 mod hpack_seeds;
 mod session_seeds;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{hpack_decoder, hpack_encoder, session};
+use super::{forwarded_batch, frames, hpack_decoder, hpack_encoder, session};
 
 /// A name for the file, and the input.
 type Seed = (&'static str, Vec<u8>);
@@ -63,6 +65,8 @@ fn the_corpus_holds_every_seed() {
     check_seeds("session", session_seeds::seeds());
     check_seeds("hpack_decoder", hpack_seeds::decoder());
     check_seeds("hpack_encoder", hpack_seeds::encoder());
+    check_seeds("frames", frame_seeds::seeds());
+    check_seeds("forwarded_batch", batch_seeds::seeds());
 }
 
 #[test]
@@ -78,4 +82,14 @@ fn the_decoder_reads_what_a_naive_one_reads() {
 #[test]
 fn what_the_encoder_writes_a_strict_peer_reads() {
     run("hpack_encoder", hpack_encoder, 2_000);
+}
+
+#[test]
+fn frames_are_read_alike_however_they_are_cut_and_what_was_read_is_written_and_read_again() {
+    run("frames", frames, 20_000);
+}
+
+#[test]
+fn a_batch_of_another_node_is_taken_exactly_if_it_keeps_the_rules() {
+    run("forwarded_batch", forwarded_batch, 20_000);
 }

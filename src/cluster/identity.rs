@@ -5,7 +5,10 @@
 //! that it has the key. There are no names, no authority and no expiry. To change the identity, add the new file behind
 //! the old one on all nodes, then put it first on all, then remove the old one.
 
+mod refused;
 mod verifier;
+
+pub use refused::LinkRefused;
 
 use crate::credentials::paths::{self, PathError};
 use crate::credentials::{Secret, sha256_hex};

@@ -8,6 +8,7 @@ mod bulk;
 mod canaries;
 mod canary_keys;
 mod closed_pipes;
+mod cluster_identity;
 mod command_line;
 mod completions;
 mod core_files;

@@ -1,16 +1,12 @@
 //! The verifier of both sides of a link: a peer shows one of this node's own certificates, and proves that it has the key.
 
+use super::LinkRefused;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use std::sync::Arc;
-
-/// The error for a peer with another certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the peer has another cluster identity: give all nodes the same `cluster.identity_files`")]
-pub struct OtherIdentity;
 
 /// The certificates of this node's identity files, each accepted from a peer.
 #[derive(Debug)]
@@ -27,7 +23,9 @@ impl OwnCertificates {
     /// Compares byte for byte. Certificates are public, so that the time it takes tells nothing.
     fn check(&self, shown: &CertificateDer<'_>) -> Result<(), Error> {
         let is_own = self.certificates.iter().any(|own| own.as_ref() == shown.as_ref());
-        is_own.then_some(()).ok_or_else(|| CertificateError::Other(OtherError(Arc::new(OtherIdentity))).into())
+        is_own
+            .then_some(())
+            .ok_or_else(|| CertificateError::Other(OtherError(Arc::new(LinkRefused::OtherIdentity))).into())
     }
 
     fn check_signature(

@@ -186,3 +186,6 @@ fn put_frame(out: &mut Vec<u8>, kind: Kind, id: u64, put_body: impl FnOnce(&mut 
     let length = u32::try_from(out.len() - start - HEADER_BYTES).expect("a frame is far below 4 GiB");
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests;

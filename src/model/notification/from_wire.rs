@@ -103,3 +103,6 @@ fn is_identifier(json: &str) -> bool {
 fn is_header(text: &str, bytes_max: usize) -> bool {
     (1..=bytes_max).contains(&text.len()) && header_text("", text).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

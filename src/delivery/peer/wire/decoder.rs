@@ -167,3 +167,6 @@ impl Decoder {
 fn empty(kind: Kind, body: &[u8], frame: Frame) -> Result<Frame, WireError> {
     Scanner::new(kind, body).finish().map(|()| frame)
 }
+
+#[cfg(test)]
+mod tests;
