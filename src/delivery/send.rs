@@ -101,7 +101,11 @@ impl Future for Answer {
                     match ready!(Pin::new(answer).poll(cx)) {
                         Ok(Ok(sent)) => split::merge_outcomes(sent.outcomes, positions, outcomes),
                         Ok(Err(refused)) => {
-                            split::merge_outcomes(not_sent(positions.len(), refused.reason(), 0.0), positions, outcomes);
+                            split::merge_outcomes(
+                                not_sent(positions.len(), refused.reason(), 0.0),
+                                positions,
+                                outcomes,
+                            );
                         }
                         Err(_) => log_lost(app, positions.len()),
                     }
@@ -183,9 +187,15 @@ mod tests {
         let (_, from_other) = oneshot::channel();
         let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
         one.send(Ok(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] })).unwrap();
-        assert_eq!(kinds_and_times(&answer.await.unwrap()), [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]);
+        assert_eq!(
+            kinds_and_times(&answer.await.unwrap()),
+            [(OutcomeKind::Unknown, 0.0), (OutcomeKind::Accepted, 1.0)]
+        );
         let (_, from_lane) = oneshot::channel();
-        assert_eq!(kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane).await.unwrap()), [(OutcomeKind::Unknown, 0.0)]);
+        assert_eq!(
+            kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane).await.unwrap()),
+            [(OutcomeKind::Unknown, 0.0)]
+        );
     }
 
     #[tokio::test]

@@ -286,11 +286,8 @@ impl Link {
         let mut has_moved = false;
         while let Io::Open(pipe) = &mut self.io {
             let bytes = self.exchange.fill(now);
-            let written = if bytes.is_empty() {
-                pipe.poll_flush(cx).map_ok(|()| 0)
-            } else {
-                pipe.poll_write(cx, bytes)
-            };
+            let written =
+                if bytes.is_empty() { pipe.poll_flush(cx).map_ok(|()| 0) } else { pipe.poll_write(cx, bytes) };
             match written {
                 Poll::Ready(Ok(0)) | Poll::Pending => break,
                 Poll::Ready(Ok(count)) => {

@@ -207,9 +207,7 @@ impl Peers {
         let Errand { app, lane, batch, .. } = &forwarded.errand;
         let table = self.table();
         let link = table.peer(&app.key, *lane).map(|peer| peer.link(&app.key));
-        let link = link.filter(|link| {
-            forwarded.routes < ROUTES_MAX && !link.is_of(from) && link.is_reachable()
-        });
+        let link = link.filter(|link| forwarded.routes < ROUTES_MAX && !link.is_of(from) && link.is_reachable());
         table.count_surrogate(&app.key, *lane);
         match link.map(|link| link.reserve(batch)) {
             Some(Ok(place)) => place.send(forwarded),

@@ -116,7 +116,8 @@ async fn openssl_gets_in_with_the_clusters_identity_and_not_without_it() {
         if with {
             command.arg("-cert").arg(&pem).arg("-key").arg(&pem);
         }
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("openssl");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("openssl");
         // The node ends the connection: no HELLO comes.
         let stdin = child.stdin.take();
         let output = tokio::time::timeout(Duration::from_secs(8), child.wait_with_output()).await;

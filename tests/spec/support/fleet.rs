@@ -113,7 +113,8 @@ impl Fleet {
     async fn run(&self, index: usize, listener: TcpListener, plan: &Plan) -> Running {
         let is_last = index + 1 == plan.nodes;
         let settings = if is_last { plan.settings.as_str() } else { "" };
-        let (data, ca) = (self.directory.path().join(format!("data-{index}")), self.directory.path().join("simulator/ca.pem"));
+        let (data, ca) =
+            (self.directory.path().join(format!("data-{index}")), self.directory.path().join("simulator/ca.pem"));
         let (gateway, node) = (self.simulator.address(), &self.members[index].node);
         let text = format!(
             "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\

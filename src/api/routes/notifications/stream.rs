@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::routes::not_implemented;
 use crate::delivery::{Answer, Refused, Sending};
 use crate::http::body::{self, StreamPermit};
-use crate::model::{AppKey, NodeReason, Outcome, OutcomeKind, Records};
+use crate::model::{AppKey, Batch, NodeReason, Outcome, OutcomeKind, Records};
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -157,23 +157,31 @@ impl HttpBody for OutcomeStream {
 impl OutcomeStream {
     /// Waits for the outcomes of the first block in flight.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Outcome>> {
-        let now = self.api.clock.unix_time();
-        while let Some(InFlight { block, deadline, state, .. }) = self.in_flight.front_mut() {
-            *state = match state {
+        loop {
+            let Some(InFlight { block, deadline, state, .. }) = self.in_flight.front_mut() else {
+                return Poll::Pending;
+            };
+            let deadline = *deadline;
+            match state {
                 BlockState::Sent(answer) => match ready!(Pin::new(answer).poll(cx)) {
                     Ok(sent) => return Poll::Ready(sent.outcomes),
-                    Err(refused) => BlockState::refused(refused, *deadline),
+                    Err(refused) => {
+                        *state = BlockState::refused(refused, deadline);
+                        continue;
+                    }
                 },
-                BlockState::Again(timer) => {
-                    ready!(timer.as_mut().poll(cx));
-                    let (deadline, batch) = (*deadline, Arc::clone(block.batch()));
-                    let state = self.submit(batch, deadline);
-                    state.unwrap_or_else(|refused| BlockState::refused(refused, deadline))
+                BlockState::Again(timer) => ready!(timer.as_mut().poll(cx)),
+                BlockState::NotSent(reason) => {
+                    let outcome = not_sent(*reason, self.api.clock.unix_time());
+                    return Poll::Ready(vec![outcome; block.batch().len()]);
                 }
-                BlockState::NotSent(reason) => return Poll::Ready(vec![not_sent(*reason, now); block.batch().len()]),
-            };
+            }
+            let batch = Arc::clone(block.batch());
+            let sent = self.submit(batch, deadline);
+            if let Some(first) = self.in_flight.front_mut() {
+                first.state = sent.unwrap_or_else(|refused| BlockState::refused(refused, deadline));
+            }
         }
-        Poll::Pending
     }
 
     /// Reads and sends blocks until no bytes or no room are left.

@@ -362,7 +362,9 @@ fn a_leaving_peer_gets_nothing_new_and_its_last_answers_count() {
 fn only_the_member_itself_is_a_peer() {
     let other_epoch = Hello { epoch: Epoch::stored(8), ..hello("b", 2) };
     let future = Hello { versions: (9, 10), ..hello("b", 2) };
-    for (theirs, why) in [(hello("b", 3), "session"), (hello("c", 2), "session"), (other_epoch, "epoch"), (future, "version")] {
+    for (theirs, why) in
+        [(hello("b", 3), "session"), (hello("c", 2), "session"), (other_epoch, "epoch"), (future, "version")]
+    {
         let mut trial = Trial::down();
         trial.open();
         let refused = trial.receive(|bytes| wire::put_hello(bytes, &theirs)).expect_err(why);
