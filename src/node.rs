@@ -1,6 +1,7 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
 pub mod cluster;
+mod delivery;
 pub mod descriptors;
 mod following;
 mod listeners;
@@ -12,16 +13,14 @@ use crate::api::routes::health::{self, StoreCheck};
 use crate::api::routes::metrics::RenderedMetrics;
 use crate::api::{self, Api};
 use crate::apns::connect::{Connect, TlsConnect};
-use crate::apns::trust::{Trust, TrustError};
+use crate::apns::trust::TrustError;
 use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
 use crate::config::{self, Config, Origin};
 use crate::credentials::Keyring;
 use crate::credentials::keyring::KeyFileError;
-use crate::delivery::descriptors::Descriptors;
 use crate::delivery::lane::Parts;
-use crate::delivery::lanes::{Apple, Lanes};
-use crate::delivery::{Intake, intake, metrics};
+use crate::delivery::metrics;
 use crate::drain::Drain;
 use crate::events::Events;
 use crate::health::Health;
@@ -124,36 +123,13 @@ impl Node {
         };
         events.load().await?;
         registry.watch(&telemetry);
-        let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
-        let apple = Apple {
-            connect: world.connect,
-            trust,
-            sandbox: config.apple.sandbox.clone(),
-            production: config.apple.production.clone(),
-        };
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
             metrics: metrics::Metrics::new(&telemetry),
             drain: lanes.clone(),
         };
-        let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
-        let intake_limits = intake::Limits { node_bytes, app_bytes };
-        let descriptors = Descriptors::new(shares.apple, Instant::now());
-        metrics::watch_descriptors(&telemetry, &descriptors);
-        let app_lanes =
-            Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
-        let app_lanes = Arc::new(app_lanes);
-        let cluster = world.cluster.map(|fixed| {
-            let clock = world.clock.clone();
-            Cluster::new(fixed, &config, Arc::clone(&app_lanes), clock, &telemetry, lanes.clone())
-        });
-        let cluster = cluster.transpose()?;
-        let intake = Intake::new(app_lanes, intake_limits);
-        let intake = Arc::new(match &cluster {
-            Some(cluster) => intake.with_peers(Arc::clone(&cluster.peers)),
-            None => intake,
-        });
+        let (intake, cluster) = delivery::build(&config, world.connect, parts, world.cluster, shares, &telemetry)?;
         let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
         lanes.spawn("removals", ending);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
