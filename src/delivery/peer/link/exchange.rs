@@ -146,11 +146,6 @@ impl Exchange {
         self.items.is_empty()
     }
 
-    /// Errands without an end.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
     /// The peer said that it leaves, and has answered everything: the connection is of no more use.
     pub fn is_finished(&self) -> bool {
         self.is_leaving && self.items.is_empty()

@@ -223,7 +223,7 @@ fn from_a_silent_peer_what_was_not_written_takes_another_way_and_the_rest_waits(
     trial.push(1, false);
     trial.now += MILLISECOND;
     assert_eq!(trial.exchange.elapse(trial.now), Finding::Unreachable);
-    assert_eq!((trial.ends(), trial.exchange.len()), (vec![End::Elsewhere], 1));
+    assert_eq!((trial.ends(), trial.exchange.items.len()), (vec![End::Elsewhere], 1));
     assert!(!trial.exchange.is_reachable());
     trial.push(1, false);
     assert_eq!(trial.ends(), [End::Elsewhere]);
@@ -244,7 +244,7 @@ fn what_a_blocked_socket_has_not_taken_is_withdrawn_and_takes_another_way() {
     trial.carry(bytes / 3 + 1);
     trial.now += UNREACHABLE_AFTER;
     assert_eq!(trial.exchange.elapse(trial.now), Finding::Unreachable);
-    assert_eq!((trial.ends(), trial.exchange.len()), (vec![End::Elsewhere], 2));
+    assert_eq!((trial.ends(), trial.exchange.items.len()), (vec![End::Elsewhere], 2));
     trial.carry(usize::MAX);
     assert_eq!(trial.batches.len(), 2, "the third is not sent after all");
 }
