@@ -34,12 +34,32 @@ pub fn fnv_1a(bytes: &[u8]) -> u64 {
     Fnv::new().and(bytes).hash()
 }
 
-/// One step of SplitMix64 (Steele, Lea and Flood, 2014): every number has another successor.
-pub fn splitmix64(number: u64) -> u64 {
-    let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+/// The generator SplitMix64 (Steele, Lea and Flood, 2014): from each seed another sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct SplitMix64(u64);
+
+impl SplitMix64 {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+}
+
+impl Iterator for SplitMix64 {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.0 = self.0.wrapping_add(Self::STEP);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Some(mixed ^ (mixed >> 31))
+    }
+}
+
+/// The first number of SplitMix64 with this seed: every seed has another one.
+pub fn splitmix64(seed: u64) -> u64 {
+    SplitMix64::seeded(seed).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -56,14 +76,7 @@ mod tests {
     #[test]
     fn splitmix_is_the_published_one() {
         // Vigna's splitmix64.c, seeded with 1234567.
-        let mut state = 1_234_567_u64;
-        let numbers: Vec<u64> = (0..3)
-            .map(|_| {
-                let number = splitmix64(state);
-                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                number
-            })
-            .collect();
+        let numbers: Vec<u64> = SplitMix64::seeded(1_234_567).take(3).collect();
         assert_eq!(numbers, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 }

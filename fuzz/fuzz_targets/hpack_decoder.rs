@@ -1,4 +1,4 @@
-//! Fuzzes the HPACK decoder; what it does stands beside the code, in `src/apns/http2/fuzzing/hpack_decoder.rs`.
+//! Fuzzes the HPACK decoder; its body and its rules are in `fuzz/src/hpack_decoder.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| pyapns_fuzz::hpack_decoder(input));

@@ -79,7 +79,7 @@ fn is_good(texts: &[u8], item: &Notification) -> Option<bool> {
 }
 
 fn slice(texts: &[u8], span: Span) -> Option<&[u8]> {
-    texts.iter().as_slice().get(span.start()..span.start() + span.len())
+    texts.get(span.start()..span.start() + span.len())
 }
 
 fn text(texts: &[u8], span: Option<Span>) -> Option<String> {

@@ -1,8 +1,7 @@
 //! The decoder of the frames between nodes: it reads the same however the bytes are cut, and what it has read can be
 //! written and read again.
 
-use bytes::Bytes;
-use pyapns::delivery::peer::wire::{self, Agreed, Decoder, Features, Frame, Limits, Received, WireError};
+use pyapns::delivery::peer::wire::{self, Agreed, Decoder, Features, Frame, Kind, Limits, Received, WireError};
 
 /// Small, so that chance finds their edges.
 pub const LIMITS: Limits = Limits { frame_bytes: 1 << 14, items: 16 };
@@ -19,7 +18,8 @@ pub fn frames(input: &[u8]) {
     assert_eq!((&whole, end), (&in_pieces.0, in_pieces.1), "in pieces of {piece}");
     for frame in whole {
         let mut decoder = Decoder::new(WIDE);
-        if frame.first().is_some() && frame[4] != 1 {
+        let is_hello = frame[4] == Kind::Hello as u8;
+        if !is_hello {
             decoder.agree(Agreed { version: 1, features: Features::CALLS, limits: WIDE });
         }
         let mut rest = &frame[..];
@@ -80,7 +80,7 @@ fn write(Received { id, frame }: &Received) -> Vec<u8> {
         Frame::Seen(seen) => wire::put_seen(&mut out, id, seen),
         Frame::Leaving => wire::put_leaving(&mut out),
         Frame::Call(body) => wire::put_call(&mut out, id, body),
-        Frame::Result(body) => wire::put_result(&mut out, id, Bytes::as_ref(body)),
+        Frame::Result(body) => wire::put_result(&mut out, id, body),
     }
     out
 }

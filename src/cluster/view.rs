@@ -133,8 +133,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Builds a second ring if members of the first one cannot be reached. That takes milliseconds: build a route when
-    /// the view or the reachable members change, and not for each notification.
+    /// Builds a second ring if members of the first one cannot be reached. That takes up to
+    /// milliseconds: build a route when the view or the reachable members change, and not for each notification.
     pub fn of(view: &Arc<View>, unreachable: impl IntoIterator<Item = NodeName>) -> Self {
         let unreachable: BTreeSet<NodeName> = unreachable.into_iter().collect();
         let is_reachable = |member: &Member| !unreachable.contains(&member.node);

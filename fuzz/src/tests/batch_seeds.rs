@@ -2,8 +2,10 @@
 
 use super::Seed;
 
-/// Texts, and for each item what there is of it, its push type, and its spans.
-fn seed(texts: &str, items: &[(u8, u8, &[(u8, u8)])]) -> Vec<u8> {
+/// An item: what there is of it, its push type, and start and length of its texts.
+type Item<'a> = (u8, u8, &'a [(u8, u8)]);
+
+fn seed(texts: &str, items: &[Item<'_>]) -> Vec<u8> {
     let length = u8::try_from(texts.len()).ok().filter(|length| *length < 0x80).expect("short texts");
     let mut seed = vec![length];
     seed.extend_from_slice(texts.as_bytes());
@@ -22,7 +24,7 @@ const COLLAPSE_ID: (u8, u8) = (19, 6);
 const TOPIC: (u8, u8) = (25, 15);
 
 pub fn seeds() -> Vec<Seed> {
-    let full: (u8, u8, &[(u8, u8)]) = (7, 0, &[TOKEN, PAYLOAD, IDENTIFIER, COLLAPSE_ID, TOPIC]);
+    let full: Item<'_> = (7, 0, &[TOKEN, PAYLOAD, IDENTIFIER, COLLAPSE_ID, TOPIC]);
     let one = |has, spans: &[(u8, u8)]| seed(TEXTS, &[full, (has, 0, spans)]);
     vec![
         ("good", seed(TEXTS, &[full])),

@@ -28,7 +28,7 @@ fn lane(number: u16) -> (AppKey, u16) {
 }
 
 fn owners(ring: &Ring, lanes: u16) -> Vec<u16> {
-    (0..lanes).map(|number| lane(number)).map(|(app, lane)| ring.owner(&app, lane).expect("a node")).collect()
+    (0..lanes).map(lane).map(|(app, lane)| ring.owner(&app, lane).expect("a node")).collect()
 }
 
 /// The ring by its definition: for each unit of weight 256 places that follow from the name, and each lane to the first
@@ -36,10 +36,10 @@ fn owners(ring: &Ring, lanes: u16) -> Vec<u16> {
 fn naive(nodes: &[(NodeName, u8)], (app, lane): &(AppKey, u16)) -> u16 {
     let mut places = BTreeMap::new();
     for (index, (name, weight)) in (0..).zip(nodes) {
-        let mut place = splitmix64(fnv_1a(name.as_str().as_bytes()));
-        for _ in 0..256 * u32::from(*weight) {
-            places.insert(place, index);
-            place = splitmix64(place);
+        // As in the papers: the state grows by a fixed step, and each number is a mix of it.
+        for step in 0..256 * u64::from(*weight) {
+            let state = fnv_1a(name.as_str().as_bytes()).wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            places.insert(splitmix64(state), index);
         }
     }
     let own = splitmix64(fnv_1a(format!("{app}/{lane}").as_bytes()));

@@ -86,7 +86,7 @@ fn text(texts: &[u8], span: Span) -> Result<&str, BadItem> {
 fn token(token: &[u8]) -> Result<(), BadItem> {
     // Without an early exit, so that many bytes are checked at once.
     let is_hex = token.iter().fold(true, |good, byte| good & matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_token = is_hex && !token.is_empty() && token.len() % 2 == 0 && token.len() <= TOKEN_HEX_DIGITS_MAX;
+    let is_token = is_hex && !token.is_empty() && token.len().is_multiple_of(2) && token.len() <= TOKEN_HEX_DIGITS_MAX;
     is_token.then_some(()).ok_or(BadItem::Token)
 }
 
