@@ -9,8 +9,8 @@ use crate::drain::Drain;
 use crate::model::AppKey;
 use crate::registry::choice::{self, Asked};
 use crate::registry::{Provision, ProvisionError, Registry, topic};
-use crate::store::{EntryRecord, StoreError};
-use std::collections::HashSet;
+use crate::store::{EntryRecord, Expect, Revision, StoreError};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -159,6 +159,15 @@ struct LoadedFiles {
     fingerprint: String,
 }
 
+/// The revisions of the apps at one time.
+struct Known(HashMap<AppKey, Revision>);
+
+impl Known {
+    fn expect(&self, key: &AppKey) -> Expect {
+        self.0.get(key).copied().map_or(Expect::Absent, Expect::Is)
+    }
+}
+
 /// The reason that a configured app cannot be provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppFault {
@@ -188,6 +197,7 @@ impl Autoprovision {
     /// The entries in a shared store may be those of other nodes. Of them only those are removed that this process
     /// found in an earlier configuration: none at start.
     pub async fn apply(&self, entries: &[ConfiguredApp]) -> Result<Vec<AppFault>, StoreError> {
+        let known = self.known();
         let before = self.registry.entries().await?;
         let named: HashSet<&AppKey> = entries.iter().map(|entry| &entry.key).collect();
         for key in before.keys().filter(|key| !named.contains(key) && self.is_own(key)) {
@@ -197,11 +207,20 @@ impl Autoprovision {
         let mut faults = Vec::new();
         for entry in entries {
             match entry.load_files(&self.drain).await {
-                Ok(files) => faults.extend(self.apply_one(entry, files, before.get(&entry.key)).await?),
+                Ok(files) => {
+                    let expect = known.as_ref().map_or(Expect::Any, |known| known.expect(&entry.key));
+                    faults.extend(self.apply_one(entry, files, before.get(&entry.key), expect).await?);
+                }
                 Err(fault) => faults.push(fault),
             }
         }
         Ok(faults)
+    }
+
+    /// The apps before the entries of the store are read; `None` if no other node changes them.
+    fn known(&self) -> Option<Known> {
+        let revisions = || self.registry.list().iter().map(|app| (app.key.clone(), app.revision)).collect();
+        self.registry.is_shared().then(|| Known(revisions()))
     }
 
     /// True if a stored entry is one of this node's configuration, present or past.
@@ -229,15 +248,16 @@ impl Autoprovision {
         entry: &ConfiguredApp,
         files: LoadedFiles,
         before: Option<&EntryRecord>,
+        expect: Expect,
     ) -> Result<Option<AppFault>, StoreError> {
         match before {
             Some(before) if before.fingerprint == files.fingerprint => Ok(None),
             Some(before) if fingerprint::has_another_scheme(&before.fingerprint) => {
-                self.adopt_older_record(entry, files, before).await?;
+                self.adopt_older_record(entry, files, before, expect).await?;
                 Ok(None)
             }
             Some(_) | None => match entry.provision_request(files, &self.drain).await {
-                Ok(request) => self.provision(entry, request).await,
+                Ok(request) => self.provision(entry, Provision { expect, ..request }).await,
                 Err(fault) => Ok(Some(fault)),
             },
         }
@@ -251,10 +271,11 @@ impl Autoprovision {
         entry: &ConfiguredApp,
         files: LoadedFiles,
         before: &EntryRecord,
+        expect: Expect,
     ) -> Result<(), StoreError> {
         let (key, fingerprint) = (&entry.key, files.fingerprint.clone());
         let request = match entry.provision_request(files, &self.drain).await {
-            Ok(request) => request,
+            Ok(request) => Provision { expect, ..request },
             Err(AppFault { place, what }) => {
                 tracing::error!("{place}: an older release applied this entry, and its app stays as it is: {what}");
                 return Ok(());
@@ -274,10 +295,24 @@ impl Autoprovision {
         Ok(())
     }
 
-    /// Provisions the app. An expired certificate is accepted where no working credential is stored: the app then
+    /// Provisions the app. If another node over the same store was first, it has most likely applied the same entry: one
+    /// write is enough, since each makes every node open new connections.
+    async fn provision(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
+        match self.write(entry, request.clone()).await {
+            Err(StoreError::Conflict { .. }) => {
+                self.registry.sync().await?;
+                let applied = self.registry.entries().await?.remove(&entry.key).map(|applied| applied.fingerprint);
+                let request = Provision { expect: Expect::Any, ..request };
+                if applied == request.entry { Ok(None) } else { self.write(entry, request).await }
+            }
+            written => written,
+        }
+    }
+
+    /// Writes the app. An expired certificate is accepted where no working credential is stored: the app then
     /// exists and reports its error. So is a credential that 0.6 accepted and the API refuses today, since a
     /// configuration that worked must keep working; a log line reports it.
-    async fn provision(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
+    async fn write(&self, entry: &ConfiguredApp, request: Provision) -> Result<Option<AppFault>, StoreError> {
         let now = self.clock.unix_seconds();
         let works = self.registry.get(&entry.key).is_some_and(|app| app.credential_error(now).is_none());
         let provisioned =

@@ -5,7 +5,7 @@ use crate::support::process::entry;
 use crate::support::world::{Running, to, token};
 use pyapns::config::Origin;
 use pyapns::node::{Node, World as Outside};
-use pyapns::store::{Epoch, Memory};
+use pyapns::store::{Apps, Epoch, Memory, Revision};
 use serde_json::{Value, json};
 use simulator::{Options, Simulator};
 use std::fs;
@@ -61,13 +61,17 @@ impl Fleet {
 
     /// Starts one more node, with these entries in its configuration.
     async fn start(&mut self, entries: &str) {
-        let number = self.nodes.len();
+        let node = self.build(self.nodes.len(), entries).await;
+        self.nodes.push(node);
+    }
+
+    async fn build(&self, number: usize, entries: &str) -> Running {
         self.configure(number, entries);
         let origin = Origin::new(Some(self.file(number)), |_| None);
         let config = origin.load().expect("good settings");
         let outside = Outside { shared_store: Some(self.store.clone()), ..Outside::real(&config) };
         let node = Node::build(config.clone(), outside).await.expect("a node");
-        self.nodes.push(Running::run(node.with_reload(origin, &config, None).expect("signals")));
+        Running::run(node.with_reload(origin, &config, None).expect("signals"))
     }
 
     /// An entry of the configuration with the fleet's certificate.
@@ -208,6 +212,20 @@ async fn nodes_with_other_entries_in_their_configurations_leave_each_others_apps
         fleet.within(reload, node, "/apps/a/sandbox", |answer| answer.status == 404).await;
         assert_eq!(fleet.apps(node).await, ["b", "c"]);
     }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_that_start_at_once_with_the_same_entries_write_each_app_once() {
+    let mut fleet = Fleet::of(0).await;
+    let entries: String = (0..10).map(|number| fleet.entry(&format!("app-{number}"))).collect();
+    let (one, two, three) = tokio::join!(fleet.build(0, &entries), fleet.build(1, &entries), fleet.build(2, &entries));
+    fleet.nodes = vec![one, two, three];
+    for node in 0..3 {
+        assert_eq!(fleet.apps(node).await.len(), 10, "each is there when its node has started");
+    }
+    let newest = fleet.store.changes(Revision::NONE, 100).await.expect("the changes").revision;
+    assert_eq!(newest, Revision::stored(10), "one change an app");
     fleet.stop().await;
 }
 

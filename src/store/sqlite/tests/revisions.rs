@@ -38,7 +38,7 @@ async fn a_restored_store_gives_no_revision_again_that_was_given_after_the_backu
         assert!(newest > lost.revision, "{round}: {newest} after {}", lost.revision);
         let stored = changes(&store).await;
         if round == 0 {
-            assert_eq!(stored, [kept.clone()], "what was kept keeps its revision");
+            assert_eq!(stored.as_slice(), std::slice::from_ref(&kept), "what was kept keeps its revision");
         }
         let refused = store.put(AppRecord { lanes: 7, ..app(shop()) }, Expect::Is(lost.revision)).await;
         assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
