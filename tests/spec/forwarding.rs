@@ -19,7 +19,7 @@ fn always(act: Act) -> Script {
 #[tokio::test]
 async fn a_send_for_an_app_of_another_node_is_sent_by_that_node_alone() {
     let app = app_owned_among(2, 1);
-    let fleet = Fleet::ready(Plan::of(2), &[app.clone()]).await;
+    let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
     let answer = fleet.send(0, &app, &to(&token(1))).await;
     assert_eq!((answer.status, answer.outcomes()), (201, vec!["accepted"]), "{answer:?}");
     let ledger = fleet.simulator.ledger().entries();
@@ -48,7 +48,7 @@ fn comparable(response: &Value) -> Value {
 #[tokio::test]
 async fn outcomes_of_a_forwarded_batch_read_as_those_of_one_that_was_not() {
     let app = app_owned_among(2, 1);
-    let fleet = Fleet::ready(Plan::of(2), &[app.clone()]).await;
+    let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
     fleet
         .simulator
         .set_token(&token(2), Some(TokenState::Dead { reason: "Unregistered", timestamp: Some(1_600_000_000_000) }));
@@ -112,7 +112,7 @@ async fn lanes_of_several_nodes_give_one_answer_in_the_order_of_the_request() {
 #[tokio::test]
 async fn a_stream_of_ten_thousand_lines_is_sent_by_the_owner_in_order_with_an_outcome_for_each() {
     let app = app_owned_among(2, 1);
-    let fleet = Fleet::ready(Plan::of(2), &[app.clone()]).await;
+    let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
     let (lines, mut answer) = stream::open_for(&app, fleet.nodes[0].address, Protocol::Http2).await;
     tokio::spawn(async move {
         let one = |number: usize| json!({"token": token(number % 3000), "payload": {"aps": {}}, "identifier": number});
@@ -153,7 +153,7 @@ async fn an_app_that_its_owner_does_not_know_is_sent_by_the_node_that_took_it() 
 async fn an_overloaded_owner_refuses_as_if_it_had_been_asked_itself() {
     let app = app_owned_among(2, 1);
     let plan = Plan::of(2).set("[limits]\nin_flight_app_bytes = 70000");
-    let fleet = Fleet::ready(plan, &[app.clone()]).await;
+    let fleet = Fleet::ready(plan, &[&app]).await;
     let spread = "/apps/com.example.spread/sandbox";
     fleet.provision(spread, &json!({"lanes": 8})).await;
     fleet.simulator.set_script(always(Act::Silence { processed: false })).expect("a good script");
@@ -192,7 +192,7 @@ async fn an_overloaded_owner_refuses_as_if_it_had_been_asked_itself() {
 async fn a_stream_of_lines_waits_for_an_overloaded_owner() {
     let app = app_owned_among(2, 1);
     let plan = Plan::of(2).set("[limits]\nin_flight_app_bytes = 70000");
-    let fleet = Fleet::ready(plan, &[app.clone()]).await;
+    let fleet = Fleet::ready(plan, &[&app]).await;
     let latency = simulator::Latency::FixedMs(1500.0);
     fleet.simulator.set_script(Script { latency: Some(latency), ..Script::default() }).expect("a good script");
     let text = "x".repeat(3000);
@@ -221,7 +221,7 @@ async fn a_stream_of_lines_waits_for_an_overloaded_owner() {
 async fn a_batch_is_forwarded_once_whatever_the_receiver_takes_for_its_owner() {
     let app = app_owned_among(2, 1);
     // Each of the two takes the other one for the owner.
-    let fleet = Fleet::ready(Plan::of(2).pinned(&app), &[app.clone()]).await;
+    let fleet = Fleet::ready(Plan::of(2).pinned(&app), &[&app]).await;
     let answer = fleet.send(0, &app, &to(&token(1))).await;
     assert_eq!(answer.outcomes(), ["accepted"], "{answer:?}");
     assert_eq!((fleet.attempts(0).await, fleet.attempts(1).await), (0, 1));

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// Two nodes; the first one reaches the second one, which owns the app, through a proxy.
 async fn pair() -> (Fleet, String) {
     let app = app_owned_among(2, 1);
-    let fleet = Fleet::ready(Plan::of(2).proxied(&[1]), &[app.clone()]).await;
+    let fleet = Fleet::ready(Plan::of(2).proxied(&[1]), &[&app]).await;
     (fleet, app)
 }
 

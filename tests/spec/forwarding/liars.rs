@@ -68,7 +68,7 @@ fn frames(hello: &Hello, more: &[u8]) -> Vec<u8> {
 }
 
 async fn pair() -> Fleet {
-    Fleet::ready(Plan::of(2), &[app_owned_among(2, 1)]).await
+    Fleet::ready(Plan::of(2), &[&app_owned_among(2, 1)]).await
 }
 
 /// Nothing reached Apple, and the cluster works on.

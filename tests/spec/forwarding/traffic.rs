@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_millis(20);
 #[tokio::test]
 async fn under_failing_links_every_caller_is_told_the_truth_of_every_notification() {
     let apps = [0, 1, 2].map(|index| app_owned_among(3, index));
-    let fleet = Fleet::ready(Plan::of(3).proxied(&[1, 2]), &apps).await;
+    let fleet = Fleet::ready(Plan::of(3).proxied(&[1, 2]), &apps.each_ref().map(String::as_str)).await;
     let spread = "/apps/com.example.spread/sandbox".to_owned();
     fleet.provision(&spread, &json!({"lanes": 8})).await;
     let apps: Vec<String> = apps.into_iter().chain([spread]).collect();

@@ -101,7 +101,7 @@ impl Fleet {
     }
 
     /// A fleet in which every node reaches every other one, and has these apps.
-    pub async fn ready(plan: Plan, apps: &[String]) -> Self {
+    pub async fn ready(plan: Plan, apps: &[&str]) -> Self {
         let fleet = Self::start(plan).await;
         for app in apps {
             fleet.provision(app, &json!({})).await;
