@@ -31,7 +31,7 @@ impl FromStr for Network {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WHAT: &str = "it has to be an IP address or a network, 10.1.2.3 or 10.0.0.0/8";
+        const WHAT: &str = "must be an IP address or a network, 10.1.2.3 or 10.0.0.0/8";
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address.parse().map_err(|_| WHAT)?;
         let whole = if address.is_ipv4() { 32 } else { 128 };

@@ -1,6 +1,8 @@
 //! The composition root: builds the parts in order, binds, runs, drains. Production and tests build the same node.
 
+pub mod cluster;
 mod data;
+mod delivery;
 pub mod descriptors;
 mod following;
 mod keys;
@@ -13,16 +15,14 @@ use crate::api::routes::health::{self, StoreCheck};
 use crate::api::routes::metrics::RenderedMetrics;
 use crate::api::{self, Api};
 use crate::apns::connect::{Connect, TlsConnect};
-use crate::apns::trust::{Trust, TrustError};
+use crate::apns::trust::TrustError;
 use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
 use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
-use crate::delivery::descriptors::Descriptors;
 use crate::delivery::lane::Parts;
-use crate::delivery::lanes::{Apple, Lanes};
-use crate::delivery::{Intake, intake, metrics};
+use crate::delivery::metrics;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::http::metrics::Metrics as ApiMetrics;
@@ -33,6 +33,7 @@ use crate::http::{body::Bodies, server};
 use crate::registry::Registry;
 use crate::store::{Sqlite, Store, StoreError};
 use crate::telemetry::{self, Logging};
+use cluster::{Cluster, FixedCluster};
 use data::{Data, Source};
 use descriptors::Shares;
 use listeners::Listeners;
@@ -64,6 +65,8 @@ pub enum StartError {
     ApiKey { place: String, cause: SecretFileError },
     #[error("apps of the configuration cannot be provisioned:\n{0}")]
     Autoprovision(config::Faults),
+    #[error("the cluster's identity cannot be used: {0}")]
+    ClusterTls(rustls::Error),
     #[error("cannot listen on {address}: {cause}")]
     Listen { address: Address, cause: io::Error },
 }
@@ -74,6 +77,8 @@ pub struct World {
     pub connect: Arc<dyn Connect>,
     /// A simulator runs in this process and takes file descriptors too.
     pub has_simulator: bool,
+    /// The cluster that the node is a member of.
+    pub cluster: Option<FixedCluster>,
     /// An open store that several nodes share, in place of the one that the settings name.
     pub shared_store: Option<Arc<dyn Store>>,
 }
@@ -82,7 +87,7 @@ impl World {
     /// The machine's clock and sockets.
     pub fn real(config: &Config) -> Self {
         let connect = Arc::new(TlsConnect::new(config.apple.proxy.clone()));
-        Self { clock: Clock::system(), connect, has_simulator: false, shared_store: None }
+        Self { clock: Clock::system(), connect, has_simulator: false, cluster: None, shared_store: None }
     }
 }
 
@@ -100,6 +105,7 @@ pub struct Node {
     reload: Option<Reload>,
     /// Beside a shared store, this node's copy of it, which no other process may open meanwhile.
     _local: Option<Arc<Sqlite>>,
+    cluster: Option<Cluster>,
 }
 
 impl Node {
@@ -111,26 +117,13 @@ impl Node {
         let health = Health::new(world.clock.clone(), &telemetry);
         let source = Source { config: &config, clock: &world.clock, store: world.shared_store };
         let Data { registry, events, local } = data::open(source, &health, &telemetry, &lanes).await?;
-        let trust = Arc::new(Trust::load(config.apple.ca_file.as_deref())?);
-        let apple = Apple {
-            connect: world.connect,
-            trust,
-            sandbox: config.apple.sandbox.clone(),
-            production: config.apple.production.clone(),
-        };
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
             metrics: metrics::Metrics::new(&telemetry),
             drain: lanes.clone(),
         };
-        let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
-        let intake_limits = intake::Limits { node_bytes, app_bytes };
-        let descriptors = Descriptors::new(shares.apple, Instant::now());
-        metrics::watch_descriptors(&telemetry, &descriptors);
-        let app_lanes =
-            Lanes::new(apple, parts).with_connections_max(config.apple.connections).with_descriptors(descriptors);
-        let intake = Arc::new(Intake::new(app_lanes, intake_limits));
+        let (intake, cluster) = delivery::build(&config, world.connect, parts, world.cluster, shares, &telemetry)?;
         let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
         lanes.spawn("removals", ending);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
@@ -168,6 +161,7 @@ impl Node {
             autoprovision,
             is_provisioned,
             reload,
+            cluster,
             _local: local,
         })
     }
@@ -230,6 +224,10 @@ impl Node {
         }
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
+        }
+        if let Some(cluster) = self.cluster {
+            let Api { registry, intake, clock, .. } = &*self.api;
+            cluster.start(registry.clone(), Arc::clone(intake), clock.clone(), &self.requests);
         }
         stop.await;
         self.requests.begin();

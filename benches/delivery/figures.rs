@@ -4,7 +4,7 @@ use crate::latency::Percentiles;
 use crate::load::Sent;
 use crate::machine::Machine;
 use crate::sender::Used;
-use crate::shape::{ONE_APP, Shape, Target};
+use crate::shape::{Shape, Target};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Row {
     pub fn of(shape: &Shape) -> Self {
         let target = match shape.target {
             Some(Target::TimesFloor(most)) => Some(most),
-            Some(Target::TimesOneApp(_)) | None => None,
+            Some(Target::Times(..)) | None => None,
         };
         Self::new(shape.name, format!("daemon: {}", shape.title), target)
     }
@@ -103,11 +103,10 @@ impl Row {
 
 /// Sets the targets that depend on another shape's figure.
 pub fn aim(rows: &mut [Row], shapes: &[Shape]) {
-    let Some(one_app) = rows.iter().find(|row| row.name == ONE_APP).map(Row::times_floor) else { return };
     for shape in shapes {
-        if let Some(Target::TimesOneApp(most)) = shape.target {
-            rows.iter_mut().filter(|row| row.name == shape.name).for_each(|row| row.target = Some(most * one_app));
-        }
+        let Some(Target::Times(other, most)) = shape.target else { continue };
+        let Some(other) = rows.iter().find(|row| row.name == other).map(Row::times_floor) else { continue };
+        rows.iter_mut().filter(|row| row.name == shape.name).for_each(|row| row.target = Some(most * other));
     }
 }
 

@@ -5,6 +5,7 @@ pub mod message;
 mod stream;
 
 use crate::latency::{self, Percentiles};
+use crate::pair;
 use crate::process::Program;
 use crate::shape::{APPS, Form, LANES, Shape};
 use bytes::Bytes;
@@ -36,6 +37,18 @@ pub fn provision(daemon: &Program, simulator: &Program) {
         }
         connection.ask(&post(&app_path(SIGNING_KEY_APP), &key.to_string()), CREATED).await;
         connection.ask(&post(&app_path(LANES_APP), &lanes.to_string()), CREATED).await;
+    });
+}
+
+/// Gives each node of the pair the app that is forwarded.
+pub fn provision_pair(pair: &Program, simulator: &Program) {
+    let said = simulator.json();
+    let file = said["certificate_file"].as_str().expect("a path");
+    let certificate = std::fs::read_to_string(file).expect("a credential");
+    runtime().block_on(async {
+        for address in pair::addresses(pair) {
+            Connection::open(&address).await.ask(&post(&app_path(0), &certificate), CREATED).await;
+        }
     });
 }
 

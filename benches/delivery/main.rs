@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod open_loop;
 mod options;
+mod pair;
 mod peer;
 mod process;
 mod report;
@@ -41,6 +42,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some(floor::ARGUMENT) => return floor::main(),
         Some(sink::ARGUMENT) => return sink::main(),
+        Some(pair::ARGUMENT) => return pair::main(),
         _ => {}
     }
     let options = Options::parse();
@@ -56,7 +58,10 @@ fn main() {
     let daemon = Program::daemon(&dir.path().join("daemon"), &simulator, CONNECTIONS_MAX);
     let (idle, _) = daemon.resident_bytes();
     load::provision(&daemon, &simulator);
-    let senders = rounds::run(&options, &simulator, &daemon, peer.as_ref());
+    let pair = pair::start(&dir.path().join("pair"), &simulator);
+    load::provision_pair(&pair, &simulator);
+    let senders = rounds::run(&options, &simulator, &daemon, &pair, peer.as_ref());
+    drop(pair);
     let latency = open_loop::run(&options, &simulator, &daemon, &senders);
     let (after, most) = daemon.resident_bytes();
     drop(daemon);

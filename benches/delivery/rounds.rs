@@ -6,7 +6,7 @@ use crate::load::{Load, Sent};
 use crate::options::{Options, PEER};
 use crate::peer::Peer;
 use crate::process::Program;
-use crate::shape::{SHAPES, Shape};
+use crate::shape::{Apps, SHAPES, Shape};
 use std::time::Duration;
 
 /// Sends this part of a round's notifications before anything is measured.
@@ -16,13 +16,14 @@ const WARM_UP_ONE_IN: usize = 10;
 const PEER_ONE_IN: usize = 4;
 
 /// Measures everything that is wanted: the floor, the peer if there is one, and the daemon.
-pub fn run(options: &Options, simulator: &Program, daemon: &Program, peer: Option<&Peer>) -> Vec<Row> {
+pub fn run(options: &Options, simulator: &Program, daemon: &Program, pair: &Program, peer: Option<&Peer>) -> Vec<Row> {
+    let sender = |shape: &Shape| if shape.apps == Apps::Forwarded { pair } else { daemon };
     let shapes: Vec<&'static Shape> = options.shapes().collect();
     let mut floor_row = Row::new("floor", "floor: a bare loop over the h2 crate", None);
     let mut peer_row = Row::new(PEER, "peer: the Rust library a2", None);
     let mut rows: Vec<Row> = shapes.iter().map(|shape| Row::of(shape)).collect();
     for shape in &shapes {
-        Load::new(daemon, shape).run(options.notifications() / WARM_UP_ONE_IN);
+        Load::new(sender(shape), shape).run(options.notifications() / WARM_UP_ONE_IN);
     }
     for round in 1..=options.rounds() {
         let notifications = options.notifications();
@@ -32,7 +33,7 @@ pub fn run(options: &Options, simulator: &Program, daemon: &Program, peer: Optio
             tell(round, &peer_row);
         }
         for (row, shape) in rows.iter_mut().zip(&shapes) {
-            let (sent, cpu) = measure(daemon, shape, notifications);
+            let (sent, cpu) = measure(sender(shape), shape, notifications);
             row.add(sent, cpu);
             tell(round, row);
         }

@@ -55,14 +55,16 @@ pub enum Apps {
     Many,
     /// One with a certificate and [`LANES`].
     Lanes,
+    /// One with a certificate, whose owner is another node than the one that callers speak to.
+    Forwarded,
 }
 
 /// The most that the daemon's CPU for a notification may be.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
     TimesFloor(f64),
-    /// Of [`ONE_APP`].
-    TimesOneApp(f64),
+    /// Times what another shape takes in the same run, by its name.
+    Times(&'static str, f64),
 }
 
 impl Shape {
@@ -85,7 +87,7 @@ impl Shape {
     }
 }
 
-/// In the order of the table. Forwarding between nodes and durable acceptance join it when they are there.
+/// In the order of the table. Durable acceptance joins it when it is there.
 pub const SHAPES: &[Shape] = &[
     Shape::new("single-1", "single POST, 1 connection", Form::Single, 1, 0.0).one_in(20).of(Apps::Certificate, None),
     Shape::new("single-64", "single POST, 64 connections", Form::Single, 64, 2.5).one_in(4),
@@ -97,7 +99,12 @@ pub const SHAPES: &[Shape] = &[
     Shape::new("lines", "NDJSON stream", Form::Lines(100), 1, 0.4),
     Shape::new("fan-out-1000", "one payload to 1,000", Form::FanOut(1000), 1, 0.3),
     Shape::new("apps-100", "100 apps, batches of 100 in turn", Form::Batch(100), IN_FLIGHT / 100, 0.0)
-        .of(Apps::Many, Some(Target::TimesOneApp(1.3))),
+        .of(Apps::Many, Some(Target::Times(ONE_APP, 1.3))),
     Shape::new("key-100", "signing key, batches of 100", Form::Batch(100), IN_FLIGHT / 100, 0.0)
         .of(Apps::SigningKey, None),
+    Shape::new("forwarded-1", "forwarded, single POST, 64 connections, both nodes", Form::Single, 64, 0.0)
+        .one_in(4)
+        .of(Apps::Forwarded, Some(Target::Times("single-64", 2.0))),
+    Shape::new("forwarded-100", "forwarded, batches of 100, both nodes", Form::Batch(100), IN_FLIGHT / 100, 0.0)
+        .of(Apps::Forwarded, Some(Target::Times(ONE_APP, 1.5))),
 ];

@@ -55,6 +55,16 @@ fn start(runtime: &Runtime, node: &Node, caller: &Caller, requests: usize) {
 async fn node(directory: &std::path::Path) -> Node {
     let text = format!("listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n", directory.join("data"));
     let config = Config::parse(Some(File { name: "gate", text: &text }), &|_| None).expect("good settings");
-    let world = World { clock: Clock::system(), connect: Arc::new(Apple), has_simulator: false, shared_store: None };
-    Node::build(config, world).await.expect("a node")
+    Node::build(
+        config,
+        World {
+            clock: Clock::system(),
+            connect: Arc::new(Apple),
+            has_simulator: false,
+            cluster: None,
+            shared_store: None,
+        },
+    )
+    .await
+    .expect("a node")
 }

@@ -22,6 +22,7 @@ mod doctor;
 mod documentation;
 mod draining;
 mod faults;
+mod forwarding;
 mod hostile;
 mod http2_foreign;
 mod key_reloading;

@@ -6,6 +6,8 @@ pub mod bare_node;
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
+pub mod fault_proxy;
+pub mod fleet;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;

@@ -5,7 +5,10 @@ use super::source::{Complaint, Source};
 const ABOUT_SENDING: [&str; 2] = ["delivery", "events"];
 const FROM_INFO_ON: [&str; 3] = ["error", "warn", "info"];
 
-/// The first field of each such line is `app`.
+/// Files about links, whose lines may name a peer instead.
+const ABOUT_PEERS: &str = "delivery/peer/";
+
+/// The first field of each such line is `app`, or `peer` in a file about links.
 pub fn check(source: &Source) -> Vec<Complaint> {
     if !ABOUT_SENDING.contains(&source.module()) {
         return Vec::new();
@@ -16,7 +19,8 @@ pub fn check(source: &Source) -> Vec<Complaint> {
     };
     let names_app = |at: usize| {
         let field = at + 5 + usize::from(text(at + 5) == "%");
-        text(field) == "app" && [",", "="].contains(&text(field + 1))
+        let names = text(field) == "app" || (text(field) == "peer" && source.path.starts_with(ABOUT_PEERS));
+        names && [",", "="].contains(&text(field + 1))
     };
     let nameless = (0..source.tokens.len()).filter(begins).filter(|at| !names_app(*at));
     nameless
@@ -40,6 +44,9 @@ mod tests {
             assert!(!lines(check, "delivery/lane.rs", nameless).is_empty(), "{nameless}");
             assert_eq!(lines(check, "api/error.rs", nameless), [0; 0], "{nameless}");
         }
+        let about_peer = "fn f() { tracing::warn!(peer = %self.node, \"a\"); }";
+        assert_eq!(lines(check, "delivery/peer/link.rs", about_peer), [0; 0]);
+        assert!(!lines(check, "delivery/lane.rs", about_peer).is_empty());
         for fine in [
             "fn f() { tracing::error!(app = %key, \"a\"); }",
             "fn f() { tracing::error!(\n    %app,\n    \"a\"\n); }",

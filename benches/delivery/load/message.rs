@@ -52,7 +52,7 @@ pub fn of_caller(shape: &Shape, caller: usize) -> Vec<Bytes> {
     let message = |at: usize| {
         let number = caller * different + at;
         let app = match shape.apps {
-            Apps::Certificate => 0,
+            Apps::Certificate | Apps::Forwarded => 0,
             Apps::SigningKey => SIGNING_KEY_APP,
             Apps::Lanes => LANES_APP,
             Apps::Many => (at + caller * APPS / shape.callers) % APPS,

@@ -43,20 +43,36 @@ pub struct Inbox {
     sender: mpsc::Sender<Forwarded>,
     seats: Arc<Semaphore>,
     bytes: Arc<Budget>,
-    is_reachable: AtomicBool,
+    sign: Arc<Sign>,
+}
+
+/// Says if a link takes errands. It is the link's own: two links have different ones.
+#[derive(Debug, Default)]
+pub struct Sign(AtomicBool);
+
+/// The end of an inbox that the link's task has.
+pub struct Outlet {
+    receiver: mpsc::Receiver<Forwarded>,
+    sign: Arc<Sign>,
 }
 
 impl Inbox {
-    /// A link's entrance, and the end that its task reads.
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Forwarded>) {
+    /// An inbox for one link. The link ends after the inbox is dropped.
+    pub fn new() -> (Self, Outlet) {
         let (sender, receiver) = mpsc::channel(ERRANDS_MAX);
         let (seats, bytes) = (Arc::new(Semaphore::new(ERRANDS_MAX)), Budget::new(ERRAND_BYTES_MAX));
-        (Arc::new(Self { sender, seats, bytes, is_reachable: AtomicBool::new(false) }), receiver)
+        let sign = Arc::<Sign>::default();
+        (Self { sender, seats, bytes, sign: Arc::clone(&sign) }, Outlet { receiver, sign })
     }
 
     /// The peer takes errands through this link.
     pub fn is_reachable(&self) -> bool {
-        self.is_reachable.load(Ordering::Acquire)
+        self.sign.0.load(Ordering::Acquire)
+    }
+
+    /// Returns `true` if this is the inbox of the link with that sign.
+    pub fn is_of(&self, sign: &Arc<Sign>) -> bool {
+        Arc::ptr_eq(&self.sign, sign)
     }
 
     /// A place for a batch, or a part of one.
@@ -100,8 +116,7 @@ enum Io {
 /// The task of a link.
 pub struct Link {
     node: NodeName,
-    inbox: mpsc::Receiver<Forwarded>,
-    entrance: Arc<Inbox>,
+    inbox: Outlet,
     /// No more errands will come.
     is_closed: bool,
     /// Since it was woken all that were ready had their turn, so that their errands go out in the same write.
@@ -121,8 +136,7 @@ pub struct Link {
 /// What a link is made of.
 pub struct Parts {
     pub node: NodeName,
-    pub inbox: mpsc::Receiver<Forwarded>,
-    pub entrance: Arc<Inbox>,
+    pub inbox: Outlet,
     pub exchange: Exchange,
     pub dial: Dial,
     pub peers: Arc<Peers>,
@@ -132,11 +146,10 @@ pub struct Parts {
 
 impl Link {
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, inbox, entrance, exchange, dial, peers, metrics, forced } = parts;
+        let Parts { node, inbox, exchange, dial, peers, metrics, forced } = parts;
         Self {
             node,
             inbox,
-            entrance,
             is_closed: false,
             gave_way: false,
             exchange,
@@ -204,7 +217,7 @@ impl Link {
     fn take_errands(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut has_moved = false;
         while !self.is_closed {
-            match self.inbox.poll_recv(cx) {
+            match self.inbox.receiver.poll_recv(cx) {
                 Poll::Ready(Some(forwarded)) => {
                     self.metrics.errands.inc();
                     self.exchange.push(forwarded, now);
@@ -306,7 +319,7 @@ impl Link {
     }
 
     fn set_reachable(&mut self, is_reachable: bool) {
-        if self.entrance.is_reachable.swap(is_reachable, Ordering::AcqRel) == is_reachable {
+        if self.inbox.sign.0.swap(is_reachable, Ordering::AcqRel) == is_reachable {
             return;
         }
         if is_reachable {
@@ -337,7 +350,7 @@ impl Link {
                     Ends::Refused
                 }
                 End::Elsewhere => {
-                    self.peers.reroute(forwarded, &self.entrance, now);
+                    self.peers.reroute(forwarded, &self.inbox.sign, now);
                     Ends::Rerouted
                 }
                 End::NotSent(reason) => {

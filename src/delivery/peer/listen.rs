@@ -101,8 +101,9 @@ impl PeerListener {
     pub async fn run(self) {
         loop {
             let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
+                biased;
                 () = self.shared.drain.cancelled() => return,
+                accepted = self.socket.accept() => accepted,
             };
             match accepted {
                 Ok((socket, address)) => self.admit(socket, address),

@@ -2,7 +2,7 @@
 
 use super::dial;
 use super::link::exchange::{self, Exchange};
-use super::link::{Inbox, Link, Parts};
+use super::link::{Inbox, Link, Parts, Sign};
 use super::membership::Membership;
 use super::metrics::{Metrics, PeerMetrics};
 use super::wire::{self, Features, Hello};
@@ -28,7 +28,7 @@ const ROUTES_MAX: u8 = 3;
 struct Peer {
     session: NodeSession,
     address: String,
-    links: [Arc<Inbox>; LINKS],
+    links: [Inbox; LINKS],
     metrics: PeerMetrics,
 }
 
@@ -38,15 +38,14 @@ impl Peer {
         self.session == member.session && self.address == member.address
     }
 
+    /// It takes errands through all of its links. One that fails alone says enough: both lead to the same process.
     fn is_reachable(&self) -> bool {
-        self.links.iter().any(|link| link.is_reachable())
+        self.links.iter().all(Inbox::is_reachable)
     }
 
-    /// The link of an app, or the other one while that is down.
-    fn link(&self, key: &AppKey) -> &Arc<Inbox> {
-        let own = shard::lane_of(key.id.as_str().as_bytes(), LINKS as u16) as usize;
-        let reachable = (0..LINKS).map(|at| &self.links[(own + at) % LINKS]).find(|link| link.is_reachable());
-        reachable.unwrap_or(&self.links[own])
+    /// The link of an app.
+    fn link(&self, key: &AppKey) -> &Inbox {
+        &self.links[usize::from(shard::lane_of(key.id.as_str().as_bytes(), LINKS as u16))]
     }
 }
 
@@ -172,12 +171,11 @@ impl Peers {
     fn link_to(self: &Arc<Self>, member: &Member) -> Peer {
         let metrics = self.metrics.of_peer(member.node.as_str());
         let links = [(); LINKS].map(|()| {
-            let (entrance, inbox) = Inbox::new();
+            let (inbox, outlet) = Inbox::new();
             let peer = exchange::Member { node: member.node.clone(), session: member.session };
             let link = Link::new(Parts {
                 node: member.node.clone(),
-                inbox,
-                entrance: Arc::clone(&entrance),
+                inbox: outlet,
                 exchange: Exchange::new(peer, Instant::now()),
                 dial: dial::to(member.address.clone(), self.membership.clone()),
                 peers: Arc::clone(self),
@@ -185,7 +183,7 @@ impl Peers {
                 forced: self.drain.finish_forced(),
             });
             self.drain.spawn("link", link.run());
-            entrance
+            inbox
         });
         Peer { session: member.session, address: member.address.clone(), links, metrics }
     }
@@ -205,11 +203,11 @@ impl Peers {
     }
 
     /// Sends an errand another way than through the link `from`: through another one, or from this node.
-    pub fn reroute(&self, forwarded: Forwarded, from: &Arc<Inbox>, now: Instant) {
+    pub fn reroute(&self, forwarded: Forwarded, from: &Arc<Sign>, now: Instant) {
         let Errand { app, lane, batch, .. } = &forwarded.errand;
         let table = self.table();
         let link = table.peer(&app.key, *lane).map(|peer| peer.link(&app.key));
-        let link = link.filter(|link| forwarded.routes < ROUTES_MAX && !Arc::ptr_eq(link, from) && link.is_reachable());
+        let link = link.filter(|link| forwarded.routes < ROUTES_MAX && !link.is_of(from) && link.is_reachable());
         table.count_surrogate(&app.key, *lane);
         match link.map(|link| link.reserve(batch)) {
             Some(Ok(place)) => place.send(forwarded),

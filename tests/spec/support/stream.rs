@@ -43,11 +43,16 @@ pub struct Outcomes {
 
 /// Opens a stream of notifications; lines go into the sender, which ends the stream when it is dropped.
 pub async fn open(address: SocketAddr, protocol: Protocol) -> (mpsc::Sender<Bytes>, Outcomes) {
+    open_for(APP, address, protocol).await
+}
+
+/// The same for another app.
+pub async fn open_for(app: &str, address: SocketAddr, protocol: Protocol) -> (mpsc::Sender<Bytes>, Outcomes) {
     let (sender, lines) = mpsc::channel(1);
     let socket = TcpStream::connect(address).await.expect("the node listens").into_std().expect("a socket");
     let handle = socket.try_clone().expect("a second handle");
     let io = TokioIo::new(TcpStream::from_std(socket).expect("a socket"));
-    let request = http::Request::post(format!("http://{address}{APP}/notifications"));
+    let request = http::Request::post(format!("http://{address}{app}/notifications"));
     let request = request.header("host", "localhost").header("content-type", "application/x-ndjson");
     let request = request.body(Lines(lines)).expect("a request");
     let answer = match protocol {

@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::routes::not_implemented;
 use crate::delivery::{Answer, Refused, Sending};
 use crate::http::body::{self, StreamPermit};
-use crate::model::{AppKey, NodeReason, Outcome, OutcomeKind, Records};
+use crate::model::{AppKey, Batch, NodeReason, Outcome, OutcomeKind, Records};
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -102,6 +102,8 @@ struct OutcomeStream {
 /// A block without its answer.
 struct InFlight {
     block: Block,
+    /// When its time is over.
+    deadline: Instant,
     state: BlockState,
     /// Resolves once the disconnection log has the refused lines; `None` if there are none.
     logged: Option<oneshot::Receiver<()>>,
@@ -110,7 +112,21 @@ struct InFlight {
 /// The state of a block: sent, or refused as a whole.
 enum BlockState {
     Sent(Answer),
+    /// Another node had no room for it: it is sent again then. Blocks behind it may overtake it.
+    Again(Pin<Box<Sleep>>),
     NotSent(NodeReason),
+}
+
+impl BlockState {
+    /// That of a block that was refused, and whose time is over at `deadline`.
+    fn refused(refused: Refused, deadline: Instant) -> Self {
+        let now = Instant::now();
+        match refused {
+            Refused::ShuttingDown => Self::NotSent(refused.reason()),
+            _ if deadline <= now => Self::NotSent(refused.reason()),
+            _ => Self::Again(Box::pin(sleep_until(now + RETRY_PAUSE))),
+        }
+    }
 }
 
 impl HttpBody for OutcomeStream {
@@ -120,7 +136,7 @@ impl HttpBody for OutcomeStream {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InputError>>> {
         let this = self.get_mut();
         this.advance(cx);
-        let Some(InFlight { block, state, logged }) = this.in_flight.front_mut() else {
+        let Some(InFlight { logged, .. }) = this.in_flight.front_mut() else {
             return match this.input.end() {
                 Some(end) if this.waiting.is_none() => Poll::Ready(end.err().map(Err)),
                 _ => Poll::Pending,
@@ -131,21 +147,44 @@ impl HttpBody for OutcomeStream {
             let _ = ready!(Pin::new(wait).poll(cx));
             *logged = None;
         }
-        let now = this.api.clock.unix_time();
-        let outcomes = match state {
-            BlockState::Sent(answer) => match ready!(Pin::new(answer).poll(cx)) {
-                Ok(sent) => sent.outcomes,
-                Err(refused) => vec![not_sent(refused.reason(), now); block.batch().len()],
-            },
-            BlockState::NotSent(reason) => vec![not_sent(*reason, now); block.batch().len()],
-        };
-        let written = block.write(&outcomes, now);
+        let outcomes = ready!(this.poll_first(cx));
+        let Some(InFlight { block, .. }) = this.in_flight.front() else { return Poll::Pending };
+        let written = block.write(&outcomes, this.api.clock.unix_time());
         this.in_flight.pop_front();
         Poll::Ready(Some(Ok(Frame::data(written.into()))))
     }
 }
 
 impl OutcomeStream {
+    /// Waits for the outcomes of the first block in flight.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Outcome>> {
+        loop {
+            let Some(InFlight { block, deadline, state, .. }) = self.in_flight.front_mut() else {
+                return Poll::Pending;
+            };
+            let deadline = *deadline;
+            match state {
+                BlockState::Sent(answer) => match ready!(Pin::new(answer).poll(cx)) {
+                    Ok(sent) => return Poll::Ready(sent.outcomes),
+                    Err(refused) => {
+                        *state = BlockState::refused(refused, deadline);
+                        continue;
+                    }
+                },
+                BlockState::Again(timer) => ready!(timer.as_mut().poll(cx)),
+                BlockState::NotSent(reason) => {
+                    let outcome = not_sent(*reason, self.api.clock.unix_time());
+                    return Poll::Ready(vec![outcome; block.batch().len()]);
+                }
+            }
+            let batch = Arc::clone(block.batch());
+            let sent = self.submit(batch, deadline);
+            if let Some(first) = self.in_flight.front_mut() {
+                first.state = sent.unwrap_or_else(|refused| BlockState::refused(refused, deadline));
+            }
+        }
+    }
+
     /// Reads and sends blocks until no bytes or no room are left.
     fn advance(&mut self, cx: &mut Context<'_>) {
         if self.stop.as_mut().is_some_and(|stop| stop.as_mut().poll(cx).is_ready()) {
@@ -176,23 +215,28 @@ impl OutcomeStream {
 
     /// Sends a block, or keeps it for later, so that the blocks stay in order.
     fn send(&mut self, block: Block, deadline: Instant) {
-        let sending = Sending { deadline, retry_unknown: self.options.retry_unknown };
-        let state = match self.api.registry.get(&self.key) {
-            _ if self.stop.is_none() => BlockState::NotSent(NodeReason::ShuttingDown),
-            None => BlockState::NotSent(NodeReason::AppRemoved),
-            Some(app) => match self.api.intake.submit(app, Arc::clone(block.batch()), sending) {
-                Ok(answer) => BlockState::Sent(answer),
-                Err(Refused::ShuttingDown) => BlockState::NotSent(NodeReason::ShuttingDown),
-                Err(_) if deadline <= Instant::now() => BlockState::NotSent(NodeReason::Overloaded),
-                Err(_) => {
-                    self.waiting = Some((block, deadline));
-                    self.retry_timer.as_mut().reset(Instant::now() + RETRY_PAUSE);
-                    return;
-                }
-            },
+        let state = match self.submit(Arc::clone(block.batch()), deadline) {
+            Ok(state) => state,
+            Err(Refused::ShuttingDown) => BlockState::NotSent(NodeReason::ShuttingDown),
+            Err(_) if deadline <= Instant::now() => BlockState::NotSent(NodeReason::Overloaded),
+            Err(_) => {
+                self.waiting = Some((block, deadline));
+                self.retry_timer.as_mut().reset(Instant::now() + RETRY_PAUSE);
+                return;
+            }
         };
         let logged = self.log(&block);
-        self.in_flight.push_back(InFlight { block, state, logged });
+        self.in_flight.push_back(InFlight { block, deadline, state, logged });
+    }
+
+    /// Hands a batch to delivery under the app as it is now.
+    fn submit(&self, batch: Arc<Batch>, deadline: Instant) -> Result<BlockState, Refused> {
+        let sending = Sending { deadline, retry_unknown: self.options.retry_unknown };
+        match self.api.registry.get(&self.key) {
+            _ if self.stop.is_none() => Ok(BlockState::NotSent(NodeReason::ShuttingDown)),
+            None => Ok(BlockState::NotSent(NodeReason::AppRemoved)),
+            Some(app) => self.api.intake.submit(app, batch, sending).map(BlockState::Sent),
+        }
     }
 
     /// Writes the refused lines to the disconnection log, unless the app was removed. The writing task holds the

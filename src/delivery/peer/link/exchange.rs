@@ -146,11 +146,6 @@ impl Exchange {
         self.items.is_empty()
     }
 
-    /// Errands without an end.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
     /// The peer said that it leaves, and has answered everything: the connection is of no more use.
     pub fn is_finished(&self) -> bool {
         self.is_leaving && self.items.is_empty()
@@ -317,6 +312,7 @@ impl Exchange {
         self.pings.push_back((id, now));
         self.outbox.append(|bytes| wire::put_ping(bytes, id));
         self.liveness.pinged(now);
+        self.liveness.set_busy(true, now);
     }
 
     /// Ends the errands whose time is over.
@@ -381,3 +377,6 @@ impl Exchange {
 fn milliseconds(origin: Instant, time: Instant) -> u64 {
     u64::try_from(time.saturating_duration_since(origin).as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

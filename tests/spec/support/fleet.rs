@@ -1,0 +1,262 @@
+//! Several nodes of one cluster in this process, each with its own store, and one stand-in for Apple.
+
+use super::client::{Answer, Client};
+use super::fault_proxy::FaultProxy;
+use super::world::Running;
+use pyapns::cluster::{Identity, Member, MemberState, Pins, View, identity};
+use pyapns::config::{Config, File};
+use pyapns::model::{AppId, AppKey, Environment, NodeName, NodeSession};
+use pyapns::node::cluster::FixedCluster;
+use pyapns::node::{Node, World as Outside};
+use pyapns::store::Epoch;
+use serde_json::{Value, json};
+use simulator::{Options, Simulator};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+pub struct Fleet {
+    pub simulator: Simulator,
+    pub nodes: Vec<Running>,
+    /// The proxy through which the first node reaches the node of that index, where it has one.
+    pub proxies: Vec<Option<FaultProxy>>,
+    /// Where each node takes links.
+    pub links: Vec<SocketAddr>,
+    pub members: Vec<Member>,
+    pub identity: Identity,
+    pub directory: TempDir,
+}
+
+/// How a fleet is started.
+pub struct Plan {
+    pub nodes: usize,
+    /// Nodes that the first one reaches through a proxy.
+    pub proxied: Vec<usize>,
+    /// Further settings of the last node.
+    pub settings: String,
+    /// Whom the last node lets in.
+    pub allow: &'static str,
+    /// The last node takes the first one for the owner of everything of this app.
+    pub pinned: Option<AppKey>,
+}
+
+impl Plan {
+    pub fn of(nodes: usize) -> Self {
+        Self { nodes, proxied: Vec::new(), settings: String::new(), allow: "127.0.0.1", pinned: None }
+    }
+
+    pub fn proxied(self, proxied: &[usize]) -> Self {
+        Self { proxied: proxied.into(), ..self }
+    }
+
+    pub fn set(self, settings: &str) -> Self {
+        Self { settings: settings.to_owned(), ..self }
+    }
+
+    pub fn allow(self, allow: &'static str) -> Self {
+        Self { allow, ..self }
+    }
+
+    pub fn pinned(self, app: &str) -> Self {
+        Self { pinned: Some(key(app)), ..self }
+    }
+}
+
+/// The epoch that all nodes of a fleet name.
+pub fn epoch() -> Epoch {
+    Epoch::stored(7)
+}
+
+/// A new identity, by way of a file.
+pub fn new_identity(directory: &Path, name: &str) -> Identity {
+    let path = directory.join(name);
+    std::fs::write(&path, identity::generate().expect("an identity").expose()).expect("a file");
+    Identity::load(&[path]).expect("an identity")
+}
+
+impl Fleet {
+    pub async fn start(plan: Plan) -> Self {
+        let directory = tempfile::tempdir().expect("a folder");
+        let options = Options { directory: Some(directory.path().join("simulator")), ..Options::default() };
+        let simulator = Simulator::start(options).await.expect("a simulator");
+        let identity = new_identity(directory.path(), "cluster.pem");
+        let (mut listeners, mut members, mut links, mut proxies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for index in 0..plan.nodes {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("bound");
+            proxies.push(if plan.proxied.contains(&index) { Some(FaultProxy::start(address).await) } else { None });
+            members.push(member(index, address));
+            links.push(address);
+            listeners.push(listener);
+        }
+        let mut fleet = Self { simulator, nodes: Vec::new(), proxies, links, members, identity, directory };
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let node = fleet.run(index, listener, &plan).await;
+            fleet.nodes.push(node);
+        }
+        fleet
+    }
+
+    /// A fleet in which every node reaches every other one, and has these apps.
+    pub async fn ready(plan: Plan, apps: &[&str]) -> Self {
+        let fleet = Self::start(plan).await;
+        for app in apps {
+            fleet.provision(app, &json!({})).await;
+        }
+        fleet.wait_reachable().await;
+        fleet
+    }
+
+    async fn run(&self, index: usize, listener: TcpListener, plan: &Plan) -> Running {
+        let is_last = index + 1 == plan.nodes;
+        let settings = if is_last { plan.settings.as_str() } else { "" };
+        let (data, ca) =
+            (self.directory.path().join(format!("data-{index}")), self.directory.path().join("simulator/ca.pem"));
+        let (gateway, node) = (self.simulator.address(), &self.members[index].node);
+        let text = format!(
+            "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\
+             [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n",
+        );
+        let config = Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings");
+        let mut outside = Outside::real(&config);
+        let mut cluster = self.cluster(index, listener);
+        if is_last {
+            cluster.allow = vec![plan.allow.parse().expect("a network")];
+            let lanes = (0..64).map(|lane| (lane, name(0))).collect();
+            let pins = plan.pinned.clone().map(|app| Pins { lanes: [(app, lanes)].into(), ..Pins::default() });
+            cluster.view = Arc::new(View::of(self.members.clone(), pins.unwrap_or_default()));
+        }
+        outside.cluster = Some(cluster);
+        Running::run(Node::build(config, outside).await.expect("a node"))
+    }
+
+    fn cluster(&self, index: usize, listener: TcpListener) -> FixedCluster {
+        let mut members = self.members.clone();
+        if index == 0 {
+            for (member, proxy) in members.iter_mut().zip(&self.proxies) {
+                member.address = proxy.as_ref().map_or(member.address.clone(), |proxy| proxy.address.to_string());
+            }
+        }
+        let Member { node, session, .. } = self.members[index].clone();
+        FixedCluster {
+            node,
+            session,
+            epoch: epoch(),
+            identity: self.identity.clone(),
+            listener,
+            allow: vec!["127.0.0.1".parse().expect("a network")],
+            view: Arc::new(View::of(members, Pins::default())),
+        }
+    }
+
+    /// Provisions the app on every node.
+    pub async fn provision(&self, app: &str, settings: &Value) {
+        for node in &self.nodes {
+            assert_eq!(self.provision_on(node, app, settings).await.status, 201);
+        }
+    }
+
+    pub async fn provision_on(&self, node: &Running, app: &str, settings: &Value) -> Answer {
+        let identity = self.simulator.identity();
+        let (key, key_id, team_id) = (&identity.key_pem, &identity.key_id, &identity.team_id);
+        let mut body = json!({"key": key, "key_id": key_id, "team_id": team_id, "topic": identity.topic});
+        for (field, value) in settings.as_object().expect("an object") {
+            body[field] = value.clone();
+        }
+        Client::connect(node.address).await.post(app, body.to_string()).await
+    }
+
+    pub async fn client(&self, index: usize) -> Client {
+        Client::connect(self.nodes[index].address).await
+    }
+
+    /// Sends to an app through the node of that index.
+    pub async fn send(&self, index: usize, app: &str, notifications: &Value) -> Answer {
+        let path = format!("{app}/notifications");
+        self.client(index).await.post(&path, notifications.to_string()).await
+    }
+
+    /// The value of a metric of a node, with its labels as they are written; 0 if there is none.
+    pub async fn metric(&self, index: usize, name: &str) -> f64 {
+        let text = self.client(index).await.text("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Waits until a metric of a node has this value.
+    pub async fn wait_metric(&self, index: usize, name: &str, wanted: f64) {
+        let reached = async {
+            while self.metric(index, name).await != wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(8), reached).await;
+        assert!(waited.is_ok(), "{name} of node {index} is not {wanted} after 8 seconds");
+    }
+
+    /// Waits until the link of one node to another is, or is not, of use.
+    pub async fn wait_link(&self, from: usize, to: usize, is_reachable: bool) {
+        let name = format!("pyapns_peer_reachable{{node=\"{}\"}}", self.members[to].node);
+        self.wait_metric(from, &name, f64::from(u8::from(is_reachable))).await;
+    }
+
+    /// Waits until every node reaches every other one.
+    pub async fn wait_reachable(&self) {
+        for from in 0..self.nodes.len() {
+            for to in (0..self.nodes.len()).filter(|to| *to != from) {
+                self.wait_link(from, to, true).await;
+            }
+        }
+    }
+
+    /// Requests that a node made to Apple.
+    pub async fn attempts(&self, index: usize) -> u64 {
+        self.metric(index, "pyapns_attempts_total").await as u64
+    }
+
+    /// Everything must end well.
+    pub async fn stop(self) {
+        let stopping: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.stop())).collect();
+        for node in stopping {
+            node.await.expect("a node that ends well");
+        }
+        self.simulator.stop().await;
+    }
+}
+
+fn member(index: usize, address: SocketAddr) -> Member {
+    Member {
+        node: name(index),
+        session: NodeSession::from_bits(index as u128 + 1),
+        address: address.to_string(),
+        weight: 1,
+        state: MemberState::Active,
+    }
+}
+
+pub fn name(index: usize) -> NodeName {
+    format!("node-{index}").parse().expect("a name")
+}
+
+/// The path of an app whose only lane the node of that index owns among so many nodes.
+pub fn app_owned_among(nodes: usize, index: usize) -> String {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let members: Vec<Member> = (0..nodes).map(|index| member(index, nowhere)).collect();
+    app_owned_by(&members, index)
+}
+
+/// The app of such a path.
+pub fn key(app: &str) -> AppKey {
+    let id = app.trim_start_matches("/apps/").trim_end_matches("/sandbox");
+    AppKey::new(AppId::new(id).expect("an id"), Environment::Sandbox)
+}
+
+fn app_owned_by(members: &[Member], index: usize) -> String {
+    let view = View::of(members.to_vec(), Pins::default());
+    let mut apps = (0..1000).map(|number| format!("/apps/com.example.app{number}/sandbox"));
+    let is_owned = |app: &String| view.owner(&key(app), 0).is_some_and(|owner| owner.node == members[index].node);
+    apps.find(is_owned).expect("one of 1,000")
+}
