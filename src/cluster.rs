@@ -1,8 +1,14 @@
 //! The nodes of a cluster: their common identity, the members as one table, and the owner of each lane.
 
+pub mod agent;
 pub mod identity;
+mod metrics;
+mod record;
 pub mod ring;
+mod tracker;
 pub mod view;
 
+pub use agent::{Agent, Follower};
 pub use identity::Identity;
+pub use tracker::Own;
 pub use view::{Member, MemberState, Pins, Route, View};

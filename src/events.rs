@@ -69,9 +69,37 @@ impl Events {
         Ok(())
     }
 
+    /// Brings the quarantines that other nodes began or ended into memory.
+    pub async fn sync_quarantines(&self) -> Result<(), StoreError> {
+        let stored = self.store.quarantines().await?;
+        let known: Vec<_> = self.lock_guards().iter().map(|(app, handle)| (app.clone(), handle.clone())).collect();
+        for (app, handle) in known {
+            let mut guard = handle.lock();
+            if guard.quarantine().is_some() && !stored.iter().any(|(held, _)| *held == app) {
+                guard.resolved();
+                self.metrics.holds.dec();
+            }
+        }
+        for (app, quarantine) in stored {
+            let handle = self.guard_of(&app);
+            let mut guard = handle.lock();
+            match guard.quarantine() {
+                Some(known) if *known == quarantine => continue,
+                Some(_) => {}
+                None => self.metrics.holds.inc(),
+            }
+            guard.set_quarantine(Some(quarantine));
+        }
+        Ok(())
+    }
+
+    fn lock_guards(&self) -> MutexGuard<'_, HashMap<AppKey, GuardHandle>> {
+        self.guards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The app's guard.
     pub fn guard_of(&self, app: &AppKey) -> GuardHandle {
-        let mut guards = self.guards.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guards = self.lock_guards();
         match guards.get(app) {
             Some(handle) => handle.clone(),
             None => guards.entry(app.clone()).or_default().clone(),
@@ -79,7 +107,7 @@ impl Events {
     }
 
     fn known(&self, app: &AppKey) -> Option<GuardHandle> {
-        self.guards.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
+        self.lock_guards().get(app).cloned()
     }
 
     /// The app's quarantine, if there is one.
@@ -89,7 +117,7 @@ impl Events {
 
     /// Forgets the quarantine of a removed app.
     pub fn forget(&self, app: &AppKey) {
-        let gone = self.guards.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
+        let gone = self.lock_guards().remove(app);
         if gone.is_some_and(|handle| handle.lock().quarantine().is_some()) {
             self.metrics.holds.dec();
         }
@@ -106,9 +134,16 @@ impl Events {
             self.store.resolve(app.clone(), Resolution::Drop).await?;
             return Ok(());
         }
-        handle.lock().set_quarantine(held.is_ok().then(|| quarantine.clone()));
+        let was_known = {
+            let mut guard = handle.lock();
+            let was_known = guard.quarantine().is_some();
+            guard.set_quarantine(held.is_ok().then(|| quarantine.clone()));
+            was_known
+        };
         self.metrics.feedback_held.inc_by(held?);
-        self.metrics.holds.inc();
+        if !was_known {
+            self.metrics.holds.inc();
+        }
         tracing::warn!(%app, why = quarantine.why, "this app's BadDeviceToken feedback is held back");
         Ok(())
     }

@@ -18,10 +18,12 @@ pub enum Component {
     CredentialKeys,
     /// The changes of other nodes cannot be read from the shared store.
     Registry,
+    /// The node does not see who the members of its cluster are.
+    Cluster,
 }
 
 impl Component {
-    pub const ALL: [Self; 4] = [Self::Store, Self::DataDirectory, Self::CredentialKeys, Self::Registry];
+    pub const ALL: [Self; 5] = [Self::Store, Self::DataDirectory, Self::CredentialKeys, Self::Registry, Self::Cluster];
 
     /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Component {
             Self::DataDirectory => "data_directory",
             Self::CredentialKeys => "credential_keys",
             Self::Registry => "registry",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -37,8 +40,8 @@ impl Component {
     pub fn is_required(self) -> bool {
         match self {
             Self::Store | Self::DataDirectory | Self::CredentialKeys => true,
-            // It sends for the apps that it knows.
-            Self::Registry => false,
+            // It sends for the apps that it knows, and everything itself if it knows no other member.
+            Self::Registry | Self::Cluster => false,
         }
     }
 }

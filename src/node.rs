@@ -18,6 +18,7 @@ use crate::apns::connect::{Connect, TlsConnect};
 use crate::apns::trust::TrustError;
 use crate::autoprovision::{AppFault, Autoprovision};
 use crate::clock::Clock;
+use crate::cluster::identity::IdentityError;
 use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
@@ -33,7 +34,7 @@ use crate::http::{body::Bodies, server};
 use crate::registry::Registry;
 use crate::store::{Sqlite, Store, StoreError};
 use crate::telemetry::{self, Logging};
-use cluster::{Cluster, FixedCluster};
+use cluster::{Cluster, FixedCluster, Setup};
 use data::{Data, Source};
 use descriptors::Shares;
 use listeners::Listeners;
@@ -47,6 +48,8 @@ use tokio::time::Instant;
 
 /// The share of the drain budget kept for replies: one part in ten. In-flight notifications are ended when it begins.
 const DRAIN_REPLY_SHARE: u32 = 10;
+/// The longest wait for the shared store at the end, for giving back the node's lease.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The reason that a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,10 @@ pub enum StartError {
     ApiKey { place: String, cause: SecretFileError },
     #[error("apps of the configuration cannot be provisioned:\n{0}")]
     Autoprovision(config::Faults),
+    #[error("cluster.identity_files: {0}")]
+    ClusterIdentity(#[from] IdentityError),
+    #[error("cluster.listen: cannot listen on {address}: {cause}")]
+    ClusterListen { address: SocketAddr, cause: io::Error },
     #[error("the cluster's identity cannot be used: {0}")]
     ClusterTls(rustls::Error),
     #[error("cannot listen on {address}: {cause}")]
@@ -116,14 +123,18 @@ impl Node {
         let (requests, lanes) = (Drain::new(), Drain::new());
         let health = Health::new(world.clock.clone(), &telemetry);
         let source = Source { config: &config, clock: &world.clock, store: world.shared_store };
-        let Data { registry, events, local } = data::open(source, &health, &telemetry, &lanes).await?;
+        let Data { registry, events, local, redis } = data::open(source, &health, &telemetry, &lanes).await?;
+        let cluster = match world.cluster {
+            Some(fixed) => Some(Setup::from(fixed)),
+            None => Setup::of_settings(&config, redis.as_deref()).await?,
+        };
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
             metrics: metrics::Metrics::new(&telemetry),
             drain: lanes.clone(),
         };
-        let (intake, cluster) = delivery::build(&config, world.connect, parts, world.cluster, shares, &telemetry)?;
+        let (intake, cluster) = delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
         let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
         lanes.spawn("removals", ending);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
@@ -218,16 +229,23 @@ impl Node {
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         self.listeners.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
+        let changes = self.cluster.as_ref().and_then(Cluster::changes);
         if self.api.registry.is_shared() {
             let (registry, health) = (self.api.registry.clone(), self.api.health.clone());
-            self.requests.spawn("sync", following::sync(registry, health, self.requests.clone()));
+            let changed = changes.as_ref().map(|changes| Arc::clone(&changes.registry));
+            self.requests.spawn("sync", following::sync(registry, health, changed, self.requests.clone()));
+        }
+        if let Some(changes) = changes {
+            let following =
+                following::sync_quarantines(self.api.events.clone(), changes.quarantines, self.requests.clone());
+            self.requests.spawn("quarantines", following);
         }
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
         }
+        let beats = self.cluster.as_ref().map(Cluster::beats);
         if let Some(cluster) = self.cluster {
-            let Api { registry, intake, clock, .. } = &*self.api;
-            cluster.start(registry.clone(), Arc::clone(intake), clock.clone(), &self.requests);
+            cluster.start(&self.api, &self.requests);
         }
         stop.await;
         self.requests.begin();
@@ -236,7 +254,12 @@ impl Node {
         let force_at = until - self.drain_budget / DRAIN_REPLY_SHARE;
         let answered = finish(&self.requests, &self.lanes, force_at, until).await;
         self.api.intake.close();
-        finish(&self.lanes, &self.lanes, force_at, until).await && answered
+        let finished = finish(&self.lanes, &self.lanes, force_at, until).await && answered;
+        if let Some(beats) = beats {
+            // A lease that is not given back ends by itself.
+            beats.finish(LEAVE_TIMEOUT).await;
+        }
+        finished
     }
 }
 

@@ -146,6 +146,7 @@ impl Lane {
         let status = &mut reporter.status;
         pool.report(status, work);
         status.stop_reason = work.health.stop_reason();
+        status.last_job = work.last_job();
         status.in_flight = pool.in_flight();
         status.queued = work.unsettled().saturating_sub(status.in_flight);
         if work.tally.flush(status.in_flight, status.queued, status.stop_reason) {

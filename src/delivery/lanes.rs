@@ -12,6 +12,7 @@ use crate::registry::App;
 use crate::subject::Subject;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio::time::Instant;
@@ -131,6 +132,26 @@ impl Lanes {
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         apps.as_mut().and_then(|apps| apps.remove(key));
         self.metrics().board.forget(key);
+    }
+
+    /// Lets lanes finish their jobs and end that are not kept and had no job for `idle`. A job that just found a place in
+    /// one is sent by it, and a later one starts the lane again.
+    pub fn retire(&self, now: Instant, idle: Duration, is_kept: impl Fn(&AppKey, u16) -> bool) {
+        let board = &self.metrics().board;
+        for (key, number) in board.idle_since(now, idle) {
+            if is_kept(&key, number) {
+                continue;
+            }
+            let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+            let inboxes = apps.as_mut().and_then(|apps| apps.get_mut(&key)).map(|app_lanes| &mut app_lanes.inboxes);
+            if let Some(inbox) = inboxes.and_then(|inboxes| inboxes.get_mut(usize::from(number))) {
+                *inbox = None;
+            }
+            // With the lock held, so that the status of a lane that starts now stays.
+            board.forget_lane(&key, number);
+            drop(apps);
+            tracing::debug!(app = %key, lane = number, "another node owns this lane: it ends here");
+        }
     }
 
     /// Counts notifications that a place was reserved for.

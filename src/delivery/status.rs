@@ -40,6 +40,8 @@ pub struct LaneStatus {
     /// The time when Apple last accepted a notification, in UNIX seconds.
     pub last_success: Option<f64>,
     pub account: Account,
+    /// The time of the last job, or of the lane's start.
+    pub last_job: Instant,
 }
 
 /// A lane's status, shared with its readers.
@@ -97,6 +99,7 @@ impl LaneStatus {
             queued: 0,
             last_success: None,
             account: Account::new(now),
+            last_job: now,
         }
     }
 
@@ -110,8 +113,8 @@ impl LaneStatus {
 
     /// The status after the lane has ended.
     fn ended(self) -> Self {
-        let Self { generation, last_success, account, .. } = self;
-        Self { is_running: false, last_success, account, ..Self::new(generation, Instant::now()) }
+        let Self { generation, last_success, account, last_job, .. } = self;
+        Self { is_running: false, last_success, account, last_job, ..Self::new(generation, Instant::now()) }
     }
 
     /// `has_error`: a last error is published.
@@ -190,6 +193,29 @@ impl StatusBoard {
         let shared = Arc::new(SharedStatus(Mutex::new((shown, error))));
         lanes.apps.entry(app.key.clone()).or_default().insert(number, Arc::clone(&shared));
         Reporter { status: shown, shared }
+    }
+
+    /// The lanes, running or not, that have nothing to send and had no job for `idle`.
+    pub fn idle_since(&self, now: Instant, idle: Duration) -> Vec<(AppKey, u16)> {
+        let statuses = self.lock();
+        let lanes = statuses.apps.iter().flat_map(|(app, lanes)| lanes.iter().map(move |lane| (app, lane)));
+        let is_idle = |(app, (number, status)): (&AppKey, (&u16, &Arc<SharedStatus>))| {
+            let shown = status.lock().0;
+            let is_idle = shown.in_flight + shown.queued == 0 && now.saturating_duration_since(shown.last_job) >= idle;
+            is_idle.then(|| (app.clone(), *number))
+        };
+        lanes.filter_map(is_idle).collect()
+    }
+
+    /// Forgets one lane of an app.
+    pub fn forget_lane(&self, key: &AppKey, number: u16) {
+        let mut lanes = self.lock();
+        let Some(of_app) = lanes.apps.get_mut(key) else { return };
+        let removed = of_app.remove(&number);
+        if of_app.is_empty() {
+            lanes.apps.remove(key);
+        }
+        removed.iter().for_each(|removed| lanes.file(removed, Instant::now()));
     }
 
     /// Forgets the lanes of a removed app.

@@ -1,8 +1,9 @@
 //! A node's part in a cluster: the links to its peers, and the listener for theirs.
 
 use super::StartError;
+use crate::api::Api;
 use crate::clock::Clock;
-use crate::cluster::{Identity, View};
+use crate::cluster::{Agent, Follower, Identity, Own, View};
 use crate::config::Config;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::peer::listen::{PeerListener, Serve, Serving};
@@ -17,15 +18,21 @@ use crate::model::{Batch, NodeName, NodeReason, NodeSession};
 use crate::network::Network;
 use crate::registry::{App, Registry};
 use crate::store::Epoch;
+use crate::store::members::{Members, Session};
+use crate::store::redis::Redis;
 use crate::telemetry;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The longest wait for the store, for an app that a peer knows otherwise than this node.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The time from one look for lanes that other nodes own by now to the next.
+const RETIRE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A cluster whose members do not change by themselves.
 pub struct FixedCluster {
@@ -41,24 +48,80 @@ pub struct FixedCluster {
     pub view: Arc<View>,
 }
 
+/// A node's place in a cluster, before its parts are built.
+pub(super) struct Setup {
+    node: NodeName,
+    session: NodeSession,
+    epoch: Epoch,
+    identity: Identity,
+    listener: TcpListener,
+    allow: Vec<Network>,
+    members: MemberSource,
+}
+
+/// Where the members come from.
+enum MemberSource {
+    Fixed(Arc<View>),
+    Live { own: Own, leases: Box<dyn Members> },
+}
+
+impl From<FixedCluster> for Setup {
+    fn from(fixed: FixedCluster) -> Self {
+        let FixedCluster { node, session, epoch, identity, listener, allow, view } = fixed;
+        Self { node, session, epoch, identity, listener, allow, members: MemberSource::Fixed(view) }
+    }
+}
+
+impl Setup {
+    /// The place that the settings give the node: it binds `cluster.listen`, and reads the identity files. `None` without
+    /// the settings of a cluster.
+    pub async fn of_settings(config: &Config, redis: Option<&Redis>) -> Result<Option<Self>, StartError> {
+        let (Some(redis), Some(node)) = (redis, config.node_name.clone()) else { return Ok(None) };
+        let (Some(listen), Some(advertised)) = (config.cluster.listen, config.cluster.advertised()) else {
+            return Ok(None);
+        };
+        let identity = Identity::load(&config.cluster.identity_files)?;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|cause| StartError::ClusterListen { address: listen, cause })?;
+        let session = NodeSession::from(Session::new());
+        let own = Own { node: node.clone(), session, address: advertised.to_string(), weight: config.cluster.weight };
+        let members = MemberSource::Live { own, leases: Box::new(redis.members()) };
+        let (epoch, allow) = (redis.epoch().await?, config.cluster.allow.clone());
+        Ok(Some(Self { node, session, epoch, identity, listener, allow, members }))
+    }
+}
+
+/// Says when the shared store has changes that the node does not know.
+#[derive(Clone, Default)]
+pub(super) struct StoreChanges {
+    pub registry: Arc<Notify>,
+    pub quarantines: Arc<Notify>,
+}
+
 /// The parts of a cluster on one node.
 pub struct Cluster {
     pub peers: Arc<Peers>,
     listener: TcpListener,
-    view: Arc<View>,
+    members: MemberSource,
+    changes: StoreChanges,
+    /// The beats end last.
+    beats: Drain,
+}
+
+/// What the parts of a cluster are built with.
+pub(super) struct Around<'a> {
+    pub config: &'a Config,
+    pub lanes: Arc<Lanes>,
+    pub clock: Clock,
+    pub telemetry: &'a telemetry::Metrics,
+    pub drain: Drain,
 }
 
 impl Cluster {
     /// Prepares them. Nothing is connected before [`Self::start`].
-    pub fn new(
-        fixed: FixedCluster,
-        config: &Config,
-        lanes: Arc<Lanes>,
-        clock: Clock,
-        telemetry: &telemetry::Metrics,
-        drain: Drain,
-    ) -> Result<Self, StartError> {
-        let FixedCluster { node, session, epoch, identity, listener, allow, view } = fixed;
+    pub(super) fn new(setup: Setup, around: Around<'_>) -> Result<Self, StartError> {
+        let Setup { node, session, epoch, identity, listener, allow, members } = setup;
+        let Around { config, lanes, clock, telemetry, drain } = around;
         let membership = Membership {
             node,
             session,
@@ -69,15 +132,74 @@ impl Cluster {
             limits: Limits::of_requests(config.limits.body_bytes, config.limits.items),
         };
         let peers = Peers::new(membership, lanes, clock, Metrics::new(telemetry), drain);
-        Ok(Self { peers, listener, view })
+        Ok(Self { peers, listener, members, changes: StoreChanges::default(), beats: Drain::new() })
     }
 
-    /// Opens the links, and serves those of peers. The listener and what it accepts are tasks of `requests`.
-    pub fn start(self, registry: Registry, intake: Arc<Intake>, clock: Clock, requests: &Drain) {
-        let serve = Arc::new(Server { registry, intake, clock });
+    /// Says when the shared store has changes; `None` if nothing says so.
+    pub(super) fn changes(&self) -> Option<StoreChanges> {
+        matches!(self.members, MemberSource::Live { .. }).then(|| self.changes.clone())
+    }
+
+    /// The beats, to be ended last: the node gives its lease back then.
+    pub(super) fn beats(&self) -> Drain {
+        self.beats.clone()
+    }
+
+    /// Opens the links, and serves those of peers. The listener and what it accepts are tasks of `requests`, whose drain
+    /// makes the node leave.
+    pub(super) fn start(self, api: &Api, requests: &Drain) {
+        let Api { registry, intake, clock, .. } = api;
+        let serve = Arc::new(Server { registry: registry.clone(), intake: Arc::clone(intake), clock: clock.clone() });
         let listener = PeerListener::new(self.listener, Arc::clone(&self.peers), serve, requests.clone());
         requests.spawn("peers", listener.run());
-        self.peers.set_view(&self.view);
+        requests.spawn("retire", retire(Arc::clone(&self.peers), requests.clone()));
+        match self.members {
+            MemberSource::Fixed(view) => self.peers.set_view(&view),
+            MemberSource::Live { own, leases } => {
+                let follower = Arc::new(Following { peers: self.peers, changes: self.changes });
+                let agent = Agent::new(own, leases, follower, api.health.clone(), &api.telemetry);
+                self.beats.spawn("beat", agent.run(requests.clone(), self.beats.clone()));
+            }
+        }
+    }
+}
+
+/// Ends the lanes that other nodes own by now, until the drain begins.
+async fn retire(peers: Arc<Peers>, drain: Drain) {
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            () = tokio::time::sleep(RETIRE_INTERVAL) => peers.retire_lanes(Instant::now()),
+        }
+    }
+}
+
+/// The parts of the node that follow the cluster.
+struct Following {
+    peers: Arc<Peers>,
+    changes: StoreChanges,
+}
+
+impl Follower for Following {
+    fn set_view(&self, view: &Arc<View>) {
+        self.peers.set_view(view);
+    }
+
+    fn set_epoch(&self, epoch: Epoch) {
+        self.peers.set_epoch(epoch);
+    }
+
+    fn is_connected(&self) -> bool {
+        self.peers.is_connected()
+    }
+
+    fn sync_registry(&self) {
+        self.changes.registry.notify_one();
+    }
+
+    fn sync_quarantines(&self) {
+        self.changes.quarantines.notify_one();
     }
 }
 

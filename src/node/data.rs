@@ -9,6 +9,7 @@ use crate::events::Events;
 use crate::health::Health;
 use crate::model::NodeName;
 use crate::registry::Registry;
+use crate::store::redis::Redis;
 use crate::store::{self, Opened, Sqlite, Store};
 use crate::telemetry;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(super) struct Data {
     pub events: Events,
     /// Beside a shared store, this node's copy of it.
     pub local: Option<Arc<Sqlite>>,
+    /// The shared store as what it is.
+    pub redis: Option<Arc<Redis>>,
 }
 
 /// Opens the store, and loads what a node has in memory of it.
@@ -54,7 +57,7 @@ pub(super) async fn open(
     };
     events.load().await?;
     registry.watch(telemetry);
-    Ok(Data { registry, events, local })
+    Ok(Data { registry, events, local, redis })
 }
 
 async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {

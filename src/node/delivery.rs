@@ -1,7 +1,7 @@
 //! A node's delivery: its lanes, the links to its peers, and the intake before both.
 
 use super::StartError;
-use super::cluster::{Cluster, FixedCluster};
+use super::cluster::{Around, Cluster, Setup};
 use super::descriptors::Shares;
 use crate::apns::connect::Connect;
 use crate::apns::trust::Trust;
@@ -19,7 +19,7 @@ pub(super) fn build(
     config: &Config,
     connect: Arc<dyn Connect>,
     parts: Parts,
-    cluster: Option<FixedCluster>,
+    cluster: Option<Setup>,
     shares: Shares,
     telemetry: &telemetry::Metrics,
 ) -> Result<(Arc<Intake>, Option<Cluster>), StartError> {
@@ -33,7 +33,8 @@ pub(super) fn build(
     let lanes = Arc::new(lanes);
     let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
     let intake = Intake::new(Arc::clone(&lanes), intake::Limits { node_bytes, app_bytes });
-    match cluster.map(|fixed| Cluster::new(fixed, config, lanes, clock, telemetry, drain)).transpose()? {
+    let around = Around { config, lanes, clock, telemetry, drain };
+    match cluster.map(|setup| Cluster::new(setup, around)).transpose()? {
         Some(cluster) => Ok((Arc::new(intake.with_peers(Arc::clone(&cluster.peers))), Some(cluster))),
         None => Ok((Arc::new(intake), None)),
     }

@@ -1,5 +1,5 @@
-//! The two tasks by which a node follows its registry: one brings the changes of other nodes in, one ends what served
-//! the removed apps.
+//! The tasks by which a node follows its store: two bring the changes of other nodes in, one ends what served the removed
+//! apps.
 
 use crate::delivery::Intake;
 use crate::drain::Drain;
@@ -9,28 +9,54 @@ use crate::registry::{Registry, Removals};
 use crate::store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 /// The time from one look at the changes of other nodes to the next.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Brings the changes that other nodes make in a shared store into the registry, until the drain begins.
-pub(super) async fn sync(registry: Registry, health: Health, drain: Drain) {
-    let mut tick = interval(SYNC_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Brings the changes that other nodes make in a shared store into the registry, until the drain begins: when `changed` says
+/// so, or else every [`SYNC_INTERVAL`].
+pub(super) async fn sync(registry: Registry, health: Health, changed: Option<Arc<Notify>>, drain: Drain) {
     loop {
-        tokio::select! {
-            biased;
-            () = drain.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        match registry.sync().await {
+        let synced = registry.sync().await;
+        let has_failed = synced.is_err();
+        match synced {
             Ok(()) => health.restore(Component::Registry),
             Err(error) => {
                 let cause = Cause { reason: error.reason(), why: why(&error) };
                 health.degrade(Component::Registry, cause, &error);
             }
         }
+        let next = async {
+            match &changed {
+                Some(changed) if !has_failed => changed.notified().await,
+                _ => sleep(SYNC_INTERVAL).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            () = next => {}
+        }
+    }
+}
+
+/// Brings the quarantines that other nodes begin and end into memory, when `changed` says so, until the drain begins.
+pub(super) async fn sync_quarantines(events: Events, changed: Arc<Notify>, drain: Drain) {
+    let follow = async {
+        loop {
+            changed.notified().await;
+            while let Err(error) = events.sync_quarantines().await {
+                tracing::debug!(%error, "the quarantines in the shared store cannot be read");
+                sleep(SYNC_INTERVAL).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = drain.cancelled() => {}
+        () = follow => {}
     }
 }
 

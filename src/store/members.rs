@@ -1,7 +1,7 @@
 //! The contract of the members of a cluster: leases, and what a node has to know of the others.
 
 use super::{Epoch, Pending, Revision};
-use crate::model::NodeName;
+use crate::model::{NodeName, NodeSession};
 use std::fmt;
 use std::time::Duration;
 
@@ -35,6 +35,18 @@ impl Session {
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         u128::from_str_radix(text, 16).ok().filter(|_| hex).map(Self)
+    }
+}
+
+impl From<Session> for NodeSession {
+    fn from(session: Session) -> Self {
+        Self::from_bits(session.0)
+    }
+}
+
+impl From<NodeSession> for Session {
+    fn from(session: NodeSession) -> Self {
+        Self(session.bits())
     }
 }
 

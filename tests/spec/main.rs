@@ -35,6 +35,7 @@ mod ledger;
 mod listeners;
 mod main_path;
 mod many_apps;
+mod membership;
 mod old_clients;
 mod permissions;
 mod reaching_apple;

@@ -24,6 +24,7 @@ pub mod redis_watched;
 pub mod release;
 pub mod sender;
 pub mod shared;
+pub mod site;
 pub mod small_disk;
 pub mod stream;
 pub mod tls_server;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Membership {
     pub node: NodeName,
     pub session: NodeSession,
-    /// The epoch of the cluster's store.
+    /// The epoch of the cluster's store when the node started.
     pub epoch: Epoch,
     /// The cluster's identity, for connections to peers and from them.
     pub client_tls: Arc<ClientConfig>,

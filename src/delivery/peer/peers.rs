@@ -15,14 +15,20 @@ use crate::delivery::shard;
 use crate::drain::Drain;
 use crate::model::{AppKey, Batch, NodeName, NodeReason, NodeSession};
 use crate::registry::App;
+use crate::store::Epoch;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Links to each peer. A large batch delays only its own link's; those of one app keep their order.
 const LINKS: usize = 2;
 /// Peers that an errand is given to at most, before this node sends it.
 const ROUTES_MAX: u8 = 3;
+/// The time after its last batch for which a lane that another node owns keeps its connections: batches of nodes that do
+/// not know the new owner yet arrive meanwhile.
+const RETIRED_AFTER: Duration = Duration::from_secs(10);
 
 /// A peer and its links.
 struct Peer {
@@ -82,6 +88,8 @@ pub struct Peers {
     clock: Clock,
     metrics: Metrics,
     drain: Drain,
+    /// The number of the epoch of the cluster's store.
+    epoch: AtomicI64,
     table: RwLock<Arc<Table>>,
     /// One change of the table at a time.
     change: Mutex<()>,
@@ -93,7 +101,8 @@ impl Peers {
         let nobody = Arc::new(View::of([], Pins::default()));
         let table = Table { route: Route::of(&nobody, []), peers: HashMap::new(), is_closed: false };
         let (table, change) = (RwLock::new(Arc::new(table)), Mutex::new(()));
-        Arc::new(Self { membership, lanes, clock, metrics, drain, table, change })
+        let epoch = AtomicI64::new(membership.epoch.number());
+        Arc::new(Self { membership, lanes, clock, metrics, drain, epoch, table, change })
     }
 
     pub fn membership(&self) -> &Membership {
@@ -111,15 +120,33 @@ impl Peers {
 
     /// This node's introduction.
     pub fn hello(&self) -> Hello {
-        let Membership { node, session, epoch, limits, .. } = &self.membership;
+        let Membership { node, session, limits, .. } = &self.membership;
         Hello {
             versions: (wire::VERSION_MIN, wire::VERSION_MAX),
             features: Features::NONE,
             limits: *limits,
             ring: self.table().route.view().hash(),
             session: *session,
-            epoch: *epoch,
+            epoch: Epoch::stored(self.epoch.load(Ordering::Relaxed)),
             node: node.clone(),
+        }
+    }
+
+    /// The store has begun another epoch: links that open from now on compare this one.
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.epoch.store(epoch.number(), Ordering::Relaxed);
+    }
+
+    /// Returns `true` if every peer takes batches.
+    pub fn is_connected(&self) -> bool {
+        self.table().peers.values().all(|peer| peer.is_reachable())
+    }
+
+    /// Lets lanes that other nodes send for by now end, if their last batch came [`RETIRED_AFTER`] ago.
+    pub fn retire_lanes(&self, now: Instant) {
+        let table = self.table();
+        if !table.peers.is_empty() {
+            self.lanes.retire(now, RETIRED_AFTER, |app, lane| table.peer(app, lane).is_none());
         }
     }
 

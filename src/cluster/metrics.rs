@@ -1,0 +1,53 @@
+//! The metrics of a node's membership.
+
+use super::view::{MemberState, View};
+use crate::clock::boot_ms;
+use crate::telemetry;
+use crate::telemetry::sampled::Kind;
+use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The bits of the ring's hash that are shown: as many as a number in Prometheus has.
+const HASH_BITS: u32 = 53;
+
+/// The node's metrics of its membership.
+pub struct Metrics {
+    members: IntGauge,
+    ring: IntGauge,
+    state: IntGaugeVec,
+    pub beat_failures: IntCounter,
+    /// The end of the lease, in milliseconds of the boot clock.
+    valid_until: Arc<AtomicU64>,
+}
+
+impl Metrics {
+    /// Makes them in the node's registry.
+    pub fn new(node: &telemetry::Metrics) -> Self {
+        let valid_until = Arc::new(AtomicU64::new(0));
+        let shown = Arc::clone(&valid_until);
+        let help = "1 while the node surely holds its lease in the shared store, else 0.";
+        node.sampled(Kind::Gauge, "cluster_lease_held", help, &[], move || {
+            vec![(Vec::new(), f64::from(u8::from(boot_ms() < shown.load(Ordering::Relaxed))))]
+        });
+        Self {
+            members: node.gauge("cluster_members", "Nodes of the cluster that this node knows, itself included."),
+            ring: node.gauge(
+                "cluster_ring",
+                "Hash of what decides which node owns which lane: equal on all nodes that agree.",
+            ),
+            state: node.gauges("cluster_state", "1 for the state of this node in the cluster, else 0.", &["state"]),
+            beat_failures: node.counter("cluster_beat_failures_total", "Beats to the shared store that failed."),
+            valid_until,
+        }
+    }
+
+    pub fn show(&self, view: &View, state: MemberState, valid_until: u64) {
+        self.members.set(view.members().len() as i64);
+        self.ring.set((view.hash() >> (u64::BITS - HASH_BITS)) as i64);
+        for each in MemberState::ALL {
+            self.state.with_label_values(&[each.as_str()]).set(i64::from(each == state));
+        }
+        self.valid_until.store(valid_until, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,91 @@
+//! The record of a member, as the other nodes read it in the shared store: one JSON object. Pure.
+
+use super::ring::{RING_FORMAT, WEIGHT_MAX};
+use super::view::{Member, MemberState};
+use crate::store::members;
+use serde::{Deserialize, Serialize};
+
+/// Longest address that is taken: a DNS name and a port.
+const ADDRESS_MAX: usize = 300;
+
+/// The fields of a record. Later versions may add some, which this one passes over.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    address: String,
+    weight: u8,
+    state: String,
+    /// The number of the way to place lanes.
+    ring: u32,
+}
+
+/// The reason that a record of another node cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    #[error("its record cannot be read")]
+    Unreadable,
+    #[error("it places lanes in another way: run the same version of pyapns on all nodes")]
+    RingFormat,
+}
+
+/// The record of a member.
+pub fn encode(member: &Member) -> String {
+    let Member { address, weight, state, .. } = member;
+    let record = Record { address: address.clone(), weight: *weight, state: state.as_str().into(), ring: RING_FORMAT };
+    serde_json::to_string(&record).expect("strings and numbers")
+}
+
+/// The member of a stored record.
+pub fn decode(stored: &members::Member) -> Result<Member, BadRecord> {
+    let record: Record = serde_json::from_str(&stored.record).map_err(|_| BadRecord::Unreadable)?;
+    if record.ring != RING_FORMAT {
+        return Err(BadRecord::RingFormat);
+    }
+    let state = MemberState::parse(&record.state).ok_or(BadRecord::Unreadable)?;
+    if record.address.is_empty() || record.address.len() > ADDRESS_MAX || !(1..=WEIGHT_MAX).contains(&record.weight) {
+        return Err(BadRecord::Unreadable);
+    }
+    let Record { address, weight, .. } = record;
+    Ok(Member { node: stored.node.clone(), session: stored.session.into(), address, weight, state })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NodeSession;
+
+    fn stored(record: &str) -> members::Member {
+        members::Member {
+            node: "n1".parse().unwrap(),
+            session: NodeSession::from_bits(7).into(),
+            record: record.into(),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written_and_what_later_versions_add_is_passed_over() {
+        for state in MemberState::ALL {
+            let (node, session) = ("n1".parse().unwrap(), NodeSession::from_bits(7));
+            let member = Member { node, session, address: "10.0.0.1:8090".into(), weight: 3, state };
+            let text = encode(&member);
+            assert_eq!(decode(&stored(&text)), Ok(member.clone()));
+            assert_eq!(decode(&stored(&text.replace('{', r#"{"since":5,"#))), Ok(member));
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_used_is_refused_with_the_reason() {
+        let good = r#"{"address":"a:1","weight":1,"state":"active","ring":1}"#;
+        assert!(decode(&stored(good)).is_ok());
+        for (from, to, why) in [
+            (good, "", BadRecord::Unreadable),
+            ("\"weight\":1", "\"weight\":0", BadRecord::Unreadable),
+            ("\"weight\":1", "\"weight\":17", BadRecord::Unreadable),
+            ("active", "asleep", BadRecord::Unreadable),
+            ("a:1", "", BadRecord::Unreadable),
+            ("a:1", &"a".repeat(301), BadRecord::Unreadable),
+            ("\"ring\":1", "\"ring\":2", BadRecord::RingFormat),
+        ] {
+            assert_eq!(decode(&stored(&good.replace(from, to))), Err(why), "{to}");
+        }
+    }
+}
