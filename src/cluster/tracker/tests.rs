@@ -1,3 +1,5 @@
+//! The cluster as a node knows it, beat by beat, in the time of the tests.
+
 use super::*;
 use crate::model::NodeSession;
 

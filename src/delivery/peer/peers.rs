@@ -7,7 +7,7 @@ use super::membership::Membership;
 use super::metrics::{Metrics, PeerMetrics};
 use super::wire::{self, Features, Hello};
 use crate::clock::Clock;
-use crate::cluster::{Member, Pins, Route, View};
+use crate::cluster::{Member, MemberState, Pins, Route, View};
 use crate::delivery::errand::{Errand, Forwarded};
 use crate::delivery::lanes::{Lanes, NotTaken};
 use crate::delivery::route::Place;
@@ -26,6 +26,8 @@ use tokio::time::Instant;
 const LINKS: usize = 2;
 /// Peers that an errand is given to at most, before this node sends it.
 const ROUTES_MAX: u8 = 3;
+/// A node that joins opens its links after this time: every other node has beaten by then, and knows it for a member.
+const KNOWN_AFTER: Duration = Duration::from_millis(600);
 /// The time after its last batch for which a lane that another node owns keeps its connections: batches of nodes that do
 /// not know the new owner yet arrive meanwhile.
 const RETIRED_AFTER: Duration = Duration::from_secs(10);
@@ -165,10 +167,12 @@ impl Peers {
         if old.is_closed {
             return;
         }
+        let is_joining = view.member(&self.membership.node).is_some_and(|own| own.state == MemberState::Joining);
+        let first_dial = Instant::now() + if is_joining { KNOWN_AFTER } else { Duration::ZERO };
         let mut peers = HashMap::new();
         for member in view.members().iter().filter(|member| member.node != self.membership.node) {
             let kept = old.peers.get(&member.node).filter(|peer| peer.leads_to(member));
-            let peer = kept.map_or_else(|| Arc::new(self.link_to(member)), Arc::clone);
+            let peer = kept.map_or_else(|| Arc::new(self.link_to(member, first_dial)), Arc::clone);
             peers.insert(member.node.clone(), peer);
         }
         for gone in old.peers.keys().filter(|node| !peers.contains_key(*node)) {
@@ -195,7 +199,7 @@ impl Peers {
         self.set_table(Table { route, peers, is_closed: false });
     }
 
-    fn link_to(self: &Arc<Self>, member: &Member) -> Peer {
+    fn link_to(self: &Arc<Self>, member: &Member, first_dial: Instant) -> Peer {
         let metrics = self.metrics.of_peer(member.node.as_str());
         let links = [(); LINKS].map(|()| {
             let (inbox, outlet) = Inbox::new();
@@ -203,7 +207,7 @@ impl Peers {
             let link = Link::new(Parts {
                 node: member.node.clone(),
                 inbox: outlet,
-                exchange: Exchange::new(peer, Instant::now()),
+                exchange: Exchange::new(peer, Instant::now()).not_before(first_dial),
                 dial: dial::to(member.address.clone(), self.membership.clone()),
                 peers: Arc::clone(self),
                 metrics: metrics.clone(),

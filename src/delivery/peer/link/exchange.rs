@@ -132,6 +132,11 @@ impl Exchange {
         }
     }
 
+    /// Opens no connection before `until`.
+    pub fn not_before(self, until: Instant) -> Self {
+        Self { phase: Phase::Down { until }, ..self }
+    }
+
     pub fn phase(&self) -> Phase {
         self.phase
     }
