@@ -20,15 +20,19 @@ pub enum Component {
     Registry,
     /// The node does not see who the members of its cluster are.
     Cluster,
+    /// Nothing can be written to the store that nodes share.
+    SharedStore,
 }
 
 impl Component {
-    pub const ALL: [Self; 5] = [Self::Store, Self::DataDirectory, Self::CredentialKeys, Self::Registry, Self::Cluster];
+    pub const ALL: [Self; 6] =
+        [Self::Store, Self::DataDirectory, Self::CredentialKeys, Self::Registry, Self::Cluster, Self::SharedStore];
 
     /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
+            Self::SharedStore => "shared_store",
             Self::DataDirectory => "data_directory",
             Self::CredentialKeys => "credential_keys",
             Self::Registry => "registry",
@@ -42,6 +46,8 @@ impl Component {
             Self::Store | Self::DataDirectory | Self::CredentialKeys => true,
             // It sends for the apps that it knows, and everything itself if it knows no other member.
             Self::Registry | Self::Cluster => false,
+            // All nodes lose it at the same time: without them nothing would be sent at all.
+            Self::SharedStore => false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::health::{Cause, Component, Degraded, Health};
+use crate::health::{Cause, Component, Degraded};
 use crate::http::envelope;
 use crate::store::StoreError;
 use axum::extract::State;
@@ -21,7 +21,7 @@ const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const STORE_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The components that a check of the store covers.
-const STORE_COMPONENTS: [Component; 2] = [Component::Store, Component::DataDirectory];
+const STORE_COMPONENTS: [Component; 3] = [Component::Store, Component::SharedStore, Component::DataDirectory];
 
 const STOPPING: Cause = Cause { reason: "shutting_down", why: "it is stopping" };
 const STORE_FULL: Cause = Cause {
@@ -87,7 +87,7 @@ pub(super) async fn check_store(api: &Api) {
     if last.is_some_and(|at| at.elapsed() < STORE_CHECK_INTERVAL) {
         return;
     }
-    record(&api.health, timeout(STORE_CHECK_TIMEOUT, api.events.can_record()).await);
+    record(api, timeout(STORE_CHECK_TIMEOUT, api.events.can_record()).await);
     *last = Some(Instant::now());
 }
 
@@ -106,19 +106,21 @@ pub async fn watch(api: Arc<Api>) {
             match timeout(STORE_CHECK_TIMEOUT, api.events.look()).await {
                 // A store that exists may still fail to write.
                 Ok(Ok(())) => {}
-                trouble => record(&api.health, trouble),
+                trouble => record(&api, trouble),
             }
         }
     }
 }
 
-fn record(health: &Health, said: Result<Result<(), StoreError>, Elapsed>) {
+fn record(api: &Api, said: Result<Result<(), StoreError>, Elapsed>) {
+    let health = &api.health;
+    let store = if api.registry.is_shared() { Component::SharedStore } else { Component::Store };
     let (part, cause, detail) = match said {
         Ok(Ok(())) => return STORE_COMPONENTS.into_iter().for_each(|component| health.restore(component)),
         Ok(Err(error @ StoreError::Moved { .. })) => (Component::DataDirectory, MOVED, error.to_string()),
-        Ok(Err(error @ StoreError::Full)) => (Component::Store, STORE_FULL, error.to_string()),
-        Ok(Err(error)) => (Component::Store, STORE_FAILED, error.to_string()),
-        Err(slow) => (Component::Store, STORE_SLOW, slow.to_string()),
+        Ok(Err(error @ StoreError::Full)) => (store, STORE_FULL, error.to_string()),
+        Ok(Err(error)) => (store, STORE_FAILED, error.to_string()),
+        Err(slow) => (store, STORE_SLOW, slow.to_string()),
     };
     STORE_COMPONENTS.into_iter().filter(|other| *other != part).for_each(|other| health.restore(other));
     health.degrade(part, cause, detail);

@@ -3,6 +3,7 @@
 use super::{NAMES, send_all};
 use crate::support::redis_server::RedisServer;
 use crate::support::site::{Node, Site, apps_of};
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -39,6 +40,12 @@ async fn goes_through(
         assert!(node.metric("pyapns_cluster_beat_failures_total").await >= 1.0);
     }
     keeps_sending(&site, &nodes.each_ref(), &apps, how_long).await;
+    for node in &nodes {
+        let ready = node.client().await.get("/readyz").await;
+        assert_eq!((ready.status, &ready.response()["status"]), (200, &json!("degraded")), "{ready:?}");
+        let degraded = ready.response()["degraded"].as_array().expect("a list");
+        assert!(degraded.iter().any(|part| part["what"] == "shared_store"), "{ready:?}");
+    }
     back(&mut site.redis);
     let began = Instant::now();
     for node in &nodes {
