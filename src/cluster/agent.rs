@@ -110,9 +110,13 @@ impl Agent {
     fn notice_standstill(&mut self, from: u64, pause: Duration) {
         let late = boot_ms().saturating_sub(from).saturating_sub(pause.as_millis() as u64);
         if late > STOOD_STILL_MS {
-            tracing::warn!(late_ms = late, "this process stood still: it asks who the members are");
-            self.tracker.stood_still();
+            self.stand_still(late);
         }
+    }
+
+    fn stand_still(&mut self, for_ms: u64) {
+        tracing::warn!(for_ms, "this process stood still: it asks who the members are");
+        self.tracker.stood_still();
     }
 
     /// Returns false if another beat has to follow at once.
@@ -122,16 +126,16 @@ impl Agent {
         let heard = self.members.beat(beat).await;
         let now = boot_ms();
         match heard {
+            // It stood still during the call: an answer is old, and an error says nothing about the store.
+            _ if now - sent > BEAT_MAX_MS => {
+                self.stand_still(now - sent);
+                false
+            }
             Ok(heard) => {
                 let changes = self.tracker.heard(sent, now, heard);
                 let is_complete = !changes.is_incomplete;
                 self.hand_on(changes);
                 is_complete
-            }
-            // The time of the call passed while nothing ran: the store may be well.
-            Err(_) if now - sent > BEAT_MAX_MS => {
-                self.tracker.stood_still();
-                false
             }
             Err(error) => {
                 self.fail(&error);

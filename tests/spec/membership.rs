@@ -6,8 +6,9 @@ mod outages;
 
 use crate::support::client::Answer;
 use crate::support::site::{Node, Site, apps_of};
-use serde_json::json;
-use simulator::{Latency, Script};
+use crate::support::world::{to, token};
+use serde_json::{Value, json};
+use simulator::{Latency, Script, TokenState};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -102,7 +103,7 @@ async fn when_an_owner_is_killed_both_survivors_choose_the_same_substitute_at_on
 async fn while_an_owner_is_stopped_others_send_and_nothing_past_its_deadline_is_sent_when_it_goes_on() {
     let site = Site::new(&[]).await;
     let apps = apps_of(&NAMES, 1, 1);
-    let [a, b, c] = site.ready(NAMES, &apps).await;
+    let [a, mut b, c] = site.ready(NAMES, &apps).await;
     send_all(&[&a, &c], &apps, 0).await;
     b.process.signal("STOP");
     let stopped = Instant::now();
@@ -110,7 +111,7 @@ async fn while_an_owner_is_stopped_others_send_and_nothing_past_its_deadline_is_
     let mut caught = Vec::new();
     for (number, node) in [&a, &c].into_iter().enumerate() {
         let (mut client, path) = (node.client().await, format!("{}/notifications?timeout=3", apps[0]));
-        let body = crate::support::world::to(&crate::support::world::token(50 + number)).to_string();
+        let body = to(&token(50 + number)).to_string();
         caught.push(tokio::spawn(async move { client.post(&path, body).await }));
     }
     for node in [&a, &c] {
@@ -132,7 +133,7 @@ async fn while_an_owner_is_stopped_others_send_and_nothing_past_its_deadline_is_
     sleep(Duration::from_secs(8).saturating_sub(stopped.elapsed())).await;
     b.process.signal("CONT");
     site.wait_joined(&[&a, &b, &c]).await;
-    assert_eq!(b.process.lines_with("this process stood still"), 1);
+    b.process.logs("this process stood still", 1).await;
     send_all(&[&a, &b, &c], &apps, 0).await;
     for number in [50, 51] {
         assert_eq!(site.connections_of(number).len(), 0, "past its deadline");
@@ -163,6 +164,30 @@ async fn lanes_of_a_node_that_joins_move_to_it_and_their_old_connections_end() {
     assert_eq!(c.metric("pyapns_connections").await, 4.0);
     for node in [a, b, c] {
         node.process.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn feedback_that_one_node_holds_back_is_shown_and_released_on_every_node() {
+    let site = Site::new(&[]).await;
+    let app = apps_of(&["a", "b"], 0, 1).remove(0);
+    let [a, b] = site.ready(["a", "b"], std::slice::from_ref(&app)).await;
+    let bad = Some(TokenState::Dead { reason: "BadDeviceToken", timestamp: None });
+    (0..120).for_each(|number| site.simulator.set_token(&token(number), bad.clone()));
+    let batch = Value::from_iter((0..120).map(|number| to(&token(number))));
+    let sent = b.client().await.post(&format!("{app}/notifications"), batch.to_string()).await;
+    assert!(sent.outcomes().iter().all(|outcome| *outcome == "rejected"), "{sent:?}");
+    let held = format!("{app}/feedback/held");
+    for node in [&a, &b] {
+        let is_held = async |node: &Node| !node.client().await.get(&held).await.response()["since"].is_null();
+        node.wait("its quarantine is known", is_held).await;
+        assert_eq!(node.metric("pyapns_feedback_holds").await, 1.0, "{}", node.name);
+    }
+    let released = b.client().await.post(&held, r#"{"action":"release"}"#).await;
+    assert_eq!(released.status, 200, "{released:?}");
+    for node in [&a, &b] {
+        node.wait_metric("pyapns_feedback_holds", 0.0).await;
+        assert!(node.client().await.get(&held).await.response()["since"].is_null(), "{}", node.name);
     }
 }
 
