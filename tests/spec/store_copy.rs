@@ -107,7 +107,7 @@ async fn a_store_that_moves_into_redis_and_back_has_everything_it_had() {
     shared.configure(&cluster.settings("push-1"));
     let to_redis = [&*sqlite(&single.data()), &*format!("config:{}", shared.path("pyapns.toml"))];
     let (status, text) = copy(&to_redis).await;
-    assert!(status == Some(1) && text.contains("belongs to another pyapns"), "a node that runs holds it: {text}");
+    assert!(status == Some(1) && text.contains("is in use by another pyapns"), "a node that runs holds it: {text}");
     assert_eq!(cluster.redis.cli(&["DBSIZE"]), "0");
     drop(client);
     node.stop().await;
