@@ -2,6 +2,7 @@
 
 mod faults;
 mod liars;
+mod members;
 mod traffic;
 
 use super::support::fleet::{Fleet, Plan, app_owned_among, key, name};
