@@ -23,6 +23,7 @@ use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
 use crate::delivery::lane::Parts;
 use crate::delivery::metrics;
+use crate::delivery::peer::peers::Peers;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::http::metrics::Metrics as ApiMetrics;
@@ -201,6 +202,11 @@ impl Node {
     /// The apps of this node.
     pub fn registry(&self) -> &Registry {
         &self.api.registry
+    }
+
+    /// The other members of its cluster, if it is in one; they follow the list of members that is given to them.
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.cluster.as_ref().map(|cluster| &cluster.peers)
     }
 
     /// Serves a client that is connected by other means than a listener. It reaches all routes. Ends when the client

@@ -123,6 +123,41 @@ async fn a_peer_in_a_black_hole_is_left_out_after_a_second_and_a_half() {
 }
 
 #[tokio::test]
+async fn what_a_blocked_connection_never_took_goes_another_way_and_only_the_rest_is_unknown() {
+    const REQUESTS: usize = 12;
+    const EACH: usize = 850;
+    let (fleet, app) = pair().await;
+    proxy(&fleet).set(Way::Stalled);
+    // More bytes than the kernel keeps for a connection.
+    let text = "x".repeat(3900);
+    let sent: Vec<_> = (0..REQUESTS)
+        .map(|request| {
+            let one = |at| json!({"token": token(request * EACH + at), "payload": {"text": text}});
+            let body = serde_json::Value::Array((0..EACH).map(one).collect()).to_string();
+            let (address, path) = (fleet.nodes[0].address, format!("{app}/notifications"));
+            tokio::spawn(async move { Client::connect(address).await.post(&path, body).await })
+        })
+        .collect();
+    let (mut accepted, mut unknown) = (0, 0);
+    for sent in sent {
+        let answer = sent.await.expect("an answer");
+        let outcomes = answer.outcomes();
+        assert!(outcomes.len() == EACH && outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+        match outcomes[0] {
+            "accepted" => accepted += 1,
+            "unknown" => unknown += 1,
+            other => panic!("{other}"),
+        }
+    }
+    println!("{accepted} requests went another way, {unknown} are unknown");
+    assert!(accepted >= 3 && unknown >= 1, "{accepted} {unknown}");
+    proxy(&fleet).set(Way::Cut);
+    assert_eq!(fleet.simulator.ledger().totals().accepted_ids, (accepted * EACH) as u64);
+    assert_eq!((fleet.attempts(0).await, fleet.attempts(1).await), ((accepted * EACH) as u64, 0));
+    fleet.stop().await;
+}
+
+#[tokio::test]
 async fn answers_that_do_not_come_back_are_unknown_though_apple_has_the_notification() {
     let (fleet, app) = pair().await;
     proxy(&fleet).set(Way::AnswersStalled);

@@ -5,6 +5,7 @@ use super::fault_proxy::FaultProxy;
 use super::world::Running;
 use pyapns::cluster::{Identity, Member, MemberState, Pins, View, identity};
 use pyapns::config::{Config, File};
+use pyapns::delivery::peer::peers::Peers;
 use pyapns::model::{AppId, AppKey, Environment, NodeName, NodeSession};
 use pyapns::node::cluster::FixedCluster;
 use pyapns::node::{Node, World as Outside};
@@ -21,6 +22,8 @@ use tokio::net::TcpListener;
 pub struct Fleet {
     pub simulator: Simulator,
     pub nodes: Vec<Running>,
+    /// Each node's links to the others.
+    pub peers: Vec<Arc<Peers>>,
     /// The proxy through which the first node reaches the node of that index, where it has one.
     pub proxies: Vec<Option<FaultProxy>>,
     /// Where each node takes links.
@@ -92,10 +95,12 @@ impl Fleet {
             links.push(address);
             listeners.push(listener);
         }
-        let mut fleet = Self { simulator, nodes: Vec::new(), proxies, links, members, identity, directory };
+        let (nodes, peers) = (Vec::new(), Vec::new());
+        let mut fleet = Self { simulator, nodes, peers, proxies, links, members, identity, directory };
         for (index, listener) in listeners.into_iter().enumerate() {
-            let node = fleet.run(index, listener, &plan).await;
-            fleet.nodes.push(node);
+            let node = fleet.build(index, listener, &plan).await;
+            fleet.peers.extend(node.peers().cloned());
+            fleet.nodes.push(Running::run(node));
         }
         fleet
     }
@@ -110,7 +115,7 @@ impl Fleet {
         fleet
     }
 
-    async fn run(&self, index: usize, listener: TcpListener, plan: &Plan) -> Running {
+    async fn build(&self, index: usize, listener: TcpListener, plan: &Plan) -> Node {
         let is_last = index + 1 == plan.nodes;
         let settings = if is_last { plan.settings.as_str() } else { "" };
         let (data, ca) =
@@ -130,7 +135,7 @@ impl Fleet {
             cluster.view = Arc::new(View::of(self.members.clone(), pins.unwrap_or_default()));
         }
         outside.cluster = Some(cluster);
-        Running::run(Node::build(config, outside).await.expect("a node"))
+        Node::build(config, outside).await.expect("a node")
     }
 
     fn cluster(&self, index: usize, listener: TcpListener) -> FixedCluster {
@@ -219,6 +224,7 @@ impl Fleet {
 
     /// Everything must end well.
     pub async fn stop(self) {
+        drop(self.peers);
         let stopping: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.stop())).collect();
         for node in stopping {
             node.await.expect("a node that ends well");
