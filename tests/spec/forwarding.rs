@@ -1,5 +1,6 @@
 //! What a node takes for an app that another node owns is sent by that node, with the same outcomes.
 
+mod false_peers;
 mod faults;
 mod liars;
 mod traffic;

@@ -5,6 +5,7 @@ pub mod exchange;
 mod liveness;
 mod pauses;
 
+use super::dial;
 use super::greeting::Mismatch;
 use super::metrics::{Ends, PeerMetrics};
 use super::peers::Peers;
@@ -28,9 +29,9 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// Errands that a link may have without an end.
-const ERRANDS_MAX: usize = 1024;
+pub const ERRANDS_MAX: usize = 1024;
 /// Their bytes on the wire. One errand may have more.
-const ERRAND_BYTES_MAX: usize = 64 << 20;
+pub const ERRAND_BYTES_MAX: usize = 64 << 20;
 /// Rounds in a row before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
 
@@ -249,6 +250,7 @@ impl Link {
                     true
                 }
                 Poll::Ready(Err(error)) => {
+                    dial::refusal(&error).into_iter().for_each(|why| self.peers.metrics().refuse(why));
                     self.close(now, &error.to_string());
                     true
                 }

@@ -5,7 +5,7 @@ use crate::support::client::{Answer, Client};
 use crate::support::fault_proxy::{FaultProxy, Way};
 use crate::support::fleet::{Fleet, Plan, app_owned_among};
 use crate::support::world::{to, token};
-use serde_json::json;
+use serde_json::{Value, json};
 use simulator::{Act, Fault, Script};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ fn proxy(fleet: &Fleet) -> &FaultProxy {
 }
 
 /// Sends one notification through the first node, and says how long the answer took.
-fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Answer, Duration)> {
+pub fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Answer, Duration)> {
     let (address, path) = (fleet.nodes[0].address, format!("{app}/notifications{query}"));
     let body = to(&token(number)).to_string();
     tokio::spawn(async move {
@@ -32,7 +32,7 @@ fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Ans
     })
 }
 
-fn reason(answer: &Answer) -> &str {
+pub fn reason(answer: &Answer) -> &str {
     answer.response()["reason"].as_str().unwrap_or_default()
 }
 
@@ -119,6 +119,44 @@ async fn a_peer_in_a_black_hole_is_left_out_after_a_second_and_a_half() {
     proxy(&fleet).set(Way::Open);
     fleet.wait_link(0, 1, true).await;
     assert_eq!(send(&fleet, &app, "", 3).await.expect("an answer").0.outcomes(), ["accepted"]);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_blocked_socket_has_not_taken_is_sent_another_way_and_the_rest_is_unknown() {
+    let (fleet, app) = pair().await;
+    proxy(&fleet).set(Way::Stalled);
+    // Three of these are more than the sockets on the way take.
+    let text = "x".repeat(3800);
+    let bodies = (0..3_usize).map(|batch| {
+        let one = |number: usize| json!({"token": token(1000 * batch + number), "payload": {"aps": {}, "text": text}});
+        Value::Array((0..900).map(one).collect()).to_string()
+    });
+    let sent: Vec<_> = bodies
+        .map(|body| {
+            let (address, path) = (fleet.nodes[0].address, format!("{app}/notifications?timeout=20"));
+            tokio::spawn(async move { Client::connect(address).await.post(&path, body).await })
+        })
+        .collect();
+    fleet.wait_link(0, 1, false).await;
+    let (answer, _) = send(&fleet, &app, "", 9999).await.expect("an answer");
+    assert_eq!(answer.outcomes(), ["accepted"], "{answer:?}");
+    let (mut accepted, mut unknown) = (1, 0);
+    for sent in sent {
+        let answer = sent.await.expect("an answer");
+        for outcome in answer.response().as_array().expect("a list") {
+            match (outcome["outcome"].as_str(), outcome["reason"].as_str()) {
+                (Some("accepted"), None) => accepted += 1,
+                (Some("unknown"), Some("peer_lost")) => unknown += 1,
+                _ => panic!("{outcome}"),
+            }
+        }
+    }
+    assert!(accepted > 1 && unknown > 0 && accepted + unknown == 2701, "{accepted} and {unknown}");
+    assert!(fleet.metric(0, "pyapns_forwarded_total{end=\"rerouted\",node=\"node-1\"}").await >= 1.0);
+    let totals = fleet.simulator.ledger().totals();
+    assert_eq!((totals.requests, fleet.attempts(0).await), (accepted, accepted), "each of them once");
+    proxy(&fleet).set(Way::Cut);
     fleet.stop().await;
 }
 
