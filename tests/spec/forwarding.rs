@@ -2,6 +2,7 @@
 
 mod false_peers;
 mod faults;
+mod hostile_members;
 mod liars;
 mod traffic;
 
