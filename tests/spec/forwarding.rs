@@ -4,6 +4,7 @@ mod false_peers;
 mod faults;
 mod hostile_members;
 mod liars;
+mod stopped;
 mod traffic;
 
 use super::support::fleet::{Fleet, Plan, app_owned_among};
