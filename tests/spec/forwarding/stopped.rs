@@ -71,6 +71,19 @@ impl Second {
         Self { child, address }
     }
 
+    /// Stops it, and waits until all of its threads are: on a busy machine they run on for some milliseconds.
+    async fn halt(&self) {
+        self.signal("STOP");
+        let threads = format!("/proc/{}/task", self.child.id().expect("a running process"));
+        let is_stopped = |entry: std::io::Result<std::fs::DirEntry>| {
+            let stat = entry.and_then(|entry| std::fs::read_to_string(entry.path().join("stat")));
+            stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T ")))
+        };
+        while !std::fs::read_dir(&threads).expect("Linux").all(is_stopped) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().expect("a running process");
         let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status();
@@ -93,7 +106,7 @@ async fn a_stopped_owner_that_goes_on_sends_only_what_is_still_in_time() {
     let (answer, _) = send(&fleet, &app, "", 1).await.expect("an answer");
     assert_eq!(answer.outcomes(), ["accepted"], "{answer:?}");
 
-    second.signal("STOP");
+    second.halt().await;
     let in_flight = "pyapns_forwarded_in_flight{node=\"node-1\"}";
     let late = send(&fleet, &app, "?timeout=1", 2);
     fleet.wait_metric(0, in_flight, 1.0).await;
