@@ -167,7 +167,6 @@ impl Link {
     /// Runs until the inbox is closed and every errand has ended.
     pub async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
-        self.set_reachable(false);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -378,6 +377,13 @@ impl Link {
     }
 }
 
+/// Also after a panic: an inbox that nobody reads must not count as reachable.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.set_reachable(false);
+    }
+}
+
 /// The reason that a connection ends.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -386,3 +392,6 @@ enum Fault {
     #[error(transparent)]
     Peers(#[from] Mismatch),
 }
+
+#[cfg(test)]
+mod tests;
