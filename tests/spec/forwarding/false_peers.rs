@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+const IN_FLIGHT: &str = "pyapns_forwarded_in_flight{node=\"node-1\"}";
+
 /// One node, which has an app that the played member owns.
 async fn alone() -> (Fleet, String) {
     let app = app_owned_among(2, 1);
@@ -190,5 +192,35 @@ async fn a_peer_that_leaves_costs_none_of_a_burst_of_notifications() {
         let (answer, _) = sent.await.expect("an answer");
         assert_eq!(answer.outcomes(), ["accepted"], "{answer:?}");
     }
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_leaves_no_bytes_and_no_place_behind() {
+    let (fleet, app, _peer) = beside(Box::new(|_, _, _| Some(Vec::new()))).await;
+    let sent = send(&fleet, &app, "?timeout=1", 1);
+    fleet.wait_metric(0, IN_FLIGHT, 1.0).await;
+    assert!(fleet.metric(0, "pyapns_queue_bytes").await > 0.0);
+    sent.abort();
+    fleet.wait_metric(0, IN_FLIGHT, 0.0).await;
+    fleet.wait_metric(0, "pyapns_queue_bytes", 0.0).await;
+    assert_eq!(fleet.metric(0, "pyapns_forwarded_total{end=\"unknown\",node=\"node-1\"}").await, 1.0);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_must_end_does_not_wait_for_a_peer_that_never_answers() {
+    let app = app_owned_among(2, 1);
+    let mut fleet = Fleet::ready(Plan::of(2).played().set("drain_seconds = 4"), &[&app]).await;
+    let listener = fleet.played.take().expect("a listener");
+    let peer = FalsePeer::new(1, Box::new(|_, _, _| Some(Vec::new()))).start(listener, &fleet.identity);
+    fleet.wait_link(0, 1, true).await;
+    let sent = send(&fleet, &app, "?timeout=60&retry_unknown=true", 1);
+    fleet.wait_metric(0, IN_FLIGHT, 1.0).await;
+    fleet.nodes.remove(0).stop().await;
+    let (answer, took) = sent.await.expect("an answer");
+    assert_eq!((answer.outcomes(), reason(&answer)), (vec!["unknown"], "shutting_down"), "{answer:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert_eq!((peer.batches(), fleet.simulator.ledger().totals().requests), (1, 0));
     fleet.stop().await;
 }

@@ -224,6 +224,21 @@ async fn a_node_that_leaves_costs_its_peers_nothing() {
 }
 
 #[tokio::test]
+async fn an_owner_without_time_to_finish_says_what_it_knows_before_it_ends() {
+    let app = app_owned_among(2, 1);
+    let mut fleet = Fleet::ready(Plan::of(2).set("drain_seconds = 4"), &[&app]).await;
+    fleet.simulator.set_script(always(Act::Silence { processed: true })).expect("a good script");
+    let sent = send(&fleet, &app, "?timeout=60", 1);
+    fleet.simulator.ledger().wait_until(|totals| totals.accepted == 1).await;
+    fleet.nodes.remove(1).stop().await;
+    let (answer, took) = sent.await.expect("an answer");
+    // The answer is the owner's: it knows of an attempt.
+    assert_eq!((answer.outcomes(), &answer.response()["attempts"]), (vec!["unknown"], &json!(1)), "{answer:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    fleet.simulator.stop().await;
+}
+
+#[tokio::test]
 async fn a_node_that_ends_has_the_answers_of_its_peers_first() {
     let (mut fleet, app) = pair().await;
     let latency = simulator::Latency::FixedMs(500.0);
