@@ -1,3 +1,5 @@
+//! The room of a link, and a link whose task dies.
+
 use super::*;
 use crate::delivery::peer::metrics::Metrics;
 use crate::delivery::peer::peers::tests::peers;

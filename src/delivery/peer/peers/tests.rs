@@ -1,3 +1,5 @@
+//! Links follow the list of members.
+
 use super::super::wire::Limits;
 use super::*;
 use crate::apns::connect::TlsConnect;
