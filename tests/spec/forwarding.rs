@@ -1,8 +1,11 @@
 //! What a node takes for an app that another node owns is sent by that node, with the same outcomes.
 
+mod false_peers;
 mod faults;
+mod hostile_members;
 mod liars;
 mod members;
+mod stopped;
 mod traffic;
 
 use super::support::fleet::{Fleet, Plan, app_owned_among, key, name};

@@ -243,3 +243,6 @@ impl Peers {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
     }
 }
+
+#[cfg(test)]
+pub mod tests;

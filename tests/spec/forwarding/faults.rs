@@ -5,7 +5,7 @@ use crate::support::client::{Answer, Client};
 use crate::support::fault_proxy::{FaultProxy, Way};
 use crate::support::fleet::{Fleet, Plan, app_owned_among};
 use crate::support::world::{to, token};
-use serde_json::json;
+use serde_json::{Value, json};
 use simulator::{Act, Fault, Script};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ fn proxy(fleet: &Fleet) -> &FaultProxy {
 }
 
 /// Sends one notification through the first node, and says how long the answer took.
-fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Answer, Duration)> {
+pub fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Answer, Duration)> {
     let (address, path) = (fleet.nodes[0].address, format!("{app}/notifications{query}"));
     let body = to(&token(number)).to_string();
     tokio::spawn(async move {
@@ -32,7 +32,7 @@ fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Ans
     })
 }
 
-fn reason(answer: &Answer) -> &str {
+pub fn reason(answer: &Answer) -> &str {
     answer.response()["reason"].as_str().unwrap_or_default()
 }
 
@@ -218,6 +218,21 @@ async fn a_node_that_leaves_costs_its_peers_nothing() {
     let totals = fleet.simulator.ledger().totals();
     assert_eq!((totals.requests, totals.accepted_ids, fleet.attempts(0).await), (40, 40, 20));
     fleet.stop().await;
+}
+
+#[tokio::test]
+async fn an_owner_without_time_to_finish_says_what_it_knows_before_it_ends() {
+    let app = app_owned_among(2, 1);
+    let mut fleet = Fleet::ready(Plan::of(2).set("drain_seconds = 4"), &[&app]).await;
+    fleet.simulator.set_script(always(Act::Silence { processed: true })).expect("a good script");
+    let sent = send(&fleet, &app, "?timeout=60", 1);
+    fleet.simulator.ledger().wait_until(|totals| totals.accepted == 1).await;
+    fleet.nodes.remove(1).stop().await;
+    let (answer, took) = sent.await.expect("an answer");
+    // The answer is the owner's: it knows of an attempt.
+    assert_eq!((answer.outcomes(), &answer.response()["attempts"]), (vec!["unknown"], &json!(1)), "{answer:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    fleet.simulator.stop().await;
 }
 
 #[tokio::test]
