@@ -6,6 +6,7 @@ mod delivery;
 pub mod descriptors;
 mod following;
 mod keys;
+mod lease;
 mod listeners;
 mod reload;
 
@@ -36,6 +37,7 @@ use crate::telemetry::{self, Logging};
 use cluster::{Cluster, FixedCluster};
 use data::{Data, Source};
 use descriptors::Shares;
+use lease::Lease;
 use listeners::Listeners;
 use reload::Reload;
 use std::io;
@@ -105,6 +107,7 @@ pub struct Node {
     reload: Option<Reload>,
     /// Beside a shared store, this node's copy of it, which no other process may open meanwhile.
     _local: Option<Arc<Sqlite>>,
+    lease: Option<Lease>,
     cluster: Option<Cluster>,
 }
 
@@ -116,7 +119,7 @@ impl Node {
         let (requests, lanes) = (Drain::new(), Drain::new());
         let health = Health::new(world.clock.clone(), &telemetry);
         let source = Source { config: &config, clock: &world.clock, store: world.shared_store };
-        let Data { registry, events, local } = data::open(source, &health, &telemetry, &lanes).await?;
+        let Data { registry, events, local, lease } = data::open(source, &health, &telemetry, &lanes).await?;
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
@@ -163,6 +166,7 @@ impl Node {
             reload,
             cluster,
             _local: local,
+            lease,
         })
     }
 
@@ -236,7 +240,11 @@ impl Node {
         let force_at = until - self.drain_budget / DRAIN_REPLY_SHARE;
         let answered = finish(&self.requests, &self.lanes, force_at, until).await;
         self.api.intake.close();
-        finish(&self.lanes, &self.lanes, force_at, until).await && answered
+        let ended = finish(&self.lanes, &self.lanes, force_at, until).await;
+        if let Some(lease) = self.lease {
+            lease.give_up().await;
+        }
+        ended && answered
     }
 }
 

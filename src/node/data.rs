@@ -1,5 +1,6 @@
 //! The data of a node: its store, and the apps and events in it.
 
+use super::lease::Lease;
 use super::{StartError, keys};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,6 +28,8 @@ pub(super) struct Data {
     pub events: Events,
     /// Beside a shared store, this node's copy of it.
     pub local: Option<Arc<Sqlite>>,
+    /// The node's lease in a shared store.
+    pub lease: Option<Lease>,
 }
 
 /// Opens the store, and loads what a node has in memory of it.
@@ -54,7 +57,8 @@ pub(super) async fn open(
     };
     events.load().await?;
     registry.watch(telemetry);
-    Ok(Data { registry, events, local })
+    let lease = redis.zip(config.node_name.clone()).map(|(redis, name)| Lease::hold(redis.members(), name));
+    Ok(Data { registry, events, local, lease })
 }
 
 async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {

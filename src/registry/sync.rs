@@ -140,7 +140,9 @@ impl Registry {
             let is_last = changes.len() < AT_ONCE;
             position.check(&changes, if is_last { changes.revision } else { position.revision })?;
             since = changes.revision;
-            changes.changed.iter().for_each(|app| drop(missing.remove(&app.key)));
+            for app in &changes.changed {
+                missing.remove(&app.key);
+            }
             parsed = self.enter_changed(changes.changed, parsed).await?;
             if is_last {
                 break;
