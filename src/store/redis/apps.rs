@@ -52,7 +52,7 @@ impl Apps for Redis {
         })
     }
 
-    /// Apps with no more than [`CALL_BYTES`] together are one operation. Of more, those before a failed call stay
+    /// Apps with no more than `CALL_BYTES` together are one operation. Of more, those before a failed call stay
     /// sealed again.
     fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, u64> {
         Box::pin(async move {

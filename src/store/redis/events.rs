@@ -28,7 +28,7 @@ struct Chunk<'a> {
 }
 
 impl Events for Redis {
-    /// Records of one app with no more than [`CALL_BYTES`] and [`CALL_ENTRIES`] are stored whole or not at all. Larger
+    /// Records of one app with no more than `CALL_BYTES` and `CALL_ENTRIES` are stored whole or not at all. Larger
     /// ones are stored in parts: if a call fails, the parts before it stay stored, and the repeat of the call with the same [`Arc`]
     /// stores the rest. A repeat stores nothing twice, whether or not the failed call had taken effect.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
