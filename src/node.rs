@@ -260,11 +260,11 @@ fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     shares
 }
 
-/// Provisions the apps of the configuration. Returns false if the disk is full: the node then starts with the apps that
-/// are already stored.
+/// Provisions the apps of the configuration. Returns false if the disk is full, or a key of the shared store is missing: the
+/// node then starts with the apps that are already stored.
 async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
     let faults = match autoprovision.apply(&config.autoprovision).await {
-        Err(error @ StoreError::Full) => {
+        Err(error @ (StoreError::Full | StoreError::KeyMissing)) => {
             tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
             return Ok(false);
         }

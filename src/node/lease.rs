@@ -1,6 +1,8 @@
-//! The lease of a node in the shared store: while it lasts, others see that the node uses the store.
+//! The lease of a node in the shared store: while it lasts, others see that the node uses the store. Its beats tell the node
+//! of quarantines that other nodes began or ended.
 
 use crate::drain::Drain;
+use crate::events::Events;
 use crate::model::NodeName;
 use crate::store::members::{Beat, Heard, Lease as State, Members, Session, Version};
 use crate::store::redis::RedisMembers;
@@ -25,10 +27,10 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Takes the lease, and renews it. A store that is away is asked again with the next beat.
-    pub fn hold(members: RedisMembers, node: NodeName) -> Self {
+    pub fn hold(members: RedisMembers, node: NodeName, events: Events) -> Self {
         let (members, session, beats) = (Arc::new(members), Session::new(), Drain::new());
         let beat = Beat { node: node.clone(), session, lease: LASTS, record: RECORD.to_owned(), known: Version::NONE };
-        beats.spawn("lease", renew(Arc::clone(&members), beat, beats.clone()));
+        beats.spawn("lease", renew(Arc::clone(&members), beat, events, beats.clone()));
         Self { members, node, session, beats }
     }
 
@@ -42,10 +44,10 @@ impl Lease {
     }
 }
 
-async fn renew(members: Arc<RedisMembers>, beat: Beat, drain: Drain) {
+async fn renew(members: Arc<RedisMembers>, beat: Beat, events: Events, drain: Drain) {
     let mut tick = interval(BEAT_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut was_taken = false;
+    let (mut was_taken, mut known) = (false, Version::NONE);
     loop {
         tokio::select! {
             biased;
@@ -53,11 +55,14 @@ async fn renew(members: Arc<RedisMembers>, beat: Beat, drain: Drain) {
             _ = tick.tick() => {}
         }
         // The link logs that the store is away.
-        let Ok(Heard { lease, .. }) = members.beat(beat.clone()).await else { continue };
+        let Ok(Heard { lease, quarantines, .. }) = members.beat(beat.clone()).await else { continue };
         let is_taken = lease == State::Taken;
         if is_taken && !was_taken {
             tracing::error!(node = %beat.node, "another node of this name uses the store, or the last run of this one was killed within {} s: give each node a node_name of its own", LASTS.as_secs());
         }
         was_taken = is_taken;
+        if quarantines != known && events.refresh().await.is_ok() {
+            known = quarantines;
+        }
     }
 }

@@ -30,11 +30,18 @@ pub(super) struct Position {
     has_gap: bool,
     /// Apps in memory that the store has lost.
     lost: BTreeSet<AppKey>,
+    /// The node seals with a key that other nodes do not have.
+    lacks_key: bool,
 }
 
 impl Position {
+    /// Refuses changes that other nodes could not use, and those of a store that is foreign.
+    pub(super) fn refuse_changes(&self) -> Result<(), StoreError> {
+        if self.lacks_key { Err(StoreError::KeyMissing) } else { self.refuse_foreign() }
+    }
+
     /// Refuses changes of a store that is not the one whose apps are in memory.
-    pub(super) fn refuse_foreign(&self) -> Result<(), StoreError> {
+    fn refuse_foreign(&self) -> Result<(), StoreError> {
         if self.is_foreign || !self.lost.is_empty() { Err(StoreError::ForeignRegistry) } else { Ok(()) }
     }
 
@@ -76,6 +83,11 @@ impl Registry {
         self.pull(&mut position).await?;
         position.succeeded = number;
         Ok(())
+    }
+
+    /// Makes no changes from now on, since other nodes could not open what is sealed here.
+    pub async fn refuse_changes(&self) {
+        self.inner.change.lock().await.lacks_key = true;
     }
 
     /// Seals again, under the keyring's first key, what is stored under another key or in clear text, and returns the

@@ -8,7 +8,7 @@ use crate::support::redis_server::RedisServer;
 use crate::support::redis_watched::Watched;
 use crate::support::world::{to, token};
 use serde_json::json;
-use simulator::{Options, Simulator};
+use simulator::{Options, Simulator, TokenState};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -286,6 +286,26 @@ async fn what_one_process_changes_holds_on_the_other_within_a_second() {
     assert_eq!(answer.response()["lanes"], 2);
     assert_eq!(one.client().await.call("DELETE", APP, "").await.status, 200);
     seen(&other, |answer| answer.reason() == "unknown_app").await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_quarantine_that_one_node_begins_and_another_ends_is_known_on_both_within_a_second() {
+    let (site, server) = (Site::new().await, RedisServer::start());
+    let [one, other] = [site.start("a", &server.url(), "").await, site.start("b", &server.url(), "").await];
+    assert_eq!(site.provision(&one, APP).await.status, 201);
+    seen(&other, |answer| answer.status == 200).await;
+    let bad = TokenState::Dead { reason: "BadDeviceToken", timestamp: None };
+    (0..120).for_each(|number| site.simulator.set_token(&token(number), Some(bad.clone())));
+    let batch = serde_json::Value::from_iter((0..120).map(|number| to(&token(number))));
+    assert_eq!(one.client().await.post(&format!("{APP}/notifications"), batch.to_string()).await.status, 201);
+    let held = |answer: &Answer| answer.response()["feedback_held"].is_object();
+    assert!(held(&one.client().await.get(APP).await));
+    seen(&other, held).await;
+    let released = other.client().await.post(&format!("{APP}/feedback/held"), r#"{"action":"release"}"#).await;
+    assert_eq!(released.response()["count"], 120);
+    seen(&one, |answer| !held(answer)).await;
     one.stop().await;
     other.stop().await;
 }
