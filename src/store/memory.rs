@@ -1,6 +1,8 @@
 //! The reference store: the meaning of each operation, in memory. For tests and simulation; its data ends with the
 //! process.
 
+mod losses;
+
 use super::{
     AppRecord, Apps, Changes, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch,
     Events, Expect, FeedbackLog, Kept, Page, Pending, REMOVED_MAX, Revision, StoreError, Transfer, is_doubtful,
@@ -55,21 +57,6 @@ impl Memory {
         for app in kept.apps {
             state.write(app);
         }
-    }
-
-    /// Loses everything, as a server that comes back without its data, and goes on in this epoch.
-    pub fn lose_all(&self, epoch: Epoch) {
-        *self.state() = State { epoch, ..State::default() };
-    }
-
-    /// A copy of the present state, for [`Self::go_back_to`].
-    pub fn copied(&self) -> Self {
-        Self { state: Mutex::new(self.state().clone()) }
-    }
-
-    /// Loses all changes since the copy was made, as a server whose replica had not got them yet.
-    pub fn go_back_to(&self, copied: &Self) {
-        *self.state() = copied.state().clone();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -345,9 +332,8 @@ impl State {
         self.apps.remove(key);
         let revision = self.note_change(key);
         if self.changes.len() - self.apps.len() > REMOVED_MAX {
-            let mut removals = self.changes.iter().filter(|(_, key)| !self.apps.contains_key(key));
-            if let Some((oldest, key)) = removals.next().map(|(revision, key)| (*revision, key.clone())) {
-                self.changes.remove(&oldest);
+            let oldest = self.changes.extract_if(.., |_, key| !self.apps.contains_key(key)).next();
+            if let Some((oldest, key)) = oldest {
                 self.newest_change.remove(&key);
                 self.forgotten = oldest;
             }

@@ -340,10 +340,10 @@ async fn nodes_with_other_entries_take_no_app_from_each_other_when_they_start_an
     let (a, b, c) = tokio::join!(start(0), start(1), start(2));
     let mut nodes = vec![a, b, c];
     for round in 0..2 {
-        for number in 0..3 {
+        for node in &nodes {
             let until = Instant::now() + SEEN_WITHIN;
-            while apps(&nodes[number]).await != ["one", "three", "two"] {
-                assert!(Instant::now() < until, "node {number} in round {round}: {:?}", apps(&nodes[number]).await);
+            while apps(node).await != ["one", "three", "two"] {
+                assert!(Instant::now() < until, "in round {round}: {:?}", apps(node).await);
                 sleep(Duration::from_millis(10)).await;
             }
         }

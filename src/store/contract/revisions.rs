@@ -144,7 +144,7 @@ pub(in crate::store) async fn the_newest_removals_are_kept_and_a_reader_sees_tha
         }
     }
     let changes = store.changes(Revision::NONE, usize::MAX).await.unwrap();
-    assert_eq!(changes.changed, [kept.clone()]);
+    assert_eq!(changes.changed, std::slice::from_ref(&kept));
     let count = changes.removed.len();
     assert!((REMOVED_MAX..=REMOVED_MAX + REMOVED_MAX / 10).contains(&count), "{count}");
     assert!((2 * REMOVED_MAX - count..2 * REMOVED_MAX).map(removed).eq(changes.removed), "the newest, in their order");
