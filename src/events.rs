@@ -63,10 +63,36 @@ impl Events {
     /// Loads the apps' quarantines. Call it before the first send.
     pub async fn load(&self) -> Result<(), StoreError> {
         for (app, quarantine) in self.store.quarantines().await? {
-            self.guard_of(&app).lock().set_quarantine(Some(quarantine));
-            self.metrics.holds.inc();
+            self.enter(&self.guard_of(&app), quarantine);
         }
         Ok(())
+    }
+
+    /// Brings the quarantines that other nodes began or ended into memory.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let stored: HashMap<_, _> = self.store.quarantines().await?.into_iter().collect();
+        let known = self.guards.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_over = |app: &AppKey, guard: &Guard| guard.quarantine().is_some() && !stored.contains_key(app);
+        for (app, handle) in &known {
+            let mut guard = handle.lock();
+            if is_over(app, &guard) {
+                guard.resolved();
+                self.metrics.holds.dec();
+            }
+        }
+        for (app, quarantine) in stored {
+            self.enter(&self.guard_of(&app), quarantine);
+        }
+        Ok(())
+    }
+
+    /// Notes in memory that an app has a quarantine.
+    fn enter(&self, handle: &GuardHandle, quarantine: Quarantine) {
+        let mut guard = handle.lock();
+        if guard.quarantine().is_none() {
+            self.metrics.holds.inc();
+        }
+        guard.set_quarantine(Some(quarantine));
     }
 
     /// The app's guard.
@@ -106,9 +132,16 @@ impl Events {
             self.store.resolve(app.clone(), Resolution::Drop).await?;
             return Ok(());
         }
-        handle.lock().set_quarantine(held.is_ok().then(|| quarantine.clone()));
-        self.metrics.feedback_held.inc_by(held?);
-        self.metrics.holds.inc();
+        match held {
+            Ok(count) => {
+                self.enter(&handle, quarantine.clone());
+                self.metrics.feedback_held.inc_by(count);
+            }
+            Err(error) => {
+                handle.lock().set_quarantine(None);
+                return Err(error);
+            }
+        }
         tracing::warn!(%app, why = quarantine.why, "this app's BadDeviceToken feedback is held back");
         Ok(())
     }

@@ -6,6 +6,7 @@ mod delivery;
 pub mod descriptors;
 mod following;
 mod keys;
+mod lease;
 mod listeners;
 mod reload;
 
@@ -37,6 +38,7 @@ use crate::telemetry::{self, Logging};
 use cluster::{Cluster, FixedCluster};
 use data::{Data, Source};
 use descriptors::Shares;
+use lease::Lease;
 use listeners::Listeners;
 use reload::Reload;
 use std::io;
@@ -106,6 +108,7 @@ pub struct Node {
     reload: Option<Reload>,
     /// Beside a shared store, this node's copy of it, which no other process may open meanwhile.
     _local: Option<Arc<Sqlite>>,
+    lease: Option<Lease>,
     cluster: Option<Cluster>,
 }
 
@@ -117,7 +120,7 @@ impl Node {
         let (requests, lanes) = (Drain::new(), Drain::new());
         let health = Health::new(world.clock.clone(), &telemetry);
         let source = Source { config: &config, clock: &world.clock, store: world.shared_store };
-        let Data { registry, events, local } = data::open(source, &health, &telemetry, &lanes).await?;
+        let Data { registry, events, local, lease } = data::open(source, &health, &telemetry, &lanes).await?;
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
@@ -164,6 +167,7 @@ impl Node {
             reload,
             cluster,
             _local: local,
+            lease,
         })
     }
 
@@ -242,7 +246,11 @@ impl Node {
         let force_at = until - self.drain_budget / DRAIN_REPLY_SHARE;
         let answered = finish(&self.requests, &self.lanes, force_at, until).await;
         self.api.intake.close();
-        finish(&self.lanes, &self.lanes, force_at, until).await && answered
+        let ended = finish(&self.lanes, &self.lanes, force_at, until).await;
+        if let Some(lease) = self.lease {
+            lease.give_up().await;
+        }
+        ended && answered
     }
 }
 
@@ -258,11 +266,11 @@ fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     shares
 }
 
-/// Provisions the apps of the configuration. Returns false if the disk is full: the node then starts with the apps that
-/// are already stored.
+/// Provisions the apps of the configuration. Returns false if the disk is full, or a key of the shared store is missing: the
+/// node then starts with the apps that are already stored.
 async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
     let faults = match autoprovision.apply(&config.autoprovision).await {
-        Err(error @ StoreError::Full) => {
+        Err(error @ (StoreError::Full | StoreError::KeyMissing)) => {
             tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
             return Ok(false);
         }

@@ -1,5 +1,6 @@
 //! The data of a node: its store, and the apps and events in it.
 
+use super::lease::Lease;
 use super::{StartError, keys};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,6 +28,8 @@ pub(super) struct Data {
     pub events: Events,
     /// Beside a shared store, this node's copy of it.
     pub local: Option<Arc<Sqlite>>,
+    /// The node's lease in a shared store.
+    pub lease: Option<Lease>,
 }
 
 /// Opens the store, and loads what a node has in memory of it.
@@ -39,14 +42,19 @@ pub(super) async fn open(
     let Source { config, clock, store } = source;
     let Opened { store, local, redis, shared, .. } = open_store(config, clock, store).await?;
     let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
-    if let Some(redis) = &redis {
-        keys::report(health, keys::check(redis, &keyring).await?);
-    }
+    let missing_key = match &redis {
+        Some(redis) => keys::check(redis, &keyring).await?,
+        None => None,
+    };
     let (clock, drain) = (clock.clone(), lanes.clone());
     let registry = match shared {
         true => Registry::load_shared(store.clone(), keyring, clock, drain).await?,
         false => Registry::load(store.clone(), keyring, clock, drain).await?,
     };
+    if missing_key.is_some() {
+        registry.refuse_changes().await;
+    }
+    keys::report(health, missing_key);
     let events = Events::new(store, telemetry);
     let events = match config.node_name.clone().or_else(machine_name) {
         Some(name) => events.of(name),
@@ -54,7 +62,9 @@ pub(super) async fn open(
     };
     events.load().await?;
     registry.watch(telemetry);
-    Ok(Data { registry, events, local })
+    let lease =
+        redis.zip(config.node_name.clone()).map(|(redis, name)| Lease::hold(redis.members(), name, events.clone()));
+    Ok(Data { registry, events, local, lease })
 }
 
 async fn open_store(config: &Config, clock: &Clock, shared: Option<Arc<dyn Store>>) -> Result<Opened, StartError> {

@@ -73,7 +73,10 @@ pub async fn readyz(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
         check_store(&api).await;
     }
     let degraded = api.health.degraded();
-    let missing = degraded.iter().find(|trouble| trouble.component.is_required()).map(|trouble| trouble.cause);
+    // Without the shared store every node would leave the balancer at once, though each still sends.
+    let is_needed =
+        |component: Component| component.is_required() && !(component == Component::Store && api.registry.is_shared());
+    let missing = degraded.iter().find(|trouble| is_needed(trouble.component)).map(|trouble| trouble.cause);
     if let Some(cause) = if is_stopping { Some(STOPPING) } else { missing } {
         return Err(ApiError::NotReady(NotReady { cause, degraded }));
     }
