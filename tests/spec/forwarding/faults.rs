@@ -5,7 +5,7 @@ use crate::support::client::{Answer, Client};
 use crate::support::fault_proxy::{FaultProxy, Way};
 use crate::support::fleet::{Fleet, Plan, app_owned_among};
 use crate::support::world::{to, token};
-use serde_json::{Value, json};
+use serde_json::json;
 use simulator::{Act, Fault, Script};
 use std::time::Duration;
 use tokio::task::JoinHandle;
