@@ -139,7 +139,7 @@ impl Config {
         Self::parse_and(file, variable, files::check_all).map(Self::with_file_notices)
     }
 
-    /// Like [`Config::parse_with_files`] for a node that is about to start. It leaves the configured apps to the node,
+    /// Like [`Config::parse_and_check_files`] for a node that is about to start. It leaves the configured apps to the node,
     /// which checks them against its store.
     pub fn parse_for_start(file: Option<File<'_>>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         Self::parse_and(file, variable, files::check_before_start).map(Self::with_file_notices)

@@ -63,34 +63,36 @@ impl Events {
     /// Loads the apps' quarantines. Call it before the first send.
     pub async fn load(&self) -> Result<(), StoreError> {
         for (app, quarantine) in self.store.quarantines().await? {
-            self.guard_of(&app).lock().set_quarantine(Some(quarantine));
-            self.metrics.holds.inc();
+            self.enter(&self.guard_of(&app), quarantine);
         }
         Ok(())
     }
 
     /// Brings the quarantines that other nodes began or ended into memory.
-    pub async fn sync_quarantines(&self) -> Result<(), StoreError> {
-        let stored = self.store.quarantines().await?;
-        let known: Vec<_> = self.lock_guards().iter().map(|(app, handle)| (app.clone(), handle.clone())).collect();
-        for (app, handle) in known {
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let stored: HashMap<_, _> = self.store.quarantines().await?.into_iter().collect();
+        let known = self.lock_guards().clone();
+        let is_over = |app: &AppKey, guard: &Guard| guard.quarantine().is_some() && !stored.contains_key(app);
+        for (app, handle) in &known {
             let mut guard = handle.lock();
-            if guard.quarantine().is_some() && !stored.iter().any(|(held, _)| *held == app) {
+            if is_over(app, &guard) {
                 guard.resolved();
                 self.metrics.holds.dec();
             }
         }
         for (app, quarantine) in stored {
-            let handle = self.guard_of(&app);
-            let mut guard = handle.lock();
-            match guard.quarantine() {
-                Some(known) if *known == quarantine => continue,
-                Some(_) => {}
-                None => self.metrics.holds.inc(),
-            }
-            guard.set_quarantine(Some(quarantine));
+            self.enter(&self.guard_of(&app), quarantine);
         }
         Ok(())
+    }
+
+    /// Notes in memory that an app has a quarantine.
+    fn enter(&self, handle: &GuardHandle, quarantine: Quarantine) {
+        let mut guard = handle.lock();
+        if guard.quarantine().is_none() {
+            self.metrics.holds.inc();
+        }
+        guard.set_quarantine(Some(quarantine));
     }
 
     fn lock_guards(&self) -> MutexGuard<'_, HashMap<AppKey, GuardHandle>> {
@@ -134,15 +136,15 @@ impl Events {
             self.store.resolve(app.clone(), Resolution::Drop).await?;
             return Ok(());
         }
-        let was_known = {
-            let mut guard = handle.lock();
-            let was_known = guard.quarantine().is_some();
-            guard.set_quarantine(held.is_ok().then(|| quarantine.clone()));
-            was_known
-        };
-        self.metrics.feedback_held.inc_by(held?);
-        if !was_known {
-            self.metrics.holds.inc();
+        match held {
+            Ok(count) => {
+                self.enter(&handle, quarantine.clone());
+                self.metrics.feedback_held.inc_by(count);
+            }
+            Err(error) => {
+                handle.lock().set_quarantine(None);
+                return Err(error);
+            }
         }
         tracing::warn!(%app, why = quarantine.why, "this app's BadDeviceToken feedback is held back");
         Ok(())

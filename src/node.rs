@@ -24,6 +24,7 @@ use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
 use crate::delivery::lane::Parts;
 use crate::delivery::metrics;
+use crate::delivery::peer::peers::Peers;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::http::metrics::Metrics as ApiMetrics;
@@ -214,6 +215,11 @@ impl Node {
         &self.api.registry
     }
 
+    /// The other members of its cluster, if it is in one; they follow the list of members that is given to them.
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.cluster.as_ref().map(|cluster| &cluster.peers)
+    }
+
     /// Serves a client that is connected by other means than a listener. It reaches all routes. Ends when the client
     /// disconnects or the node drains.
     pub fn serve_io<Io>(&self, io: Io) -> impl Future<Output = ()> + Send + 'static
@@ -275,11 +281,11 @@ fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     shares
 }
 
-/// Provisions the apps of the configuration. Returns false if the disk is full: the node then starts with the apps that
-/// are already stored.
+/// Provisions the apps of the configuration. Returns false if the disk is full, or a key of the shared store is missing: the
+/// node then starts with the apps that are already stored.
 async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
     let faults = match autoprovision.apply(&config.autoprovision).await {
-        Err(error @ StoreError::Full) => {
+        Err(error @ (StoreError::Full | StoreError::KeyMissing)) => {
             tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
             return Ok(false);
         }

@@ -152,9 +152,10 @@ impl Registry {
         };
         let inner = self.inner.clone();
         let change = self.drain.spawn("provision", async move {
-            let position = inner.change.lock().await;
-            position.refuse_foreign()?;
+            let mut position = inner.change.lock().await;
+            position.refuse_changes()?;
             let revision = inner.store.put(record.clone(), expect).await?;
+            position.note(revision, &record.key);
             Ok::<_, StoreError>(inner.enter(&AppRecord { revision, ..record }, Arc::new(credential)))
         });
         Ok(finished(change).await?)
@@ -165,10 +166,13 @@ impl Registry {
     pub async fn remove(&self, key: &AppKey, expect: Expect) -> Result<bool, StoreError> {
         let (inner, key) = (self.inner.clone(), key.clone());
         finished(self.drain.spawn("remove", async move {
-            let position = inner.change.lock().await;
-            position.refuse_foreign()?;
-            let was_stored = inner.store.delete(key.clone(), expect).await?.is_some();
-            Ok(inner.take_out(&key).await || was_stored)
+            let mut position = inner.change.lock().await;
+            position.refuse_changes()?;
+            let removal = inner.store.delete(key.clone(), expect).await?;
+            if let Some(revision) = removal {
+                position.note(revision, &key);
+            }
+            Ok(inner.take_out(&key).await || removal.is_some())
         }))
         .await
     }
@@ -190,7 +194,7 @@ impl Registry {
         let (inner, key) = (self.inner.clone(), key.clone());
         finished(self.drain.spawn("remove", async move {
             let position = inner.change.lock().await;
-            position.refuse_foreign()?;
+            position.refuse_changes()?;
             let was_removed = inner.store.delete_entry(key.clone()).await?;
             if was_removed {
                 inner.take_out(&key).await;

@@ -15,7 +15,7 @@ pub mod transfer;
 #[cfg(test)]
 mod contract;
 
-pub use apps::{AppRecord, Apps, Changes, EntryRecord, Expect, Kept, Revision};
+pub use apps::{AppRecord, Apps, Changes, EntryRecord, Expect, Kept, REMOVED_MAX, Revision};
 pub use cursor::{Cursor, Epoch};
 pub use disconnections::{DISCONNECTIONS_MAX, DisconnectionLog};
 pub use error::StoreError;

@@ -235,6 +235,9 @@ fn of_store(error: &StoreError) -> &'static str {
         StoreError::ForeignRegistry => {
             "the shared store has lost changes, or another store is in its place: nothing was changed; restore the store, or restart the nodes to accept its present apps (deliveries to Apple continue)"
         }
+        StoreError::KeyMissing => {
+            "this node lacks the key of the credentials in the shared store: nothing was changed; ask another node, or add the key to this one's credentials.key_files and start it again"
+        }
         _ => "the node's store failed: its log has the cause, at this time",
     }
 }

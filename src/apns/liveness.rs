@@ -67,7 +67,7 @@ impl Liveness {
         Action::Ping
     }
 
-    /// The time of the next [`Self::check`]; `None` while nothing is due from the peer.
+    /// The time of the next [`Self::next_action`]; `None` while nothing is due from the peer.
     pub fn next(&self, ready: bool) -> Option<Instant> {
         if !ready {
             return Some(self.opened + SETTINGS_WITHIN);

@@ -19,7 +19,7 @@ pub(super) fn check_all(config: &mut Config, read: &mut Reader<'_>) {
     check_configured_apps(config, read);
 }
 
-/// Like [`check`], before a node starts. The node checks the configured apps against its store, where an app may be
+/// Like [`check_all`], before a node starts. The node checks the configured apps against its store, where an app may be
 /// older than a check of today. They are tried here only if the node cannot start anyway, so that one run reports all
 /// faults.
 pub(super) fn check_before_start(config: &mut Config, read: &mut Reader<'_>) {

@@ -1,7 +1,7 @@
 //! The file descriptors that connections to Apple may take, shared by all lanes of the node. Pure: time is an argument.
 //!
-//! A lane asks with a [`Claim`] and gets a [`Permit`] for each connection, from the lookup of the gateway's name until
-//! the socket is closed. If none is left, the least recently used idle connection of any app is asked to close, and the
+//! A lane asks with a [`Claim`] and gets a [`ConnectionPermit`] for each connection, from the lookup of the gateway's
+//! name until the socket is closed. If none is left, the least recently used idle connection of any app is asked to close, and the
 //! lane waits in a queue. A free place goes to the first lane of the queue, and only that lane is woken. While no lane
 //! waits, a connection touches no shared state.
 

@@ -97,7 +97,7 @@ impl Intake {
         let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };
         let held = self.hold(&app.key, batch.bytes_held() + added)?;
         if is_split {
-            return self.take_parts(&app, batch, sending, Arc::new(held), reach);
+            return self.take_parts(&app, batch, sending, held, reach);
         }
         let place = self.reserve(&app, 0, &batch, reach)?;
         Ok(self.hand_over(place, app, 0, batch, sending, Room::Own(held)))
@@ -142,10 +142,15 @@ impl Intake {
         app: &Arc<App>,
         batch: Arc<Batch>,
         sending: Sending,
-        held: Arc<[Permit; 2]>,
+        held: [Permit; 2],
         reach: Reach,
     ) -> Result<Answer, Refused> {
         let parts = split::split_by_lane(&batch, app.lanes);
+        if let [Part { lane, .. }] = parts[..] {
+            let place = self.reserve(app, lane, &batch, reach)?;
+            return Ok(self.hand_over(place, Arc::clone(app), lane, batch, sending, Room::Own(held)));
+        }
+        let held = Arc::new(held);
         let places: Vec<_> =
             parts.iter().map(|part| self.reserve(app, part.lane, &part.batch, reach)).collect::<Result<_, _>>()?;
         let now = Instant::now();

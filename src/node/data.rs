@@ -42,14 +42,19 @@ pub(super) async fn open(
     let Source { config, clock, store } = source;
     let Opened { store, local, redis, shared, .. } = open_store(config, clock, store).await?;
     let keyring = Keyring::load(&config.key_files, &config.data_dir)?;
-    if let Some(redis) = &redis {
-        keys::report(health, keys::check(redis, &keyring).await?);
-    }
+    let missing_key = match &redis {
+        Some(redis) => keys::check(redis, &keyring).await?,
+        None => None,
+    };
     let (clock, drain) = (clock.clone(), lanes.clone());
     let registry = match shared {
         true => Registry::load_shared(store.clone(), keyring, clock, drain).await?,
         false => Registry::load(store.clone(), keyring, clock, drain).await?,
     };
+    if missing_key.is_some() {
+        registry.refuse_changes().await;
+    }
+    keys::report(health, missing_key);
     let events = Events::new(store, telemetry);
     let events = match config.node_name.clone().or_else(machine_name) {
         Some(name) => events.of(name),

@@ -47,7 +47,7 @@ pub(super) async fn sync_quarantines(events: Events, changed: Arc<Notify>, drain
     let follow = async {
         loop {
             changed.notified().await;
-            while let Err(error) = events.sync_quarantines().await {
+            while let Err(error) = events.refresh().await {
                 tracing::debug!(%error, "the quarantines in the shared store cannot be read");
                 sleep(SYNC_INTERVAL).await;
             }

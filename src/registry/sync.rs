@@ -4,7 +4,8 @@ use super::stored::Parsed;
 use super::{Inner, Registry};
 use crate::credentials::Credential;
 use crate::model::AppKey;
-use crate::store::{AppRecord, Epoch, Revision, StoreError};
+use crate::store::{AppRecord, Changes, Epoch, Revision, StoreError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,15 +18,53 @@ pub(super) struct Position {
     /// `None` before anything was read.
     epoch: Option<Epoch>,
     revision: Revision,
+    /// The newest change that is in memory. A store that has lost any change in memory has lost this one.
+    newest: Option<(Revision, AppKey)>,
     /// The number of the last synchronisation that succeeded.
     succeeded: u64,
-    /// The last synchronisation found another history.
+    /// The last synchronisation found another history, or this one without its newest changes.
     is_foreign: bool,
+    /// The store was found without changes that are in memory, and all apps have to be compared.
+    has_lost: bool,
+    /// The store may have forgotten removals that memory lacks, and all apps have to be compared.
+    has_gap: bool,
+    /// Apps in memory that the store has lost.
+    lost: BTreeSet<AppKey>,
+    /// The node seals with a key that other nodes do not have.
+    lacks_key: bool,
 }
 
 impl Position {
+    /// Refuses changes that other nodes could not use, and those of a store that is foreign.
+    pub(super) fn refuse_changes(&self) -> Result<(), StoreError> {
+        if self.lacks_key { Err(StoreError::KeyMissing) } else { self.refuse_foreign() }
+    }
+
     /// Refuses changes of a store that is not the one whose apps are in memory.
-    pub(super) fn refuse_foreign(&self) -> Result<(), StoreError> {
+    fn refuse_foreign(&self) -> Result<(), StoreError> {
+        if self.is_foreign || !self.lost.is_empty() { Err(StoreError::ForeignRegistry) } else { Ok(()) }
+    }
+
+    /// Notes a change that is in memory.
+    pub(super) fn note(&mut self, revision: Revision, key: &AppKey) {
+        if self.newest.as_ref().is_none_or(|(newest, _)| *newest < revision) {
+            self.newest = Some((revision, key.clone()));
+        }
+    }
+
+    /// The revision from which on the newest change in memory is among the changes of the store, if it is not lost.
+    fn before_newest(&self) -> Revision {
+        let before = self.newest.as_ref().map_or(self.revision, |(newest, _)| Revision::stored(newest.number() - 1));
+        before.min(self.revision)
+    }
+
+    /// Compares the history with that of an answer, after which `newest` or a later one is the store's newest revision.
+    fn check(&mut self, changes: &Changes, newest: Revision) -> Result<(), StoreError> {
+        let is_of_history = self.epoch.is_none_or(|epoch| epoch == changes.epoch);
+        let went_back = newest < self.revision;
+        self.has_lost |= went_back;
+        self.has_gap |= self.epoch.is_some() && self.revision < changes.forgotten;
+        self.is_foreign = !is_of_history || went_back;
         if self.is_foreign { Err(StoreError::ForeignRegistry) } else { Ok(()) }
     }
 }
@@ -46,6 +85,11 @@ impl Registry {
         Ok(())
     }
 
+    /// Makes no changes from now on, since other nodes could not open what is sealed here.
+    pub async fn refuse_changes(&self) {
+        self.inner.change.lock().await.lacks_key = true;
+    }
+
     /// Seals again, under the keyring's first key, what is stored under another key or in clear text, and returns the
     /// number of apps. An app that another node changes meanwhile is left to that node.
     pub async fn reseal(&self) -> Result<u64, StoreError> {
@@ -63,33 +107,83 @@ impl Registry {
         if stale.is_empty() { Ok(0) } else { self.inner.store.put_all(stale).await }
     }
 
-    /// Enters the changes after `position`, page by page, and moves it.
+    /// Enters the changes after `position`, page by page, and moves it. Apps that the store has lost stay in memory.
     pub(super) async fn pull(&self, position: &mut Position) -> Result<(), StoreError> {
-        let inner = &self.inner;
         let mut parsed = Parsed::default();
+        let mut since = position.before_newest();
+        let mut expected = position.newest.as_ref().map(|(_, key)| key.clone());
         loop {
-            let changes = inner.store.changes(position.revision, AT_ONCE).await?;
-            let is_of_history = position.epoch.is_none_or(|epoch| epoch == changes.epoch);
-            position.is_foreign = !is_of_history || changes.revision < position.revision;
-            position.refuse_foreign()?;
+            let changes = self.inner.store.changes(since, AT_ONCE).await?;
             let is_last = changes.len() < AT_ONCE;
-            let is_new = |record: &AppRecord| inner.get(&record.key).is_none_or(|app| app.revision != record.revision);
-            let fresh: Vec<_> = changes.changed.into_iter().filter(is_new).collect();
-            if !fresh.is_empty() {
-                let read;
-                (read, parsed) = self.read_all(fresh, parsed).await?;
-                for (record, credential) in read {
-                    inner.enter_stored(&record, credential);
-                }
+            position.check(&changes, if is_last { changes.revision } else { position.revision })?;
+            for key in changes.keys() {
+                position.lost.remove(key);
+                expected.take_if(|expected| expected == key);
             }
+            if let Some(last) = changes.last() {
+                position.note(changes.revision, last);
+            }
+            let (epoch, reached) = (changes.epoch, changes.revision);
+            parsed = self.enter_changed(changes.changed, parsed).await?;
             for key in changes.removed {
-                inner.take_out(&key).await;
+                self.inner.take_out(&key).await;
             }
-            (position.epoch, position.revision) = (Some(changes.epoch), changes.revision);
+            since = reached;
+            (position.epoch, position.revision) = (Some(epoch), reached.max(position.revision));
             if is_last {
-                return Ok(());
+                break;
             }
         }
+        // A removal that is forgotten is no loss.
+        position.has_lost |= expected.is_some() && !position.has_gap;
+        if position.has_lost || position.has_gap {
+            self.compare(position, parsed).await?;
+        }
+        position.refuse_foreign()
+    }
+
+    /// Reads all apps of the store, and enters what differs. Apps that only memory has were removed meanwhile, unless the
+    /// store has lost changes.
+    async fn compare(&self, position: &mut Position, mut parsed: Parsed) -> Result<(), StoreError> {
+        let mut missing: BTreeSet<AppKey> = self.list().iter().map(|app| app.key.clone()).collect();
+        let mut since = Revision::NONE;
+        loop {
+            let changes = self.inner.store.changes(since, AT_ONCE).await?;
+            let is_last = changes.len() < AT_ONCE;
+            position.check(&changes, if is_last { changes.revision } else { position.revision })?;
+            since = changes.revision;
+            for app in &changes.changed {
+                missing.remove(&app.key);
+            }
+            parsed = self.enter_changed(changes.changed, parsed).await?;
+            if is_last {
+                break;
+            }
+        }
+        if position.has_lost {
+            position.lost = missing;
+        } else {
+            for key in missing.difference(&position.lost) {
+                self.inner.take_out(key).await;
+            }
+        }
+        (position.has_lost, position.has_gap) = (false, false);
+        Ok(())
+    }
+
+    /// Enters those of the apps that are not in memory as they are.
+    async fn enter_changed(&self, changed: Vec<AppRecord>, parsed: Parsed) -> Result<Parsed, StoreError> {
+        let inner = &self.inner;
+        let is_new = |record: &AppRecord| inner.get(&record.key).is_none_or(|app| app.revision != record.revision);
+        let fresh: Vec<_> = changed.into_iter().filter(is_new).collect();
+        if fresh.is_empty() {
+            return Ok(parsed);
+        }
+        let (read, parsed) = self.read_all(fresh, parsed).await?;
+        for (record, credential) in read {
+            inner.enter_stored(&record, credential);
+        }
+        Ok(parsed)
     }
 
     /// Opens and reads records on a thread for blocking work: a signing key takes most of a millisecond.

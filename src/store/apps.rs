@@ -5,6 +5,9 @@ use crate::model::AppKey;
 use std::fmt;
 use zeroize::Zeroizing;
 
+/// The number of the newest removals that [`Apps::changes`] names. A store may keep a tenth more; it forgets older ones.
+pub const REMOVED_MAX: usize = if cfg!(test) { 40 } else { 10_000 };
+
 /// The provisioned apps.
 ///
 /// Every change of an app gives it a [`Revision`] that the store has given to no other change, not even before it was
@@ -110,6 +113,8 @@ pub struct Changes {
     pub epoch: Epoch,
     pub changed: Vec<AppRecord>,
     pub removed: Vec<AppKey>,
+    /// Removals up to here may be forgotten: a reader that knows no later change compares all apps.
+    pub forgotten: Revision,
 }
 
 impl Changes {
@@ -120,6 +125,17 @@ impl Changes {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The apps in the answer.
+    pub fn keys(&self) -> impl Iterator<Item = &AppKey> {
+        self.changed.iter().map(|app| &app.key).chain(&self.removed)
+    }
+
+    /// The app that changed last.
+    pub fn last(&self) -> Option<&AppKey> {
+        let changed = self.changed.last().filter(|app| app.revision == self.revision);
+        changed.map(|app| &app.key).or(self.removed.last())
     }
 }
 

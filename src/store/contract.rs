@@ -73,6 +73,7 @@ macro_rules! kept_by {
                 the_changes_since_a_revision_name_each_app_once_as_it_is_now,
                 pages_of_changes_follow_each_other_without_gap_or_repetition,
                 the_changes_of_a_store_tell_its_epoch,
+                the_newest_removals_are_kept_and_a_reader_sees_that_older_ones_are_forgotten,
             }
             feedback {
                 only_the_newest_feedback_of_a_token_is_kept,

@@ -44,6 +44,10 @@ pub enum StoreError {
     )]
     ForeignRegistry,
     #[error(
+        "this node lacks the key that credentials in the shared store are sealed with, and other nodes could not open what it seals: nothing was changed; add the key's file to credentials.key_files, and start the node again"
+    )]
+    KeyMissing,
+    #[error(
         "the cursor is from another store, or from this store before it was restored or copied: read the list from the beginning"
     )]
     ForeignCursor,
@@ -80,6 +84,7 @@ impl StoreError {
             Self::Moved { .. } => "data_directory_moved",
             Self::Conflict { .. } => "changed_meanwhile",
             Self::ForeignRegistry => "registry_foreign",
+            Self::KeyMissing => "credential_key_missing",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",
             Self::Closed => "store_closed",

@@ -1,9 +1,11 @@
 //! The reference store: the meaning of each operation, in memory. For tests and simulation; its data ends with the
 //! process.
 
+mod losses;
+
 use super::{
     AppRecord, Apps, Changes, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Durability, EntryRecord, Epoch,
-    Events, Expect, FeedbackLog, Kept, Page, Pending, Revision, StoreError, Transfer, is_doubtful,
+    Events, Expect, FeedbackLog, Kept, Page, Pending, REMOVED_MAX, Revision, StoreError, Transfer, is_doubtful,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +17,7 @@ pub struct Memory {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     epoch: Epoch,
     apps: BTreeMap<AppKey, AppRecord>,
@@ -23,6 +25,8 @@ struct State {
     changes: BTreeMap<Revision, AppKey>,
     newest_change: HashMap<AppKey, Revision>,
     last_revision: Revision,
+    /// The newest removal that is no longer among the changes.
+    forgotten: Revision,
     entries: BTreeMap<AppKey, String>,
     events: HashMap<AppKey, AppEvents>,
     last_position: i64,
@@ -30,7 +34,7 @@ struct State {
     unfinished_copy: Option<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct AppEvents {
     /// By position.
     feedback: BTreeMap<i64, Feedback>,
@@ -53,11 +57,6 @@ impl Memory {
         for app in kept.apps {
             state.write(app);
         }
-    }
-
-    /// Loses everything, as a server that comes back without its data, and goes on in this epoch.
-    pub fn lose_all(&self, epoch: Epoch) {
-        *self.state() = State { epoch, ..State::default() };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -114,8 +113,13 @@ impl Apps for Memory {
 
     fn changes(&self, since: Revision, limit: usize) -> Pending<'_, Changes> {
         let state = self.state();
-        let mut changes =
-            Changes { revision: state.last_revision, epoch: state.epoch, changed: Vec::new(), removed: Vec::new() };
+        let mut changes = Changes {
+            revision: state.last_revision,
+            epoch: state.epoch,
+            changed: Vec::new(),
+            removed: Vec::new(),
+            forgotten: state.forgotten,
+        };
         for (revision, key) in state.changes.range((Excluded(since), Unbounded)).take(limit) {
             match state.apps.get(key) {
                 Some(app) => changes.changed.push(app.clone()),
@@ -326,7 +330,15 @@ impl State {
     fn remove(&mut self, key: &AppKey) -> Revision {
         self.events.remove(key);
         self.apps.remove(key);
-        self.note_change(key)
+        let revision = self.note_change(key);
+        if self.changes.len() - self.apps.len() > REMOVED_MAX {
+            let oldest = self.changes.extract_if(.., |_, key| !self.apps.contains_key(key)).next();
+            if let Some((oldest, key)) = oldest {
+                self.newest_change.remove(&key);
+                self.forgotten = oldest;
+            }
+        }
+        revision
     }
 
     fn note_change(&mut self, key: &AppKey) -> Revision {

@@ -1,12 +1,18 @@
 //! What a node takes for an app that another node owns is sent by that node, with the same outcomes.
 
+mod false_peers;
 mod faults;
+mod hostile_members;
 mod liars;
+mod members;
+mod stopped;
 mod traffic;
 
-use super::support::fleet::{Fleet, Plan, app_owned_among};
+use super::support::fleet::{Fleet, Plan, app_owned_among, key, name};
 use super::support::stream::{self, Protocol};
 use super::support::world::{to, token};
+use pyapns::cluster::{Pins, View};
+use pyapns::delivery::shard::lane_of;
 use serde_json::{Value, json};
 use simulator::{Act, Fault, Script, TokenState};
 use std::collections::HashSet;
@@ -174,6 +180,14 @@ async fn an_overloaded_owner_refuses_as_if_it_had_been_asked_itself() {
     let forwarded = fleet.send(0, &app, &many(100)).await;
     assert_eq!((forwarded.status, forwarded.reason()), (direct.status, direct.reason()), "{forwarded:?}");
     assert_eq!(forwarded.status, 429, "{forwarded:?}");
+    let view = View::of(fleet.members.clone(), Pins::default());
+    let is_of_node_1 = |token: &String| {
+        let lane = lane_of(token.as_bytes(), 8);
+        view.owner(&key(spread), lane).is_some_and(|owner| owner.node == name(1))
+    };
+    let single = (0..).map(token).find(is_of_node_1).expect("a token of node 1");
+    let answer = fleet.send(0, spread, &json!({"token": single, "payload": {"text": text}})).await;
+    assert_eq!((answer.status, answer.reason()), (429, "app_overloaded"), "the only part: {answer:?}");
     // Of several parts only those of node 1 are refused.
     fleet.simulator.set_script(Script::default()).expect("a good script");
     let answer = fleet.send(0, spread, &many(200)).await;

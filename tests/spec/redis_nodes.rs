@@ -2,12 +2,13 @@
 
 use crate::support::client::{Answer, Client};
 use crate::support::full;
-use crate::support::process::Process;
+use crate::support::process::{Process, entry};
 use crate::support::redis_certificates::RedisCertificates;
 use crate::support::redis_server::RedisServer;
 use crate::support::redis_watched::Watched;
 use crate::support::world::{to, token};
-use simulator::{Options, Simulator};
+use serde_json::json;
+use simulator::{Options, Simulator, TokenState};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +24,9 @@ const PAGE: &str = include_str!("../../docs/redis.md");
 const AFTER_FAILOVER: Duration = Duration::from_secs(15);
 /// Changes are taken again within this time of Redis going on.
 const AFTER_HEALING: Duration = Duration::from_secs(2);
+
+/// What one node changes holds on the others within this time.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the nodes of a cluster have in common, and Apple's stand-in.
 struct Site {
@@ -43,6 +47,11 @@ impl Site {
 
     /// A command that starts a node on this store, with more settings of the section `[store]`.
     fn serve(&self, name: &str, url: &str, store: &str) -> Command {
+        self.serve_with(name, url, store, "")
+    }
+
+    /// The same with entries of apps.
+    fn serve_with(&self, name: &str, url: &str, store: &str, entries: &str) -> Command {
         let (folder, gateway) = (self.folder.path().display(), self.simulator.address());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let cluster = listener.local_addr().expect("an address");
@@ -53,7 +62,7 @@ impl Site {
              [cluster]\nlisten = '{cluster}'\nallow = ['127.0.0.0/8']\nidentity_files = ['{folder}/cluster/cluster.pem']\n\
              [log]\nlevel = 'debug'\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
-             production = 'https://{gateway}'\n"
+             production = 'https://{gateway}'\n{entries}"
         );
         let file = self.folder.path().join(format!("{name}.toml"));
         fs::write(&file, text).expect("a file");
@@ -64,6 +73,18 @@ impl Site {
 
     async fn start(&self, name: &str, url: &str, store: &str) -> Process {
         Process::run(self.serve(name, url, store)).await
+    }
+
+    /// Entries of these apps, which have the simulator's certificate.
+    fn entries(&self, apps: &[&str]) -> String {
+        let file = self.folder.path().join("shop.pem");
+        fs::write(&file, &self.simulator.identity().client_pem).expect("a file");
+        apps.iter().map(|app| entry(app, &file, "")).collect()
+    }
+
+    async fn provision_with(&self, node: &Process, field: &str, value: u32) -> Answer {
+        let body = json!({"certificate": self.simulator.identity().client_pem, field: value});
+        node.client().await.post(APP, body.to_string()).await
     }
 
     /// A file with the password, as a setting.
@@ -102,6 +123,23 @@ async fn apps(node: &Process) -> Vec<String> {
     let answer = node.client().await.get("/apps").await;
     let id = |app: &serde_json::Value| app["app_id"].as_str().expect("an id").to_owned();
     answer.response().as_array().expect("a list").iter().map(id).collect()
+}
+
+fn revision(answer: &Answer) -> Option<i64> {
+    answer.response()["revision"].as_str()?.parse().ok()
+}
+
+/// Asks a node for the app until the answer is as wanted, for at most [`SEEN_WITHIN`].
+async fn seen(node: &Process, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    let (mut client, until) = (node.client().await, Instant::now() + SEEN_WITHIN);
+    loop {
+        let answer = client.get(APP).await;
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < until, "{answer:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// The user of the documentation, and no other.
@@ -225,10 +263,99 @@ async fn while_redis_hangs_sending_goes_on_and_changes_are_refused_with_the_time
         assert_eq!((refused.status, refused.reason()), (503, "store_away"), "{refused:?}");
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         assert_eq!(send(&mut node.client().await).await.outcomes(), ["accepted"]);
+        let ready = node.client().await.get("/readyz").await;
+        assert_eq!((ready.status, &ready.response()["status"]), (200, &json!("degraded")), "it keeps its traffic");
     }
     server.resume();
     let took = site.provisioned(&node, "/apps/later/sandbox", AFTER_HEALING).await;
     assert!(took < AFTER_HEALING, "{took:?}");
     assert_eq!(apps(&node).await, ["com.example.app", "later"]);
     node.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_process_changes_holds_on_the_other_within_a_second() {
+    let (site, server) = (Site::new().await, RedisServer::start());
+    let [one, other] = [site.start("a", &server.url(), "").await, site.start("b", &server.url(), "").await];
+    let made = site.provision(&one, APP).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    seen(&other, |answer| answer.status == 200 && revision(answer) == revision(&made)).await;
+    assert_eq!(send(&mut other.client().await).await.outcomes(), ["accepted"]);
+    let changed = site.provision_with(&other, "lanes", 2).await;
+    let answer = seen(&one, |answer| revision(answer) == revision(&changed)).await;
+    assert_eq!(answer.response()["lanes"], 2);
+    assert_eq!(one.client().await.call("DELETE", APP, "").await.status, 200);
+    seen(&other, |answer| answer.reason() == "unknown_app").await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_quarantine_that_one_node_begins_and_another_ends_is_known_on_both_within_a_second() {
+    let (site, server) = (Site::new().await, RedisServer::start());
+    let [one, other] = [site.start("a", &server.url(), "").await, site.start("b", &server.url(), "").await];
+    assert_eq!(site.provision(&one, APP).await.status, 201);
+    seen(&other, |answer| answer.status == 200).await;
+    let bad = TokenState::Dead { reason: "BadDeviceToken", timestamp: None };
+    (0..120).for_each(|number| site.simulator.set_token(&token(number), Some(bad.clone())));
+    let batch = serde_json::Value::from_iter((0..120).map(|number| to(&token(number))));
+    assert_eq!(one.client().await.post(&format!("{APP}/notifications"), batch.to_string()).await.status, 201);
+    let held = |answer: &Answer| answer.response()["feedback_held"].is_object();
+    assert!(held(&one.client().await.get(APP).await));
+    seen(&other, held).await;
+    let released = other.client().await.post(&format!("{APP}/feedback/held"), r#"{"action":"release"}"#).await;
+    assert_eq!(released.response()["count"], 120);
+    seen(&one, |answer| !held(answer)).await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_callers_who_provision_one_app_at_once_one_is_the_last_on_both_nodes() {
+    let (site, server) = (Site::new().await, RedisServer::start());
+    let nodes = [site.start("a", &server.url(), "").await, site.start("b", &server.url(), "").await];
+    for round in 1..=8 {
+        let (one, other) = tokio::join!(
+            site.provision_with(&nodes[0], "timeout", round),
+            site.provision_with(&nodes[1], "timeout", round + 100)
+        );
+        assert_eq!((one.status, other.status), (201, 201), "{one:?} {other:?}");
+        assert_ne!(revision(&one), revision(&other));
+        let last = if revision(&one) > revision(&other) { one } else { other };
+        for node in &nodes {
+            let answer = seen(node, |answer| revision(answer) == revision(&last)).await;
+            assert_eq!(answer.response()["timeout"], last.response()["timeout"]);
+        }
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_with_other_entries_take_no_app_from_each_other_when_they_start_and_start_again() {
+    let (site, server) = (Site::new().await, RedisServer::start());
+    let all = [("a", site.entries(&["one", "two"])), ("b", site.entries(&["two", "three"])), ("c", String::new())];
+    let start = |number: usize| Process::run(site.serve_with(all[number].0, &server.url(), "", &all[number].1));
+    let (a, b, c) = tokio::join!(start(0), start(1), start(2));
+    let mut nodes = vec![a, b, c];
+    for round in 0..2 {
+        for node in &nodes {
+            let until = Instant::now() + SEEN_WITHIN;
+            while apps(node).await != ["one", "three", "two"] {
+                assert!(Instant::now() < until, "in round {round}: {:?}", apps(node).await);
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        for number in 0..3 {
+            let node = nodes.remove(0);
+            node.signal(if round == 0 { "KILL" } else { "TERM" });
+            node.ended().await;
+            nodes.push(start(number).await);
+        }
+    }
+    assert_eq!(server.cli(&["HLEN", "pyapns:apps"]), "3");
+    for node in nodes {
+        node.stop().await;
+    }
 }

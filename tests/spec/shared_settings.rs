@@ -1,6 +1,6 @@
 //! The settings of a shared store: told all at once, never with a password, and never beside somebody else's database.
 
-use crate::support::process::Home;
+use crate::support::process::{Home, entry};
 use crate::support::redis_server::RedisServer;
 use crate::support::shared::{Cluster, pyapns, said};
 use crate::support::world::{APP, World, to, token};
@@ -167,7 +167,16 @@ async fn a_node_without_the_key_of_the_others_is_not_ready_and_its_log_names_the
     assert_eq!(ready.response()["degraded"][0]["what"], "credential_keys", "{ready:?}");
     let told = stranger.line_with("which is not in credentials.key_files");
     assert!(told.contains("are sealed with the key "), "{told}");
+    let body = world.simulator.identity().client_pem.clone();
+    let refused = stranger.client().await.post("/apps/new/sandbox", body).await;
+    assert_eq!((refused.status, refused.reason()), (503, "credential_key_missing"), "{refused:?}");
     stranger.stop().await;
+    second.put("shop.pem", &world.simulator.identity().client_pem);
+    second.configure(&(with_keys(&format!("'{new}'")) + &entry("com.example.app", "shop.pem", "")));
+    let stored = || cluster.redis.cli(&["HGET", "pyapns:apps", "sandbox/com.example.app"]);
+    let before = stored();
+    second.start().await.stop().await;
+    assert_eq!(stored(), before, "a node with another key breaks no app of the others");
 
     second.configure(&with_keys(&format!("['{new}', '{old}']")));
     let both = second.start().await;

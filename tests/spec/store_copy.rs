@@ -5,9 +5,15 @@ use crate::support::process::{Home, entry};
 use crate::support::redis_server::RedisServer;
 use crate::support::shared::{Cluster, pyapns, said};
 use crate::support::world::{APP, Credential, World, to, token};
+use pyapns::credentials::{Keyring, Material, sealed};
+use pyapns::model::{AppId, AppKey, Environment, Feedback, Records};
+use pyapns::store::{AppRecord, Apps, Events, Expect, Revision, Sqlite};
 use serde_json::{Value, json};
 use simulator::TokenState;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
 
 /// Dead tokens, so that lists have more entries than one page of a copy.
 const DEAD: usize = 700;
@@ -123,11 +129,13 @@ async fn a_store_that_moves_into_redis_and_back_has_everything_it_had() {
     refuses(&mut client, &old).await;
     let new = cursor(&mut client).await;
     drop(client);
-    node.stop().await;
-
     let back = Home::new(&world, "back", "pyapns.toml");
     back.put("shop.pem", &world.simulator.identity().client_pem);
     let (url, key) = (cluster.redis.url(), cluster.file("credentials.key"));
+    let (status, text) = copy(&[&url, &sqlite(&back.data()), "--from-keys", &key]).await;
+    assert!(status == Some(1) && text.contains("nodes use it: stop push-1 first"), "a node that runs: {text}");
+    node.stop().await;
+
     let (status, text) = copy(&[&url, &sqlite(&back.data())]).await;
     assert!(status == Some(1) && text.contains("--from-keys is missing"), "{text}");
     let (status, text) = copy(&[&url, &sqlite(&back.data()), "--from-keys", &key]).await;
@@ -231,4 +239,67 @@ async fn nothing_is_copied_that_the_keys_do_not_open_or_that_nodes_use() {
     let (status, text) = copy(&["elsewhere", &from]).await;
     assert!(status == Some(1) && text.contains("FROM must be sqlite:DIR"), "{text}");
     simulator.stop().await;
+}
+
+/// Fills a database with apps of two dead tokens each.
+async fn fill_database(folder: &Path, apps: usize) {
+    let store = Sqlite::open(folder).expect("a database");
+    let keyring = Keyring::load(&[], folder).expect("a key");
+    let material = Material::Certificate { pem: "any text".into() };
+    for number in 0..apps {
+        let key = AppKey::new(AppId::new(&format!("app-{number}")).expect("an id"), Environment::Sandbox);
+        let record = AppRecord {
+            credential: sealed::seal(&keyring, &key, &material),
+            certificate_path: None,
+            topic: None,
+            timeout_seconds: 15,
+            lanes: 1,
+            entry: None,
+            revision: Revision::NONE,
+            key: key.clone(),
+        };
+        let reason = "Unregistered".to_owned();
+        let dead = |token| Feedback { app: key.clone(), token, reason: reason.clone(), timestamp: 1.0 };
+        let feedback = vec![dead(token(1)), dead(token(2))];
+        let records = Arc::new(Records { feedback, disconnections: Vec::new() });
+        let (put, recorded) = tokio::join!(store.put(record, Expect::Any), store.record(records));
+        put.expect("an app");
+        recorded.expect("feedback");
+    }
+}
+
+/// Takes at most 20 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_is_killed_again_and_again_is_finished_by_the_same_command_with_nothing_twice() {
+    const APPS: usize = 300;
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::make(&folder.path().join("cluster"));
+    let data = folder.path().join("data");
+    fill_database(&data, APPS).await;
+    let (from, url, key) = (sqlite(&data), cluster.redis.url(), cluster.file("credentials.key"));
+    let arguments = [&*from, &*url, "--to-keys", &key];
+    let mut cut_off = 0;
+    for copied in [0, 1, APPS / 3, APPS / 2] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        let mut copying =
+            command.args(["store", "copy"]).args(arguments).kill_on_drop(true).spawn().expect("a program");
+        let until = Instant::now() + Duration::from_secs(5);
+        while cluster.redis.cli(&["HEXISTS", "pyapns:meta", "unfinished_copy"]) == "0"
+            || cluster.redis.cli(&["HLEN", "pyapns:apps"]).parse::<usize>().expect("a number") < copied
+        {
+            assert!(Instant::now() < until, "the copy begins");
+        }
+        copying.kill().await.expect("it runs");
+        cut_off += cluster.redis.cli(&["HEXISTS", "pyapns:meta", "unfinished_copy"]).parse::<u32>().expect("a number");
+    }
+    assert!(cut_off > 0, "none was in the middle");
+    let (status, text) = copy(&arguments).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains(&format!("apps {APPS}, entries of configurations 0, feedback {}", 2 * APPS)), "{text}");
+    assert_eq!(cluster.redis.cli(&["HLEN", "pyapns:apps"]), APPS.to_string());
+    assert_eq!(cluster.redis.cli(&["HLEN", "pyapns:fb:sandbox/app-7"]), "2");
+    let back = folder.path().join("back");
+    let (status, text) = copy(&[&url, &sqlite(&back), "--from-keys", &key]).await;
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains(&format!("apps {APPS}, entries of configurations 0, feedback {}", 2 * APPS)), "{text}");
 }

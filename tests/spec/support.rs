@@ -6,6 +6,7 @@ pub mod bare_node;
 pub mod client;
 pub mod connect_proxy;
 pub mod daemon;
+pub mod false_peer;
 pub mod fault_proxy;
 pub mod fleet;
 pub mod foreign;

@@ -5,6 +5,7 @@ pub mod exchange;
 mod liveness;
 mod pauses;
 
+use super::dial;
 use super::greeting::Mismatch;
 use super::metrics::{Ends, PeerMetrics};
 use super::peers::Peers;
@@ -28,9 +29,9 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// Errands that a link may have without an end.
-const ERRANDS_MAX: usize = 1024;
+pub const ERRANDS_MAX: usize = 1024;
 /// Their bytes on the wire. One errand may have more.
-const ERRAND_BYTES_MAX: usize = 64 << 20;
+pub const ERRAND_BYTES_MAX: usize = 64 << 20;
 /// Rounds in a row before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
 
@@ -166,7 +167,6 @@ impl Link {
     /// Runs until the inbox is closed and every errand has ended.
     pub async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll(cx)).await;
-        self.set_reachable(false);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -249,6 +249,7 @@ impl Link {
                     true
                 }
                 Poll::Ready(Err(error)) => {
+                    dial::refusal(&error).into_iter().for_each(|why| self.peers.metrics().refuse(why));
                     self.close(now, &error.to_string());
                     true
                 }
@@ -376,6 +377,13 @@ impl Link {
     }
 }
 
+/// Also after a panic: an inbox that nobody reads must not count as reachable.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.set_reachable(false);
+    }
+}
+
 /// The reason that a connection ends.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -384,3 +392,6 @@ enum Fault {
     #[error(transparent)]
     Peers(#[from] Mismatch),
 }
+
+#[cfg(test)]
+mod tests;

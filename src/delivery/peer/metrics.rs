@@ -65,6 +65,10 @@ impl Metrics {
         // Fails for a series that is gone already.
         let _ = self.reachable.remove_label_values(&[node]);
         let _ = self.errands.remove_label_values(&[node]);
+        let _ = self.surrogate.remove_label_values(&[node]);
+        for end in Ends::ALL {
+            let _ = self.forwarded.remove_label_values(&[node, end]);
+        }
     }
 }
 
@@ -96,4 +100,20 @@ pub enum Ends {
 
 impl Ends {
     const ALL: [&str; 5] = ["answered", "refused", "rerouted", "not_sent", "unknown"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_gone_leaves_no_series_behind() {
+        let node = telemetry::Metrics::new();
+        let metrics = Metrics::new(&node);
+        let peer = metrics.of_peer("node-with-a-name-of-its-own");
+        peer.ended(Ends::Answered);
+        assert!(node.render().contains("node-with-a-name-of-its-own"));
+        metrics.forget("node-with-a-name-of-its-own");
+        assert!(!node.render().contains("node-with-a-name-of-its-own"), "{}", node.render());
+    }
 }

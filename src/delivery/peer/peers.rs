@@ -274,3 +274,6 @@ impl Peers {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
     }
 }
+
+#[cfg(test)]
+pub mod tests;

@@ -1,7 +1,7 @@
 //! A registry that follows a store which others change too.
 
 use super::*;
-use crate::store::{Changes, Epoch, Pending};
+use crate::store::{Changes, Epoch, Pending, REMOVED_MAX};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn clock() -> Clock {
@@ -132,6 +132,90 @@ async fn a_store_that_lost_its_apps_takes_none_from_memory_and_gets_no_changes()
         assert_eq!(told(&registry), before);
     }
     assert_eq!(shared_with(&store, keyring()).await.list().len(), 0, "a restart takes what is there");
+}
+
+/// Moves the store's newest revision past all that it had before.
+async fn move_on(registry: &Registry) {
+    for lanes in [1, 2, 1, 2, 1, 2] {
+        registry.provision(Provision { lanes, ..of("new") }).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn changes_that_a_failover_lost_are_found_even_after_the_store_has_gone_on() {
+    let store = Arc::new(Memory::new());
+    let [one, other] = two_over(&store).await;
+    for id in ["a", "b"] {
+        one.provision(of(id)).await.unwrap();
+    }
+    let before = store.copied();
+    one.provision(Provision { lanes: 4, ..of("a") }).await.unwrap();
+    one.remove(&of("b").key, Expect::Any).await.unwrap();
+    let only_here = one.provision(of("c")).await.unwrap();
+    for registry in [&one, &other] {
+        registry.sync().await.unwrap();
+    }
+    store.go_back_to(&before);
+    for registry in [&one, &other] {
+        assert_eq!(registry.sync().await.unwrap_err().reason(), "registry_foreign");
+    }
+    let restarted = shared_with(&store, keyring()).await;
+    move_on(&restarted).await;
+    for _ in 0..2 {
+        assert_eq!(one.sync().await.unwrap_err().reason(), "registry_foreign", "the store lost an app");
+        assert_eq!(one.provision(of("d")).await.unwrap_err().reason(), "registry_foreign");
+        assert!(Arc::ptr_eq(&only_here, &one.get(&only_here.key).unwrap()), "which stays here");
+    }
+    restarted.provision(of("c")).await.unwrap();
+    for registry in [&one, &other] {
+        registry.sync().await.unwrap();
+        assert_eq!(told(registry), told(&restarted), "all that the store has holds everywhere");
+    }
+    one.provision(of("d")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_loss_is_found_by_a_node_that_never_saw_the_store_without_its_changes() {
+    let store = Arc::new(Memory::new());
+    let [one, other] = two_over(&store).await;
+    let before = store.copied();
+    // `one` loses what it changed itself and has not read, `other` what it has read.
+    one.provision(of("c")).await.unwrap();
+    other.sync().await.unwrap();
+    store.go_back_to(&before);
+    move_on(&shared_with(&store, keyring()).await).await;
+    for registry in [&one, &other] {
+        assert_eq!(registry.sync().await.unwrap_err().reason(), "registry_foreign");
+        assert!(registry.get(&of("c").key).is_some());
+        registry.sync().await.unwrap_err();
+    }
+    shared_with(&store, keyring()).await.remove(&of("c").key, Expect::Any).await.unwrap();
+    let restarted = shared_with(&store, keyring()).await;
+    restarted.provision(of("c")).await.unwrap();
+    restarted.remove(&of("c").key, Expect::Any).await.unwrap();
+    for registry in [&one, &other] {
+        registry.sync().await.unwrap();
+        assert_eq!(told(registry), told(&restarted), "an operator has decided");
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_the_store_has_forgotten_reaches_a_node_that_was_away() {
+    let store = Arc::new(Memory::new());
+    let [one, away] = two_over(&store).await;
+    let kept = one.provision(of("kept")).await.unwrap();
+    let gone = one.provision(of("gone")).await.unwrap();
+    away.sync().await.unwrap();
+    let same = away.get(&kept.key).unwrap();
+    one.remove(&gone.key, Expect::Any).await.unwrap();
+    for number in 0..2 * REMOVED_MAX {
+        let app = one.provision(of(&format!("app-{number}"))).await.unwrap();
+        one.remove(&app.key, Expect::Any).await.unwrap();
+    }
+    away.sync().await.unwrap();
+    assert_eq!(told(&away), told(&one));
+    assert_eq!(away.list().len(), 1);
+    assert!(Arc::ptr_eq(&same, &away.get(&kept.key).unwrap()), "what did not change stays as it is");
 }
 
 #[tokio::test]

@@ -129,3 +129,33 @@ pub(in crate::store) async fn the_changes_of_a_store_tell_its_epoch(store: &dyn 
     assert_eq!(epoch.cursor(1).to_string().split('-').next(), cursor.to_string().split('-').next());
     assert_ne!(epoch, Memory::new().changes(Revision::NONE, 10).await.unwrap().epoch);
 }
+
+pub(in crate::store) async fn the_newest_removals_are_kept_and_a_reader_sees_that_older_ones_are_forgotten(
+    store: &dyn Store,
+) {
+    let kept = put(store, app(shop())).await;
+    let removed = |number: usize| key(&format!("app-{number}"), Environment::Sandbox);
+    for number in 0..2 * REMOVED_MAX {
+        put(store, AppRecord { entry: Some("made".to_owned()), ..app(removed(number)) }).await;
+        if number % 2 == 0 {
+            store.delete(removed(number), Expect::Any).await.unwrap();
+        } else {
+            assert!(store.delete_entry(removed(number)).await.unwrap());
+        }
+    }
+    let changes = store.changes(Revision::NONE, usize::MAX).await.unwrap();
+    assert_eq!(changes.changed, std::slice::from_ref(&kept));
+    let count = changes.removed.len();
+    assert!((REMOVED_MAX..=REMOVED_MAX + REMOVED_MAX / 10).contains(&count), "{count}");
+    assert!((2 * REMOVED_MAX - count..2 * REMOVED_MAX).map(removed).eq(changes.removed), "the newest, in their order");
+    assert!(kept.revision < changes.forgotten && changes.forgotten < changes.revision);
+    let known = store.changes(changes.forgotten, usize::MAX).await.unwrap();
+    assert_eq!(known.len(), count, "all that is not forgotten follows");
+    let again = put(store, app(removed(2 * REMOVED_MAX - 1))).await;
+    let changes = store.changes(Revision::NONE, usize::MAX).await.unwrap();
+    assert_eq!(
+        (changes.changed, changes.removed.len()),
+        (vec![kept, again], count - 1),
+        "it is no removed app any more"
+    );
+}

@@ -5,7 +5,7 @@ use super::reply::{epoch, number, odd, read};
 use super::scripts::{CHANGES, DELETE, DELETE_ENTRY, FILE_ENTRY, PUT, PUT_ALL};
 use super::{CALL_BYTES, Redis, record};
 use crate::model::AppKey;
-use crate::store::{AppRecord, Apps, Changes, EntryRecord, Expect, Pending, Revision, StoreError};
+use crate::store::{AppRecord, Apps, Changes, EntryRecord, Expect, Pending, REMOVED_MAX, Revision, StoreError};
 use redis::ScriptInvocation;
 use std::collections::HashSet;
 
@@ -52,7 +52,7 @@ impl Apps for Redis {
         })
     }
 
-    /// Apps with no more than [`CALL_BYTES`] together are one operation. Of more, those before a failed call stay
+    /// Apps with no more than `CALL_BYTES` together are one operation. Of more, those before a failed call stay
     /// sealed again.
     fn put_all(&self, apps: Vec<AppRecord>) -> Pending<'_, u64> {
         Box::pin(async move {
@@ -87,8 +87,8 @@ impl Apps for Redis {
         Box::pin(async move {
             let mut call = DELETE.prepare_invoke();
             call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed()).key(self.keys.holds());
-            call.key(&self.keys.events(&key)[..]);
-            call.arg(self.new_epoch()).arg(name_of(&key)).arg(condition(expect));
+            call.key(self.keys.removed()).key(&self.keys.events(&key)[..]);
+            call.arg(self.new_epoch()).arg(name_of(&key)).arg(condition(expect)).arg(REMOVED_MAX);
             outcome(&read::<Vec<Option<String>>>(self.run(&call).await?)?)
         })
     }
@@ -115,8 +115,8 @@ impl Apps for Redis {
                 let mut call = CHANGES.prepare_invoke();
                 call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed());
                 call.arg(reached).arg(step).arg(CALL_BYTES);
-                let (now, newest, found): (String, String, Vec<Change>) = read(self.run(&call).await?)?;
-                let is_last = found.len() < step;
+                let (now, newest, forgotten, more, found): (String, String, String, bool, Vec<Change>) =
+                    read(self.run(&call).await?)?;
                 for (name, revision, stored) in found {
                     reached = number(&revision)?;
                     let key = app(&name)?;
@@ -130,10 +130,11 @@ impl Apps for Redis {
                         (key, None) => removed.push(key),
                     }
                 }
-                if is_last || changed.len() + removed.len() >= limit {
-                    let revision = Revision::stored(if is_last { number(&newest)? } else { reached });
+                if !more || changed.len() + removed.len() >= limit {
+                    let revision = Revision::stored(if more { reached } else { number(&newest)? });
                     let epoch = if now == "0" { self.begin().await? } else { epoch(&now)? };
-                    return Ok(Changes { revision, epoch, changed, removed });
+                    let forgotten = Revision::stored(number(&forgotten)?);
+                    return Ok(Changes { revision, epoch, changed, removed, forgotten });
                 }
             }
         })
@@ -169,8 +170,8 @@ impl Apps for Redis {
         Box::pin(async move {
             let mut call = DELETE_ENTRY.prepare_invoke();
             call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed()).key(self.keys.holds());
-            call.key(self.keys.entries()).key(&self.keys.events(&key)[..]);
-            call.arg(self.new_epoch()).arg(name_of(&key));
+            call.key(self.keys.removed()).key(self.keys.entries()).key(&self.keys.events(&key)[..]);
+            call.arg(self.new_epoch()).arg(name_of(&key)).arg(REMOVED_MAX);
             read(self.run(&call).await?)
         })
     }
@@ -178,7 +179,11 @@ impl Apps for Redis {
 
 impl Redis {
     fn app_keys<'a, 'b>(&self, call: &'b mut ScriptInvocation<'a>) -> &'b mut ScriptInvocation<'a> {
-        call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.entries()).key(self.keys.changed())
+        call.key(self.keys.meta())
+            .key(self.keys.apps())
+            .key(self.keys.entries())
+            .key(self.keys.changed())
+            .key(self.keys.removed())
     }
 
     /// The records of those of the apps that are there.

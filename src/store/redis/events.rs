@@ -28,7 +28,7 @@ struct Chunk<'a> {
 }
 
 impl Events for Redis {
-    /// Records of one app with no more than [`CALL_BYTES`] and [`CALL_ENTRIES`] are stored whole or not at all. Larger
+    /// Records of one app with no more than `CALL_BYTES` and `CALL_ENTRIES` are stored whole or not at all. Larger
     /// ones are stored in parts: if a call fails, the parts before it stay stored, and the repeat of the call with the same [`Arc`]
     /// stores the rest. A repeat stores nothing twice, whether or not the failed call had taken effect.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
@@ -122,9 +122,32 @@ impl Durability for Redis {
 
 #[cfg(test)]
 mod tests {
+    use super::super::redis_server::RedisServer;
+    use super::super::{Link, RedisUrl, Settings};
     use super::*;
     use crate::model::Environment;
-    use crate::store::contract::{dead, failure, key, shop};
+    use crate::store::contract::{Note, dead, failure, key, shop};
+    use crate::store::{Cursor, FeedbackLog};
+
+    #[tokio::test]
+    async fn a_call_that_arrives_long_after_its_repeat_changes_nothing() {
+        let server = RedisServer::start();
+        let settings = Settings::new(RedisUrl::parse(&server.url()).unwrap());
+        let store = Redis::new(Link::new(&settings).unwrap(), "p:");
+        let records =
+            Arc::new(Records { feedback: vec![dead(shop(), "aa", 1.0)], disconnections: vec![failure(shop(), 1)] });
+        // Its packets are held up in the network.
+        let late = store.calls.begin(&records, 1);
+        store.record(Arc::clone(&records)).await.unwrap();
+        store.note(vec![dead(shop(), "bb", 1.0)], vec![failure(shop(), 2)]).await.unwrap();
+        store.note(vec![], vec![failure(shop(), 3)]).await.unwrap();
+        let read = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
+        assert_eq!(store.acknowledge_feedback(shop(), read).await.unwrap(), 2);
+        let chunk = chunks(&records).unwrap().pop().unwrap();
+        assert_eq!(store.record_chunk(chunk, late.first, late.lowest).await.unwrap(), 0);
+        let counts = Counts { feedback: 0, held: 0, disconnections: 3 };
+        assert_eq!(store.counts(shop()).await.unwrap(), counts, "neither an entry twice nor one that was acknowledged");
+    }
 
     #[test]
     fn large_records_are_cut_into_calls_of_bounded_size_in_their_order() {

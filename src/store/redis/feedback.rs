@@ -30,7 +30,7 @@ pub(super) fn entry_of(app: &AppKey, token: &str, stored: &str) -> Result<Feedba
 }
 
 impl FeedbackLog for Redis {
-    /// One operation for up to [`STEP`] entries that wait. Of more, the rest stays readable until it is reached; a
+    /// One operation for up to `STEP` entries that wait. Of more, the rest stays readable until it is reached; a
     /// repeat of a call that failed goes on with it.
     fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64> {
         Box::pin(async move {
@@ -65,7 +65,7 @@ impl FeedbackLog for Redis {
         })
     }
 
-    /// To drop is one operation. So is to release up to [`STEP`] entries; of more, the quarantine ends with the last one,
+    /// To drop is one operation. So is to release up to `STEP` entries; of more, the quarantine ends with the last one,
     /// and a repeat of a call that failed goes on with the rest.
     fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64> {
         Box::pin(async move {

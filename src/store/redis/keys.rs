@@ -33,6 +33,11 @@ impl Keys {
         self.named("changed")
     }
 
+    /// A sorted set: the newest of the removed apps, by the revision of their removal.
+    pub fn removed(&self) -> String {
+        self.named("removed")
+    }
+
     /// A hash: each app's quarantine.
     pub fn holds(&self) -> String {
         self.named("holds")
@@ -127,7 +132,15 @@ mod tests {
         let ids = ["a", "fb", "held:a", "log:sandbox", "calls:a", "lease:a", "meta"];
         let apps = ids.iter().flat_map(|id| Environment::ALL.map(|of| AppKey::new(AppId::stored(id).unwrap(), of)));
         let mut names: Vec<String> = apps.flat_map(|app| keys.events(&app)).collect();
-        names.extend([keys.meta(), keys.apps(), keys.entries(), keys.changed(), keys.holds(), keys.members()]);
+        names.extend([
+            keys.meta(),
+            keys.apps(),
+            keys.entries(),
+            keys.changed(),
+            keys.removed(),
+            keys.holds(),
+            keys.members(),
+        ]);
         names.extend(ids.map(|id| keys.calls(id)));
         names.extend(["a", "meta"].map(|name| keys.lease(&name.parse().unwrap())));
         let count = names.len();

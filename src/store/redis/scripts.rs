@@ -30,9 +30,11 @@ pub const COMMANDS: &[&str] = &[
     "xrange",
     "xtrim",
     "zadd",
+    "zcard",
     "zrangebyscore",
     "zrem",
     "zremrangebyscore",
+    "zscore",
 ];
 
 const SHARED: &str = include_str!("scripts/shared.lua");

@@ -1,8 +1,9 @@
 //! The SQL of the provisioned apps.
 
 use super::feedback::newest;
-use super::{AppRecord, Changes, EntryRecord, Epoch, Expect, Revision, StoreError};
+use super::{AppRecord, Changes, EntryRecord, Epoch, Expect, Revision, StoreError, meta};
 use crate::model::{AppId, AppKey, Environment};
+use crate::store::REMOVED_MAX;
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 use std::ops::Range;
@@ -91,7 +92,8 @@ pub(super) fn changes(
     limit: usize,
 ) -> rusqlite::Result<Changes> {
     let newest = Revision::stored(newest(connection, "app_changes")?);
-    let mut changes = Changes { revision: newest, epoch, changed: Vec::new(), removed: Vec::new() };
+    let forgotten = meta::forgotten_removal(connection)?;
+    let mut changes = Changes { revision: newest, epoch, changed: Vec::new(), removed: Vec::new(), forgotten };
     let mut select = connection.prepare_cached(CHANGES)?;
     let mut rows = select.query(params![since.number(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut last = Revision::NONE;
@@ -119,7 +121,24 @@ pub(super) fn delete(connection: &Connection, key: &AppKey, expect: Expect) -> R
         expect.check(stored)?;
     }
     remove(connection, key)?;
-    Ok(if stored.is_some() { Some(note_change(connection, key)?) } else { None })
+    Ok(if stored.is_some() { Some(note_removal(connection, key)?) } else { None })
+}
+
+/// Notes that an app goes, and forgets the oldest removals now and then.
+fn note_removal(connection: &Connection, key: &AppKey) -> rusqlite::Result<Revision> {
+    let revision = note_change(connection, key)?;
+    let removals = "SELECT (SELECT count(*) FROM app_changes) - (SELECT count(*) FROM apps)";
+    let count: i64 = connection.prepare_cached(removals)?.query_row([], |row| row.get(0))?;
+    if count > (REMOVED_MAX + REMOVED_MAX / 10) as i64 {
+        let oldest = "SELECT app_changes.revision FROM app_changes LEFT JOIN apps USING (app_id, environment)
+            WHERE apps.revision IS NULL ORDER BY app_changes.revision DESC LIMIT 1 OFFSET ?1";
+        let forgotten: i64 = connection.query_row(oldest, [REMOVED_MAX as i64], |row| row.get(0))?;
+        let sql = "DELETE FROM app_changes WHERE revision <= ?1
+            AND NOT EXISTS (SELECT 1 FROM apps WHERE apps.revision = app_changes.revision)";
+        connection.execute(sql, [forgotten])?;
+        meta::set_forgotten_removal(connection, Revision::stored(forgotten))?;
+    }
+    Ok(revision)
 }
 
 /// Deletes the app's rows.
@@ -158,7 +177,7 @@ pub(super) fn delete_entry(connection: &Connection, key: &AppKey) -> rusqlite::R
     let made = get(connection, key)?.is_some_and(|app| app.entry.is_some());
     if made {
         remove(connection, key)?;
-        note_change(connection, key)?;
+        note_removal(connection, key)?;
     }
     Ok(made)
 }

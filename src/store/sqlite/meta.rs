@@ -1,12 +1,14 @@
 //! Facts about the database itself: whose it is, and whether it is whole.
 
-use super::super::Epoch;
+use super::super::{Epoch, Revision};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 /// The epoch of the shared store that a database is a node's copy of; absent from one that stands for itself.
 const COPY_OF: &str = "copy_of";
 /// The source of an unfinished copy.
 const UNFINISHED: &str = "unfinished_copy";
+/// The newest revision of a removal that is forgotten.
+const FORGOTTEN: &str = "forgotten_removal";
 
 /// Whose the apps in a database are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,14 @@ pub(super) fn unfinished_copy(connection: &Connection) -> Result<Option<String>>
 
 pub(super) fn mark_copy(connection: &Connection, source: Option<&str>) -> Result<()> {
     set(connection, UNFINISHED, source)
+}
+
+pub(super) fn forgotten_removal(connection: &Connection) -> Result<Revision> {
+    Ok(get(connection, FORGOTTEN)?.and_then(|text| Revision::parse(&text)).unwrap_or_default())
+}
+
+pub(super) fn set_forgotten_removal(connection: &Connection, revision: Revision) -> Result<()> {
+    set(connection, FORGOTTEN, Some(&revision.to_string()))
 }
 
 /// Returns true if no table has a row that somebody could miss.

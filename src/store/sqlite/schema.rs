@@ -128,7 +128,8 @@ pub(super) const STEPS: [&str; 7] = [
 ",
     "
     -- Facts about the database itself: `copy_of`, the epoch of the shared store that it is a node's copy of;
-    -- `unfinished_copy`, the source of a copy that was begun and not finished.
+    -- `unfinished_copy`, the source of a copy that was begun and not finished; `forgotten_removal`, the newest revision of
+    -- a removal that `app_changes` has no longer.
     CREATE TABLE meta (
         name  TEXT PRIMARY KEY,
         value TEXT NOT NULL

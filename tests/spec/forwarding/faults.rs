@@ -23,7 +23,7 @@ fn proxy(fleet: &Fleet) -> &FaultProxy {
 }
 
 /// Sends one notification through the first node, and says how long the answer took.
-fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Answer, Duration)> {
+pub fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Answer, Duration)> {
     let (address, path) = (fleet.nodes[0].address, format!("{app}/notifications{query}"));
     let body = to(&token(number)).to_string();
     tokio::spawn(async move {
@@ -32,7 +32,7 @@ fn send(fleet: &Fleet, app: &str, query: &str, number: usize) -> JoinHandle<(Ans
     })
 }
 
-fn reason(answer: &Answer) -> &str {
+pub fn reason(answer: &Answer) -> &str {
     answer.response()["reason"].as_str().unwrap_or_default()
 }
 
@@ -123,6 +123,41 @@ async fn a_peer_in_a_black_hole_is_left_out_after_a_second_and_a_half() {
 }
 
 #[tokio::test]
+async fn what_a_blocked_connection_never_took_goes_another_way_and_only_the_rest_is_unknown() {
+    const REQUESTS: usize = 12;
+    const EACH: usize = 850;
+    let (fleet, app) = pair().await;
+    proxy(&fleet).set(Way::Stalled);
+    // More bytes than the kernel keeps for a connection.
+    let text = "x".repeat(3900);
+    let sent: Vec<_> = (0..REQUESTS)
+        .map(|request| {
+            let one = |at| json!({"token": token(request * EACH + at), "payload": {"text": text}});
+            let body = serde_json::Value::Array((0..EACH).map(one).collect()).to_string();
+            let (address, path) = (fleet.nodes[0].address, format!("{app}/notifications"));
+            tokio::spawn(async move { Client::connect(address).await.post(&path, body).await })
+        })
+        .collect();
+    let (mut accepted, mut unknown) = (0, 0);
+    for sent in sent {
+        let answer = sent.await.expect("an answer");
+        let outcomes = answer.outcomes();
+        assert!(outcomes.len() == EACH && outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+        match outcomes[0] {
+            "accepted" => accepted += 1,
+            "unknown" => unknown += 1,
+            other => panic!("{other}"),
+        }
+    }
+    println!("{accepted} requests went another way, {unknown} are unknown");
+    assert!(accepted >= 3 && unknown >= 1, "{accepted} {unknown}");
+    proxy(&fleet).set(Way::Cut);
+    assert_eq!(fleet.simulator.ledger().totals().accepted_ids, (accepted * EACH) as u64);
+    assert_eq!((fleet.attempts(0).await, fleet.attempts(1).await), ((accepted * EACH) as u64, 0));
+    fleet.stop().await;
+}
+
+#[tokio::test]
 async fn answers_that_do_not_come_back_are_unknown_though_apple_has_the_notification() {
     let (fleet, app) = pair().await;
     proxy(&fleet).set(Way::AnswersStalled);
@@ -183,6 +218,21 @@ async fn a_node_that_leaves_costs_its_peers_nothing() {
     let totals = fleet.simulator.ledger().totals();
     assert_eq!((totals.requests, totals.accepted_ids, fleet.attempts(0).await), (40, 40, 20));
     fleet.stop().await;
+}
+
+#[tokio::test]
+async fn an_owner_without_time_to_finish_says_what_it_knows_before_it_ends() {
+    let app = app_owned_among(2, 1);
+    let mut fleet = Fleet::ready(Plan::of(2).set("drain_seconds = 4"), &[&app]).await;
+    fleet.simulator.set_script(always(Act::Silence { processed: true })).expect("a good script");
+    let sent = send(&fleet, &app, "?timeout=60", 1);
+    fleet.simulator.ledger().wait_until(|totals| totals.accepted == 1).await;
+    fleet.nodes.remove(1).stop().await;
+    let (answer, took) = sent.await.expect("an answer");
+    // The answer is the owner's: it knows of an attempt.
+    assert_eq!((answer.outcomes(), &answer.response()["attempts"]), (vec!["unknown"], &json!(1)), "{answer:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    fleet.simulator.stop().await;
 }
 
 #[tokio::test]

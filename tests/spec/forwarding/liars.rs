@@ -18,12 +18,12 @@ use tokio_rustls::client::TlsStream;
 
 const LIMITS: Limits = Limits { frame_bytes: 1 << 20, items: 100 };
 
-fn refused(why: &str) -> String {
+pub fn refused(why: &str) -> String {
     format!("pyapns_peer_refused_total{{why=\"{why}\"}}")
 }
 
 /// A client of the second node that has this identity.
-async fn connect(fleet: &Fleet, identity: &Identity) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(fleet: &Fleet, identity: &Identity) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(fleet.links[1]).await?;
     let tls = TlsConnector::from(Arc::new(identity.client().expect("settings")));
     tls.connect(Identity::server_name(), socket).await

@@ -5,6 +5,7 @@ use super::fault_proxy::FaultProxy;
 use super::world::Running;
 use pyapns::cluster::{Identity, Member, MemberState, Pins, View, identity};
 use pyapns::config::{Config, File};
+use pyapns::delivery::peer::peers::Peers;
 use pyapns::model::{AppId, AppKey, Environment, NodeName, NodeSession};
 use pyapns::node::cluster::FixedCluster;
 use pyapns::node::{Node, World as Outside};
@@ -21,10 +22,14 @@ use tokio::net::TcpListener;
 pub struct Fleet {
     pub simulator: Simulator,
     pub nodes: Vec<Running>,
+    /// Each node's links to the others.
+    pub peers: Vec<Arc<Peers>>,
     /// The proxy through which the first node reaches the node of that index, where it has one.
     pub proxies: Vec<Option<FaultProxy>>,
     /// Where each node takes links.
     pub links: Vec<SocketAddr>,
+    /// The listener of the last member, if the test plays it.
+    pub played: Option<TcpListener>,
     pub members: Vec<Member>,
     pub identity: Identity,
     pub directory: TempDir,
@@ -41,11 +46,13 @@ pub struct Plan {
     pub allow: &'static str,
     /// The last node takes the first one for the owner of everything of this app.
     pub pinned: Option<AppKey>,
+    /// The last member is none of the nodes: the test plays it.
+    pub is_played: bool,
 }
 
 impl Plan {
     pub fn of(nodes: usize) -> Self {
-        Self { nodes, proxied: Vec::new(), settings: String::new(), allow: "127.0.0.1", pinned: None }
+        Self { nodes, proxied: Vec::new(), settings: String::new(), allow: "127.0.0.1", pinned: None, is_played: false }
     }
 
     pub fn proxied(self, proxied: &[usize]) -> Self {
@@ -58,6 +65,10 @@ impl Plan {
 
     pub fn allow(self, allow: &'static str) -> Self {
         Self { allow, ..self }
+    }
+
+    pub fn played(self) -> Self {
+        Self { is_played: true, ..self }
     }
 
     pub fn pinned(self, app: &str) -> Self {
@@ -92,10 +103,13 @@ impl Fleet {
             links.push(address);
             listeners.push(listener);
         }
-        let mut fleet = Self { simulator, nodes: Vec::new(), proxies, links, members, identity, directory };
+        let played = if plan.is_played { listeners.pop() } else { None };
+        let (nodes, peers) = (Vec::new(), Vec::new());
+        let mut fleet = Self { simulator, nodes, peers, proxies, links, played, members, identity, directory };
         for (index, listener) in listeners.into_iter().enumerate() {
-            let node = fleet.run(index, listener, &plan).await;
-            fleet.nodes.push(node);
+            let node = fleet.build(index, listener, &plan).await;
+            fleet.peers.extend(node.peers().cloned());
+            fleet.nodes.push(Running::run(node));
         }
         fleet
     }
@@ -110,17 +124,10 @@ impl Fleet {
         fleet
     }
 
-    async fn run(&self, index: usize, listener: TcpListener, plan: &Plan) -> Running {
-        let is_last = index + 1 == plan.nodes;
+    async fn build(&self, index: usize, listener: TcpListener, plan: &Plan) -> Node {
+        let is_last = index + 1 == plan.nodes - usize::from(plan.is_played);
         let settings = if is_last { plan.settings.as_str() } else { "" };
-        let (data, ca) =
-            (self.directory.path().join(format!("data-{index}")), self.directory.path().join("simulator/ca.pem"));
-        let (gateway, node) = (self.simulator.address(), &self.members[index].node);
-        let text = format!(
-            "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\
-             [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n",
-        );
-        let config = Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings");
+        let config = config(self.directory.path(), self.simulator.address(), index, settings);
         let mut outside = Outside::real(&config);
         let mut cluster = self.cluster(index, listener);
         if is_last {
@@ -130,7 +137,7 @@ impl Fleet {
             cluster.view = Arc::new(View::of(self.members.clone(), pins.unwrap_or_default()));
         }
         outside.cluster = Some(cluster);
-        Running::run(Node::build(config, outside).await.expect("a node"))
+        Node::build(config, outside).await.expect("a node")
     }
 
     fn cluster(&self, index: usize, listener: TcpListener) -> FixedCluster {
@@ -160,13 +167,17 @@ impl Fleet {
     }
 
     pub async fn provision_on(&self, node: &Running, app: &str, settings: &Value) -> Answer {
+        self.provision_at(node.address, app, settings).await
+    }
+
+    pub async fn provision_at(&self, node: SocketAddr, app: &str, settings: &Value) -> Answer {
         let identity = self.simulator.identity();
         let (key, key_id, team_id) = (&identity.key_pem, &identity.key_id, &identity.team_id);
         let mut body = json!({"key": key, "key_id": key_id, "team_id": team_id, "topic": identity.topic});
         for (field, value) in settings.as_object().expect("an object") {
             body[field] = value.clone();
         }
-        Client::connect(node.address).await.post(app, body.to_string()).await
+        Client::connect(node).await.post(app, body.to_string()).await
     }
 
     pub async fn client(&self, index: usize) -> Client {
@@ -181,9 +192,18 @@ impl Fleet {
 
     /// The value of a metric of a node, with its labels as they are written; 0 if there is none.
     pub async fn metric(&self, index: usize, name: &str) -> f64 {
-        let text = self.client(index).await.text("/metrics").await;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        metric_at(self.nodes[index].address, name).await
+    }
+
+    /// Waits until a metric of a node, which only grows, is not 0.
+    pub async fn wait_counted(&self, index: usize, name: &str) {
+        let counted = async {
+            while self.metric(index, name).await == 0.0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(8), counted).await;
+        assert!(waited.is_ok(), "{name} of node {index} is 0 after 8 seconds");
     }
 
     /// Waits until a metric of a node has this value.
@@ -219,6 +239,7 @@ impl Fleet {
 
     /// Everything must end well.
     pub async fn stop(self) {
+        drop(self.peers);
         let stopping: Vec<_> = self.nodes.into_iter().map(|node| tokio::spawn(node.stop())).collect();
         for node in stopping {
             node.await.expect("a node that ends well");
@@ -227,7 +248,24 @@ impl Fleet {
     }
 }
 
-fn member(index: usize, address: SocketAddr) -> Member {
+/// The settings of the node of that index.
+pub fn config(fleet: &Path, gateway: SocketAddr, index: usize, settings: &str) -> Config {
+    let (data, ca, node) = (fleet.join(format!("data-{index}")), fleet.join("simulator/ca.pem"), name(index));
+    let text = format!(
+        "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\
+         [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n",
+    );
+    Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings")
+}
+
+/// The value of a metric of the node at an address, with its labels as they are written; 0 if there is none.
+pub async fn metric_at(node: SocketAddr, name: &str) -> f64 {
+    let text = Client::connect(node).await.text("/metrics").await;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().expect("a number"))
+}
+
+pub fn member(index: usize, address: SocketAddr) -> Member {
     Member {
         node: name(index),
         session: NodeSession::from_bits(index as u128 + 1),

@@ -23,6 +23,8 @@ use tokio::time::Instant;
 const ANSWER_GRACE: Duration = Duration::from_millis(250);
 /// Frames are encoded while fewer bytes than this wait for the socket.
 const OUTBOX_BYTES: usize = 256 << 10;
+/// PINGs without a PONG that are remembered. An older one tells nothing of the clock any more.
+const PINGS_MAX: usize = 16;
 
 /// The end of an errand on this link.
 #[derive(Debug, PartialEq)]
@@ -85,7 +87,7 @@ pub struct Exchange {
     /// The peer's, once it has come.
     limits: Option<Limits>,
     phase: Phase,
-    /// The peer takes no new errands, and finishes what it has.
+    /// The peer takes no new errands, and finishes what it has. It stays so until another connection is opened.
     is_leaving: bool,
     /// It answered, and has not been silent for too long since.
     is_answering: bool,
@@ -163,7 +165,7 @@ impl Exchange {
 
     /// A connection is being opened.
     pub fn connecting(&mut self) {
-        self.phase = Phase::Connecting;
+        (self.phase, self.is_leaving) = (Phase::Connecting, false);
     }
 
     /// The connection is open. `own` introduces this node.
@@ -179,7 +181,7 @@ impl Exchange {
     pub fn closed(&mut self, now: Instant, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
         self.phase = Phase::Down { until: now + pauses::reconnect(self.failures, jitter) };
-        (self.is_answering, self.is_leaving) = (false, false);
+        self.is_answering = false;
         self.withdraw(now);
         // What is left are errands of which TLS took some.
         let mut lost: Vec<u64> = self.items.keys().copied().collect();
@@ -199,9 +201,13 @@ impl Exchange {
         self.pings.clear();
     }
 
-    /// An errand came. It takes another way at once if the peer cannot be reached.
+    /// An errand came. It takes another way at once if the peer cannot be reached. That costs nothing if the peer leaves,
+    /// since it asked for it.
     pub fn push(&mut self, forwarded: Forwarded, now: Instant) {
         self.budget.earn();
+        if self.is_leaving {
+            return self.ended.push((forwarded, End::Elsewhere));
+        }
         if !self.is_reachable() {
             return self.reroute(forwarded, now);
         }
@@ -314,6 +320,9 @@ impl Exchange {
     fn ping(&mut self, now: Instant) {
         let id = self.next_id;
         self.next_id += 1;
+        if self.pings.len() == PINGS_MAX {
+            self.pings.pop_front();
+        }
         self.pings.push_back((id, now));
         self.outbox.append(|bytes| wire::put_ping(bytes, id));
         self.liveness.pinged(now);

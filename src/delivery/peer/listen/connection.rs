@@ -1,9 +1,11 @@
 //! One accepted connection: reads the batches of a peer, and writes their outcomes.
 
 use super::{Fault, HANDSHAKE_TIMEOUT, Shared};
+use crate::budget::{Budget, Permit};
 use crate::clock::boot_ms;
 use crate::delivery::peer::clock;
 use crate::delivery::peer::greeting::{self, Mismatch};
+use crate::delivery::peer::link::{ERRAND_BYTES_MAX, ERRANDS_MAX};
 use crate::delivery::peer::outbox::Outbox;
 use crate::delivery::peer::pipe::Pipe;
 use crate::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Received, Refusal};
@@ -16,13 +18,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-/// Batches of one connection without an answer: as many as a link has.
-const BATCHES_MAX: usize = 1024;
 /// While more bytes of answers wait, nothing is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// A peer says PING every five seconds at least: one that is silent for so long, or takes no bytes, is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// A leaving node waits so long for a peer to close the connection, once everything is answered.
+/// A leaving node waits so long for a peer to close the connection, once everything is answered. After the same time it
+/// refuses what a peer sends that does not mind LEAVING.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
 /// The longest deadline that a peer may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(600);
@@ -38,11 +39,15 @@ pub struct Connection {
     is_greeted: bool,
     /// Batches without an answer.
     unanswered: usize,
+    /// Their bytes. A link has no more without an answer.
+    bytes: Arc<Budget>,
     answers: mpsc::Receiver<Answered>,
     answerer: mpsc::Sender<Answered>,
     last_heard: Instant,
     last_written: Instant,
-    /// When LEAVING was sent, or the last batch after it was answered.
+    /// When LEAVING was sent.
+    left: Option<Instant>,
+    /// The same, or when the last batch after it was answered.
     leaving_since: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
@@ -50,7 +55,7 @@ pub struct Connection {
 impl Connection {
     pub fn new(pipe: Pipe, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        let (answerer, answers) = mpsc::channel(BATCHES_MAX);
+        let (answerer, answers) = mpsc::channel(ERRANDS_MAX);
         let mut outbox = Outbox::default();
         let hello = shared.peers.hello();
         outbox.append(|bytes| wire::put_hello(bytes, &hello));
@@ -61,10 +66,12 @@ impl Connection {
             outbox,
             is_greeted: false,
             unanswered: 0,
+            bytes: Budget::new(ERRAND_BYTES_MAX),
             answers,
             answerer,
             last_heard: now,
             last_written: now,
+            left: None,
             leaving_since: None,
             timer: Box::pin(tokio::time::sleep_until(now + HANDSHAKE_TIMEOUT)),
         }
@@ -76,7 +83,8 @@ impl Connection {
         let mut leaving = std::pin::pin!(drain.cancelled());
         std::future::poll_fn(|cx| {
             if self.leaving_since.is_none() && leaving.as_mut().poll(cx).is_ready() {
-                self.leaving_since = Some(Instant::now());
+                self.left = Some(Instant::now());
+                self.leaving_since = self.left;
                 self.outbox.append(wire::put_leaving);
             }
             self.poll(cx)
@@ -147,11 +155,13 @@ impl Connection {
 
     fn serve(&mut self, id: u64, head: BatchHead, batch: Batch, now: Instant) {
         self.shared.metrics.received.inc();
-        if self.unanswered >= BATCHES_MAX {
-            let refusal = Refusal::NodeOverloaded { retry_after_seconds: 1 };
-            self.outbox.append(|bytes| wire::put_refused(bytes, id, refusal));
-            return;
-        }
+        let room = match self.admit(&batch, now) {
+            Ok(room) => room,
+            Err(refusal) => {
+                self.outbox.append(|bytes| wire::put_refused(bytes, id, refusal));
+                return;
+            }
+        };
         self.unanswered += 1;
         let left = clock::time_left(head.deadline_ms, boot_ms()).unwrap_or_default().min(DEADLINE_MAX);
         let subject = head.request_id.clone().map(Subject::Request);
@@ -159,6 +169,7 @@ impl Connection {
         let answerer = self.answerer.clone();
         let work = async move {
             let answer = serving.await;
+            drop(room);
             // Fails where the connection has ended: nobody waits for the answer then.
             let _ = answerer.send((id, answer)).await;
         };
@@ -166,6 +177,15 @@ impl Connection {
             Some(subject) => self.shared.drain.spawn("forwarded", subject.scope(work)),
             None => self.shared.drain.spawn("forwarded", work),
         };
+    }
+
+    /// The room of a batch among those without an answer. It may wait for the store before the intake counts it.
+    fn admit(&self, batch: &Batch, now: Instant) -> Result<Permit, Refusal> {
+        if self.left.is_some_and(|left| now.saturating_duration_since(left) >= LEAVING_MAX) {
+            return Err(Refusal::Leaving);
+        }
+        let room = self.bytes.try_acquire_any_if_unused(wire::batch_bytes(batch));
+        room.filter(|_| self.unanswered < ERRANDS_MAX).ok_or(Refusal::NodeOverloaded { retry_after_seconds: 1 })
     }
 
     fn take_answers(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {

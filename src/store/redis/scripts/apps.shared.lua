@@ -23,8 +23,9 @@ local function note_change(meta, changed, app)
   return revision
 end
 
-local function write(meta, apps, entries, changed, app, content)
+local function write(meta, apps, entries, changed, removed, app, content)
   local revision = note_change(meta, changed, app)
+  redis.call('ZREM', removed, app)
   redis.call('HSET', apps, app, '1 ' .. revision .. ' ' .. content)
   local entry = entry_of(content)
   if entry then
@@ -43,11 +44,28 @@ local function forget_events(meta, holds, app, events)
   end
 end
 
+-- Forgets the oldest removals but the newest so many.
+local function forget_removals(meta, changed, removed, most)
+  local over = redis.call('ZCARD', removed) - most
+  if over <= 0 then
+    return
+  end
+  local oldest = redis.call('ZRANGEBYSCORE', removed, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, math.min(over, 100))
+  for at = 1, #oldest, 2 do
+    redis.call('ZREM', removed, oldest[at])
+    redis.call('ZREM', changed, oldest[at])
+  end
+  redis.call('HSET', meta, 'forgotten', oldest[#oldest])
+end
+
 -- Forgets an app and its events, and returns the revision of that.
-local function remove(meta, apps, changed, holds, app, events)
+local function remove(meta, apps, changed, removed, holds, app, events, removals_max)
   redis.call('HDEL', apps, app)
   forget_events(meta, holds, app, events)
-  return note_change(meta, changed, app)
+  local revision = note_change(meta, changed, app)
+  redis.call('ZADD', removed, revision, app)
+  forget_removals(meta, changed, removed, removals_max)
+  return revision
 end
 
 -- True if an app is as its writer expects: `any`, `absent` or a revision.

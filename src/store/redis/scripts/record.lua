@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Keeps feedback and disconnections of one app, once: a repeat of the call changes nothing. Returns the number of entries
--- that were held back.
+-- Keeps feedback and disconnections of one app, once: a repeat of the call changes nothing, whenever it arrives. Returns the
+-- number of entries that were held back.
 -- KEYS: meta, feedback, its positions, held feedback, holds, log, calls of the writer.
 -- ARGV: an epoch for a new history, app, the doubtful reason, number of the call, the writer's lowest call that it may
 -- repeat, longest log, milliseconds until the writer's calls are forgotten, number of feedback entries; token and entry of
@@ -8,9 +8,15 @@
 local meta, list, positions, held, holds, log, calls = unpack(KEYS)
 local epoch, app, doubtful, call, lowest, log_max, calls_ms, feedback = unpack(ARGV, 1, 8)
 
-local known = redis.call('ZRANGEBYSCORE', calls, call, call)[1]
-if known then
-  return tonumber(string.match(known, ' (%d+)$'))
+for _, known in ipairs(redis.call('ZRANGEBYSCORE', calls, call, call)) do
+  if known ~= 'lowest' then
+    return tonumber(string.match(known, ' (%d+)$'))
+  end
+end
+-- A call that the writer does not repeat any more was on its way for long: it has taken effect, or was given up.
+local lowest_known = tonumber(redis.call('ZSCORE', calls, 'lowest') or '0')
+if tonumber(call) < lowest_known then
+  return 0
 end
 begin(meta, epoch)
 local quarantined = redis.call('HEXISTS', holds, app) == 1
@@ -45,7 +51,9 @@ if at <= #ARGV then
   redis.call('XTRIM', log, 'MAXLEN', log_max)
 end
 
-redis.call('ZREMRANGEBYSCORE', calls, '-inf', '(' .. lowest)
+lowest = math.max(tonumber(lowest), lowest_known)
+redis.call('ZREMRANGEBYSCORE', calls, '-inf', '(' .. text(lowest))
+redis.call('ZADD', calls, text(lowest), 'lowest')
 redis.call('ZADD', calls, call, call .. ' ' .. held_back)
 redis.call('PEXPIRE', calls, calls_ms)
 return held_back

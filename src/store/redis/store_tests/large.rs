@@ -1,9 +1,13 @@
 //! More than one call of a script handles.
 
 use super::*;
+use crate::model::Environment;
 use crate::model::{Feedback, Quarantine, Records, Resolution};
-use crate::store::contract::{dead, failure, shop};
-use crate::store::{Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Events, FeedbackLog};
+use crate::store::contract::{app, dead, failure, key, shop};
+use crate::store::{
+    AppRecord, Apps, Counts, Cursor, DISCONNECTIONS_MAX, DisconnectionLog, Events, Expect, FeedbackLog, Revision,
+};
+use zeroize::Zeroizing;
 
 const MANY: usize = 2_500;
 
@@ -53,4 +57,27 @@ async fn records_of_megabytes_are_stored_in_order_by_calls_that_hold_no_other_ca
     let log = store.disconnections(shop(), Cursor::START, usize::MAX).await.unwrap();
     let numbers = log.entries.iter().map(|entry| entry.internal_identifier as usize);
     assert!(numbers.eq(10..DISCONNECTIONS_MAX + 10));
+}
+
+#[tokio::test]
+async fn no_app_is_missing_among_the_changes_however_large_the_credentials_are() {
+    let server = RedisServer::start();
+    let store = store(&server, &fresh_prefix());
+    let credential = Zeroizing::new(vec![7; 30_000]);
+    for number in 0..70 {
+        let key = key(&format!("app-{number}"), Environment::Sandbox);
+        store.put(AppRecord { credential: credential.clone(), ..app(key) }, Expect::Any).await.unwrap();
+    }
+    for limit in [9, 70, 256] {
+        let (mut since, mut seen) = (Revision::NONE, 0);
+        loop {
+            let page = store.changes(since, limit).await.unwrap();
+            (since, seen) = (page.revision, seen + page.len());
+            if page.len() < limit {
+                break;
+            }
+        }
+        assert_eq!(seen, 70, "in pages of {limit}");
+    }
+    assert_eq!(store.list(None, 256).await.unwrap().len(), 70);
 }

@@ -360,6 +360,33 @@ fn a_leaving_peer_gets_nothing_new_and_its_last_answers_count() {
 }
 
 #[test]
+fn a_leaving_peer_costs_no_errand_however_many_were_on_their_way_to_its_link() {
+    let mut trial = Trial::up();
+    trial.receive(wire::put_leaving).expect("a good LEAVING");
+    (0..200).for_each(|_| trial.push(1, false));
+    let elsewhere = |trial: &mut Trial| trial.ends().iter().filter(|end| **end == End::Elsewhere).count();
+    assert_eq!(elsewhere(&mut trial), 200);
+    trial.exchange.closed(trial.now, 0.0);
+    (0..200).for_each(|_| trial.push(1, false));
+    assert_eq!(elsewhere(&mut trial), 200, "the link is closed, and the ring not yet made again");
+    // The next connection is to a peer that takes errands.
+    trial.connect();
+    assert!(trial.exchange.is_reachable());
+}
+
+#[test]
+fn a_peer_that_says_much_and_never_pong_costs_no_memory() {
+    let mut trial = Trial::up();
+    for _ in 0..10_000 {
+        trial.wait(SECOND / 2);
+        trial.answer(1, 1).expect("an answer to an errand that has ended");
+    }
+    assert!(trial.exchange.pings.len() <= PINGS_MAX, "{}", trial.exchange.pings.len());
+    trial.pong();
+    assert!(trial.exchange.is_reachable());
+}
+
+#[test]
 fn only_the_member_itself_is_a_peer() {
     let other_epoch = Hello { epoch: Epoch::stored(8), ..hello("b", 2) };
     let future = Hello { versions: (9, 10), ..hello("b", 2) };

@@ -1,0 +1,107 @@
+//! A member of a cluster that a test plays: it has the cluster's identity, and answers as the test wants.
+
+use super::fleet::{epoch, name};
+use pyapns::cluster::Identity;
+use pyapns::delivery::peer::wire::{
+    self, BatchHead, Decoder, Features, Frame, Hello, Limits, VERSION_MAX, VERSION_MIN,
+};
+use pyapns::model::{Batch, NodeSession};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+pub const LIMITS: Limits = Limits { frame_bytes: 32 << 20, items: 10_000 };
+
+/// What it says on its connection of that number, from 0, before anything else.
+pub type Greeting = Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
+/// What it says to the BATCH of that id; `None` ends the connection.
+pub type Answering = Box<dyn Fn(u64, &BatchHead, &Batch) -> Option<Vec<u8>> + Send + Sync>;
+
+pub struct FalsePeer {
+    pub greeting: Greeting,
+    /// Its clock, as its PONGs tell it.
+    pub clock_ms: u64,
+    pub answering: Answering,
+    pub connections: AtomicUsize,
+    pub batches: AtomicUsize,
+}
+
+/// The introduction of the member of that index.
+pub fn hello(index: usize) -> Hello {
+    Hello {
+        versions: (VERSION_MIN, VERSION_MAX),
+        features: Features::NONE,
+        limits: LIMITS,
+        ring: 0,
+        session: NodeSession::from_bits(index as u128 + 1),
+        epoch: epoch(),
+        node: name(index),
+    }
+}
+
+/// HELLO, and what follows it.
+pub fn frames(hello: &Hello, more: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    wire::put_hello(&mut bytes, hello);
+    bytes.extend_from_slice(more);
+    bytes
+}
+
+impl FalsePeer {
+    /// The member of that index, which introduces itself well.
+    pub fn new(index: usize, answering: Answering) -> Self {
+        let greeting = Box::new(move |_| frames(&hello(index), &[]));
+        let (connections, batches) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { greeting, clock_ms: 1, answering, connections, batches }
+    }
+
+    /// Takes connections from now on.
+    pub fn start(self, listener: TcpListener, identity: &Identity) -> Arc<Self> {
+        let tls = TlsAcceptor::from(Arc::new(identity.server().expect("settings")));
+        let peer = Arc::new(self);
+        let played = Arc::clone(&peer);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let number = played.connections.fetch_add(1, Ordering::SeqCst);
+                let (tls, played) = (tls.clone(), Arc::clone(&played));
+                tokio::spawn(async move { played.play(number, socket, tls).await });
+            }
+        });
+        peer
+    }
+
+    async fn play(&self, number: usize, socket: TcpStream, tls: TlsAcceptor) -> std::io::Result<()> {
+        let mut stream = tls.accept(socket).await?;
+        stream.write_all(&(self.greeting)(number)).await?;
+        let (mut decoder, mut buffer) = (Decoder::new(LIMITS), vec![0; 64 << 10]);
+        loop {
+            let count = stream.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            let (mut input, mut said) = (&buffer[..count], Vec::new());
+            while let Some(received) = decoder.next(&mut input).expect("a node sends frames") {
+                match received.frame {
+                    Frame::Ping => wire::put_pong(&mut said, received.id, self.clock_ms),
+                    Frame::Batch(head, batch) => {
+                        self.batches.fetch_add(1, Ordering::SeqCst);
+                        let Some(answer) = (self.answering)(received.id, &head, &batch) else { return Ok(()) };
+                        said.extend(answer);
+                    }
+                    _ => {}
+                }
+            }
+            stream.write_all(&said).await?;
+        }
+    }
+
+    pub fn batches(&self) -> usize {
+        self.batches.load(Ordering::SeqCst)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
