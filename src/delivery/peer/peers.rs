@@ -144,7 +144,7 @@ impl Peers {
         self.table().peers.values().all(|peer| peer.is_reachable())
     }
 
-    /// Lets lanes that other nodes send for by now end, if their last batch came [`RETIRED_AFTER`] ago.
+    /// Lets lanes that other nodes send for by now end, if their last batch came `RETIRED_AFTER` ago.
     pub fn retire_lanes(&self, now: Instant) {
         let table = self.table();
         if !table.peers.is_empty() {
