@@ -32,7 +32,7 @@ const COMMON_NAME: &str = "pyapns cluster";
 /// The name that a link's client has to give to TLS. It is neither sent nor compared.
 const SERVER_NAME: &str = "pyapns.cluster";
 
-/// Why there is no cluster identity.
+/// The reason that a cluster identity cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     #[error("no identity file is given: list at least one in `cluster.identity_files`")]

@@ -27,13 +27,13 @@ const JOIN_MAX_MS: u64 = 3_000;
 pub struct Own {
     pub node: NodeName,
     pub session: NodeSession,
-    /// Where other nodes reach it: `host:port`.
+    /// The address on which other nodes reach it: `host:port`.
     pub address: String,
     /// 1 to 16.
     pub weight: u8,
 }
 
-/// What a beat changed.
+/// The changes that a beat reports.
 #[derive(Default)]
 pub struct Changes {
     pub view: Option<Arc<View>>,

@@ -49,7 +49,7 @@ impl MemberState {
 pub struct Member {
     pub node: NodeName,
     pub session: NodeSession,
-    /// Where it takes links: `host:port`.
+    /// The address on which it accepts links: `host:port`.
     pub address: String,
     /// Its share of the lanes in proportion to the others', 1 to [`super::ring::WEIGHT_MAX`].
     pub weight: u8,

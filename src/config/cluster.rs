@@ -96,7 +96,7 @@ impl ClusterConfig {
         self.advertise.clone().or_else(|| self.listen.map(HostPort::from))
     }
 
-    /// Why other nodes cannot connect to the advertised address, if they cannot.
+    /// The reason that other nodes cannot connect to the advertised address, if there is one.
     fn unreachable(&self, advertised: &HostPort) -> Option<String> {
         let name_it = "set cluster.advertise to the address that other nodes connect to";
         let ip = advertised.ip().map(|ip| ip.to_canonical());
@@ -134,7 +134,7 @@ impl FromStr for Listen {
     }
 }
 
-/// Checks what a shared store needs, and what needs a shared store. All that is missing is told at once. Call it after
+/// Checks what a shared store needs, and what needs a shared store. Reports everything that is missing. Call it after
 /// all settings were read.
 pub(super) fn check(config: &mut Config, read: &mut Reader<'_>) {
     let settings = config.settings.clone();

@@ -65,7 +65,7 @@ pub enum PasswordFileError {
 }
 
 impl StoreConfig {
-    /// What the connection to the shared store needs, with the password from its file; `None` without a shared store.
+    /// The settings of the connection to Redis, with the password from its file; `None` without a shared store.
     /// Blocks for as long as the disk does.
     pub fn redis(&self) -> Result<Option<Settings>, PasswordFileError> {
         let Some(url) = self.url.clone() else { return Ok(None) };

@@ -41,7 +41,7 @@ pub struct FixedCluster {
     /// The same on all members.
     pub epoch: Epoch,
     pub identity: Identity,
-    /// Where this node takes links; bound already, so that others can know the address before it starts.
+    /// The listener for links. It is bound already, so that others can know the address before the node starts.
     pub listener: TcpListener,
     /// The networks of peers.
     pub allow: Vec<Network>,
@@ -59,7 +59,7 @@ pub(super) struct Setup {
     members: MemberSource,
 }
 
-/// Where the members come from.
+/// The source of the members.
 enum MemberSource {
     Fixed(Arc<View>),
     Live { own: Own, leases: Box<dyn Members> },
@@ -108,7 +108,7 @@ pub struct Cluster {
     beats: Drain,
 }
 
-/// What the parts of a cluster are built with.
+/// The inputs of the parts of a cluster.
 pub(super) struct Around<'a> {
     pub config: &'a Config,
     pub lanes: Arc<Lanes>,

@@ -14,7 +14,7 @@ use crate::store::{self, Opened, Sqlite, Store};
 use crate::telemetry;
 use std::sync::Arc;
 
-/// Where the data comes from.
+/// The source of the data.
 pub(super) struct Source<'a> {
     pub config: &'a Config,
     pub clock: &'a Clock,

@@ -20,7 +20,7 @@ pub struct Removal {
 pub struct Removals(mpsc::Receiver<Removal>);
 
 impl Removals {
-    /// The next removal; `None` once the registry is gone.
+    /// The next removal; `None` once the registry has been dropped.
     pub async fn next(&mut self) -> Option<Removal> {
         self.0.recv().await
     }

@@ -1,4 +1,4 @@
-//! What a node takes for an app that another node owns is sent by that node, with the same outcomes.
+//! A node forwards notifications to the owner of their app, and the outcomes are the same.
 
 mod false_peers;
 mod faults;
@@ -38,7 +38,7 @@ async fn a_send_for_an_app_of_another_node_is_sent_by_that_node_alone() {
     fleet.stop().await;
 }
 
-/// What a caller reads, without what differs from send to send.
+/// The response that a caller reads, without the fields that differ from send to send.
 fn comparable(response: &Value) -> Value {
     let mut list = response.as_array().expect("a list").clone();
     for outcome in &mut list {

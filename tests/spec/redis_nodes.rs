@@ -25,10 +25,10 @@ const AFTER_FAILOVER: Duration = Duration::from_secs(15);
 /// Changes are taken again within this time of Redis going on.
 const AFTER_HEALING: Duration = Duration::from_secs(2);
 
-/// What one node changes holds on the others within this time.
+/// A change of one node reaches the others within this time.
 const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the nodes of a cluster have in common, and Apple's stand-in.
+/// The common files of the nodes of a cluster, and the simulator.
 struct Site {
     simulator: Simulator,
     folder: TempDir,

@@ -93,7 +93,7 @@ impl RedisServer {
         self.folder.path()
     }
 
-    /// What redis-cli prints for a command, over the Unix socket. Panics if redis-cli cannot connect.
+    /// The output of redis-cli for a command, over the Unix socket. Panics if redis-cli cannot connect.
     pub fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         command.arg("-s").arg(self.socket()).arg("--no-auth-warning").args(arguments);

@@ -19,7 +19,7 @@ pub enum Side {
     To,
 }
 
-/// What the flags say about a Redis that is named by its URL.
+/// The flags for a Redis that is named by its URL.
 #[derive(Debug)]
 pub struct RedisFlags {
     pub username: Option<String>,

@@ -1,9 +1,9 @@
-//! Why a link's TLS handshake failed, in sentences that name the remedy.
+//! The reasons that a link's TLS handshake fails, in sentences that name the remedy.
 
 use rustls::{AlertDescription, CertificateError, Error};
 use std::io;
 
-/// Why no link was opened.
+/// The reason that no link was opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRefused {
     #[error("the peer has another cluster identity: give all nodes the same `cluster.identity_files`")]

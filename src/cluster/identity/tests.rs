@@ -91,7 +91,7 @@ async fn a_node_with_another_identity_is_refused_by_both_sides_with_the_remedy()
 async fn the_certificate_without_its_key_opens_nothing() {
     let folder = Folder::new();
     let (ours, theirs) = (load(&[&folder.identity("a.pem")]), load(&[&folder.identity("b.pem")]));
-    // The certificate is no secret: a liar shows it with a key of its own.
+    // The certificate is public: an attacker can show it with another key.
     let forged = CertifiedKey::new(ours.shown.cert.clone(), Arc::clone(&theirs.shown.key));
     let resolver = Arc::new(SingleCertAndKey::from(forged));
     let mut client = ours.client().unwrap();

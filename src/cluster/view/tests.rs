@@ -1,4 +1,4 @@
-//! Who owns what as members come, go, and cannot be reached.
+//! The owners of lanes while members join, leave, and cannot be reached.
 
 use super::*;
 use crate::model::{AppId, Environment};

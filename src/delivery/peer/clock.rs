@@ -3,7 +3,7 @@
 //! A batch names its deadline on its receiver's own monotonic clock, not as a duration: a duration would begin again when
 //! a stopped process wakes up and reads what lay in its socket. The two clocks need not agree. A PONG carries the other
 //! clock's time, which was read after its PING was sent and before it arrived: that bounds the difference on both sides,
-//! a round trip apart. A deadline is told by the lower bound, so that it is never later than the caller's, and earlier
+//! a round trip apart. A deadline uses the lower bound, so that it is never later than the caller's, and earlier
 //! by a round trip at most.
 
 use std::collections::VecDeque;

@@ -134,7 +134,7 @@ pub struct Link {
     forced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// What a link is made of.
+/// The parts of a link.
 pub struct Parts {
     pub node: NodeName,
     pub inbox: Outlet,

@@ -62,7 +62,7 @@ impl Metrics {
 
     /// Removes the metrics of a peer that is no member any more.
     pub fn forget(&self, node: &str) {
-        // Fails for a series that is gone already.
+        // Fails if the series does not exist any more.
         let _ = self.reachable.remove_label_values(&[node]);
         let _ = self.errands.remove_label_values(&[node]);
         let _ = self.surrogate.remove_label_values(&[node]);

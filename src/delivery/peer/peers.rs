@@ -57,7 +57,7 @@ impl Peer {
     }
 }
 
-/// Where each lane is sent, as of the last change. Replaced as a whole.
+/// The node that sends each lane, as of the last change. Replaced as a whole.
 struct Table {
     /// Without the nodes that cannot be reached: all nodes that miss the same ones choose the same substitute.
     route: Route,
@@ -181,7 +181,7 @@ impl Peers {
         self.replace(view, peers);
     }
 
-    /// Makes the ring anew after a link became reachable, or stopped to be.
+    /// Builds the ring again after a link became reachable or unreachable.
     pub fn refresh(&self) {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.table();

@@ -7,7 +7,7 @@ use crate::model::identifier::{self, IDENTIFIER_BYTES_MAX};
 use bytes::Bytes;
 use std::str;
 
-/// Why notifications of another node are no batch. Nothing of it may be sent.
+/// The reason that bytes of another node are not a valid batch. No notification of it may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("item {index}: {fault}")]
 pub struct BadBatch {

@@ -20,7 +20,7 @@ fn of(id: &str) -> Provision {
     Provision { key: AppKey::new(AppId::new(id).unwrap(), Environment::Sandbox), ..wanted() }
 }
 
-/// What can be told of all apps by every node.
+/// The facts about all apps that every node must agree on.
 fn told(registry: &Registry) -> Vec<(AppKey, Revision, u16, String)> {
     let of_app = |app: &Arc<App>| (app.key.clone(), app.revision, app.lanes, app.credential.summary().fingerprint);
     registry.list().iter().map(of_app).collect()

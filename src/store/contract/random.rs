@@ -57,7 +57,7 @@ enum Operation {
     },
 }
 
-/// What is expected of an app: a revision is one of those that the history has seen.
+/// The expected state of an app. A revision is one of the history's revisions.
 #[derive(Debug, Clone, Copy)]
 enum Condition {
     Any,

@@ -1,5 +1,5 @@
-//! Who listens where a member should, and what a member with the identity may answer: it gets nothing that it has no
-//! right to, and every caller is told the truth in time.
+//! A stranger on a member's address, and a member that answers falsely. The stranger receives no notification, and
+//! every caller gets a true outcome in time.
 
 use super::faults::{reason, send};
 use super::liars::refused;

@@ -37,7 +37,7 @@ fn batch(app: &str, id: u64, number: usize, unused: usize, deadline_ms: u64) -> 
     bytes
 }
 
-/// What the node says to this member.
+/// The frames that the node sends to this member.
 struct Ear {
     stream: ReadHalf<TlsStream<TcpStream>>,
     decoder: Decoder,

@@ -1,4 +1,4 @@
-//! Who is no member of the cluster gets nothing sent, and is counted.
+//! A stranger to the cluster is refused and counted, and nothing is sent for it.
 
 use crate::support::fleet::{Fleet, Plan, app_owned_among, epoch, name, new_identity};
 use crate::support::world::{to, token};

@@ -14,9 +14,9 @@ use tokio_rustls::TlsAcceptor;
 
 pub const LIMITS: Limits = Limits { frame_bytes: 32 << 20, items: 10_000 };
 
-/// What it says on its connection of that number, from 0, before anything else.
+/// The bytes that it sends first on its connection of that number, from 0.
 pub type Greeting = Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
-/// What it says to the BATCH of that id; `None` ends the connection.
+/// Its answer to the BATCH of that id; `None` ends the connection.
 pub type Answering = Box<dyn Fn(u64, &BatchHead, &Batch) -> Option<Vec<u8>> + Send + Sync>;
 
 pub struct FalsePeer {

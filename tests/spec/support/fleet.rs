@@ -26,7 +26,7 @@ pub struct Fleet {
     pub peers: Vec<Arc<Peers>>,
     /// The proxy through which the first node reaches the node of that index, where it has one.
     pub proxies: Vec<Option<FaultProxy>>,
-    /// Where each node takes links.
+    /// The address on which each node accepts links.
     pub links: Vec<SocketAddr>,
     /// The listener of the last member, if the test plays it.
     pub played: Option<TcpListener>,
@@ -35,7 +35,7 @@ pub struct Fleet {
     pub directory: TempDir,
 }
 
-/// How a fleet is started.
+/// The options of a fleet.
 pub struct Plan {
     pub nodes: usize,
     /// Nodes that the first one reaches through a proxy.

@@ -1,4 +1,4 @@
-//! What nodes of a shared store have in common: a real Redis, the files of `pyapns cluster init`, and their settings.
+//! The common parts of nodes on a shared store: a real Redis, the files of `pyapns cluster init`, and settings.
 
 use super::process::Home;
 use super::redis_server::RedisServer;
@@ -11,7 +11,7 @@ pub fn pyapns(arguments: &[&str]) -> Output {
     command.args(arguments).output().expect("the program runs")
 }
 
-/// What a command said, and its exit code.
+/// The exit code and output of a command.
 pub fn said(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat();
     (output.status.code(), text)

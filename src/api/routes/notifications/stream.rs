@@ -102,7 +102,7 @@ struct OutcomeStream {
 /// A block without its answer.
 struct InFlight {
     block: Block,
-    /// When its time is over.
+    /// The time at which it ends.
     deadline: Instant,
     state: BlockState,
     /// Resolves once the disconnection log has the refused lines; `None` if there are none.

@@ -60,7 +60,7 @@ pub enum Phase {
 
 struct Item {
     forwarded: Forwarded,
-    /// When it ends without an answer.
+    /// The time at which it ends without an answer.
     due: Instant,
     /// `None` while it waits to be encoded.
     written: Option<Written>,

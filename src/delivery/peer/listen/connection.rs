@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 
 /// While more bytes of answers wait, nothing is read.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-/// A peer says PING every five seconds at least: one that is silent for so long, or takes no bytes, is gone.
+/// A peer sends PING at least every five seconds. A peer that is silent for this time, or reads nothing, is lost.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A leaving node waits so long for a peer to close the connection, once everything is answered. After the same time it
 /// refuses what a peer sends that does not mind LEAVING.
@@ -45,7 +45,7 @@ pub struct Connection {
     answerer: mpsc::Sender<Answered>,
     last_heard: Instant,
     last_written: Instant,
-    /// When LEAVING was sent.
+    /// The time at which LEAVING was sent.
     left: Option<Instant>,
     /// The same, or when the last batch after it was answered.
     leaving_since: Option<Instant>,

@@ -71,7 +71,7 @@ pub fn put_batch(out: &mut Vec<u8>, id: u64, head: &BatchHead, batch: &Batch, li
     Ok(())
 }
 
-/// The bytes that a batch takes in BATCH, without its head: for one that shares texts, a little more.
+/// The size of a batch in a BATCH frame, without its head. Shared texts are counted once per use.
 pub fn batch_bytes(batch: &Batch) -> usize {
     let of_item = |item: &Notification| {
         let texts = [Some(item.token), Some(item.payload), item.identifier, item.collapse_id, item.topic];

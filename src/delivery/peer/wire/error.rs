@@ -3,7 +3,7 @@
 use super::Kind;
 use crate::model::BadBatch;
 
-/// Why received bytes are no frame that may come now. The link is of no more use: close it.
+/// The reason that received bytes are not a valid frame at this point. The link must be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     #[error("the first frame is not HELLO but of kind {0}")]

@@ -75,7 +75,7 @@ impl Hello {
         Ok(Agreed { version, features, limits })
     }
 
-    /// What a newer version has appended is passed over.
+    /// Ignores fields that a newer version has appended.
     pub(super) fn decode(body: &[u8]) -> Result<Self, WireError> {
         let mut body = Scanner::new(Kind::Hello, body);
         let versions = (body.u16()?, body.u16()?);

@@ -3,7 +3,7 @@
 use super::scanner::Scanner;
 use super::{Kind, WireError, put_frame};
 
-/// Why a node took nothing of a batch.
+/// The reason that a node refused a batch. Nothing of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Too much is in flight on the node.

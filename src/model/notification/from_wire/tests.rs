@@ -46,7 +46,7 @@ impl Sent {
     }
 }
 
-/// What becomes of a good notification that `spoil` changes.
+/// The result for a good notification after `spoil` has changed it.
 fn fault(spoil: impl FnOnce(&mut Sent)) -> Option<BadItem> {
     let mut sent = Sent::good();
     spoil(&mut sent);

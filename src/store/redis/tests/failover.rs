@@ -15,7 +15,7 @@ fn writes(watched: &Watched, more: &[&str]) -> String {
 async fn writes_are_back_within_15_s_after_the_primary_was_killed() {
     for _ in 0..runs(5) {
         let mut watched = Watched::start(&[], &[], &[]);
-        // The first Sentinel of the URL is gone: the next one is asked.
+        // The first Sentinel of the URL has stopped: the node asks the next one.
         let url = watched.url("redis+sentinel").replace("127.0.0.1", "127.0.0.1:1,127.0.0.1");
         let link = link(&settings(&url));
         write(&link).await.unwrap();

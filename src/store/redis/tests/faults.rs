@@ -47,7 +47,7 @@ async fn a_server_that_was_stopped_is_used_again_within_two_seconds_of_going_on(
     }
 }
 
-/// Needs root, for a network of its own.
+/// Needs root, to create a network namespace.
 #[tokio::test]
 async fn a_server_behind_a_black_hole_is_used_again_within_two_seconds_of_healing() {
     let Some(hole) = BlackHole::new() else {

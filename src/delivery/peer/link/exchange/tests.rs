@@ -1,4 +1,4 @@
-//! The table of ends, line by line, in virtual time. The peer is a decoder of its own.
+//! The table of ends, line by line, in virtual time. A separate decoder plays the peer.
 
 mod model;
 

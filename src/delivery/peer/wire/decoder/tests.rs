@@ -1,4 +1,4 @@
-//! How much a decoder keeps, and what it lets come when.
+//! The bytes that a decoder keeps, and the order of frames that it accepts.
 
 use super::super::{HEADER_BYTES, put_call, put_hello, put_leaving, put_outcomes, put_ping, put_pong, put_result};
 use super::*;

@@ -34,7 +34,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What became of the errands, by the place at which each came.
+/// The ends of the errands, in order of arrival.
 #[derive(Default)]
 struct Books {
     pushed: usize,
