@@ -142,7 +142,11 @@ impl Events {
                 self.metrics.feedback_held.inc_by(count);
             }
             Err(error) => {
-                handle.lock().set_quarantine(None);
+                let mut guard = handle.lock();
+                // A quarantine that another node has begun meanwhile stays.
+                if guard.quarantine().is_none() {
+                    guard.set_quarantine(None);
+                }
                 return Err(error);
             }
         }
