@@ -34,6 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The read and write buffer of an HTTP/1 connection. Larger than the header limit, so that our response to longer
 /// headers can be sent.
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
+/// Connections that a closing listener still accepts: the longest queue that the kernel keeps for it.
+const WAITING_MAX: usize = 4096;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// The limit of streams that a client resets before they are accepted.
@@ -57,38 +59,40 @@ pub async fn serve<S: Service>(
     let mut last_error = None;
     let mut follow = std::pin::pin!(listener.follow(&drain));
     let mut over = std::pin::pin!(graceful_close::notice_over(&drain, limits.drain_notice));
+    let admit = |accepted: Accepted| match connection_limit.acquire(accepted.peer()) {
+        Ok(permit) => {
+            metrics.connections.inc();
+            let connection = Connection { service: service.clone(), drain: drain.clone(), limits: limits.clone() };
+            let metrics = Arc::clone(&metrics);
+            drain.spawn("connection", async move {
+                connection.answer(accepted, permit).await;
+                metrics.connections.dec();
+            });
+        }
+        Err(reached) => {
+            metrics.connections_refused.inc();
+            tracing::debug!(peer = ?accepted.peer(), ?reached, "a connection was refused");
+            accepted.refuse(canned_responses::limit_reached(reached).as_bytes());
+        }
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            () = over.as_mut() => return,
+            () = over.as_mut() => break,
             () = follow.as_mut() => continue,
             accepted = listener.accept() => accepted,
         };
-        let accepted = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                pause_after(&error, &mut last_error).await;
-                continue;
+        match accepted {
+            Ok(accepted) => {
+                last_error = None;
+                admit(accepted);
             }
-        };
-        last_error = None;
-        match connection_limit.acquire(accepted.peer()) {
-            Ok(permit) => {
-                metrics.connections.inc();
-                let connection = Connection { service: service.clone(), drain: drain.clone(), limits: limits.clone() };
-                let metrics = Arc::clone(&metrics);
-                drain.spawn("connection", async move {
-                    connection.answer(accepted, permit).await;
-                    metrics.connections.dec();
-                });
-            }
-            Err(reached) => {
-                metrics.connections_refused.inc();
-                tracing::debug!(peer = ?accepted.peer(), ?reached, "a connection was refused");
-                accepted.refuse(canned_responses::limit_reached(reached).as_bytes());
-            }
+            Err(error) => pause_after(&error, &mut last_error).await,
         }
     }
+    // The kernel has told these clients that they are connected. Closing the listener would reset them, with requests
+    // that a load balancer cannot send to another node.
+    std::iter::from_fn(|| listener.accept_waiting().ok()).take(WAITING_MAX).for_each(admit);
 }
 
 /// Pauses after a failed accept, unless the client disconnected in the queue. A lack of sockets ends when other

@@ -5,6 +5,7 @@ use super::socket::Socket;
 use super::tls::Tls;
 use super::unix::UnixSocket;
 use crate::drain::Drain;
+use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -75,6 +76,25 @@ impl Listener {
                 Ok(Accepted::Tcp(stream, tls.clone()))
             }
             Bound::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+
+    /// Accepts a connection that already waits in the kernel, which the runtime may not know yet. Fails with
+    /// `WouldBlock` if none waits.
+    pub fn accept_waiting(&self) -> io::Result<Accepted> {
+        let accept = |listener: SockRef<'_>| {
+            let (socket, _) = listener.accept()?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>(socket)
+        };
+        match &self.bound {
+            Bound::Tcp { listener, tls } => {
+                let stream = TcpStream::from_std(accept(SockRef::from(listener))?.into())?;
+                Ok(Accepted::Tcp(stream, tls.clone()))
+            }
+            Bound::Unix(socket) => {
+                Ok(Accepted::Unix(UnixStream::from_std(accept(SockRef::from(&socket.listener))?.into())?))
+            }
         }
     }
 }

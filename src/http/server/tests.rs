@@ -98,6 +98,32 @@ async fn a_drain_closes_idle_connections_and_finishes_requests() {
 }
 
 #[tokio::test]
+async fn requests_on_connections_that_wait_to_be_accepted_when_the_listener_closes_are_answered() {
+    let limits = Limits { drain_notice: Duration::from_millis(50), ..Limits::default() };
+    let running = start(echo(), limits).await;
+    exchange(running.address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    running.drain.begin();
+    tokio::task::yield_now().await;
+    // The only thread of the runtime is busy here until the notice is over.
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = std::net::TcpStream::connect(running.address).unwrap();
+            io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            client
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(100));
+    running.loop_ended.await.unwrap();
+    for client in clients {
+        client.set_nonblocking(true).unwrap();
+        let (mut client, mut answer) = (TcpStream::from_std(client).unwrap(), Vec::new());
+        client.read_to_end(&mut answer).await.expect("no reset");
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(running.drain.finish(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
 async fn a_connection_over_the_limit_is_refused_immediately() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let running = start(echo(), limits).await;
