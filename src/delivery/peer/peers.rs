@@ -233,6 +233,13 @@ impl Peers {
         }
     }
 
+    /// The peer that sends for a lane now; `None` if this node does.
+    pub fn forwards_to(&self, app: &AppKey, lane: u16) -> Option<NodeName> {
+        let table = self.table();
+        let target = table.route.target(app, lane)?;
+        table.peers.contains_key(&target.node).then(|| target.node.clone())
+    }
+
     /// Sends an errand another way than through the link `from`: through another one, or from this node.
     pub fn reroute(&self, forwarded: Forwarded, from: &Arc<Sign>, now: Instant) {
         let Errand { app, lane, batch, .. } = &forwarded.errand;
