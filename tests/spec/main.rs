@@ -55,4 +55,5 @@ mod store_trouble;
 mod supervised;
 mod support;
 mod topics;
+mod two_ledgers;
 mod upgrade;

@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;
+pub mod load;
 pub mod pipes;
 pub mod process;
 pub mod raw;
