@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")]
 
 mod backup;
+mod balanced;
 mod bound;
 mod browsers;
 mod bulk;

@@ -2,6 +2,7 @@
 
 pub mod attack;
 pub mod background;
+pub mod balancer;
 pub mod bare_node;
 pub mod client;
 pub mod connect_proxy;
@@ -12,6 +13,7 @@ pub mod fleet;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;
+pub mod lasting_address;
 pub mod load;
 pub mod pipes;
 pub mod process;

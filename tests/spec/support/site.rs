@@ -1,6 +1,7 @@
 //! A cluster as operators run it: a real Redis, nodes as processes on loopback, and one stand-in for Apple.
 
 use super::client::{Answer, Client};
+use super::lasting_address::lasting_address;
 use super::process::Process;
 use super::redis_server::RedisServer;
 use super::shared::pyapns;
@@ -9,6 +10,7 @@ use pyapns::cluster::{Member, MemberState, Pins, View};
 use pyapns::model::{AppId, AppKey, Environment, NodeSession};
 use simulator::{Options, Simulator};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -42,12 +44,16 @@ impl Site {
 
     /// Starts a node with its data in the folder `data`.
     pub async fn start(&self, name: &'static str, data: &str) -> Node {
+        self.start_at(name, data, SocketAddr::from(([127, 0, 0, 1], 0)), 0).await
+    }
+
+    /// Starts a node with its API at an address, which stops with so many seconds of notice.
+    pub async fn start_at(&self, name: &'static str, data: &str, listen: SocketAddr, notice: u32) -> Node {
         let (folder, gateway, url) = (self.folder.path().display(), self.simulator.address(), self.redis.url());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let cluster = listener.local_addr().expect("an address");
+        let cluster = lasting_address();
         let text = format!(
-            "listen = '127.0.0.1:0'\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\ndrain_notice_seconds = 0\n\
-             store.url = '{url}'\n\
+            "listen = '{listen}'\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
+             drain_notice_seconds = {notice}\nstore.url = '{url}'\n\
              credentials.key_files = ['{folder}/cluster/credentials.key']\n\
              [cluster]\nlisten = '{cluster}'\nallow = ['127.0.0.0/8']\nidentity_files = ['{folder}/cluster/cluster.pem']\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
@@ -55,7 +61,6 @@ impl Site {
         );
         let file = self.folder.path().join(format!("{data}.toml"));
         std::fs::write(&file, text).expect("a file");
-        drop(listener);
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
         command.args(["serve", "--config"]).arg(file);
         Node { name, process: Process::run(command).await }
