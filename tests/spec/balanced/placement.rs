@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const APPS: usize = 300;
 /// Rounds after which, of 300 apps that enter at random nodes, hardly one has never missed its owner.
-const LEARNING: usize = 8;
-const ROUNDS: usize = 5;
+const LEARNING: usize = 6;
+const ROUNDS: usize = 4;
 
 fn apps() -> Vec<String> {
     (0..APPS).map(|number| format!("/apps/app-{number}/sandbox")).collect()
