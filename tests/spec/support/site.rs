@@ -21,6 +21,7 @@ pub struct Site {
     pub simulator: Simulator,
     pub redis: RedisServer,
     folder: TempDir,
+    notice: u32,
 }
 
 /// A node of the site.
@@ -37,16 +38,22 @@ impl Site {
         let simulator = Simulator::start(options).await.expect("a simulator");
         let made = pyapns(&["cluster", "init", folder.path().join("cluster").to_str().expect("text")]);
         assert!(made.status.success(), "{made:?}");
-        Self { simulator, redis: RedisServer::with(redis), folder }
+        Self { simulator, redis: RedisServer::with(redis), folder, notice: 0 }
+    }
+
+    /// Sets the `drain_notice_seconds` of the nodes.
+    pub fn with_notice(self, seconds: u32) -> Self {
+        Self { notice: seconds, ..self }
     }
 
     /// Starts a node with its data in the folder `data`.
     pub async fn start(&self, name: &'static str, data: &str) -> Node {
+        let notice = self.notice;
         let (folder, gateway, url) = (self.folder.path().display(), self.simulator.address(), self.redis.url());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let cluster = listener.local_addr().expect("an address");
         let text = format!(
-            "listen = '127.0.0.1:0'\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\ndrain_notice_seconds = 0\n\
+            "listen = '127.0.0.1:0'\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\ndrain_notice_seconds = {notice}\n\
              store.url = '{url}'\n\
              credentials.key_files = ['{folder}/cluster/credentials.key']\n\
              [cluster]\nlisten = '{cluster}'\nallow = ['127.0.0.0/8']\nidentity_files = ['{folder}/cluster/cluster.pem']\n\
