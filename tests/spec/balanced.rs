@@ -27,7 +27,7 @@ struct Balanced {
 impl Balanced {
     /// Starts three nodes.
     async fn start(kind: Kind) -> Self {
-        let (site, addresses) = (Site::new(&[]).await, NAMES.map(|_| lasting_address()));
+        let (site, addresses) = (Site::new(&[]).await.with_notice(NOTICE), NAMES.map(|_| lasting_address()));
         let servers: Vec<_> = NAMES.into_iter().zip(addresses).collect();
         let balancer = Balancer::start(kind, &servers).await;
         let mut balanced = Self { site, nodes: Vec::new(), addresses, balancer };
@@ -41,7 +41,7 @@ impl Balanced {
 
     /// Starts the node of that index.
     async fn run(&self, index: usize) -> Node {
-        self.site.start_at(NAMES[index], NAMES[index], self.addresses[index], NOTICE).await
+        self.site.start_at(NAMES[index], NAMES[index], self.addresses[index]).await
     }
 
     async fn wait_joined(&self) {

@@ -23,6 +23,7 @@ pub struct Site {
     pub simulator: Simulator,
     pub redis: RedisServer,
     folder: TempDir,
+    notice: u32,
 }
 
 /// A node of the site.
@@ -39,16 +40,22 @@ impl Site {
         let simulator = Simulator::start(options).await.expect("a simulator");
         let made = pyapns(&["cluster", "init", folder.path().join("cluster").to_str().expect("text")]);
         assert!(made.status.success(), "{made:?}");
-        Self { simulator, redis: RedisServer::with(redis), folder }
+        Self { simulator, redis: RedisServer::with(redis), folder, notice: 0 }
+    }
+
+    /// Sets the `drain_notice_seconds` of the nodes.
+    pub fn with_notice(self, seconds: u32) -> Self {
+        Self { notice: seconds, ..self }
     }
 
     /// Starts a node with its data in the folder `data`.
     pub async fn start(&self, name: &'static str, data: &str) -> Node {
-        self.start_at(name, data, SocketAddr::from(([127, 0, 0, 1], 0)), 0).await
+        self.start_at(name, data, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
-    /// Starts a node with its API at an address, which stops with so many seconds of notice.
-    pub async fn start_at(&self, name: &'static str, data: &str, listen: SocketAddr, notice: u32) -> Node {
+    /// Starts a node with its API at an address.
+    pub async fn start_at(&self, name: &'static str, data: &str, listen: SocketAddr) -> Node {
+        let notice = self.notice;
         let (folder, gateway, url) = (self.folder.path().display(), self.simulator.address(), self.redis.url());
         let cluster = lasting_address();
         let text = format!(
