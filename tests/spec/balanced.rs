@@ -9,7 +9,7 @@ mod try_cluster;
 
 use crate::support::balancer::{Balancer, Kind};
 use crate::support::lasting_address::lasting_address;
-use crate::support::site::{Node, Site};
+use crate::support::site::{Node, Seat, Site};
 use std::net::SocketAddr;
 
 const NAMES: [&str; 4] = ["push-1", "push-2", "push-3", "push-4"];
@@ -41,7 +41,7 @@ impl Balanced {
 
     /// Starts the node of that index.
     async fn run(&self, index: usize) -> Node {
-        self.site.start_at(NAMES[index], NAMES[index], self.addresses[index]).await
+        self.site.start_at(Seat { port: self.addresses[index].port(), ..self.site.seat(NAMES[index]) }).await
     }
 
     async fn wait_joined(&self) {

@@ -9,6 +9,7 @@ mod bulk;
 mod canaries;
 mod canary_keys;
 mod closed_pipes;
+mod cluster_faults;
 mod cluster_identity;
 mod cluster_init;
 mod command_line;

@@ -54,7 +54,7 @@ async fn three_nodes_send_a_steady_load_of_many_apps_and_callers_and_apple_agree
     told.assert_true(site.simulator.ledger());
     println!("{:?}, latest start {:?}", told.tally(), told.latest_start());
     assert_eq!(told.accepted(), told.notes.len(), "{:?}", told.tally());
-    assert!(told.notes.len() >= 590, "{}", told.notes.len());
+    assert!(told.notes.len() >= 500, "{}", told.notes.len());
     // Each app was sent through each node.
     for app in 0..apps.len() {
         for front in fronts {

@@ -183,7 +183,7 @@ impl Shared {
         let started = self.began.elapsed();
         let until = self.began + started + Duration::from_secs(u64::from(*timeout_seconds)) + PATIENCE;
         // Each app goes through each front.
-        let turn = request / apps.len() + request;
+        let turn = request / apps.len() + app;
         let exchange = self.connections.exchange(&fronts, turn, &path, body.to_string());
         let exchanged = timeout_at(until, exchange).await.unwrap_or(Exchanged::Broken { front: None });
         let ended = self.began.elapsed();

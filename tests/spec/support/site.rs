@@ -10,7 +10,6 @@ use pyapns::cluster::{Member, MemberState, Pins, View};
 use pyapns::model::{AppId, AppKey, Environment, NodeSession};
 use simulator::{Options, Simulator};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -22,8 +21,29 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Site {
     pub simulator: Simulator,
     pub redis: RedisServer,
+    /// The URL at which nodes find it.
+    url: String,
     folder: TempDir,
     notice: u32,
+}
+
+/// The place of a node: its addresses, and those at which it finds the others.
+#[derive(Clone)]
+pub struct Seat {
+    pub name: &'static str,
+    /// Its folder.
+    pub data: String,
+    /// The beginning of the command line that runs it.
+    pub command: Vec<String>,
+    /// The IP address on which it serves callers.
+    pub host: String,
+    /// The port of it; 0 takes a free one.
+    pub port: u16,
+    /// The address on which it accepts links.
+    pub link: String,
+    /// The address of its links that the others read in Redis.
+    pub advertise: Option<String>,
+    pub redis: String,
 }
 
 /// A node of the site.
@@ -35,12 +55,18 @@ pub struct Node {
 impl Site {
     /// With further lines of redis.conf.
     pub async fn new(redis: &[&str]) -> Self {
+        Self::beside("127.0.0.1:0", RedisServer::with(redis)).await
+    }
+
+    /// With this Redis, and the stand-in for Apple on this address.
+    pub async fn beside(apple: &str, redis: RedisServer) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = Options { directory: Some(folder.path().join("simulator")), ..Options::default() };
+        let directory = Some(folder.path().join("simulator"));
+        let options = Options { listen: apple.to_owned(), directory, ..Options::default() };
         let simulator = Simulator::start(options).await.expect("a simulator");
         let made = pyapns(&["cluster", "init", folder.path().join("cluster").to_str().expect("text")]);
         assert!(made.status.success(), "{made:?}");
-        Self { simulator, redis: RedisServer::with(redis), folder, notice: 0 }
+        Self { simulator, url: redis.url(), redis, folder, notice: 0 }
     }
 
     /// Sets the `drain_notice_seconds` of the nodes.
@@ -48,36 +74,68 @@ impl Site {
         Self { notice: seconds, ..self }
     }
 
-    /// Starts a node with its data in the folder `data`.
-    pub async fn start(&self, name: &'static str, data: &str) -> Node {
-        self.start_at(name, data, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    /// Nodes find Redis at this URL.
+    pub fn reach_redis_at(&mut self, url: String) {
+        self.url = url;
     }
 
-    /// Starts a node with its API at an address.
-    pub async fn start_at(&self, name: &'static str, data: &str, listen: SocketAddr) -> Node {
+    /// Starts a node with its data in the folder `data`.
+    pub async fn start(&self, name: &'static str, data: &str) -> Node {
+        self.start_at(Seat { data: data.to_owned(), ..self.seat(name) }).await
+    }
+
+    /// A place on loopback.
+    pub fn seat(&self, name: &'static str) -> Seat {
+        Seat {
+            name,
+            data: name.to_owned(),
+            command: Vec::new(),
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            link: lasting_address().to_string(),
+            advertise: None,
+            redis: self.url.clone(),
+        }
+    }
+
+    /// Starts a node in its place.
+    pub async fn start_at(&self, seat: Seat) -> Node {
+        let Seat { name, data, command, host, port, link, advertise, redis } = seat;
         let notice = self.notice;
-        let (folder, gateway, url) = (self.folder.path().display(), self.simulator.address(), self.redis.url());
-        let cluster = lasting_address();
+        let (folder, gateway) = (self.folder.path().display(), self.simulator.address());
+        let advertise = advertise.map(|address| format!("advertise = '{address}'")).unwrap_or_default();
+        let is_loopback = host == "127.0.0.1";
+        // An address of loopback may only be advertised to nodes on the same machine.
+        let allow = if link.starts_with("127.") { "127.0.0.0/8" } else { "10.0.0.0/8" };
         let text = format!(
-            "listen = '{listen}'\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
-             drain_notice_seconds = {notice}\nstore.url = '{url}'\n\
+            "listen = '{host}:{port}'\ninsecure = {}\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
+             drain_notice_seconds = {notice}\nstore.url = '{redis}'\n\
              credentials.key_files = ['{folder}/cluster/credentials.key']\n\
-             [cluster]\nlisten = '{cluster}'\nallow = ['127.0.0.0/8']\nidentity_files = ['{folder}/cluster/cluster.pem']\n\
+             [cluster]\nlisten = '{link}'\n{advertise}\nallow = ['{allow}']\n\
+             identity_files = ['{folder}/cluster/cluster.pem']\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
-             production = 'https://{gateway}'\n"
+             production = 'https://{gateway}'\n",
+            !is_loopback
         );
         let file = self.folder.path().join(format!("{data}.toml"));
         std::fs::write(&file, text).expect("a file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
-        command.args(["serve", "--config"]).arg(file);
+        let program = [env!("CARGO_BIN_EXE_pyapns"), "serve", "--config", file.to_str().expect("text")];
+        let line: Vec<&str> = command.iter().map(String::as_str).chain(program).collect();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]);
         Node { name, process: Process::run(command).await }
     }
 
     /// Nodes that all reach each other, and apps that all of them know.
     pub async fn ready<const N: usize>(&self, names: [&'static str; N], apps: &[String]) -> [Node; N] {
+        self.ready_at(names.map(|name| self.seat(name)), apps).await
+    }
+
+    /// The same, each in its place.
+    pub async fn ready_at<const N: usize>(&self, seats: [Seat; N], apps: &[String]) -> [Node; N] {
         let mut nodes = Vec::new();
-        for name in names {
-            nodes.push(self.start(name, name).await);
+        for seat in seats {
+            nodes.push(self.start_at(seat).await);
         }
         let nodes: [Node; N] = nodes.try_into().unwrap_or_else(|_| panic!("as many as names"));
         self.wait_joined(&nodes.each_ref()).await;
