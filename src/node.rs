@@ -23,7 +23,7 @@ use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
 use crate::delivery::lane::Parts;
-use crate::delivery::metrics;
+use crate::delivery::metrics::{self, apps::AppTable};
 use crate::delivery::peer::peers::Peers;
 use crate::drain::Drain;
 use crate::health::Health;
@@ -132,7 +132,7 @@ impl Node {
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
-            metrics: metrics::Metrics::new(&telemetry),
+            metrics: metrics::Metrics::with(&telemetry, AppTable::new(config.metrics)),
             drain: lanes.clone(),
         };
         let (intake, cluster) = delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;

@@ -210,7 +210,7 @@ impl Link {
             self.exchange.finish(now);
         }
         self.set_reachable(self.exchange.is_reachable());
-        self.finish_errands(now);
+        self.finish_errands();
         has_moved
     }
 
@@ -332,7 +332,7 @@ impl Link {
         self.peers.refresh();
     }
 
-    fn finish_errands(&mut self, now: Instant) {
+    fn finish_errands(&mut self) {
         for (mut forwarded, end) in self.exchange.take_ended() {
             self.metrics.errands.dec();
             forwarded.seat = None;
@@ -347,11 +347,11 @@ impl Link {
                     Ends::Refused
                 }
                 End::Here => {
-                    self.peers.send_here(forwarded, now);
+                    self.peers.send_here(forwarded);
                     Ends::Refused
                 }
                 End::Elsewhere => {
-                    self.peers.reroute(forwarded, &self.inbox.sign, now);
+                    self.peers.reroute(forwarded, &self.inbox.sign);
                     Ends::Rerouted
                 }
                 End::NotSent(reason) => {
