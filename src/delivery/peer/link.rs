@@ -210,6 +210,8 @@ impl Link {
             self.exchange.finish(now);
         }
         self.set_reachable(self.exchange.is_reachable());
+        let round_trip = self.exchange.take_round_trip();
+        round_trip.into_iter().for_each(|time| self.metrics.round_trip.set(time.as_secs_f64()));
         self.finish_errands();
         has_moved
     }
