@@ -141,7 +141,7 @@ impl Node {
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
         let listeners = Listeners::bind(&config, shares).await?;
-        let (limits, compat) = (config.limits, config.compat);
+        let (limits, compat, access) = (config.limits, config.compat, config.access);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
@@ -154,6 +154,7 @@ impl Node {
             telemetry,
             limits,
             compat,
+            access,
             bodies,
             credentials_dir,
             health,

@@ -72,10 +72,12 @@ pub async fn serve<S: Service>(
             }
         };
         last_error = None;
-        match connection_limit.acquire(accepted.peer()) {
+        let peer = accepted.peer();
+        match connection_limit.acquire(peer) {
             Ok(permit) => {
                 metrics.connections.inc();
-                let connection = Connection { service: service.clone(), drain: drain.clone(), limits: limits.clone() };
+                let service = service.clone().of_client(peer);
+                let connection = Connection { service, drain: drain.clone(), limits: limits.clone() };
                 let metrics = Arc::clone(&metrics);
                 drain.spawn("connection", async move {
                     connection.answer(accepted, permit).await;
@@ -84,7 +86,7 @@ pub async fn serve<S: Service>(
             }
             Err(reached) => {
                 metrics.connections_refused.inc();
-                tracing::debug!(peer = ?accepted.peer(), ?reached, "a connection was refused");
+                tracing::debug!(?peer, ?reached, "a connection was refused");
                 accepted.refuse(canned_responses::limit_reached(reached).as_bytes());
             }
         }
