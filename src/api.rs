@@ -13,6 +13,7 @@ pub use compat::Compat;
 pub use state::Api;
 
 use crate::http::RequestError;
+use crate::http::access_log::Access;
 use crate::http::metrics::Metrics;
 use crate::http::observe::{Observer, Policy, observe};
 use auth::Guard;
@@ -30,11 +31,13 @@ const POLICY: Policy = Policy {
     is_health_check: routes::is_health_check,
     always_answered: routes::is_about_the_node,
     sends: NOTIFICATIONS,
+    access: Access::Changes,
 };
 
 /// Builds the API that one listener serves.
 pub fn service(api: Arc<Api>, metrics: Arc<Metrics>, guard: Guard) -> ApiService {
-    let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), POLICY);
+    let policy = Policy { access: api.access, ..POLICY };
+    let observer = Observer::new(metrics, &api.limits, guard.browsers.clone(), policy);
     // The guard must also check sends that bypass the router.
     let shortcut = (!guard.is_needed()).then(|| Shortcut { api: Arc::clone(&api), observer: observer.clone() });
     ApiService::new(router(api, observer, guard), shortcut)

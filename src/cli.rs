@@ -5,7 +5,10 @@ mod check_config;
 mod cluster;
 mod core_dumps;
 mod doctor;
+mod healthcheck;
+mod init;
 mod key;
+mod man;
 mod print;
 mod send;
 mod serve;
@@ -34,7 +37,7 @@ Examples:
 
 /// A universal Apple Push Notification service provider, driven over REST.
 #[derive(Debug, Parser)]
-#[command(name = "pyapns", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "pyapns", version = env!("PYAPNS_VERSION"), arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -45,12 +48,16 @@ enum Verb {
     /// Run a node: takes notifications over REST, delivers them to Apple.
     #[command(after_help = serve::EXAMPLES)]
     Serve(serve::Arguments),
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::Arguments),
     /// Read the configuration as `serve` does and report every fault.
     #[command(after_help = check_config::EXAMPLES)]
     CheckConfig(check_config::Arguments),
     /// Check everything between this machine and Apple, with a remedy for each problem.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Arguments),
+    #[command(after_help = healthcheck::EXAMPLES)]
+    Healthcheck(healthcheck::Arguments),
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::Arguments),
     /// Send one push, or a file of many, through a running node.
@@ -73,6 +80,8 @@ enum Verb {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
     },
+    #[command(hide = true, after_help = man::EXAMPLES)]
+    Man(man::Arguments),
 }
 
 /// The exit code of wrong usage, and of an invalid configuration.
@@ -87,7 +96,10 @@ impl Command {
         let done = match self.verb {
             Verb::Serve(arguments) => serve::run(arguments, core_dumps),
             Verb::CheckConfig(arguments) => check_config::run(&arguments),
+            Verb::Init(arguments) => init::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
+            Verb::Healthcheck(arguments) => healthcheck::run(&arguments),
+            Verb::Man(arguments) => man::run(&arguments),
             Verb::Backup(arguments) => backup::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
             Verb::Key(arguments) => key::run(arguments),

@@ -20,7 +20,9 @@ use crate::api::auth::config::ApiKeyConfig as KeyEntry;
 use crate::apns::connect::Proxy;
 use crate::apns::endpoint::Endpoint;
 use crate::autoprovision::ConfiguredApp;
+use crate::delivery::metrics::apps::Settings as AppMetrics;
 use crate::http::Limits;
+use crate::http::access_log::Access;
 use crate::http::browser::HostName;
 use crate::http::server::address::{Address, Mode};
 use crate::http::server::tls::Files as TlsFiles;
@@ -73,6 +75,10 @@ pub struct Config {
     /// The time limit for finishing everything after the signal to stop.
     pub drain_budget: Duration,
     pub log: logging::Config,
+    /// The requests that are logged at level info.
+    pub access: Access,
+    /// The metrics per app.
+    pub metrics: AppMetrics,
     /// The process may leave core files and be traced, with the secrets in its memory.
     pub core_dumps: bool,
     /// The value of each setting, to detect changes.
@@ -195,6 +201,11 @@ impl Config {
                 .filter(|every| !every.is_zero()),
             drain_budget: Duration::from_secs(read.number("drain_seconds", 1..=3600)),
             log: logging::Config { format: read.setting("log.format"), level: read.setting("log.level") },
+            access: read.setting("log.access"),
+            metrics: AppMetrics {
+                apps: read.number("metrics.apps", 0..=100_000) as usize,
+                app_latency: read.flag("metrics.app_latency"),
+            },
             core_dumps: read.flag("core_dumps"),
             settings: Settings::default(),
             notices: read.take_notices(),

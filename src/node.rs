@@ -23,7 +23,7 @@ use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
 use crate::delivery::lane::Parts;
-use crate::delivery::metrics;
+use crate::delivery::metrics::{self, apps::AppTable};
 use crate::delivery::peer::peers::Peers;
 use crate::drain::Drain;
 use crate::health::Health;
@@ -130,7 +130,7 @@ impl Node {
         let parts = Parts {
             clock: world.clock.clone(),
             events: events.clone(),
-            metrics: metrics::Metrics::new(&telemetry),
+            metrics: metrics::Metrics::with(&telemetry, AppTable::new(config.metrics)),
             drain: lanes.clone(),
         };
         let (intake, cluster) = delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
@@ -139,7 +139,7 @@ impl Node {
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
         let listeners = Listeners::bind(&config, shares).await?;
-        let (limits, compat) = (config.limits, config.compat);
+        let (limits, compat, access) = (config.limits, config.compat, config.access);
         let api_metrics = Arc::new(ApiMetrics::new(&telemetry, api::routes::NOTIFICATIONS));
         let bodies = Bodies::new(&limits);
         let (clock, credentials_dir) = (world.clock, config.credentials_dir);
@@ -152,6 +152,7 @@ impl Node {
             telemetry,
             limits,
             compat,
+            access,
             bodies,
             credentials_dir,
             health,

@@ -7,6 +7,7 @@ pub mod key;
 use super::error::ApiError;
 use super::routes::Route;
 use crate::clock::Clock;
+use crate::http::access_log;
 use crate::http::browser::BrowserPolicy;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -92,7 +93,8 @@ impl Guard {
         self.keys.is_some() || self.exposure == Exposure::Public
     }
 
-    async fn admit(&self, head: &mut Parts) -> Result<(), AccessFault> {
+    /// Returns the key that the caller showed, if one is needed.
+    async fn admit(&self, head: &mut Parts) -> Result<Option<Arc<ApiKey>>, AccessFault> {
         let route = head.extensions.get::<MatchedPath>().map(|path| match path.as_str() {
             "/" => "/",
             path => path.trim_end_matches('/'),
@@ -105,15 +107,18 @@ impl Guard {
         if !self.exposure.answers(need) {
             return Err(AccessFault::AdminListenerOnly);
         }
-        let Some(key) = key.filter(|key| key.apps.is_some()) else { return Ok(()) };
+        let Some(key) = key else { return Ok(None) };
+        if key.apps.is_none() {
+            return Ok(Some(key));
+        }
         // Decoded as for the handlers.
         let params = RawPathParams::from_request_parts(head, &()).await.ok();
         let app = params.as_ref().and_then(|params| params.iter().find(|(name, _)| *name == "app_id"));
         if app.is_some_and(|(_, app)| !key.may_use(app)) {
             return Err(AccessFault::AppForbidden);
         }
-        head.extensions.insert(RestrictedCaller(key));
-        Ok(())
+        head.extensions.insert(RestrictedCaller(Arc::clone(&key)));
+        Ok(Some(key))
     }
 
     fn key(&self, keys: &Keys, head: &Parts, need: Need) -> Result<Arc<ApiKey>, AccessFault> {
@@ -143,7 +148,13 @@ impl RestrictedCaller {
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     match guard.admit(&mut head).await {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Ok(key) => {
+            let mut response = next.run(Request::from_parts(head, body)).await;
+            if let Some(key) = key {
+                response.extensions_mut().insert(access_log::KeyId(key.id.as_str().into()));
+            }
+            response
+        }
         Err(fault) => ApiError::Access(fault).into_response(),
     }
 }

@@ -5,12 +5,14 @@ use super::Api;
 use super::path::AppPath;
 use super::routes::{NOTIFICATIONS, notifications};
 use crate::http::Service;
+use crate::http::access_log::ClientAddress;
 use crate::http::observe::Observer;
 use crate::model::{AppId, AppKey, Environment};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tower::ServiceExt;
 
@@ -19,6 +21,7 @@ use tower::ServiceExt;
 pub struct ApiService {
     router: Router,
     shortcut: Option<Arc<Shortcut>>,
+    client: Option<IpAddr>,
 }
 
 /// The state of sends that bypass the router.
@@ -29,21 +32,28 @@ pub struct Shortcut {
 
 impl ApiService {
     pub fn new(router: Router, shortcut: Option<Shortcut>) -> Self {
-        Self { router, shortcut: shortcut.map(Arc::new) }
+        Self { router, shortcut: shortcut.map(Arc::new), client: None }
     }
 }
 
 impl Service for ApiService {
-    async fn answer(self, request: Request) -> Response {
+    fn of_client(self, address: Option<IpAddr>) -> Self {
+        Self { client: address, ..self }
+    }
+
+    async fn answer(self, mut request: Request) -> Response {
         let key = self.shortcut.as_ref().and_then(|shortcut| Some((shortcut, sends_to(&request)?)));
         let Some((shortcut, key)) = key else {
+            if let Some(client) = self.client {
+                request.extensions_mut().insert(ClientAddress(client));
+            }
             return Box::pin(self.router.oneshot(request)).await.unwrap_or_else(|never| match never {});
         };
         let api = State(Arc::clone(&shortcut.api));
         // Hyper moves this future several times, so it is boxed.
         let send =
             |request| Box::pin(async { notifications::send(api, Ok(AppPath(key)), request).await.into_response() });
-        shortcut.observer.watch(NOTIFICATIONS, request, send).await
+        shortcut.observer.watch(NOTIFICATIONS, self.client, request, send).await
     }
 }
 

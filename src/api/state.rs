@@ -10,6 +10,7 @@ use crate::drain::Drain;
 use crate::events::Events;
 use crate::health::Health;
 use crate::http::Limits;
+use crate::http::access_log::Access;
 use crate::http::body::Bodies;
 use crate::model::AppKey;
 use crate::registry::{App, Registry};
@@ -26,6 +27,8 @@ pub struct Api {
     pub telemetry: telemetry::Metrics,
     pub limits: Limits,
     pub compat: Compat,
+    /// The requests that are logged at level info.
+    pub access: Access,
     pub bodies: Bodies,
     /// The folder of certificate paths; `None` = paths are refused.
     pub credentials_dir: Option<PathBuf>,

@@ -121,6 +121,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
         bodies: Bodies::new(&limits),
         limits,
         compat: Compat::default(),
+        access: crate::http::access_log::Access::default(),
         credentials_dir: None,
         health,
         store_check: health::StoreCheck::default(),

@@ -1,7 +1,8 @@
 //! `pyapns check-config`: reports the faults of a configuration as `serve` would, and starts nothing.
 
-use super::print;
+use super::print::{self, Colour, in_colour};
 use super::settings::Settings;
+use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
 pub const EXAMPLES: &str = "\
@@ -22,15 +23,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = arguments.settings.source();
     let (loaded, mut warnings) = (arguments.settings.origin().load_and_check_files(), Settings::warnings());
     warnings.extend(loaded.iter().flat_map(|config| config.notices.clone()));
-    warnings.iter().try_for_each(|warning| print::line(format_args!("warning: {warning}")))?;
+    warnings.iter().try_for_each(|warning| {
+        print::line(format_args!("{} {warning}", in_colour("warning:", Colour::Yellow, &stdout())))
+    })?;
     match loaded {
         Ok(_) => {
-            print::line(format_args!("{source}: nothing is wrong"))?;
+            let verdict = in_colour("nothing is wrong", Colour::Green, &stdout());
+            print::line(format_args!("{source}: {verdict}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
             let count = faults.0.len();
-            print::note(format_args!("{faults}\n{source}: {count} fault{}", if count == 1 { "" } else { "s" }));
+            let count = format!("{count} fault{}", if count == 1 { "" } else { "s" });
+            print::note(format_args!("{faults}\n{source}: {}", in_colour(&count, Colour::Red, &stderr())));
             Ok(ExitCode::FAILURE)
         }
     }

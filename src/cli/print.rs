@@ -1,8 +1,27 @@
 //! Prints, and ignores a closed pipe: `pyapns … | head` succeeds, and a node keeps running.
 
+use crate::telemetry::logging;
 use anyhow::Context;
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// The colours of verdicts, as the parameter of the escape sequence.
+#[derive(Debug, Clone, Copy)]
+pub enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
+
+/// The text in a colour, for a line on `stream`: only a terminal gets colours, and none with NO_COLOR.
+pub fn in_colour(text: &str, colour: Colour, stream: &impl IsTerminal) -> String {
+    let is_plain = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    if stream.is_terminal() && !is_plain && logging::allows_colours() {
+        format!("\x1b[{}m{text}\x1b[0m", colour as u8)
+    } else {
+        text.to_owned()
+    }
+}
 
 /// Prints a line on standard output.
 pub fn line(text: impl Display) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use super::{print, runtime};
 use crate::api::routes::notifications::TIMEOUT_RANGE;
 use crate::credentials::{Secret, paths};
 use crate::drain::Drain;
-use crate::http::client::{Client, NodeUrl, Target, refusal};
+use crate::http::client::{Authorities, Client, NodeUrl, Target, refusal};
 use crate::model::{AppId, Environment};
 use anyhow::{Context, bail};
 use clap::ArgGroup;
@@ -131,7 +131,7 @@ async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let callee = Target {
         api_key: api_key(arguments.node.api_key_file.as_deref())?,
         node: arguments.node.node.clone(),
-        ca_file: arguments.node.ca_file.clone(),
+        authorities: arguments.node.ca_file.clone().map_or(Authorities::Public, Authorities::File),
     };
     let body = if arguments.file.is_none() { Some(notification(&arguments.push)?) } else { None };
     let mut output: Box<dyn Write> = match &arguments.output {

@@ -143,6 +143,7 @@ impl Agent {
                 false
             }
             Ok(heard) => {
+                self.metrics.heard(sent, now);
                 let changes = self.tracker.heard(sent, now, heard);
                 let is_complete = !changes.is_incomplete;
                 self.hand_on(changes);
@@ -171,6 +172,7 @@ impl Agent {
             let names: Vec<_> =
                 view.members().iter().map(|member| format!("{} {}", member.node, member.state.as_str())).collect();
             tracing::info!(members = names.join(", "), "the members of the cluster");
+            self.metrics.view_changes.inc();
             self.follower.set_view(view);
         }
         if changes.registry {

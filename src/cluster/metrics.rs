@@ -3,6 +3,7 @@
 use super::view::{MemberState, View};
 use crate::clock::boot_ms;
 use crate::telemetry;
+use crate::telemetry::latency::{Latency, LatencyBatch};
 use crate::telemetry::sampled::Kind;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 use std::sync::Arc;
@@ -17,6 +18,10 @@ pub struct Metrics {
     ring: IntGauge,
     state: IntGaugeVec,
     pub beat_failures: IntCounter,
+    pub view_changes: IntCounter,
+    beat_times: Latency,
+    /// The time of the last answer to a beat, in milliseconds of the boot clock; 0 before the first.
+    heard: Arc<AtomicU64>,
     /// The end of the lease, in milliseconds of the boot clock.
     valid_until: Arc<AtomicU64>,
 }
@@ -30,6 +35,13 @@ impl Metrics {
         node.sampled(Kind::Gauge, "cluster_lease_held", help, &[], move || {
             vec![(Vec::new(), f64::from(u8::from(boot_ms() < shown.load(Ordering::Relaxed))))]
         });
+        let heard = Arc::new(AtomicU64::new(0));
+        let last = Arc::clone(&heard);
+        let help = "Time since the shared store last answered a beat.";
+        node.sampled(Kind::Gauge, "cluster_beat_age_seconds", help, &[], move || match last.load(Ordering::Relaxed) {
+            0 => Vec::new(),
+            at => vec![(Vec::new(), boot_ms().saturating_sub(at) as f64 / 1000.0)],
+        });
         Self {
             members: node.gauge("cluster_members", "Nodes of the cluster that this node knows, itself included."),
             ring: node.gauge(
@@ -38,8 +50,22 @@ impl Metrics {
             ),
             state: node.gauges("cluster_state", "1 for the state of this node in the cluster, else 0.", &["state"]),
             beat_failures: node.counter("cluster_beat_failures_total", "Beats to the shared store that failed."),
+            view_changes: node.counter(
+                "cluster_view_changes_total",
+                "Times that this node's list of members changed: members, their states, or the owners of lanes.",
+            ),
+            beat_times: node.latency("cluster_beat_seconds", "From a beat to the shared store's answer."),
+            heard,
             valid_until,
         }
+    }
+
+    /// The shared store answered a beat: both times are in milliseconds of the boot clock.
+    pub fn heard(&self, sent: u64, now: u64) {
+        let mut times = LatencyBatch::default();
+        times.add(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
+        self.beat_times.add_batch(&mut times);
+        self.heard.store(now, Ordering::Relaxed);
     }
 
     pub fn show(&self, view: &View, state: MemberState, valid_until: u64) {

@@ -2,6 +2,7 @@
 
 use super::admission::Room;
 use super::job::Job;
+use super::metrics::Told;
 use super::send::{self, Refused, Reply, Sending, Sent};
 use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
 use crate::registry::App;
@@ -19,18 +20,24 @@ pub struct Errand {
     pub sending: Sending,
     pub reply: oneshot::Sender<Reply>,
     pub room: Room,
+    /// Counts the outcomes, if this node took the batch from its caller; `None` if a peer did.
+    pub told: Option<Arc<Told>>,
 }
 
 impl Errand {
     /// The job of a lane of this node.
     pub fn into_job(self, taken: Instant) -> Job {
-        Job::new(self.app, self.batch, taken, self.sending, self.reply, self.room)
+        let mut job = Job::new(self.app, self.batch, taken, self.sending, self.reply, self.room);
+        job.is_counted = self.told.is_some();
+        job
     }
 }
 
 /// An errand that leaves this node, and what is known of its way so far.
 pub struct Forwarded {
     pub errand: Errand,
+    /// The time when it was taken from its caller.
+    pub taken: Instant,
     /// The request that it belongs to, for the log of the peer.
     pub subject: Option<Subject>,
     /// Peers that it was given to so far.
@@ -42,20 +49,20 @@ pub struct Forwarded {
 }
 
 impl Forwarded {
-    pub fn new(errand: Errand, subject: Option<Subject>) -> Self {
-        Self { errand, subject, routes: 0, is_maybe_sent: false, seat: None }
+    pub fn new(errand: Errand, taken: Instant, subject: Option<Subject>) -> Self {
+        Self { errand, taken, subject, routes: 0, is_maybe_sent: false, seat: None }
     }
 
     /// The job of a lane of this node, for what no peer takes.
-    pub fn into_job(self, now: Instant) -> Job {
-        let mut job = self.errand.into_job(now);
+    pub fn into_job(self) -> Job {
+        let mut job = self.errand.into_job(self.taken);
         if self.is_maybe_sent {
             job.mark_all_maybe_delivered();
         }
         job
     }
 
-    /// Answers the caller with the outcomes that a peer reports, one for each notification. What an earlier peer may
+    /// Counts the outcomes, and answers the caller with them: those that a peer reports, one for each notification. What an earlier peer may
     /// have sent is never reported as not sent.
     pub fn end(self, mut outcomes: Vec<Outcome>) {
         if self.is_maybe_sent {
@@ -65,7 +72,12 @@ impl Forwarded {
                 }
             }
         }
-        let _ = self.errand.reply.send(Ok(Sent { batch: self.errand.batch, outcomes }));
+        let Errand { app, batch, reply, told, .. } = self.errand;
+        if let Some(told) = told {
+            let took = Instant::now().saturating_duration_since(self.taken);
+            told.end(&app.key, &outcomes, u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
+        }
+        let _ = reply.send(Ok(Sent { batch, outcomes }));
     }
 
     /// Ends it: provably nothing of it was sent, unless an earlier peer did. `timestamp` is in UNIX seconds.

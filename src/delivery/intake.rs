@@ -4,6 +4,7 @@ use super::admission::Room;
 use super::errand::Errand;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
+use super::metrics::Told;
 use super::peer::peers::Peers;
 use super::route::{Place, Router};
 use super::send::{Answer, Refused, Sending, Sent};
@@ -86,7 +87,7 @@ impl Intake {
             Some(lane) => {
                 let room = Room::Own(self.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
                 let place = self.router.reserve_here(&app, lane)?;
-                Ok(self.hand_over(place, app, lane, batch, sending, room))
+                Ok(self.hand_over(place, app, lane, batch, sending, room, Reach::ThisNode))
             }
             None => self.take(app, batch, sending, Reach::ThisNode),
         }
@@ -100,7 +101,7 @@ impl Intake {
             return self.take_parts(&app, batch, sending, held, reach);
         }
         let place = self.reserve(&app, 0, &batch, reach)?;
-        Ok(self.hand_over(place, app, 0, batch, sending, Room::Own(held)))
+        Ok(self.hand_over(place, app, 0, batch, sending, Room::Own(held), reach))
     }
 
     /// Takes bytes of the node's pool and of the app's.
@@ -128,12 +129,25 @@ impl Intake {
         batch: Arc<Batch>,
         sending: Sending,
         room: Room,
+        reach: Reach,
     ) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.count(&place, &batch);
-        let errand = Errand { app: Arc::clone(&app), lane, batch: Arc::clone(&batch), sending, reply, room };
+        self.count(&place, &batch, reach);
+        let told = self.told_of(reach);
+        let (of_job, of_answer) = (Arc::clone(&app), told.clone());
+        let errand = Errand { app: of_job, lane, batch: Arc::clone(&batch), sending, reply, room, told };
         place.send(errand, Instant::now());
-        Answer::of_lane(app, batch, answer)
+        Answer::of_lane(app, batch, answer, of_answer)
+    }
+
+    /// Counts outcomes of this node's callers.
+    pub fn told(&self) -> &Told {
+        &self.router.lanes().metrics().told
+    }
+
+    /// The peer that forwarded a batch counts its outcomes.
+    fn told_of(&self, reach: Reach) -> Option<Arc<Told>> {
+        (reach == Reach::Cluster).then(|| Arc::clone(&self.router.lanes().metrics().told))
     }
 
     /// Splits a batch by lane. Sends nothing unless each part has a place.
@@ -148,7 +162,7 @@ impl Intake {
         let parts = split::split_by_lane(&batch, app.lanes);
         if let [Part { lane, .. }] = parts[..] {
             let place = self.reserve(app, lane, &batch, reach)?;
-            return Ok(self.hand_over(place, Arc::clone(app), lane, batch, sending, Room::Own(held)));
+            return Ok(self.hand_over(place, Arc::clone(app), lane, batch, sending, Room::Own(held), reach));
         }
         let held = Arc::new(held);
         let places: Vec<_> =
@@ -156,19 +170,19 @@ impl Intake {
         let now = Instant::now();
         let sent = parts.into_iter().zip(places).map(|(Part { lane, batch, positions }, place)| {
             let (reply, answer) = oneshot::channel();
-            self.count(&place, &batch);
-            let room = Room::Shared(Arc::clone(&held));
-            place.send(Errand { app: Arc::clone(app), lane, batch, sending, reply, room }, now);
+            self.count(&place, &batch, reach);
+            let (room, told) = (Room::Shared(Arc::clone(&held)), self.told_of(reach));
+            place.send(Errand { app: Arc::clone(app), lane, batch, sending, reply, room, told }, now);
             (answer, positions)
         });
         let awaited = sent.collect();
-        Ok(Answer::of_lanes(Arc::clone(app), batch, awaited))
+        Ok(Answer::of_lanes(Arc::clone(app), batch, awaited, self.told_of(reach)))
     }
 
     /// Counts a batch that is about to be taken.
-    fn count(&self, place: &Place, batch: &Batch) {
+    fn count(&self, place: &Place, batch: &Batch, reach: Reach) {
         if let Place::Lane(_) = place {
-            self.router.lanes().count_taken(batch.len());
+            self.router.lanes().count_taken(batch.len(), reach == Reach::Cluster);
         }
     }
 

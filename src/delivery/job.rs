@@ -48,6 +48,8 @@ pub struct Job {
     /// The deadline: nothing is written after it, and the caller is answered by then.
     pub deadline: Instant,
     pub retry_unknown: bool,
+    /// This node's caller gets the outcomes. Otherwise the peer that forwarded the batch counts them.
+    pub is_counted: bool,
     pub records: Records,
     /// Entries of the disconnection log that only add affected notifications to an incident.
     pub stopped: Vec<Disconnection>,
@@ -95,6 +97,7 @@ impl Job {
             taken_ms: 0,
             deadline,
             retry_unknown,
+            is_counted: true,
             records: Records::default(),
             stopped: Vec::new(),
             first_identifier: 1,

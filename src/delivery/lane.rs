@@ -81,7 +81,7 @@ impl Lane {
         parts: Parts,
     ) -> Self {
         let now = Now { instant: Instant::now(), unix: parts.clock.unix_time() };
-        let tally = Tally::new(parts.metrics.clone());
+        let tally = Tally::new(parts.metrics.clone(), &app.key);
         Self {
             inbox,
             closed: false,

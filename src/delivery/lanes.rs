@@ -166,10 +166,13 @@ impl Lanes {
         connect.resolve(first).await.map_or(1, |addresses| addresses.len().max(1))
     }
 
-    /// Counts notifications that a place was reserved for.
-    pub fn count_taken(&self, count: usize) {
+    /// Counts notifications that a place was reserved for. `is_of_caller`: this node took them from their caller, and
+    /// not from a peer.
+    pub fn count_taken(&self, count: usize, is_of_caller: bool) {
         self.parts.metrics.queued.add(count as i64);
-        self.parts.metrics.taken.inc_by(count as u64);
+        if is_of_caller {
+            self.parts.metrics.told.took(count);
+        }
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -22,7 +22,7 @@ impl Place {
             Self::Lane(place) => {
                 place.send(errand.into_job(now));
             }
-            Self::Peer(place) => place.send(Forwarded::new(errand, subject::current())),
+            Self::Peer(place) => place.send(Forwarded::new(errand, now, subject::current())),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The contract of a send: its options, the reasons to refuse it, and its outcomes.
 
+use super::metrics::Told;
 use super::split;
 use crate::model::{Batch, NodeReason, Outcome, OutcomeKind};
 use crate::registry::App;
@@ -52,11 +53,12 @@ pub type Reply = Result<Sent, Refused>;
 
 /// The future outcomes of a batch, from one lane or from several, merged in request order.
 /// Resolves to a refusal only for a batch of one part that a peer refused.
-#[derive(Debug)]
 pub struct Answer {
     /// For the log.
     app: Arc<App>,
     batch: Arc<Batch>,
+    /// Counts what the lanes do not; `None` for the batch of a peer.
+    told: Option<Arc<Told>>,
     awaits: Awaits,
 }
 
@@ -71,14 +73,19 @@ enum Awaits {
 
 impl Answer {
     /// The answer of one lane to the whole batch.
-    pub fn of_lane(app: Arc<App>, batch: Arc<Batch>, answer: oneshot::Receiver<Reply>) -> Self {
-        Self { app, batch, awaits: Awaits::Lane(answer) }
+    pub fn of_lane(
+        app: Arc<App>,
+        batch: Arc<Batch>,
+        answer: oneshot::Receiver<Reply>,
+        told: Option<Arc<Told>>,
+    ) -> Self {
+        Self { app, batch, told, awaits: Awaits::Lane(answer) }
     }
 
     /// The answers of several lanes to a part each.
-    pub fn of_lanes(app: Arc<App>, batch: Arc<Batch>, parts: Vec<Awaited>) -> Self {
+    pub fn of_lanes(app: Arc<App>, batch: Arc<Batch>, parts: Vec<Awaited>, told: Option<Arc<Told>>) -> Self {
         let outcomes = lost(batch.len());
-        Self { app, batch, awaits: Awaits::Lanes { parts, outcomes } }
+        Self { app, batch, told, awaits: Awaits::Lanes { parts, outcomes } }
     }
 }
 
@@ -86,12 +93,12 @@ impl Future for Answer {
     type Output = Reply;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
-        let Self { app, batch, awaits } = &mut *self;
+        let Self { app, batch, told, awaits } = &mut *self;
         let outcomes = match awaits {
             Awaits::Lane(answer) => match ready!(Pin::new(answer).poll(cx)) {
                 Ok(reply) => return Poll::Ready(reply),
                 Err(_) => {
-                    log_lost(app, batch.len());
+                    note_lost(app, batch.len(), told.as_deref());
                     lost(batch.len())
                 }
             },
@@ -107,7 +114,7 @@ impl Future for Answer {
                                 outcomes,
                             );
                         }
-                        Err(_) => log_lost(app, positions.len()),
+                        Err(_) => note_lost(app, positions.len(), told.as_deref()),
                     }
                     parts.pop();
                 }
@@ -124,7 +131,10 @@ pub fn not_sent(count: usize, reason: NodeReason, timestamp: f64) -> Vec<Outcome
     vec![Outcome { kind, status: None, reason: Some(reason.into()), timestamp, attempts: 0 }; count]
 }
 
-fn log_lost(app: &App, count: usize) {
+fn note_lost(app: &App, count: usize, told: Option<&Told>) {
+    if let Some(told) = told {
+        told.end_taken(&app.key, &lost(count), 0);
+    }
     tracing::error!(app = %app.key, count, "a lane task died without answering: Apple may have received its notifications");
 }
 
@@ -171,7 +181,7 @@ mod tests {
         let (one, from_one) = oneshot::channel();
         let (other, from_other) = oneshot::channel();
         let mut answer =
-            Answer::of_lanes(app(), Arc::clone(&batch), vec![(from_one, vec![1]), (from_other, vec![0, 2])]);
+            Answer::of_lanes(app(), Arc::clone(&batch), vec![(from_one, vec![1]), (from_other, vec![0, 2])], None);
         other.send(Ok(Sent { batch: Arc::clone(&part), outcomes: vec![accepted(0.0), accepted(2.0)] })).unwrap();
         let now = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut answer).poll(cx).is_ready())).await;
         assert!(!now, "one is missing");
@@ -185,7 +195,7 @@ mod tests {
     async fn the_items_of_a_dead_lane_are_unknown_and_the_outcomes_of_other_lanes_are_kept() {
         let (one, from_one) = oneshot::channel();
         let (_, from_other) = oneshot::channel();
-        let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])]);
+        let answer = Answer::of_lanes(app(), batch(2), vec![(from_one, vec![1]), (from_other, vec![0])], None);
         one.send(Ok(Sent { batch: batch(1), outcomes: vec![accepted(1.0)] })).unwrap();
         assert_eq!(
             kinds_and_times(&answer.await.unwrap()),
@@ -193,13 +203,13 @@ mod tests {
         );
         let (_, from_lane) = oneshot::channel();
         assert_eq!(
-            kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane).await.unwrap()),
+            kinds_and_times(&Answer::of_lane(app(), batch(1), from_lane, None).await.unwrap()),
             [(OutcomeKind::Unknown, 0.0)]
         );
     }
 
     #[tokio::test]
     async fn an_answer_of_no_lane_is_empty() {
-        assert!(Answer::of_lanes(app(), batch(0), Vec::new()).await.unwrap().outcomes.is_empty());
+        assert!(Answer::of_lanes(app(), batch(0), Vec::new(), None).await.unwrap().outcomes.is_empty());
     }
 }

@@ -63,6 +63,38 @@ pub struct AppStatus {
     pub bound_by: Bound,
 }
 
+/// The present status of an app with a running lane, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningApp {
+    /// As in [`AppStatus`].
+    pub state: &'static str,
+    pub in_flight: usize,
+    pub queued: usize,
+}
+
+impl RunningApp {
+    /// `None` if no lane runs. A lane that still serves an earlier provisioning does not count for the state.
+    fn of<'a>(lanes: impl Iterator<Item = &'a Arc<SharedStatus>>, now: Instant) -> Option<Self> {
+        let (mut state, mut newest, mut in_flight, mut queued) = (None, 0, 0, 0);
+        for lane in lanes {
+            let shared = lane.lock();
+            let lane = &shared.0;
+            if !lane.is_running {
+                continue;
+            }
+            in_flight += lane.in_flight;
+            queued += lane.queued;
+            let of_lane = lane.state(now, shared.1.is_some());
+            if state.is_none() || lane.generation > newest {
+                (state, newest) = (Some(of_lane), lane.generation);
+            } else if lane.generation == newest {
+                state = state.max(Some(of_lane));
+            }
+        }
+        Some(Self { state: state?.as_str(), in_flight, queued })
+    }
+}
+
 /// Ordered: a worse state is greater.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
@@ -263,6 +295,16 @@ impl StatusBoard {
             }
         }
         AppStatus { state: state.as_str(), bound_by: bound::most(&recent), ..app_status }
+    }
+
+    /// The present status of each app with a running lane.
+    pub fn running(&self) -> Vec<(AppKey, RunningApp)> {
+        let now = Instant::now();
+        let statuses = self.lock();
+        let of_app = |(app, lanes): (&AppKey, &BTreeMap<u16, Arc<SharedStatus>>)| {
+            Some((app.clone(), RunningApp::of(lanes.values(), now)?))
+        };
+        statuses.apps.iter().filter_map(of_app).collect()
     }
 
     /// The number of concurrent requests that Apple allows on all connections.

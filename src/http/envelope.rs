@@ -1,5 +1,6 @@
 //! The envelopes around every JSON response.
 
+use super::access_log::Refusal;
 use crate::json;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -43,13 +44,26 @@ pub fn list<T: Serialize>(entries: &[T], cursor: impl Serialize) -> Response {
     respond(StatusCode::OK, &List { response: entries, cursor, code: 200 })
 }
 
-pub fn failure(status: StatusCode, reason: &str, sentence: &str, args: &Value) -> Response {
-    raw(status, failure_json(status, reason, sentence, args))
+pub fn failure(status: StatusCode, reason: &'static str, sentence: &str, args: &Value) -> Response {
+    refused(status, reason, failure_json(status, reason, sentence, args))
 }
 
 /// A failure that also has a `response`, in the same field as a success.
-pub fn failure_with(status: StatusCode, reason: &str, sentence: &str, args: &Value, response: &Value) -> Response {
-    raw(status, failed(status, reason, sentence, args, Some(response)))
+pub fn failure_with(
+    status: StatusCode,
+    reason: &'static str,
+    sentence: &str,
+    args: &Value,
+    response: &Value,
+) -> Response {
+    refused(status, reason, failed(status, reason, sentence, args, Some(response)))
+}
+
+/// Tells the log the reason.
+fn refused(status: StatusCode, reason: &'static str, json: Vec<u8>) -> Response {
+    let mut response = raw(status, json);
+    response.extensions_mut().insert(Refusal(reason));
+    response
 }
 
 /// The JSON of a failure.

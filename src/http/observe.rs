@@ -2,6 +2,7 @@
 //! from a panic.
 
 use super::Limits;
+use super::access_log::{Access, AccessLine, ClientAddress};
 use super::browser::BrowserPolicy;
 use super::error::RequestError;
 use super::head::Head;
@@ -15,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -45,8 +47,9 @@ pub struct Policy {
     pub is_health_check: fn(&str) -> bool,
     /// Routes that are answered even when the limit of requests is reached.
     pub always_answered: fn(&str) -> bool,
-    /// The route of sends, which are logged only at level debug.
+    /// The route of sends, whose lines have level debug unless `access` has all requests.
     pub sends: &'static str,
+    pub access: Access,
 }
 
 impl Observer {
@@ -75,18 +78,26 @@ impl Observer {
 pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or("none", |path| path.as_str().trim_end_matches('/'));
-    observer.watch(route, request, |request| next.run(request)).await
+    let client = request.extensions().get().map(|ClientAddress(address)| *address);
+    observer.watch(route, client, request, |request| next.run(request)).await
 }
 
 impl Observer {
     /// Answers a request to this route with `answer`: checks, counts and logs it, and survives its panic.
-    pub async fn watch<F>(&self, route: &str, request: Request, answer: impl FnOnce(Request) -> F) -> Response
+    pub async fn watch<F>(
+        &self,
+        route: &str,
+        client: Option<IpAddr>,
+        request: Request,
+        answer: impl FnOnce(Request) -> F,
+    ) -> Response
     where
         F: Future<Output = Response>,
     {
         let began = Instant::now();
         let id = request_id(request.headers());
-        let method = request.method().clone();
+        let is_change = !request.method().is_safe() && route != self.policy.sends;
+        let line = AccessLine::of(route, &request, client, !is_change && self.policy.access == Access::Changes);
         let permit = self.permits.try_acquire(1);
         let mut response = if let Err(error) = self.check_headers(route, &request) {
             error.into_response()
@@ -99,17 +110,8 @@ impl Observer {
         };
         drop(permit);
         let seconds = began.elapsed().as_secs_f64();
-        self.metrics.answered(route, known_method(&method), response.status(), seconds);
-
-        let (status, request_id) = (response.status().as_u16(), id.to_str().unwrap_or_default());
-        let changes = !method.is_safe() && route != self.policy.sends;
-        if status >= 500 && status != 501 {
-            tracing::warn!(request_id, route, %method, status, seconds, "a request failed");
-        } else if changes {
-            tracing::info!(request_id, route, %method, status, seconds, "a request was answered");
-        } else {
-            tracing::debug!(request_id, route, %method, status, seconds, "a request was answered");
-        }
+        self.metrics.answered(route, known_method(line.method()), response.status(), seconds);
+        line.write(id.to_str().unwrap_or_default(), &response, seconds);
         response.headers_mut().insert(X_REQUEST_ID, id);
         response
     }

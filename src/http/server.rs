@@ -62,7 +62,8 @@ pub async fn serve<S: Service>(
     let admit = |accepted: Accepted| match connection_limit.acquire(accepted.peer()) {
         Ok(permit) => {
             metrics.connections.inc();
-            let connection = Connection { service: service.clone(), drain: drain.clone(), limits: limits.clone() };
+            let service = service.clone().of_client(accepted.peer());
+            let connection = Connection { service, drain: drain.clone(), limits: limits.clone() };
             let metrics = Arc::clone(&metrics);
             drain.spawn("connection", async move {
                 connection.answer(accepted, permit).await;

@@ -20,9 +20,14 @@ pub struct LatencyBatch {
 
 impl LatencyBatch {
     pub fn add(&mut self, milliseconds: u32) {
-        let bucket = (u32::BITS - milliseconds.leading_zeros()) as usize;
-        self.counts[bucket.min(BUCKETS)] += 1;
+        self.counts[bucket_of(milliseconds)] += 1;
         self.milliseconds += u64::from(milliseconds);
+    }
+
+    /// Adds one time for each of `count` measurements.
+    pub fn add_many(&mut self, milliseconds: u32, count: usize) {
+        self.counts[bucket_of(milliseconds)] += count as u64;
+        self.milliseconds += u64::from(milliseconds) * count as u64;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -30,17 +35,51 @@ impl LatencyBatch {
     }
 }
 
+fn bucket_of(milliseconds: u32) -> usize {
+    ((u32::BITS - milliseconds.leading_zeros()) as usize).min(BUCKETS)
+}
+
 /// The histogram. Clones are handles to the same one.
 #[derive(Debug, Clone)]
 pub struct Latency {
     desc: Desc,
-    cells: Arc<Cells>,
+    cells: Arc<LatencyCells>,
 }
 
+/// The counts of one histogram, shared by those who measure.
 #[derive(Debug, Default)]
-struct Cells {
+pub struct LatencyCells {
     counts: Counts<AtomicU64>,
     milliseconds: AtomicU64,
+}
+
+impl LatencyCells {
+    /// Adds the times of a batch.
+    pub fn add(&self, batch: &LatencyBatch) {
+        for (cell, count) in self.counts.iter().zip(batch.counts).filter(|(_, count)| *count > 0) {
+            cell.fetch_add(count, Relaxed);
+        }
+        self.milliseconds.fetch_add(batch.milliseconds, Relaxed);
+    }
+
+    /// The histogram as Prometheus's library has it.
+    pub fn histogram(&self) -> Histogram {
+        let mut below = 0;
+        let mut buckets = Vec::with_capacity(BUCKETS);
+        for (power, cell) in self.counts.iter().enumerate() {
+            below += cell.load(Relaxed);
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound((1_u64 << power) as f64 / 1000.0);
+            bucket.set_cumulative_count(below);
+            buckets.push(bucket);
+        }
+        buckets.truncate(BUCKETS);
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(below);
+        histogram.set_sample_sum(self.milliseconds.load(Relaxed) as f64 / 1000.0);
+        histogram
+    }
 }
 
 impl Latency {
@@ -52,29 +91,7 @@ impl Latency {
 
     /// Adds the batch to the histogram, and empties it.
     pub fn add_batch(&self, batch: &mut LatencyBatch) {
-        let LatencyBatch { counts, milliseconds } = std::mem::take(batch);
-        for (cell, count) in self.cells.counts.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            cell.fetch_add(count, Relaxed);
-        }
-        self.cells.milliseconds.fetch_add(milliseconds, Relaxed);
-    }
-
-    fn histogram(&self) -> Histogram {
-        let mut below = 0;
-        let mut buckets = Vec::with_capacity(BUCKETS);
-        for (power, cell) in self.cells.counts.iter().enumerate() {
-            below += cell.load(Relaxed);
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound((1_u64 << power) as f64 / 1000.0);
-            bucket.set_cumulative_count(below);
-            buckets.push(bucket);
-        }
-        buckets.truncate(BUCKETS);
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(below);
-        histogram.set_sample_sum(self.cells.milliseconds.load(Relaxed) as f64 / 1000.0);
-        histogram
+        self.cells.add(&std::mem::take(batch));
     }
 }
 
@@ -85,7 +102,7 @@ impl Collector for Latency {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut metric = Metric::default();
-        metric.set_histogram(self.histogram());
+        metric.set_histogram(self.cells.histogram());
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());

@@ -80,6 +80,11 @@ impl From<Level> for LevelFilter {
     }
 }
 
+/// Returns false if the variable NO_COLOR asks for text without colours (no-color.org).
+pub fn allows_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// The running log.
 #[derive(Debug, Clone)]
 pub struct Logging {
@@ -91,7 +96,7 @@ impl Logging {
     /// Sends this process's log lines and panics to standard error. Call it once in a process.
     pub fn install(config: Config) -> Result<Self, SetGlobalDefaultError> {
         let stderr = io::stderr();
-        let colours = config.format == Format::Human && stderr.is_terminal();
+        let colours = config.format == Format::Human && stderr.is_terminal() && allows_colours();
         let lines = Lines::start(stderr, QUEUED_LINES_MAX);
         let (subscriber, filter) = subscriber(config, colours, lines.clone());
         tracing::subscriber::set_global_default(subscriber)?;

@@ -5,7 +5,7 @@ use super::sampled::{Kind, Sample, SampledMetric};
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -64,6 +64,11 @@ impl Metrics {
 
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.register(IntGaugeVec::new(Opts::new(prefixed(name), help), labels))
+    }
+
+    /// Gauges of times in seconds, with fractions.
+    pub fn seconds(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.register(GaugeVec::new(Opts::new(prefixed(name), help), labels))
     }
 
     /// At most 20 buckets, as the search is linear.

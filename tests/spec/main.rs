@@ -1,6 +1,7 @@
 //! The promises of pyapns, as sentences: through the real composition root, against the simulator.
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")]
 
+mod app_metrics;
 mod backup;
 mod balanced;
 mod bound;

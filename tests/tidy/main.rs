@@ -5,6 +5,7 @@
 mod bans;
 mod layers;
 mod length;
+mod log_events;
 mod log_lines;
 mod paths;
 mod purity;
@@ -27,6 +28,7 @@ const TOP_LEVEL: &[&str] = &[
     "README.md",
     "SECURITY.md",
     "benches",
+    "build.rs",
     "clippy.toml",
     "crates",
     "deny.toml",

@@ -3,6 +3,7 @@
 use super::health;
 use crate::api::Api;
 use crate::api::auth::RestrictedCaller;
+use crate::delivery::metrics::apps::OTHER;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -20,14 +21,14 @@ const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0
 pub struct RenderedMetrics(Mutex<Option<(Instant, Bytes)>>);
 
 /// `GET /metrics`. One request renders at a time, for all requests that wait: rendering is expensive. A caller with a
-/// key for some apps sees no series of another app.
+/// key for some apps sees no series of another app, nor those of all other apps together.
 pub async fn metrics(State(api): State<Arc<Api>>, caller: Option<Extension<RestrictedCaller>>) -> Response {
     let asked = Instant::now();
     let mut rendered = api.rendered.0.lock().await;
     let text = match (&*rendered, caller) {
         (_, Some(caller)) => {
             health::check_store(&api).await;
-            api.telemetry.render_for(|app| caller.may_use(app)).into()
+            api.telemetry.render_for(|app| app != OTHER && caller.may_use(app)).into()
         }
         (Some((from, text)), None) if *from > asked => text.clone(),
         _ => {

@@ -1,7 +1,8 @@
 //! The report: one line per check, ok, warn or fail, with advice.
 
-use crate::cli::print;
+use crate::cli::print::{self, Colour, in_colour};
 use std::fmt::Display;
+use std::io::stdout;
 
 /// Prints each line as soon as its check is done.
 #[derive(Debug, Default)]
@@ -14,18 +15,18 @@ pub struct Report {
 
 impl Report {
     pub fn ok(&mut self, what: &str, text: impl Display) {
-        self.line("ok", what, text);
+        self.line("ok", Colour::Green, what, text);
     }
 
     /// Reports something that works now, and may stop working.
     pub fn warn(&mut self, what: &str, text: impl Display) {
         self.warnings += 1;
-        self.line("warn", what, text);
+        self.line("warn", Colour::Yellow, what, text);
     }
 
     pub fn fail(&mut self, what: &str, text: impl Display) {
         self.failures += 1;
-        self.line("fail", what, text);
+        self.line("fail", Colour::Red, what, text);
     }
 
     /// Prints the last line. Returns true if nothing failed.
@@ -36,8 +37,9 @@ impl Report {
         self.print_error.map_or(Ok(self.failures == 0), Err)
     }
 
-    fn line(&mut self, verdict: &str, what: &str, text: impl Display) {
-        self.print(format_args!("{verdict:<5} {what:<14} {text}"));
+    fn line(&mut self, verdict: &str, colour: Colour, what: &str, text: impl Display) {
+        let verdict = in_colour(&format!("{verdict:<5}"), colour, &stdout());
+        self.print(format_args!("{verdict} {what:<14} {text}"));
     }
 
     /// Prints a line. A line that cannot be printed stops no check.

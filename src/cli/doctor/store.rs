@@ -7,8 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::{Keyring, Secret};
 use crate::drain::Drain;
-use crate::http::client::{Client, NodeUrl, Target, refusal};
-use crate::http::server::address::Address;
+use crate::http::client::{Authorities, Client, NodeUrl, Target, refusal};
 use crate::model::AppKey;
 use crate::store::{self, Kept, Opened, Store, StoreError, sqlite};
 use bytes::Bytes;
@@ -126,14 +125,9 @@ pub fn absent(report: &mut Report, folder: &Path) {
 /// Reads readiness and apps from the node's API.
 pub async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
     let listener = config.admin_listen.as_ref().unwrap_or(&config.listen);
-    let node = match listener {
-        Address::Unix(path) => NodeUrl::Unix(path.clone()),
-        Address::Tcp(address) => {
-            NodeUrl::Tcp { host: address.ip().to_string(), port: address.port(), tls: config.tls.is_some() }
-        }
-    };
+    let node = NodeUrl::of_listener(listener, config.tls.is_some());
     let api_key = std::env::var(API_KEY).ok().map(Secret::from);
-    let (callee, drain) = (Target { node, api_key, ca_file: None }, Drain::new());
+    let (callee, drain) = (Target { node, api_key, authorities: Authorities::Public }, Drain::new());
     let answers = async {
         let mut caller = Client::connect(&callee, &drain).await?;
         let mut ready = caller.exchange(Method::GET, "/readyz", Bytes::new()).await?;

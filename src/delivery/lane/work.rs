@@ -308,10 +308,13 @@ impl Work {
     ) {
         let job = &mut self.queue[item_ref.job];
         let kind = job.end_of(item_ref.item, kind);
-        self.tally.outcome(kind, reason.as_ref(), self.ms.wrapping_sub(job.taken_ms));
+        if job.is_counted {
+            self.tally.outcome(kind, reason.as_ref(), self.ms.wrapping_sub(job.taken_ms));
+        }
         self.unsettled -= 1;
         let outcome = Outcome { kind, status, reason, timestamp: self.now.unix, attempts: item_ref.attempts };
         if kind == OutcomeKind::Accepted {
+            self.tally.accepted();
             self.last_accepted = job.first_identifier.wrapping_add(item_ref.item);
         }
         let settled = job.settle(item_ref.item, outcome, dead, self.last_accepted);

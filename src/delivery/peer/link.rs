@@ -134,7 +134,9 @@ impl Link {
             self.exchange.finish(now);
         }
         self.set_reachable(self.exchange.is_reachable());
-        self.finish_errands(now);
+        let round_trip = self.exchange.take_round_trip();
+        round_trip.into_iter().for_each(|time| self.metrics.round_trip.set(time.as_secs_f64()));
+        self.finish_errands();
         has_moved
     }
 
@@ -260,7 +262,7 @@ impl Link {
         self.peers.refresh();
     }
 
-    fn finish_errands(&mut self, now: Instant) {
+    fn finish_errands(&mut self) {
         for (mut forwarded, end) in self.exchange.take_ended() {
             self.metrics.errands.dec();
             forwarded.seat = None;
@@ -275,11 +277,11 @@ impl Link {
                     Ends::Refused
                 }
                 End::Here => {
-                    self.peers.send_here(forwarded, now);
+                    self.peers.send_here(forwarded);
                     Ends::Refused
                 }
                 End::Elsewhere => {
-                    self.peers.reroute(forwarded, &self.inbox.sign, now);
+                    self.peers.reroute(forwarded, &self.inbox.sign);
                     Ends::Rerouted
                 }
                 End::NotSent(reason) => {

@@ -1,13 +1,14 @@
 //! The metrics of links and of the listener for peers.
 
 use crate::telemetry;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// The node's metrics of forwarding. The label `node` is a member's name.
 #[derive(Clone)]
 pub struct Metrics {
     reachable: IntGaugeVec,
     errands: IntGaugeVec,
+    round_trip: GaugeVec,
     forwarded: IntCounterVec,
     surrogate: IntCounterVec,
     refused: IntCounterVec,
@@ -23,6 +24,11 @@ impl Metrics {
             errands: node.gauges(
                 "forwarded_in_flight",
                 "Batches given to a link to a peer that have not ended there.",
+                &["node"],
+            ),
+            round_trip: node.seconds(
+                "peer_round_trip_seconds",
+                "From the last answered PING to a peer to its PONG, on one of the links to it.",
                 &["node"],
             ),
             forwarded: node.counters(
@@ -55,6 +61,7 @@ impl Metrics {
         PeerMetrics {
             reachable: self.reachable.with_label_values(&node),
             errands: self.errands.with_label_values(&node),
+            round_trip: self.round_trip.with_label_values(&node),
             surrogate: self.surrogate.with_label_values(&node),
             ends: Ends::ALL.map(|end| self.forwarded.with_label_values(&[node[0], end])),
         }
@@ -65,6 +72,7 @@ impl Metrics {
         // Fails if the series does not exist any more.
         let _ = self.reachable.remove_label_values(&[node]);
         let _ = self.errands.remove_label_values(&[node]);
+        let _ = self.round_trip.remove_label_values(&[node]);
         let _ = self.surrogate.remove_label_values(&[node]);
         for end in Ends::ALL {
             let _ = self.forwarded.remove_label_values(&[node, end]);
@@ -78,6 +86,8 @@ pub struct PeerMetrics {
     pub reachable: IntGauge,
     /// Errands in flight.
     pub errands: IntGauge,
+    /// Seconds.
+    pub round_trip: Gauge,
     pub surrogate: IntCounter,
     ends: [IntCounter; Ends::ALL.len()],
 }

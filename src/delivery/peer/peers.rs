@@ -249,7 +249,7 @@ impl Peers {
     }
 
     /// Sends an errand another way than through the link `from`: through another one, or from this node.
-    pub fn reroute(&self, forwarded: Forwarded, from: &Arc<Sign>, now: Instant) {
+    pub fn reroute(&self, forwarded: Forwarded, from: &Arc<Sign>) {
         let Errand { app, lane, batch, .. } = &forwarded.errand;
         let table = self.table();
         let link = table.peer(&app.key, *lane).map(|peer| peer.link(&app.key));
@@ -258,17 +258,17 @@ impl Peers {
         match link.map(|link| link.reserve(batch)) {
             Some(Ok(place)) => place.send(forwarded),
             Some(Err(NotTaken::Full)) => forwarded.end_not_sent(NodeReason::Overloaded, self.unix_time()),
-            Some(Err(NotTaken::Closed)) | None => self.send_here(forwarded, now),
+            Some(Err(NotTaken::Closed)) | None => self.send_here(forwarded),
         }
     }
 
     /// Sends an errand from this node.
-    pub fn send_here(&self, forwarded: Forwarded, now: Instant) {
+    pub fn send_here(&self, forwarded: Forwarded) {
         let Errand { app, lane, batch, .. } = &forwarded.errand;
         match self.lanes.reserve(app, *lane) {
             Ok(place) => {
-                self.lanes.count_taken(batch.len());
-                place.send(forwarded.into_job(now));
+                self.lanes.count_taken(batch.len(), forwarded.errand.told.is_some());
+                place.send(forwarded.into_job());
             }
             Err(why) => forwarded.end_refused(why.into(), self.unix_time()),
         }

@@ -192,3 +192,15 @@ pub async fn all(begun: Vec<JoinHandle<Vec<Outcome>>>) -> Vec<Outcome> {
 pub fn is_accepted(outcome: &Outcome) -> bool {
     outcome.kind == OutcomeKind::Accepted
 }
+
+/// Another app like this one, with the same credential.
+pub fn app_like(app: &App, name: &str) -> Arc<App> {
+    Arc::new(App {
+        key: AppKey::new(AppId::new(name).expect("an id"), Environment::Production),
+        credential: Arc::clone(&app.credential),
+        topic: app.topic.clone(),
+        certificate_echo: String::new(),
+        generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+        ..*app
+    })
+}

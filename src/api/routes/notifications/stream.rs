@@ -151,6 +151,7 @@ impl HttpBody for OutcomeStream {
         }
         let outcomes = ready!(this.poll_first(cx));
         let Some(InFlight { block, .. }) = this.in_flight.front() else { return Poll::Pending };
+        block.count(this.api.intake.told(), &this.key);
         let written = block.write(&outcomes, this.api.clock.unix_time());
         this.in_flight.pop_front();
         Poll::Ready(Some(Ok(Frame::data(written.into()))))
@@ -176,7 +177,9 @@ impl OutcomeStream {
                 BlockState::Again(timer) => ready!(timer.as_mut().poll(cx)),
                 BlockState::NotSent(reason) => {
                     let outcome = not_sent(*reason, self.api.clock.unix_time());
-                    return Poll::Ready(vec![outcome; block.batch().len()]);
+                    let outcomes = vec![outcome; block.batch().len()];
+                    self.api.intake.told().end(&self.key, &outcomes, 0);
+                    return Poll::Ready(outcomes);
                 }
             }
             let batch = Arc::clone(block.batch());

@@ -103,6 +103,7 @@ pub struct Exchange {
     origin: Instant,
     /// The PINGs without a PONG, and when each was sent.
     pings: VecDeque<(u64, Instant)>,
+    round_trip: Option<Duration>,
     liveness: Liveness,
     budget: RerouteBudget,
     failures: u32,
@@ -130,6 +131,7 @@ impl Exchange {
             clock: PeerClock::new(),
             origin: now,
             pings: VecDeque::new(),
+            round_trip: None,
             liveness: Liveness::new(now),
             budget: RerouteBudget::new(now),
             failures: 0,

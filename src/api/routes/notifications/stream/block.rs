@@ -6,6 +6,7 @@ use crate::api::error::ApiError;
 use crate::api::routes::notifications::fault::NotificationsFault;
 use crate::api::routes::notifications::parse::{LineReader, Recovered};
 use crate::api::routes::notifications::response::{self, RefusedItem};
+use crate::delivery::metrics::Told;
 use crate::events::disconnection;
 use crate::json;
 use crate::model::{AppKey, Batch, Disconnection, Outcome, PushType};
@@ -72,6 +73,11 @@ impl Block {
             disconnection::of_refused(app, line.why.reason(), offending, timestamp)
         };
         self.refused.iter().filter_map(entry).collect()
+    }
+
+    /// Counts the refused lines, whose outcome no lane counts.
+    pub fn count(&self, told: &Told, app: &AppKey) {
+        told.reject(app, self.refused.iter().map(|line| line.why.reason()));
     }
 
     /// Writes an outcome for each line, in order; `timestamp` (UNIX seconds) is for the refused lines.

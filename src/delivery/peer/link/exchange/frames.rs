@@ -5,6 +5,7 @@ use crate::delivery::peer::greeting::{self, Mismatch};
 use crate::delivery::peer::wire::{Frame, Hello, Received, Refusal, Seen};
 use crate::delivery::send::Refused;
 use crate::model::Outcome;
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl Exchange {
@@ -54,10 +55,16 @@ impl Exchange {
         Ok(())
     }
 
+    /// The time from the last answered PING to its PONG, if it was not taken yet.
+    pub fn take_round_trip(&mut self) -> Option<Duration> {
+        self.round_trip.take()
+    }
+
     /// A PONG to a PING that is not known has no meaning, and does no harm.
     fn ponged(&mut self, id: u64, theirs_ms: u64, now: Instant) {
         let Some(at) = self.pings.iter().position(|(ping, _)| *ping == id) else { return };
         if let Some((_, sent)) = self.pings.drain(..=at).next_back() {
+            self.round_trip = Some(now.saturating_duration_since(sent));
             let (sent, received) = (milliseconds(self.origin, sent), milliseconds(self.origin, now));
             self.clock.pong(sent, received, theirs_ms);
         }

@@ -109,8 +109,9 @@ impl Trial {
             sending: Sending { deadline, retry_unknown },
             reply,
             room: Room::Own([held(), held()]),
+            told: None,
         };
-        self.exchange.push(Forwarded::new(errand, None), self.now);
+        self.exchange.push(Forwarded::new(errand, self.now, None), self.now);
     }
 
     /// Lets TLS take at most so many bytes, which the peer reads.
