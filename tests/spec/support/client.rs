@@ -1,5 +1,6 @@
 //! A caller: one keep-alive connection to a node.
 
+use super::api_description;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -83,8 +84,11 @@ impl Client {
         let request = request.body(Full::new(body)).expect("a request");
         self.sender.ready().await.ok()?;
         let answer = self.sender.send_request(request).await.ok()?;
-        let status = answer.status().as_u16();
-        Some((status, answer.into_body().collect().await.ok()?.to_bytes()))
+        let (head, body) = answer.into_parts();
+        let (status, bytes) = (head.status.as_u16(), body.collect().await.ok()?.to_bytes());
+        let kind = head.headers.get("content-type").map_or(&b""[..], |kind| kind.as_bytes());
+        api_description::hold(method, path, status, kind, &bytes);
+        Some((status, bytes))
     }
 
     /// With one more header.
