@@ -171,6 +171,7 @@ impl ApiError {
                 ("index", index.map(Value::from)),
                 ("field", why.field().map(Value::from)),
                 ("limit", why.limit().map(Value::from)),
+                ("known", why.known().map(Value::from)),
                 ("token_index", why.token_index().map(Value::from)),
                 // The indexes of tokens if tokens are bad, else the indexes of items.
                 (
@@ -178,7 +179,9 @@ impl ApiError {
                     if why.token_index().is_some() { why.token_indexes() } else { faulty.several() }.map(Value::from),
                 ),
             ]),
-            Self::Object(fault) => said([("field", fault.field().map(Value::from))]),
+            Self::Object(fault) | Self::Provisioning(ProvisioningFault::Object(fault)) => {
+                said([("field", fault.field().map(Value::from)), ("known", fault.known().map(Value::from))])
+            }
             Self::Provisioning(fault) => {
                 said([("field", fault.field().map(Value::from)), ("limit", fault.limit().map(Value::from))])
             }

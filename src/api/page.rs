@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(PageRequest::read(Some("cursor=x"), parse).map_err(sentence), Err(format!("`cursor` {cursor}")));
         assert_eq!(through(None, parse).map_err(sentence), Err(format!("`through` {cursor}")));
         assert_eq!(through(Some("through=3"), parse).map_err(sentence), Ok(3));
-        let unknown = "unknown parameter `thru`: this call does not have it".to_owned();
+        let unknown = "unknown parameter `thru`: the parameters of this call are through".to_owned();
         assert_eq!(through(Some("thru=3"), parse).map_err(sentence), Err(unknown));
     }
 }

@@ -1,6 +1,7 @@
 //! Every route of the API, in one table: the router, the guard, the metrics' labels and the API description read it.
 
 pub mod apps;
+pub mod description;
 pub mod disconnections;
 pub mod feedback;
 pub mod health;
@@ -192,11 +193,7 @@ pub const ROUTES: &[Route] = {
             path: "/openapi.json",
             reading: AnyKey,
             changing: AnyKey,
-            operations: &[Op::not_implemented(
-                "getDescription",
-                "Describes the API",
-                "the API description is not built yet",
-            )],
+            operations: &[Op::new("GET", "getDescription", "Describes the API", || get(description::show))],
         },
         Route {
             path: "/cluster",

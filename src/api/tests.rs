@@ -1,9 +1,13 @@
 //! Tests of the routes through the service, over a registry and events in memory.
 
 mod access;
+mod description;
 mod panicking;
 mod preconditions;
 mod shortcut;
+
+#[path = "../../tests/support/api_description.rs"]
+mod api_description;
 
 use super::routes::{health, metrics};
 use super::*;
@@ -70,10 +74,13 @@ impl Client {
 
     async fn send(&self, mut request: HttpRequest<Body>) -> Answer {
         request.headers_mut().entry(header::HOST).or_insert(header::HeaderValue::from_static("localhost"));
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.service.clone().answer(request).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        let kind = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        api_description::hold(method.as_str(), &path, head.status.as_u16(), kind, text.as_bytes());
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer { status: head.status.as_u16(), headers: head.headers, body, text }
     }

@@ -44,8 +44,12 @@ pub enum RequestError {
     #[error("limit reached: {limit} requests are being answered: send the request again soon")]
     TooManyRequests { limit: usize },
 
-    #[error("unknown parameter `{name}`: this call does not have it")]
-    UnknownParameter { name: String },
+    #[error("unknown parameter `{name}`: {}", parameters(known))]
+    UnknownParameter {
+        name: String,
+        /// The parameters of the call.
+        known: Box<[&'static str]>,
+    },
     #[error("`{name}` appears twice in the query")]
     RepeatedParameter { name: String },
     #[error("`{name}` in the query must be {expected}")]
@@ -90,7 +94,8 @@ impl RequestError {
             Self::Browser(BrowserFault::Host { host }) => json!({"host": host, "setting": "hosts"}),
             Self::Browser(BrowserFault::Origin { origin }) => json!({"origin": origin, "setting": "hosts"}),
             Self::Browser(BrowserFault::Site) => json!({"setting": "hosts"}),
-            Self::UnknownParameter { name } | Self::RepeatedParameter { name } => json!({"parameter": name}),
+            Self::UnknownParameter { name, known } => json!({"parameter": name, "known": known}),
+            Self::RepeatedParameter { name } => json!({"parameter": name}),
             Self::BadParameter { name, .. } => json!({"parameter": name}),
             _ => json!({}),
         }
@@ -104,6 +109,14 @@ impl RequestError {
             }
             _ => None,
         }
+    }
+}
+
+/// The end of the sentence about an unknown parameter.
+fn parameters(known: &[&str]) -> String {
+    match known {
+        [] => "this call has no parameters".to_owned(),
+        known => format!("the parameters of this call are {}", known.join(", ")),
     }
 }
 

@@ -11,13 +11,13 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a query of which every parameter is one of `known`.
-    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, RequestError> {
+    pub fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, RequestError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name);
             if !known.contains(&name.as_str()) {
-                return Err(RequestError::UnknownParameter { name });
+                return Err(RequestError::UnknownParameter { name, known: known.into() });
             }
             if pairs.iter().any(|(seen, _)| *seen == name) {
                 return Err(RequestError::RepeatedParameter { name });
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_refusal_of_a_parameter_names_it() {
         let table = [
-            ("limt=5", "unknown parameter `limt`: this call does not have it"),
+            ("limt=5", "unknown parameter `limt`: the parameters of this call are limit, wait, timeout, cursor"),
             ("limit=5&limit=6", "`limit` appears twice in the query"),
             ("limit=0", "`limit` in the query must be a number from 1 to 1000"),
             ("limit", "`limit` in the query must be a number from 1 to 1000"),

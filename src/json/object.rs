@@ -17,8 +17,8 @@ pub enum ObjectFault {
     NotAnObject,
     #[error("`{name}` appears twice")]
     Repeated { name: String },
-    #[error("`{name}` is not a known field: the fields are {known}")]
-    Unknown { name: String, known: String },
+    #[error("`{name}` is not a known field: the fields are {}", known.join(", "))]
+    Unknown { name: String, known: Vec<&'static str> },
     #[error("`{name}` must be {expected}")]
     WrongType { name: &'static str, expected: &'static str },
 }
@@ -29,6 +29,14 @@ impl ObjectFault {
             Self::Malformed(_) | Self::NotAnObject => None,
             Self::Repeated { name } | Self::Unknown { name, .. } => Some(name),
             Self::WrongType { name, .. } => Some(name),
+        }
+    }
+
+    /// The fields that the object may have, if it has another one.
+    pub fn known(&self) -> Option<&[&'static str]> {
+        match self {
+            Self::Unknown { known, .. } => Some(known),
+            _ => None,
         }
     }
 }
@@ -88,9 +96,7 @@ impl<'a> Object<'a> {
     pub fn finish(self) -> Result<(), ObjectFault> {
         match self.fields.first() {
             None => Ok(()),
-            Some((name, _)) => {
-                Err(ObjectFault::Unknown { name: name.chars().take(64).collect(), known: self.known.join(", ") })
-            }
+            Some((name, _)) => Err(ObjectFault::Unknown { name: name.chars().take(64).collect(), known: self.known }),
         }
     }
 }

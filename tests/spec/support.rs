@@ -1,5 +1,7 @@
 //! Helpers that several specs share.
 
+#[path = "../support/api_description.rs"]
+pub mod api_description;
 pub mod attack;
 pub mod background;
 pub mod balancer;

@@ -11,6 +11,8 @@ struct Ban {
 
 const PAST_THE_DRAIN: &str = "a task is started past the drain";
 const WITHOUT_BOUND: &str = "a channel without a bound";
+const ERROR_OUTSIDE: &str = "an error is written outside the tables of errors";
+const ERROR_TABLES: &[&str] = &["api/error.rs", "http/envelope.rs", "http/error.rs", "http/guard/canned_responses.rs"];
 const WALL_CLOCK: &str = "the wall clock is read outside clock.rs";
 
 /// The simulator has its own tasks and clock.
@@ -29,6 +31,10 @@ const BANS: &[Ban] = &[
     Ban { path: "tokio_util::task::TaskTracker", but_in: &["drain.rs", "crates/simulator"], why: PAST_THE_DRAIN },
     Ban { path: "tokio::sync::mpsc::unbounded_channel", but_in: &[], why: WITHOUT_BOUND },
     Ban { path: "std::sync::mpsc::channel", but_in: &[], why: WITHOUT_BOUND },
+    // Their reasons are in tables, which a test compares with the API description.
+    Ban { path: "crate::http::envelope::failure", but_in: ERROR_TABLES, why: ERROR_OUTSIDE },
+    Ban { path: "crate::http::envelope::failure_with", but_in: ERROR_TABLES, why: ERROR_OUTSIDE },
+    Ban { path: "crate::http::envelope::failure_json", but_in: ERROR_TABLES, why: ERROR_OUTSIDE },
     Ban { path: "std::time::SystemTime::now", but_in: &["clock.rs", "crates/simulator"], why: WALL_CLOCK },
 ];
 
@@ -87,6 +93,8 @@ mod tests {
             "fn f() { std::eprintln!(\"a\"); }",
             "fn f() { fn g() { print!(\"a\"); } }",
             "#[cfg(test)]\nmod tests {}\nfn f() { tokio::spawn(g()); }",
+            "use crate::http::envelope; fn f() { envelope::failure(s, \"new\", \"\", &a); }",
+            "use crate::http::envelope::failure_with;",
         ] {
             assert!(!lines(check, "api/server.rs", banned).is_empty(), "{banned}");
         }

@@ -9,6 +9,7 @@ mod log_events;
 mod log_lines;
 mod paths;
 mod purity;
+mod reasons;
 mod shape;
 mod source;
 
@@ -105,6 +106,11 @@ fn no_file_is_at_the_top_without_need() {
     let strangers: Vec<_> =
         names.filter(|name| !name.starts_with('.') && !TOP_LEVEL.contains(&name.as_str())).collect();
     assert!(strangers.is_empty(), "{strangers:?} at the top of the repository");
+}
+
+#[test]
+fn the_api_description_has_exactly_the_reasons_that_the_code_writes() {
+    reasons::compare(source::product(), &std::fs::read_to_string(source::root().join(reasons::FILE)).expect("a file"));
 }
 
 #[test]

@@ -9,18 +9,20 @@ use uuid::Uuid;
 
 /// The response to a connection over the limit.
 pub fn limit_reached(reached: LimitReached) -> String {
-    let (reason, sentence) = match reached {
+    let (status, reason, sentence) = match reached {
         LimitReached::Node => (
+            StatusCode::SERVICE_UNAVAILABLE,
             "too_many_connections",
             "limit reached: the node has its maximum number of connections: connect again soon",
         ),
         LimitReached::Address => (
+            StatusCode::SERVICE_UNAVAILABLE,
             "too_many_connections_of_address",
             "limit reached: your address has its maximum number of connections: close or reuse some, or have the address of a load \
              balancer added to limits.shared_addresses",
         ),
     };
-    response(StatusCode::SERVICE_UNAVAILABLE, reason, sentence, "retry-after: 1\r\n")
+    response(status, reason, sentence, "retry-after: 1\r\n")
 }
 
 /// The response to a client that does not complete a request's headers in time.

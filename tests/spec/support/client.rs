@@ -1,5 +1,6 @@
 //! A caller: one keep-alive connection to a node.
 
+use super::api_description;
 use bytes::Bytes;
 use http::response::Parts;
 use http_body_util::{BodyExt, Full};
@@ -93,7 +94,10 @@ impl Client {
         self.sender.ready().await.ok()?;
         let answer = self.sender.send_request(request).await.ok()?;
         let (head, body) = answer.into_parts();
-        Some((head, body.collect().await.ok()?.to_bytes()))
+        let bytes = body.collect().await.ok()?.to_bytes();
+        let kind = head.headers.get("content-type").map_or(&b""[..], |kind| kind.as_bytes());
+        api_description::hold(method, path, head.status.as_u16(), kind, &bytes);
+        Some((head, bytes))
     }
 
     /// With one more header.

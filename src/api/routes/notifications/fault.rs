@@ -69,9 +69,7 @@ pub enum ItemFault {
     Repeated(Field),
     #[error("`{}` must be {}", .0.name(), .0.expected())]
     WrongType(Field),
-    #[error(
-        "`{0}` is not a field of a notification: known are type, token, tokens, payload, identifier, expiry, priority, push_type, collapse_id, topic"
-    )]
+    #[error("`{}` is not a field of a notification: known are {}", .0, Field::ALL.map(Field::name).join(", "))]
     Unknown(String),
     #[error("`token` and `tokens` are both given: give only one")]
     TokenAndTokens,
@@ -112,6 +110,11 @@ impl ItemFault {
             Self::Invalid(invalid) => invalid.limit(),
             _ => None,
         }
+    }
+
+    /// The fields that a notification may have, if it has another one.
+    pub fn known(&self) -> Option<Vec<&'static str>> {
+        matches!(self, Self::Unknown(_)).then(|| Field::ALL.map(Field::name).into())
     }
 
     /// The index of the first bad one of `tokens`, from 0.

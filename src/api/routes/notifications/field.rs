@@ -7,19 +7,40 @@ use std::borrow::Cow;
 /// The value of a notification's `type`: clients of 0.5 always send it, and our responses have it.
 pub const TYPE: &str = "notification";
 
-/// A known field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    Type,
-    Token,
-    Tokens,
-    Payload,
-    Identifier,
-    Expiry,
-    Priority,
-    PushType,
-    CollapseId,
-    Topic,
+macro_rules! fields {
+    ($($variant:ident = $name:literal,)*) => {
+        /// A known field.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Field { $($variant,)* }
+
+        impl Field {
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant,)*];
+
+            pub fn named(name: &str) -> Result<Self, ItemFault> {
+                Ok(match name {
+                    $($name => Self::$variant,)*
+                    _ => return Err(ItemFault::Unknown(name.chars().take(64).collect())),
+                })
+            }
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+fields! {
+    Type = "type",
+    Token = "token",
+    Tokens = "tokens",
+    Payload = "payload",
+    Identifier = "identifier",
+    Expiry = "expiry",
+    Priority = "priority",
+    PushType = "push_type",
+    CollapseId = "collapse_id",
+    Topic = "topic",
 }
 
 /// A key of the object, borrowed unless it has escapes.
@@ -28,37 +49,6 @@ pub enum Field {
 pub struct FieldName<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl Field {
-    pub fn named(name: &str) -> Result<Self, ItemFault> {
-        Ok(match name {
-            "type" => Self::Type,
-            "token" => Self::Token,
-            "tokens" => Self::Tokens,
-            "payload" => Self::Payload,
-            "identifier" => Self::Identifier,
-            "expiry" => Self::Expiry,
-            "priority" => Self::Priority,
-            "push_type" => Self::PushType,
-            "collapse_id" => Self::CollapseId,
-            "topic" => Self::Topic,
-            _ => return Err(ItemFault::Unknown(name.chars().take(64).collect())),
-        })
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Type => "type",
-            Self::Token => "token",
-            Self::Tokens => "tokens",
-            Self::Payload => "payload",
-            Self::Identifier => "identifier",
-            Self::Expiry => "expiry",
-            Self::Priority => "priority",
-            Self::PushType => "push_type",
-            Self::CollapseId => "collapse_id",
-            Self::Topic => "topic",
-        }
-    }
-
     /// The description of a valid value.
     pub fn expected(self) -> &'static str {
         match self {
