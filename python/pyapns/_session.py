@@ -58,7 +58,7 @@ def parse_addresses(host: Host, port: int, unix_socket: Optional[str]) -> List[A
     hosts = [host] if isinstance(host, str) else list(host)
     if not hosts:
         raise ValueError("no node is given: `host` is a URL or a list of them")
-    return [parse_address(one.strip("/"), port) for one in hosts]
+    return [parse_address(one, port) for one in hosts]
 
 
 class Session:

@@ -152,7 +152,7 @@ class Stream:
                 return
             elif not self._may_take():
                 self._wait()
-        if self._lines.unanswered or not self._is_last_chunk_out and self._lines.is_accepted:
+        if self._lines.is_accepted and (self._lines.unanswered or not self._is_last_chunk_out):
             raise ConnectionError("it ended the stream")
 
     def _is_over(self) -> bool:
