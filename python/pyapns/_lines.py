@@ -53,6 +53,11 @@ class Lines:
         """True if lines wait to go out."""
         return self._bytes > 0
 
+    @property
+    def is_first_of_group(self) -> bool:
+        """True if one line waits."""
+        return len(self._group) == 1
+
     def add(self, item: Any) -> None:
         """Take an item: its line joins the group.
 

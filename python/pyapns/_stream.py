@@ -97,13 +97,8 @@ class Stream:
 
     def run(self) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the items."""
-        try:
-            while self._held or not self._is_exhausted:
-                yield from self._on_one_connection()
-        finally:
-            close = getattr(self._items, "close", None)
-            if close is not None:
-                close()
+        while self._held or not self._is_exhausted:
+            yield from self._on_one_connection()
         if self._fault is not None:
             raise self._fault
 

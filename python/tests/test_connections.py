@@ -147,7 +147,7 @@ def test_a_node_killed_under_load_tells_every_notification_one_thing():
                 except pyapns.ConnectionFailed as error:
                     tell(token, {"no": "not_sent", "maybe": "unknown"}[error.sent])
                     return
-                if number == 8:
+                if number == 1:
                     at_work.set()
 
         def items():

@@ -112,7 +112,9 @@ def test_disconnections_are_events_that_reading_empties(client, app, pyapns_serv
     assert client.disconnections(*app) == []
 
 
-def test_an_event_that_blames_no_notification_is_an_event(client, app, pyapns_service):
+def test_an_event_that_blames_no_notification_is_an_event(client, pyapns_service):
+    app = ("com.example.refused", "sandbox")
+    client.provision(*app, pyapns_service.simulator.certificate)
     pyapns_service.simulator.answer(403, "BadCertificate")
     with pyapns_service.client(request_timeout=1) as hasty:
         [outcome] = hasty.notify(*app, [{"token": "0c", "payload": {}}])
@@ -120,9 +122,7 @@ def test_an_event_that_blames_no_notification_is_an_event(client, app, pyapns_se
     events = client.disconnections(*app)
     assert events and all(event.code == 255 and event.offending_notification is None for event in events)
     assert "None (unknown)" in repr(events[0])
-    # A new credential starts the app again.
-    pyapns_service.reset()
-    pyapns_service.provision()
+    client.remove(*app)
 
 
 def test_an_unknown_app_is_a_client_error_with_the_nodes_object(client):
