@@ -100,7 +100,8 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         assert self._transport is not None
         self._reader = ResponseReader()
-        self._answer = answer = loop.create_future()
+        answer: asyncio.Future[Reply] = loop.create_future()
+        self._answer = answer
         # A timer is cheaper than asyncio.wait_for.
         timer = loop.call_later(seconds, _give_up, answer)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import importlib
 import logging
 import os
 import threading
@@ -55,8 +56,7 @@ def configure(opts: Optional[Mapping[str, Any]] = None) -> bool:
 
 def _django_options() -> Dict[str, Any]:
     try:
-        from django.conf import settings  # type: ignore[import-not-found,unused-ignore]
-
+        settings = importlib.import_module("django.conf").settings
         return dict(getattr(settings, "PYAPNS_CONFIG", None) or {})
     except Exception:
         # No Django, or no settings for it.
@@ -65,8 +65,7 @@ def _django_options() -> Dict[str, Any]:
 
 def _pylons_options() -> Dict[str, Any]:
     try:
-        from pylons import config  # type: ignore[import-not-found,unused-ignore]
-
+        config = importlib.import_module("pylons").config
         names = {"HOST": "pyapns_host", "TIMEOUT": "pyapns_timeout"}
         found = {option: config[name] for option, name in names.items() if name in config}
         if "TIMEOUT" in found:

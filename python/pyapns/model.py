@@ -11,7 +11,7 @@ import datetime
 import json
 import struct
 from dataclasses import dataclass, field
-from typing import Any, Dict, Generic, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Generic, List, Mapping, Optional, Tuple, Type, TypeVar
 
 from ._words import Environment, HeldAction, Identifier, OutcomeWord, Payload
 
@@ -332,8 +332,9 @@ class Page(Generic[Entry]):
 Known = TypeVar("Known")
 
 
-def _known(kind: "type[Known]", data: Raw, raw: Optional[Raw] = None) -> Known:
+def _known(kind: Type[Known], data: Raw, raw: Optional[Raw] = None) -> Known:
     """Return a dataclass with the fields that it has, and everything in `raw`."""
     names = kind.__dataclass_fields__  # type: ignore[attr-defined]
     fields = {name: value for name, value in data.items() if name in names and name != "raw"}
-    return kind(**fields, raw=data if raw is None else raw)
+    make: Callable[..., Known] = kind
+    return make(**fields, raw=data if raw is None else raw)
