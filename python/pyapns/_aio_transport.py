@@ -144,8 +144,7 @@ async def open_connection(protocol: Protocol, address: Address, session: Session
 class LoopPool:
     """The connections of one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, nodes: int, most: int) -> None:
-        self.loop = loop
+    def __init__(self, nodes: int, most: int) -> None:
         self.process = os.getpid()
         self.idle: Dict[int, Deque[Connection]] = {at: deque() for at in range(nodes)}
         self._free = most
@@ -156,7 +155,7 @@ class LoopPool:
         if self._free > 0:
             self._free -= 1
             return
-        waiter = self.loop.create_future()
+        waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
             await waiter
@@ -182,7 +181,7 @@ class LoopPool:
 
 
 class AsyncPool:
-    """The connections of an asynchronous client, which may be used in one event loop after another."""
+    """The connections of an asynchronous client: each event loop has its own."""
 
     def __init__(self, addresses: List[Address], session: Session, *, timeout: float, retries: int, most: int) -> None:
         self.addresses = addresses
@@ -192,20 +191,23 @@ class AsyncPool:
         self.retries = retries
         self._most = most
         self._first = 0
-        self._of_loop: Optional[LoopPool] = None
+        self._pools: Dict[asyncio.AbstractEventLoop, LoopPool] = {}
 
     def _here(self) -> LoopPool:
         loop = asyncio.get_running_loop()
-        pool = self._of_loop
-        if pool is None or pool.loop is not loop or pool.process != os.getpid():
-            # The connections of an earlier loop ended with it.
-            pool = self._of_loop = LoopPool(loop, len(self.addresses), self._most)
+        pool = self._pools.get(loop)
+        if pool is None or pool.process != os.getpid():
+            # Closed loops, and those of the parent process, took their connections with them.
+            pools = self._pools.items()
+            self._pools = {old: one for old, one in pools if one.process == os.getpid() and not old.is_closed()}
+            pool = self._pools[loop] = LoopPool(len(self.addresses), self._most)
         return pool
 
     def close(self) -> None:
-        """Close the idle connections. The pool can be used further."""
-        if self._of_loop is not None and not self._of_loop.loop.is_closed():
-            self._of_loop.close()
+        """Close the idle connections of this event loop. The pool can be used further."""
+        pool = self._pools.get(asyncio.get_running_loop())
+        if pool is not None:
+            pool.close()
 
     async def perform(self, call: Call[Result]) -> Result:
         """Perform a call, again if that cannot send anything twice."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 from typing import Any, Callable, Dict, Generic, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union
 from urllib.parse import quote, urlencode
 
-from . import errors
+from . import _http, errors
 from ._words import Identifier, Payload
 from .model import App, Disconnection, Feedback, HeldFeedback, Notification, Outcome, Page, Readiness
 
@@ -139,11 +140,10 @@ def simple(item: Any) -> Dict[str, Any]:
     if isinstance(item, Notification):
         return item.to_simple()
     if isinstance(item, Mapping):
-        found = dict(item)
-        found.setdefault("type", "notification")
-        if isinstance(found.get("expiry"), str):
-            found["expiry"] = int(found["expiry"])
-        return found
+        expiry = item.get("expiry")
+        if expiry is None or isinstance(expiry, int):
+            return item if isinstance(item, dict) else dict(item)
+        return {**item, "expiry": int(expiry)}
     raise ValueError(f"Unknown notification: {item!r}")
 
 
@@ -212,13 +212,22 @@ def send(
 
 def send_target(app_id: str, environment: str, limit: float, retry_unknown: bool) -> str:
     """Return the path and query of a send."""
+    return _send_target(app_id, environment, limit, retry_unknown)
+
+
+@functools.lru_cache(maxsize=1024)
+def _send_target(app_id: str, environment: str, limit: float, retry_unknown: bool) -> str:
     path = app_path(app_id, environment, "/notifications")
     return with_query(path, timeout=f"{limit:g}", retry_unknown="true" if retry_unknown else None)
 
 
 def if_revision(revision: Optional[str]) -> Sequence[Tuple[str, str]]:
     """Return the header that makes a change depend on the app's revision."""
-    return () if revision is None else (("If-Match", f'"{revision}"'),)
+    if revision is None:
+        return ()
+    fields = (("If-Match", f'"{revision}"'),)
+    _http.checked_fields(fields)
+    return fields
 
 
 def provision(
@@ -333,6 +342,8 @@ class AnyCall(Call["Tuple[int, Any]"]):
     """Any request. Its result is the status with the parsed JSON, whatever they are."""
 
     def __init__(self, method: str, target: str, body: Optional[bytes]) -> None:
+        if not _http.is_target(f"{method}{target}"):
+            raise ValueError(f"{target!r} has a character that a URL does not allow: write it as %XX")
         super().__init__(method, target, lambda reply: (reply.status, reply.json()), body, repeatable=method == "GET")
 
     def result(self, reply: Reply) -> Tuple[int, Any]:

@@ -1,12 +1,13 @@
-"""HTTP/1.1 as bytes, without input or output: the head of a request, and the reader of a response."""
+"""HTTP/1.1 as bytes, without input or output: the fields of a request, and the reader of a response."""
 
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 HEAD_BYTES_MAX = 65536
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_TARGET = re.compile(r"[\x21-\x7e]*\Z")
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,15}\Z")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -15,19 +16,21 @@ class MalformedResponse(ValueError):
     """The bytes are not an HTTP/1.1 response."""
 
 
-def request_head(method: str, target: str, fields: Iterable[Tuple[str, str]]) -> bytes:
-    """Return the head of a request.
+def checked_fields(fields: Sequence[Tuple[str, str]]) -> str:
+    """Return header fields as they go out.
 
     Raises:
         ValueError: a field that would end the line or the head.
     """
-    lines = [f"{method} {target} HTTP/1.1\r\n"]
     for name, value in fields:
         if not _FIELD.match(name) or _BAD_VALUE.search(value):
             raise ValueError(f"the header {name!r} has a character that HTTP does not allow: correct it")
-        lines.append(f"{name}: {value}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode("latin-1")
+    return "".join(f"{name}: {value}\r\n" for name, value in fields)
+
+
+def is_target(text: str) -> bool:
+    """Return true if a text can be the path and query of a request."""
+    return _TARGET.match(text) is not None
 
 
 def chunk(data: bytes) -> bytes:

@@ -44,7 +44,7 @@ def parse_address(text: str, port: int) -> Address:
     if text.startswith("unix:"):
         return Address("localhost", 0, path=text[len("unix:") :])
     url = urlsplit(text if "://" in text else f"http://{text}")
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or not _http.is_target(url.path):
         raise ValueError(f"{text!r} is not the URL of a node: write http://HOST:PORT, https://HOST:PORT or unix:PATH")
     if url.username is not None or url.password is not None:
         raise ValueError("the URL of a node has no password: give the API key as `key`")
@@ -76,23 +76,34 @@ class Session:
         self._key = key
         self._tls: Optional[ssl.SSLContext] = None
         self._tls_of: object = None
+        # The fields that every request has, and what they were made of.
+        self._known: Tuple[object, str] = (None, "")
 
     def __repr__(self) -> str:
         # Neither key nor password.
         return f"<Session verify={self.verify!r}>"
 
     def head(self, address: Address, method: str, target: str, fields: Sequence[Tuple[str, str]]) -> bytes:
-        """Return the head of a request to a node."""
-        all_fields = [("Host", address.name)]
-        authorization = self._authorization()
-        if authorization is not None:
-            all_fields.append(("Authorization", authorization))
-        for name, value in self.headers.items():
-            lower = name.lower()
-            if lower not in OWN_HEADERS and not (lower == "authorization" and authorization):
-                all_fields.append((name, value))
-        all_fields.extend(fields)
-        return _http.request_head(method, address.prefix + target, all_fields)
+        """Return the head of a request to a node. `target` and `fields` come from this package."""
+        own = "".join([f"{name}: {value}\r\n" for name, value in fields])
+        return f"{method} {address.prefix}{target} HTTP/1.1\r\n{self._common(address)}{own}\r\n".encode("latin-1")
+
+    def _common(self, address: Address) -> str:
+        """Return the fields that every request to a node has."""
+        now = (address, self.auth, tuple(self.headers.items()))
+        # Threads may do this at the same time: what is known is replaced whole.
+        known = self._known
+        if known[0] != now:
+            fields = [("Host", address.name)]
+            authorization = self._authorization()
+            if authorization is not None:
+                fields.append(("Authorization", authorization))
+            for name, value in self.headers.items():
+                lower = name.lower()
+                if lower not in OWN_HEADERS and not (lower == "authorization" and authorization):
+                    fields.append((name, value))
+            self._known = known = (now, _http.checked_fields(fields))
+        return known[1]
 
     def _authorization(self) -> Optional[str]:
         if self.auth is not None:

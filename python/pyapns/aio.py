@@ -52,8 +52,9 @@ class AsyncClient:
         addresses = parse_addresses(host, port, unix_socket)
         self.host: Host = host.strip("/") if isinstance(host, str) else host
         self.port = port
-        self.timeout = timeout
-        self._limit = _calls.node_timeout(timeout, request_timeout)
+        self._request_timeout = request_timeout
+        # Checked here, so that a wrong value fails here.
+        _calls.node_timeout(timeout, request_timeout)
         self._pool = AsyncPool(addresses, Session(key, ca), timeout=timeout, retries=retries, most=connections)
 
     def __repr__(self) -> str:
@@ -75,6 +76,20 @@ class AsyncClient:
     def connection(self) -> Session:
         """The settings of the connections: `headers`, `auth`, `verify`, `cert`."""
         return self._pool.session
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for an answer. It can be changed."""
+        return self._pool.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._pool.timeout = seconds
+
+    @property
+    def _limit(self) -> float:
+        """The node's limit for a send, in seconds."""
+        return _calls.node_timeout(self._pool.timeout, self._request_timeout)
 
     # Apps
 

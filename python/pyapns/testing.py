@@ -231,7 +231,11 @@ def _process(program: str, arguments: Sequence[str], folder: str) -> Iterator["t
 
 @contextlib.contextmanager
 def push_service(
-    program: Optional[str] = None, settings: str = "", listen: str = "127.0.0.1:0", **options: Any
+    program: Optional[str] = None,
+    settings: str = "",
+    listen: str = "127.0.0.1:0",
+    keeps_entries: bool = True,
+    **options: Any,
 ) -> Iterator[PushService]:
     """Run a simulator and a node, and stop them at the end.
 
@@ -239,6 +243,7 @@ def push_service(
         program: the daemon; without it, the installed one.
         settings: more settings of the node, as TOML. `[apple]` is taken.
         listen: the node's address. Port 0 takes a free one.
+        keeps_entries: false for measurements: the ledger only counts, in constant memory.
         options: those of `Client` that the node requires, such as `key`.
 
     Raises:
@@ -247,6 +252,7 @@ def push_service(
     program = program or find_program()
     with tempfile.TemporaryDirectory(prefix="pyapns-") as folder:
         apple = ["simulator", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--dir", folder + "/apple"]
+        apple += [] if keeps_entries else ["--ledger", "counts"]
         with _process(program, apple, folder) as (_, said):
             simulator = Simulator(json.loads(said))
             config = os.path.join(folder, "pyapns.toml")

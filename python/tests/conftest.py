@@ -1,12 +1,25 @@
 """The package against a real node and simulator, which `pyapns.testing` starts."""
 
 import itertools
+import os
 import socket
 import threading
 
 import pytest
 
 pytest_plugins = ["pyapns.testing"]
+
+
+@pytest.fixture
+def busy_service(request):
+    """A service for streams of any length. In the long form, its ledger only counts."""
+    from pyapns.testing import push_service
+
+    if os.environ.get("PYAPNS_TEST_FULL"):
+        with push_service(keeps_entries=False) as service:
+            yield service
+    else:
+        yield request.getfixturevalue("pyapns_service")
 
 
 @pytest.fixture

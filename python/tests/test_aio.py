@@ -1,8 +1,10 @@
 """The asynchronous client: the same methods as `Client`, with the same results, for asyncio."""
 
 import asyncio
+import concurrent.futures
 import inspect
 import os
+import signal
 import time
 
 import pytest
@@ -86,7 +88,7 @@ def test_many_sends_at_once_share_the_connections(pyapns_service, app):
             sends = [client.send(*app, f"{number:04x}", {}, identifier=number) for number in range(200)]
             outcomes = await asyncio.gather(*sends)
             assert [(one.identifier, one.token) for one in outcomes] == [(n, f"{n:04x}") for n in range(200)]
-            assert 1 <= len(client._pool._of_loop.idle[0]) <= 8
+            assert 1 <= len(client._pool._here().idle[0]) <= 8
 
     run(work)
     assert len(pyapns_service.ledger.accepted()) == 200
@@ -115,6 +117,19 @@ def _wait_for_requests(service, count):
         time.sleep(0.01)
 
 
+def test_event_loops_in_threads_share_a_client_but_no_connection(pyapns_service, app):
+    client = AsyncClient(pyapns_service.url)
+
+    async def work():
+        outcomes = await asyncio.gather(*(client.send(*app, f"{number:04x}", {}) for number in range(40)))
+        await client.close()
+        return [one.token for one in outcomes]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        found = [done.result(30) for done in [threads.submit(run, work) for _ in range(4)]]
+    assert found == [[f"{number:04x}" for number in range(40)]] * 4
+
+
 def test_a_client_works_in_one_event_loop_after_another(pyapns_service, app):
     client = AsyncClient(pyapns_service.url)
     for number in range(3):
@@ -127,7 +142,7 @@ def test_a_client_works_in_one_event_loop_after_another(pyapns_service, app):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="measures memory as Linux shows it")
 @pytest.mark.parametrize("kind", ["iterable", "asynchronous"])
-def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(pyapns_service, app, kind):
+def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(busy_service, app, kind):
     count = MANY if kind == "iterable" else MANY // 4
 
     async def asynchronous():
@@ -136,7 +151,7 @@ def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(pyapn
 
     async def work():
         settled, after = 0, 0
-        async with AsyncClient(pyapns_service.url) as client:
+        async with AsyncClient(busy_service.url) as client:
             items = notifications(count) if kind == "iterable" else asynchronous()
             async for outcome in client.stream(*app, items):
                 assert (outcome.identifier, outcome.outcome) == (after, "accepted")
@@ -147,6 +162,7 @@ def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(pyapn
         assert resident_bytes() - settled < 8 << 20
 
     run(work)
+    assert busy_service.ledger.totals()["accepted"] == count
 
 
 def test_an_item_goes_out_while_the_iterable_waits_for_the_next_one(pyapns_service, app):
@@ -225,7 +241,7 @@ def test_a_refused_stream_tells_each_item_that_it_was_not_sent_and_raises(pyapns
 
 def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
     def breaks(server, number, connection):
-        server.read(number, connection, b'"identifier":1,')
+        server.read(number, connection, b'"identifier":1}')
         line = b'{"outcome":"accepted","token":"0a","identifier":0}\n'
         connection.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(line), line))
         time.sleep(0.3)
@@ -310,3 +326,52 @@ def test_a_unix_socket_and_a_key_work(tmp_path):
                 assert len(outcomes) == 5
 
         run(work)
+
+
+def test_a_node_killed_under_load_tells_every_notification_one_thing():
+    """Sends and a stream, while the node dies by SIGKILL: the client doubles nothing, and says no wrong thing."""
+    with push_service() as service:
+        app, told, taken = (service.app_id, "sandbox"), {}, []
+
+        def tell(token, word):
+            assert token not in told, f"{token} was told twice"
+            told[token] = word
+
+        async def calls(client, task):
+            for number in range(100_000):
+                token = f"aa{task:02x}{number:08x}"
+                try:
+                    tell(token, (await client.send(*app, token, {"aps": {}})).outcome)
+                except pyapns.ConnectionFailed as error:
+                    tell(token, {"no": "not_sent", "maybe": "unknown"}[error.sent])
+                    return
+
+        def items():
+            while True:
+                taken.append(f"bb{len(taken):08x}")
+                yield {"token": taken[-1], "payload": {"aps": {}}}
+
+        async def stream(client):
+            with pytest.raises(pyapns.ConnectionFailed):
+                async for outcome in client.stream(*app, items()):
+                    tell(outcome.token, outcome.outcome)
+
+        async def work():
+            client = AsyncClient(service.url, timeout=5)
+            sends = [asyncio.ensure_future(calls(client, task)) for task in range(32)]
+            while len(told) < 64:
+                await asyncio.sleep(0.01)
+            streaming = asyncio.ensure_future(stream(client))
+            while not any(token.startswith("bb") for token in told):
+                await asyncio.sleep(0.01)
+            os.kill(service.process, signal.SIGKILL)
+            await asyncio.gather(*sends, streaming)
+
+        run(work)
+        at_apple = [entry.token for entry in service.ledger.entries()]
+    assert {token for token in told if token.startswith("bb")} == set(taken)
+    assert len(at_apple) == len(set(at_apple)), "none is doubled"
+    arrived = set(at_apple)
+    assert arrived <= set(told) and "unknown" in told.values()
+    assert {token for token, word in told.items() if word == "accepted"} <= arrived
+    assert not {token for token, word in told.items() if word == "not_sent"} & arrived

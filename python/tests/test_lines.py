@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from pyapns._http import MalformedResponse, ResponseReader, chunk, request_head
+import pyapns
+
+from pyapns._http import MalformedResponse, ResponseReader, checked_fields, chunk
 from pyapns._lines import Lines, unwritten_lines
 
 
@@ -78,4 +80,14 @@ def test_what_is_no_response_is_an_error(answer):
 @pytest.mark.parametrize("name, value", [("X", "a\r\nY: b"), ("X\n", "a"), ("X Y", "a"), ("", "a"), ("X", "a\0")])
 def test_no_header_can_end_its_line(name, value):
     with pytest.raises(ValueError, match="does not allow"):
-        request_head("GET", "/", [(name, value)])
+        checked_fields([(name, value)])
+
+
+def test_no_path_and_no_revision_can_begin_another_request():
+    client = pyapns.Client("http://127.0.0.1:1", retries=0)
+    with pytest.raises(ValueError, match="does not allow"):
+        client._request("GET", "apps HTTP/1.1\r\nX: y")
+    with pytest.raises(ValueError, match="does not allow"):
+        client.remove("x", "sandbox", revision="1\r\nX: y")
+    with pytest.raises(pyapns.ConnectionFailed):
+        client.app("x\r\n/../y z", "sandbox")

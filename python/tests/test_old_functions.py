@@ -156,7 +156,8 @@ def test_the_settings_of_django_come_first(service, tmp_path):
     """
     with service.client() as client:
         client.provision(APP, "sandbox", service.simulator.certificate)
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}
+    path = os.path.dirname(os.path.dirname(pyapns.__file__))
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": path}
     code = textwrap.dedent(script) % APP
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

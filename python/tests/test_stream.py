@@ -7,8 +7,7 @@ import pytest
 
 import pyapns
 
-FULL = bool(os.environ.get("PYAPNS_TEST_FULL"))
-MANY = 1_000_000 if FULL else 20_000
+MANY = 1_000_000 if os.environ.get("PYAPNS_TEST_FULL") else int(os.environ.get("PYAPNS_TEST_STREAMED", 20_000))
 
 
 def notifications(count, taken=None):
@@ -24,8 +23,9 @@ def resident_bytes():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="measures memory as Linux shows it")
-def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(client, app):
+def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(busy_service, app):
     settled, after = None, 0
+    client = busy_service.client()
     for number, outcome in enumerate(client.stream(*app, notifications(MANY))):
         assert (outcome.identifier, outcome.outcome) == (number, "accepted")
         after += 1
@@ -33,6 +33,7 @@ def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(clien
             settled = resident_bytes()
     assert after == MANY
     assert resident_bytes() - settled < 8 << 20
+    assert busy_service.ledger.totals()["accepted"] == MANY
 
 
 def test_an_empty_stream_has_no_outcomes(client, app):
@@ -134,7 +135,7 @@ def test_a_broken_stream_tells_what_is_unknown_and_what_was_not_written(scripted
     """The server answers two lines, and reads no more until the client's buffers are full; then it disconnects."""
 
     def breaks(server, number, connection):
-        server.read(number, connection, b'"identifier":1,')
+        server.read(number, connection, b'"identifier":1}')
         lines = [b'{"outcome":"accepted","token":"0a","identifier":%d}\n' % number for number in range(2)]
         connection.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.sendall(b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines))
