@@ -1,6 +1,6 @@
 //! A reader of a page: an empty folder, a shell in it, and the servers that the page has started so far.
 
-use super::page::{Block, Language, Page};
+use super::page::{self, Block, Language, Page};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -82,7 +82,7 @@ impl Reader {
     /// Saves a block that has a file name.
     pub fn save(&self, block: &Block) {
         if let Some(name) = &block.file {
-            fs::write(self.folder.path().join(name), &block.text).expect("a file");
+            fs::write(self.folder.path().join(name), self.with_real_addresses(&block.text)).expect("a file");
         }
     }
 
@@ -141,9 +141,15 @@ impl Reader {
         let mut command = Command::new(program);
         let built = Path::new(env!("CARGO_BIN_EXE_pyapns")).parent().expect("a folder");
         let path = std::env::var("PATH").expect("a path");
-        let path = format!("{}:{}:{path}", self.folder.path().join(".bin").display(), built.display());
+        // Python with the packages of the examples, if tests/run has installed them.
+        let python = std::env::var_os("PYAPNS_TEST_PYTHON").and_then(|python| Path::new(&python).parent().map(Path::to_owned));
+        let folders = [Some(self.folder.path().join(".bin")), Some(built.to_owned()), python];
+        let folders = folders.iter().flatten().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
+        let path = format!("{}:{path}", folders.join(":"));
         command.args(arguments).current_dir(self.folder.path()).env("PATH", path);
         command.env("PYAPNS_LISTEN", "127.0.0.1:0").env("PYAPNS_DRAIN_NOTICE_SECONDS", "0");
+        // The package `pyapns`, as if its wheel were installed.
+        command.env("PYTHONPATH", page::root().join("python")).env("PYTHONDONTWRITEBYTECODE", "1");
         if let Some(node) = self.addresses.get(NODE) {
             command.env("PYAPNS_NODE", format!("http://{node}"));
         }
