@@ -14,13 +14,13 @@ use crate::credentials::paths::{self, PathError};
 use crate::credentials::{Secret, sha256_hex};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, ServerConfig};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Identity {
     /// Reads the identity files: the first is shown to peers, and each of them is accepted from peers. A file that others
     /// than its owner may write is refused. Blocks on the disk.
     pub fn load(files: &[PathBuf]) -> Result<Self, IdentityError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let read = |path: &PathBuf| read(path, &paths::read_trusted(path)?, &provider);
         let identities = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let accepted = identities.iter().flat_map(|identity| identity.cert.iter().cloned()).collect();
@@ -120,6 +120,13 @@ impl Identity {
     pub fn server_name() -> ServerName<'static> {
         ServerName::try_from(SERVER_NAME).expect("a valid name")
     }
+}
+
+/// The algorithms of links. AES-128 comes before AES-256, since it costs a quarter less.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
 }
 
 impl fmt::Debug for Identity {

@@ -2,7 +2,7 @@
 
 use super::link::Dial;
 use super::membership::Membership;
-use super::pipe::Pipe;
+use super::pipe::{self, Pipe};
 use crate::apns::connect::DeferredWriteErrors;
 use crate::cluster::Identity;
 use std::io;
@@ -54,5 +54,6 @@ async fn open(address: &str, membership: &Membership) -> io::Result<Pipe> {
     let socket = TcpStream::connect(found.as_slice()).await?;
     socket.set_nodelay(true)?;
     let tls = TlsConnector::from(Arc::clone(&membership.client_tls));
-    Ok(Pipe::new(tls.connect(Identity::server_name(), DeferredWriteErrors::new(socket)).await?))
+    let socket = DeferredWriteErrors::new(pipe::read_ahead(socket));
+    Ok(Pipe::new(tls.connect(Identity::server_name(), socket).await?))
 }

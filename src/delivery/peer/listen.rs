@@ -6,7 +6,7 @@ use super::greeting::Mismatch;
 use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::Peers;
-use super::pipe::Pipe;
+use super::pipe::{self, Pipe};
 use super::wire::{BatchHead, Lane, Refusal};
 use crate::drain::Drain;
 use crate::model::{Batch, Outcome};
@@ -143,7 +143,7 @@ async fn serve(
 ) {
     // Fails only for a closed connection, which the first read reports.
     let _ = socket.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(pipe::read_ahead(socket))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return shared.refuse(address, &Fault::Tls(error)),
         Err(_) => return shared.refuse(address, &Fault::Timeout),

@@ -10,8 +10,8 @@ pub struct Outbox {
     taken: u64,
 }
 
-/// The memory that an empty outbox keeps.
-const KEPT_BYTES: usize = 64 << 10;
+/// The memory that an empty outbox keeps: several batches of 100 are written together.
+const KEPT_BYTES: usize = 256 << 10;
 
 impl Outbox {
     /// Appends what `write` appends, and returns the offset at which that begins.

