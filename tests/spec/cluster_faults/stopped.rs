@@ -1,6 +1,6 @@
 //! An owner that stands still, as SIGSTOP stops it, and goes on later.
 
-use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, load};
+use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, connections, load};
 use crate::support::full;
 use crate::support::load::End;
 use crate::support::site::Site;
@@ -34,6 +34,10 @@ async fn an_owner_that_stands_still_under_load_is_left_out_soon_and_later_sends_
     for note in told.notes.iter().filter(|note| !note.end.is_accepted()) {
         assert!(note.app < APPS_OF_B, "lanes of the others go on: {note:?}");
         assert!(matches!(&note.end, End::Told { outcome, .. } if outcome == "unknown"), "{note:?}");
+    }
+    for app in 0..APPS_OF_B {
+        let meanwhile = told.between(stopped + LEFT_OUT_AFTER + SLACK, goes_on).filter(|note| note.app == app);
+        assert_eq!(connections(&site, &told, meanwhile).len(), 1, "one substitute for app {app}");
     }
     let seen = told.seen(site.simulator.ledger());
     let timeout = Duration::from_secs(u64::from(TIMEOUT_SECONDS));
