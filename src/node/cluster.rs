@@ -1,6 +1,7 @@
 //! A node's part in a cluster: the links to its peers, and the listener for theirs.
 
 use super::StartError;
+use super::shared::SharedStore;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::cluster::{Agent, Follower, Identity, Own, View};
@@ -19,13 +20,12 @@ use crate::network::Network;
 use crate::registry::{App, Registry};
 use crate::store::Epoch;
 use crate::store::members::{Members, Session};
-use crate::store::redis::Redis;
 use crate::telemetry;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// The longest wait for the store, for an app that a peer knows otherwise than this node.
@@ -62,7 +62,14 @@ pub(super) struct Setup {
 /// The source of the members.
 enum MemberSource {
     Fixed(Arc<View>),
-    Live { own: Own, leases: Box<dyn Members> },
+    Live {
+        own: Own,
+        leases: Box<dyn Members>,
+        /// Notified when the registry has to look at the store.
+        changed: Arc<Notify>,
+        /// True once the node may be a member.
+        usable: watch::Receiver<bool>,
+    },
 }
 
 impl From<FixedCluster> for Setup {
@@ -74,9 +81,13 @@ impl From<FixedCluster> for Setup {
 
 impl Setup {
     /// The place that the settings give the node: it binds `cluster.listen`, and reads the identity files. `None` without
-    /// the settings of a cluster.
-    pub async fn of_settings(config: &Config, redis: Option<&Redis>) -> Result<Option<Self>, StartError> {
-        let (Some(redis), Some(node)) = (redis, config.node_name.clone()) else { return Ok(None) };
+    /// the settings of a cluster. `epoch` is that of the shared store, if the node knows it.
+    pub async fn of_settings(
+        config: &Config,
+        shared: Option<&SharedStore>,
+        epoch: Option<Epoch>,
+    ) -> Result<Option<Self>, StartError> {
+        let (Some(shared), Some(node)) = (shared, config.node_name.clone()) else { return Ok(None) };
         let (Some(listen), Some(advertised)) = (config.cluster.listen, config.cluster.advertised()) else {
             return Ok(None);
         };
@@ -85,14 +96,16 @@ impl Setup {
         let listener = listener.map_err(|cause| StartError::ClusterListen { address: listen, cause })?;
         let session = NodeSession::from(Session::new());
         let own = Own { node: node.clone(), session, address: advertised.to_string(), weight: config.cluster.weight };
-        let members = MemberSource::Live { own, leases: Box::new(redis.members()) };
-        let (epoch, allow) = (redis.epoch().await?, config.cluster.allow.clone());
+        let leases = Box::new(shared.store.redis().members());
+        let changed = Arc::clone(shared.store.changed());
+        let members = MemberSource::Live { own, leases, changed, usable: shared.usable() };
+        let (epoch, allow) = (epoch.unwrap_or(Epoch::FIRST), config.cluster.allow.clone());
         Ok(Some(Self { node, session, epoch, identity, listener, allow, members }))
     }
 }
 
 /// Says when the shared store has changes that the node does not know.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct StoreChanges {
     pub registry: Arc<Notify>,
     pub quarantines: Arc<Notify>,
@@ -132,7 +145,12 @@ impl Cluster {
             limits: Limits::of_requests(config.limits.body_bytes, config.limits.items),
         };
         let peers = Peers::new(membership, lanes, clock, Metrics::new(telemetry), drain);
-        Ok(Self { peers, listener, members, changes: StoreChanges::default(), beats: Drain::new() })
+        let registry = match &members {
+            MemberSource::Live { changed, .. } => Arc::clone(changed),
+            MemberSource::Fixed(_) => Arc::default(),
+        };
+        let changes = StoreChanges { registry, quarantines: Arc::default() };
+        Ok(Self { peers, listener, members, changes, beats: Drain::new() })
     }
 
     /// Says when the shared store has changes; `None` if nothing says so.
@@ -155,10 +173,21 @@ impl Cluster {
         requests.spawn("retire", retire(Arc::clone(&self.peers), requests.clone()));
         match self.members {
             MemberSource::Fixed(view) => self.peers.set_view(&view),
-            MemberSource::Live { own, leases } => {
+            MemberSource::Live { own, leases, mut usable, .. } => {
                 let follower = Arc::new(Following { peers: self.peers, changes: self.changes });
                 let agent = Agent::new(own, leases, follower, api.health.clone(), &api.telemetry);
-                self.beats.spawn("beat", agent.run(requests.clone(), self.beats.clone()));
+                let (leaving, end) = (requests.clone(), self.beats.clone());
+                self.beats.spawn("beat", async move {
+                    let joins = async { usable.wait_for(|usable| *usable).await.is_ok() };
+                    let joins = tokio::select! {
+                        biased;
+                        () = end.cancelled() => false,
+                        joins = joins => joins,
+                    };
+                    if joins {
+                        agent.run(leaving, end).await;
+                    }
+                });
             }
         }
     }
