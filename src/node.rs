@@ -52,8 +52,8 @@ use tokio::time::Instant;
 
 /// The share of the drain budget kept for replies: one part in ten. In-flight notifications are ended when it begins.
 const DRAIN_REPLY_SHARE: u32 = 10;
-/// The longest wait for the shared store at the end, for giving back the node's lease.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest wait at the end for the shared store to take the events that wait.
+const SPOOL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The reason that a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -262,23 +262,27 @@ impl Node {
         if let Some(reload) = self.reload {
             self.requests.spawn("reload", reload.run(self.autoprovision));
         }
-        let beats = self.cluster.as_ref().map(Cluster::beats);
-        if let Some(cluster) = self.cluster {
-            cluster.start(&self.api, &self.requests);
-        }
+        let leaver = self.cluster.map(|cluster| cluster.start(&self.api, &self.requests));
         stop.await;
         self.requests.begin();
         tracing::info!("draining");
         let until = Instant::now() + self.drain_budget;
         let force_at = until - self.drain_budget / DRAIN_REPLY_SHARE;
-        let answered = finish(&self.requests, &self.lanes, force_at, until).await;
+        let requests = finish(&self.requests, &self.lanes, force_at, until);
+        let mut finished = match &leaver {
+            None => requests.await,
+            Some(leaver) => {
+                // Callers may still send while the other nodes take over.
+                let (finished, ()) = tokio::join!(requests, leaver.hand_over(force_at));
+                finish(leaver.incoming(), &self.lanes, force_at, until).await && finished
+            }
+        };
         self.api.intake.close();
-        let finished = finish(&self.lanes, &self.lanes, force_at, until).await && answered;
+        finished &= finish(&self.lanes, &self.lanes, force_at, until).await;
         // Whatever waits then is on disk.
-        spool.finish(LEAVE_TIMEOUT).await;
-        if let Some(beats) = beats {
-            // A lease that is not given back ends by itself.
-            beats.finish(LEAVE_TIMEOUT).await;
+        spool.finish(SPOOL_TIMEOUT).await;
+        if let Some(leaver) = leaver {
+            leaver.finish().await;
         }
         finished
     }

@@ -24,6 +24,7 @@ mod documentation;
 mod draining;
 mod faults;
 mod forwarding;
+mod handover;
 mod hostile;
 mod http2_foreign;
 mod key_reloading;

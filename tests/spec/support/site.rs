@@ -23,6 +23,7 @@ pub struct Site {
     /// The URL at which nodes find it.
     url: String,
     folder: TempDir,
+    notice: u32,
 }
 
 /// The place of a node: its addresses, and those at which it finds the others.
@@ -62,7 +63,12 @@ impl Site {
         let simulator = Simulator::start(options).await.expect("a simulator");
         let made = pyapns(&["cluster", "init", folder.path().join("cluster").to_str().expect("text")]);
         assert!(made.status.success(), "{made:?}");
-        Self { simulator, url: redis.url(), redis, folder }
+        Self { simulator, url: redis.url(), redis, folder, notice: 0 }
+    }
+
+    /// Sets the `drain_notice_seconds` of the nodes.
+    pub fn with_notice(self, seconds: u32) -> Self {
+        Self { notice: seconds, ..self }
     }
 
     /// Nodes find Redis at this URL.
@@ -98,13 +104,13 @@ impl Site {
         let allow = if link.starts_with("127.") { "127.0.0.0/8" } else { "10.0.0.0/8" };
         let text = format!(
             "listen = '{host}:0'\ninsecure = {}\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
-             drain_notice_seconds = 0\nstore.url = '{redis}'\n\
+             drain_notice_seconds = {}\nstore.url = '{redis}'\n\
              credentials.key_files = ['{folder}/cluster/credentials.key']\n\
              [cluster]\nlisten = '{link}'\n{advertise}\nallow = ['{allow}']\n\
              identity_files = ['{folder}/cluster/cluster.pem']\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
              production = 'https://{gateway}'\n",
-            !is_loopback
+            !is_loopback, self.notice
         );
         let file = self.folder.path().join(format!("{data}.toml"));
         std::fs::write(&file, text).expect("a file");
