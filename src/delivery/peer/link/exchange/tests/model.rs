@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::HashSet;
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+pub enum Event {
     Push { milliseconds: u64, retry_unknown: bool },
     Carry(usize),
     Pong,
@@ -18,7 +18,7 @@ enum Event {
     Wait(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (1_u64..5_000, any::<bool>())
             .prop_map(|(milliseconds, retry_unknown)| Event::Push { milliseconds, retry_unknown }),
@@ -36,7 +36,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The ends of the errands, in order of arrival.
 #[derive(Default)]
-struct Books {
+pub struct Books {
     pushed: usize,
     ended: HashSet<usize>,
     /// By the id of its frame.
@@ -61,7 +61,7 @@ impl Books {
     }
 }
 
-fn happen(event: Event, trial: &mut Trial, books: &mut Books) {
+pub fn happen(event: Event, trial: &mut Trial, books: &mut Books) {
     let at = |list: &[u64], at: usize| (!list.is_empty()).then(|| list[at % list.len()]);
     let is_up = trial.exchange.phase() == Phase::Up;
     match event {
