@@ -41,6 +41,8 @@ pub struct Books {
     ended: HashSet<usize>,
     /// By the id of its frame.
     seen: HashSet<usize>,
+    /// The peer sent none of these, since it leaves.
+    refused: HashSet<usize>,
 }
 
 impl Books {
@@ -50,7 +52,7 @@ impl Books {
             let errand = forwarded.errand.batch.len();
             assert!(self.ended.insert(errand), "errand {errand} ended twice");
             let proves_unsent = match end {
-                End::Elsewhere => !forwarded.is_maybe_sent,
+                End::Elsewhere => !forwarded.is_maybe_sent && !self.refused.contains(&errand),
                 End::NotSent(_) => true,
                 End::Here | End::Refused(_) | End::Answered(_) | End::Unknown(_) => false,
             };
@@ -77,6 +79,8 @@ pub fn happen(event: Event, trial: &mut Trial, books: &mut Books) {
         }
         Event::Refuse(which, leaving) if is_up => {
             if let Some(id) = at(&trial.batches, which) {
+                let errand = trial.exchange.items.get(&id).map(|item| item.forwarded.errand.batch.len());
+                books.refused.extend(errand.filter(|_| leaving));
                 let overloaded = Refusal::NodeOverloaded { retry_after_seconds: 1 };
                 trial.refuse(id, if leaving { Refusal::Leaving } else { overloaded });
             }
