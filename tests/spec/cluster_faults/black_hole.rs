@@ -1,6 +1,6 @@
 //! One node whose calls to Redis get no answer, not even a refusal. The others see Redis, and all nodes see each other.
 
-use super::{NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, connections, load};
+use super::{NAMES, SLACK, apps, assert_rest, connections, limit, load};
 use crate::support::fault_proxy::{FaultProxy, Way};
 use crate::support::full;
 use crate::support::load::Running;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 const BACK_WITHIN: Duration = Duration::from_secs(2);
-/// Shorter than a lease.
-const SHORT: Duration = Duration::from_secs(4);
+/// A node that comes back within two seconds of this still has its lease.
+const SHORT: Duration = Duration::from_secs(3);
 
 fn long() -> Duration {
     Duration::from_secs(if full() { 20 } else { 8 })
@@ -37,7 +37,7 @@ async fn falls_in(site: Site, redis_of_c: String, length: Length, hole: impl Fn(
     if length == Length::Short || full() {
         hole(true);
         says_so(&c).await;
-        sleep(SHORT.saturating_sub(Duration::from_millis(1_500))).await;
+        sleep((fault + SHORT).saturating_sub(running.now())).await;
         for node in [&a, &b, &c] {
             assert_eq!(node.metric("pyapns_cluster_members").await, 3.0, "{}", node.name);
         }
@@ -58,7 +58,7 @@ async fn falls_in(site: Site, redis_of_c: String, length: Length, hole: impl Fn(
     let joined = running.now();
     sleep(Duration::from_secs(1)).await;
     let told = running.stop().await;
-    let within = REST_WITHIN + 2 * calm(&told, fault);
+    let within = limit(&told, fault);
     told.assert_true(site.simulator.ledger());
     assert_rest(&told, fault, Duration::MAX, within);
     for app in 0..apps.len() {

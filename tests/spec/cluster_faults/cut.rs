@@ -1,6 +1,6 @@
 //! Nodes that see Redis and Apple, and not each other: the cable between them is pulled.
 
-use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, connections, load};
+use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, SLACK, apps, assert_rest, connections, limit, load};
 use crate::support::full;
 use crate::support::load::{End, Note};
 use crate::support::namespace::Namespace;
@@ -51,7 +51,7 @@ async fn nodes_that_are_cut_from_each_other_send_by_themselves_and_go_back_to_th
     sleep(Duration::from_secs(1)).await;
     let told = running.stop().await;
     println!("noticed after {noticed:?}, back after {:?}", healed - plugged);
-    let within = REST_WITHIN + 2 * calm(&told, cut);
+    let within = limit(&told, cut);
     assert!(noticed < LEFT_OUT_AFTER + 2 * SLACK, "{noticed:?}");
     assert!(healed - plugged < Duration::from_secs(6), "{:?}", healed - plugged);
     told.assert_true(site.simulator.ledger());

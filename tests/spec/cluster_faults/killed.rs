@@ -1,6 +1,6 @@
 //! An owner that ends as kill -9 ends it.
 
-use super::{APPS_OF_B, NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, connections, load};
+use super::{APPS_OF_B, NAMES, REST_WITHIN, SLACK, apps, assert_rest, connections, limit, load};
 use crate::support::load::{End, Note, Told};
 use crate::support::site::Site;
 use simulator::{Latency, Script};
@@ -29,7 +29,7 @@ async fn an_owner_that_is_killed_under_load_costs_only_what_was_in_flight_and_no
     sleep(Duration::from_secs(1)).await;
     let (told, its_own) = (running.stop().await, its_own.stop().await);
     println!("out of the ring after {gone:?}; callers of the dead: {:?}", its_own.tally());
-    let within = REST_WITHIN + 2 * calm(&told, killed);
+    let within = limit(&told, killed);
     assert!(gone < RING_WITHOUT_DEAD, "{gone:?}");
     told.assert_true(site.simulator.ledger());
     its_own.assert_true(site.simulator.ledger());

@@ -1,6 +1,6 @@
 //! A peer whose answers are slow, and then do not come at all.
 
-use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, connections, load};
+use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, SLACK, apps, assert_rest, connections, limit, load};
 use crate::support::fault_proxy::{FaultProxy, Way};
 use crate::support::full;
 use crate::support::load::{End, Note};
@@ -45,7 +45,7 @@ async fn a_slow_peer_keeps_its_share_and_one_that_never_answers_loses_it_soon() 
     sleep(Duration::from_secs(1)).await;
     let told = running.stop().await;
     println!("{spans:?}, stalled {stalled:?}, healed {healed:?}");
-    let within = REST_WITHIN + 2 * calm(&told, Duration::from_secs(1));
+    let within = limit(&told, Duration::from_secs(1));
     told.assert_true(site.simulator.ledger());
 
     let of_b = |note: &&Note| note.app < APPS_OF_B;

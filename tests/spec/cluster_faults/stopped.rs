@@ -1,6 +1,6 @@
 //! An owner that stands still, as SIGSTOP stops it, and goes on later.
 
-use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, REST_WITHIN, SLACK, apps, assert_rest, calm, connections, load};
+use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, SLACK, apps, assert_rest, connections, limit, load};
 use crate::support::full;
 use crate::support::load::End;
 use crate::support::site::Site;
@@ -28,7 +28,7 @@ async fn an_owner_that_stands_still_under_load_is_left_out_soon_and_later_sends_
     sleep(Duration::from_secs(2)).await;
     let told = running.stop().await;
     println!("joined {:?} after it went on", joined - goes_on);
-    let within = REST_WITHIN + 2 * calm(&told, stopped);
+    let within = limit(&told, stopped);
     told.assert_true(site.simulator.ledger());
     assert_rest(&told, stopped + LEFT_OUT_AFTER + SLACK, Duration::MAX, within);
     for note in told.notes.iter().filter(|note| !note.end.is_accepted()) {
