@@ -65,5 +65,5 @@ fn assert_rest(told: &Told, from: Duration, to: Duration, within: Duration) {
     let (half, most, slowest) = (took[took.len() / 2], took[took.len() * 98 / 100], took[took.len() - 1]);
     let figures = format!("half within {half:?}, 98 % within {most:?}, all within {slowest:?}");
     println!("{} sent from {from:?} to {to:?}: {figures}", took.len());
-    assert!(half < within && most < within + SLACK && slowest < within + 2 * SLACK, "{within:?}: {figures}");
+    assert!(half < within && most < within + SLACK && slowest < within + 4 * SLACK, "{within:?}: {figures}");
 }
