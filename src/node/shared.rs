@@ -42,9 +42,8 @@ impl SharedStore {
     pub fn new(store: Arc<Shared>, is_away: bool, has_keys: bool, telemetry: &telemetry::Metrics) -> Self {
         let spool = Arc::clone(&store);
         let help = "Writes of feedback and disconnections that wait in the database of this node for the shared store.";
-        telemetry.sampled(Kind::Gauge, "events_spooled", help, &[], move || {
-            vec![(Vec::new(), spool.spooled().0 as f64)]
-        });
+        telemetry
+            .sampled(Kind::Gauge, "events_spooled", help, &[], move || vec![(Vec::new(), spool.spooled().0 as f64)]);
         let spool = Arc::clone(&store);
         let help = "Bytes of the writes that wait in the database of this node for the shared store.";
         telemetry.sampled(Kind::Gauge, "events_spooled_bytes", help, &[], move || {

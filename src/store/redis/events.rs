@@ -1,9 +1,9 @@
 //! The recording of events, and the checks of the server.
 
+use super::calls::{CallName, Numbers};
 use super::keys::name_of;
 use super::reply::{odd, read};
 use super::scripts::{COUNTS, RECORD, TRY_WRITING};
-use super::calls::{CallName, Numbers};
 use super::{CALL_BYTES, Redis, feedback, log};
 use crate::model::{AppKey, Records};
 use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, StoreError};
@@ -91,13 +91,7 @@ impl Redis {
         Ok(held)
     }
 
-    async fn record_chunk(
-        &self,
-        chunk: Chunk<'_>,
-        writer: &str,
-        number: u64,
-        lowest: u64,
-    ) -> Result<u64, StoreError> {
+    async fn record_chunk(&self, chunk: Chunk<'_>, writer: &str, number: u64, lowest: u64) -> Result<u64, StoreError> {
         let Chunk { app, feedback, log, .. } = chunk;
         let mut call = RECORD.prepare_invoke();
         self.feedback_keys(&mut call, app).key(self.keys.held(app)).key(self.keys.holds());
