@@ -31,7 +31,7 @@ fn main() {
 
 /// The commit of the repository that `folder` is the top of, with `-dirty` if files have changed since. `None` without
 /// git, and for sources inside another repository.
-fn of_repository(folder: &Path) -> Option<String> {
+pub fn of_repository(folder: &Path) -> Option<String> {
     let top = git(folder, &["rev-parse", "--show-toplevel"])?;
     if Path::new(&top).canonicalize().ok()? != folder.canonicalize().ok()? {
         return None;
