@@ -15,7 +15,8 @@ fn main() {
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit = given.or_else(|| if is_release { of_repository(Path::new(".")) } else { None });
     let suffix = commit.map(|commit| format!(" ({commit})")).unwrap_or_default();
-    println!("cargo::rustc-env=PYAPNS_VERSION={}{suffix}", env!("CARGO_PKG_VERSION"));
+    // Cargo sets the variable for tests, too: with the prefix PYAPNS_ it would look like a mistyped setting.
+    println!("cargo::rustc-env=VERSION_WITH_COMMIT={}{suffix}", env!("CARGO_PKG_VERSION"));
     if is_release {
         for file in ["HEAD", "logs/HEAD", "index"]
             .into_iter()
@@ -31,7 +32,7 @@ fn main() {
 
 /// The commit of the repository that `folder` is the top of, with `-dirty` if files have changed since. `None` without
 /// git, and for sources inside another repository.
-fn of_repository(folder: &Path) -> Option<String> {
+pub fn of_repository(folder: &Path) -> Option<String> {
     let top = git(folder, &["rev-parse", "--show-toplevel"])?;
     if Path::new(&top).canonicalize().ok()? != folder.canonicalize().ok()? {
         return None;

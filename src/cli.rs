@@ -37,7 +37,7 @@ Examples:
 
 /// A universal Apple Push Notification service provider, driven over REST.
 #[derive(Debug, Parser)]
-#[command(name = "pyapns", version = env!("PYAPNS_VERSION"), arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "pyapns", version = env!("VERSION_WITH_COMMIT"), arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Command {
     #[command(subcommand)]
     verb: Verb,

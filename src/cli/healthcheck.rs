@@ -59,6 +59,6 @@ async fn ask(node: &NodeUrl) -> anyhow::Result<()> {
     let mut client = Client::connect(&target, &Drain::new()).await?;
     match client.exchange(Method::GET, "/readyz", Bytes::new()).await? {
         (200, _) => Ok(()),
-        (status, body) => bail!("{node} is not ready: {}", refusal(status, &body)),
+        (status, body) => bail!("{node}: {}", refusal(status, &body)),
     }
 }

@@ -160,5 +160,5 @@ fn every_command_explains_itself_with_an_example() {
         assert!(help.contains("Example") && help.contains(&format!("  pyapns {verb}")), "{verb}: {help}");
     }
     let version = pyapns(folder.path(), &[], &["--version"]);
-    assert_eq!(stdout(&version), concat!("pyapns ", env!("PYAPNS_VERSION"), "\n"));
+    assert_eq!(stdout(&version), concat!("pyapns ", env!("VERSION_WITH_COMMIT"), "\n"));
 }

@@ -1,6 +1,7 @@
 //! The promises of pyapns, as sentences: through the real composition root, against the simulator.
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests block, print and start tasks")]
 
+mod access_log;
 mod app_metrics;
 mod backup;
 mod balanced;
@@ -26,6 +27,7 @@ mod doctor;
 mod documentation;
 mod draining;
 mod faults;
+mod first_steps;
 mod forwarding;
 mod handover;
 mod hostile;

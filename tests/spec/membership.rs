@@ -41,6 +41,14 @@ async fn of_three_nodes_one_opens_the_connections_of_an_app_whichever_takes_its_
         assert_eq!(node.metric("pyapns_attempts_total").await, 12.0, "{}", node.name);
         assert_eq!(node.metric("pyapns_cluster_members").await, 3.0);
         assert_eq!(node.metric("pyapns_cluster_lease_held").await, 1.0);
+        let age = node.metric("pyapns_cluster_beat_age_seconds").await;
+        assert!((0.0..6.0).contains(&age), "{age}");
+        assert!(node.metric("pyapns_cluster_beat_seconds_count").await >= 2.0);
+        assert!(node.metric("pyapns_cluster_view_changes_total").await >= 1.0);
+        for peer in NAMES.iter().filter(|peer| **peer != node.name) {
+            let trip = node.metric(&format!("pyapns_peer_round_trip_seconds{{node=\"{peer}\"}}")).await;
+            assert!(trip > 0.0 && trip < 5.0, "{trip}");
+        }
     }
     for node in nodes {
         node.process.stop().await;

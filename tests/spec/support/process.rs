@@ -120,16 +120,8 @@ fn listen(from: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<Vec<
 
 impl Process {
     /// Runs a command that ends up as a node, and waits until it listens.
-    pub async fn run(mut command: Command) -> Self {
-        piped(&mut command);
-        let mut child = command.spawn().expect("the program starts");
-        let log = listen(child.stderr.take().expect("piped"));
-        let mut out = listen(child.stdout.take().expect("piped"));
-        let said = timeout(PATIENCE, out.wait_for(|lines| !lines.is_empty())).await.expect("it starts soon");
-        let said = said.map(|lines| lines[0].clone());
-        let said = said.unwrap_or_else(|_| panic!("it did not start: {:?}", *log.borrow()));
-        let address = said.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
-        Self { address, child, log }
+    pub async fn run(command: Command) -> Self {
+        Self::run_printing(command, 0).await
     }
 
     /// Runs a node that must refuse to start. Returns its exit code and its output.
@@ -137,6 +129,19 @@ impl Process {
         let ended = timeout(PATIENCE, command.output()).await.expect("it ends soon");
         let Output { status, stderr, .. } = ended.expect("the program starts");
         (status.code(), String::from_utf8(stderr).expect("text"))
+    }
+
+    /// Runs a node whose address for the test is in that line of what it prints, from 0.
+    pub async fn run_printing(mut command: Command, line: usize) -> Self {
+        piped(&mut command);
+        let mut child = command.spawn().expect("the program starts");
+        let log = listen(child.stderr.take().expect("piped"));
+        let mut out = listen(child.stdout.take().expect("piped"));
+        let said = timeout(PATIENCE, out.wait_for(|lines| lines.len() > line)).await.expect("it starts soon");
+        let said = said.map(|lines| lines[line].clone());
+        let said = said.unwrap_or_else(|_| panic!("it did not start: {:?}", *log.borrow()));
+        let address = said.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
+        Self { address, child, log }
     }
 
     pub async fn client(&self) -> Client {
