@@ -92,7 +92,10 @@ fn the_description_has_exactly_the_routes_of_the_table_with_their_scopes() {
         let security = if operation.method == "*" { String::new() } else { security(need).to_string() };
         (call, operation.id.to_owned(), operation.summary.to_owned(), security)
     });
-    assert_eq!(in_file.chain(reserved).collect::<BTreeSet<_>>(), in_table.collect::<BTreeSet<_>>());
+    let (in_file, in_table): (BTreeSet<_>, BTreeSet<_>) = (in_file.chain(reserved).collect(), in_table.collect());
+    let (extra, missing) = (in_file.difference(&in_table), in_table.difference(&in_file));
+    let (extra, missing): (Vec<_>, Vec<_>) = (extra.collect(), missing.collect());
+    assert!(extra.is_empty() && missing.is_empty(), "only in the file: {extra:#?}; only in the table: {missing:#?}");
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn no_object_of_a_request_has_more_fields_than_described() {
         }
         rest.extend(schema["oneOf"].as_array().into_iter().flatten().chain(schema.get("items")));
     }
-    assert!(objects >= 6, "the walk finds the objects: {objects}");
+    assert!(objects >= 5, "the walk finds the objects: {objects}");
 }
 
 #[test]
