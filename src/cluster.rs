@@ -8,7 +8,7 @@ pub mod ring;
 mod tracker;
 pub mod view;
 
-pub use agent::{Agent, Follower};
+pub use agent::{Agent, Follower, Phases};
 pub use identity::Identity;
 pub use tracker::Own;
 pub use view::{Member, MemberState, Pins, Route, View};

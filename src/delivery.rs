@@ -18,6 +18,7 @@ pub mod shard;
 pub mod split;
 pub mod status;
 pub mod verdict;
+pub mod warm;
 
 pub use intake::Intake;
 pub use send::{Answer, Refused, Sending, Sent};

@@ -2,7 +2,7 @@
 
 use super::metrics::Metrics;
 use super::tracker::{Changes, Own, Tracker};
-use super::view::View;
+use super::view::{MemberState, View};
 use crate::clock::boot_ms;
 use crate::drain::Drain;
 use crate::health::{Cause, Component, Health};
@@ -40,14 +40,25 @@ pub trait Follower: Send + Sync {
     /// The store has this epoch.
     fn set_epoch(&self, epoch: Epoch);
 
-    /// All other members of the view can be reached.
-    fn is_connected(&self) -> bool;
+    /// The node is ready to own lanes: its links are up, and the connections of lanes that it takes over.
+    fn is_ready(&self) -> bool;
 
     /// Reads the changes of apps.
     fn sync_registry(&self);
 
     /// Reads the quarantines.
     fn sync_quarantines(&self);
+}
+
+/// The signals of a node that stops, in their order.
+#[derive(Clone, Default)]
+pub struct Phases {
+    /// The node hands its lanes over, and owns them until then.
+    pub leaving: Drain,
+    /// Its lanes are others'.
+    pub gone: Drain,
+    /// Nothing is in flight any more: the lease is given back.
+    pub end: Drain,
 }
 
 /// The node's membership. It ends with [`Agent::run`].
@@ -71,15 +82,15 @@ impl Agent {
         Self { tracker: Tracker::new(own), members, follower, health, metrics: Metrics::new(telemetry) }
     }
 
-    /// Beats until `end` begins, and gives the lease back then. Once `leaving` begins, the record says that the node
-    /// leaves.
-    pub async fn run(mut self, leaving: Drain, end: Drain) {
+    /// Beats until the node has ended, and gives the lease back then.
+    pub async fn run(mut self, Phases { leaving, gone, end }: Phases) {
         let mut pause = Duration::ZERO;
         loop {
             let from = boot_ms();
             tokio::select! {
                 biased;
                 () = end.cancelled() => break,
+                () = gone.cancelled(), if self.tracker.state() != MemberState::Gone => self.tracker.go(),
                 () = leaving.cancelled(), if !self.is_leaving() => self.tracker.leave(),
                 () = tokio::time::sleep(pause) => {}
             }
@@ -93,14 +104,14 @@ impl Agent {
     }
 
     fn is_leaving(&self) -> bool {
-        self.tracker.state() == super::MemberState::Leaving
+        matches!(self.tracker.state(), MemberState::Leaving | MemberState::Gone)
     }
 
-    /// The next pause. A node whose links are up joins at once.
+    /// The next pause. A node that is ready joins at once.
     fn pause(&self) -> Duration {
         let joins = self.tracker.is_joining();
         let interval = match joins {
-            true if self.follower.is_connected() => Duration::ZERO,
+            true if self.follower.is_ready() => Duration::ZERO,
             true => INTERVAL_JOINING,
             false => INTERVAL,
         };
@@ -122,7 +133,7 @@ impl Agent {
     /// Returns false if another beat has to follow at once.
     async fn beat(&mut self) -> bool {
         let sent = boot_ms();
-        let beat = self.tracker.beat(sent, self.follower.is_connected());
+        let beat = self.tracker.beat(sent, self.follower.is_ready());
         let heard = self.members.beat(beat).await;
         let now = boot_ms();
         match heard {

@@ -19,8 +19,9 @@ const LEASE: Duration = Duration::from_secs(6);
 const LEASE_TRUSTED_MS: u64 = 5_000;
 /// The view stays as it was for this long after the first beat that works again: all nodes have beaten by then.
 const FREEZE_MS: u64 = 6_000;
-/// A node that joins waits for its links at most this long.
-const JOIN_MAX_MS: u64 = 3_000;
+/// A node that joins waits at most this long until it is ready. More than it takes to open links, and then the
+/// connections of lanes.
+const JOIN_MAX_MS: u64 = 8_000;
 
 /// This node, as its record says.
 #[derive(Debug, Clone)]
@@ -123,10 +124,10 @@ impl Tracker {
         self.state == MemberState::Joining && self.joined_at.is_some()
     }
 
-    /// The next beat. A node that joins becomes active with it once its links are up, or after [`JOIN_MAX_MS`].
-    pub fn beat(&mut self, now_ms: u64, is_connected: bool) -> Beat {
+    /// The next beat. A node that joins becomes active with it once it is ready, or after [`JOIN_MAX_MS`].
+    pub fn beat(&mut self, now_ms: u64, is_ready: bool) -> Beat {
         let is_late = self.joined_at.is_some_and(|since| now_ms.saturating_sub(since) >= JOIN_MAX_MS);
-        if self.is_joining() && (is_connected || is_late) {
+        if self.is_joining() && (is_ready || is_late) {
             self.state = MemberState::Active;
         }
         let Own { node, session, address, weight } = self.own.clone();
@@ -137,6 +138,11 @@ impl Tracker {
     /// The node leaves: its further beats say so.
     pub fn leave(&mut self) {
         self.state = MemberState::Leaving;
+    }
+
+    /// The node has handed its lanes over: its further beats say so.
+    pub fn go(&mut self) {
+        self.state = MemberState::Gone;
     }
 
     /// A beat failed.

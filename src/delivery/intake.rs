@@ -10,7 +10,7 @@ use super::send::{Answer, Refused, Sending, Sent};
 use super::split::{self, Part};
 use super::status::AppStatus;
 use crate::budget::{Budget, Permit};
-use crate::model::{AppKey, Batch};
+use crate::model::{AppKey, Batch, NodeName};
 use crate::registry::App;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,6 +170,12 @@ impl Intake {
         if let Place::Lane(_) = place {
             self.router.lanes().count_taken(batch.len());
         }
+    }
+
+    /// The node to which this one forwards the app's notifications now; `None` if it sends them itself, or if the app has
+    /// several lanes.
+    pub fn forwards_to(&self, app: &App) -> Option<NodeName> {
+        (app.lanes == 1).then(|| self.router.forwards_to(&app.key, 0)).flatten()
     }
 
     /// The app's status, from its lanes.

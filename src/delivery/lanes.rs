@@ -154,6 +154,18 @@ impl Lanes {
         }
     }
 
+    /// Starts a lane without a job, so that it connects to Apple. Returns false if the node drains.
+    pub fn begin(&self, app: &Arc<App>, lane: u16) -> bool {
+        self.reserve(app, lane).map(drop).is_ok()
+    }
+
+    /// The number of addresses of Apple's gateway, from a lookup: 1 if it fails.
+    pub async fn addresses(&self, environment: Environment) -> usize {
+        let Gateway { connect, endpoints, .. } = self.apple.gateway(environment, self.descriptors.clone());
+        let Some(first) = endpoints.first() else { return 1 };
+        connect.resolve(first).await.map_or(1, |addresses| addresses.len().max(1))
+    }
+
     /// Counts notifications that a place was reserved for.
     pub fn count_taken(&self, count: usize) {
         self.parts.metrics.queued.add(count as i64);

@@ -4,7 +4,7 @@ use super::errand::{Errand, Forwarded};
 use super::lanes::{InboxPermit, Lanes, NotTaken};
 use super::peer::link::LinkPlace;
 use super::peer::peers::Peers;
-use crate::model::Batch;
+use crate::model::{AppKey, Batch, NodeName};
 use crate::registry::App;
 use crate::subject;
 use std::sync::Arc;
@@ -54,6 +54,11 @@ impl Router {
             None => self.reserve_here(app, lane),
             Some(peers) => peers.reserve(app, lane, batch),
         }
+    }
+
+    /// The peer that sends for a lane now; `None` if this node does.
+    pub fn forwards_to(&self, app: &AppKey, lane: u16) -> Option<NodeName> {
+        self.peers.as_ref()?.forwards_to(app, lane)
     }
 
     /// A place in one of this node's lanes, whoever owns the app's lane.

@@ -207,6 +207,24 @@ impl StatusBoard {
         lanes.filter_map(is_idle).collect()
     }
 
+    /// The lanes with a connection, or with something to send; the one with the latest job is first.
+    pub fn held(&self) -> Vec<(AppKey, u16)> {
+        let statuses = self.lock();
+        let lanes = statuses.apps.iter().flat_map(|(app, lanes)| lanes.iter().map(move |lane| (app, lane)));
+        let held = lanes.filter_map(|(app, (number, status))| {
+            let shown = status.lock().0;
+            (shown.connections + shown.in_flight + shown.queued > 0).then(|| (shown.last_job, app.clone(), *number))
+        });
+        let mut held: Vec<_> = held.collect();
+        held.sort_unstable_by_key(|(last_job, ..)| std::cmp::Reverse(*last_job));
+        held.into_iter().map(|(_, app, number)| (app, number)).collect()
+    }
+
+    /// The status of one lane; `None` if it was never started, or is forgotten.
+    pub fn lane_status(&self, key: &AppKey, number: u16) -> Option<LaneStatus> {
+        self.lock().apps.get(key)?.get(&number).map(|status| status.lock().0)
+    }
+
     /// Forgets one lane of an app.
     pub fn forget_lane(&self, key: &AppKey, number: u16) {
         let mut lanes = self.lock();

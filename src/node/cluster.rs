@@ -1,35 +1,37 @@
 //! A node's part in a cluster: the links to its peers, and the listener for theirs.
 
+mod following;
+mod leaving;
+mod server;
+
+pub(super) use leaving::Leaver;
+
 use super::StartError;
+use super::shared::SharedStore;
 use crate::api::Api;
 use crate::clock::Clock;
-use crate::cluster::{Agent, Follower, Identity, Own, View};
+use crate::cluster::{Agent, Identity, Own, Phases, View};
 use crate::config::Config;
 use crate::delivery::lanes::Lanes;
-use crate::delivery::peer::listen::{PeerListener, Serve, Serving};
+use crate::delivery::peer::listen::PeerListener;
 use crate::delivery::peer::membership::Membership;
 use crate::delivery::peer::metrics::Metrics;
 use crate::delivery::peer::peers::Peers;
-use crate::delivery::peer::wire::{BatchHead, Limits, Refusal};
-use crate::delivery::send::{self, Refused};
-use crate::delivery::{Intake, Sending};
+use crate::delivery::peer::wire::Limits;
 use crate::drain::Drain;
-use crate::model::{Batch, NodeName, NodeReason, NodeSession};
+use crate::model::{NodeName, NodeSession};
 use crate::network::Network;
-use crate::registry::{App, Registry};
 use crate::store::Epoch;
 use crate::store::members::{Members, Session};
-use crate::store::redis::Redis;
 use crate::telemetry;
+use following::Following;
+use server::Server;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-
-/// The longest wait for the store, for an app that a peer knows otherwise than this node.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time from one look for lanes that other nodes own by now to the next.
 const RETIRE_INTERVAL: Duration = Duration::from_millis(500);
@@ -62,7 +64,14 @@ pub(super) struct Setup {
 /// The source of the members.
 enum MemberSource {
     Fixed(Arc<View>),
-    Live { own: Own, leases: Box<dyn Members> },
+    Live {
+        own: Own,
+        leases: Box<dyn Members>,
+        /// Notified when the registry has to look at the store.
+        changed: Arc<Notify>,
+        /// True once the node may be a member.
+        usable: watch::Receiver<bool>,
+    },
 }
 
 impl From<FixedCluster> for Setup {
@@ -74,9 +83,13 @@ impl From<FixedCluster> for Setup {
 
 impl Setup {
     /// The place that the settings give the node: it binds `cluster.listen`, and reads the identity files. `None` without
-    /// the settings of a cluster.
-    pub async fn of_settings(config: &Config, redis: Option<&Redis>) -> Result<Option<Self>, StartError> {
-        let (Some(redis), Some(node)) = (redis, config.node_name.clone()) else { return Ok(None) };
+    /// the settings of a cluster. `epoch` is that of the shared store, if the node knows it.
+    pub async fn of_settings(
+        config: &Config,
+        shared: Option<&SharedStore>,
+        epoch: Option<Epoch>,
+    ) -> Result<Option<Self>, StartError> {
+        let (Some(shared), Some(node)) = (shared, config.node_name.clone()) else { return Ok(None) };
         let (Some(listen), Some(advertised)) = (config.cluster.listen, config.cluster.advertised()) else {
             return Ok(None);
         };
@@ -85,14 +98,16 @@ impl Setup {
         let listener = listener.map_err(|cause| StartError::ClusterListen { address: listen, cause })?;
         let session = NodeSession::from(Session::new());
         let own = Own { node: node.clone(), session, address: advertised.to_string(), weight: config.cluster.weight };
-        let members = MemberSource::Live { own, leases: Box::new(redis.members()) };
-        let (epoch, allow) = (redis.epoch().await?, config.cluster.allow.clone());
+        let leases = Box::new(shared.store.redis().members());
+        let changed = Arc::clone(shared.store.changed());
+        let members = MemberSource::Live { own, leases, changed, usable: shared.usable() };
+        let (epoch, allow) = (epoch.unwrap_or(Epoch::FIRST), config.cluster.allow.clone());
         Ok(Some(Self { node, session, epoch, identity, listener, allow, members }))
     }
 }
 
 /// Says when the shared store has changes that the node does not know.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct StoreChanges {
     pub registry: Arc<Notify>,
     pub quarantines: Arc<Notify>,
@@ -101,11 +116,12 @@ pub(super) struct StoreChanges {
 /// The parts of a cluster on one node.
 pub struct Cluster {
     pub peers: Arc<Peers>,
+    lanes: Arc<Lanes>,
     listener: TcpListener,
     members: MemberSource,
     changes: StoreChanges,
-    /// The beats end last.
-    beats: Drain,
+    /// The tasks of the lanes. They end after everything that was taken.
+    drain: Drain,
 }
 
 /// The inputs of the parts of a cluster.
@@ -131,8 +147,13 @@ impl Cluster {
             allow: Arc::new(move |address: IpAddr| allow.iter().any(|network| network.holds(address))),
             limits: Limits::of_requests(config.limits.body_bytes, config.limits.items),
         };
-        let peers = Peers::new(membership, lanes, clock, Metrics::new(telemetry), drain);
-        Ok(Self { peers, listener, members, changes: StoreChanges::default(), beats: Drain::new() })
+        let peers = Peers::new(membership, Arc::clone(&lanes), clock, Metrics::new(telemetry), drain.clone());
+        let registry = match &members {
+            MemberSource::Live { changed, .. } => Arc::clone(changed),
+            MemberSource::Fixed(_) => Arc::default(),
+        };
+        let changes = StoreChanges { registry, quarantines: Arc::default() };
+        Ok(Self { peers, lanes, listener, members, changes, drain })
     }
 
     /// Says when the shared store has changes; `None` if nothing says so.
@@ -140,27 +161,41 @@ impl Cluster {
         matches!(self.members, MemberSource::Live { .. }).then(|| self.changes.clone())
     }
 
-    /// The beats, to be ended last: the node gives its lease back then.
-    pub(super) fn beats(&self) -> Drain {
-        self.beats.clone()
-    }
-
-    /// Opens the links, and serves those of peers. The listener and what it accepts are tasks of `requests`, whose drain
-    /// makes the node leave.
-    pub(super) fn start(self, api: &Api, requests: &Drain) {
-        let Api { registry, intake, clock, .. } = api;
-        let serve = Arc::new(Server { registry: registry.clone(), intake: Arc::clone(intake), clock: clock.clone() });
-        let listener = PeerListener::new(self.listener, Arc::clone(&self.peers), serve, requests.clone());
-        requests.spawn("peers", listener.run());
-        requests.spawn("retire", retire(Arc::clone(&self.peers), requests.clone()));
+    /// Opens the links, and serves those of peers. Once `requests` drains the node leaves, in the steps of the result.
+    pub(super) fn start(self, api: &Api, requests: &Drain) -> Leaver {
+        let phases = Phases { leaving: requests.clone(), ..Phases::default() };
+        let server = Arc::new(Server {
+            registry: api.registry.clone(),
+            intake: Arc::clone(&api.intake),
+            lanes: self.lanes,
+            peers: Arc::clone(&self.peers),
+            clock: api.clock.clone(),
+            leaving: requests.clone(),
+        });
+        let listener =
+            PeerListener::new(self.listener, Arc::clone(&self.peers), Arc::clone(&server) as _, phases.gone.clone());
+        phases.gone.spawn("peers", listener.run());
+        self.drain.spawn("retire", retire(Arc::clone(&self.peers), self.drain.clone()));
         match self.members {
             MemberSource::Fixed(view) => self.peers.set_view(&view),
-            MemberSource::Live { own, leases } => {
-                let follower = Arc::new(Following { peers: self.peers, changes: self.changes });
-                let agent = Agent::new(own, leases, follower, api.health.clone(), &api.telemetry);
-                self.beats.spawn("beat", agent.run(requests.clone(), self.beats.clone()));
+            MemberSource::Live { own, leases, mut usable, .. } => {
+                let following = Following::new(server, self.changes, requests.clone());
+                let agent = Agent::new(own, leases, Arc::new(following), api.health.clone(), &api.telemetry);
+                let agent_phases = phases.clone();
+                phases.end.spawn("beat", async move {
+                    let joins = async { usable.wait_for(|usable| *usable).await.is_ok() };
+                    let joins = tokio::select! {
+                        biased;
+                        () = agent_phases.end.cancelled() => false,
+                        joins = joins => joins,
+                    };
+                    if joins {
+                        agent.run(agent_phases).await;
+                    }
+                });
             }
         }
+        Leaver { peers: self.peers, phases }
     }
 }
 
@@ -172,77 +207,5 @@ async fn retire(peers: Arc<Peers>, drain: Drain) {
             () = drain.cancelled() => return,
             () = tokio::time::sleep(RETIRE_INTERVAL) => peers.retire_lanes(Instant::now()),
         }
-    }
-}
-
-/// The parts of the node that follow the cluster.
-struct Following {
-    peers: Arc<Peers>,
-    changes: StoreChanges,
-}
-
-impl Follower for Following {
-    fn set_view(&self, view: &Arc<View>) {
-        self.peers.set_view(view);
-    }
-
-    fn set_epoch(&self, epoch: Epoch) {
-        self.peers.set_epoch(epoch);
-    }
-
-    fn is_connected(&self) -> bool {
-        self.peers.is_connected()
-    }
-
-    fn sync_registry(&self) {
-        self.changes.registry.notify_one();
-    }
-
-    fn sync_quarantines(&self) {
-        self.changes.quarantines.notify_one();
-    }
-}
-
-/// Sends the batches that peers forward.
-struct Server {
-    registry: Registry,
-    intake: Arc<Intake>,
-    clock: Clock,
-}
-
-impl Serve for Server {
-    fn serve(&self, head: BatchHead, batch: Batch, deadline: Instant) -> Serving {
-        let (registry, intake, now) = (self.registry.clone(), Arc::clone(&self.intake), self.clock.unix_time());
-        Box::pin(async move {
-            let app = find(&registry, &head).await.ok_or(Refusal::UnknownApp)?;
-            if deadline <= Instant::now() {
-                return Ok(send::not_sent(batch.len(), NodeReason::DeadlinePassed, now));
-            }
-            let lane = (head.lanes == app.lanes).then_some(head.lane);
-            let sending = Sending { deadline, retry_unknown: head.retry_unknown };
-            let answer = intake.submit_here(app, Arc::new(batch), sending, lane).map_err(refusal)?;
-            Ok(answer.await.map_err(refusal)?.outcomes)
-        })
-    }
-}
-
-/// The app, under the revision that the peer has if the store has it. One look at the store at most is taken.
-async fn find(registry: &Registry, head: &BatchHead) -> Option<Arc<App>> {
-    let known = registry.get(&head.app);
-    let is_same = known.as_ref().is_some_and(|app| app.revision.number() == head.revision);
-    if is_same || !registry.is_shared() {
-        return known;
-    }
-    if !matches!(tokio::time::timeout(SYNC_TIMEOUT, registry.sync()).await, Ok(Ok(()))) {
-        tracing::debug!(app = %head.app, "the store cannot be asked for the app's change that a peer knows");
-    }
-    registry.get(&head.app)
-}
-
-fn refusal(refused: Refused) -> Refusal {
-    match refused {
-        Refused::NodeOverloaded { retry_after_seconds } => Refusal::NodeOverloaded { retry_after_seconds },
-        Refused::AppOverloaded { retry_after_seconds } => Refusal::AppOverloaded { retry_after_seconds },
-        Refused::ShuttingDown => Refusal::Leaving,
     }
 }

@@ -5,6 +5,7 @@ mod faults;
 mod hostile_members;
 mod liars;
 mod members;
+mod releases;
 mod stopped;
 mod traffic;
 

@@ -15,13 +15,14 @@ pub mod fleet;
 pub mod foreign;
 pub mod forms;
 pub mod hosts;
+pub mod load;
+pub mod namespace;
 pub mod pipes;
 pub mod process;
 pub mod raw;
 #[path = "../support/redis_certificates.rs"]
 pub mod redis_certificates;
 #[path = "../support/redis_server.rs"]
-#[expect(dead_code, reason = "the unit tests use the rest")]
 pub mod redis_server;
 #[path = "../support/redis_watched.rs"]
 pub mod redis_watched;

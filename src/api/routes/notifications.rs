@@ -2,6 +2,7 @@
 
 pub mod fault;
 pub mod field;
+mod owner;
 pub mod parse;
 pub mod response;
 pub mod stream;
@@ -64,7 +65,8 @@ pub async fn send(
         return Ok(envelope::raw(StatusCode::CREATED, response::write(&batch, &[], list)));
     }
     let sending = Sending { deadline: Instant::now() + options.timeout, retry_unknown: options.retry_unknown };
-    let sent = api.intake.send(app, batch, sending).await?;
+    let sent = api.intake.send(Arc::clone(&app), batch, sending).await?;
     let answer = response::write(&sent.batch, &sent.outcomes, list);
-    Ok(envelope::raw(StatusCode::CREATED, api.bodies.hold(answer, body.into_permit())))
+    let response = envelope::raw(StatusCode::CREATED, api.bodies.hold(answer, body.into_permit()));
+    Ok(owner::name_owner(response, &api.intake, &app))
 }

@@ -8,9 +8,10 @@ use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
 use crate::api::routes::description::DESCRIPTION;
 use crate::delivery::bound::Bound;
 use crate::events::guard::BadTokenSpike;
-use crate::health::{Cause, Component};
+use crate::health::{Cause, Component, Detail};
 use crate::http::browser::BrowserPolicy;
 use crate::model::{AppleReason, NodeReason, OutcomeKind, PushType};
+use crate::store::{CopyState, Epoch, Pending, Recovery};
 use std::collections::BTreeSet;
 
 /// An operation of the description.
@@ -234,8 +235,47 @@ async fn see_records(seen: &mut Seen, client: &Client) {
         seen.get(client, path).await;
     }
     client.api.drain.begin();
-    client.api.health.degrade(Component::Registry, Cause { reason: "store_away", why: "it is away" }, "");
+    let cause = Cause { reason: "store_away", why: "it is away" };
+    for (component, detail) in
+        [(Component::RegistryCopy, Detail::AsOf(1.5)), (Component::CredentialKeys, Detail::Key([7; 8]))]
+    {
+        client.api.health.degrade_with(component, cause, Some(detail), "");
+    }
     seen.get(client, "/readyz").await;
+}
+
+/// The recovery of a node that has no copy of a shared store.
+struct NoCopy;
+
+impl Recovery for NoCopy {
+    fn copy_state(&self) -> Pending<'_, Option<CopyState>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn copied(&self, _: Option<AppKey>, _: usize) -> Pending<'_, Vec<crate::store::AppRecord>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn restore_entries(&self) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn restore_check(&self, _: Vec<u8>) -> Pending<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn succeed(&self, present: Epoch, _: Epoch) -> Pending<'_, Epoch> {
+        Box::pin(async move { Ok(present) })
+    }
+}
+
+/// The answer of a node whose shared store has lost nothing.
+async fn see_recovery(seen: &mut Seen) {
+    let api = api(Limits::default(), telemetry::Metrics::new()).await;
+    let (store, keyring) = (Arc::new(crate::store::Memory::new()), Keyring::of([[7; 32]]));
+    let loaded = Registry::load_with_copy(store, Arc::new(NoCopy), keyring, api.clock.clone(), Drain::new()).await;
+    let client = Client::of(Api { registry: loaded.expect("an empty store").registry, ..api });
+    seen.post(&client, "/cluster/registry", r#"{"action":"accept"}"#).await;
 }
 
 /// Errors with all arguments.
@@ -303,6 +343,7 @@ async fn every_field_of_an_answer_in_the_description_is_in_an_answer_of_the_code
     seen.delete(&client, APP).await;
     seen.post(&client, APP, &pem()).await;
     see_records(&mut seen, &client).await;
+    see_recovery(&mut seen).await;
     let never: Vec<_> = fields_of_answers().difference(&seen.0).cloned().collect();
     assert_eq!(never, [""; 0], "in src/api/openapi.json, and in no answer of this test");
 }

@@ -76,21 +76,21 @@ fn two() -> (Store, Tracker, Tracker) {
 }
 
 #[test]
-fn a_node_joins_with_its_first_beat_and_is_active_once_its_links_are_up() {
+fn a_node_joins_with_its_first_beat_and_is_active_once_it_is_ready() {
     let (mut store, mut node) = (Store::new(1), tracker("a", 1));
     assert!(!node.is_joining());
     let first = beat(&mut node, &mut store, 0);
     assert!(first.registry && first.quarantines && first.view.is_some());
     assert_eq!((seen(&node), node.is_joining()), ("a:j".into(), true));
-    let heard = store.beat(node.beat(2_999, false), 2_999);
-    node.heard(2_999, 2_999, heard);
-    assert_eq!(seen(&node), "a:j", "its links are not up");
-    let heard = store.beat(node.beat(3_000, false), 3_000);
-    let changes = node.heard(3_000, 3_005, heard);
-    assert_eq!((seen(&node), node.is_joining()), ("a:a".into(), false), "it waits no longer than 3 s");
+    let heard = store.beat(node.beat(7_999, false), 7_999);
+    node.heard(7_999, 7_999, heard);
+    assert_eq!(seen(&node), "a:j", "it is not ready");
+    let heard = store.beat(node.beat(8_000, false), 8_000);
+    let changes = node.heard(8_000, 8_005, heard);
+    assert_eq!((seen(&node), node.is_joining()), ("a:a".into(), false), "it waits no longer than 8 s");
     assert!(!changes.registry && !changes.quarantines);
-    assert_eq!(node.valid_until(), 8_000, "from the start of the beat");
-    assert!(beat(&mut node, &mut store, 3_500).view.is_none(), "nothing changed");
+    assert_eq!(node.valid_until(), 13_000, "from the start of the beat");
+    assert!(beat(&mut node, &mut store, 8_500).view.is_none(), "nothing changed");
 }
 
 #[test]

@@ -2,110 +2,34 @@
 //! an errand comes in as one message and goes out as one.
 
 pub mod exchange;
+mod inbox;
 mod liveness;
 mod pauses;
+
+pub use inbox::{ERRAND_BYTES_MAX, ERRANDS_MAX, Inbox, LinkPlace, Outlet, Seat, Sign};
 
 use super::dial;
 use super::greeting::Mismatch;
 use super::metrics::{Ends, PeerMetrics};
 use super::peers::Peers;
 use super::pipe::Pipe;
-use super::wire;
-use crate::budget::{Budget, Permit};
-use crate::delivery::errand::Forwarded;
-use crate::delivery::lanes::NotTaken;
-use crate::model::{Batch, NodeName};
+use crate::model::NodeName;
 use exchange::{End, Exchange, Phase};
 use liveness::Finding;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{self, OwnedPermit};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// Errands that a link may have without an end.
-pub const ERRANDS_MAX: usize = 1024;
-/// Their bytes on the wire. One errand may have more.
-pub const ERRAND_BYTES_MAX: usize = 64 << 20;
 /// Rounds in a row before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
 
 /// Opens a connection to the peer.
 pub type Dial = Box<dyn Fn() -> Dialling + Send>;
 pub type Dialling = Pin<Box<dyn Future<Output = io::Result<Pipe>> + Send>>;
-
-/// The entrance of a link.
-pub struct Inbox {
-    sender: mpsc::Sender<Forwarded>,
-    seats: Arc<Semaphore>,
-    bytes: Arc<Budget>,
-    sign: Arc<Sign>,
-}
-
-/// Says if a link takes errands. It is the link's own: two links have different ones.
-#[derive(Debug, Default)]
-pub struct Sign(AtomicBool);
-
-/// The end of an inbox that the link's task has.
-pub struct Outlet {
-    receiver: mpsc::Receiver<Forwarded>,
-    sign: Arc<Sign>,
-}
-
-impl Inbox {
-    /// An inbox for one link. The link ends after the inbox is dropped.
-    pub fn new() -> (Self, Outlet) {
-        let (sender, receiver) = mpsc::channel(ERRANDS_MAX);
-        let (seats, bytes) = (Arc::new(Semaphore::new(ERRANDS_MAX)), Budget::new(ERRAND_BYTES_MAX));
-        let sign = Arc::<Sign>::default();
-        (Self { sender, seats, bytes, sign: Arc::clone(&sign) }, Outlet { receiver, sign })
-    }
-
-    /// The peer takes errands through this link.
-    pub fn is_reachable(&self) -> bool {
-        self.sign.0.load(Ordering::Acquire)
-    }
-
-    /// Returns `true` if this is the inbox of the link with that sign.
-    pub fn is_of(&self, sign: &Arc<Sign>) -> bool {
-        Arc::ptr_eq(&self.sign, sign)
-    }
-
-    /// A place for a batch, or a part of one.
-    pub fn reserve(&self, batch: &Batch) -> Result<LinkPlace, NotTaken> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(|_| NotTaken::Full)?;
-        let bytes = self.bytes.try_acquire_any_if_unused(wire::batch_bytes(batch)).ok_or(NotTaken::Full)?;
-        let permit = self.sender.clone().try_reserve_owned().map_err(|error| match error {
-            TrySendError::Full(_) => NotTaken::Full,
-            TrySendError::Closed(_) => NotTaken::Closed,
-        })?;
-        Ok(LinkPlace { permit, seat: Seat { _seat: seat, _bytes: bytes } })
-    }
-}
-
-/// A place in a link's inbox: what is sent to it arrives, since the link does not end before.
-pub struct LinkPlace {
-    permit: OwnedPermit<Forwarded>,
-    seat: Seat,
-}
-
-impl LinkPlace {
-    pub fn send(self, forwarded: Forwarded) {
-        self.permit.send(Forwarded { seat: Some(self.seat), routes: forwarded.routes.saturating_add(1), ..forwarded });
-    }
-}
-
-/// One errand's part of what a link may have without an end. Dropping it gives it back.
-#[derive(Debug)]
-pub struct Seat {
-    _seat: OwnedSemaphorePermit,
-    _bytes: Permit,
-}
 
 /// The state of the connection.
 enum Io {
@@ -216,6 +140,10 @@ impl Link {
 
     fn take_errands(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut has_moved = false;
+        while let Poll::Ready(Some(question)) = self.inbox.questions.poll_recv(cx) {
+            self.exchange.ask(question, now);
+            has_moved = true;
+        }
         while !self.is_closed {
             match self.inbox.receiver.poll_recv(cx) {
                 Poll::Ready(Some(forwarded)) => {

@@ -7,7 +7,7 @@ use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::pipe::Pipe;
-use super::wire::{BatchHead, Refusal};
+use super::wire::{BatchHead, Lane, Refusal};
 use crate::drain::Drain;
 use crate::model::{Batch, Outcome};
 use connection::Connection;
@@ -35,10 +35,19 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The outcomes of a forwarded batch, one for each item, or the reason that nothing of it was sent.
 pub type Serving = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, Refusal>> + Send>>;
 
-/// Sends what peers forward.
+/// The lanes of a WARM that are connected.
+pub type Warming = Pin<Box<dyn Future<Output = Vec<Lane>> + Send>>;
+
+/// Does what peers ask for.
 pub trait Serve: Send + Sync {
     /// Sends a batch from this node, whoever owns its lane by now. Nothing is written after `deadline`.
     fn serve(&self, head: BatchHead, batch: Batch, deadline: Instant) -> Serving;
+
+    /// Connects lanes to Apple that this node is about to own. Ends within seconds.
+    fn warm(self: Arc<Self>, lanes: Vec<Lane>) -> Warming;
+
+    /// The lanes that this node holds connections for.
+    fn held(&self) -> Vec<Lane>;
 }
 
 /// The parts that all connections share.

@@ -1,5 +1,7 @@
 //! The peers of this node: who of them owns a lane, who takes batches now, and the links to them.
 
+mod handover;
+
 use super::dial;
 use super::link::exchange::{self, Exchange};
 use super::link::{Inbox, Link, Parts, Sign};
@@ -17,7 +19,7 @@ use crate::model::{AppKey, Batch, NodeName, NodeReason, NodeSession};
 use crate::registry::App;
 use crate::store::Epoch;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -95,6 +97,8 @@ pub struct Peers {
     table: RwLock<Arc<Table>>,
     /// One change of the table at a time.
     change: Mutex<()>,
+    /// The node has handed its lanes over, and sends only what peers still give it.
+    has_left: AtomicBool,
 }
 
 impl Peers {
@@ -104,7 +108,8 @@ impl Peers {
         let table = Table { route: Route::of(&nobody, []), peers: HashMap::new(), is_closed: false };
         let (table, change) = (RwLock::new(Arc::new(table)), Mutex::new(()));
         let epoch = AtomicI64::new(membership.epoch.number());
-        Arc::new(Self { membership, lanes, clock, metrics, drain, epoch, table, change })
+        let has_left = AtomicBool::new(false);
+        Arc::new(Self { membership, lanes, clock, metrics, drain, epoch, table, change, has_left })
     }
 
     pub fn membership(&self) -> &Membership {
@@ -170,7 +175,9 @@ impl Peers {
         let is_joining = view.member(&self.membership.node).is_some_and(|own| own.state == MemberState::Joining);
         let first_dial = Instant::now() + if is_joining { KNOWN_AFTER } else { Duration::ZERO };
         let mut peers = HashMap::new();
-        for member in view.members().iter().filter(|member| member.node != self.membership.node) {
+        // A node that is gone takes nothing more, and closes its listener.
+        let others = view.members().iter().filter(|member| member.state != MemberState::Gone);
+        for member in others.filter(|member| member.node != self.membership.node) {
             let kept = old.peers.get(&member.node).filter(|peer| peer.leads_to(member));
             let peer = kept.map_or_else(|| Arc::new(self.link_to(member, first_dial)), Arc::clone);
             peers.insert(member.node.clone(), peer);
@@ -195,7 +202,8 @@ impl Peers {
             peer.metrics.reachable.set(i64::from(peer.is_reachable()));
         }
         let unreachable = peers.iter().filter(|(_, peer)| !peer.is_reachable()).map(|(node, _)| node.clone());
-        let route = Route::of(view, unreachable);
+        let left = self.has_left.load(Ordering::Relaxed).then(|| self.membership.node.clone());
+        let route = Route::of(view, unreachable.chain(left));
         self.set_table(Table { route, peers, is_closed: false });
     }
 
@@ -231,6 +239,13 @@ impl Peers {
             None => self.lanes.reserve(app, lane).map(Place::Lane),
             Some(peer) => peer.link(&app.key).reserve(batch).map(Place::Peer),
         }
+    }
+
+    /// The peer that sends for a lane now; `None` if this node does.
+    pub fn forwards_to(&self, app: &AppKey, lane: u16) -> Option<NodeName> {
+        let table = self.table();
+        let target = table.route.target(app, lane)?;
+        table.peers.contains_key(&target.node).then(|| target.node.clone())
     }
 
     /// Sends an errand another way than through the link `from`: through another one, or from this node.

@@ -80,4 +80,5 @@ scripts! {
     DROP = "drop" with [SHARED, OF_FEEDBACK];
     BEAT = "beat" with [SHARED];
     LEAVE = "leave" with [SHARED];
+    SUCCEED = "succeed" with [SHARED];
 }

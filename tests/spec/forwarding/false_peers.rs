@@ -29,7 +29,7 @@ async fn beside(answering: Answering) -> (Fleet, String, Arc<FalsePeer>) {
     (fleet, app, peer)
 }
 
-fn outcomes(id: u64, count: usize) -> Vec<u8> {
+pub fn outcomes(id: u64, count: usize) -> Vec<u8> {
     let outcome = Outcome { kind: OutcomeKind::Accepted, status: Some(200), reason: None, timestamp: 1.0, attempts: 1 };
     let mut bytes = Vec::new();
     wire::put_outcomes(&mut bytes, id, &vec![outcome; count]);

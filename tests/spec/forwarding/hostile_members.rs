@@ -19,7 +19,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A BATCH of one notification, with `unused` bytes that no notification needs.
-fn batch(app: &str, id: u64, number: usize, unused: usize, deadline_ms: u64) -> Vec<u8> {
+pub fn batch(app: &str, id: u64, number: usize, unused: usize, deadline_ms: u64) -> Vec<u8> {
     let mut batch = Batch::over(Bytes::from(vec![b' '; unused]));
     let token = token(number);
     batch.push(Draft { token: &token, payload: "{}", ..Draft::default() }, Uuid::new_v4).expect("a good one");
@@ -38,7 +38,7 @@ fn batch(app: &str, id: u64, number: usize, unused: usize, deadline_ms: u64) -> 
 }
 
 /// The frames that the node sends to this member.
-struct Ear {
+pub struct Ear {
     stream: ReadHalf<TlsStream<TcpStream>>,
     decoder: Decoder,
     buffer: Vec<u8>,
@@ -47,7 +47,7 @@ struct Ear {
 
 impl Ear {
     /// `None` once the node has closed the connection.
-    async fn next(&mut self) -> Option<(u64, Frame)> {
+    pub async fn next(&mut self) -> Option<(u64, Frame)> {
         while self.heard.is_empty() {
             let read = timeout(PATIENCE, self.stream.read(&mut self.buffer)).await.expect("the node says nothing");
             let count = read.unwrap_or(0);
@@ -65,9 +65,14 @@ impl Ear {
 
 /// A connection to the second node in the name of the first one. HELLO is exchanged.
 async fn join(fleet: &Fleet) -> (WriteHalf<TlsStream<TcpStream>>, Ear) {
+    join_with(fleet, &frames(&hello(0), &[])).await
+}
+
+/// The same with these bytes for HELLO.
+pub async fn join_with(fleet: &Fleet, hello: &[u8]) -> (WriteHalf<TlsStream<TcpStream>>, Ear) {
     let stream = connect(fleet, &fleet.identity).await.expect("TLS");
     let (stream, mut mouth) = tokio::io::split(stream);
-    mouth.write_all(&frames(&hello(0), &[])).await.expect("written");
+    mouth.write_all(hello).await.expect("written");
     let (decoder, buffer) = (Decoder::new(LIMITS), vec![0; 64 << 10]);
     let mut ear = Ear { stream, decoder, buffer, heard: Default::default() };
     assert!(matches!(ear.next().await, Some((_, Frame::Hello(_)))));

@@ -2,6 +2,7 @@
 
 use super::api_description;
 use bytes::Bytes;
+use http::response::Parts;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -19,10 +20,18 @@ type Header<'a> = Option<(&'a str, &'a str)>;
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The header `Pyapns-Owner`.
+    pub owner: Option<String>,
     pub body: Value,
 }
 
 impl Answer {
+    fn of(head: &Parts, body: &Bytes) -> Self {
+        let owner = head.headers.get("pyapns-owner").map(|owner| owner.to_str().expect("text").to_owned());
+        let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+        Self { status: head.status.as_u16(), owner, body }
+    }
+
     /// The value of `response`.
     pub fn response(&self) -> &Value {
         &self.body["response"]
@@ -50,14 +59,14 @@ impl Client {
     }
 
     pub async fn call(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Answer {
-        let (status, bytes) = self.exchange(method, path, None, body.into()).await;
-        Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let (head, bytes) = self.exchange(method, path, None, body.into()).await;
+        Answer::of(&head, &bytes)
     }
 
     /// Sends a request to a node that may die: `None` if there is no complete response.
     pub async fn attempt(&mut self, method: &str, path: &str, body: impl Into<Bytes>) -> Option<Answer> {
-        let (status, bytes) = self.try_exchange(method, path, None, body.into()).await?;
-        Some(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+        let (head, bytes) = self.try_exchange(method, path, None, body.into()).await?;
+        Some(Answer::of(&head, &bytes))
     }
 
     /// Returns the value at `path`, as text.
@@ -66,7 +75,7 @@ impl Client {
         String::from_utf8(bytes.to_vec()).expect("text")
     }
 
-    async fn exchange(&mut self, method: &str, path: &str, header: Header<'_>, body: Bytes) -> (u16, Bytes) {
+    async fn exchange(&mut self, method: &str, path: &str, header: Header<'_>, body: Bytes) -> (Parts, Bytes) {
         self.try_exchange(method, path, header, body).await.expect("a whole answer")
     }
 
@@ -76,7 +85,7 @@ impl Client {
         path: &str,
         header: Header<'_>,
         body: Bytes,
-    ) -> Option<(u16, Bytes)> {
+    ) -> Option<(Parts, Bytes)> {
         let mut request = http::Request::builder().method(method).uri(path).header("host", "localhost");
         if let Some((name, value)) = header {
             request = request.header(name, value.as_bytes());
@@ -85,16 +94,16 @@ impl Client {
         self.sender.ready().await.ok()?;
         let answer = self.sender.send_request(request).await.ok()?;
         let (head, body) = answer.into_parts();
-        let (status, bytes) = (head.status.as_u16(), body.collect().await.ok()?.to_bytes());
+        let bytes = body.collect().await.ok()?.to_bytes();
         let kind = head.headers.get("content-type").map_or(&b""[..], |kind| kind.as_bytes());
-        api_description::hold(method, path, status, kind, &bytes);
-        Some((status, bytes))
+        api_description::hold(method, path, head.status.as_u16(), kind, &bytes);
+        Some((head, bytes))
     }
 
     /// With one more header.
     pub async fn post_with(&mut self, path: &str, header: (&str, &str), body: impl Into<Bytes>) -> Answer {
-        let (status, bytes) = self.exchange("POST", path, Some(header), body.into()).await;
-        Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let (head, bytes) = self.exchange("POST", path, Some(header), body.into()).await;
+        Answer::of(&head, &bytes)
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {

@@ -9,6 +9,7 @@ use pyapns::cluster::{Member, MemberState, Pins, View};
 use pyapns::model::{AppId, AppKey, Environment, NodeSession};
 use simulator::{Options, Simulator};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -20,7 +21,31 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Site {
     pub simulator: Simulator,
     pub redis: RedisServer,
+    /// The URL at which nodes find it.
+    url: String,
     folder: TempDir,
+    notice: u32,
+}
+
+/// The place of a node: its addresses, and those at which it finds the others.
+#[derive(Clone)]
+pub struct Seat {
+    pub name: &'static str,
+    /// Its folder.
+    pub data: String,
+    /// The beginning of the command line that runs it.
+    pub command: Vec<String>,
+    /// The IP address on which it serves callers.
+    pub host: String,
+    /// The address on which it accepts links.
+    pub link: String,
+    /// The address of its links that the others read in Redis.
+    pub advertise: Option<String>,
+    pub redis: String,
+    /// The file of the key that seals credentials.
+    pub key: String,
+    /// Further lines of its configuration.
+    pub more: String,
 }
 
 /// A node of the site.
@@ -32,40 +57,92 @@ pub struct Node {
 impl Site {
     /// With further lines of redis.conf.
     pub async fn new(redis: &[&str]) -> Self {
+        Self::beside("127.0.0.1:0", RedisServer::with(redis)).await
+    }
+
+    /// With this Redis, and the stand-in for Apple on this address.
+    pub async fn beside(apple: &str, redis: RedisServer) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = Options { directory: Some(folder.path().join("simulator")), ..Options::default() };
+        let directory = Some(folder.path().join("simulator"));
+        let options = Options { listen: apple.to_owned(), directory, ..Options::default() };
         let simulator = Simulator::start(options).await.expect("a simulator");
         let made = pyapns(&["cluster", "init", folder.path().join("cluster").to_str().expect("text")]);
         assert!(made.status.success(), "{made:?}");
-        Self { simulator, redis: RedisServer::with(redis), folder }
+        Self { simulator, url: redis.url(), redis, folder, notice: 0 }
+    }
+
+    /// Sets the `drain_notice_seconds` of the nodes.
+    pub fn with_notice(self, seconds: u32) -> Self {
+        Self { notice: seconds, ..self }
+    }
+
+    /// Nodes find Redis at this URL.
+    pub fn reach_redis_at(&mut self, url: String) {
+        self.url = url;
     }
 
     /// Starts a node with its data in the folder `data`.
     pub async fn start(&self, name: &'static str, data: &str) -> Node {
-        let (folder, gateway, url) = (self.folder.path().display(), self.simulator.address(), self.redis.url());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let cluster = listener.local_addr().expect("an address");
+        self.start_at(Seat { data: data.to_owned(), ..self.seat(name) }).await
+    }
+
+    /// A place on loopback.
+    pub fn seat(&self, name: &'static str) -> Seat {
+        Seat {
+            name,
+            data: name.to_owned(),
+            command: Vec::new(),
+            host: "127.0.0.1".to_owned(),
+            link: format!("127.0.0.1:{}", free_port()),
+            advertise: None,
+            redis: self.url.clone(),
+            key: self.folder.path().join("cluster/credentials.key").display().to_string(),
+            more: String::new(),
+        }
+    }
+
+    /// The folder of everything that belongs to the site.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a node in its place.
+    pub async fn start_at(&self, seat: Seat) -> Node {
+        let Seat { name, data, command, host, link, advertise, redis, key, more } = seat;
+        let (folder, gateway) = (self.folder.path().display(), self.simulator.address());
+        let advertise = advertise.map(|address| format!("advertise = '{address}'")).unwrap_or_default();
+        let is_loopback = host == "127.0.0.1";
+        // An address of loopback may only be advertised to nodes on the same machine.
+        let allow = if link.starts_with("127.") { "127.0.0.0/8" } else { "10.0.0.0/8" };
         let text = format!(
-            "listen = '127.0.0.1:0'\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\ndrain_notice_seconds = 0\n\
-             store.url = '{url}'\n\
-             credentials.key_files = ['{folder}/cluster/credentials.key']\n\
-             [cluster]\nlisten = '{cluster}'\nallow = ['127.0.0.0/8']\nidentity_files = ['{folder}/cluster/cluster.pem']\n\
+            "listen = '{host}:0'\ninsecure = {}\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
+             drain_notice_seconds = {}\nstore.url = '{redis}'\n\
+             credentials.key_files = ['{key}']\n\
+             [cluster]\nlisten = '{link}'\n{advertise}\nallow = ['{allow}']\n\
+             identity_files = ['{folder}/cluster/cluster.pem']\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
-             production = 'https://{gateway}'\n"
+             production = 'https://{gateway}'\n{more}",
+            !is_loopback, self.notice
         );
         let file = self.folder.path().join(format!("{data}.toml"));
         std::fs::write(&file, text).expect("a file");
-        drop(listener);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
-        command.args(["serve", "--config"]).arg(file);
+        let program = [env!("CARGO_BIN_EXE_pyapns"), "serve", "--config", file.to_str().expect("text")];
+        let line: Vec<&str> = command.iter().map(String::as_str).chain(program).collect();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]);
         Node { name, process: Process::run(command).await }
     }
 
     /// Nodes that all reach each other, and apps that all of them know.
     pub async fn ready<const N: usize>(&self, names: [&'static str; N], apps: &[String]) -> [Node; N] {
+        self.ready_at(names.map(|name| self.seat(name)), apps).await
+    }
+
+    /// The same, each in its place.
+    pub async fn ready_at<const N: usize>(&self, seats: [Seat; N], apps: &[String]) -> [Node; N] {
         let mut nodes = Vec::new();
-        for name in names {
-            nodes.push(self.start(name, name).await);
+        for seat in seats {
+            nodes.push(self.start_at(seat).await);
         }
         let nodes: [Node; N] = nodes.try_into().unwrap_or_else(|_| panic!("as many as names"));
         self.wait_joined(&nodes.each_ref()).await;
@@ -168,6 +245,11 @@ pub fn apps_of(names: &[&str], index: usize, count: usize) -> Vec<String> {
         view.owner(&key, 0).is_some_and(|owner| owner.node.as_str() == names[index])
     };
     apps.filter(is_owned).take(count).map(|app| format!("/apps/{app}/sandbox")).collect()
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
 }
 
 fn member(name: &&str) -> Member {

@@ -36,6 +36,8 @@ impl Body for Lines {
 pub struct Outcomes {
     pub status: u16,
     pub kind: String,
+    /// The header `Pyapns-Owner`.
+    pub owner: Option<String>,
     body: Incoming,
     rest: Vec<u8>,
     socket: std::net::TcpStream,
@@ -70,7 +72,8 @@ pub async fn open_for(app: &str, address: SocketAddr, protocol: Protocol) -> (mp
     let answer = answer.expect("an answer");
     let status = answer.status().as_u16();
     let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
-    (sender, Outcomes { status, kind, body: answer.into_body(), rest: Vec::new(), socket: handle })
+    let owner = answer.headers().get("pyapns-owner").map(|owner| owner.to_str().expect("text").to_owned());
+    (sender, Outcomes { status, kind, owner, body: answer.into_body(), rest: Vec::new(), socket: handle })
 }
 
 impl Outcomes {

@@ -8,6 +8,7 @@ mod input;
 mod log_excerpt;
 
 use super::SendOptions;
+use super::owner::name_owner;
 use crate::api::Api;
 use crate::api::error::ApiError;
 use crate::api::routes::not_implemented;
@@ -57,16 +58,16 @@ pub(super) async fn send(
     let (head, body) = request.into_parts();
     let admitted = wanted.and_then(|(options, key)| {
         body::refuse_encoded(&head.headers)?;
-        api.app(&key)?;
-        Ok((options, key, api.bodies.reserve_stream()?))
+        let app = api.app(&key)?;
+        Ok((options, key, app, api.bodies.reserve_stream()?))
     });
-    let (options, key, permit) = admitted?;
+    let (options, key, app, permit) = admitted?;
     let mut input = Input::new(body, api.limits.idle_timeout);
     if head.headers.contains_key(header::EXPECT) {
         // `100 Continue` can only be sent before the response.
         input.first_bytes().await;
     }
-    let drain = api.drain.clone();
+    let (drain, intake) = (api.drain.clone(), Arc::clone(&api.intake));
     let outcomes = OutcomeStream {
         stop: Some(Box::pin(async move { drain.cancelled().await })),
         api,
@@ -79,7 +80,8 @@ pub(super) async fn send(
         permit: Arc::new(permit),
     };
     let kind = HeaderValue::from_static(NDJSON);
-    Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, kind)], Body::new(outcomes)).into_response())
+    let response = (StatusCode::CREATED, [(header::CONTENT_TYPE, kind)], Body::new(outcomes)).into_response();
+    Ok(name_owner(response, &intake, &app))
 }
 
 /// The body of the response.

@@ -4,19 +4,24 @@
 //! An errand ends exactly once. The proof that nothing of it was sent is that TLS took no byte of its frame, or that the
 //! peer refused it.
 
+mod ends;
 mod frames;
+mod questions;
+
+pub use questions::{Ask, Question};
 
 use super::liveness::{Finding, Liveness};
 use super::pauses::{self, RerouteBudget};
 use crate::delivery::errand::Forwarded;
 use crate::delivery::peer::clock::PeerClock;
 use crate::delivery::peer::outbox::Outbox;
-use crate::delivery::peer::wire::{self, BatchHead, Decoder, Hello, Limits};
+use crate::delivery::peer::wire::{self, BatchHead, Decoder, Hello, Lane, Limits};
 use crate::delivery::send::Refused;
 use crate::model::{NodeName, NodeReason, NodeSession, Outcome};
 use crate::subject::Subject;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// The peer has this time to answer after the deadline: it ends everything by then, and the way back takes some.
@@ -106,6 +111,8 @@ pub struct Exchange {
     waiting: VecDeque<u64>,
     due: BTreeSet<(Instant, u64)>,
     ended: Vec<(Forwarded, End)>,
+    /// The questions without an answer, and who waits for it.
+    questions: HashMap<u64, oneshot::Sender<Vec<Lane>>>,
 }
 
 impl Exchange {
@@ -131,6 +138,7 @@ impl Exchange {
             waiting: VecDeque::new(),
             due: BTreeSet::new(),
             ended: Vec::new(),
+            questions: HashMap::new(),
         }
     }
 
@@ -199,6 +207,7 @@ impl Exchange {
         (self.decoder, self.own, self.limits) = (None, None, None);
         self.clock = PeerClock::new();
         self.pings.clear();
+        self.questions.clear();
     }
 
     /// An errand came. It takes another way at once if the peer cannot be reached. That costs nothing if the peer leaves,
@@ -267,6 +276,7 @@ impl Exchange {
     /// [`Self::received`] before: a process that was stopped would take its own silence for the peer's.
     pub fn elapse(&mut self, now: Instant) -> Finding {
         self.end_due(now);
+        self.forget_unheard();
         if !self.is_open() {
             return Finding::Alive;
         }
@@ -295,26 +305,13 @@ impl Exchange {
         [first_due, until, ping, finding].into_iter().flatten().min()
     }
 
-    /// Ends everything, since the node ends.
-    pub fn finish(&mut self, now: Instant) {
-        let mut ids: Vec<u64> = self.items.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let is_sent = !self.take_back(id);
-            let Some(forwarded) = self.remove(id) else { continue };
-            let why = NodeReason::ShuttingDown;
-            self.ended.push((forwarded, if is_sent { End::Unknown(why) } else { End::NotSent(why) }));
-        }
-        self.liveness.set_busy(false, now);
-    }
-
     fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Greeting | Phase::Probing | Phase::Up)
     }
 
     /// An answer is awaited beside a PONG.
     fn awaits(&self) -> bool {
-        self.phase != Phase::Up || !self.items.is_empty()
+        self.phase != Phase::Up || !self.items.is_empty() || !self.questions.is_empty()
     }
 
     fn ping(&mut self, now: Instant) {
@@ -327,63 +324,6 @@ impl Exchange {
         self.outbox.append(|bytes| wire::put_ping(bytes, id));
         self.liveness.pinged(now);
         self.liveness.set_busy(true, now);
-    }
-
-    /// Ends the errands whose time is over.
-    fn end_due(&mut self, now: Instant) {
-        while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
-            let is_sent = !self.take_back(id);
-            let Some(forwarded) = self.remove(id) else { continue };
-            let why = NodeReason::DeadlinePassed;
-            self.ended.push((forwarded, if is_sent { End::Unknown(why) } else { End::NotSent(why) }));
-        }
-    }
-
-    /// Takes back every errand of which TLS took nothing, and sends it another way.
-    fn withdraw(&mut self, now: Instant) {
-        let mut unsent: Vec<u64> = self.items.keys().copied().collect();
-        unsent.sort_unstable();
-        for id in unsent {
-            if self.take_back(id)
-                && let Some(forwarded) = self.remove(id)
-            {
-                self.reroute(forwarded, now);
-            }
-        }
-    }
-
-    /// Takes the frame of an errand back. Returns false if TLS took some of it.
-    fn take_back(&mut self, id: u64) -> bool {
-        let Some(Written { begins, length }) = self.items.get(&id).and_then(|item| item.written) else { return true };
-        if !self.outbox.remove(begins, length) {
-            return false;
-        }
-        for later in self.items.values_mut().filter_map(|item| item.written.as_mut()) {
-            if later.begins > begins {
-                later.begins -= length;
-            }
-        }
-        true
-    }
-
-    fn reroute(&mut self, forwarded: Forwarded, now: Instant) {
-        let end = if self.budget.spend(now) { End::Elsewhere } else { End::NotSent(NodeReason::PeerLost) };
-        self.ended.push((forwarded, end));
-    }
-
-    fn end(&mut self, id: u64, end: End) {
-        if let Some(forwarded) = self.remove(id) {
-            self.ended.push((forwarded, end));
-        }
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Forwarded> {
-        let item = self.items.remove(&id)?;
-        self.due.remove(&(item.due, id));
-        if item.written.is_none() {
-            self.waiting.retain(|waiting| *waiting != id);
-        }
-        Some(item.forwarded)
     }
 }
 

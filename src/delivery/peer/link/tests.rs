@@ -1,10 +1,11 @@
 //! The room of a link, and a link whose task dies.
 
 use super::*;
+use crate::delivery::lanes::NotTaken;
 use crate::delivery::peer::metrics::Metrics;
 use crate::delivery::peer::peers::tests::peers;
 use crate::drain::Drain;
-use crate::model::{Draft, NodeSession};
+use crate::model::{Batch, Draft, NodeSession};
 use crate::telemetry;
 
 #[test]

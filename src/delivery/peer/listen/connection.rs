@@ -8,7 +8,7 @@ use crate::delivery::peer::greeting::{self, Mismatch};
 use crate::delivery::peer::link::{ERRAND_BYTES_MAX, ERRANDS_MAX};
 use crate::delivery::peer::outbox::Outbox;
 use crate::delivery::peer::pipe::Pipe;
-use crate::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Received, Refusal};
+use crate::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Lane, Received, Refusal, Seen, StatusOf};
 use crate::model::{Batch, Outcome};
 use crate::subject::Subject;
 use std::pin::Pin;
@@ -28,7 +28,13 @@ const LEAVING_MAX: Duration = Duration::from_secs(1);
 /// The longest deadline that a peer may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(600);
 
-type Answered = (u64, Result<Vec<Outcome>, Refusal>);
+/// The answer to the frame with that id.
+type Answered = (u64, Answer);
+
+enum Answer {
+    Batch(Result<Vec<Outcome>, Refusal>),
+    Warm(Vec<Lane>),
+}
 
 /// A connection of a peer.
 pub struct Connection {
@@ -39,6 +45,8 @@ pub struct Connection {
     is_greeted: bool,
     /// Batches without an answer.
     unanswered: usize,
+    /// A WARM has no answer yet.
+    is_warming: bool,
     /// Their bytes. A link has no more without an answer.
     bytes: Arc<Budget>,
     answers: mpsc::Receiver<Answered>,
@@ -66,6 +74,7 @@ impl Connection {
             outbox,
             is_greeted: false,
             unanswered: 0,
+            is_warming: false,
             bytes: Budget::new(ERRAND_BYTES_MAX),
             answers,
             answerer,
@@ -148,6 +157,11 @@ impl Connection {
                 self.outbox.append(|bytes| wire::put_pong(bytes, id, clock));
             }
             Frame::Batch(head, batch) => self.serve(id, head, batch, now),
+            Frame::Warm(lanes) => self.warm(id, lanes),
+            Frame::Status(StatusOf::Held) => {
+                let held = Seen::Held(self.shared.serve.held());
+                self.outbox.append(|bytes| wire::put_seen(bytes, id, &held));
+            }
             _ => return Err(Mismatch::Unexpected.into()),
         }
         Ok(())
@@ -171,12 +185,25 @@ impl Connection {
             let answer = serving.await;
             drop(room);
             // Fails where the connection has ended: nobody waits for the answer then.
-            let _ = answerer.send((id, answer)).await;
+            let _ = answerer.send((id, Answer::Batch(answer))).await;
         };
         match subject {
             Some(subject) => self.shared.drain.spawn("forwarded", subject.scope(work)),
             None => self.shared.drain.spawn("forwarded", work),
         };
+    }
+
+    /// Opens connections to Apple. One WARM at a time is served; a further one is answered with no lane.
+    fn warm(&mut self, id: u64, lanes: Vec<Lane>) {
+        if std::mem::replace(&mut self.is_warming, true) {
+            self.outbox.append(|bytes| wire::put_ready(bytes, id, &[]));
+            return;
+        }
+        let (warming, answerer) = (Arc::clone(&self.shared.serve).warm(lanes), self.answerer.clone());
+        self.shared.drain.spawn("warm", async move {
+            let ready = warming.await;
+            let _ = answerer.send((id, Answer::Warm(ready))).await;
+        });
     }
 
     /// The room of a batch among those without an answer. It may wait for the store before the intake counts it.
@@ -193,12 +220,20 @@ impl Connection {
         while self.outbox.pending().len() < ANSWER_BYTES_MAX
             && let Poll::Ready(Some((id, answer))) = self.answers.poll_recv(cx)
         {
-            self.unanswered -= 1;
-            self.outbox.append(|bytes| match answer {
-                Ok(outcomes) => wire::put_outcomes(bytes, id, &outcomes),
-                Err(refusal) => wire::put_refused(bytes, id, refusal),
-            });
-            self.leaving_since = self.leaving_since.map(|_| now);
+            match answer {
+                Answer::Batch(answer) => {
+                    self.unanswered -= 1;
+                    self.outbox.append(|bytes| match answer {
+                        Ok(outcomes) => wire::put_outcomes(bytes, id, &outcomes),
+                        Err(refusal) => wire::put_refused(bytes, id, refusal),
+                    });
+                    self.leaving_since = self.leaving_since.map(|_| now);
+                }
+                Answer::Warm(ready) => {
+                    self.is_warming = false;
+                    self.outbox.append(|bytes| wire::put_ready(bytes, id, &ready));
+                }
+            }
             has_moved = true;
         }
         has_moved

@@ -2,7 +2,7 @@
 
 use super::{End, Exchange, Phase, milliseconds};
 use crate::delivery::peer::greeting::{self, Mismatch};
-use crate::delivery::peer::wire::{Frame, Hello, Received, Refusal};
+use crate::delivery::peer::wire::{Frame, Hello, Received, Refusal, Seen};
 use crate::delivery::send::Refused;
 use crate::model::Outcome;
 use tokio::time::Instant;
@@ -34,6 +34,7 @@ impl Exchange {
             }
             (_, Frame::Outcomes(outcomes)) => self.answered(id, outcomes),
             (_, Frame::Refused(refusal)) => self.refused(id, refusal),
+            (_, Frame::Ready(lanes) | Frame::Seen(Seen::Held(lanes))) => self.told(id, lanes),
             (_, Frame::Leaving) => {
                 self.left();
                 Ok(())
@@ -90,7 +91,9 @@ impl Exchange {
                 Refusal::AppOverloaded { retry_after_seconds } => {
                     End::Refused(Refused::AppOverloaded { retry_after_seconds })
                 }
-                Refusal::Leaving | Refusal::UnknownApp | Refusal::Malformed => End::Here,
+                // The lane's next owner sends it. This node already knows that the peer leaves, or learns it soon.
+                Refusal::Leaving => End::Elsewhere,
+                Refusal::UnknownApp | Refusal::Malformed => End::Here,
             },
         );
         Ok(())

@@ -305,7 +305,7 @@ fn an_idle_link_is_checked_every_five_seconds() {
 fn a_refusal_is_proof_that_nothing_was_sent() {
     let overloaded = Refused::AppOverloaded { retry_after_seconds: 3 };
     for (refusal, end) in [
-        (Refusal::Leaving, End::Here),
+        (Refusal::Leaving, End::Elsewhere),
         (Refusal::UnknownApp, End::Here),
         (Refusal::Malformed, End::Here),
         (Refusal::AppOverloaded { retry_after_seconds: 3 }, End::Refused(overloaded)),
