@@ -48,10 +48,14 @@ def close(schema):
 @schemathesis.hook
 def map_case(context, case):
     operation = case.operation.definition.raw["operationId"]
+    is_sequence = case.meta.phase.name.value == "stateful"
     # A sequence of calls has apps of its own, and a call that removes an app has a random one.
-    if case.meta.phase.name.value != "stateful" and operation != "removeApp":
+    if not is_sequence and operation != "removeApp":
         case.path_parameters = with_an_app(case.path_parameters)
-    if operation == "provisionApp" and isinstance(case.body, dict):
+    if operation == "provisionApp" and is_sequence and case.meta.generation.mode.is_positive:
+        # Without an app, no sequence goes on.
+        case.body, case.media_type, case.headers = {"certificate": CERTIFICATE}, "application/json", {}
+    elif operation == "provisionApp" and isinstance(case.body, dict):
         case.body = with_a_credential(case.body)
     return case
 

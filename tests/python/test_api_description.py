@@ -23,7 +23,7 @@ def make_keys():
     sets = {scope: [scope] for scope in SCOPES}
     sets |= {f"not {scope}": [other for other in SCOPES if other != scope] for scope in SCOPES}
     keys, settings = {}, ""
-    for name, scopes in {**sets, "admin": ["admin"]}.items():
+    for name, scopes in {**sets, "admin": ["admin"], "not admin": SCOPES}.items():
         command = [PROGRAM, "key", "--id", re.sub("[ :]", "-", name), "--scope", ",".join(scopes)]
         made = subprocess.run(command, capture_output=True, text=True, check=True)
         keys[name] = made.stderr.split()[-1]
@@ -81,6 +81,8 @@ def test_schemathesis_finds_no_fault(keyed_node, simulator, tmp_path):
     command += ["--max-examples", "100"] if full else ["--max-examples", "8", "--generation-deterministic"]
     run = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=1800)
     assert run.returncode == 0, run.stdout + run.stderr
+    covered = re.search(r"API Links: +(\d+) covered", run.stdout)
+    assert covered and int(covered[1]) >= 3, "sequences of calls go on: " + run.stdout
     # It has made good requests, and not only such as are refused.
     answered = answers(call(f"{url}/metrics", keys["admin"]))
     app = "/apps/{app_id}/{environment}"

@@ -1,6 +1,7 @@
 //! Helpers that several specs share.
 
 #[path = "../support/api_description.rs"]
+#[expect(dead_code, reason = "the unit tests use the rest")]
 pub mod api_description;
 pub mod attack;
 pub mod background;

@@ -106,7 +106,6 @@ pub fn resolve(value: &'static Value) -> &'static Value {
 }
 
 /// The fields of a schema and of all that it refers to, as `Schema.field`.
-#[allow(dead_code, reason = "the unit tests alone use it")]
 pub fn fields(schema: &'static Value) -> BTreeSet<String> {
     let (mut fields, mut seen, mut rest) = (BTreeSet::new(), BTreeSet::new(), vec![("", schema)]);
     while let Some((name, schema)) = rest.pop() {
@@ -120,10 +119,14 @@ pub fn fields(schema: &'static Value) -> BTreeSet<String> {
             fields.insert(format!("{name}.{field}"));
             rest.push((name, of_field));
         }
-        let choices = schema["oneOf"].as_array().into_iter().flatten();
-        rest.extend(choices.chain(schema.get("items")).map(|part| (name, part)));
+        let parts = choices(schema).into_iter().flatten().chain(schema.get("items"));
+        rest.extend(parts.map(|part| (name, part)));
     }
     fields
+}
+
+fn choices(schema: &'static Value) -> Option<&'static Vec<Value>> {
+    schema["oneOf"].as_array()
 }
 
 fn name_of(to: &str) -> &str {
@@ -136,7 +139,7 @@ impl Comparison {
         if let Some(to) = schema["$ref"].as_str() {
             return self.value(name_of(to), resolve(schema), value);
         }
-        if let Some(choices) = schema["oneOf"].as_array() {
+        if let Some(choices) = choices(schema) {
             return self.one_of(name, choices, value);
         }
         let types = schema.get("type").map(|types| types.as_array().map_or(std::slice::from_ref(types), Vec::as_slice));

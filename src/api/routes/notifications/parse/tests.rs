@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::error::ApiError;
+use crate::api::routes::notifications::field::Field;
 use crate::model::{Priority, PushType};
 use serde_json::{Value, json};
 
@@ -212,7 +213,8 @@ fn the_refusal_of_an_unknown_field_names_it() {
     let (status, reason, sentence, args) = refused(br#"{"token":"00","payload":{},"badge":1}"#);
     assert_eq!((status, reason), (400, "unknown_field"));
     assert!(sentence.starts_with("`badge` is not a field of a notification"), "{sentence}");
-    assert_eq!(args, json!({"field": "badge"}));
+    let known = Field::ALL.map(Field::name);
+    assert_eq!(args, json!({"field": "badge", "known": known}));
 }
 
 #[test]
