@@ -8,11 +8,11 @@ import signal
 import time
 
 import pytest
+from test_stream import MANY, notifications, resident_bytes
 
 import pyapns
 from pyapns.aio import AsyncClient
 from pyapns.testing import push_service
-from test_stream import MANY, notifications, resident_bytes
 
 
 def run(work):
@@ -55,7 +55,9 @@ def test_the_methods_return_what_those_of_the_synchronous_client_return(pyapns_s
             service.simulator.make_bad("0b")
             outcome = await client.send(*aio, "0a", {"aps": {"alert": "é"}}, identifier="i", expiry=0)
             assert isinstance(outcome, pyapns.Outcome) and outcome.is_accepted and outcome.identifier == "i"
-            assert [one["outcome"] for one in await client.notify(*aio, [pyapns.Notification("0a", {})])] == ["accepted"]
+            assert [one["outcome"] for one in await client.notify(*aio, [pyapns.Notification("0a", {})])] == [
+                "accepted"
+            ]
             words = [one.outcome for one in await client.send_to_tokens(*aio, ["0d", "0e", "0b"], {})]
             assert words == ["rejected"] * 3
             assert (await client.send_list(*aio, [{"token": "0c", "payload": {}}]))[0].token == "0c"
@@ -134,8 +136,8 @@ def test_a_client_works_in_one_event_loop_after_another(pyapns_service, app):
     client = AsyncClient(pyapns_service.url)
     for number in range(3):
 
-        async def work():
-            return await client.send(*app, f"0{number}", {})
+        async def work(token=f"0{number}"):
+            return await client.send(*app, token, {})
 
         assert run(work).token == f"0{number}"
 
@@ -243,7 +245,9 @@ def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
     def breaks(server, number, connection):
         server.read(number, connection, b'"identifier":1}')
         line = b'{"outcome":"accepted","token":"0a","identifier":0}\n'
-        connection.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(line), line))
+        connection.sendall(
+            b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(line), line)
+        )
         time.sleep(0.3)
 
     taken, found = [], []
@@ -312,8 +316,9 @@ def test_a_silent_node_ends_a_call_at_the_time_limit(scripted):
 
 
 def test_a_unix_socket_and_a_key_work(tmp_path):
-    from pyapns._find import find_program
     from test_connections import made_key
+
+    from pyapns._find import find_program
 
     key, entry = made_key(find_program(), "admin")
     socket = str(tmp_path / "api.sock")

@@ -5,7 +5,6 @@ import json
 import pytest
 
 import pyapns
-
 from pyapns._http import MalformedResponse, ResponseReader, checked_fields, chunk
 from pyapns._lines import Lines, unwritten_lines
 
@@ -41,7 +40,8 @@ def test_every_item_has_exactly_one_end():
 
 @pytest.mark.parametrize("split", range(1, 90, 7))
 def test_a_response_is_read_in_any_pieces(split):
-    whole = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\n"
+    whole = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    whole += b"5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nT: 1\r\n\r\n"
     reader = ResponseReader()
     for at in range(0, len(whole), split):
         assert not reader.is_complete
