@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from test_stream import MANY, notifications, resident_bytes
+from test_stream import MANY, long_notifications, notifications, resident_bytes
 
 import pyapns
 from pyapns.aio import AsyncClient
@@ -255,7 +255,7 @@ def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
     async def work():
         client = AsyncClient(scripted(breaks).url)
         with pytest.raises(pyapns.ConnectionFailed) as failed:
-            async for outcome in client.stream(*app, notifications(1_000_000, taken)):
+            async for outcome in client.stream(*app, long_notifications(taken)):
                 found.append(outcome)
         assert failed.value.sent == "maybe"
 
@@ -264,22 +264,6 @@ def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
     words = [one.outcome for one in found]
     assert words[0] == "accepted" and words.count("unknown") > 100
     assert words == sorted(words, key=["accepted", "unknown", "not_sent"].index)
-
-
-def test_a_pause_longer_than_the_nodes_patience_continues_on_a_new_connection(pyapns_service, app, monkeypatch):
-    monkeypatch.setattr("pyapns._aio_stream.SILENT_SECONDS", 0.2)
-
-    async def pausing():
-        for _ in range(2):
-            for item in notifications(3):
-                yield item
-            await asyncio.sleep(0.4)
-
-    async def work():
-        async with AsyncClient(pyapns_service.url) as client:
-            return [one.identifier async for one in client.stream(*app, pausing())]
-
-    assert run(work) == [0, 1, 2, 0, 1, 2]
 
 
 def test_what_may_have_arrived_is_not_repeated_and_the_rest_is(scripted, closed_url, pyapns_service, app):

@@ -6,16 +6,7 @@ import pytest
 
 import pyapns
 from pyapns._http import MalformedResponse, ResponseReader, checked_fields, chunk
-from pyapns._lines import Lines, unwritten_lines
-
-
-def test_the_lines_of_a_chunk_that_were_not_written_are_counted():
-    lines = [b"aa\n", b"bbbb\n", b"c\n"]
-    data = chunk(b"".join(lines))
-    start = data.index(b"aa")
-    # Of a line whose first byte was written, the node may have the rest.
-    expected = {0: 3, start: 3, start + 1: 2, start + 3: 2, start + 4: 1, start + 8: 1, start + 9: 0, len(data): 0}
-    assert {written: unwritten_lines(data, written) for written in expected} == expected
+from pyapns._lines import Lines
 
 
 def test_every_item_has_exactly_one_end():
