@@ -24,6 +24,8 @@ GROUP_BYTES = 65536
 SLICE_SECONDS = 0.001
 # A node closes a stream that is silent for 75 seconds. After this time the client opens another one.
 SILENT_SECONDS = 60.0
+# Far above the length of an outcome.
+LINE_BYTES_MAX = 1 << 20
 
 CONTENT_TYPE = "application/x-ndjson"
 FIELDS: Sequence[Tuple[str, str]] = (("Content-Type", CONTENT_TYPE), ("Transfer-Encoding", "chunked"))
@@ -90,6 +92,8 @@ class Lines:
             return
         lines = (self._rest + self.reader.take()).split(b"\n")
         self._rest = lines.pop()
+        if len(self._rest) > LINE_BYTES_MAX:
+            raise MalformedResponse("a line of the answer is too long")
         for line in lines:
             if line:
                 yield self._outcome(line)

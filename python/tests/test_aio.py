@@ -11,6 +11,7 @@ import pytest
 from test_stream import MANY, long_notifications, notifications, resident_bytes
 
 import pyapns
+from pyapns._aio_transport import LoopPool
 from pyapns.aio import AsyncClient
 from pyapns.testing import push_service
 
@@ -110,6 +111,20 @@ def test_a_cancelled_send_gives_its_place_back_and_its_connection_is_not_used_ag
             silent.cancel()
             assert (await waiting).token == "0b"
             assert (await client.send(*app, "0d", {})).token == "0d"
+
+    run(work)
+
+
+def test_a_place_that_was_given_to_a_cancelled_call_goes_to_the_next_one():
+    async def work():
+        pool = LoopPool(1, 1)
+        await pool.enter()
+        cancelled = asyncio.ensure_future(pool.enter())
+        await asyncio.sleep(0)
+        pool.leave()
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        await asyncio.wait_for(pool.enter(), 5)
 
     run(work)
 
@@ -264,6 +279,34 @@ def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
     words = [one.outcome for one in found]
     assert words[0] == "accepted" and words.count("unknown") > 100
     assert words == sorted(words, key=["accepted", "unknown", "not_sent"].index)
+
+
+def test_a_silent_stream_ends_its_request_and_the_next_item_opens_another(scripted, app, monkeypatch):
+    """A proxy may forget a silent connection without closing it."""
+    monkeypatch.setattr("pyapns._aio_stream.SILENT_SECONDS", 0.1)
+    ended = asyncio.Queue()
+
+    def answers(server, number, connection):
+        server.read(number, connection, b'"identifier":%d' % number)
+        line = b'{"outcome":"accepted","token":"0a","identifier":%d}\n' % number
+        head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"%x\r\n%b\r\n" % (len(line), line))
+        server.read(number, connection, b"\r\n0\r\n\r\n")
+        connection.sendall(b"0\r\n\r\n")
+        ended.put_nowait(number)
+
+    async def pausing():
+        yield {"token": "0a", "payload": {}, "identifier": 0}
+        while ended.empty():
+            await asyncio.sleep(0.01)
+        yield {"token": "0a", "payload": {}, "identifier": 1}
+
+    server = scripted(answers)
+
+    async def work():
+        return [one.identifier async for one in AsyncClient(server.url).stream(*app, pausing())]
+
+    assert run(work) == [0, 1] and len(server.received) == 2
 
 
 def test_what_may_have_arrived_is_not_repeated_and_the_rest_is(scripted, closed_url, pyapns_service, app):
