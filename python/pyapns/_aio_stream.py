@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from typing import Any, AsyncIterable, AsyncIterator, Deque, Iterable, List, Optional, Union, cast
@@ -162,20 +163,22 @@ class AsyncStream:
             self._opened.clear()
             self._connection.close()
         if lines.reader.has_head and not lines.is_accepted:
-            self._take_held()
+            self._tell_held()
             refusal = lines.refusal()
             for outcome in lines.refused(refusal):
                 yield outcome
             raise refusal
 
-    def _take_held(self) -> None:
+    def _tell_held(self) -> None:
+        """Count an item that no connection took, so that it gets an outcome."""
         if self._held:
-            self._lines.add(self._held.pop())
+            with contextlib.suppress(ValueError, TypeError):
+                self._lines.add(self._held.pop())
 
     def _lost(self, why: BaseException) -> List[Outcome]:
         """Return the outcomes of all items without one. No further item is taken."""
         self._opened.clear()
-        self._take_held()
+        self._tell_held()
         return self._lines.lost(0, why_ended(why))
 
     async def _read(self) -> AsyncIterator[Outcome]:
@@ -197,7 +200,7 @@ class AsyncStream:
                 return
             elif self._is_idle and not lines.unanswered and not self._is_last_chunk_out:
                 self._close_if_silent()
-            elif time.monotonic() - heard >= self._patience:
+            elif time.monotonic() - max(heard, self._last_sent) >= self._patience:
                 raise TimeoutError(f"nothing arrived for {self._patience:g} seconds")
         if lines.is_accepted and lines.unanswered:
             raise ConnectionError("it ended the stream")
@@ -224,8 +227,9 @@ class AsyncStream:
             pass
         except Exception as fault:
             self._fault = fault
-        self._is_idle, self._is_exhausted = False, True
-        self._wanted.set()
+        finally:
+            self._is_idle, self._is_exhausted = False, True
+            self._wanted.set()
         await self._opened.wait()
         if await self._connection.drain():
             self._flush()
@@ -238,7 +242,8 @@ class AsyncStream:
         self._wanted.set()
         await self._opened.wait()
         self._wanted.clear()
-        self._take_held()
+        if self._held:
+            self._lines.add(self._held.pop())
 
     async def _make_room(self) -> None:
         """Write the group when it is due, and wait until another item may be taken."""
@@ -256,8 +261,9 @@ class AsyncStream:
                 return
             self._room.clear()
             await self._room.wait()
-        # The connection is lost: the reader reports it and cancels this task.
-        await asyncio.get_running_loop().create_future()
+        if lines.unanswered:
+            # The connection is lost: the reader reports it and cancels this task.
+            await asyncio.get_running_loop().create_future()
 
     def _flush(self) -> None:
         """Write the group, unless bytes wait: then the writer does it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -110,7 +111,7 @@ class Stream:
         try:
             sock, address = self._pool.connect()
         except ConnectionFailed as failed:
-            self._take_held()
+            self._tell_held()
             yield from lines.lost(0, failed.message)
             raise
         self._channel = Channel(sock)
@@ -124,7 +125,7 @@ class Stream:
             if self._is_over():
                 return
             cause = self._write_error or why
-            self._take_held()
+            self._tell_held()
             unwritten = self._out.unwritten_items if self._out is not None else 0
             ended = lines.lost(unwritten, why_ended(cause))
             yield from ended
@@ -133,14 +134,16 @@ class Stream:
         finally:
             self._channel.close()
         if self._is_refused():
-            self._take_held()
+            self._tell_held()
             refusal = lines.refusal()
             yield from lines.refused(refusal)
             raise refusal
 
-    def _take_held(self) -> None:
+    def _tell_held(self) -> None:
+        """Count an item that no connection took, so that it gets an outcome."""
         if self._held:
-            self._lines.add(self._held.pop())
+            with contextlib.suppress(ValueError, TypeError):
+                self._lines.add(self._held.pop())
 
     def _exchange(self) -> Iterator[Outcome]:
         """Write and read until the answer is complete."""
