@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ._functions import configure, feedback, notify, provision
 from .client import Client
 from .errors import (
-    APNSNotConfigured,
     ApiError,
+    APNSNotConfigured,
     ClientError,
     ConnectionFailed,
     NotProvisioned,

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from typing import Any, AsyncIterable, AsyncIterator, Deque, Iterable, List, Optional, Union, cast
 
 from ._aio_transport import AsyncPool
 from ._http import MalformedResponse, chunk
-from ._lines import FIELDS, GROUP_SECONDS, SILENT_SECONDS, UNANSWERED_MAX, Lines, why_ended
+from ._lines import FIELDS, SILENT_SECONDS, SLICE_SECONDS, UNANSWERED_MAX, Lines, why_ended
 from ._words import Sent
 from .errors import ConnectionFailed
 from .model import Outcome
 
 Items = Union[Iterable[Any], AsyncIterable[Any]]
-
-# Bytes of the answer that may wait for the caller; then the connection is not read.
-UNREAD_MAX = 1 << 20
 
 
 class LineConnection(asyncio.Protocol):
@@ -26,8 +24,6 @@ class LineConnection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: Optional[asyncio.Transport] = None
         self._data: Deque[bytes] = deque()
-        self._unread = 0
-        self._is_paused = False
         self._is_lost = False
         self._error: Optional[BaseException] = None
         self._readable = asyncio.Event()
@@ -40,13 +36,9 @@ class LineConnection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
-        """Keep a part of the answer until the caller asks for it."""
+        """Keep a part of the answer until the caller asks for it. `UNANSWERED_MAX` limits how much that can be."""
         self._data.append(data)
-        self._unread += len(data)
         self._readable.set()
-        if self._unread > UNREAD_MAX and self._transport is not None and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
 
     def connection_lost(self, error: Optional[Exception]) -> None:
         """Wake who waits."""
@@ -92,10 +84,6 @@ class LineConnection(asyncio.Protocol):
         if self._data:
             data = b"".join(self._data)
             self._data.clear()
-            self._unread = 0
-            if self._is_paused and self._transport is not None:
-                self._is_paused = False
-                self._transport.resume_reading()
         elif self._error is not None:
             raise self._error
         else:
@@ -119,110 +107,163 @@ class AsyncStream:
         self._items = _as_async(items)
         # The longest time without a byte while something is due.
         self._patience = patience
+        # True while the iterable is asked for its next item.
+        self._is_idle = False
         self._is_exhausted = False
         # The error of the iterable. It is raised after the outcomes of the items before it.
         self._fault: Optional[BaseException] = None
-        # An item that belongs on the next connection.
+        # An item that waits for a connection.
         self._held: List[Any] = []
+        self._lines = Lines()
 
     async def run(self) -> AsyncIterator[Outcome]:
         """Yield the outcomes in the order of the items."""
-        while self._held or not self._is_exhausted:
-            async for outcome in self._on_one_connection():
-                yield outcome
+        # There is an item for a connection, or there are no more items.
+        self._wanted = asyncio.Event()
+        # There is a connection that takes items.
+        self._opened = asyncio.Event()
+        self._room = asyncio.Event()
+        writer = asyncio.ensure_future(self._write())
+        try:
+            is_first = True
+            while is_first or self._held or not self._is_exhausted:
+                is_first = False
+                async for outcome in self._on_one_connection():
+                    yield outcome
+                await self._wanted.wait()
+        finally:
+            writer.cancel()
+            await asyncio.wait([writer])
         if self._fault is not None:
             raise self._fault
 
     async def _on_one_connection(self) -> AsyncIterator[Outcome]:
         """Yield the outcomes of one connection. It ends with the items, or when they paused for long."""
-        self._connection, address = await self._pool.connect(LineConnection)
         self._lines = lines = Lines()
         self._is_last_chunk_out = self._flush_is_due = False
-        self._room = asyncio.Event()
-        self._room.set()
-        self._last_sent = time.monotonic()
-        self._connection.write(self._pool.session.head(address, "POST", self._target, FIELDS))
-        writer = asyncio.ensure_future(self._write())
         try:
+            self._connection, address = await self._pool.connect(LineConnection)
+        except ConnectionFailed as why:
+            for outcome in self._lost(why):
+                yield outcome
+            raise
+        try:
+            self._connection.write(self._pool.session.head(address, "POST", self._target, FIELDS))
+            self._last_sent = time.monotonic()
+            self._opened.set()
             async for outcome in self._read():
                 yield outcome
         except (OSError, MalformedResponse) as why:
-            await _end(writer)
-            self._take_held()
-            ended = lines.lost(0, why_ended(why))
+            ended = self._lost(why)
             for outcome in ended:
                 yield outcome
             sent: Sent = "maybe" if any(one.outcome == "unknown" for one in ended) else "no"
             raise ConnectionFailed(f"the stream to {address} broke: {why_ended(why)}", sent) from why
         finally:
+            self._opened.clear()
             self._connection.close()
-            await _end(writer)
-        if not lines.is_accepted:
-            self._take_held()
+        if lines.reader.has_head and not lines.is_accepted:
+            self._tell_held()
             refusal = lines.refusal()
             for outcome in lines.refused(refusal):
                 yield outcome
             raise refusal
 
-    def _take_held(self) -> None:
+    def _tell_held(self) -> None:
+        """Count an item that no connection took, so that it gets an outcome."""
         if self._held:
-            self._lines.add(self._held.pop())
+            with contextlib.suppress(ValueError, TypeError):
+                self._lines.add(self._held.pop())
+
+    def _lost(self, why: BaseException) -> List[Outcome]:
+        """Return the outcomes of all items without one. No further item is taken."""
+        self._opened.clear()
+        self._tell_held()
+        return self._lines.lost(0, why_ended(why))
 
     async def _read(self) -> AsyncIterator[Outcome]:
         """Yield outcomes until the answer is complete."""
         lines, reader = self._lines, self._lines.reader
+        heard = time.monotonic()
         while not reader.is_complete:
-            data = await self._connection.receive(self._patience)
+            data = await self._connection.receive(min(self._patience, SILENT_SECONDS))
             if data:
+                heard = time.monotonic()
                 for outcome in lines.feed(data):
                     yield outcome
-                if lines.unanswered < UNANSWERED_MAX:
-                    self._room.set()
+                self._room.set()
             elif data is not None:
-                is_refused = reader.has_head and not lines.is_accepted
-                is_over = is_refused or self._is_last_chunk_out and not lines.unanswered
+                # Without an item that waits for its outcome, nothing is lost.
+                is_over = reader.has_head and (not lines.is_accepted or not lines.unanswered)
                 if not reader.end() and not is_over:
                     raise ConnectionError("it closed the connection")
                 return
-            elif lines.unanswered or self._is_last_chunk_out or not self._connection.is_writable:
+            elif self._is_idle and not lines.unanswered and not self._is_last_chunk_out:
+                self._close_if_silent()
+            elif time.monotonic() - max(heard, self._last_sent) >= self._patience:
                 raise TimeoutError(f"nothing arrived for {self._patience:g} seconds")
-        if lines.is_accepted and (lines.unanswered or not self._is_last_chunk_out):
+        if lines.is_accepted and lines.unanswered:
             raise ConnectionError("it ended the stream")
+
+    def _close_if_silent(self) -> None:
+        """End the body if no item came for long. The next item opens another connection."""
+        if time.monotonic() - self._last_sent >= SILENT_SECONDS:
+            self._opened.clear()
+            self._end_body()
 
     async def _write(self) -> None:
         """Take items and write them, as fast as the node reads them."""
-        lines, loop = self._lines, asyncio.get_running_loop()
-        while await self._connection.drain():
-            if self._flush_is_due:
-                self._flush()
-            if lines.unanswered >= UNANSWERED_MAX:
-                self._flush()
-                self._room.clear()
-                await self._room.wait()
-            try:
-                item = self._held.pop() if self._held else await self._items.__anext__()
-                if time.monotonic() - self._last_sent > SILENT_SECONDS:
-                    self._held.append(item)
-                    break
-                lines.add(item)
-            except StopAsyncIteration:
-                self._is_exhausted = True
-                break
-            except Exception as fault:
-                self._is_exhausted = True
-                self._fault = fault
-                break
-            if lines.is_full:
-                self._flush()
-                await asyncio.sleep(0)
-            elif lines.is_first_of_group:
-                # It runs once the iterable waits for something.
-                loop.call_soon(self._flush)
+        try:
+            while True:
+                self._is_idle = True
+                item = await self._items.__anext__()
+                self._is_idle = False
+                if not self._opened.is_set():
+                    await self._hold(item)
+                else:
+                    self._lines.add(item)
+                await self._make_room()
+        except StopAsyncIteration:
+            pass
+        except Exception as fault:
+            self._fault = fault
+        finally:
+            self._is_idle, self._is_exhausted = False, True
+            self._wanted.set()
+        await self._opened.wait()
         if await self._connection.drain():
             self._flush()
         if await self._connection.drain():
-            self._connection.write(chunk(b""))
-            self._is_last_chunk_out = True
+            self._end_body()
+
+    async def _hold(self, item: Any) -> None:
+        """Keep an item until there is a connection that takes it."""
+        self._held.append(item)
+        self._wanted.set()
+        await self._opened.wait()
+        self._wanted.clear()
+        if self._held:
+            self._lines.add(self._held.pop())
+
+    async def _make_room(self) -> None:
+        """Write the group when it is due, and wait until another item may be taken."""
+        lines = self._lines
+        if lines.is_full:
+            self._flush()
+            await asyncio.sleep(0)
+        elif lines.is_first_of_group:
+            # It runs once the iterable waits for something.
+            asyncio.get_running_loop().call_soon(self._flush)
+        while await self._connection.drain():
+            if self._flush_is_due:
+                self._flush()
+            if lines.unanswered < UNANSWERED_MAX:
+                return
+            self._room.clear()
+            await self._room.wait()
+        if lines.unanswered:
+            # The connection is lost: the reader reports it and cancels this task.
+            await asyncio.get_running_loop().create_future()
 
     def _flush(self) -> None:
         """Write the group, unless bytes wait: then the writer does it."""
@@ -231,11 +272,9 @@ class AsyncStream:
             self._connection.write(self._lines.take_group())
             self._last_sent = time.monotonic()
 
-
-async def _end(task: "asyncio.Future[None]") -> None:
-    """Cancel a task and wait for its end."""
-    task.cancel()
-    await asyncio.wait([task])
+    def _end_body(self) -> None:
+        self._is_last_chunk_out = True
+        self._connection.write(chunk(b""))
 
 
 def _as_async(items: Items) -> AsyncIterator[Any]:
@@ -247,6 +286,6 @@ async def _of_iterable(items: Iterable[Any]) -> AsyncIterator[Any]:
     began = time.monotonic()
     for item in items:
         yield item
-        if time.monotonic() - began > GROUP_SECONDS:
+        if time.monotonic() - began > SLICE_SECONDS:
             await asyncio.sleep(0)
             began = time.monotonic()

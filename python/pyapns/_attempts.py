@@ -54,5 +54,3 @@ class Attempts:
             self._untried = self._nodes - 1
             self.node = (self.node + 1) % self._nodes
         return pause
-
-

@@ -249,7 +249,12 @@ def provision(
 
 
 def records(
-    app_id: str, environment: str, kind: str, entry: Callable[[Mapping[str, Any]], Entry], cursor: Optional[str], limit: Optional[int]
+    app_id: str,
+    environment: str,
+    kind: str,
+    entry: Callable[[Mapping[str, Any]], Entry],
+    cursor: Optional[str],
+    limit: Optional[int],
 ) -> Call[Page[Entry]]:
     """Return the call that reads a page of the feedback or of the disconnection log."""
     target = with_query(app_path(app_id, environment, f"/{kind}"), cursor=cursor, limit=limit)
@@ -262,9 +267,7 @@ def acknowledge(app_id: str, environment: str, kind: str, cursor: str) -> Call[i
     return Call("DELETE", target, lambda reply: int(response(reply)["removed"]), repeatable=True)
 
 
-def feedback_page(
-    app_id: str, environment: str, cursor: Optional[str], limit: Optional[int]
-) -> Call[Page[Feedback]]:
+def feedback_page(app_id: str, environment: str, cursor: Optional[str], limit: Optional[int]) -> Call[Page[Feedback]]:
     """Return the call that reads a page of dead tokens."""
     return records(app_id, environment, "feedback", Feedback.from_simple, cursor, limit)
 

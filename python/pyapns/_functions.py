@@ -79,9 +79,8 @@ def _configured_client() -> Client:
     """Return the client of the options. It is made once."""
     global _client
     with _lock:
-        if _client is None:
-            if not OPTIONS["CONFIGURED"] and not configure():
-                raise APNSNotConfigured("APNS Has not been configured.")
+        if _client is None and not OPTIONS["CONFIGURED"] and not configure():
+            raise APNSNotConfigured("APNS Has not been configured.")
         if _client is None:
             _client = _connect(OPTIONS)
         return _client

@@ -18,11 +18,14 @@ from .model import Outcome
 
 # The most items without an outcome: a node with a slow Apple must not make the client's memory grow.
 UNANSWERED_MAX = 10_000
-# A group of lines goes out at this size, or this long after the one before it.
+# A group of lines goes out at this size at the latest.
 GROUP_BYTES = 65536
-GROUP_SECONDS = 0.001
+# The time for which items are taken before something else has its turn.
+SLICE_SECONDS = 0.001
 # A node closes a stream that is silent for 75 seconds. After this time the client opens another one.
 SILENT_SECONDS = 60.0
+# Far above the length of an outcome.
+LINE_BYTES_MAX = 1 << 20
 
 CONTENT_TYPE = "application/x-ndjson"
 FIELDS: Sequence[Tuple[str, str]] = (("Content-Type", CONTENT_TYPE), ("Transfer-Encoding", "chunked"))
@@ -89,6 +92,8 @@ class Lines:
             return
         lines = (self._rest + self.reader.take()).split(b"\n")
         self._rest = lines.pop()
+        if len(self._rest) > LINE_BYTES_MAX:
+            raise MalformedResponse("a line of the answer is too long")
         for line in lines:
             if line:
                 yield self._outcome(line)
@@ -132,16 +137,6 @@ class Lines:
             identifier, token = self._unanswered.popleft()
             ended.append(Outcome(word, token, identifier, reason=reason, timestamp=now, error=error))
         return ended
-
-
-def unwritten_lines(pending: bytes, written: int) -> int:
-    """Return the number of lines in a chunk of which no byte was written."""
-    start, end = pending.index(b"\r\n") + 2, len(pending) - 2
-    at = max(written, start)
-    if at >= end:
-        return 0
-    is_inside = at > start and pending[at - 1 : at] != b"\n"
-    return pending.count(b"\n", at, end) - int(is_inside)
 
 
 def why_ended(error: Optional[BaseException]) -> str:

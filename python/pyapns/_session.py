@@ -44,7 +44,8 @@ def parse_address(text: str, port: int) -> Address:
     if text.startswith("unix:"):
         return Address("localhost", 0, path=text[len("unix:") :])
     url = urlsplit(text if "://" in text else f"http://{text}")
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or not _http.is_target(url.path):
+    has_more = url.query or url.fragment or not _http.is_target(url.path)
+    if url.scheme not in ("http", "https") or not url.hostname or has_more:
         raise ValueError(f"{text!r} is not the URL of a node: write http://HOST:PORT, https://HOST:PORT or unix:PATH")
     if url.username is not None or url.password is not None:
         raise ValueError("the URL of a node has no password: give the API key as `key`")

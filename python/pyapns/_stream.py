@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
 import time
-from typing import Any, Iterable, Iterator, List, Optional
+from typing import Any, Iterable, Iterator, List, Optional, Union
 
 from ._http import MalformedResponse, chunk
-from ._lines import FIELDS, GROUP_SECONDS, SILENT_SECONDS, Lines, unwritten_lines, why_ended
+from ._lines import FIELDS, SILENT_SECONDS, SLICE_SECONDS, Lines, why_ended
 from ._transport import READ_BYTES, Pool
 from ._words import Sent
 from .errors import ConnectionFailed
@@ -31,7 +32,7 @@ class Channel:
         """Close the connection."""
         self._socket.close()
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: Union[bytes, memoryview]) -> int:
         """Return the number of bytes that were written."""
         try:
             return self._socket.send(data)
@@ -63,21 +64,23 @@ class Channel:
 
 
 class Outgoing:
-    """Bytes on their way to the socket: the head, a group of lines, or the end of the body."""
+    """Bytes on their way to the socket: the head, the chunk of an item, or the end of the body."""
 
-    def __init__(self, data: bytes, is_group: bool = False) -> None:
+    def __init__(self, data: bytes, items: int = 0) -> None:
         self._data = data
-        self._is_group = is_group
+        self._items = items
         self._written = 0
 
     def write(self, channel: Channel) -> bool:
         """Write what the socket takes. Return true if nothing is left."""
-        self._written += channel.send(memoryview(self._data)[self._written :])
+        data = memoryview(self._data)[self._written :] if self._written else self._data
+        self._written += channel.send(data)
         return self._written == len(self._data)
 
-    def unwritten_lines(self) -> int:
-        """Return the number of lines of which no byte was written."""
-        return unwritten_lines(self._data, self._written) if self._is_group else 0
+    @property
+    def unwritten_items(self) -> int:
+        """The number of items of which no byte was written."""
+        return 0 if self._written else self._items
 
 
 class Stream:
@@ -104,9 +107,14 @@ class Stream:
 
     def _on_one_connection(self) -> Iterator[Outcome]:
         """Yield the outcomes of one connection. It ends with the items, or when they paused for long."""
-        sock, address = self._pool.connect()
-        self._channel = Channel(sock)
         self._lines = lines = Lines()
+        try:
+            sock, address = self._pool.connect()
+        except ConnectionFailed as failed:
+            self._tell_held()
+            yield from lines.lost(0, failed.message)
+            raise
+        self._channel = Channel(sock)
         self._is_last_chunk_out = False
         self._last_sent = time.monotonic()
         self._write_error: Optional[OSError] = None
@@ -114,35 +122,42 @@ class Stream:
             self._out: Optional[Outgoing] = Outgoing(self._pool.session.head(address, "POST", self._target, FIELDS))
             yield from self._exchange()
         except (OSError, MalformedResponse) as why:
+            if self._is_over():
+                return
             cause = self._write_error or why
-            self._take_held()
-            unwritten = self._out.unwritten_lines() if self._out is not None else 0
+            self._tell_held()
+            unwritten = self._out.unwritten_items if self._out is not None else 0
             ended = lines.lost(unwritten, why_ended(cause))
             yield from ended
             sent: Sent = "maybe" if any(one.outcome == "unknown" for one in ended) else "no"
             raise ConnectionFailed(f"the stream to {address} broke: {why_ended(cause)}", sent) from cause
         finally:
             self._channel.close()
-        if not lines.is_accepted:
-            self._take_held()
+        if self._is_refused():
+            self._tell_held()
             refusal = lines.refusal()
             yield from lines.refused(refusal)
             raise refusal
 
-    def _take_held(self) -> None:
+    def _tell_held(self) -> None:
+        """Count an item that no connection took, so that it gets an outcome."""
         if self._held:
-            self._lines.add(self._held.pop())
+            with contextlib.suppress(ValueError, TypeError):
+                self._lines.add(self._held.pop())
 
     def _exchange(self) -> Iterator[Outcome]:
         """Write and read until the answer is complete."""
         reader = self._lines.reader
         while not reader.is_complete:
-            self._write()
+            if self._may_take():
+                self._take()
+            else:
+                self._write()
             data = self._channel.receive()
             if data:
                 yield from self._lines.feed(data)
             elif data is not None:
-                if not reader.end() and not self._is_over():
+                if not reader.end() and not self._is_over() and not self._is_refused():
                     raise ConnectionError("it closed the connection")
                 return
             elif not self._may_take():
@@ -151,18 +166,18 @@ class Stream:
             raise ConnectionError("it ended the stream")
 
     def _is_over(self) -> bool:
-        """Return true if nothing is due but the end of the answer, or if the answer is an error."""
-        is_refused = self._lines.reader.has_head and not self._lines.is_accepted
-        return is_refused or self._is_last_chunk_out and not self._lines.unanswered
+        """Return true if every item that was taken has its outcome, and no further item goes to this connection."""
+        return self._lines.is_accepted and self._is_last_chunk_out and not self._lines.unanswered
+
+    def _is_refused(self) -> bool:
+        return self._lines.reader.has_head and not self._lines.is_accepted
 
     def _may_take(self) -> bool:
         is_open = self._write_error is None and self._out is None and not self._is_last_chunk_out
         return is_open and not self._lines.is_full and (self._lines.is_accepted or not self._lines.reader.has_head)
 
     def _write(self) -> None:
-        """Take a group of items if there is nothing to write, and write what the socket takes."""
-        if self._may_take():
-            self._take()
+        """Write what the socket takes."""
         if self._out is None or self._write_error is not None:
             return
         try:
@@ -174,27 +189,31 @@ class Stream:
             self._write_error = why
 
     def _take(self) -> None:
-        """Take items for about a millisecond. A slow item goes out at once."""
-        lines, began = self._lines, time.monotonic()
-        now = began
-        while not self._is_exhausted and not lines.is_full and now - began <= GROUP_SECONDS:
+        """Take items for a moment. Each goes out at once: the iterable may block before the next one."""
+        lines, now = self._lines, time.monotonic()
+        until = now + SLICE_SECONDS
+        while self._may_take() and now < until:
             try:
                 item = self._held.pop() if self._held else next(self._items)
                 now = time.monotonic()
                 if now - self._last_sent > SILENT_SECONDS:
                     self._held.append(item)
-                    break
-                lines.add(item)
+                    self._end_body()
+                else:
+                    lines.add(item)
+                    self._out = Outgoing(lines.take_group(), 1)
             except StopIteration:
                 self._is_exhausted = True
+                self._end_body()
             except Exception as fault:
                 self._is_exhausted = True
                 self._fault = fault
-        if lines.has_group:
-            self._out = Outgoing(lines.take_group(), is_group=True)
-        elif self._is_exhausted or self._held:
-            self._out = Outgoing(chunk(b""))
-            self._is_last_chunk_out = True
+                self._end_body()
+            self._write()
+
+    def _end_body(self) -> None:
+        self._out = Outgoing(chunk(b""))
+        self._is_last_chunk_out = True
 
     def _wait(self) -> None:
         is_writing = self._out is not None and self._write_error is None

@@ -152,9 +152,7 @@ class Client:
 
     # Sending
 
-    def notify(
-        self, app_id: str, environment: str, notifications: Iterable[NotificationLike]
-    ) -> List[Dict[str, Any]]:
+    def notify(self, app_id: str, environment: str, notifications: Iterable[NotificationLike]) -> List[Dict[str, Any]]:
         """Send a list of dicts or `Notification`s, and return their outcomes as the API writes them."""
         items = _calls.chosen(notifications)
         failure = "Could not send notifications"

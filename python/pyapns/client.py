@@ -5,8 +5,8 @@ from __future__ import annotations
 from ._functions import OPTIONS, configure, default_callback, feedback, notify, provision, reprovision_and_retry
 from ._sync import Client
 from .errors import (
-    APNSNotConfigured,
     ApiError,
+    APNSNotConfigured,
     ClientError,
     ConnectionFailed,
     NotProvisioned,

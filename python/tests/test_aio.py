@@ -3,16 +3,15 @@
 import asyncio
 import concurrent.futures
 import inspect
-import os
-import signal
 import time
 
 import pytest
+from test_stream import MANY, notifications
 
 import pyapns
+from pyapns._aio_transport import LoopPool
 from pyapns.aio import AsyncClient
 from pyapns.testing import push_service
-from test_stream import MANY, notifications, resident_bytes
 
 
 def run(work):
@@ -55,7 +54,9 @@ def test_the_methods_return_what_those_of_the_synchronous_client_return(pyapns_s
             service.simulator.make_bad("0b")
             outcome = await client.send(*aio, "0a", {"aps": {"alert": "é"}}, identifier="i", expiry=0)
             assert isinstance(outcome, pyapns.Outcome) and outcome.is_accepted and outcome.identifier == "i"
-            assert [one["outcome"] for one in await client.notify(*aio, [pyapns.Notification("0a", {})])] == ["accepted"]
+            assert [one["outcome"] for one in await client.notify(*aio, [pyapns.Notification("0a", {})])] == [
+                "accepted"
+            ]
             words = [one.outcome for one in await client.send_to_tokens(*aio, ["0d", "0e", "0b"], {})]
             assert words == ["rejected"] * 3
             assert (await client.send_list(*aio, [{"token": "0c", "payload": {}}]))[0].token == "0c"
@@ -112,6 +113,20 @@ def test_a_cancelled_send_gives_its_place_back_and_its_connection_is_not_used_ag
     run(work)
 
 
+def test_a_place_that_was_given_to_a_cancelled_call_goes_to_the_next_one():
+    async def work():
+        pool = LoopPool(1, 1)
+        await pool.enter()
+        cancelled = asyncio.ensure_future(pool.enter())
+        await asyncio.sleep(0)
+        pool.leave()
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        await asyncio.wait_for(pool.enter(), 5)
+
+    run(work)
+
+
 def _wait_for_requests(service, count):
     while service.ledger.totals()["requests"] < count:
         time.sleep(0.01)
@@ -134,148 +149,10 @@ def test_a_client_works_in_one_event_loop_after_another(pyapns_service, app):
     client = AsyncClient(pyapns_service.url)
     for number in range(3):
 
-        async def work():
-            return await client.send(*app, f"0{number}", {})
+        async def work(token=f"0{number}"):
+            return await client.send(*app, token, {})
 
         assert run(work).token == f"0{number}"
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="measures memory as Linux shows it")
-@pytest.mark.parametrize("kind", ["iterable", "asynchronous"])
-def test_a_stream_of_a_generator_takes_constant_memory_and_keeps_the_order(busy_service, app, kind):
-    count = MANY if kind == "iterable" else MANY // 4
-
-    async def asynchronous():
-        for item in notifications(count):
-            yield item
-
-    async def work():
-        settled, after = 0, 0
-        async with AsyncClient(busy_service.url) as client:
-            items = notifications(count) if kind == "iterable" else asynchronous()
-            async for outcome in client.stream(*app, items):
-                assert (outcome.identifier, outcome.outcome) == (after, "accepted")
-                after += 1
-                if after == count // 4:
-                    settled = resident_bytes()
-        assert after == count
-        assert resident_bytes() - settled < 8 << 20
-
-    run(work)
-    assert busy_service.ledger.totals()["accepted"] == count
-
-
-def test_an_item_goes_out_while_the_iterable_waits_for_the_next_one(pyapns_service, app):
-    """A queue, for example: neither the item nor its outcome waits for the next item."""
-
-    async def work():
-        queue = asyncio.Queue()
-
-        async def items():
-            while (item := await queue.get()) is not None:
-                yield item
-
-        async with AsyncClient(pyapns_service.url) as client:
-            stream = client.stream(*app, items())
-            for number in range(5):
-                for part in range(number):
-                    await queue.put({"token": "0a", "payload": {}, "identifier": f"{number} {part}"})
-                for part in range(number):
-                    assert (await stream.__anext__()).identifier == f"{number} {part}"
-            await queue.put(None)
-            assert [one async for one in stream] == []
-
-    run(work)
-
-
-def test_a_reader_that_pauses_holds_the_stream_back(pyapns_service, app):
-    taken = []
-
-    async def work():
-        async with AsyncClient(pyapns_service.url) as client:
-            stream = client.stream(*app, notifications(1_000_000, taken))
-            await stream.__anext__()
-            before = -1
-            while before != len(taken):
-                before = len(taken)
-                await asyncio.sleep(0.2)
-            assert len(taken) < 100_000
-            await stream.aclose()
-
-    run(work)
-
-
-def test_an_error_of_the_iterable_is_raised_after_the_outcomes_before_it(pyapns_service, app):
-    async def faulty():
-        for item in notifications(5):
-            yield item
-        raise ZeroDivisionError
-
-    async def work():
-        found = []
-        async with AsyncClient(pyapns_service.url) as client:
-            with pytest.raises(ZeroDivisionError):
-                async for outcome in client.stream(*app, faulty()):
-                    found.append(outcome.outcome)
-            with pytest.raises(ValueError, match="Unknown notification"):
-                async for outcome in client.stream(*app, [{"token": "0a", "payload": {}}, 7]):
-                    found.append(outcome.outcome)
-        assert found == ["accepted"] * 6
-
-    run(work)
-
-
-def test_a_refused_stream_tells_each_item_that_it_was_not_sent_and_raises(pyapns_service):
-    taken, found = [], []
-
-    async def work():
-        async with AsyncClient(pyapns_service.url) as client:
-            with pytest.raises(pyapns.NotProvisioned):
-                async for outcome in client.stream("nobody", "sandbox", notifications(1_000_000, taken)):
-                    found.append(outcome)
-
-    run(work)
-    assert [one.identifier for one in found] == taken
-    assert {(one.outcome, one.reason) for one in found} <= {("not_sent", "unknown_app")}
-
-
-def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
-    def breaks(server, number, connection):
-        server.read(number, connection, b'"identifier":1}')
-        line = b'{"outcome":"accepted","token":"0a","identifier":0}\n'
-        connection.sendall(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(line), line))
-        time.sleep(0.3)
-
-    taken, found = [], []
-
-    async def work():
-        client = AsyncClient(scripted(breaks).url)
-        with pytest.raises(pyapns.ConnectionFailed) as failed:
-            async for outcome in client.stream(*app, notifications(1_000_000, taken)):
-                found.append(outcome)
-        assert failed.value.sent == "maybe"
-
-    run(work)
-    assert [one.identifier for one in found] == taken
-    words = [one.outcome for one in found]
-    assert words[0] == "accepted" and words.count("unknown") > 100
-    assert words == sorted(words, key=["accepted", "unknown", "not_sent"].index)
-
-
-def test_a_pause_longer_than_the_nodes_patience_continues_on_a_new_connection(pyapns_service, app, monkeypatch):
-    monkeypatch.setattr("pyapns._aio_stream.SILENT_SECONDS", 0.2)
-
-    async def pausing():
-        for _ in range(2):
-            for item in notifications(3):
-                yield item
-            await asyncio.sleep(0.4)
-
-    async def work():
-        async with AsyncClient(pyapns_service.url) as client:
-            return [one.identifier async for one in client.stream(*app, pausing())]
-
-    assert run(work) == [0, 1, 2, 0, 1, 2]
 
 
 def test_what_may_have_arrived_is_not_repeated_and_the_rest_is(scripted, closed_url, pyapns_service, app):
@@ -312,8 +189,9 @@ def test_a_silent_node_ends_a_call_at_the_time_limit(scripted):
 
 
 def test_a_unix_socket_and_a_key_work(tmp_path):
-    from pyapns._find import find_program
     from test_connections import made_key
+
+    from pyapns._find import find_program
 
     key, entry = made_key(find_program(), "admin")
     socket = str(tmp_path / "api.sock")
@@ -326,52 +204,3 @@ def test_a_unix_socket_and_a_key_work(tmp_path):
                 assert len(outcomes) == 5
 
         run(work)
-
-
-def test_a_node_killed_under_load_tells_every_notification_one_thing():
-    """Sends and a stream, while the node dies by SIGKILL: the client doubles nothing, and says no wrong thing."""
-    with push_service() as service:
-        app, told, taken = (service.app_id, "sandbox"), {}, []
-
-        def tell(token, word):
-            assert token not in told, f"{token} was told twice"
-            told[token] = word
-
-        async def calls(client, task):
-            for number in range(100_000):
-                token = f"aa{task:02x}{number:08x}"
-                try:
-                    tell(token, (await client.send(*app, token, {"aps": {}})).outcome)
-                except pyapns.ConnectionFailed as error:
-                    tell(token, {"no": "not_sent", "maybe": "unknown"}[error.sent])
-                    return
-
-        def items():
-            while True:
-                taken.append(f"bb{len(taken):08x}")
-                yield {"token": taken[-1], "payload": {"aps": {}}}
-
-        async def stream(client):
-            with pytest.raises(pyapns.ConnectionFailed):
-                async for outcome in client.stream(*app, items()):
-                    tell(outcome.token, outcome.outcome)
-
-        async def work():
-            client = AsyncClient(service.url, timeout=5)
-            sends = [asyncio.ensure_future(calls(client, task)) for task in range(32)]
-            while len(told) < 64:
-                await asyncio.sleep(0.01)
-            streaming = asyncio.ensure_future(stream(client))
-            while not any(token.startswith("bb") for token in told):
-                await asyncio.sleep(0.01)
-            os.kill(service.process, signal.SIGKILL)
-            await asyncio.gather(*sends, streaming)
-
-        run(work)
-        at_apple = [entry.token for entry in service.ledger.entries()]
-    assert {token for token in told if token.startswith("bb")} == set(taken)
-    assert len(at_apple) == len(set(at_apple)), "none is doubled"
-    arrived = set(at_apple)
-    assert arrived <= set(told) and "unknown" in told.values()
-    assert {token for token, word in told.items() if word == "accepted"} <= arrived
-    assert not {token for token, word in told.items() if word == "not_sent"} & arrived

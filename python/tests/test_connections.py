@@ -1,13 +1,17 @@
 """Threads, forks, API keys, TLS and Unix sockets, with real nodes."""
 
+import asyncio
+import concurrent.futures
 import os
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
 import pyapns
+from pyapns.aio import AsyncClient
 from pyapns.testing import push_service
 
 
@@ -126,6 +130,39 @@ def test_tls_trusts_only_the_given_authority(tmp_path):
         careless = pyapns.Client(service.url)
         careless.connection.verify = False
         assert careless.is_healthy() is True
+
+
+def test_a_pause_longer_than_the_nodes_patience_continues_on_a_new_connection(monkeypatch):
+    """Both clients at the same time, with a node that closes a stream after one silent second."""
+    monkeypatch.setattr("pyapns._stream.SILENT_SECONDS", 0.7)
+    monkeypatch.setattr("pyapns._aio_stream.SILENT_SECONDS", 0.7)
+
+    def pausing():
+        for number in range(6):
+            if number == 3:
+                time.sleep(2)
+            yield {"token": f"0{number}", "payload": {}}
+        time.sleep(2)
+
+    async def pausing_for_asyncio():
+        for number in range(6):
+            if number == 3:
+                await asyncio.sleep(2)
+            yield {"token": f"0{number}", "payload": {}}
+        await asyncio.sleep(2)
+
+    async def asynchronous(service):
+        async with AsyncClient(service.url) as client:
+            items = pausing_for_asyncio()
+            return [one.token async for one in client.stream(service.app_id, "sandbox", items)]
+
+    expected = [f"0{number}" for number in range(6)]
+    settings = "[limits]\nidle_seconds = 1\n"
+    with push_service(settings=settings) as service, concurrent.futures.ThreadPoolExecutor() as threads:
+        other = threads.submit(asyncio.run, asynchronous(service))
+        outcomes = service.client().stream(service.app_id, "sandbox", pausing())
+        assert [one.token for one in outcomes] == expected
+        assert other.result(30) == expected
 
 
 def test_a_node_killed_under_load_tells_every_notification_one_thing():

@@ -48,7 +48,8 @@ def test_the_package_needs_nothing_else_and_all_versions_agree(empty):
         "error",
         "-c",
         "import pyapns, pyapns.aio, pyapns.testing, importlib.metadata as m\n"
-        "print(pyapns.__version__, m.version('pyapns'), [d.metadata['Name'] for d in m.distributions()], m.requires('pyapns'))",
+        "names = [d.metadata['Name'] for d in m.distributions()]\n"
+        "print(pyapns.__version__, m.version('pyapns'), names, m.requires('pyapns'))",
     )
     assert code == 0, error
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]

@@ -33,7 +33,9 @@ def answer(server, number, connection):
             server.received[number] += connection.recv(65536)
     body = b'{"response": [], "cursor": "0", "code": 200}'
     status = b"200" if head.startswith(b"GET") else b"201"
-    connection.sendall(b"HTTP/1.1 %b X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+    connection.sendall(
+        b"HTTP/1.1 %b X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+    )
 
 
 def test_the_calls_of_0_5_make_the_requests_of_0_5(scripted):

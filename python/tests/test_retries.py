@@ -59,7 +59,9 @@ def test_a_refusal_with_retry_after_is_repeated_after_that_time(scripted):
     def second_time(server, number, connection):
         read_request(server, number, connection)
         if number == 0:
-            refusal = b'{"error": "limit reached", "code": 429, "type": "error", "reason": "app_overloaded", "args": {}}'
+            refusal = (
+                b'{"error": "limit reached", "code": 429, "type": "error", "reason": "app_overloaded", "args": {}}'
+            )
             reply(connection, 429, refusal, b"Retry-After: 1\r\nConnection: close\r\n")
         else:
             reply(connection)

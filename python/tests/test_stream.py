@@ -1,6 +1,9 @@
 """Streams: any number of notifications, in constant memory, and one outcome for each item that was taken."""
 
 import os
+import socket
+import struct
+import threading
 import time
 
 import pytest
@@ -15,6 +18,13 @@ def notifications(count, taken=None):
         if taken is not None:
             taken.append(number)
         yield {"token": f"{number:08x}", "payload": {"aps": {"badge": 1}}, "identifier": number}
+
+
+def long_notifications(taken):
+    """More bytes than a socket takes, before the client has as many without an outcome as it allows."""
+    for item in notifications(10_000, taken):
+        item["payload"]["text"] = "x" * 3000
+        yield item
 
 
 def resident_bytes():
@@ -132,7 +142,7 @@ def test_nothing_is_taken_when_no_node_can_be_reached(app, closed_url):
 
 
 def test_a_broken_stream_tells_what_is_unknown_and_what_was_not_written(scripted, app):
-    """The server answers two lines, and reads no more until the client's buffers are full; then it disconnects."""
+    """The server answers two lines, and reads no more. It disconnects once the client's socket takes no more."""
 
     def breaks(server, number, connection):
         server.read(number, connection, b'"identifier":1}')
@@ -144,7 +154,7 @@ def test_a_broken_stream_tells_what_is_unknown_and_what_was_not_written(scripted
     taken, found = [], []
     client = pyapns.Client(scripted(breaks).url)
     with pytest.raises(pyapns.ConnectionFailed) as failed:
-        for outcome in client.stream(*app, notifications(1_000_000, taken)):
+        for outcome in client.stream(*app, long_notifications(taken)):
             found.append(outcome)
     assert failed.value.sent == "maybe"
     assert [one.identifier for one in found] == taken, "each item that was taken has one outcome, in order"
@@ -157,13 +167,24 @@ def test_a_broken_stream_tells_what_is_unknown_and_what_was_not_written(scripted
     assert words == sorted(words, key=["accepted", "unknown", "not_sent"].index)
 
 
-def test_a_pause_longer_than_the_nodes_patience_continues_on_a_new_connection(client, app, monkeypatch):
-    monkeypatch.setattr("pyapns._stream.SILENT_SECONDS", 0.2)
+def test_an_item_of_which_no_byte_was_written_was_not_sent(scripted, app):
+    is_closed = threading.Event()
 
-    def pausing():
-        yield from notifications(3)
-        time.sleep(0.4)
-        yield from notifications(3)
-        time.sleep(0.4)
+    def resets(server, number, connection):
+        server.read(number, connection, b'"identifier":0')
+        # Closing sends RST.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        is_closed.set()
 
-    assert [one.identifier for one in client.stream(*app, pausing())] == [0, 1, 2, 0, 1, 2]
+    def items():
+        yield {"token": "0a", "payload": {}, "identifier": 0}
+        assert is_closed.wait(10)
+        yield {"token": "0b", "payload": {}, "identifier": 1}
+        raise AssertionError("the iterable is read no further")
+
+    found = []
+    with pytest.raises(pyapns.ConnectionFailed):
+        for outcome in pyapns.Client(scripted(resets).url).stream(*app, items()):
+            found.append((outcome.identifier, outcome.outcome, outcome.reason))
+    assert found == [(0, "unknown", "connection_lost"), (1, "not_sent", "connection_lost")]
