@@ -111,7 +111,7 @@ async fn starts_sends_and_leaves_nothing(balancer: &str, signal: &str, programs:
     let sent = front.post("/apps/demo/sandbox/notifications", to(&token(7)).to_string()).await;
     assert_eq!(sent.outcomes(), ["accepted"], "{sent:?}");
     let control = format!("http://{}", announced["simulator"]["control"].as_str().expect("text"));
-    let ledger = Client::connect(address(&control)).await.get("/ledger").await;
+    let ledger = Client::of_simulator(address(&control)).await.get("/ledger").await;
     let seen: Vec<_> = ledger.body["entries"].as_array().expect("a list").iter().map(|entry| &entry["token"]).collect();
     assert_eq!(seen, [&json!(token(7))]);
     // Every node knows the app, and is the member of a cluster.
