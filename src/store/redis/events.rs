@@ -70,7 +70,12 @@ impl Redis {
         self.record_chunks(chunks(records)?, &name.writer, name.first, lowest).await
     }
 
-    /// Ends the name of records that are stored, or given up.
+    /// Ends [`Self::hold_call`]: a later [`Events::record`] of the same records uses the same name.
+    pub fn give_back_call(&self, records: &Arc<Records>, name: &CallName) {
+        self.calls.give_back(records, name.first);
+    }
+
+    /// Ends the name of records that are stored.
     pub fn end_call(&self, name: &CallName) {
         if name.writer == self.calls.writer {
             self.calls.release(name.first);
