@@ -63,10 +63,9 @@ def test_the_description_is_valid_openapi_and_every_key_may_read_it(keyed_node):
     validate(json.loads(described.pop()))
 
 
-def test_schemathesis_finds_no_fault(keyed_node, simulator, tmp_path):
-    url, keys = keyed_node
-    (tmp_path / "openapi.json").write_text(call(f"{url}/openapi.json", keys["metrics"]))
-    full = "PYAPNS_TEST_FULL" in os.environ
+def run_schemathesis(url, keys, simulator, folder, phases):
+    """Runs these phases against a node. Returns what schemathesis prints."""
+    (folder / "openapi.json").write_text(call(f"{url}/openapi.json", keys["metrics"]))
     files = {name: str(pathlib.Path(value).resolve()) for name, value in simulator.items() if name.endswith("_file")}
     variables = {
         **os.environ,
@@ -76,13 +75,19 @@ def test_schemathesis_finds_no_fault(keyed_node, simulator, tmp_path):
         "PYAPNS_TEST_SIMULATOR": json.dumps({**simulator, **files}),
     }
     program = pathlib.Path(sys.executable).with_name("schemathesis")
-    command = [program, "--config-file", HERE / "schemathesis.toml", "run", tmp_path / "openapi.json", "--url", url]
+    command = [program, "--config-file", HERE / "schemathesis.toml", "run", folder / "openapi.json", "--url", url]
+    command += ["--phases", phases]
     # The short form makes the same requests every time.
+    full = "PYAPNS_TEST_FULL" in os.environ
     command += ["--max-examples", "100"] if full else ["--max-examples", "8", "--generation-deterministic"]
-    run = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=1800)
+    run = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=1800)
     assert run.returncode == 0, run.stdout + run.stderr
-    covered = re.search(r"API Links: +(\d+) covered", run.stdout)
-    assert covered and int(covered[1]) >= 3, "sequences of calls go on: " + run.stdout
+    return run.stdout
+
+
+def test_no_request_that_is_made_from_the_description_finds_a_fault(keyed_node, simulator, tmp_path):
+    url, keys = keyed_node
+    run_schemathesis(url, keys, simulator, tmp_path, "examples,coverage,fuzzing")
     # It has made good requests, and not only such as are refused.
     answered = answers(call(f"{url}/metrics", keys["admin"]))
     app = "/apps/{app_id}/{environment}"
@@ -94,3 +99,10 @@ def test_schemathesis_finds_no_fault(keyed_node, simulator, tmp_path):
         (("GET", app + "/disconnections", "200"), 5),
     ]:
         assert answered.get(kind, 0) >= least, f"{kind}: {answered}"
+
+
+def test_no_sequence_of_calls_that_follows_the_links_of_the_description_finds_a_fault(keyed_node, simulator, tmp_path):
+    url, keys = keyed_node
+    printed = run_schemathesis(url, keys, simulator, tmp_path, "stateful")
+    followed = re.search(r"API Links: +(\d+) covered", printed)
+    assert followed and int(followed[1]) >= 5, printed

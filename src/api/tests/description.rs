@@ -289,7 +289,7 @@ async fn see_errors(seen: &mut Seen, client: &Client) {
     ] {
         seen.post(client, &notifications, body).await;
     }
-    seen.post(client, &notifications, &format!("[{}]", vec![r#"{"token":"00","payload":{}}"#; 4].join(","))).await;
+    seen.post(client, &notifications, &format!("[{}]", [r#"{"token":"00","payload":{}}"#; 4].join(","))).await;
     for path in ["/apps?unknown=1", "/apps/a/sandbox", "/apps/a/staging", "/nowhere"] {
         seen.get(client, path).await;
     }

@@ -201,7 +201,7 @@ async fn the_copy_has_every_change_of_the_store_under_its_revision() {
     let changed = put(&shared, AppRecord { lanes: 2, ..app(shop()) }).await;
     shared.delete(other, Expect::Any).await.unwrap();
     shared.follow(epoch, 6.0).await.unwrap();
-    assert_eq!(copied(&shared).await, [changed.clone()]);
+    assert_eq!(copied(&shared).await, std::slice::from_ref(&changed));
     // The entry stays, though the app is no longer its own.
     let entry = shared.local.entries().await.unwrap().remove(0);
     assert_eq!((entry.key, entry.fingerprint.as_str(), entry.app_is_its_own), (shop(), "0123", false));
