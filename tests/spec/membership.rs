@@ -170,6 +170,13 @@ async fn lanes_of_a_node_that_joins_move_to_it_and_their_old_connections_end() {
     assert!(last.elapsed() < HANDED_OVER + Duration::from_millis(500), "{:?}", last.elapsed());
     assert!(last.elapsed() > Duration::from_secs(9), "a late batch finds them open");
     assert_eq!(c.metric("pyapns_connections").await, 4.0);
+    for (node, sent_for) in [(&a, 0), (&b, 0), (&c, 4)] {
+        let metrics = node.client().await.text("/metrics").await;
+        for gauge in ["app_in_flight", "app_queue", "app_state"] {
+            let series = metrics.lines().filter(|line| line.starts_with(&format!("pyapns_{gauge}{{"))).count();
+            assert_eq!(series, sent_for, "{gauge} of {}: an app is shown where it is sent for", node.name);
+        }
+    }
     for node in [a, b, c] {
         node.process.stop().await;
     }

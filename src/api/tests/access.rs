@@ -171,6 +171,25 @@ async fn a_metrics_key_for_some_apps_sees_no_series_of_another() {
 }
 
 #[tokio::test]
+async fn a_metrics_key_for_some_apps_does_not_see_the_series_of_all_other_apps_together() {
+    let node = Client::provisioned().await;
+    let id = |text: &str| AppId::new(text).expect("an id");
+    let told = node.api.intake.told();
+    for app in ["other", "com.example.app"] {
+        told.reject(&AppKey::new(id(app), Environment::Sandbox), ["expired"].into_iter());
+    }
+    let own = ApiKey { apps: Some(vec![id("com.example.app"), id("other")]), ..key("own", Scope::Metrics) };
+    let client = node.guarded(Some(vec![key("all", Scope::Metrics), own]), Exposure::Whole);
+    let series = "pyapns_app_notifications_total{app_id=\"other\"";
+    let sees = async |id: &str| {
+        let text = client.call_as(id, Method::GET, "/metrics").await.text;
+        (text.contains(series), text.contains(&series.replace("\"other\"", "\"com.example.app\"")))
+    };
+    assert_eq!(sees("all").await, (true, true));
+    assert_eq!(sees("own").await, (false, true), "an app of this name has no series of its own");
+}
+
+#[tokio::test]
 async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metrics() {
     let node = Client::provisioned().await;
     let client = node.guarded(None, Exposure::Public);
