@@ -22,7 +22,8 @@ pub enum Component {
     Cluster,
     /// Nothing can be written to the store that nodes share.
     SharedStore,
-    /// The apps are those of this node's copy, since the store that nodes share did not answer at the start.
+    /// The node uses its copy of the apps, since the store that nodes share did not answer at the start; or it cannot write
+    /// this copy.
     RegistryCopy,
     /// No app is known, since there was neither the store that nodes share nor a copy at the start.
     Apps,

@@ -53,8 +53,7 @@ pub(super) async fn open(
     let (clock, drain) = (clock.clone(), lanes.clone());
     let registry = match &shared {
         Some(shared) => {
-            let loaded =
-                Registry::load_with_copy(shared.clone(), shared.clone(), keyring, clock, drain).await?;
+            let loaded = Registry::load_with_copy(shared.clone(), shared.clone(), keyring, clock, drain).await?;
             started(health, loaded)?
         }
         None if is_shared => Registry::load_shared(store.clone(), keyring, clock, drain).await?,

@@ -38,8 +38,7 @@ pub(super) async fn sync(followed: Followed, health: Health, clock: Clock, drain
             Ok(()) => {
                 health.restore(Component::Registry);
                 if let Some(shared) = &shared {
-                    shared::report_synced(&health);
-                    copy(&registry, shared, &clock).await;
+                    shared::copy(&registry, shared, &health, &clock).await;
                 }
             }
             Err(error) => {
@@ -58,16 +57,6 @@ pub(super) async fn sync(followed: Followed, health: Health, clock: Clock, drain
             () = drain.cancelled() => return,
             () = next => {}
         }
-    }
-}
-
-/// Brings the copy up to the registry.
-async fn copy(registry: &Registry, shared: &Shared, clock: &Clock) {
-    let Some(epoch) = registry.epoch().await else { return };
-    if let Err(error) = shared.follow(epoch, clock.unix_time()).await
-        && !error.is_temporary()
-    {
-        tracing::error!(%error, "this node's copy of the apps in the shared store is not up to date");
     }
 }
 

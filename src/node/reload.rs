@@ -19,6 +19,8 @@ use tokio::time::sleep;
 const QUIET_PERIOD: Duration = Duration::from_millis(200);
 /// Snapshots of files that keep changing, before the reload is put off.
 const SNAPSHOTS_MAX: usize = 25;
+/// The pause before the store is asked again to take the apps of the configuration, if its files are not watched.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Settings that take effect while the node runs.
 const LIVE_SETTINGS: [&str; 2] = ["autoprovision", "log.level"];
 /// A further live setting, if the node was started with API keys.
@@ -50,6 +52,8 @@ pub struct Reload {
     key_faults: Vec<String>,
     /// The reason for which the store did not take the apps of the last configuration.
     store_fault: Option<&'static str>,
+    /// The apps of the configuration have to be stored once more.
+    is_retrying: bool,
 }
 
 impl Reload {
@@ -76,6 +80,7 @@ impl Reload {
             world_readable: config.notices.clone(),
             key_faults: Vec::new(),
             store_fault: None,
+            is_retrying: false,
             origin,
         };
         let mut reload = Self { seen: stamps(reload.files()), ..reload };
@@ -89,17 +94,24 @@ impl Reload {
     /// Makes [`Self::run`] read the configuration immediately: its apps were not stored at start.
     pub fn reload_at_start(mut self) -> Self {
         self.seen.clear();
+        self.is_retrying = true;
         self
+    }
+
+    /// The time until the next look at the files.
+    fn interval(&self) -> Option<Duration> {
+        if self.is_retrying { self.poll_interval.or(Some(RETRY_INTERVAL)) } else { self.poll_interval }
     }
 
     /// Runs until the drain begins.
     pub async fn run(mut self, autoprovision: Autoprovision) {
         loop {
+            let interval = self.interval();
             let is_signalled = tokio::select! {
                 biased;
                 () = self.drain.cancelled() => return,
                 _ = self.hangup.recv() => true,
-                () = poll_tick(self.poll_interval) => false,
+                () = poll_tick(interval) => false,
             };
             let found = self.snapshot().await;
             if !is_signalled && found == self.seen {
@@ -198,7 +210,7 @@ impl Reload {
                     tracing::error!("the configured app is refused and the app stays unchanged: {fault}");
                 }
                 tracing::info!(entries = self.entries.len(), faults = faults.len(), "read the configuration again");
-                self.store_fault = None;
+                (self.store_fault, self.is_retrying) = (None, false);
             }
             Err(error) => {
                 // A shared store may be away for long.
@@ -206,6 +218,7 @@ impl Reload {
                     tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
                 }
                 self.seen.clear();
+                self.is_retrying = true;
             }
         }
         if retry {

@@ -29,6 +29,11 @@ const NO_APPS: Cause = Cause {
     why: "the shared store did not answer when the node started, and the node has no copy of the apps: it sends nothing until the shared store answers",
 };
 
+const STALE_COPY: Cause = Cause {
+    reason: "copy_failed",
+    why: "the node cannot write its copy of the apps in the shared store: without that store, it would start with older apps; its log has the cause",
+};
+
 /// The shared store, and the state in which the node found it.
 pub(super) struct SharedStore {
     pub store: Arc<Shared>,
@@ -42,9 +47,8 @@ impl SharedStore {
     pub fn new(store: Arc<Shared>, is_away: bool, has_keys: bool, telemetry: &telemetry::Metrics) -> Self {
         let spool = Arc::clone(&store);
         let help = "Writes of feedback and disconnections that wait in the database of this node for the shared store.";
-        telemetry.sampled(Kind::Gauge, "events_spooled", help, &[], move || {
-            vec![(Vec::new(), spool.spooled().0 as f64)]
-        });
+        telemetry
+            .sampled(Kind::Gauge, "events_spooled", help, &[], move || vec![(Vec::new(), spool.spooled().0 as f64)]);
         let spool = Arc::clone(&store);
         let help = "Bytes of the writes that wait in the database of this node for the shared store.";
         telemetry.sampled(Kind::Gauge, "events_spooled_bytes", help, &[], move || {
@@ -107,10 +111,15 @@ pub(super) fn report_start(health: &Health, copied_at: Option<f64>, failure: &St
     }
 }
 
-/// The apps are those of the shared store.
-pub(super) fn report_synced(health: &Health) {
-    health.restore(Component::RegistryCopy);
+/// The apps in memory are those of the shared store: brings the copy up to them.
+pub(super) async fn copy(registry: &Registry, store: &Shared, health: &Health, clock: &Clock) {
     health.restore(Component::Apps);
+    let Some(epoch) = registry.epoch().await else { return };
+    match store.follow(epoch, clock.unix_time()).await {
+        Err(error) if error.is_temporary() => {}
+        Err(error) => health.degrade(Component::RegistryCopy, STALE_COPY, error),
+        Ok(()) => health.restore(Component::RegistryCopy),
+    }
 }
 
 /// Hands events over as soon as the store takes them, until `end` begins, and once more then.

@@ -74,9 +74,8 @@ impl Inner {
     /// Puts a stored app into memory. One that was only sealed again keeps its generation: its connections stay. So does one
     /// that only has another revision, if the store `is_moving` to another history.
     pub(super) fn enter_stored(&self, record: &AppRecord, credential: Arc<Credential>, is_moving: bool) -> Arc<App> {
-        let is_kept = |before: &Arc<App>| {
-            (is_moving || before.has_another_seal(record)) && before.is_like(record, &credential)
-        };
+        let is_kept =
+            |before: &Arc<App>| (is_moving || before.has_another_seal(record)) && before.is_like(record, &credential);
         let before = self.get(&record.key).filter(is_kept);
         match before {
             Some(before) => self.insert(app_of(record, Arc::clone(&before.credential), before.generation)),

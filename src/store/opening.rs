@@ -6,6 +6,14 @@ use super::{Shared, Sqlite, Store, StoreError, Transfer};
 use crate::clock::Clock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Attempts to examine a shared store before a node starts without it: the store may start at the same time, and the first
+/// error may not be the one that names the setting to change.
+const EXAMINATIONS: u32 = 3;
+/// Longer than the link to Redis repeats its last error.
+const EXAMINATION_PAUSE: Duration = Duration::from_millis(550);
 
 /// The place of a node's store.
 #[derive(Debug, Clone)]
@@ -74,14 +82,21 @@ pub async fn open(settings: Settings<'_>, clock: &Clock) -> Result<Opened, Store
     refuse_own(&local, settings.data_dir, &shared.url).await?;
     let redis = Redis::new(Link::new(&shared)?, &shared.prefix);
     let shared = Arc::new(Shared::new(redis, &shared.url, local).await?);
-    let away = match shared.examine(clock).await {
-        Ok(more) => {
-            notices.extend(more);
-            None
+    let mut away = None;
+    for attempt in 1..=EXAMINATIONS {
+        match shared.examine(clock).await {
+            Ok(more) => {
+                notices.extend(more);
+                away = None;
+                break;
+            }
+            Err(error) if error.is_temporary() => away = Some(error),
+            Err(error) => return Err(error),
         }
-        Err(error) if error.is_temporary() => Some(error),
-        Err(error) => return Err(error),
-    };
+        if attempt < EXAMINATIONS {
+            sleep(EXAMINATION_PAUSE).await;
+        }
+    }
     Ok(Opened { store: shared.clone(), shared: Some(shared), away, is_shared: true, notices })
 }
 

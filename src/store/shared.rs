@@ -190,8 +190,7 @@ impl Recovery for Shared {
 
     fn restore_entries(&self) -> Pending<'_, ()> {
         Box::pin(async move {
-            let there: HashSet<AppKey> =
-                self.open()?.fingerprints().await?.into_iter().map(|(key, _)| key).collect();
+            let there: HashSet<AppKey> = self.open()?.fingerprints().await?.into_iter().map(|(key, _)| key).collect();
             let copied = self.local.entries().await?.into_iter().map(|entry| (entry.key, entry.fingerprint));
             let missing: Vec<_> = copied.filter(|(key, _)| !there.contains(key)).collect();
             for page in missing.chunks(copy::PAGE) {

@@ -10,7 +10,7 @@ mod restarted;
 use crate::support::client::Answer;
 use crate::support::load::{Load, Running};
 use crate::support::site::{Node, Site};
-use crate::support::world::{to, token};
+use crate::support::world::token;
 use serde_json::{Value, json};
 use simulator::TokenState;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn load(nodes: &[&Node], apps: &[String]) -> Running {
 
 /// Makes the token of that number dead for Apple.
 fn kill_token(site: &Site, number: usize) {
-    site.simulator.set_token(&token(number), Some(TokenState::Dead { reason: "Unregistered", timestamp: None }));
+    site.simulator.set_token(&token(number), Some(TokenState::Dead { reason: "BadDeviceToken", timestamp: None }));
 }
 
 /// Sends to the token of that number, which is dead.
@@ -50,7 +50,10 @@ async fn feedback(node: &Node, app: &str) -> BTreeSet<String> {
 async fn logged(node: &Node, app: &str) -> Vec<String> {
     let page = node.client().await.get(&format!("{app}/disconnections")).await;
     let entries = page.response().as_array().cloned().unwrap_or_default();
-    entries.iter().map(|entry| entry["offending_notification"]["token"].as_str().unwrap_or_default().to_owned()).collect()
+    entries
+        .iter()
+        .map(|entry| entry["offending_notification"]["token"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// What the node's `/readyz` says of one part; `null` if it is well.
@@ -78,9 +81,4 @@ async fn apps_of_node(node: &Node) -> BTreeSet<String> {
 
 fn assert_refused(answer: &Answer, status: u16, reason: &str) {
     assert_eq!((answer.status, answer.reason()), (status, reason), "{answer:?}");
-}
-
-/// Two notifications of one batch.
-fn two(first: usize) -> String {
-    json!([to(&token(first)), to(&token(first + 1))]).to_string()
 }

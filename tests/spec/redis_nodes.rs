@@ -161,7 +161,6 @@ async fn a_node_refuses_to_start_on_a_redis_that_does_not_fit_and_names_the_sett
     let password = site.password(&format!("wrong-{SECRET}"));
     let secure = format!("rediss://127.0.0.1:{}", tls.port);
     for (url, store, parts) in [
-        ("redis://127.0.0.1:1".to_owned(), String::new(), ["store.url", "refused"]),
         (evicting.url(), String::new(), ["maxmemory-policy noeviction", "allkeys-lru"]),
         (replica.url(), String::new(), ["store.url", "replica"]),
         (closed.url(), String::new(), ["store.password_file", "asks for a password"]),

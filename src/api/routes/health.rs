@@ -56,8 +56,7 @@ impl NotReady {
 
 fn readiness_object(status: &str, degraded: &[Degraded]) -> Value {
     let part = |trouble: &Degraded| {
-        let mut part =
-            json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
+        let mut part = json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
         match trouble.detail {
             Some(Detail::AsOf(time)) => part["as_of"] = json!(time),
             Some(Detail::Key(id)) => {

@@ -122,8 +122,7 @@ impl Apps for Redis {
                 let mut call = CHANGES.prepare_invoke();
                 call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed());
                 call.arg(reached).arg(step).arg(CALL_BYTES);
-                let (now, replaced, newest, forgotten, more, found): Answer =
-                    read(self.run(&call).await?)?;
+                let (now, replaced, newest, forgotten, more, found): Answer = read(self.run(&call).await?)?;
                 for (name, revision, stored) in found {
                     reached = number(&revision)?;
                     let key = app(&name)?;

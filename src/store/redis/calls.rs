@@ -70,6 +70,12 @@ impl Calls {
         state.firsts.insert(first);
     }
 
+    /// Gives a held number back to the records, which are sent again.
+    pub fn give_back(&self, records: &Arc<Records>, first: u64) {
+        let unresolved = Unresolved { first, records: Arc::downgrade(records) };
+        self.state().unresolved.insert(address(records), unresolved);
+    }
+
     /// Ends [`Self::hold`].
     pub fn release(&self, first: u64) {
         self.state().firsts.remove(&first);
@@ -142,6 +148,11 @@ mod tests {
         }
         calls.release(first);
         assert!(calls.lowest() > Some(first));
+        let again = Arc::new(Records::default());
+        let first = calls.begin(&again, 1).first;
+        calls.hold(&again, first);
+        calls.give_back(&again, first);
+        assert_eq!(calls.begin(&again, 1).first, first, "as if it had not been held");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The recording of events, and the checks of the server.
 
+use super::calls::{CallName, Numbers};
 use super::keys::name_of;
 use super::reply::{odd, read};
 use super::scripts::{COUNTS, RECORD, TRY_WRITING};
-use super::calls::{CallName, Numbers};
 use super::{CALL_BYTES, Redis, feedback, log};
 use crate::model::{AppKey, Records};
 use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, StoreError};
@@ -70,7 +70,12 @@ impl Redis {
         self.record_chunks(chunks(records)?, &name.writer, name.first, lowest).await
     }
 
-    /// Ends the name of records that are stored, or given up.
+    /// Ends [`Self::hold_call`]: a later [`Events::record`] of the same records uses the same name.
+    pub fn give_back_call(&self, records: &Arc<Records>, name: &CallName) {
+        self.calls.give_back(records, name.first);
+    }
+
+    /// Ends the name of records that are stored.
     pub fn end_call(&self, name: &CallName) {
         if name.writer == self.calls.writer {
             self.calls.release(name.first);
@@ -91,13 +96,7 @@ impl Redis {
         Ok(held)
     }
 
-    async fn record_chunk(
-        &self,
-        chunk: Chunk<'_>,
-        writer: &str,
-        number: u64,
-        lowest: u64,
-    ) -> Result<u64, StoreError> {
+    async fn record_chunk(&self, chunk: Chunk<'_>, writer: &str, number: u64, lowest: u64) -> Result<u64, StoreError> {
         let Chunk { app, feedback, log, .. } = chunk;
         let mut call = RECORD.prepare_invoke();
         self.feedback_keys(&mut call, app).key(self.keys.held(app)).key(self.keys.holds());

@@ -65,7 +65,11 @@ impl Entry {
             Self::Records { call, records } => Stored::Records {
                 call: Cow::Borrowed(call),
                 feedback: records.feedback.iter().map(StoredFeedback::from).collect(),
-                disconnections: records.disconnections.iter().map(|entry| ((&entry.app).into(), entry.into())).collect(),
+                disconnections: records
+                    .disconnections
+                    .iter()
+                    .map(|entry| ((&entry.app).into(), entry.into()))
+                    .collect(),
             },
             Self::Quarantine { app, quarantine } => {
                 Stored::Quarantine { app: app.into(), since: quarantine.since, why: (&quarantine.why).into() }
@@ -79,8 +83,10 @@ impl Entry {
         match serde_json::from_str(text).ok()? {
             Stored::Records { call, feedback, disconnections } => {
                 let feedback = feedback.into_iter().map(StoredFeedback::entry).collect::<Option<_>>()?;
-                let disconnections =
-                    disconnections.into_iter().map(|(app, entry)| Some(entry.of(&app.key()?))).collect::<Option<_>>()?;
+                let disconnections = disconnections
+                    .into_iter()
+                    .map(|(app, entry)| Some(entry.of(&app.key()?)))
+                    .collect::<Option<_>>()?;
                 let records = Arc::new(Records { feedback, disconnections });
                 Some(Self::Records { call: call.into_owned(), records })
             }
@@ -127,7 +133,8 @@ mod tests {
                 assert_eq!(text.get(..end).and_then(Entry::parse), None);
             }
         }
-        for odd in ["{}", r#"{"kind":"newer"}"#, r#"{"kind":"quarantine","app":["a b","sandbox"],"since":1,"why":""}"#] {
+        for odd in ["{}", r#"{"kind":"newer"}"#, r#"{"kind":"quarantine","app":["a b","sandbox"],"since":1,"why":""}"#]
+        {
             assert_eq!(Entry::parse(odd), None, "{odd}");
         }
     }

@@ -51,8 +51,8 @@ impl Spool {
     /// Keeps an event. Once it resolves, the event is on disk.
     pub async fn keep(&self, entry: Entry) -> Result<(), StoreError> {
         let kept = self.append(&entry).await;
-        if let (Err(_), Entry::Records { call, .. }) = (&kept, &entry) {
-            self.redis.end_call(call);
+        if let (Err(_), Entry::Records { call, records }) = (&kept, &entry) {
+            self.redis.give_back_call(records, call);
         }
         kept
     }

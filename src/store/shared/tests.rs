@@ -109,7 +109,11 @@ async fn many_calls_after_an_event_that_waits_do_not_make_redis_take_it_for_an_o
     drop(records);
     for number in 0..200 {
         // As if its wait had begun only after them.
-        shared.redis.record(Arc::new(Records { feedback: vec![], disconnections: vec![failure(shop(), number)] })).await.unwrap();
+        shared
+            .redis
+            .record(Arc::new(Records { feedback: vec![], disconnections: vec![failure(shop(), number)] }))
+            .await
+            .unwrap();
     }
     let records = Arc::new(Records { feedback: vec![dead(shop(), "aa", 1.0)], disconnections: vec![] });
     shared.spool.keep(Entry::Records { call, records }).await.unwrap();
@@ -197,7 +201,7 @@ async fn the_copy_has_every_change_of_the_store_under_its_revision() {
     let changed = put(&shared, AppRecord { lanes: 2, ..app(shop()) }).await;
     shared.delete(other, Expect::Any).await.unwrap();
     shared.follow(epoch, 6.0).await.unwrap();
-    assert_eq!(copied(&shared).await, [changed.clone()]);
+    assert_eq!(copied(&shared).await, std::slice::from_ref(&changed));
     // The entry stays, though the app is no longer its own.
     let entry = shared.local.entries().await.unwrap().remove(0);
     assert_eq!((entry.key, entry.fingerprint.as_str(), entry.app_is_its_own), (shop(), "0123", false));

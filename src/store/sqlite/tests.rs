@@ -93,7 +93,7 @@ fn a_store_of_a_newer_version_is_refused_untouched() {
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
     let refused = Sqlite::open(directory.path()).unwrap_err();
-    assert!(refused.to_string().contains("newer pyapns (schema 99, this version supports 7)"), "{refused}");
+    assert!(refused.to_string().contains("newer pyapns (schema 99, this version supports 8)"), "{refused}");
     let version: i64 =
         rusqlite::Connection::open(&file).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 99);

@@ -43,7 +43,10 @@ async fn an_emptied_redis_gets_the_apps_of_one_node_back_and_the_others_follow()
     }
     let refused = site.provision(&b, &apps[0]).await;
     assert_refused(&refused, 503, "registry_foreign");
-    assert!(refused.body["error"].as_str().unwrap_or_default().contains("pyapns cluster restore-registry"), "{refused:?}");
+    assert!(
+        refused.body["error"].as_str().unwrap_or_default().contains("pyapns cluster restore-registry"),
+        "{refused:?}"
+    );
     // Events are stored all the same.
     rejects(&b, &apps[0], 1_000).await;
     assert_eq!(feedback(&a, &apps[0]).await, tokens([1_000]));
@@ -52,7 +55,7 @@ async fn an_emptied_redis_gets_the_apps_of_one_node_back_and_the_others_follow()
     c = site.start("c", "c").await;
     wait_foreign(&c).await;
     assert_eq!(apps_of_node(&c).await.len(), 6);
-    c.sends(&apps[0], 0).await;
+    c.sends(&apps[0], 50).await;
     assert_eq!(stored(&site), "0");
 
     restore(&b, "write-back");
@@ -73,7 +76,7 @@ async fn an_emptied_redis_gets_the_apps_of_one_node_back_and_the_others_follow()
         assert_eq!(site.connections_of(number).len(), 1, "{app} has other connections");
     }
     site.wait_joined(&[&a, &b, &c]).await;
-    assert_eq!(site.provision(&c, &apps[0]).await.status, 200);
+    assert_eq!(site.provision(&c, &apps[0]).await.status, 201);
     assert_eq!(c.client().await.call("DELETE", &apps[1], "").await.status, 200);
     a.wait("the app is gone", async |node| node.client().await.get(&apps[1]).await.status == 404).await;
     for node in [a, b, c] {
@@ -121,7 +124,7 @@ async fn an_older_snapshot_of_redis_is_completed_by_the_apps_that_changed_since(
     let copied = std::process::Command::new("cp").arg("-r").args([&log, &kept]).status().expect("cp");
     assert!(copied.success());
     let body = json!({"certificate": site.simulator.identity().client_pem, "lanes": 2}).to_string();
-    assert_eq!(a.client().await.post(&apps[0], body).await.status, 200);
+    assert_eq!(a.client().await.post(&apps[0], body).await.status, 201);
     assert_eq!(site.provision(&b, "/apps/new/sandbox").await.status, 201);
     a.wait("it has the new app", async |node| apps_of_node(node).await.len() == 3).await;
     site.redis.kill();

@@ -56,7 +56,7 @@ async fn a_node_that_is_killed_in_an_outage_serves_from_its_copy_and_loses_no_fe
     let each: BTreeSet<_> = log.iter().cloned().collect();
     assert_eq!((log.len(), each), (8, tokens(1_000..1_008)), "each entry of the log is there once");
     site.wait_joined(&[&a, &b]).await;
-    assert_eq!(site.provision(&b, &app).await.status, 200);
+    assert_eq!(site.provision(&b, &app).await.status, 201);
     for node in [a, b] {
         node.process.stop().await;
     }
