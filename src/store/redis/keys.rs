@@ -82,6 +82,11 @@ impl Keys {
         self.named("members")
     }
 
+    /// A hash: the decisions of operators about the owners of lanes.
+    pub fn pins(&self) -> String {
+        self.named("pins")
+    }
+
     /// A string that ends by itself: the session of a live node.
     pub fn lease(&self, node: &NodeName) -> String {
         format!("{}{node}", self.leases())
@@ -144,6 +149,7 @@ mod tests {
             keys.removed(),
             keys.holds(),
             keys.members(),
+            keys.pins(),
         ]);
         names.extend(ids.map(|id| keys.calls(id)));
         names.extend(["a", "meta"].map(|name| keys.lease(&name.parse().unwrap())));

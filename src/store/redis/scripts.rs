@@ -81,4 +81,6 @@ scripts! {
     BEAT = "beat" with [SHARED];
     LEAVE = "leave" with [SHARED];
     SUCCEED = "succeed" with [SHARED];
+    PIN = "pin" with [SHARED];
+    UNPIN = "unpin" with [SHARED];
 }
