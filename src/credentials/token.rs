@@ -26,6 +26,11 @@ pub const BUCKET_SECONDS: u64 = 1_800;
 /// The length of Apple's key and team ids.
 const ID_LENGTH: usize = 10;
 
+/// The bucket of a time in UNIX seconds: the `iat` of its token.
+pub fn bucket(now: u64) -> u64 {
+    now - now % BUCKET_SECONDS
+}
+
 /// Signs provider tokens for one team. The key is wiped when dropped.
 pub struct TokenKey {
     /// The private scalar. Deriving p256's signing key from it takes a millisecond, too long for each of many apps at
@@ -55,7 +60,7 @@ impl TokenKey {
     /// The `authorization` header at `now` (UNIX seconds), and its bucket: the token's `iat`. The same bucket gives the
     /// same bytes in every process (RFC 6979), so that all nodes send Apple one token without sharing anything.
     pub fn authorization(&self, now: u64) -> (String, u64) {
-        let issued_at = now - now % BUCKET_SECONDS;
+        let issued_at = bucket(now);
         let header = format!(r#"{{"alg":"ES256","kid":"{}"}}"#, self.key_id);
         let claims = format!(r#"{{"iss":"{}","iat":{issued_at}}}"#, self.team_id);
         let mut token = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));

@@ -5,6 +5,7 @@
 mod guarded;
 mod placement;
 mod restarts;
+mod streams;
 mod try_cluster;
 
 use crate::support::balancer::{Balancer, Kind};

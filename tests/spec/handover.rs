@@ -3,8 +3,10 @@
 //! The nodes are processes with a real Redis. Each test takes at most 40 s.
 
 mod joining;
+mod lanes;
 mod leaving;
 mod owner_header;
+mod provider_token;
 mod rolling;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

@@ -1,5 +1,7 @@
 //! The owners of lanes while members join, leave, and cannot be reached.
 
+mod sixteen;
+
 use super::*;
 use crate::model::{AppId, Environment};
 use proptest::prelude::*;

@@ -6,7 +6,7 @@ use super::work::{Now, Work};
 use crate::apns::connection::{Connection, Over};
 use crate::apns::request::Heads;
 use crate::apns::response;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, token};
 use crate::delivery::bound::Bound;
 use crate::delivery::descriptors::{ConnectionPermit, Usage};
 use crate::delivery::job::ItemRef;
@@ -20,8 +20,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The minimum time that a connection keeps its provider token (Apple's 20-minute rule).
-const TOKEN_KEPT_FOR: Duration = Duration::from_secs(20 * 60);
+/// The minimum time that a connection keeps its provider token: Apple's 20 minutes, and a minute more, since Apple counts
+/// from the arrival of the first request.
+const TOKEN_KEPT_FOR: Duration = Duration::from_secs(21 * 60);
 
 /// The age from which on a connection counts as stable.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
@@ -326,16 +327,20 @@ impl Link {
         }
     }
 
-    /// Switches to the current bucket's provider token once the token in use is old enough.
+    /// Switches to the current bucket's provider token once the token in use is old enough. Before the first request
+    /// no token is in use: a connection may have been opened long before.
     fn renew_token(&mut self, app: &App, now: Now) {
         let (Credential::Token(key), Some((bucket, since))) = (&*app.credential, self.token) else { return };
-        if now.instant.duration_since(since) < TOKEN_KEPT_FOR {
+        let is_unused = self.requests() == 0;
+        if !is_unused && now.instant.duration_since(since) < TOKEN_KEPT_FOR {
             return;
         }
-        let (authorization, current) = key.authorization(now.unix as u64);
-        if current != bucket {
+        if token::bucket(now.unix as u64) != bucket {
+            let (authorization, current) = key.authorization(now.unix as u64);
             self.connection.heads().authorize(authorization);
             self.token = Some((current, now.instant));
+        } else if is_unused {
+            self.token = Some((bucket, now.instant));
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::client::{Answer, Client};
 use super::fault_proxy::FaultProxy;
 use super::world::Running;
+use pyapns::clock::Clock;
 use pyapns::cluster::{Identity, Member, MemberState, Pins, View, identity};
 use pyapns::config::{Config, File};
 use pyapns::delivery::peer::peers::Peers;
@@ -48,11 +49,14 @@ pub struct Plan {
     pub pinned: Option<AppKey>,
     /// The last member is none of the nodes: the test plays it.
     pub is_played: bool,
+    /// The clock of each node; the machine's if there is none.
+    pub clocks: Vec<Clock>,
 }
 
 impl Plan {
     pub fn of(nodes: usize) -> Self {
-        Self { nodes, proxied: Vec::new(), settings: String::new(), allow: "127.0.0.1", pinned: None, is_played: false }
+        let (proxied, settings, clocks) = (Vec::new(), String::new(), Vec::new());
+        Self { nodes, proxied, settings, allow: "127.0.0.1", pinned: None, is_played: false, clocks }
     }
 
     pub fn proxied(self, proxied: &[usize]) -> Self {
@@ -69,6 +73,10 @@ impl Plan {
 
     pub fn played(self) -> Self {
         Self { is_played: true, ..self }
+    }
+
+    pub fn clocks(self, clocks: &[Clock]) -> Self {
+        Self { clocks: clocks.to_vec(), ..self }
     }
 
     pub fn pinned(self, app: &str) -> Self {
@@ -129,6 +137,7 @@ impl Fleet {
         let settings = if is_last { plan.settings.as_str() } else { "" };
         let config = config(self.directory.path(), self.simulator.address(), index, settings);
         let mut outside = Outside::real(&config);
+        outside.clock = plan.clocks.get(index).cloned().unwrap_or(outside.clock);
         let mut cluster = self.cluster(index, listener);
         if is_last {
             cluster.allow = vec![plan.allow.parse().expect("a network")];

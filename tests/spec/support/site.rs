@@ -101,7 +101,6 @@ impl Site {
     /// Starts a node in its place.
     pub async fn start_at(&self, seat: Seat) -> Node {
         let Seat { name, data, command, host, port, link, advertise, redis } = seat;
-        let notice = self.notice;
         let (folder, gateway) = (self.folder.path().display(), self.simulator.address());
         let advertise = advertise.map(|address| format!("advertise = '{address}'")).unwrap_or_default();
         let is_loopback = host == "127.0.0.1";
@@ -109,13 +108,13 @@ impl Site {
         let allow = if link.starts_with("127.") { "127.0.0.0/8" } else { "10.0.0.0/8" };
         let text = format!(
             "listen = '{host}:{port}'\ninsecure = {}\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
-             drain_notice_seconds = {notice}\nstore.url = '{redis}'\n\
+             drain_notice_seconds = {}\nstore.url = '{redis}'\n\
              credentials.key_files = ['{folder}/cluster/credentials.key']\n\
              [cluster]\nlisten = '{link}'\n{advertise}\nallow = ['{allow}']\n\
              identity_files = ['{folder}/cluster/cluster.pem']\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
              production = 'https://{gateway}'\n",
-            !is_loopback
+            !is_loopback, self.notice
         );
         let file = self.folder.path().join(format!("{data}.toml"));
         std::fs::write(&file, text).expect("a file");

@@ -1,6 +1,7 @@
 //! The table of ends, line by line, in virtual time. A separate decoder plays the peer.
 
 mod model;
+mod several;
 
 use super::*;
 use crate::budget::Budget;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::HashSet;
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+pub enum Event {
     Push { milliseconds: u64, retry_unknown: bool },
     Carry(usize),
     Pong,
@@ -18,7 +18,7 @@ enum Event {
     Wait(u64),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (1_u64..5_000, any::<bool>())
             .prop_map(|(milliseconds, retry_unknown)| Event::Push { milliseconds, retry_unknown }),
@@ -36,11 +36,13 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The ends of the errands, in order of arrival.
 #[derive(Default)]
-struct Books {
+pub struct Books {
     pushed: usize,
     ended: HashSet<usize>,
     /// By the id of its frame.
     seen: HashSet<usize>,
+    /// The peer sent none of these, since it leaves.
+    refused: HashSet<usize>,
 }
 
 impl Books {
@@ -50,7 +52,7 @@ impl Books {
             let errand = forwarded.errand.batch.len();
             assert!(self.ended.insert(errand), "errand {errand} ended twice");
             let proves_unsent = match end {
-                End::Elsewhere => !forwarded.is_maybe_sent,
+                End::Elsewhere => !forwarded.is_maybe_sent && !self.refused.contains(&errand),
                 End::NotSent(_) => true,
                 End::Here | End::Refused(_) | End::Answered(_) | End::Unknown(_) => false,
             };
@@ -59,7 +61,7 @@ impl Books {
     }
 }
 
-fn happen(event: Event, trial: &mut Trial, books: &mut Books) {
+pub fn happen(event: Event, trial: &mut Trial, books: &mut Books) {
     let at = |list: &[u64], at: usize| (!list.is_empty()).then(|| list[at % list.len()]);
     let is_up = trial.exchange.phase() == Phase::Up;
     match event {
@@ -77,6 +79,8 @@ fn happen(event: Event, trial: &mut Trial, books: &mut Books) {
         }
         Event::Refuse(which, leaving) if is_up => {
             if let Some(id) = at(&trial.batches, which) {
+                let errand = trial.exchange.items.get(&id).map(|item| item.forwarded.errand.batch.len());
+                books.refused.extend(errand.filter(|_| leaving));
                 let overloaded = Refusal::NodeOverloaded { retry_after_seconds: 1 };
                 trial.refuse(id, if leaving { Refusal::Leaving } else { overloaded });
             }
