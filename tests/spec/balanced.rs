@@ -3,6 +3,7 @@
 //! Nodes stop with 3 seconds of notice, and old connections close after 10: each test takes at most 60 s.
 
 mod guarded;
+mod hangs;
 mod placement;
 mod restarts;
 mod streams;
