@@ -7,7 +7,7 @@
 use super::record::{self, BadRecord};
 use super::view::{Member, MemberState, Pins, View};
 use crate::model::{NodeName, NodeSession};
-use crate::store::members::{self, Beat, Heard, Lease, Version};
+use crate::store::members::{self, Beat, Heard, Lease, Pin, Version};
 use crate::store::{Epoch, Revision};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,6 +70,7 @@ pub struct Tracker {
     valid_until: u64,
     known: Version,
     stored: Vec<members::Member>,
+    pins: Pins,
     epoch: Option<Epoch>,
     revision: Option<Revision>,
     quarantines: Option<Version>,
@@ -89,6 +90,7 @@ impl Tracker {
             valid_until: 0,
             known: Version::NONE,
             stored: Vec::new(),
+            pins: Pins::default(),
             epoch: None,
             revision: None,
             quarantines: None,
@@ -161,7 +163,10 @@ impl Tracker {
         let mut changes = Changes::default();
         self.follow_counters(now_ms, &heard, &mut changes);
         match heard.members {
-            Some(members) => (self.stored, self.known) = (members, heard.members_version),
+            Some(members) => {
+                (self.stored, self.known) = (members, heard.members_version);
+                self.pins = pins_of(heard.pins);
+            }
             // Another history may have come to the same number.
             None if changes.epoch.is_some() => {
                 self.known = Version::NONE;
@@ -226,15 +231,27 @@ impl Tracker {
         let is_new = |(node, why): &(&NodeName, &BadRecord)| self.left_out.get(*node) != Some(*why);
         changes.left_out = left_out.iter().filter(is_new).map(|(node, why)| (node.clone(), *why)).collect();
         self.left_out = left_out;
-        self.set_view(View::of(members, Pins::default()), changes);
+        self.set_view(View::of(members, self.pins.clone()), changes);
     }
 
     fn set_view(&mut self, view: View, changes: &mut Changes) {
-        if view.members() != self.view.members() {
+        if view.members() != self.view.members() || view.pins() != self.view.pins() {
             self.view = Arc::new(view);
             changes.view = Some(Arc::clone(&self.view));
         }
     }
+}
+
+/// The decisions of operators, as a view has them.
+fn pins_of(stored: Vec<Pin>) -> Pins {
+    let mut pins = Pins::default();
+    for pin in stored {
+        match pin {
+            Pin::Lane { app, lane, node } => drop(pins.lanes.entry(app).or_default().insert(lane, node)),
+            Pin::Cordoned(node) => drop(pins.cordoned.insert(node)),
+        }
+    }
+    pins
 }
 
 #[cfg(test)]

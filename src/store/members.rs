@@ -1,7 +1,7 @@
 //! The contract of the members of a cluster: leases, and what a node has to know of the others.
 
 use super::{Epoch, Pending, Revision};
-use crate::model::{NodeName, NodeSession};
+use crate::model::{AppKey, NodeName, NodeSession};
 use std::fmt;
 use std::time::Duration;
 
@@ -19,6 +19,35 @@ pub trait Members: Send + Sync {
 
     /// Ends the lease and the membership of a node, if they are this session's: whether they were.
     fn leave(&self, node: NodeName, session: Session) -> Pending<'_, bool>;
+
+    /// Stores a decision, in place of an earlier one about the same lane or node. The next beat of every node has it.
+    fn pin(&self, pin: Pin) -> Pending<'_, Pinned>;
+
+    /// Takes the decision about a lane, or about a node, back: whether there was one. The node of a lane's does not
+    /// matter.
+    fn unpin(&self, pin: Pin) -> Pending<'_, bool>;
+}
+
+/// Most decisions that a store keeps: every node reads all of them after each change.
+pub const PINS_MAX: usize = 10_000;
+
+/// A decision of an operator about the owners of lanes. It stays until it is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// This node owns the lane while it is a member.
+    Lane { app: AppKey, lane: u16, node: NodeName },
+    /// This node owns only the lanes that are pinned to it.
+    Cordoned(NodeName),
+}
+
+/// The effect of a decision on the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinned {
+    Changed,
+    /// The store had it already.
+    Same,
+    /// The store has [`PINS_MAX`] decisions, and did not take this one.
+    Full,
 }
 
 /// One run of a node, unlike any other run. Two nodes of one name differ in it.
@@ -111,12 +140,15 @@ pub struct Heard {
     pub revision: Revision,
     /// Changes with each quarantine that begins or ends.
     pub quarantines: Version,
-    /// Changes when a member comes, changes its record or is removed; not when a lease ends.
+    /// Changes when a member comes, changes its record or is removed, and with each decision of an operator; not when a
+    /// lease ends.
     pub members_version: Version,
     /// The members that have a lease.
     pub live: Vec<NodeName>,
     /// All members, live or not, if `members_version` is not the known one.
     pub members: Option<Vec<Member>>,
+    /// All decisions of operators, together with `members`; else none.
+    pub pins: Vec<Pin>,
 }
 
 /// The state of a node's lease after a beat.

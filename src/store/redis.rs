@@ -11,6 +11,7 @@ mod keys;
 mod link;
 mod log;
 mod members;
+mod pins;
 mod record;
 mod reply;
 mod scripts;

@@ -6,6 +6,8 @@ mod joining;
 mod lanes;
 mod leaving;
 mod owner_header;
+mod pace;
+mod pinned;
 mod provider_token;
 mod rolling;
 

@@ -1,18 +1,19 @@
 //! The cluster as a node knows it, beat by beat, in the time of the tests.
 
 use super::*;
-use crate::model::NodeSession;
+use crate::model::{AppKey, Environment, NodeSession};
 
 /// A store with leases, in the time of the tests.
 struct Store {
     epoch: i64,
     version: i64,
     members: BTreeMap<NodeName, (members::Member, u64)>,
+    pins: Vec<Pin>,
 }
 
 impl Store {
     fn new(epoch: i64) -> Self {
-        Self { epoch, version: 0, members: BTreeMap::new() }
+        Self { epoch, version: 0, members: BTreeMap::new(), pins: Vec::new() }
     }
 
     /// The answer to a beat at this time.
@@ -41,6 +42,7 @@ impl Store {
             quarantines: Version::NONE,
             members_version,
             live: live.collect(),
+            pins: if members_version == known { Vec::new() } else { self.pins.clone() },
             members: (members_version != known).then_some(all),
         }
     }
@@ -91,6 +93,27 @@ fn a_node_joins_with_its_first_beat_and_is_active_once_it_is_ready() {
     assert!(!changes.registry && !changes.quarantines);
     assert_eq!(node.valid_until(), 13_000, "from the start of the beat");
     assert!(beat(&mut node, &mut store, 8_500).view.is_none(), "nothing changed");
+}
+
+#[test]
+fn decisions_of_operators_come_with_a_beat_and_stay_until_they_are_taken_back() {
+    let (mut store, mut node, _) = two();
+    let app = AppKey::new("shop".parse().unwrap(), Environment::Sandbox);
+    let owner = |node: &Tracker, lane| node.view().owner(&app, lane).unwrap().node.to_string();
+    let lane = (0..).find(|lane| owner(&node, *lane) == "b").unwrap();
+    let hash = node.view().hash();
+    let mut decide = |node: &mut Tracker, pins: &[Pin], now| {
+        (store.pins, store.version) = (pins.to_vec(), store.version + 1);
+        assert!(beat(node, &mut store, now).view.is_some());
+        assert!(beat(node, &mut store, now).view.is_none(), "they are known");
+    };
+    let to_a = Pin::Lane { app: app.clone(), lane, node: "a".parse().unwrap() };
+    decide(&mut node, std::slice::from_ref(&to_a), 500);
+    assert!(owner(&node, lane) == "a" && node.view().hash() != hash);
+    decide(&mut node, &[to_a, Pin::Cordoned("a".parse().unwrap())], 1_000);
+    assert_eq!((0..64).filter(|lane| owner(&node, *lane) == "a").collect::<Vec<_>>(), [lane]);
+    decide(&mut node, &[], 1_500);
+    assert_eq!((owner(&node, lane).as_str(), node.view().hash()), ("b", hash));
 }
 
 #[test]

@@ -40,10 +40,13 @@ impl Following {
             return;
         }
         self.is_ready.store(false, Ordering::Release);
-        let (server, is_ready) = (Arc::clone(&self.server), Arc::clone(&self.is_ready));
+        let (server, is_ready, drain) = (Arc::clone(&self.server), Arc::clone(&self.is_ready), self.drain.clone());
         self.drain.spawn("join", async move {
-            prepare(&server).await;
-            is_ready.store(true, Ordering::Release);
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => {}
+                () = prepare(&server) => is_ready.store(true, Ordering::Release),
+            }
         });
     }
 }

@@ -78,6 +78,11 @@ impl Keys {
         self.named("members")
     }
 
+    /// A hash: the decisions of operators about the owners of lanes.
+    pub fn pins(&self) -> String {
+        self.named("pins")
+    }
+
     /// A string that ends by itself: the session of a live node.
     pub fn lease(&self, node: &NodeName) -> String {
         format!("{}{node}", self.leases())
@@ -140,6 +145,7 @@ mod tests {
             keys.removed(),
             keys.holds(),
             keys.members(),
+            keys.pins(),
         ]);
         names.extend(ids.map(|id| keys.calls(id)));
         names.extend(["a", "meta"].map(|name| keys.lease(&name.parse().unwrap())));

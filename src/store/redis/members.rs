@@ -2,10 +2,13 @@
 
 use super::keys::Keys;
 use super::link::Link;
+use super::pins;
 use super::reply::{epoch, number, odd, read};
-use super::scripts::{BEAT, LEAVE};
+use super::scripts::{BEAT, LEAVE, PIN, UNPIN};
 use crate::model::NodeName;
-use crate::store::members::{Beat, FORGOTTEN_AFTER, Heard, Lease, Member, Members, Session, Version};
+use crate::store::members::{
+    Beat, FORGOTTEN_AFTER, Heard, Lease, Member, Members, PINS_MAX, Pin, Pinned, Session, Version,
+};
 use crate::store::{Epoch, Pending, Revision, StoreError};
 use std::fmt;
 
@@ -27,7 +30,8 @@ impl fmt::Debug for RedisMembers {
     }
 }
 
-/// Lease, clock, epoch, the three counters, live nodes; and the members, if their counter is not the known one.
+/// Lease, clock, epoch, the three counters, live nodes. The members and the decisions of operators follow, if their counter
+/// is not the known one.
 type Reply = (String, String, String, String, String, String, Vec<String>);
 
 impl Members for RedisMembers {
@@ -35,6 +39,7 @@ impl Members for RedisMembers {
         Box::pin(async move {
             let mut call = BEAT.prepare_invoke();
             call.key(self.keys.lease(&beat.node)).key(self.keys.members()).key(self.keys.meta());
+            call.key(self.keys.pins());
             call.arg(Epoch::new().number()).arg(beat.node.as_str()).arg(beat.session.to_string());
             call.arg(beat.lease.as_millis() as u64).arg(beat.record).arg(beat.known.number());
             call.arg(self.keys.leases()).arg(FORGOTTEN_AFTER.as_micros() as u64);
@@ -50,15 +55,39 @@ impl Members for RedisMembers {
             read(self.link.call(&call).await?)
         })
     }
+
+    fn pin(&self, pin: Pin) -> Pending<'_, Pinned> {
+        Box::pin(async move {
+            let (subject, decision) = pins::encode(&pin);
+            let mut call = PIN.prepare_invoke();
+            call.key(self.keys.pins()).key(self.keys.meta());
+            call.arg(Epoch::new().number()).arg(subject).arg(decision).arg(PINS_MAX);
+            match read::<String>(self.link.call(&call).await?)?.as_str() {
+                "changed" => Ok(Pinned::Changed),
+                "same" => Ok(Pinned::Same),
+                "full" => Ok(Pinned::Full),
+                _ => Err(odd("a decision")),
+            }
+        })
+    }
+
+    fn unpin(&self, pin: Pin) -> Pending<'_, bool> {
+        Box::pin(async move {
+            let mut call = UNPIN.prepare_invoke();
+            call.key(self.keys.pins()).key(self.keys.meta()).arg(pins::encode(&pin).0);
+            read(self.link.call(&call).await?)
+        })
+    }
 }
 
 fn heard(reply: redis::Value) -> Result<Heard, StoreError> {
-    let (reply, members) = match reply {
-        redis::Value::Array(mut parts) if parts.len() == 8 => {
+    let (reply, members, pins) = match reply {
+        redis::Value::Array(mut parts) if parts.len() == 9 => {
+            let pins = parts.pop().map(read::<Vec<String>>).transpose()?.unwrap_or_default();
             let members = parts.pop().map(read::<Vec<String>>).transpose()?;
-            (redis::Value::Array(parts), members)
+            (redis::Value::Array(parts), members, pins)
         }
-        short => (short, None),
+        short => (short, None, Vec::new()),
     };
     let (lease, time, of, revision, quarantines, members_version, live): Reply = read(reply)?;
     let lease = match lease.as_str() {
@@ -76,6 +105,7 @@ fn heard(reply: redis::Value) -> Result<Heard, StoreError> {
         members_version: Version::stored(number(&members_version)?),
         live: live.iter().map(|name| node(name)).collect::<Result<_, _>>()?,
         members: members.map(|members| members.chunks_exact(3).map(member).collect()).transpose()?,
+        pins: pins::decode(&pins),
     })
 }
 

@@ -80,4 +80,6 @@ scripts! {
     DROP = "drop" with [SHARED, OF_FEEDBACK];
     BEAT = "beat" with [SHARED];
     LEAVE = "leave" with [SHARED];
+    PIN = "pin" with [SHARED];
+    UNPIN = "unpin" with [SHARED];
 }

@@ -6,7 +6,7 @@ use crate::support::false_peer::{LIMITS, frames, hello};
 use crate::support::fleet::{Fleet, Plan, app_owned_among, key};
 use crate::support::world::token;
 use bytes::Bytes;
-use pyapns::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Refusal};
+use pyapns::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Lane, Refusal, Seen, StatusOf};
 use pyapns::model::{Batch, Draft, OutcomeKind};
 use simulator::Act;
 use std::time::Duration;
@@ -127,6 +127,38 @@ async fn a_member_that_sends_more_than_a_link_may_is_refused_the_rest() {
     }
     let _open = sending.await.expect("all is written");
     fleet.simulator.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_has_only_lanes_connected_that_exist_and_one_list_at_a_time() {
+    let app = app_owned_among(2, 1);
+    let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
+    let (mut mouth, mut ear) = join(&fleet).await;
+    let lane = |app: &str, lane| Lane { app: key(app), lane };
+    let unknown = (0..20_000).map(|number| lane(&format!("/apps/unknown{number}/sandbox"), 0)).collect::<Vec<_>>();
+    let no_lanes = (1..=u16::MAX).map(|number| lane(&app, number)).collect::<Vec<_>>();
+    let (mut bytes, mut answers) = (Vec::new(), Vec::new());
+    for (id, lanes) in [(1, unknown), (2, no_lanes)] {
+        wire::put_warm(&mut bytes, id, &lanes);
+    }
+    wire::put_warm(&mut bytes, 3, &[lane(&app, 0)]);
+    wire::put_status(&mut bytes, 4, &StatusOf::Held);
+    mouth.write_all(&bytes).await.expect("written");
+    for _ in 0..4 {
+        match ear.next().await {
+            Some((id, Frame::Ready(lanes) | Frame::Seen(Seen::Held(lanes)))) => answers.push((id, lanes)),
+            other => panic!("{other:?}"),
+        }
+    }
+    answers.sort_by_key(|(id, _)| *id);
+    assert_eq!(answers, [1, 2, 3, 4].map(|id| (id, Vec::new())), "the third list came too early");
+    assert_eq!(fleet.metric(1, "pyapns_connects_total").await, 0.0);
+    let mut bytes = Vec::new();
+    wire::put_warm(&mut bytes, 5, &[lane(&app, 0)]);
+    mouth.write_all(&bytes).await.expect("written");
+    let Some((5, Frame::Ready(ready))) = ear.next().await else { panic!("READY") };
+    assert_eq!((ready, fleet.metric(1, "pyapns_connections").await), (vec![lane(&app, 0)], 1.0));
+    fleet.stop().await;
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- Makes or renews a node's lease, writes its member record, and returns what a node has to know: the lease (`renewed`,
 -- `made`, or `taken` by another session), the server's clock in microseconds, the epoch, the revisions of apps, of quarantines
--- and of members, the live nodes; and the node, session and record of each member if their revision is not the known one.
--- KEYS: the node's lease, members, meta.
+-- and of members, the live nodes; and if their revision is not the known one, the node, session and record of each member,
+-- and the decisions of operators.
+-- KEYS: the node's lease, members, meta, pins.
 -- ARGV: an epoch for a new history, node, session, milliseconds of the lease, member record, known revision of the members,
 -- the leases' common beginning, microseconds after which a member without lease is forgotten.
-local lease, members, meta = unpack(KEYS)
+local lease, members, meta, pins = unpack(KEYS)
 local epoch, node, session, lease_ms, record, known, leases, forgotten_us = unpack(ARGV)
 
 begin(meta, epoch)
@@ -57,5 +58,6 @@ local counters = redis.call('HMGET', meta, 'epoch', 'rev', 'holds', 'members')
 local heard = {mine, text(time), counters[1], counters[2] or '0', counters[3] or '0', counters[4] or '0', live}
 if heard[6] ~= known then
   heard[8] = all
+  heard[9] = redis.call('HGETALL', pins)
 end
 return heard

@@ -1,9 +1,10 @@
 //! Leases and the table of members.
 
 use super::*;
+use crate::model::NodeName;
 use crate::store::StoreError;
 use crate::store::contract::{app, shop};
-use crate::store::members::{Beat, Heard, Lease, Members, Session, Version};
+use crate::store::members::{Beat, Heard, Lease, Members, PINS_MAX, Pin, Pinned, Session, Version};
 use crate::store::{Apps, Expect, FeedbackLog};
 use std::time::Duration;
 
@@ -168,4 +169,42 @@ async fn after_the_server_was_emptied_the_first_beat_shows_another_epoch() {
     assert_eq!((after.lease, names(&after)), (Lease::Made, vec!["n1"]));
     assert_ne!(after.epoch, before.epoch);
     assert_ne!(after.members_version, before.members_version);
+}
+
+#[tokio::test]
+async fn decisions_of_operators_reach_every_node_with_its_next_beat_and_only_then() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let members = store.members();
+    let first = beat(&store, "n1", Session::new()).await.unwrap();
+    assert_eq!(first.pins, []);
+    let node: NodeName = "n2".parse().unwrap();
+    let lane = Pin::Lane { app: shop(), lane: 3, node: node.clone() };
+    let cordon = Pin::Cordoned(node);
+    for pin in [&lane, &cordon] {
+        assert_eq!(members.pin(pin.clone()).await.unwrap(), Pinned::Changed);
+        assert_eq!(members.pin(pin.clone()).await.unwrap(), Pinned::Same);
+    }
+    let session = Session::new();
+    let heard = beat(&store, "n3", session).await.unwrap();
+    assert!(heard.pins.len() == 2 && [lane.clone(), cordon.clone()].iter().all(|pin| heard.pins.contains(pin)));
+    let known = Beat { known: heard.members_version, ..of("n3", session) };
+    assert_eq!(members.beat(known.clone()).await.unwrap().pins, [], "nothing has changed");
+    assert!(members.unpin(lane.clone()).await.unwrap() && !members.unpin(lane).await.unwrap());
+    assert_eq!(members.beat(known).await.unwrap().pins, [cordon]);
+}
+
+#[tokio::test]
+async fn a_store_takes_no_more_decisions_than_nodes_can_read() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let members = store.members();
+    let pin = |lane| Pin::Lane { app: shop(), lane, node: "n1".parse().unwrap() };
+    members.pin(pin(0)).await.unwrap();
+    let fill = format!("for at = 1, {} do redis.call('HSET', KEYS[1], 'filled:' .. at, '1') end", PINS_MAX - 1);
+    server.cli(&["EVAL", &fill, "1", &format!("{prefix}pins")]);
+    assert_eq!(members.pin(pin(1)).await.unwrap(), Pinned::Full);
+    assert_eq!(members.pin(pin(0)).await.unwrap(), Pinned::Same);
+    assert!(members.unpin(pin(0)).await.unwrap());
+    assert_eq!(members.pin(pin(1)).await.unwrap(), Pinned::Changed);
 }
