@@ -58,7 +58,7 @@ enum Verb {
     Send(Box<send::Arguments>),
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
-    /// Create the files that all nodes of a cluster share.
+    /// Create the files that all nodes of a cluster share, or recover the apps in their shared store.
     #[command(subcommand, after_help = cluster::EXAMPLES)]
     Cluster(cluster::Command),
     /// Copy a store into another one.

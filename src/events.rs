@@ -62,10 +62,15 @@ impl Events {
 
     /// Loads the apps' quarantines. Call it before the first send.
     pub async fn load(&self) -> Result<(), StoreError> {
-        for (app, quarantine) in self.store.quarantines().await? {
+        self.load_from(self.store.quarantines().await?);
+        Ok(())
+    }
+
+    /// Enters quarantines that are known from elsewhere, while the store cannot be read.
+    pub fn load_from(&self, quarantines: Vec<(AppKey, Quarantine)>) {
+        for (app, quarantine) in quarantines {
             self.enter(&self.guard_of(&app), quarantine);
         }
-        Ok(())
     }
 
     /// Brings the quarantines that other nodes began or ended into memory.

@@ -22,11 +22,23 @@ pub enum Component {
     Cluster,
     /// Nothing can be written to the store that nodes share.
     SharedStore,
+    /// The apps are those of this node's copy, since the store that nodes share did not answer at the start.
+    RegistryCopy,
+    /// No app is known, since there was neither the store that nodes share nor a copy at the start.
+    Apps,
 }
 
 impl Component {
-    pub const ALL: [Self; 6] =
-        [Self::Store, Self::DataDirectory, Self::CredentialKeys, Self::Registry, Self::Cluster, Self::SharedStore];
+    pub const ALL: [Self; 8] = [
+        Self::Store,
+        Self::DataDirectory,
+        Self::CredentialKeys,
+        Self::Registry,
+        Self::Cluster,
+        Self::SharedStore,
+        Self::RegistryCopy,
+        Self::Apps,
+    ];
 
     /// The component's name in responses and metrics.
     pub fn as_str(self) -> &'static str {
@@ -37,15 +49,17 @@ impl Component {
             Self::CredentialKeys => "credential_keys",
             Self::Registry => "registry",
             Self::Cluster => "cluster",
+            Self::RegistryCopy => "registry_copy",
+            Self::Apps => "apps",
         }
     }
 
     /// Returns true if a node without this component should get no traffic, though it still answers requests.
     pub fn is_required(self) -> bool {
         match self {
-            Self::Store | Self::DataDirectory | Self::CredentialKeys => true,
+            Self::Store | Self::DataDirectory | Self::CredentialKeys | Self::Apps => true,
             // It sends for the apps that it knows, and everything itself if it knows no other member.
-            Self::Registry | Self::Cluster => false,
+            Self::Registry | Self::RegistryCopy | Self::Cluster => false,
             // All nodes lose it at the same time: without them nothing would be sent at all.
             Self::SharedStore => false,
         }
@@ -61,11 +75,21 @@ pub struct Cause {
     pub why: &'static str,
 }
 
+/// A fact about a degradation that differs from case to case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Detail {
+    /// The time of what the node uses instead, UNIX seconds.
+    AsOf(f64),
+    /// The id of a key that is missing.
+    Key([u8; 8]),
+}
+
 /// A degraded component.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Degraded {
     pub component: Component,
     pub cause: Cause,
+    pub detail: Option<Detail>,
     /// UNIX seconds.
     pub since: f64,
 }
@@ -93,17 +117,22 @@ impl Health {
         health
     }
 
-    /// Puts a component on the list. `detail` is only logged, once for each cause.
-    pub fn degrade(&self, component: Component, cause: Cause, detail: impl Display) {
+    /// Puts a component on the list. `log` is only logged, once for each cause.
+    pub fn degrade(&self, component: Component, cause: Cause, log: impl Display) {
+        self.degrade_with(component, cause, None, log);
+    }
+
+    /// Puts a component on the list with a detail, as [`Self::degrade`] does without one.
+    pub fn degrade_with(&self, component: Component, cause: Cause, detail: Option<Detail>, log: impl Display) {
         let mut list = self.list();
         let known = list.get(&component).copied();
-        if known.is_some_and(|known| known.cause == cause) {
+        if known.is_some_and(|known| (known.cause, known.detail) == (cause, detail)) {
             return;
         }
         let since = known.map_or_else(|| self.clock.unix_time(), |known| known.since);
-        list.insert(component, Degraded { component, cause, since });
+        list.insert(component, Degraded { component, cause, detail, since });
         drop(list);
-        tracing::error!(what = component.as_str(), reason = cause.reason, %detail, "degraded: {}", cause.why);
+        tracing::error!(what = component.as_str(), reason = cause.reason, detail = %log, "degraded: {}", cause.why);
     }
 
     /// Takes a component off the list.
@@ -145,7 +174,7 @@ mod tests {
         health.degrade(Component::DataDirectory, full, "");
         lines(1, 1);
         let listed = [(Component::Store, slow, 1_000.0), (Component::DataDirectory, full, 1_005.0)];
-        let listed = listed.map(|(component, cause, since)| Degraded { component, cause, since });
+        let listed = listed.map(|(component, cause, since)| Degraded { component, cause, detail: None, since });
         assert_eq!(health.degraded(), listed);
         health.restore(Component::Store);
         assert_eq!(health.degraded(), listed[1..]);

@@ -8,6 +8,7 @@ mod following;
 mod keys;
 mod listeners;
 mod reload;
+mod shared;
 
 use crate::api::auth::Exposure;
 use crate::api::auth::config::SecretFileError;
@@ -33,13 +34,15 @@ use crate::http::server::address::Address;
 use crate::http::server::tls::TlsError;
 use crate::http::{body::Bodies, server};
 use crate::registry::Registry;
-use crate::store::{Sqlite, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Logging};
 use cluster::{Cluster, FixedCluster, Setup};
 use data::{Data, Source};
 use descriptors::Shares;
+use following::Followed;
 use listeners::Listeners;
 use reload::Reload;
+use shared::SharedStore;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +52,8 @@ use tokio::time::Instant;
 
 /// The share of the drain budget kept for replies: one part in ten. In-flight notifications are ended when it begins.
 const DRAIN_REPLY_SHARE: u32 = 10;
+/// The longest wait at the end for the shared store to take the events that wait.
+const SPOOL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The reason that a node cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +114,7 @@ pub struct Node {
     /// The apps of the configuration are stored.
     is_provisioned: bool,
     reload: Option<Reload>,
-    /// Beside a shared store, this node's copy of it, which no other process may open meanwhile.
-    _local: Option<Arc<Sqlite>>,
+    shared: Option<SharedStore>,
     cluster: Option<Cluster>,
 }
 
@@ -122,10 +126,10 @@ impl Node {
         let (requests, lanes) = (Drain::new(), Drain::new());
         let health = Health::new(world.clock.clone(), &telemetry);
         let source = Source { config: &config, clock: &world.clock, store: world.shared_store };
-        let Data { registry, events, local, redis } = data::open(source, &health, &telemetry, &lanes).await?;
+        let Data { registry, events, shared } = data::open(source, &health, &telemetry, &lanes).await?;
         let cluster = match world.cluster {
             Some(fixed) => Some(Setup::from(fixed)),
-            None => Setup::of_settings(&config, redis.as_deref()).await?,
+            None => Setup::of_settings(&config, shared.as_ref(), registry.epoch().await).await?,
         };
         let parts = Parts {
             clock: world.clock.clone(),
@@ -172,7 +176,7 @@ impl Node {
             is_provisioned,
             reload,
             cluster,
-            _local: local,
+            shared,
         })
     }
 
@@ -234,10 +238,21 @@ impl Node {
         self.listeners.serve(&self.api, &self.api_metrics, &self.requests);
         self.requests.spawn("watch", health::watch(Arc::clone(&self.api)));
         let changes = self.cluster.as_ref().and_then(Cluster::changes);
+        let spool = Drain::new();
         if self.api.registry.is_shared() {
             let (registry, health) = (self.api.registry.clone(), self.api.health.clone());
             let changed = changes.as_ref().map(|changes| Arc::clone(&changes.registry));
-            self.requests.spawn("sync", following::sync(registry, health, changed, self.requests.clone()));
+            let shared = self.shared.as_ref().map(|shared| Arc::clone(&shared.store));
+            let (clock, followed) = (self.api.clock.clone(), Followed { registry, shared, changed });
+            self.requests.spawn("sync", following::sync(followed, health, clock, self.requests.clone()));
+        }
+        if let Some(shared) = self.shared {
+            spool.spawn("spool", shared::replay(Arc::clone(&shared.store), spool.clone()));
+            if shared.is_away {
+                let (registry, health) = (self.api.registry.clone(), self.api.health.clone());
+                let arriving = shared.arrive(registry, health, self.api.clock.clone(), self.requests.clone());
+                self.requests.spawn("arrival", arriving);
+            }
         }
         if let Some(changes) = changes {
             let following =
@@ -264,6 +279,8 @@ impl Node {
         };
         self.api.intake.close();
         finished &= finish(&self.lanes, &self.lanes, force_at, until).await;
+        // Whatever waits then is on disk.
+        spool.finish(SPOOL_TIMEOUT).await;
         if let Some(leaver) = leaver {
             leaver.finish().await;
         }
@@ -283,11 +300,15 @@ fn share_descriptors(config: &mut Config, has_simulator: bool) -> Shares {
     shares
 }
 
-/// Provisions the apps of the configuration. Returns false if the disk is full, or a key of the shared store is missing: the
-/// node then starts with the apps that are already stored.
+/// Provisions the apps of the configuration. Returns false if the store takes no changes at this time: the node then starts
+/// with the apps that it knows.
 async fn provision(autoprovision: &Autoprovision, config: &Config) -> Result<bool, StartError> {
+    let is_survivable = |error: &StoreError| {
+        let is_known = matches!(error, StoreError::Full | StoreError::KeyMissing | StoreError::ForeignRegistry);
+        is_known || error.is_temporary()
+    };
     let faults = match autoprovision.apply(&config.autoprovision).await {
-        Err(error @ (StoreError::Full | StoreError::KeyMissing)) => {
+        Err(error) if is_survivable(&error) => {
             tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
             return Ok(false);
         }

@@ -4,6 +4,7 @@ mod app;
 pub mod choice;
 mod error;
 mod expiry;
+mod recovery;
 mod removal;
 mod stored;
 mod sync;
@@ -11,13 +12,14 @@ pub mod topic;
 
 pub use app::{App, LANES_DEFAULT, LANES_MAX, Provision, TIMEOUT_SECONDS_DEFAULT, TIMEOUT_SECONDS_MAX};
 pub use error::ProvisionError;
+pub use recovery::{Loaded, Recover, Recovered};
 pub use removal::{Removal, Removals};
 
 use crate::clock::Clock;
 use crate::credentials::{Credential, CredentialError, Keyring, sealed};
 use crate::drain::Drain;
 use crate::model::AppKey;
-use crate::store::{AppRecord, Apps, EntryRecord, Expect, Revision, StoreError};
+use crate::store::{AppRecord, Apps, EntryRecord, Expect, Recovery, Revision, StoreError};
 use choice::Asked;
 use removal::Notice;
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +41,8 @@ struct Inner {
     store: Arc<dyn Apps>,
     /// Other nodes change the store too.
     is_shared: bool,
+    /// The means to recover the apps of a shared store.
+    recovery: Option<Arc<dyn Recovery>>,
     keyring: Keyring,
     clock: Clock,
     /// Sorted, so that a page is found without a scan.
@@ -90,9 +94,24 @@ impl Registry {
         clock: Clock,
         drain: Drain,
     ) -> Result<Self, StoreError> {
+        let registry = Self::empty(store, is_shared, None, keyring, clock, drain);
+        registry.sync().await?;
+        Ok(registry)
+    }
+
+    /// One that has read nothing yet.
+    fn empty(
+        store: Arc<dyn Apps>,
+        is_shared: bool,
+        recovery: Option<Arc<dyn Recovery>>,
+        keyring: Keyring,
+        clock: Clock,
+        drain: Drain,
+    ) -> Self {
         let inner = Inner {
             store,
             is_shared,
+            recovery,
             keyring,
             clock,
             apps: RwLock::default(),
@@ -101,14 +120,17 @@ impl Registry {
             last_generation: AtomicU64::default(),
             removals: Notice::default(),
         };
-        let registry = Self { inner: Arc::new(inner), drain };
-        registry.sync().await?;
-        Ok(registry)
+        Self { inner: Arc::new(inner), drain }
     }
 
     /// True if other nodes change the store too.
     pub fn is_shared(&self) -> bool {
         self.inner.is_shared
+    }
+
+    /// The keys of stored credentials.
+    pub fn keyring(&self) -> &Keyring {
+        &self.inner.keyring
     }
 
     /// The apps that are removed from now on, by this node or another. While a reader exists, a removal waits for it.

@@ -9,13 +9,14 @@ pub mod members;
 pub mod memory;
 pub mod opening;
 pub mod redis;
+pub mod shared;
 pub mod sqlite;
 pub mod transfer;
 
 #[cfg(test)]
 mod contract;
 
-pub use apps::{AppRecord, Apps, Changes, EntryRecord, Expect, Kept, REMOVED_MAX, Revision};
+pub use apps::{AppRecord, Apps, Changes, EntryRecord, Expect, Kept, REMOVED_MAX, Recovery, Revision};
 pub use cursor::{Cursor, Epoch};
 pub use disconnections::{DISCONNECTIONS_MAX, DisconnectionLog};
 pub use error::StoreError;
@@ -23,7 +24,8 @@ pub use feedback::FeedbackLog;
 use feedback::{DOUBTFUL, is_doubtful};
 pub use memory::Memory;
 pub use opening::{Opened, Settings, open};
-pub use sqlite::Sqlite;
+pub use shared::Shared;
+pub use sqlite::{CopyState, Sqlite};
 pub use transfer::Transfer;
 
 use crate::model::{AppKey, Records};

@@ -90,6 +90,7 @@ impl ApiError {
             Self::NotProvisioned(error) => (S::BAD_REQUEST, error.reason()),
             Self::BadPrecondition => (S::BAD_REQUEST, "bad_precondition"),
             Self::Store(error @ StoreError::Conflict { .. }) => (S::PRECONDITION_FAILED, error.reason()),
+            Self::Store(error @ StoreError::NotShared) => (S::CONFLICT, error.reason()),
             Self::Store(error @ (StoreError::Full | StoreError::RedisFull)) => {
                 (S::INSUFFICIENT_STORAGE, error.reason())
             }
@@ -233,7 +234,10 @@ fn of_store(error: &StoreError) -> &'static str {
             "the app does not exist: nothing was changed; leave out `If-Match` to create it"
         }
         StoreError::ForeignRegistry => {
-            "the shared store has lost changes, or another store is in its place: nothing was changed; restore the store, or restart the nodes to accept its present apps (deliveries to Apple continue)"
+            "the shared store has lost changes, or another store is in its place: nothing was changed; an operator decides with `pyapns cluster restore-registry` if the store gets the apps of this node, or if the nodes take those of the store (deliveries to Apple continue)"
+        }
+        StoreError::NotShared => {
+            "this node has no shared store: its apps are in its data directory, and there is nothing to recover"
         }
         StoreError::KeyMissing => {
             "this node lacks the key of the credentials in the shared store: nothing was changed; ask another node, or add the key to this one's credentials.key_files and start it again"

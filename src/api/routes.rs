@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod not_implemented;
 pub mod notifications;
 mod records;
+pub mod registry;
 
 use super::auth::Need;
 use super::auth::key::Scope;
@@ -206,6 +207,17 @@ pub const ROUTES: &[Route] = {
                 "getCluster",
                 "Shows who owns what",
                 "clusters are not built yet: this node owns every app",
+            )],
+        },
+        Route {
+            path: "/cluster/registry",
+            reading: ADMIN,
+            changing: ADMIN,
+            operations: &[Op::new(
+                "POST",
+                "recoverRegistry",
+                "Gives a shared store that has lost apps the apps of this node, or accepts those that it has",
+                || post(registry::recover),
             )],
         },
         Route {

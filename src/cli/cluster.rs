@@ -1,10 +1,15 @@
-//! `pyapns cluster init`: makes what the nodes of a cluster have in common.
+//! `pyapns cluster`: makes what the nodes of a cluster have in common, and recovers the apps of their shared store.
 
-use super::print;
+use super::send::Node;
+use super::{print, runtime};
 use crate::cluster::identity;
 use crate::credentials::Secret;
 use crate::credentials::keyring::{OWN_KEY, new_key_file};
-use anyhow::Context;
+use crate::drain::Drain;
+use crate::http::client::{Client, refusal};
+use anyhow::{Context, bail};
+use http::Method;
+use serde_json::json;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -19,6 +24,14 @@ Examples:
   pyapns cluster init /etc/pyapns/cluster
   pyapns cluster init cluster >> pyapns.toml";
 
+pub const RESTORE_EXAMPLES: &str = "\
+Examples:
+  pyapns cluster restore-registry write-back --node http://10.0.0.1:8088
+  pyapns cluster restore-registry accept --node http://10.0.0.1:8088 --api-key-file admin.key
+
+/readyz of a node shows `registry` with `registry_foreign` while a decision is needed. The API key, if the node requires one,
+needs the scope admin. To run the command again is harmless.";
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Make the identity of a cluster and the key of its credentials, and print the settings that name them. Existing
@@ -29,10 +42,50 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Decide about a shared store that has lost apps, or was replaced: the nodes keep their apps then, and refuse changes.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    RestoreRegistry {
+        #[arg(value_name = "ACTION")]
+        action: Action,
+        #[command(flatten)]
+        node: Node,
+    },
+}
+
+/// The end of the state in which the shared store has lost apps.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Action {
+    /// Give the shared store the apps of one node, which has a copy of them. The other nodes follow.
+    WriteBack,
+    /// Take the apps that the shared store has now, on all nodes. All other apps are removed.
+    Accept,
 }
 
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    let Command::Init { folder } = command;
+    match command {
+        Command::Init { folder } => make(folder),
+        Command::RestoreRegistry { action, node } => runtime()?.block_on(restore(*action, node)),
+    }
+}
+
+async fn restore(action: Action, node: &Node) -> anyhow::Result<ExitCode> {
+    let action = match action {
+        Action::WriteBack => "write_back",
+        Action::Accept => "accept",
+    };
+    let drain = Drain::new();
+    let mut caller = Client::connect(&node.target()?, &drain).await?;
+    let body = json!({"action": action}).to_string();
+    let (status, answer) = caller.exchange(Method::POST, "/cluster/registry", body.into()).await?;
+    if status != 200 {
+        bail!("{}", refusal(status, &answer));
+    }
+    let (written, apps) = (&answer["response"]["written"], &answer["response"]["apps"]);
+    print::line(format_args!("{written} apps were written to the shared store; the node has {apps} apps."))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make(folder: &Path) -> anyhow::Result<ExitCode> {
     let [identity, key] = init(folder)?;
     print::line(format_args!(
         "[credentials]\nkey_files = [{}]\n\n[cluster]\nidentity_files = [{}]",

@@ -107,7 +107,7 @@ enum Payload {
 
 /// The node to call.
 #[derive(Debug, clap::Args)]
-struct Node {
+pub struct Node {
     /// The node: http://HOST:PORT, https://HOST:PORT or unix:/path/of/the.sock.
     #[arg(long, value_name = "URL", env = "PYAPNS_NODE", default_value = "http://127.0.0.1:8088")]
     node: NodeUrl,
@@ -119,6 +119,14 @@ struct Node {
     ca_file: Option<PathBuf>,
 }
 
+impl Node {
+    /// The node with the API key from its file, or from the variable.
+    pub fn target(&self) -> anyhow::Result<Target> {
+        let api_key = api_key(self.api_key_file.as_deref())?;
+        Ok(Target { api_key, node: self.node.clone(), ca_file: self.ca_file.clone() })
+    }
+}
+
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let done = runtime.block_on(send(arguments));
@@ -128,11 +136,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn send(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let callee = Target {
-        api_key: api_key(arguments.node.api_key_file.as_deref())?,
-        node: arguments.node.node.clone(),
-        ca_file: arguments.node.ca_file.clone(),
-    };
+    let callee = arguments.node.target()?;
     let body = if arguments.file.is_none() { Some(notification(&arguments.push)?) } else { None };
     let mut output: Box<dyn Write> = match &arguments.output {
         None => Box::new(io::stdout()),

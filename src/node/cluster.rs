@@ -7,6 +7,7 @@ mod server;
 pub(super) use leaving::Leaver;
 
 use super::StartError;
+use super::shared::SharedStore;
 use crate::api::Api;
 use crate::clock::Clock;
 use crate::cluster::{Agent, Identity, Own, Phases, View};
@@ -22,7 +23,6 @@ use crate::model::{NodeName, NodeSession};
 use crate::network::Network;
 use crate::store::Epoch;
 use crate::store::members::{Members, Session};
-use crate::store::redis::Redis;
 use crate::telemetry;
 use following::Following;
 use server::Server;
@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// The time from one look for lanes that other nodes own by now to the next.
@@ -64,7 +64,14 @@ pub(super) struct Setup {
 /// The source of the members.
 enum MemberSource {
     Fixed(Arc<View>),
-    Live { own: Own, leases: Box<dyn Members> },
+    Live {
+        own: Own,
+        leases: Box<dyn Members>,
+        /// Notified when the registry has to look at the store.
+        changed: Arc<Notify>,
+        /// True once the node may be a member.
+        usable: watch::Receiver<bool>,
+    },
 }
 
 impl From<FixedCluster> for Setup {
@@ -76,9 +83,13 @@ impl From<FixedCluster> for Setup {
 
 impl Setup {
     /// The place that the settings give the node: it binds `cluster.listen`, and reads the identity files. `None` without
-    /// the settings of a cluster.
-    pub async fn of_settings(config: &Config, redis: Option<&Redis>) -> Result<Option<Self>, StartError> {
-        let (Some(redis), Some(node)) = (redis, config.node_name.clone()) else { return Ok(None) };
+    /// the settings of a cluster. `epoch` is that of the shared store, if the node knows it.
+    pub async fn of_settings(
+        config: &Config,
+        shared: Option<&SharedStore>,
+        epoch: Option<Epoch>,
+    ) -> Result<Option<Self>, StartError> {
+        let (Some(shared), Some(node)) = (shared, config.node_name.clone()) else { return Ok(None) };
         let (Some(listen), Some(advertised)) = (config.cluster.listen, config.cluster.advertised()) else {
             return Ok(None);
         };
@@ -87,14 +98,16 @@ impl Setup {
         let listener = listener.map_err(|cause| StartError::ClusterListen { address: listen, cause })?;
         let session = NodeSession::from(Session::new());
         let own = Own { node: node.clone(), session, address: advertised.to_string(), weight: config.cluster.weight };
-        let members = MemberSource::Live { own, leases: Box::new(redis.members()) };
-        let (epoch, allow) = (redis.epoch().await?, config.cluster.allow.clone());
+        let leases = Box::new(shared.store.redis().members());
+        let changed = Arc::clone(shared.store.changed());
+        let members = MemberSource::Live { own, leases, changed, usable: shared.usable() };
+        let (epoch, allow) = (epoch.unwrap_or(Epoch::FIRST), config.cluster.allow.clone());
         Ok(Some(Self { node, session, epoch, identity, listener, allow, members }))
     }
 }
 
 /// Says when the shared store has changes that the node does not know.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct StoreChanges {
     pub registry: Arc<Notify>,
     pub quarantines: Arc<Notify>,
@@ -135,7 +148,12 @@ impl Cluster {
             limits: Limits::of_requests(config.limits.body_bytes, config.limits.items),
         };
         let peers = Peers::new(membership, Arc::clone(&lanes), clock, Metrics::new(telemetry), drain.clone());
-        Ok(Self { peers, lanes, listener, members, changes: StoreChanges::default(), drain })
+        let registry = match &members {
+            MemberSource::Live { changed, .. } => Arc::clone(changed),
+            MemberSource::Fixed(_) => Arc::default(),
+        };
+        let changes = StoreChanges { registry, quarantines: Arc::default() };
+        Ok(Self { peers, lanes, listener, members, changes, drain })
     }
 
     /// Says when the shared store has changes; `None` if nothing says so.
@@ -160,10 +178,21 @@ impl Cluster {
         self.drain.spawn("retire", retire(Arc::clone(&self.peers), self.drain.clone()));
         match self.members {
             MemberSource::Fixed(view) => self.peers.set_view(&view),
-            MemberSource::Live { own, leases } => {
+            MemberSource::Live { own, leases, mut usable, .. } => {
                 let following = Following::new(server, self.changes, requests.clone());
                 let agent = Agent::new(own, leases, Arc::new(following), api.health.clone(), &api.telemetry);
-                phases.end.spawn("beat", agent.run(phases.clone()));
+                let agent_phases = phases.clone();
+                phases.end.spawn("beat", async move {
+                    let joins = async { usable.wait_for(|usable| *usable).await.is_ok() };
+                    let joins = tokio::select! {
+                        biased;
+                        () = agent_phases.end.cancelled() => false,
+                        joins = joins => joins,
+                    };
+                    if joins {
+                        agent.run(agent_phases).await;
+                    }
+                });
             }
         }
         Leaver { peers: self.peers, phases }

@@ -1,28 +1,47 @@
 //! The tasks by which a node follows its store: two bring the changes of other nodes in, one ends what served the removed
 //! apps.
 
+use super::shared;
+use crate::clock::Clock;
 use crate::delivery::Intake;
 use crate::drain::Drain;
 use crate::events::Events;
 use crate::health::{Cause, Component, Health};
 use crate::registry::{Registry, Removals};
-use crate::store::StoreError;
+use crate::store::{Shared, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The time from one look at the changes of other nodes to the next.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// Without any change, the copy is confirmed after this time.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Brings the changes that other nodes make in a shared store into the registry, until the drain begins: when `changed` says
-/// so, or else every [`SYNC_INTERVAL`].
-pub(super) async fn sync(registry: Registry, health: Health, changed: Option<Arc<Notify>>, drain: Drain) {
+/// The store whose changes a node follows.
+pub(super) struct Followed {
+    pub registry: Registry,
+    /// Beside it, this node's copy.
+    pub shared: Option<Arc<Shared>>,
+    /// Says when the store has changes; else the node looks every [`SYNC_INTERVAL`].
+    pub changed: Option<Arc<Notify>>,
+}
+
+/// Brings the changes that other nodes make in a shared store into the registry and into the copy, until the drain begins.
+pub(super) async fn sync(followed: Followed, health: Health, clock: Clock, drain: Drain) {
+    let Followed { registry, shared, changed } = followed;
     loop {
         let synced = registry.sync().await;
         let has_failed = synced.is_err();
         match synced {
-            Ok(()) => health.restore(Component::Registry),
+            Ok(()) => {
+                health.restore(Component::Registry);
+                if let Some(shared) = &shared {
+                    shared::report_synced(&health);
+                    copy(&registry, shared, &clock).await;
+                }
+            }
             Err(error) => {
                 let cause = Cause { reason: error.reason(), why: why(&error) };
                 health.degrade(Component::Registry, cause, &error);
@@ -30,7 +49,7 @@ pub(super) async fn sync(registry: Registry, health: Health, changed: Option<Arc
         }
         let next = async {
             match &changed {
-                Some(changed) if !has_failed => changed.notified().await,
+                Some(changed) if !has_failed => drop(timeout(CONFIRM_INTERVAL, changed.notified()).await),
                 _ => sleep(SYNC_INTERVAL).await,
             }
         };
@@ -39,6 +58,16 @@ pub(super) async fn sync(registry: Registry, health: Health, changed: Option<Arc
             () = drain.cancelled() => return,
             () = next => {}
         }
+    }
+}
+
+/// Brings the copy up to the registry.
+async fn copy(registry: &Registry, shared: &Shared, clock: &Clock) {
+    let Some(epoch) = registry.epoch().await else { return };
+    if let Err(error) = shared.follow(epoch, clock.unix_time()).await
+        && !error.is_temporary()
+    {
+        tracing::error!(%error, "this node's copy of the apps in the shared store is not up to date");
     }
 }
 
@@ -63,7 +92,7 @@ pub(super) async fn sync_quarantines(events: Events, changed: Arc<Notify>, drain
 fn why(error: &StoreError) -> &'static str {
     match error {
         StoreError::ForeignRegistry => {
-            "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none"
+            "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; `pyapns cluster restore-registry` gives the store these apps, or accepts those of the store"
         }
         _ => "changes that other nodes make are not seen: the shared store cannot be read (sending goes on)",
     }

@@ -1,7 +1,7 @@
 //! The check that this node has the keys of the credentials in a shared store.
 
 use crate::credentials::{Keyring, Unopened, check};
-use crate::health::{Cause, Component, Health};
+use crate::health::{Cause, Component, Detail, Health};
 use crate::store::StoreError;
 use crate::store::redis::Redis;
 
@@ -26,10 +26,12 @@ pub(super) async fn check(store: &Redis, keyring: &Keyring) -> Result<Option<Uno
 }
 
 /// Keeps traffic away from a node without the keys.
-pub(super) fn report(health: &Health, missing: Option<Unopened>) {
-    if let Some(why) = missing {
-        health.degrade(Component::CredentialKeys, MISSING, of_store(&why));
-    }
+pub(super) fn report(health: &Health, why: &Unopened) {
+    let key = match why {
+        Unopened::KeyMissing { id } => Some(Detail::Key(id.0)),
+        Unopened::Damaged | Unopened::Newer => None,
+    };
+    health.degrade_with(Component::CredentialKeys, MISSING, key, of_store(why));
 }
 
 /// The sentence for the log.

@@ -48,6 +48,8 @@ pub struct Reload {
     world_readable: Vec<String>,
     /// The faults of API keys whose secret file cannot be used.
     key_faults: Vec<String>,
+    /// The reason for which the store did not take the apps of the last configuration.
+    store_fault: Option<&'static str>,
 }
 
 impl Reload {
@@ -73,6 +75,7 @@ impl Reload {
             restart_warned: Vec::new(),
             world_readable: config.notices.clone(),
             key_faults: Vec::new(),
+            store_fault: None,
             origin,
         };
         let mut reload = Self { seen: stamps(reload.files()), ..reload };
@@ -195,9 +198,13 @@ impl Reload {
                     tracing::error!("the configured app is refused and the app stays unchanged: {fault}");
                 }
                 tracing::info!(entries = self.entries.len(), faults = faults.len(), "read the configuration again");
+                self.store_fault = None;
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
+                // A shared store may be away for long.
+                if self.store_fault.replace(error.reason()) != Some(error.reason()) {
+                    tracing::error!(%error, "the configuration's apps could not be stored; the node tries again");
+                }
                 self.seen.clear();
             }
         }

@@ -71,9 +71,12 @@ impl Inner {
         self.insert(app_of(record, credential, generation))
     }
 
-    /// Puts a stored app into memory. One that was only sealed again keeps its generation: its connections stay.
-    pub(super) fn enter_stored(&self, record: &AppRecord, credential: Arc<Credential>) -> Arc<App> {
-        let before = self.get(&record.key).filter(|before| before.was_resealed(record, &credential));
+    /// Puts a stored app into memory. One that was only sealed again keeps its generation: its connections stay. So does one
+    /// that only has another revision, if the store `is_moving` to another history.
+    pub(super) fn enter_stored(&self, record: &AppRecord, credential: Arc<Credential>, is_moving: bool) -> Arc<App> {
+        let is_kept =
+            |before: &Arc<App>| (is_moving || before.has_another_seal(record)) && before.is_like(record, &credential);
+        let before = self.get(&record.key).filter(is_kept);
         match before {
             Some(before) => self.insert(app_of(record, Arc::clone(&before.credential), before.generation)),
             None => self.enter(record, credential),
@@ -89,13 +92,16 @@ impl Inner {
 }
 
 impl App {
-    /// True if the record is this app with the same credential, sealed with another key.
-    fn was_resealed(&self, record: &AppRecord, credential: &Credential) -> bool {
+    /// True if the record is sealed with another key.
+    fn has_another_seal(&self, record: &AppRecord) -> bool {
         let key = sealed::key_of(&record.credential);
+        key.is_some() && key != self.sealed_under
+    }
+
+    /// True if the record is this app with the same credential and settings.
+    fn is_like(&self, record: &AppRecord, credential: &Credential) -> bool {
         let summary = credential.summary();
-        key.is_some()
-            && key != self.sealed_under
-            && credential.unusable().is_none()
+        credential.unusable().is_none()
             && summary == self.credential.summary()
             && (self.lanes, self.timeout_seconds) == (record.lanes, record.timeout_seconds)
             && self.topic == topic_of(record, credential)

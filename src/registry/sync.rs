@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// The number of apps in one read from the store.
-const AT_ONCE: usize = 256;
+pub(super) const AT_ONCE: usize = 256;
 
 /// The part of the store's history that is in memory.
 #[derive(Debug, Default)]
 pub(super) struct Position {
     /// `None` before anything was read.
-    epoch: Option<Epoch>,
+    pub(super) epoch: Option<Epoch>,
     revision: Revision,
     /// The newest change that is in memory. A store that has lost any change in memory has lost this one.
     newest: Option<(Revision, AppKey)>,
@@ -30,14 +30,33 @@ pub(super) struct Position {
     has_gap: bool,
     /// Apps in memory that the store has lost.
     lost: BTreeSet<AppKey>,
+    /// The store's history takes the place of another one: all apps have other revisions there, and most are the same.
+    is_moving: bool,
     /// The node seals with a key that other nodes do not have.
     lacks_key: bool,
 }
 
 impl Position {
+    /// The position of apps that are in memory as the store had them at this revision.
+    pub(super) fn reached(&mut self, epoch: Epoch, revision: Revision) {
+        (self.epoch, self.revision) = (Some(epoch), revision);
+    }
+
+    /// Moves to another history, which takes the place of this one. The apps are kept until all were compared.
+    fn move_to(&mut self, epoch: Epoch) {
+        let (succeeded, lacks_key) = (self.succeeded, self.lacks_key);
+        *self = Self { epoch: Some(epoch), has_gap: true, is_moving: true, succeeded, lacks_key, ..Self::default() };
+    }
+
     /// Refuses changes that other nodes could not use, and those of a store that is foreign.
     pub(super) fn refuse_changes(&self) -> Result<(), StoreError> {
-        if self.lacks_key { Err(StoreError::KeyMissing) } else { self.refuse_foreign() }
+        self.refuse_without_key()?;
+        self.refuse_foreign()
+    }
+
+    /// Refuses if other nodes could not open what is sealed here.
+    pub(super) fn refuse_without_key(&self) -> Result<(), StoreError> {
+        if self.lacks_key { Err(StoreError::KeyMissing) } else { Ok(()) }
     }
 
     /// Refuses changes of a store that is not the one whose apps are in memory.
@@ -114,6 +133,12 @@ impl Registry {
         let mut expected = position.newest.as_ref().map(|(_, key)| key.clone());
         loop {
             let changes = self.inner.store.changes(since, AT_ONCE).await?;
+            if position.epoch.is_some_and(|epoch| epoch != changes.epoch && changes.succeeds.contains(&epoch)) {
+                tracing::info!("the shared store has taken the place of the one that this node knew");
+                position.move_to(changes.epoch);
+                (since, expected) = (Revision::NONE, None);
+                continue;
+            }
             let is_last = changes.len() < AT_ONCE;
             position.check(&changes, if is_last { changes.revision } else { position.revision })?;
             for key in changes.keys() {
@@ -124,7 +149,7 @@ impl Registry {
                 position.note(changes.revision, last);
             }
             let (epoch, reached) = (changes.epoch, changes.revision);
-            parsed = self.enter_changed(changes.changed, parsed).await?;
+            parsed = self.enter_changed(changes.changed, parsed, position.is_moving).await?;
             for key in changes.removed {
                 self.inner.take_out(&key).await;
             }
@@ -155,7 +180,7 @@ impl Registry {
             for app in &changes.changed {
                 missing.remove(&app.key);
             }
-            parsed = self.enter_changed(changes.changed, parsed).await?;
+            parsed = self.enter_changed(changes.changed, parsed, position.is_moving).await?;
             if is_last {
                 break;
             }
@@ -167,12 +192,18 @@ impl Registry {
                 self.inner.take_out(key).await;
             }
         }
-        (position.has_lost, position.has_gap) = (false, false);
+        (position.has_lost, position.has_gap, position.is_moving) = (false, false, false);
         Ok(())
     }
 
-    /// Enters those of the apps that are not in memory as they are.
-    async fn enter_changed(&self, changed: Vec<AppRecord>, parsed: Parsed) -> Result<Parsed, StoreError> {
+    /// Enters those of the apps that are not in memory as they are. If the store `is_moving`, an app that differs only in its
+    /// revision keeps its connections.
+    async fn enter_changed(
+        &self,
+        changed: Vec<AppRecord>,
+        parsed: Parsed,
+        is_moving: bool,
+    ) -> Result<Parsed, StoreError> {
         let inner = &self.inner;
         let is_new = |record: &AppRecord| inner.get(&record.key).is_none_or(|app| app.revision != record.revision);
         let fresh: Vec<_> = changed.into_iter().filter(is_new).collect();
@@ -181,13 +212,13 @@ impl Registry {
         }
         let (read, parsed) = self.read_all(fresh, parsed).await?;
         for (record, credential) in read {
-            inner.enter_stored(&record, credential);
+            inner.enter_stored(&record, credential, is_moving);
         }
         Ok(parsed)
     }
 
     /// Opens and reads records on a thread for blocking work: a signing key takes most of a millisecond.
-    async fn read_all(
+    pub(super) async fn read_all(
         &self,
         records: Vec<AppRecord>,
         mut parsed: Parsed,

@@ -1,6 +1,6 @@
 //! The contract of the provisioned apps.
 
-use super::{Epoch, Pending, StoreError};
+use super::{CopyState, Epoch, Pending, StoreError};
 use crate::model::AppKey;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -111,6 +111,8 @@ pub struct Changes {
     pub revision: Revision,
     /// The history of the store. Revisions of another epoch say nothing about this one.
     pub epoch: Epoch,
+    /// The histories that this one takes the place of, as an operator decided: newest first.
+    pub succeeds: Vec<Epoch>,
     pub changed: Vec<AppRecord>,
     pub removed: Vec<AppKey>,
     /// Removals up to here may be forgotten: a reader that knows no later change compares all apps.
@@ -137,6 +139,26 @@ impl Changes {
         let changed = self.changed.last().filter(|app| app.revision == self.revision);
         changed.map(|app| &app.key).or(self.removed.last())
     }
+}
+
+/// The means to recover the apps of a shared store that has lost them.
+pub trait Recovery: Send + Sync {
+    /// The state of the shared store that this node has a copy of; `None` if it has no copy.
+    fn copy_state(&self) -> Pending<'_, Option<CopyState>>;
+
+    /// At most `limit` apps of the copy after a key, sorted by key.
+    fn copied(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>>;
+
+    /// Gives the shared store the entries of the copy that it lacks.
+    fn restore_entries(&self) -> Pending<'_, ()>;
+
+    /// Keeps the sealed constant by which nodes check their keys, if the shared store has none.
+    fn restore_check(&self, sealed: Vec<u8>) -> Pending<'_, ()>;
+
+    /// Declares that the history `present` of the shared store takes the place of `replaced`, and returns the store's epoch
+    /// then. If both are the same, the store begins a new epoch. If the store has another epoch than `present`, nothing is
+    /// changed.
+    fn succeed(&self, present: Epoch, replaced: Epoch) -> Pending<'_, Epoch>;
 }
 
 /// A stored app. The credential is a blob that only `credentials` can read.

@@ -40,9 +40,15 @@ pub enum StoreError {
         revision: Option<Revision>,
     },
     #[error(
-        "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; restore the store, or restart the nodes to accept its present apps"
+        "the shared store has lost changes, or another store is in its place: this node keeps the apps that it knows, and changes none; give the store this node's apps with `pyapns cluster restore-registry write-back`, or take what the store has with `pyapns cluster restore-registry accept`"
     )]
     ForeignRegistry,
+    #[error("this node has no shared store: its apps are in its data directory, and `pyapns backup` copies them")]
+    NotShared,
+    #[error(
+        "the shared store takes no events, and as many as are allowed wait in this node's database: bring the shared store back"
+    )]
+    SpoolFull,
     #[error(
         "this node lacks the key that credentials in the shared store are sealed with, and other nodes could not open what it seals: nothing was changed; add the key's file to credentials.key_files, and start the node again"
     )]
@@ -73,6 +79,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True for the errors of a shared store that may end by themselves: a node without the store waits for it. False for
+    /// those that a setting causes.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::RedisFull | Self::RedisRefused { .. })
+    }
+
     /// The error's `reason` in a response.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -84,6 +96,8 @@ impl StoreError {
             Self::Moved { .. } => "data_directory_moved",
             Self::Conflict { .. } => "changed_meanwhile",
             Self::ForeignRegistry => "registry_foreign",
+            Self::SpoolFull => "spool_full",
+            Self::NotShared => "not_shared",
             Self::KeyMissing => "credential_key_missing",
             Self::ForeignCursor => "foreign_cursor",
             Self::Database(_) => "store_failed",

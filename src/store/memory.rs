@@ -116,6 +116,7 @@ impl Apps for Memory {
         let mut changes = Changes {
             revision: state.last_revision,
             epoch: state.epoch,
+            succeeds: Vec::new(),
             changed: Vec::new(),
             removed: Vec::new(),
             forgotten: state.forgotten,

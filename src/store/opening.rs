@@ -2,7 +2,7 @@
 
 use super::redis::{self, Link, Redis, RedisUrl};
 use super::sqlite::Ownership;
-use super::{Epoch, Sqlite, Store, StoreError, Transfer};
+use super::{Shared, Sqlite, Store, StoreError, Transfer};
 use crate::clock::Clock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,14 +19,25 @@ pub struct Settings<'a> {
 /// A store that is open.
 pub struct Opened {
     pub store: Arc<dyn Store>,
-    /// Beside a shared store, the database in the data directory, which is this node's copy of it.
-    pub local: Option<Arc<Sqlite>>,
     /// The shared store as what it is.
-    pub redis: Option<Arc<Redis>>,
+    pub shared: Option<Arc<Shared>>,
+    /// The reason that the shared store could not be examined yet.
+    pub away: Option<StoreError>,
     /// Other nodes change it too: what they changed is read again and again.
-    pub shared: bool,
+    pub is_shared: bool,
     /// Sentences for the operator about the state in which the store was found.
     pub notices: Vec<String>,
+}
+
+impl Opened {
+    fn alone(store: Arc<dyn Store>, is_shared: bool, notices: Vec<String>) -> Self {
+        Self { store, shared: None, away: None, is_shared, notices }
+    }
+
+    /// A store that several nodes of one process share.
+    pub fn in_process(store: Arc<dyn Store>) -> Self {
+        Self::alone(store, true, Vec::new())
+    }
 }
 
 /// A store that must not be used by a node as it is.
@@ -48,25 +59,30 @@ pub enum Misplaced {
     Unfinished { from: String },
 }
 
-/// Opens the store that the settings name. Its database is kept from every other process. Blocks for as long as the disk
-/// does.
+/// Opens the store that the settings name. Its database is kept from every other process. A shared store that does not
+/// answer is opened all the same. Blocks for as long as the disk does.
 pub async fn open(settings: Settings<'_>, clock: &Clock) -> Result<Opened, StoreError> {
     let local = Arc::new(Sqlite::open(settings.data_dir)?);
     let mut notices = local.notices().to_vec();
     let Some(shared) = settings.shared else {
         refuse_unfinished(&*local).await?;
         return match local.ownership().await? {
-            Ownership::Own => Ok(Opened { store: local, local: None, redis: None, shared: false, notices }),
+            Ownership::Own => Ok(Opened::alone(local, false, notices)),
             Ownership::CopyOf(_) => Err(Misplaced::Copy { folder: settings.data_dir.to_owned() }.into()),
         };
     };
     refuse_own(&local, settings.data_dir, &shared.url).await?;
-    let (store, more) = connect(&shared, clock).await?;
-    notices.extend(more);
-    refuse_unfinished(&store).await?;
-    notices.extend(adopt(&local, store.epoch().await?).await?);
-    let store = Arc::new(store);
-    Ok(Opened { store: store.clone(), local: Some(local), redis: Some(store), shared: true, notices })
+    let redis = Redis::new(Link::new(&shared)?, &shared.prefix);
+    let shared = Arc::new(Shared::new(redis, &shared.url, local).await?);
+    let away = match shared.examine(clock).await {
+        Ok(more) => {
+            notices.extend(more);
+            None
+        }
+        Err(error) if error.is_temporary() => Some(error),
+        Err(error) => return Err(error),
+    };
+    Ok(Opened { store: shared.clone(), shared: Some(shared), away, is_shared: true, notices })
 }
 
 /// Connects to a shared store, if Redis can be one. Returns sentences for the operator, too.
@@ -90,18 +106,5 @@ pub async fn refuse_unfinished(store: &dyn Transfer) -> Result<(), StoreError> {
     match store.unfinished_copy().await? {
         Some(from) => Err(Misplaced::Unfinished { from }.into()),
         None => Ok(()),
-    }
-}
-
-/// Makes the database the copy of the shared store of this epoch. One that holds anything of another stays as it is, since
-/// it may be all that is left of that.
-async fn adopt(local: &Sqlite, epoch: Epoch) -> Result<Option<String>, StoreError> {
-    match local.ownership().await? {
-        Ownership::CopyOf(known) if known == epoch => Ok(None),
-        Ownership::CopyOf(_) if !local.is_empty().await? => Ok(Some(
-            "this node's copy is that of another shared store, or of this one before it was emptied: it is kept, and not used"
-                .to_owned(),
-        )),
-        _ => local.set_copy_of(epoch).await.map(|()| None),
     }
 }

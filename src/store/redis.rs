@@ -22,6 +22,7 @@ mod tls;
 mod transfer;
 
 pub use address::{BadRedisUrl, RedisUrl};
+pub use calls::CallName;
 pub use error::Unfit;
 pub use link::Link;
 pub use members::RedisMembers;

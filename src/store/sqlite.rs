@@ -2,6 +2,7 @@
 
 mod apps;
 pub mod backup;
+mod copy;
 mod directory;
 mod disconnections;
 mod error;
@@ -11,6 +12,7 @@ mod meta;
 mod opening;
 mod quarantine;
 mod schema;
+mod spool;
 mod threads;
 mod transfer;
 mod wal;
@@ -20,8 +22,9 @@ use super::{
     FeedbackLog, Kept, Page, Pending, Revision, StoreError,
 };
 use crate::model::{AppKey, Disconnection, Feedback, Quarantine, Records, Resolution};
+pub use copy::Differences;
 pub use directory::DATABASE_FILE;
-pub use meta::Ownership;
+pub use meta::{CopyState, Ownership};
 
 use identity::Place;
 use opening::Opened;

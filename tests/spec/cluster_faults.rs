@@ -42,6 +42,18 @@ fn connections<'a>(site: &Site, told: &Told, notes: impl Iterator<Item = &'a Not
     notes.filter_map(|note| seen.get(&note.number)).flatten().map(|entry| entry.connection).collect()
 }
 
+/// The longest that a notification may take that the fault does not concern. On a machine that does other things, too,
+/// callers start late, and notifications were slow before the fault, once connections to Apple were open.
+fn limit(told: &Told, fault: Duration) -> Duration {
+    let before = told.between(Duration::from_millis(500), fault).filter(|note| note.ended < fault);
+    let mut took: Vec<Duration> = before.map(|note| note.took()).collect();
+    took.sort_unstable();
+    let calm = took.get(took.len() * 98 / 100).copied().expect("notifications before the fault");
+    let late = told.latest_start();
+    println!("{:?}; before the fault 98 % within {calm:?}, latest start {late:?}", told.tally());
+    REST_WITHIN + 2 * calm + late
+}
+
 /// All that were meant to start in this span are accepted, and soon.
 fn assert_rest(told: &Told, from: Duration, to: Duration, within: Duration) {
     let notes: Vec<&Note> = told.between(from, to).collect();
@@ -53,5 +65,5 @@ fn assert_rest(told: &Told, from: Duration, to: Duration, within: Duration) {
     let (half, most, slowest) = (took[took.len() / 2], took[took.len() * 98 / 100], took[took.len() - 1]);
     let figures = format!("half within {half:?}, 98 % within {most:?}, all within {slowest:?}");
     println!("{} sent from {from:?} to {to:?}: {figures}", took.len());
-    assert!(half < within && most < within + SLACK && slowest < within + 2 * SLACK, "{figures}");
+    assert!(half < within && most < within + SLACK && slowest < within + 2 * SLACK, "{within:?}: {figures}");
 }

@@ -18,6 +18,7 @@ mod core_files;
 mod credential_files;
 mod credential_paths;
 mod credentials;
+mod degraded;
 mod descriptors;
 mod disk_full;
 mod doctor;

@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::api::error::ApiError;
-use crate::health::{Cause, Component, Degraded};
+use crate::health::{Cause, Component, Degraded, Detail};
 use crate::http::envelope;
 use crate::store::StoreError;
 use axum::extract::State;
@@ -55,7 +55,17 @@ impl NotReady {
 }
 
 fn readiness_object(status: &str, degraded: &[Degraded]) -> Value {
-    let part = |trouble: &Degraded| json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
+    let part = |trouble: &Degraded| {
+        let mut part = json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
+        match trouble.detail {
+            Some(Detail::AsOf(time)) => part["as_of"] = json!(time),
+            Some(Detail::Key(id)) => {
+                part["key"] = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+            }
+            None => {}
+        }
+        part
+    };
     let degraded: Vec<_> = degraded.iter().map(part).collect();
     json!({"type": "readiness", "status": status, "degraded": degraded})
 }

@@ -5,7 +5,7 @@ use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
 
 const SECRET: &str = "s3cret";
 /// The scope that each route requires, for reading and changing; `None` = none, `any` = a key of any scope.
-const EXPECTED: [(&str, &str, &str); 15] = [
+const EXPECTED: [(&str, &str, &str); 16] = [
     ("/", "admin", "admin"),
     ("/apps", "apps:read", "apps:write"),
     ("/apps/{app_id}/{environment}", "apps:read", "apps:write"),
@@ -21,6 +21,7 @@ const EXPECTED: [(&str, &str, &str); 15] = [
     ("/readyz", "none", "none"),
     ("/openapi.json", "any", "any"),
     ("/cluster", "admin", "admin"),
+    ("/cluster/registry", "admin", "admin"),
 ];
 
 fn key(id: &str, scope: Scope) -> ApiKey {

@@ -2,10 +2,10 @@
 
 use super::keys::{app_of, name_of};
 use super::reply::{epoch, number, odd, read};
-use super::scripts::{CHANGES, DELETE, DELETE_ENTRY, FILE_ENTRY, PUT, PUT_ALL};
-use super::{CALL_BYTES, Redis, record};
+use super::scripts::{CHANGES, DELETE, DELETE_ENTRY, FILE_ENTRY, PUT, PUT_ALL, SUCCEED};
+use super::{CALL_BYTES, Redis, record, reply};
 use crate::model::AppKey;
-use crate::store::{AppRecord, Apps, Changes, EntryRecord, Expect, Pending, REMOVED_MAX, Revision, StoreError};
+use crate::store::{AppRecord, Apps, Changes, EntryRecord, Epoch, Expect, Pending, REMOVED_MAX, Revision, StoreError};
 use redis::ScriptInvocation;
 use std::collections::HashSet;
 
@@ -14,6 +14,13 @@ const STEP: usize = 32;
 
 /// An app's name, the revision of its newest change, and its record if it was not removed.
 type Change = (String, String, Option<Vec<u8>>);
+
+/// Epoch, the epochs that it takes the place of, newest revision, that of the newest forgotten removal, whether more
+/// follow, and the changes.
+type Answer = (String, String, String, String, bool, Vec<Change>);
+
+/// The number of epochs that a store remembers to have taken the place of.
+const SUCCEEDED_MAX: usize = 16;
 
 /// A condition as the scripts read it.
 fn condition(expect: Expect) -> String {
@@ -115,8 +122,7 @@ impl Apps for Redis {
                 let mut call = CHANGES.prepare_invoke();
                 call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed());
                 call.arg(reached).arg(step).arg(CALL_BYTES);
-                let (now, newest, forgotten, more, found): (String, String, String, bool, Vec<Change>) =
-                    read(self.run(&call).await?)?;
+                let (now, replaced, newest, forgotten, more, found): Answer = read(self.run(&call).await?)?;
                 for (name, revision, stored) in found {
                     reached = number(&revision)?;
                     let key = app(&name)?;
@@ -134,7 +140,8 @@ impl Apps for Redis {
                     let revision = Revision::stored(if more { reached } else { number(&newest)? });
                     let epoch = if now == "0" { self.begin().await? } else { epoch(&now)? };
                     let forgotten = Revision::stored(number(&forgotten)?);
-                    return Ok(Changes { revision, epoch, changed, removed, forgotten });
+                    let succeeds = replaced.split_whitespace().map(reply::epoch).collect::<Result<_, _>>()?;
+                    return Ok(Changes { revision, epoch, succeeds, changed, removed, forgotten });
                 }
             }
         })
@@ -142,16 +149,15 @@ impl Apps for Redis {
 
     fn entries(&self) -> Pending<'_, Vec<EntryRecord>> {
         Box::pin(async move {
-            let stored: Vec<(String, String)> =
-                read(self.query(redis::cmd("HGETALL").arg(self.keys.entries())).await?)?;
-            let keys = stored.iter().map(|(name, _)| app(name)).collect::<Result<Vec<_>, _>>()?;
-            let made = self.records(keys.clone()).await?.into_iter().filter(|app| app.entry.is_some());
+            let stored = self.fingerprints().await?;
+            let keys = stored.iter().map(|(key, _)| key.clone()).collect();
+            let made = self.records(keys).await?.into_iter().filter(|app| app.entry.is_some());
             let made: HashSet<AppKey> = made.map(|app| app.key).collect();
-            let entry = |(key, (_, fingerprint)): (AppKey, (String, String))| {
+            let entry = |(key, fingerprint): (AppKey, String)| {
                 let app_is_its_own = made.contains(&key);
                 EntryRecord { key, fingerprint, app_is_its_own }
             };
-            let mut entries: Vec<_> = keys.into_iter().zip(stored).map(entry).collect();
+            let mut entries: Vec<_> = stored.into_iter().map(entry).collect();
             entries.sort_by(|one, other| one.key.cmp(&other.key));
             Ok(entries)
         })
@@ -178,6 +184,22 @@ impl Apps for Redis {
 }
 
 impl Redis {
+    /// Declares that the history `present` of this store takes the place of `replaced`, and returns the store's epoch
+    /// then. If both are the same, the store begins a new epoch. If the store has another epoch than `present`, nothing is
+    /// changed.
+    pub async fn succeed(&self, present: Epoch, replaced: Epoch) -> Result<Epoch, StoreError> {
+        let mut call = SUCCEED.prepare_invoke();
+        call.key(self.keys.meta()).arg(self.new_epoch()).arg(present.number()).arg(replaced.number());
+        call.arg(SUCCEEDED_MAX);
+        epoch(&read::<String>(self.run(&call).await?)?)
+    }
+
+    /// The fingerprints of all entries, by app.
+    pub async fn fingerprints(&self) -> Result<Vec<(AppKey, String)>, StoreError> {
+        let stored: Vec<(String, String)> = read(self.query(redis::cmd("HGETALL").arg(self.keys.entries())).await?)?;
+        stored.into_iter().map(|(name, fingerprint)| Ok((app(&name)?, fingerprint))).collect()
+    }
+
     fn app_keys<'a, 'b>(&self, call: &'b mut ScriptInvocation<'a>) -> &'b mut ScriptInvocation<'a> {
         call.key(self.keys.meta())
             .key(self.keys.apps())

@@ -1,6 +1,7 @@
 //! The numbers of a writer's calls, so that a repeat of a call that timed out does not take effect twice.
 
 use crate::model::Records;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -10,6 +11,13 @@ pub(super) struct Calls {
     /// Unlike the name of any other writer.
     pub writer: String,
     state: Mutex<State>,
+}
+
+/// The name of the calls that store some records. A repeat under the same name, by any process, stores nothing twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallName {
+    pub writer: String,
+    pub first: u64,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +61,23 @@ impl Calls {
         };
         let lowest = state.firsts.first().copied().unwrap_or(first);
         Numbers { first, lowest }
+    }
+
+    /// Keeps the number of these calls usable after their records are dropped, until [`Self::release`].
+    pub fn hold(&self, records: &Arc<Records>, first: u64) {
+        let mut state = self.state();
+        state.unresolved.remove(&address(records));
+        state.firsts.insert(first);
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn release(&self, first: u64) {
+        self.state().firsts.remove(&first);
+    }
+
+    /// The lowest number that the writer may use again; `None` if it repeats no call.
+    pub fn lowest(&self) -> Option<u64> {
+        self.state().firsts.first().copied()
     }
 
     /// The records are stored, and are not sent again.
@@ -103,6 +128,20 @@ mod tests {
         assert_eq!(calls.begin(&one, 3), Numbers { first: 0, lowest: 0 }, "a repeat");
         calls.end(&one);
         assert_eq!(calls.begin(&one, 3), Numbers { first: 5, lowest: 4 });
+    }
+
+    #[test]
+    fn a_held_number_stays_the_lowest_until_it_is_released() {
+        let calls = Calls::new();
+        let held = Arc::new(Records::default());
+        let first = calls.begin(&held, 1).first;
+        calls.hold(&held, first);
+        drop(held);
+        for _ in 0..200 {
+            assert_eq!(calls.begin(&Arc::new(Records::default()), 1).lowest, first);
+        }
+        calls.release(first);
+        assert!(calls.lowest() > Some(first));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The recording of events, and the checks of the server.
 
+use super::calls::{CallName, Numbers};
 use super::keys::name_of;
 use super::reply::{odd, read};
 use super::scripts::{COUNTS, RECORD, TRY_WRITING};
@@ -34,11 +35,8 @@ impl Events for Redis {
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
         Box::pin(async move {
             let chunks = chunks(&records)?;
-            let numbers = self.calls.begin(&records, chunks.len());
-            let mut held = 0;
-            for (number, chunk) in (numbers.first..).zip(chunks) {
-                held += self.record_chunk(chunk, number, numbers.lowest).await?;
-            }
+            let Numbers { first, lowest } = self.calls.begin(&records, chunks.len());
+            let held = self.record_chunks(chunks, &self.calls.writer, first, lowest).await?;
             self.calls.end(&records);
             Ok(held)
         })
@@ -55,11 +53,49 @@ impl Events for Redis {
 }
 
 impl Redis {
-    async fn record_chunk(&self, chunk: Chunk<'_>, number: u64, lowest: u64) -> Result<u64, StoreError> {
+    /// The name under which [`Events::record`] stores these records. [`Self::repeat`] may use it until
+    /// [`Self::end_call`], whether the records still exist or not.
+    pub fn hold_call(&self, records: &Arc<Records>) -> Result<CallName, StoreError> {
+        let Numbers { first, .. } = self.calls.begin(records, chunks(records)?.len());
+        self.calls.hold(records, first);
+        Ok(CallName { writer: self.calls.writer.clone(), first })
+    }
+
+    /// Stores records under a name from [`Self::hold_call`], of this process or an earlier one, unless a call of this name
+    /// has stored them already. Returns the number of entries held back.
+    pub async fn repeat(&self, records: &Records, name: &CallName) -> Result<u64, StoreError> {
+        // Nobody else knows which calls of another process are still to be repeated.
+        let is_own = name.writer == self.calls.writer;
+        let lowest = if is_own { self.calls.lowest().unwrap_or(name.first).min(name.first) } else { 0 };
+        self.record_chunks(chunks(records)?, &name.writer, name.first, lowest).await
+    }
+
+    /// Ends the name of records that are stored, or given up.
+    pub fn end_call(&self, name: &CallName) {
+        if name.writer == self.calls.writer {
+            self.calls.release(name.first);
+        }
+    }
+
+    async fn record_chunks(
+        &self,
+        chunks: Vec<Chunk<'_>>,
+        writer: &str,
+        first: u64,
+        lowest: u64,
+    ) -> Result<u64, StoreError> {
+        let mut held = 0;
+        for (number, chunk) in (first..).zip(chunks) {
+            held += self.record_chunk(chunk, writer, number, lowest).await?;
+        }
+        Ok(held)
+    }
+
+    async fn record_chunk(&self, chunk: Chunk<'_>, writer: &str, number: u64, lowest: u64) -> Result<u64, StoreError> {
         let Chunk { app, feedback, log, .. } = chunk;
         let mut call = RECORD.prepare_invoke();
         self.feedback_keys(&mut call, app).key(self.keys.held(app)).key(self.keys.holds());
-        call.key(self.keys.log(app)).key(self.keys.calls(&self.calls.writer));
+        call.key(self.keys.log(app)).key(self.keys.calls(writer));
         call.arg(self.new_epoch()).arg(name_of(app)).arg(DOUBTFUL).arg(number).arg(lowest);
         call.arg(DISCONNECTIONS_MAX).arg(REPEATED_WITHIN.as_millis() as u64).arg(feedback.len());
         call.arg(feedback).arg(log);
@@ -144,7 +180,7 @@ mod tests {
         let read = store.feedback(shop(), Cursor::START, 10).await.unwrap().cursor;
         assert_eq!(store.acknowledge_feedback(shop(), read).await.unwrap(), 2);
         let chunk = chunks(&records).unwrap().pop().unwrap();
-        assert_eq!(store.record_chunk(chunk, late.first, late.lowest).await.unwrap(), 0);
+        assert_eq!(store.record_chunk(chunk, &store.calls.writer, late.first, late.lowest).await.unwrap(), 0);
         let counts = Counts { feedback: 0, held: 0, disconnections: 3 };
         assert_eq!(store.counts(shop()).await.unwrap(), counts, "neither an entry twice nor one that was acknowledged");
     }

@@ -13,6 +13,10 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// A hash: format, epoch, the sealed constant, and the counters.
     pub fn meta(&self) -> String {
         self.named("meta")

@@ -82,4 +82,5 @@ scripts! {
     LEAVE = "leave" with [SHARED];
     PIN = "pin" with [SHARED];
     UNPIN = "unpin" with [SHARED];
+    SUCCEED = "succeed" with [SHARED];
 }

@@ -1,6 +1,6 @@
 //! The checks of a Redis server before it is used as the shared store.
 
-use super::{Link, Unfit};
+use super::{Link, Redis, Unfit};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use redis::{Script, cmd};
@@ -13,6 +13,13 @@ pub const COMMANDS: &[&str] = &["config|get", "evalsha", "hlen", "info", "ping",
 const VERSION_MIN: u32 = 7;
 /// Cursors and leases are made of Redis's time, and shown beside the node's.
 const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
+
+impl Redis {
+    /// Refuses a server that cannot be the shared store, as [`check`] does.
+    pub async fn check_server(&self, clock: &Clock) -> Result<Vec<String>, StoreError> {
+        check(&self.link, self.keys.prefix(), clock).await
+    }
+}
 
 /// Refuses a server that cannot be the shared store, with the setting to change. Returns sentences for the operator
 /// about what works, but loses data or cannot be checked. `prefix` is `store.prefix`.

@@ -44,6 +44,26 @@ pub(super) fn put_all(connection: &Connection, apps: &[AppRecord]) -> rusqlite::
 
 fn write(connection: &Connection, app: &AppRecord) -> rusqlite::Result<Revision> {
     let revision = note_change(connection, &app.key)?;
+    write_under(connection, app, revision)?;
+    Ok(revision)
+}
+
+/// Keeps an app as another store has it: under its own revision.
+pub(super) fn copy(connection: &Connection, app: &AppRecord) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO app_changes (revision, app_id, environment) VALUES (?1, ?2, ?3)";
+    let change = params![app.revision.number(), app.key.id.as_str(), app.key.environment.as_str()];
+    connection.prepare_cached(sql)?.execute(change)?;
+    write_under(connection, app, app.revision)
+}
+
+/// Deletes an app that another store has no longer, and keeps no trace of it.
+pub(super) fn forget(connection: &Connection, key: &AppKey) -> rusqlite::Result<()> {
+    remove(connection, key)?;
+    let sql = "DELETE FROM app_changes WHERE app_id = ?1 AND environment = ?2";
+    connection.prepare_cached(sql)?.execute([key.id.as_str(), key.environment.as_str()]).map(drop)
+}
+
+fn write_under(connection: &Connection, app: &AppRecord, revision: Revision) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO apps
         (app_id, environment, credential, certificate_path, topic, timeout_seconds, lanes, entry, revision)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -63,7 +83,7 @@ fn write(connection: &Connection, app: &AppRecord) -> rusqlite::Result<Revision>
         let key = (app.key.id.as_str(), app.key.environment.as_str(), entry);
         connection.prepare_cached(sql)?.execute(key)?;
     }
-    Ok(revision)
+    Ok(())
 }
 
 /// Notes that an app changes, or goes, and returns the revision of it.
@@ -93,7 +113,8 @@ pub(super) fn changes(
 ) -> rusqlite::Result<Changes> {
     let newest = Revision::stored(newest(connection, "app_changes")?);
     let forgotten = meta::forgotten_removal(connection)?;
-    let mut changes = Changes { revision: newest, epoch, changed: Vec::new(), removed: Vec::new(), forgotten };
+    let (succeeds, changed, removed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut changes = Changes { revision: newest, epoch, succeeds, changed, removed, forgotten };
     let mut select = connection.prepare_cached(CHANGES)?;
     let mut rows = select.query(params![since.number(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut last = Revision::NONE;

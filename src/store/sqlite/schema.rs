@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// The migrations, one per version of the schema. Migrations are only added, never changed.
-pub(super) const STEPS: [&str; 7] = [
+pub(super) const STEPS: [&str; 8] = [
     "
     CREATE TABLE apps (
         app_id           TEXT NOT NULL,
@@ -134,6 +134,13 @@ pub(super) const STEPS: [&str; 7] = [
         name  TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- In a node's copy of a shared store: events that wait for that store, in their order. An entry is JSON.
+    CREATE TABLE spool (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        entry    TEXT NOT NULL
+    ) STRICT;
 ",
 ];
 

@@ -58,7 +58,7 @@ fn held(connection: &Connection, app: &AppKey, after: &str) -> Result<(Vec<Feedb
     Ok((entries, next))
 }
 
-fn put_entries(connection: &Connection, entries: &[(AppKey, String)]) -> Result<()> {
+pub(super) fn put_entries(connection: &Connection, entries: &[(AppKey, String)]) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO entries (app_id, environment, fingerprint) VALUES (?1, ?2, ?3)";
     let mut put = connection.prepare_cached(sql)?;
     entries.iter().try_for_each(|(app, fingerprint)| {

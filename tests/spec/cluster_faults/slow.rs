@@ -1,6 +1,6 @@
 //! A peer whose answers are slow, and then do not come at all.
 
-use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, REST_WITHIN, SLACK, apps, assert_rest, connections, load};
+use super::{APPS_OF_B, LEFT_OUT_AFTER, NAMES, SLACK, apps, assert_rest, connections, limit, load};
 use crate::support::fault_proxy::{FaultProxy, Way};
 use crate::support::full;
 use crate::support::load::{End, Note};
@@ -44,19 +44,20 @@ async fn a_slow_peer_keeps_its_share_and_one_that_never_answers_loses_it_soon() 
     let healed = running.now();
     sleep(Duration::from_secs(1)).await;
     let told = running.stop().await;
-    println!("{spans:?}, stalled {stalled:?}, healed {healed:?}, {:?}", told.tally());
+    println!("{spans:?}, stalled {stalled:?}, healed {healed:?}");
+    let within = limit(&told, Duration::from_secs(1));
     told.assert_true(site.simulator.ledger());
 
     let of_b = |note: &&Note| note.app < APPS_OF_B;
     let its_own = connections(&site, &told, told.between(Duration::ZERO, spans[0].1).filter(of_b));
     assert_eq!(its_own.len(), APPS_OF_B);
     for (delay, from, to) in spans {
-        assert_rest(&told, from, to, 4 * delay + REST_WITHIN);
+        assert_rest(&told, from, to, 4 * delay + within);
         let notes: Vec<&Note> = told.between(from, to).filter(of_b).collect();
         assert!(notes.iter().all(|note| note.took() > delay), "by way of the slow peer");
         assert_eq!(connections(&site, &told, notes.into_iter()), its_own, "it keeps its share");
     }
-    assert_rest(&told, stalled + LEFT_OUT_AFTER + SLACK, Duration::MAX, REST_WITHIN);
+    assert_rest(&told, stalled + LEFT_OUT_AFTER + SLACK, Duration::MAX, within);
     let substitutes = told.between(stalled + LEFT_OUT_AFTER + SLACK, healed - SLACK).filter(of_b);
     assert!(connections(&site, &told, substitutes).is_disjoint(&its_own), "its share has moved");
     let again = told.between(healed + SLACK, Duration::MAX).filter(of_b);

@@ -10,6 +10,7 @@ use pyapns::cluster::{Member, MemberState, Pins, View};
 use pyapns::model::{AppId, AppKey, Environment, NodeSession};
 use simulator::{Options, Simulator};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -44,6 +45,10 @@ pub struct Seat {
     /// The address of its links that the others read in Redis.
     pub advertise: Option<String>,
     pub redis: String,
+    /// The file of the key that seals credentials.
+    pub key: String,
+    /// Further lines of its configuration.
+    pub more: String,
 }
 
 /// A node of the site.
@@ -95,12 +100,19 @@ impl Site {
             link: lasting_address().to_string(),
             advertise: None,
             redis: self.url.clone(),
+            key: self.folder.path().join("cluster/credentials.key").display().to_string(),
+            more: String::new(),
         }
+    }
+
+    /// The folder of everything that belongs to the site.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Starts a node in its place.
     pub async fn start_at(&self, seat: Seat) -> Node {
-        let Seat { name, data, command, host, port, link, advertise, redis } = seat;
+        let Seat { name, data, command, host, port, link, advertise, redis, key, more } = seat;
         let (folder, gateway) = (self.folder.path().display(), self.simulator.address());
         let advertise = advertise.map(|address| format!("advertise = '{address}'")).unwrap_or_default();
         let is_loopback = host == "127.0.0.1";
@@ -109,11 +121,11 @@ impl Site {
         let text = format!(
             "listen = '{host}:{port}'\ninsecure = {}\nnode_name = '{name}'\ndata_dir = '{folder}/{data}'\n\
              drain_notice_seconds = {}\nstore.url = '{redis}'\n\
-             credentials.key_files = ['{folder}/cluster/credentials.key']\n\
+             credentials.key_files = ['{key}']\n\
              [cluster]\nlisten = '{link}'\n{advertise}\nallow = ['{allow}']\n\
              identity_files = ['{folder}/cluster/cluster.pem']\n\
              [apple]\nca_file = '{folder}/simulator/ca.pem'\nsandbox = 'https://{gateway}'\n\
-             production = 'https://{gateway}'\n",
+             production = 'https://{gateway}'\n{more}",
             !is_loopback, self.notice
         );
         let file = self.folder.path().join(format!("{data}.toml"));

@@ -1,5 +1,5 @@
 #!lua flags=no-writes,allow-oom
--- Returns the store's epoch, its newest revision, the newest revision of a removal that is forgotten, 1 if more changes
+-- Returns the store's epoch, the epochs that it takes the place of, its newest revision, the newest revision of a removal that is forgotten, 1 if more changes
 -- follow (else 0), and a list of the apps that changed after a revision, oldest change first: app, revision and record (nil
 -- if it was removed) of each.
 -- KEYS: meta, apps, changes. ARGV: the revision, most apps, bytes after which no more apps are added.
@@ -18,4 +18,5 @@ for at = 1, #found, 2 do
   end
 end
 local epoch = redis.call('HGET', meta, 'epoch') or '0'
-return {epoch, text(last(meta, 'rev')), text(last(meta, 'forgotten')), more and 1 or 0, changes}
+local succeeds = redis.call('HGET', meta, 'succeeds') or ''
+return {epoch, succeeds, text(last(meta, 'rev')), text(last(meta, 'forgotten')), more and 1 or 0, changes}

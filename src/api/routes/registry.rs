@@ -1,0 +1,37 @@
+//! `POST /cluster/registry`: the decision of an operator on a shared store that has lost apps.
+
+use crate::api::Api;
+use crate::api::error::ApiError;
+use crate::http::envelope;
+use crate::http::query::Query;
+use crate::json::{self, Object, ObjectFault};
+use crate::registry::{Recover, Recovered};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+use std::sync::Arc;
+
+/// `POST {"action": "write_back" | "accept"}`. Changes nothing if the shared store has lost nothing.
+pub async fn recover(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
+    let query = Query::read(request.uri().query(), &[]);
+    let body = api.bodies.collect(request).await?;
+    query?;
+    let (action, how) = parse_action(&body.bytes)?;
+    let Recovered { written, apps } = api.registry.recover(how).await?;
+    let recovered = json!({"type": "registry", "action": action, "written": written, "apps": apps});
+    Ok(envelope::success(StatusCode::OK, &recovered))
+}
+
+fn parse_action(body: &[u8]) -> Result<(&'static str, Recover), ObjectFault> {
+    let mut object = Object::read(json::text(body)?)?;
+    let (name, expected) = ("action", "`write_back` or `accept`");
+    let action: Option<String> = object.take(name, expected)?;
+    object.take_type("registry", "`registry`, or left out")?;
+    object.finish()?;
+    match action.as_deref() {
+        Some("write_back") => Ok(("write_back", Recover::WriteBack)),
+        Some("accept") => Ok(("accept", Recover::Accept)),
+        _ => Err(ObjectFault::WrongType { name, expected }),
+    }
+}

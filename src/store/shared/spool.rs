@@ -1,0 +1,173 @@
+//! The events that wait in this node's database for Redis, in their order.
+
+use super::entry::Entry;
+use crate::model::{AppKey, Quarantine};
+use crate::store::redis::Redis;
+use crate::store::{FeedbackLog, Sqlite, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{sleep, timeout};
+
+/// The maximum size of all events that wait. Further events wait in memory.
+pub const SPOOL_BYTES_MAX: u64 = if cfg!(test) { 64 << 10 } else { 256 << 20 };
+/// The pause after Redis took no event.
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) struct Spool {
+    redis: Arc<Redis>,
+    local: Arc<Sqlite>,
+    /// The writes that wait. While there are any, further events wait behind them.
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    /// Held by the one that hands events over.
+    replaying: Mutex<()>,
+    filled: Notify,
+}
+
+impl Spool {
+    pub async fn open(redis: Arc<Redis>, local: Arc<Sqlite>) -> Result<Self, StoreError> {
+        let (entries, bytes) = local.spool_usage().await?;
+        if entries > 0 {
+            tracing::info!(entries, bytes, "feedback and disconnections of the last run wait for the shared store");
+        }
+        let (entries, bytes) = (AtomicU64::new(entries), AtomicU64::new(bytes));
+        Ok(Self { redis, local, entries, bytes, replaying: Mutex::default(), filled: Notify::new() })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.load(Ordering::Acquire) == 0
+    }
+
+    pub fn usage(&self) -> (u64, u64) {
+        (self.entries.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire))
+    }
+
+    pub fn wake(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Keeps an event. Once it resolves, the event is on disk.
+    pub async fn keep(&self, entry: Entry) -> Result<(), StoreError> {
+        let kept = self.append(&entry).await;
+        if let (Err(_), Entry::Records { call, .. }) = (&kept, &entry) {
+            self.redis.end_call(call);
+        }
+        kept
+    }
+
+    async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
+        let text = entry.text()?;
+        let bytes = text.len() as u64;
+        let spend = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= SPOOL_BYTES_MAX);
+        self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, spend).map_err(|_| StoreError::SpoolFull)?;
+        if self.entries.fetch_add(1, Ordering::AcqRel) == 0 {
+            tracing::warn!("the shared store takes no events: they wait in this node's database until it does");
+        }
+        match self.local.spool(text).await {
+            Ok(_) => {
+                self.wake();
+                Ok(())
+            }
+            Err(error) => {
+                self.give_back(1, bytes);
+                Err(error)
+            }
+        }
+    }
+
+    fn give_back(&self, entries: u64, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if self.entries.fetch_sub(entries, Ordering::AcqRel) == entries {
+            tracing::info!("all events that waited are in the shared store");
+        }
+    }
+
+    /// Hands the events over as soon as Redis takes them. Never returns.
+    pub async fn replay(&self) {
+        let mut has_failed = false;
+        loop {
+            if self.is_empty() {
+                self.filled.notified().await;
+                continue;
+            }
+            match self.flush().await {
+                Ok(()) => {
+                    has_failed = false;
+                    // What came meanwhile may not be on disk yet.
+                    let _ = timeout(PAUSE, self.filled.notified()).await;
+                }
+                Err(error) => {
+                    if !has_failed {
+                        tracing::warn!(%error, "events wait for the shared store");
+                    }
+                    has_failed = true;
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Hands over what waits, in its order.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let _one = self.replaying.lock().await;
+        loop {
+            let page = self.local.spooled(0).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let (mut arrived, mut through, mut bytes, mut failed) = (Vec::new(), 0, 0, Ok(()));
+            for (position, text) in &page {
+                match self.hand_over(text).await {
+                    Ok(entry) => arrived.push(entry),
+                    Err(error) => {
+                        failed = Err(error);
+                        break;
+                    }
+                }
+                through = *position;
+                bytes += text.len() as u64;
+            }
+            if !arrived.is_empty() {
+                self.local.unspool(through).await?;
+                self.give_back(arrived.len() as u64, bytes);
+            }
+            for entry in arrived.into_iter().flatten() {
+                if let Entry::Records { call, .. } = entry {
+                    self.redis.end_call(&call);
+                }
+            }
+            failed?;
+        }
+    }
+
+    /// Hands one event over. `None` for one that cannot be read, which is lost.
+    async fn hand_over(&self, text: &str) -> Result<Option<Entry>, StoreError> {
+        let Some(entry) = Entry::parse(text) else {
+            tracing::error!("an event that waited for the shared store cannot be read, and is lost");
+            return Ok(None);
+        };
+        match &entry {
+            Entry::Records { call, records } => self.redis.repeat(records, call).await?,
+            Entry::Quarantine { app, quarantine } => self.redis.quarantine(app.clone(), quarantine.clone()).await?,
+        };
+        Ok(Some(entry))
+    }
+
+    /// The quarantines that wait.
+    pub async fn quarantines(&self) -> Result<Vec<(AppKey, Quarantine)>, StoreError> {
+        let (mut found, mut after) = (Vec::new(), 0);
+        while !self.is_empty() {
+            let page = self.local.spooled(after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            for (_, text) in &page {
+                if let Some(Entry::Quarantine { app, quarantine }) = Entry::parse(text) {
+                    found.push((app, quarantine));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
