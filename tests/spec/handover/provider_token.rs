@@ -88,14 +88,14 @@ async fn nodes_whose_clocks_differ_by_a_minute_show_apple_one_token_and_two_arou
             }
         }
         let (tokens, since) = (times.tokens(&mut known), times.since_boundary());
-        let is_around = since < AROUND_BOUNDARY || since >= BUCKET_SECONDS - MINUTE;
+        let is_around = !(AROUND_BOUNDARY..BUCKET_SECONDS - MINUTE).contains(&since);
         assert!(tokens.len() == 1 || (is_around && tokens.len() == 2), "{since} s after a boundary: {tokens:?}");
-        let is_near = since < 2 * MINUTE || since >= BUCKET_SECONDS - 2 * MINUTE;
+        let is_near = !(2 * MINUTE..BUCKET_SECONDS - 2 * MINUTE).contains(&since);
         times.pass(if is_near { 20 } else { 230 }).await;
         step += 1;
     }
     let totals = times.fleet.simulator.ledger().totals();
-    let periods = end.next_multiple_of(BUCKET_SECONDS) / BUCKET_SECONDS - began / BUCKET_SECONDS;
+    let periods = end.div_ceil(BUCKET_SECONDS) - began / BUCKET_SECONDS;
     println!(
         "{} requests in {hours} h and some minutes, {} tokens, {} in 20 minutes",
         totals.requests, totals.jwts, totals.jwts_in_20_minutes
