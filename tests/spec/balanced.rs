@@ -3,8 +3,10 @@
 //! Nodes stop with 3 seconds of notice, and old connections close after 10: each test takes at most 60 s.
 
 mod guarded;
+mod hangs;
 mod placement;
 mod restarts;
+mod streams;
 mod try_cluster;
 
 use crate::support::balancer::{Balancer, Kind};
@@ -53,7 +55,12 @@ impl Balanced {
     async fn provision(&self, apps: &[String]) {
         let mut front = crate::support::client::Client::connect(self.balancer.address).await;
         for app in apps {
-            let answer = front.post(app, self.site.simulator.identity().client_pem.clone()).await;
+            let credential = self.site.simulator.identity().client_pem.clone();
+            let mut answer = front.post(app, credential.clone()).await;
+            // A Redis on a busy machine may not answer in time.
+            while answer.reason() == "store_away" {
+                answer = front.post(app, credential.clone()).await;
+            }
             assert_eq!(answer.status, 201, "{answer:?}");
         }
         for node in &self.nodes {

@@ -55,7 +55,7 @@ pub async fn open_for(app: &str, address: SocketAddr, protocol: Protocol) -> (mp
     let handle = socket.try_clone().expect("a second handle");
     let io = TokioIo::new(TcpStream::from_std(socket).expect("a socket"));
     let request = http::Request::post(format!("http://{address}{app}/notifications"));
-    let request = request.header("host", "localhost").header("content-type", "application/x-ndjson");
+    let request = request.header("host", address.to_string()).header("content-type", "application/x-ndjson");
     let request = request.body(Lines(lines)).expect("a request");
     let answer = match protocol {
         Protocol::Http1 => {
