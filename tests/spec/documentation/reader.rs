@@ -142,7 +142,8 @@ impl Reader {
         let built = Path::new(env!("CARGO_BIN_EXE_pyapns")).parent().expect("a folder");
         let path = std::env::var("PATH").expect("a path");
         // Python with the packages of the examples, if tests/run has installed them.
-        let python = std::env::var_os("PYAPNS_TEST_PYTHON").and_then(|python| Path::new(&python).parent().map(Path::to_owned));
+        let python =
+            std::env::var_os("PYAPNS_TEST_PYTHON").and_then(|python| Path::new(&python).parent().map(Path::to_owned));
         let folders = [Some(self.folder.path().join(".bin")), Some(built.to_owned()), python];
         let folders = folders.iter().flatten().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
         let path = format!("{}:{path}", folders.join(":"));
