@@ -7,7 +7,7 @@ use super::lanes::{Lanes, NotTaken};
 use super::metrics::Told;
 use super::peer::peers::Peers;
 use super::route::{Place, Router};
-use super::send::{Answer, Refused, Sending, Sent};
+use super::send::{Answer, Refused, Reply, Sending, Sent};
 use super::split::{self, Part};
 use super::status::AppStatus;
 use crate::budget::{Budget, Permit};
@@ -85,9 +85,11 @@ impl Intake {
     ) -> Result<Answer, Refused> {
         match lane.filter(|lane| *lane < app.lanes) {
             Some(lane) => {
+                let (reply, answer) = oneshot::channel();
                 let room = Room::Own(self.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
                 let place = self.router.reserve_here(&app, lane)?;
-                Ok(self.hand_over(place, app, lane, batch, sending, room, Reach::ThisNode))
+                let told = self.count(&place, &batch, Reach::ThisNode);
+                Ok(hand_over(place, Errand { app, lane, batch, sending, reply, room, told }, answer))
             }
             None => self.take(app, batch, sending, Reach::ThisNode),
         }
@@ -101,7 +103,9 @@ impl Intake {
             return self.take_parts(&app, batch, sending, held, reach);
         }
         let place = self.reserve(&app, 0, &batch, reach)?;
-        Ok(self.hand_over(place, app, 0, batch, sending, Room::Own(held), reach))
+        let told = self.count(&place, &batch, reach);
+        let (reply, answer) = oneshot::channel();
+        Ok(hand_over(place, Errand { app, lane: 0, batch, sending, reply, room: Room::Own(held), told }, answer))
     }
 
     /// Takes bytes of the node's pool and of the app's.
@@ -119,25 +123,6 @@ impl Intake {
             Reach::Cluster => self.router.reserve(app, lane, batch),
             Reach::ThisNode => self.router.reserve_here(app, lane),
         }
-    }
-
-    fn hand_over(
-        &self,
-        place: Place,
-        app: Arc<App>,
-        lane: u16,
-        batch: Arc<Batch>,
-        sending: Sending,
-        room: Room,
-        reach: Reach,
-    ) -> Answer {
-        let (reply, answer) = oneshot::channel();
-        self.count(&place, &batch, reach);
-        let told = self.told_of(reach);
-        let (of_job, of_answer) = (Arc::clone(&app), told.clone());
-        let errand = Errand { app: of_job, lane, batch: Arc::clone(&batch), sending, reply, room, told };
-        place.send(errand, Instant::now());
-        Answer::of_lane(app, batch, answer, of_answer)
     }
 
     /// Counts outcomes of this node's callers.
@@ -162,7 +147,10 @@ impl Intake {
         let parts = split::split_by_lane(&batch, app.lanes);
         if let [Part { lane, .. }] = parts[..] {
             let place = self.reserve(app, lane, &batch, reach)?;
-            return Ok(self.hand_over(place, Arc::clone(app), lane, batch, sending, Room::Own(held), reach));
+            let told = self.count(&place, &batch, reach);
+            let (reply, answer) = oneshot::channel();
+            let (app, room) = (Arc::clone(app), Room::Own(held));
+            return Ok(hand_over(place, Errand { app, lane, batch, sending, reply, room, told }, answer));
         }
         let held = Arc::new(held);
         let places: Vec<_> =
@@ -170,8 +158,8 @@ impl Intake {
         let now = Instant::now();
         let sent = parts.into_iter().zip(places).map(|(Part { lane, batch, positions }, place)| {
             let (reply, answer) = oneshot::channel();
-            self.count(&place, &batch, reach);
-            let (room, told) = (Room::Shared(Arc::clone(&held)), self.told_of(reach));
+            let told = self.count(&place, &batch, reach);
+            let room = Room::Shared(Arc::clone(&held));
             place.send(Errand { app: Arc::clone(app), lane, batch, sending, reply, room, told }, now);
             (answer, positions)
         });
@@ -179,11 +167,12 @@ impl Intake {
         Ok(Answer::of_lanes(Arc::clone(app), batch, awaited, self.told_of(reach)))
     }
 
-    /// Counts a batch that is about to be taken.
-    fn count(&self, place: &Place, batch: &Batch, reach: Reach) {
+    /// Counts a batch that is about to be taken. Returns the counts for its outcomes.
+    fn count(&self, place: &Place, batch: &Batch, reach: Reach) -> Option<Arc<Told>> {
         if let Place::Lane(_) = place {
             self.router.lanes().count_taken(batch.len(), reach == Reach::Cluster);
         }
+        self.told_of(reach)
     }
 
     /// The node to which this one forwards the app's notifications now; `None` if it sends them itself, or if the app has
@@ -215,4 +204,11 @@ impl Intake {
             None => Arc::clone(apps.entry(key.clone()).or_insert_with(|| Budget::new(self.limits.app_bytes))),
         }
     }
+}
+
+/// Sends a batch to its place. Returns what waits for its answer.
+fn hand_over(place: Place, errand: Errand, answer: oneshot::Receiver<Reply>) -> Answer {
+    let (app, batch, told) = (Arc::clone(&errand.app), Arc::clone(&errand.batch), errand.told.clone());
+    place.send(errand, Instant::now());
+    Answer::of_lane(app, batch, answer, told)
 }

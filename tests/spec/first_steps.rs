@@ -1,6 +1,6 @@
 //! The commands of an operator's first minutes: `init`, `healthcheck`, the manual pages, the version; and colours.
 
-#[allow(dead_code, reason = "cargo runs its main")]
+#[expect(dead_code, reason = "cargo runs its main")]
 #[path = "../../build.rs"]
 mod build_script;
 
