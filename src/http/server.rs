@@ -34,8 +34,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The read and write buffer of an HTTP/1 connection. Larger than the header limit, so that our response to longer
 /// headers can be sent.
 const HTTP1_BUFFER_BYTES: usize = 64 << 10;
-/// Connections that a closing listener still accepts: the longest queue that the kernel keeps for it.
-const WAITING_MAX: usize = 4096;
 const STREAM_WINDOW_BYTES: u32 = 512 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// The limit of streams that a client resets before they are accepted.
@@ -93,7 +91,7 @@ pub async fn serve<S: Service>(
     }
     // The kernel has told these clients that they are connected. Closing the listener would reset them, with requests
     // that a load balancer cannot send to another node.
-    std::iter::from_fn(|| listener.accept_waiting().ok()).take(WAITING_MAX).for_each(admit);
+    std::iter::from_fn(|| listener.accept_waiting().ok()).take(listener::BACKLOG as usize).for_each(admit);
 }
 
 /// Pauses after a failed accept, unless the client disconnected in the queue. A lack of sockets ends when other

@@ -9,7 +9,11 @@ use socket2::SockRef;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
+
+/// Connections that wait in the kernel to be accepted. The kernel drops a client's SYN when the queue is full, and the
+/// client sends it again after a second. `net.core.somaxconn` lowers the limit.
+pub const BACKLOG: u32 = 4096;
 
 /// A bound listener.
 pub struct Listener {
@@ -33,7 +37,7 @@ impl Listener {
     pub async fn bind(address: &Address, mode: Mode, tls: Option<Arc<Tls>>) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
+                let listener = listen(*address)?;
                 let scheme = if tls.is_some() { "https" } else { "http" };
                 let url = format!("{scheme}://{}", listener.local_addr()?);
                 Ok(Self { bound: Bound::Tcp { listener, tls }, url })
@@ -97,6 +101,14 @@ impl Listener {
             }
         }
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A node that restarts takes its port again while old connections are in TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Accepted {

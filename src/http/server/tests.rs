@@ -124,6 +124,21 @@ async fn requests_on_connections_that_wait_to_be_accepted_when_the_listener_clos
 }
 
 #[tokio::test]
+async fn a_burst_of_connections_waits_in_the_kernel_while_the_node_is_busy() {
+    const BURST: usize = 300;
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+    if limit.is_some_and(|limit: usize| limit < BURST) {
+        println!("skipped: net.core.somaxconn is below {BURST}");
+        return;
+    }
+    let running = start(echo(), Limits::default()).await;
+    // The only thread of the runtime is busy here. A SYN that the kernel drops is sent again after a second.
+    let connect = || std::net::TcpStream::connect_timeout(&running.address, Duration::from_millis(900));
+    let clients: Vec<_> = (0..BURST).map(|_| connect().expect("it waits in the kernel")).collect();
+    assert_eq!(clients.len(), BURST);
+}
+
+#[tokio::test]
 async fn a_connection_over_the_limit_is_refused_immediately() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let running = start(echo(), limits).await;

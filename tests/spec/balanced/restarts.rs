@@ -4,17 +4,22 @@ use super::{Balanced, Kind};
 use crate::support::full;
 use crate::support::load::Load;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 const APPS: usize = 30;
+/// The tests of this file run one after another: each of them needs a core.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Restarts each node in turn under load, once, or five times in the full form.
 async fn restart_all(kind: Kind) {
     // Nodes without optimizations do not keep up with 1,500 requests a second on two cores.
-    let (rounds, per_second, per_request) = if full() { (5, 1_500, 5) } else { (1, 200, 1) };
+    let (rounds, per_second, per_request) = if full() { (5, 1_500, 5) } else { (1, 100, 1) };
+    let _alone = ALONE.lock().await;
     let mut balanced = Balanced::start(kind).await;
     let apps: Vec<_> = (0..APPS).map(|number| format!("/apps/app-{number}/sandbox")).collect();
     balanced.provision(&apps).await;
-    let load = Load::new(&[balanced.balancer.address], &apps).per_second(per_second).per_request(per_request).start();
+    let load = Load::new(&[balanced.balancer.address], &apps).per_second(per_second).per_request(per_request);
+    let load = load.timeout_seconds(20).start();
     for _ in 0..rounds {
         for index in 0..3 {
             let node = balanced.nodes.remove(index);

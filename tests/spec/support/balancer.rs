@@ -80,9 +80,11 @@ fn haproxy(folder: &Path, address: SocketAddr, nodes: &[(&str, SocketAddr)]) -> 
 
 fn nginx(folder: &Path, address: SocketAddr, nodes: &[(&str, SocketAddr)]) -> Command {
     let text = repository("deploy/nginx/nginx.conf");
-    let servers: Vec<_> =
-        nodes.iter().map(|(_, node)| format!("        server {node} max_fails=1 fail_timeout=2s;")).collect();
-    let text = replace(&text, |line| line.starts_with("        server 10."), &servers);
+    let is_server = |line: &str| line.starts_with("        server 10.");
+    let old = text.lines().find(|line| is_server(line)).and_then(|line| line.split_once(":8088"));
+    let limits = old.expect("a server with its limits").1;
+    let servers: Vec<_> = nodes.iter().map(|(_, node)| format!("        server {node}{limits}")).collect();
+    let text = replace(&text, is_server, &servers);
     let text = replace(&text, |line| line.trim_start().starts_with("listen "), &[format!("        listen {address};")]);
     let text = replace(&text, |line| line.starts_with("user "), &[]);
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
