@@ -87,7 +87,7 @@ impl Intake {
             Some(lane) => {
                 let room = Room::Own(self.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
                 let place = self.router.reserve_here(&app, lane)?;
-                Ok(self.hand_over(place, app, lane, batch, sending, room, Reach::ThisNode))
+                Ok(self.hand_over(place, (app, lane), batch, sending, room, Reach::ThisNode))
             }
             None => self.take(app, batch, sending, Reach::ThisNode),
         }
@@ -101,7 +101,7 @@ impl Intake {
             return self.take_parts(&app, batch, sending, held, reach);
         }
         let place = self.reserve(&app, 0, &batch, reach)?;
-        Ok(self.hand_over(place, app, 0, batch, sending, Room::Own(held), reach))
+        Ok(self.hand_over(place, (app, 0), batch, sending, Room::Own(held), reach))
     }
 
     /// Takes bytes of the node's pool and of the app's.
@@ -124,8 +124,7 @@ impl Intake {
     fn hand_over(
         &self,
         place: Place,
-        app: Arc<App>,
-        lane: u16,
+        (app, lane): (Arc<App>, u16),
         batch: Arc<Batch>,
         sending: Sending,
         room: Room,
@@ -162,7 +161,7 @@ impl Intake {
         let parts = split::split_by_lane(&batch, app.lanes);
         if let [Part { lane, .. }] = parts[..] {
             let place = self.reserve(app, lane, &batch, reach)?;
-            return Ok(self.hand_over(place, Arc::clone(app), lane, batch, sending, Room::Own(held), reach));
+            return Ok(self.hand_over(place, (Arc::clone(app), lane), batch, sending, Room::Own(held), reach));
         }
         let held = Arc::new(held);
         let places: Vec<_> =
