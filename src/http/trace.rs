@@ -1,8 +1,9 @@
 //! The trace that a request belongs to, from the header `traceparent` (W3C Trace Context, section 3.2).
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 
-const TRACEPARENT: &str = "traceparent";
+/// Built once: a name as text is checked again for each request.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACE_ID_BYTES: usize = 32;
 /// Version, trace id, parent id and flags, with a hyphen between each.
 const LENGTH: usize = 2 + 1 + TRACE_ID_BYTES + 1 + 16 + 1 + 2;
@@ -14,7 +15,7 @@ pub struct TraceId([u8; TRACE_ID_BYTES]);
 impl TraceId {
     /// The id in a request's headers; `None` without a valid `traceparent`, and if there is more than one.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(TRACEPARENT).iter();
+        let mut values = headers.get_all(&TRACEPARENT).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value.as_bytes()),
             _ => None,
@@ -60,7 +61,7 @@ mod tests {
     fn id(values: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(TRACEPARENT, HeaderValue::from_str(value).expect("a value"));
+            headers.append(&TRACEPARENT, HeaderValue::from_str(value).expect("a value"));
         }
         TraceId::of(&headers).map(|id| id.as_str().to_owned())
     }
