@@ -29,7 +29,7 @@ struct Written {
     about: About,
 }
 
-/// The fields of a record that decide nothing. Nodes before version 0.7 have none.
+/// The fields of a record that decide nothing. Older versions of pyapns write none of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// The version of pyapns.

@@ -1,8 +1,10 @@
 //! Each node shows the cluster, and the owner of each app, as they are.
 
 use super::{NAMES, cluster, entry, owner};
+use crate::support::fault_proxy::Way;
+use crate::support::fleet::{Fleet, Plan, app_owned_among, name};
 use crate::support::site::{Node, Site, apps_of};
-use crate::support::world::token;
+use crate::support::world::{to, token};
 use serde_json::json;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -120,4 +122,45 @@ async fn an_owner_that_is_killed_is_shown_unreachable_and_without_lease_and_its_
         };
         node.wait("b has no lease and no link", is_dead).await;
     }
+}
+
+#[tokio::test]
+async fn a_hole_in_the_mesh_is_shown_by_the_node_that_misses_a_peer_with_the_substitute_and_loses_nothing() {
+    let app = app_owned_among(3, 1);
+    let fleet = Fleet::ready(Plan::of(3).proxied(&[1]), &[&app]).await;
+    let proxy = fleet.proxies[1].as_ref().expect("a proxy");
+    proxy.set(Way::Cut);
+    fleet.wait_link(0, 1, false).await;
+    let unreachable = async |index: usize| {
+        let answer = fleet.client(index).await.get("/cluster").await;
+        let links = answer.response()["links"].as_array().expect("a list").clone();
+        assert_eq!(links.len(), 2, "{answer:?}");
+        let down = links.into_iter().filter(|link| link["reachable"] == json!(false));
+        down.map(|link| link["node"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    let lane = async |index: usize| {
+        let id = app.split('/').nth(2).expect("an id");
+        let body = json!({"app_id": id, "environment": "sandbox"}).to_string();
+        fleet.client(index).await.post("/cluster/owner", body).await.response()["lanes"][0].clone()
+    };
+    assert_eq!(unreachable(0).await, ["node-1"]);
+    assert_eq!((unreachable(1).await.len(), unreachable(2).await.len()), (0, 0), "they reach all");
+    let seen = lane(0).await;
+    assert_eq!((&seen["owner"], &seen["why"]), (&json!("node-1"), &json!("ring")));
+    let substitute = seen["substitute"].as_str().expect("another node").to_owned();
+    for index in [1, 2] {
+        let expected = json!({"lane": 0, "owner": "node-1", "substitute": null, "why": "ring"});
+        assert_eq!(lane(index).await, expected, "node-{index}");
+    }
+    for index in 0..3 {
+        let sent = fleet.send(index, &app, &to(&token(index))).await;
+        assert_eq!(sent.outcomes(), ["accepted"], "{sent:?}");
+    }
+    let sender = (0..3).find(|index| name(*index).as_str() == substitute).expect("a node");
+    assert_eq!(fleet.attempts(sender).await, 1, "{substitute} sends what node-0 takes");
+    assert_eq!(fleet.attempts(1).await, 2, "the owner sends the rest");
+    proxy.set(Way::Open);
+    fleet.wait_link(0, 1, true).await;
+    assert_eq!((unreachable(0).await.len(), &lane(0).await["substitute"]), (0, &json!(null)));
+    fleet.stop().await;
 }

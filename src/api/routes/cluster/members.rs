@@ -11,7 +11,7 @@ pub struct MemberObject {
     address: Option<String>,
     state: Option<&'static str>,
     weight: Option<u8>,
-    /// The version of pyapns; `null` before 0.7.
+    /// The version of pyapns; `null` if the member is of an older one that does not write it.
     version: Option<String>,
     /// The time since which it has its lease, by the store's clock, in UNIX seconds; `null` while it joins.
     since: Option<u64>,
