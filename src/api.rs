@@ -10,7 +10,7 @@ pub mod service;
 pub mod state;
 
 pub use compat::Compat;
-pub use state::Api;
+pub use state::{Api, ClusterAccess};
 
 use crate::http::RequestError;
 use crate::http::access_log::Access;

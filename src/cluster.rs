@@ -5,10 +5,13 @@ pub mod identity;
 mod metrics;
 mod record;
 pub mod ring;
+mod standing;
 mod tracker;
 pub mod view;
 
 pub use agent::{Agent, Follower, Phases};
 pub use identity::Identity;
+pub use record::{About, BadRecord};
+pub use standing::{KnownMember, Standing};
 pub use tracker::Own;
 pub use view::{Member, MemberState, Pins, Route, View};

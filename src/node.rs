@@ -151,6 +151,7 @@ impl Node {
         let api = Api {
             registry,
             intake,
+            cluster: cluster.as_ref().map(Cluster::access),
             events,
             clock,
             telemetry,

@@ -59,6 +59,8 @@ pub enum AccessFault {
     ScopeMissing { scope: Scope },
     #[error("this API key may not use this app")]
     AppForbidden,
+    #[error("this API key is for some apps only, and this call concerns all apps: use a key for all apps")]
+    AllApps,
     #[error("this call is answered only on the admin listener")]
     AdminListenerOnly,
 }
@@ -70,7 +72,7 @@ impl AccessFault {
             Self::KeyUnknown => (StatusCode::UNAUTHORIZED, "api_key_unknown"),
             Self::KeyExpired => (StatusCode::UNAUTHORIZED, "api_key_expired"),
             Self::ScopeMissing { .. } => (StatusCode::FORBIDDEN, "scope_missing"),
-            Self::AppForbidden => (StatusCode::FORBIDDEN, "app_forbidden"),
+            Self::AppForbidden | Self::AllApps => (StatusCode::FORBIDDEN, "app_forbidden"),
             Self::AdminListenerOnly => (StatusCode::FORBIDDEN, "admin_listener_only"),
         }
     }
@@ -108,6 +110,9 @@ impl Guard {
             return Err(AccessFault::AdminListenerOnly);
         }
         let Some(key) = key else { return Ok(None) };
+        if need == Need::Scope(Scope::Admin) {
+            head.extensions.insert(access_log::KeyId(key.id.as_str().into()));
+        }
         if key.apps.is_none() {
             return Ok(Some(key));
         }

@@ -9,8 +9,10 @@ use crate::delivery::Refused;
 use crate::http::{RequestError, envelope};
 use crate::json::ObjectFault;
 use crate::model::AppKey;
+use crate::model::device_token::BadToken;
 use crate::registry::ProvisionError;
 use crate::store::StoreError;
+use crate::store::members::PINS_MAX;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -42,6 +44,19 @@ pub enum ApiError {
     BadAppId(#[from] crate::model::app::BadAppId),
     #[error("no app `{}` is provisioned for {}: POST its credential to /apps/{key}", key.id, key.environment)]
     UnknownApp { key: AppKey },
+
+    #[error(
+        "this node is no member of a cluster: it sends for every app itself; docs/cluster.md says how nodes become one"
+    )]
+    NotClustered,
+    #[error("no member of the cluster has the name `{node}`: GET /cluster lists the members")]
+    UnknownNode { node: String },
+    #[error("the app {key} has no such lane: its lanes are 0 to {}", lanes - 1)]
+    UnknownLane { key: AppKey, lanes: u16 },
+    #[error("the shared store has {PINS_MAX} pins and cordons, and takes no more: delete some of them")]
+    PinsFull,
+    #[error("`token` {0}")]
+    BadToken(#[from] BadToken),
 
     #[error(transparent)]
     Notifications(#[from] NotificationsFault),
@@ -78,6 +93,12 @@ impl ApiError {
             Self::UnknownEnvironment { .. } => (S::NOT_FOUND, "unknown_environment"),
             Self::BadAppId(_) => (S::BAD_REQUEST, "bad_app_id"),
             Self::UnknownApp { .. } => (S::NOT_FOUND, "unknown_app"),
+
+            Self::NotClustered => (S::CONFLICT, "not_clustered"),
+            Self::UnknownNode { .. } => (S::NOT_FOUND, "unknown_node"),
+            Self::UnknownLane { .. } => (S::NOT_FOUND, "unknown_lane"),
+            Self::PinsFull => (S::INSUFFICIENT_STORAGE, "pins_full"),
+            Self::BadToken(bad) => (S::BAD_REQUEST, bad.reason()),
 
             Self::Notifications(fault) => Self::notifications_error(fault),
             Self::Refused(Refused::AppOverloaded { .. }) => (S::TOO_MANY_REQUESTS, "app_overloaded"),
@@ -158,7 +179,10 @@ impl ApiError {
             Self::Access(AccessFault::ScopeMissing { scope }) => json!({"scope": scope.as_str()}),
             Self::ForeignCursor { name } => json!({"parameter": name}),
             Self::UnknownEnvironment { environment } => json!({"environment": environment}),
-            Self::UnknownApp { key } => json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()}),
+            Self::UnknownNode { node } => json!({"node": node}),
+            Self::UnknownApp { key } | Self::UnknownLane { key, .. } => {
+                json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()})
+            }
             Self::Notifications(NotificationsFault::Malformed(malformed))
             | Self::Object(ObjectFault::Malformed(malformed))
             | Self::Provisioning(ProvisioningFault::Object(ObjectFault::Malformed(malformed))) => {

@@ -1,6 +1,7 @@
 //! Every route of the API, in one table: the router, the guard, the metrics' labels and the API description read it.
 
 pub mod apps;
+pub mod cluster;
 pub mod description;
 pub mod disconnections;
 pub mod feedback;
@@ -17,7 +18,7 @@ use super::auth::key::Scope;
 use super::error::ApiError;
 use super::state::Api;
 use axum::http::Method;
-use axum::routing::{MethodRouter, any, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use std::sync::Arc;
 
 /// A path and its operations.
@@ -200,11 +201,39 @@ pub const ROUTES: &[Route] = {
             path: "/cluster",
             reading: ADMIN,
             changing: ADMIN,
-            operations: &[Op::not_implemented(
-                "getCluster",
-                "Shows who owns what",
-                "clusters are not built yet: this node owns every app",
+            operations: &[Op::new("GET", "getCluster", "Shows the cluster as this node sees it", || {
+                get(cluster::show)
+            })],
+        },
+        Route {
+            path: "/cluster/owner",
+            reading: ADMIN,
+            changing: ADMIN,
+            operations: &[Op::new(
+                "POST",
+                "findOwner",
+                "Shows which node sends for an app or a token, and why",
+                || post(cluster::owner::find),
             )],
+        },
+        Route {
+            path: "/cluster/nodes/{node}",
+            reading: ADMIN,
+            changing: ADMIN,
+            operations: &[Op::new("POST", "cordonNode", "Takes a node out of the ring, or back into it", || {
+                post(cluster::nodes::decide)
+            })],
+        },
+        Route {
+            path: "/cluster/pins/{app_id}/{environment}/{lane}",
+            reading: ADMIN,
+            changing: ADMIN,
+            operations: &[
+                Op::new("PUT", "pinLane", "Gives a lane to a node", || put(cluster::pins::put)),
+                Op::new("DELETE", "unpinLane", "Lets the ring decide about a lane again", || {
+                    delete(cluster::pins::delete)
+                }),
+            ],
         },
         Route {
             path: "/cluster/registry",

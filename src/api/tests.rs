@@ -1,6 +1,7 @@
 //! Tests of the routes through the service, over a registry and events in memory.
 
 mod access;
+mod cluster;
 mod description;
 mod panicking;
 mod preconditions;
@@ -122,6 +123,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
     Api {
         registry,
         intake,
+        cluster: None,
         events,
         clock,
         telemetry,
@@ -376,7 +378,7 @@ async fn a_trailing_slash_changes_nothing() {
         assert_eq!(client.get(&format!("{path}/")).await.status, 200, "{path}");
     }
     assert_eq!(client.post(&format!("{APP}/notifications/"), "[]").await.status, 201);
-    assert_eq!(error(&client.get("/cluster/").await), (501, "not_built"));
+    assert_eq!(error(&client.get("/cluster/").await), (409, "not_clustered"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The task by which a node is a member of its cluster: it beats, and hands on what its beats say.
 
 use super::metrics::Metrics;
+use super::standing::Standing;
 use super::tracker::{Changes, Own, Tracker};
 use super::view::{MemberState, View};
 use crate::clock::boot_ms;
@@ -11,6 +12,7 @@ use crate::store::{Epoch, StoreError};
 use crate::telemetry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// From one beat to the next, about.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -68,6 +70,7 @@ pub struct Agent {
     follower: Arc<dyn Follower>,
     health: Health,
     metrics: Metrics,
+    standing: watch::Sender<Standing>,
 }
 
 impl Agent {
@@ -79,7 +82,13 @@ impl Agent {
         health: Health,
         telemetry: &telemetry::Metrics,
     ) -> Self {
-        Self { tracker: Tracker::new(own), members, follower, health, metrics: Metrics::new(telemetry) }
+        let (metrics, standing) = (Metrics::new(telemetry), watch::Sender::default());
+        Self { tracker: Tracker::new(own), members, follower, health, metrics, standing }
+    }
+
+    /// Sends the members to `standing` after each beat.
+    pub fn shown_in(self, standing: watch::Sender<Standing>) -> Self {
+        Self { standing, ..self }
     }
 
     /// Beats until the node has ended, and gives the lease back then.
@@ -98,6 +107,7 @@ impl Agent {
             let is_complete = self.beat().await;
             let state = self.tracker.state();
             self.metrics.show(self.tracker.view(), state, self.tracker.valid_until());
+            self.standing.send_replace(self.tracker.standing());
             pause = if is_complete { self.pause() } else { Duration::ZERO };
         }
         self.leave().await;

@@ -5,6 +5,8 @@ use super::view::{Member, MemberState};
 use crate::store::members;
 use serde::{Deserialize, Serialize};
 
+/// Longest version that is taken.
+const VERSION_MAX: usize = 64;
 /// Longest address that is taken: a DNS name and a port.
 const ADDRESS_MAX: usize = 300;
 
@@ -18,6 +20,26 @@ struct Record {
     ring: u32,
 }
 
+/// A record as it is written.
+#[derive(Serialize)]
+struct Written {
+    #[serde(flatten)]
+    record: Record,
+    #[serde(flatten)]
+    about: About,
+}
+
+/// The fields of a record that decide nothing. Older versions of pyapns write none of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The version of pyapns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The time when the node got its lease, by the store's clock, in UNIX seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
 /// The reason that a record of another node cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadRecord {
@@ -27,11 +49,13 @@ pub enum BadRecord {
     RingFormat,
 }
 
-/// The record of a member.
-pub fn encode(member: &Member) -> String {
+/// The record of a member that has had its lease since this time, in UNIX seconds.
+pub fn encode(member: &Member, since: Option<u64>) -> String {
     let Member { address, weight, state, .. } = member;
-    let record = Record { address: address.clone(), weight: *weight, state: state.as_str().into(), ring: RING_FORMAT };
-    serde_json::to_string(&record).expect("strings and numbers")
+    let about = About { version: Some(env!("CARGO_PKG_VERSION").to_owned()), since };
+    let (address, state) = (address.clone(), state.as_str().into());
+    let record = Record { address, weight: *weight, state, ring: RING_FORMAT };
+    serde_json::to_string(&Written { record, about }).expect("strings and numbers")
 }
 
 /// The member of a stored record.
@@ -46,6 +70,12 @@ pub fn decode(stored: &members::Member) -> Result<Member, BadRecord> {
     }
     let Record { address, weight, .. } = record;
     Ok(Member { node: stored.node.clone(), session: stored.session.into(), address, weight, state })
+}
+
+/// The fields of a stored record that decide nothing. One that cannot be read has none.
+pub fn about(stored: &members::Member) -> About {
+    let about: About = serde_json::from_str(&stored.record).unwrap_or_default();
+    About { version: about.version.filter(|version| version.len() <= VERSION_MAX), ..about }
 }
 
 #[cfg(test)]
@@ -66,9 +96,11 @@ mod tests {
         for state in MemberState::ALL {
             let (node, session) = ("n1".parse().unwrap(), NodeSession::from_bits(7));
             let member = Member { node, session, address: "10.0.0.1:8090".into(), weight: 3, state };
-            let text = encode(&member);
+            let text = encode(&member, Some(5));
+            let version = Some(env!("CARGO_PKG_VERSION").to_owned());
+            assert_eq!(about(&stored(&text)), About { version, since: Some(5) });
             assert_eq!(decode(&stored(&text)), Ok(member.clone()));
-            assert_eq!(decode(&stored(&text.replace('{', r#"{"since":5,"#))), Ok(member));
+            assert_eq!(decode(&stored(&text.replace('{', r#"{"later":5,"#))), Ok(member));
         }
     }
 

@@ -5,6 +5,7 @@
 //! frozen from a failed beat, or a change of the store's epoch, until every node has had the time to beat again.
 
 use super::record::{self, BadRecord};
+use super::standing::Standing;
 use super::view::{Member, MemberState, Pins, View};
 use crate::model::{NodeName, NodeSession};
 use crate::store::members::{self, Beat, Heard, Lease, Pin, Version};
@@ -69,7 +70,10 @@ pub struct Tracker {
     /// The lease is surely held until then.
     valid_until: u64,
     known: Version,
-    stored: Vec<members::Member>,
+    stored: Arc<[members::Member]>,
+    live: Vec<NodeName>,
+    /// The time of the first beat with a lease, by the store's clock, in UNIX seconds.
+    since: Option<u64>,
     pins: Pins,
     epoch: Option<Epoch>,
     revision: Option<Revision>,
@@ -89,7 +93,9 @@ impl Tracker {
             is_name_taken: false,
             valid_until: 0,
             known: Version::NONE,
-            stored: Vec::new(),
+            stored: Arc::default(),
+            live: Vec::new(),
+            since: None,
             pins: Pins::default(),
             epoch: None,
             revision: None,
@@ -116,6 +122,11 @@ impl Tracker {
         self.is_name_taken
     }
 
+    /// The members as the last answer had them.
+    pub fn standing(&self) -> Standing {
+        Standing { state: Some(self.state), stored: Arc::clone(&self.stored), live: self.live.clone() }
+    }
+
     /// The time until which the node surely holds its lease, in milliseconds of the boot clock.
     pub fn valid_until(&self) -> u64 {
         self.valid_until
@@ -134,7 +145,10 @@ impl Tracker {
         }
         let Own { node, session, address, weight } = self.own.clone();
         let member = Member { node: node.clone(), session, address, weight, state: self.state };
-        Beat { node, session: session.into(), lease: LEASE, record: record::encode(&member), known: self.known }
+        // Named with the change of the state, so that it is no change by itself.
+        let since = self.since.filter(|_| self.state != MemberState::Joining);
+        let record = record::encode(&member, since);
+        Beat { node, session: session.into(), lease: LEASE, record, known: self.known }
     }
 
     /// The node leaves: its further beats say so.
@@ -164,7 +178,7 @@ impl Tracker {
         self.follow_counters(now_ms, &heard, &mut changes);
         match heard.members {
             Some(members) => {
-                (self.stored, self.known) = (members, heard.members_version);
+                (self.stored, self.known) = (members.into(), heard.members_version);
                 self.pins = pins_of(heard.pins);
             }
             // Another history may have come to the same number.
@@ -175,6 +189,7 @@ impl Tracker {
             }
             None => {}
         }
+        self.live.clone_from(&heard.live);
         if heard.lease == Lease::Taken {
             self.lose_name(&mut changes);
             return changes;
@@ -182,6 +197,7 @@ impl Tracker {
         self.is_name_taken = false;
         self.valid_until = sent_ms + LEASE_TRUSTED_MS;
         self.joined_at.get_or_insert(now_ms);
+        self.since.get_or_insert(u64::try_from(heard.time / 1_000_000).unwrap_or_default());
         if self.frozen == Frozen::Away {
             self.frozen = Frozen::Until(now_ms + FREEZE_MS);
         }
@@ -212,7 +228,7 @@ impl Tracker {
     /// A node without its name is no member: it knows none, and sends everything itself.
     fn lose_name(&mut self, changes: &mut Changes) {
         self.is_name_taken = true;
-        (self.valid_until, self.joined_at) = (0, None);
+        (self.valid_until, self.joined_at, self.since) = (0, None, None);
         if self.state == MemberState::Active {
             self.state = MemberState::Joining;
         }

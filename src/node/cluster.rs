@@ -8,9 +8,9 @@ pub(super) use leaving::Leaver;
 
 use super::StartError;
 use super::shared::SharedStore;
-use crate::api::Api;
+use crate::api::{Api, ClusterAccess};
 use crate::clock::Clock;
-use crate::cluster::{Agent, Identity, Own, Phases, View};
+use crate::cluster::{Agent, Identity, Own, Phases, Standing, View};
 use crate::config::Config;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::peer::listen::PeerListener;
@@ -67,6 +67,8 @@ enum MemberSource {
     Live {
         own: Own,
         leases: Box<dyn Members>,
+        /// The same store for operators, over a connection of their own: a beat must not wait behind them.
+        decisions: Arc<dyn Members>,
         /// Notified when the registry has to look at the store.
         changed: Arc<Notify>,
         /// True once the node may be a member.
@@ -99,8 +101,9 @@ impl Setup {
         let session = NodeSession::from(Session::new());
         let own = Own { node: node.clone(), session, address: advertised.to_string(), weight: config.cluster.weight };
         let leases = Box::new(shared.store.redis().members());
+        let decisions = Arc::new(shared.store.redis().members());
         let changed = Arc::clone(shared.store.changed());
-        let members = MemberSource::Live { own, leases, changed, usable: shared.usable() };
+        let members = MemberSource::Live { own, leases, decisions, changed, usable: shared.usable() };
         let (epoch, allow) = (epoch.unwrap_or(Epoch::FIRST), config.cluster.allow.clone());
         Ok(Some(Self { node, session, epoch, identity, listener, allow, members }))
     }
@@ -119,6 +122,7 @@ pub struct Cluster {
     lanes: Arc<Lanes>,
     listener: TcpListener,
     members: MemberSource,
+    standing: watch::Sender<Standing>,
     changes: StoreChanges,
     /// The tasks of the lanes. They end after everything that was taken.
     drain: Drain,
@@ -153,7 +157,16 @@ impl Cluster {
             MemberSource::Fixed(_) => Arc::default(),
         };
         let changes = StoreChanges { registry, quarantines: Arc::default() };
-        Ok(Self { peers, lanes, listener, members, changes, drain })
+        Ok(Self { peers, lanes, listener, members, standing: watch::Sender::default(), changes, drain })
+    }
+
+    /// The cluster as operators see and change it.
+    pub(super) fn access(&self) -> ClusterAccess {
+        let decisions = match &self.members {
+            MemberSource::Live { decisions, .. } => Some(Arc::clone(decisions)),
+            MemberSource::Fixed(_) => None,
+        };
+        ClusterAccess { peers: Arc::clone(&self.peers), standing: self.standing.subscribe(), decisions }
     }
 
     /// Says when the shared store has changes; `None` if nothing says so.
@@ -181,6 +194,7 @@ impl Cluster {
             MemberSource::Live { own, leases, mut usable, .. } => {
                 let following = Following::new(server, self.changes, requests.clone());
                 let agent = Agent::new(own, leases, Arc::new(following), api.health.clone(), &api.telemetry);
+                let agent = agent.shown_in(self.standing);
                 let agent_phases = phases.clone();
                 phases.end.spawn("beat", async move {
                     let joins = async { usable.wait_for(|usable| *usable).await.is_ok() };

@@ -26,6 +26,7 @@ mod disk_full;
 mod doctor;
 mod documentation;
 mod draining;
+mod explained;
 mod faults;
 mod first_steps;
 mod forwarding;

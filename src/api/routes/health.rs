@@ -55,19 +55,21 @@ impl NotReady {
 }
 
 fn readiness_object(status: &str, degraded: &[Degraded]) -> Value {
-    let part = |trouble: &Degraded| {
-        let mut part = json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
-        match trouble.detail {
-            Some(Detail::AsOf(time)) => part["as_of"] = json!(time),
-            Some(Detail::Key(id)) => {
-                part["key"] = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-            }
-            None => {}
-        }
-        part
-    };
-    let degraded: Vec<_> = degraded.iter().map(part).collect();
+    let degraded: Vec<_> = degraded.iter().map(degraded_object).collect();
     json!({"type": "readiness", "status": status, "degraded": degraded})
+}
+
+/// A component that does not work, as responses have it.
+pub(super) fn degraded_object(trouble: &Degraded) -> Value {
+    let mut part = json!({"what": trouble.component.as_str(), "why": trouble.cause.why, "since": trouble.since});
+    match trouble.detail {
+        Some(Detail::AsOf(time)) => part["as_of"] = json!(time),
+        Some(Detail::Key(id)) => {
+            part["key"] = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        }
+        None => {}
+    }
+    part
 }
 
 /// `GET /healthz`: the process answers. It checks nothing else: a restart does not

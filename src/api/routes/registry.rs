@@ -2,10 +2,12 @@
 
 use crate::api::Api;
 use crate::api::error::ApiError;
+use crate::http::access_log::KeyId;
 use crate::http::envelope;
 use crate::http::query::Query;
 use crate::json::{self, Object, ObjectFault};
 use crate::registry::{Recover, Recovered};
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,12 +15,18 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// `POST {"action": "write_back" | "accept"}`. Changes nothing if the shared store has lost nothing.
-pub async fn recover(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
+pub async fn recover(
+    State(api): State<Arc<Api>>,
+    key: Option<Extension<KeyId>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let query = Query::read(request.uri().query(), &[]);
     let body = api.bodies.collect(request).await?;
     query?;
     let (action, how) = parse_action(&body.bytes)?;
     let Recovered { written, apps } = api.registry.recover(how).await?;
+    let key_id = key.as_ref().map(|Extension(KeyId(id))| &**id);
+    tracing::info!(key_id, action, written, apps, "an operator decided about the apps of the shared store");
     let recovered = json!({"type": "registry", "action": action, "written": written, "apps": apps});
     Ok(envelope::success(StatusCode::OK, &recovered))
 }

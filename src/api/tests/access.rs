@@ -5,7 +5,7 @@ use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
 
 const SECRET: &str = "s3cret";
 /// The scope that each route requires, for reading and changing; `None` = none, `any` = a key of any scope.
-const EXPECTED: [(&str, &str, &str); 16] = [
+const EXPECTED: [(&str, &str, &str); 19] = [
     ("/", "admin", "admin"),
     ("/apps", "apps:read", "apps:write"),
     ("/apps/{app_id}/{environment}", "apps:read", "apps:write"),
@@ -21,6 +21,9 @@ const EXPECTED: [(&str, &str, &str); 16] = [
     ("/readyz", "none", "none"),
     ("/openapi.json", "any", "any"),
     ("/cluster", "admin", "admin"),
+    ("/cluster/owner", "admin", "admin"),
+    ("/cluster/nodes/{node}", "admin", "admin"),
+    ("/cluster/pins/{app_id}/{environment}/{lane}", "admin", "admin"),
     ("/cluster/registry", "admin", "admin"),
 ];
 
@@ -66,6 +69,7 @@ async fn every_route_is_open_to_its_scope_and_to_admin_and_to_no_other() {
             .unwrap_or_else(|| panic!("{route} is not in the table"));
         let path =
             route.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox").replace("{id}", "1");
+        let path = path.replace("{node}", "a").replace("{lane}", "0");
         for slash in ["", "/"] {
             let path = if path == "/" { path.clone() } else { format!("{path}{slash}") };
             for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE] {
@@ -198,6 +202,10 @@ async fn with_an_admin_listener_the_public_one_neither_provisions_nor_shows_metr
         (Method::DELETE, APP),
         (Method::GET, "/metrics"),
         (Method::GET, "/cluster"),
+        (Method::POST, "/cluster/owner"),
+        (Method::POST, "/cluster/nodes/a"),
+        (Method::PUT, "/cluster/pins/com.example.app/sandbox/0"),
+        (Method::DELETE, "/cluster/pins/com.example.app/sandbox/0"),
         (Method::GET, "/"),
     ] {
         assert_eq!(error(&client.call(method, path, "").await), (403, "admin_listener_only"), "{path}");

@@ -6,7 +6,9 @@ use super::*;
 use crate::api::auth::Need;
 use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
 use crate::api::routes::description::DESCRIPTION;
+use crate::cluster::MemberState;
 use crate::delivery::bound::Bound;
+use crate::delivery::peer::peers::shown::Why;
 use crate::events::guard::BadTokenSpike;
 use crate::health::{Cause, Component, Detail};
 use crate::http::browser::BrowserPolicy;
@@ -44,7 +46,8 @@ impl Described {
 
     /// The path for the tests' app.
     fn path(&self) -> String {
-        self.path.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox")
+        let path = self.path.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox");
+        path.replace("{node}", "a").replace("{lane}", "0")
     }
 
     /// The schema of a request in JSON.
@@ -158,6 +161,8 @@ fn the_description_lists_exactly_the_values_that_the_code_knows() {
     assert_eq!(values("NodeReason", "x-extensible-enum"), set(NodeReason::ALL, NodeReason::as_str));
     let component = values("DegradedComponent", "properties/what/x-extensible-enum");
     assert_eq!(component, set(&Component::ALL, Component::as_str));
+    assert_eq!(values("LaneOwner", "properties/why/x-extensible-enum"), set(&Why::ALL, Why::as_str));
+    assert_eq!(values("MemberState", "x-extensible-enum"), set(&MemberState::ALL, MemberState::as_str));
     assert_eq!(values("App", "properties/bound_by/x-extensible-enum"), set(&Bound::ALL, Bound::as_str));
 }
 
@@ -278,6 +283,29 @@ async fn see_recovery(seen: &mut Seen) {
     seen.post(&client, "/cluster/registry", r#"{"action":"accept"}"#).await;
 }
 
+/// The answers of a member of a cluster.
+async fn see_cluster(seen: &mut Seen) {
+    let client = Arc::new(Client::of(cluster::clustered().await));
+    seen.post(&client, APP, &pem()).await;
+    let waiting = Arc::clone(&client);
+    let path = format!("{APP}/notifications?timeout=1");
+    let sent = tokio::spawn(async move { waiting.post(&path, r#"{"token":"00","payload":{}}"#).await });
+    while client.api.cluster().expect("a cluster").peers.held_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    for path in ["/cluster", "/cluster?format=haproxy"] {
+        seen.get(&client, path).await;
+    }
+    assert_eq!(sent.await.expect("an answer").status, 201);
+    seen.post(&client, "/cluster/owner", r#"{"app_id":"com.example.app","environment":"sandbox"}"#).await;
+    for node in ["b", "nobody"] {
+        seen.post(&client, &format!("/cluster/nodes/{node}"), r#"{"action":"cordon"}"#).await;
+    }
+    let pin = "/cluster/pins/com.example.app/sandbox/0";
+    seen.add("PUT", pin, &client.call(Method::PUT, pin, r#"{"node":"b"}"#).await);
+    seen.delete(&client, pin).await;
+}
+
 /// Errors with all arguments.
 async fn see_errors(seen: &mut Seen, client: &Client) {
     let notifications = format!("{APP}/notifications");
@@ -344,6 +372,7 @@ async fn every_field_of_an_answer_in_the_description_is_in_an_answer_of_the_code
     seen.post(&client, APP, &pem()).await;
     see_records(&mut seen, &client).await;
     see_recovery(&mut seen).await;
+    see_cluster(&mut seen).await;
     let never: Vec<_> = fields_of_answers().difference(&seen.0).cloned().collect();
     assert_eq!(never, [""; 0], "in src/api/openapi.json, and in no answer of this test");
 }

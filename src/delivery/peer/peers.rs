@@ -1,6 +1,7 @@
 //! The peers of this node: who of them owns a lane, who takes batches now, and the links to them.
 
 mod handover;
+pub mod shown;
 
 use super::dial;
 use super::link::exchange::{self, Exchange};

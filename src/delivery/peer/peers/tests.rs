@@ -16,6 +16,11 @@ use std::time::Duration;
 
 /// The peers of a node `a`, without a member so far. The links are tasks of `drain`.
 pub fn peers(drain: &Drain) -> Arc<Peers> {
+    peers_over(lanes(drain), drain)
+}
+
+/// The same over these lanes.
+pub fn peers_over(lanes: Arc<Lanes>, drain: &Drain) -> Arc<Peers> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("cluster.pem");
     std::fs::write(&file, identity::generate().expect("an identity").expose()).expect("a file");
@@ -29,6 +34,12 @@ pub fn peers(drain: &Drain) -> Arc<Peers> {
         allow: Arc::new(|address| address.is_loopback()),
         limits: Limits::of_requests(1 << 20, 100),
     };
+    let metrics = Metrics::new(&telemetry::Metrics::new());
+    Peers::new(membership, lanes, Clock::system(), metrics, drain.clone())
+}
+
+/// Lanes of an unreachable gateway.
+pub fn lanes(drain: &Drain) -> Arc<Lanes> {
     let node = telemetry::Metrics::new();
     let parts = lane::Parts {
         clock: Clock::system(),
@@ -39,7 +50,7 @@ pub fn peers(drain: &Drain) -> Arc<Peers> {
     let nowhere = vec!["https://localhost:1".parse::<Endpoint>().expect("an address")];
     let (connect, trust) = (Arc::new(TlsConnect::new(None)), Arc::new(Trust::load(None).expect("no file to read")));
     let apple = Apple { connect, trust, sandbox: nowhere.clone(), production: nowhere };
-    Peers::new(membership, Arc::new(Lanes::new(apple, parts)), Clock::system(), Metrics::new(&node), drain.clone())
+    Arc::new(Lanes::new(apple, parts))
 }
 
 /// A view of `a` and the start of `b` with that number.
