@@ -1,6 +1,7 @@
 //! The nodes of a cluster: their common identity, the members as one table, and the owner of each lane.
 
 pub mod agent;
+mod clock_offset;
 pub mod identity;
 mod metrics;
 mod record;

@@ -3,16 +3,14 @@
 use super::{Link, Redis, Unfit};
 use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::members::CLOCKS_APART_MAX;
 use redis::{Script, cmd};
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Commands of these checks, for the user's ACL, beside those of the scripts. `config|get` may be missing.
 pub const COMMANDS: &[&str] = &["config|get", "evalsha", "hlen", "info", "ping", "script|load", "select", "time"];
 /// `#!lua` with flags came with it.
 const VERSION_MIN: u32 = 7;
-/// Cursors and leases are made of Redis's time, and shown beside the node's.
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
 
 impl Redis {
     /// Refuses a server that cannot be the shared store, as [`check`] does.
