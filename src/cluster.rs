@@ -11,5 +11,6 @@ pub mod view;
 
 pub use agent::{Agent, Follower, Phases};
 pub use identity::Identity;
+pub use record::decode as decode_member;
 pub use tracker::Own;
 pub use view::{Member, MemberState, Pins, Route, View};
