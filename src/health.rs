@@ -20,6 +20,8 @@ pub enum Component {
     Registry,
     /// The node does not see who the members of its cluster are.
     Cluster,
+    /// The node's clock and that of the store that nodes share are apart.
+    Clock,
     /// Nothing can be written to the store that nodes share.
     SharedStore,
     /// The node uses its copy of the apps, since the store that nodes share did not answer at the start; or it cannot write
@@ -30,12 +32,13 @@ pub enum Component {
 }
 
 impl Component {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Store,
         Self::DataDirectory,
         Self::CredentialKeys,
         Self::Registry,
         Self::Cluster,
+        Self::Clock,
         Self::SharedStore,
         Self::RegistryCopy,
         Self::Apps,
@@ -50,6 +53,7 @@ impl Component {
             Self::CredentialKeys => "credential_keys",
             Self::Registry => "registry",
             Self::Cluster => "cluster",
+            Self::Clock => "clock",
             Self::RegistryCopy => "registry_copy",
             Self::Apps => "apps",
         }
@@ -61,6 +65,8 @@ impl Component {
             Self::Store | Self::DataDirectory | Self::CredentialKeys | Self::Apps => true,
             // It sends for the apps that it knows, and everything itself if it knows no other member.
             Self::Registry | Self::RegistryCopy | Self::Cluster => false,
+            // Deadlines and timers use another clock, and Apple refuses a provider token only an hour later.
+            Self::Clock => false,
             // All nodes lose it at the same time: without them nothing would be sent at all.
             Self::SharedStore => false,
         }

@@ -1,5 +1,6 @@
 //! `pyapns doctor`: checks everything between this machine and Apple, step by step.
 
+mod cluster;
 mod credentials;
 mod dry_run;
 mod gateway;
@@ -28,7 +29,8 @@ Examples:
   sudo -u pyapns pyapns doctor --data-dir /var/lib/pyapns --no-push
 
 Checks the configuration, clock, disk and open files; name, TCP, TLS and HTTP/2 of Apple's gateways; the store; and the
-credential of each app in the store and in [[autoprovision]]. For a credential it sends Apple a push to a device that does
+credential of each app in the store and in [[autoprovision]]. For a node of a cluster it also checks Redis, the key files,
+the identity, each other member, and what a load balancer sees. For a credential it sends Apple a push to a device that does
 not exist. It also asks a running node for the state of its apps (with the API key in PYAPNS_API_KEY, if the node requires
 one). Each line is ok, warn or fail, with a remedy. Exit codes: 0 no check failed; 1 a check failed; 2 wrong usage.";
 

@@ -1,10 +1,11 @@
 //! The task by which a node is a member of its cluster: it beats, and hands on what its beats say.
 
+use super::clock_offset::{Agreement, ClockOffset};
 use super::metrics::Metrics;
 use super::standing::Standing;
 use super::tracker::{Changes, Own, Tracker};
 use super::view::{MemberState, View};
-use crate::clock::boot_ms;
+use crate::clock::{Clock, boot_ms};
 use crate::drain::Drain;
 use crate::health::{Cause, Component, Health};
 use crate::store::members::Members;
@@ -32,6 +33,11 @@ const NAME_TAKEN: Cause = Cause {
 const STORE_AWAY: Cause = Cause {
     reason: "membership_unknown",
     why: "the shared store does not answer: the node keeps the members that it knew, and sees none come or go (sending goes on)",
+};
+
+const CLOCK_OFF: Cause = Cause {
+    reason: "clock_off",
+    why: "its clock and the clock of the shared store are more than 5 seconds apart: synchronise both machines with NTP (sending goes on)",
 };
 
 /// The parts of a node that follow its cluster. No call may block.
@@ -68,6 +74,7 @@ pub struct Agent {
     tracker: Tracker,
     members: Box<dyn Members>,
     follower: Arc<dyn Follower>,
+    clock: Clock,
     health: Health,
     metrics: Metrics,
     standing: watch::Sender<Standing>,
@@ -79,11 +86,12 @@ impl Agent {
         own: Own,
         members: Box<dyn Members>,
         follower: Arc<dyn Follower>,
+        clock: Clock,
         health: Health,
         telemetry: &telemetry::Metrics,
     ) -> Self {
         let (metrics, standing) = (Metrics::new(telemetry), watch::Sender::default());
-        Self { tracker: Tracker::new(own), members, follower, health, metrics, standing }
+        Self { tracker: Tracker::new(own), members, follower, clock, health, metrics, standing }
     }
 
     /// Sends the members to `standing` after each beat.
@@ -154,6 +162,7 @@ impl Agent {
             }
             Ok(heard) => {
                 self.metrics.heard(sent, now);
+                self.compare_clocks(Duration::from_millis(now - sent), heard.time);
                 let changes = self.tracker.heard(sent, now, heard);
                 let is_complete = !changes.is_incomplete;
                 self.hand_on(changes);
@@ -163,6 +172,22 @@ impl Agent {
                 self.fail(&error);
                 true
             }
+        }
+    }
+
+    /// Raises the alarm about the clock, or ends it. `store_micros` is the store's time.
+    fn compare_clocks(&self, round_trip: Duration, store_micros: i64) {
+        let offset = ClockOffset::of(self.clock.unix_time(), round_trip, store_micros);
+        self.metrics.show_clock_offset(offset.seconds);
+        match offset.agreement() {
+            Agreement::Agree => self.health.restore(Component::Clock),
+            Agreement::Apart => {
+                let side = if offset.seconds > 0.0 { "ahead of" } else { "behind" };
+                let apart = offset.seconds.abs();
+                let detail = format_args!("this node's clock is {apart:.1} s {side} the shared store's");
+                self.health.degrade(Component::Clock, CLOCK_OFF, detail);
+            }
+            Agreement::Unsure => {}
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Metrics {
     heard: Arc<AtomicU64>,
     /// The end of the lease, in milliseconds of the boot clock.
     valid_until: Arc<AtomicU64>,
+    /// The bits of the last offset of the node's clock in seconds; NaN before the first.
+    clock_offset: Arc<AtomicU64>,
 }
 
 impl Metrics {
@@ -42,6 +44,13 @@ impl Metrics {
             0 => Vec::new(),
             at => vec![(Vec::new(), boot_ms().saturating_sub(at) as f64 / 1000.0)],
         });
+        let clock_offset = Arc::new(AtomicU64::new(f64::NAN.to_bits()));
+        let last = Arc::clone(&clock_offset);
+        let help = "This node's clock less the shared store's, as of the last beat: negative if this node is behind.";
+        node.sampled(Kind::Gauge, "cluster_clock_offset_seconds", help, &[], move || {
+            let seconds = f64::from_bits(last.load(Ordering::Relaxed));
+            if seconds.is_nan() { Vec::new() } else { vec![(Vec::new(), seconds)] }
+        });
         Self {
             members: node.gauge("cluster_members", "Nodes of the cluster that this node knows, itself included."),
             ring: node.gauge(
@@ -57,6 +66,7 @@ impl Metrics {
             beat_times: node.latency("cluster_beat_seconds", "From a beat to the shared store's answer."),
             heard,
             valid_until,
+            clock_offset,
         }
     }
 
@@ -66,6 +76,11 @@ impl Metrics {
         times.add(u32::try_from(now.saturating_sub(sent)).unwrap_or(u32::MAX));
         self.beat_times.add_batch(&mut times);
         self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// This node's clock less the shared store's, in seconds.
+    pub fn show_clock_offset(&self, seconds: f64) {
+        self.clock_offset.store(seconds.to_bits(), Ordering::Relaxed);
     }
 
     pub fn show(&self, view: &View, state: MemberState, valid_until: u64) {

@@ -3,9 +3,10 @@
 use super::Config;
 use super::reader::Reader;
 use super::store::refuse_without_url;
+use crate::http::server::address::Address;
 use crate::network::Network;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -52,6 +53,13 @@ impl HostPort {
     /// The IP address; `None` for a name.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
+    }
+
+    /// Returns true for an address of loopback, and for the names that RFC 6761 keeps for it.
+    fn is_loopback(&self) -> bool {
+        let name = self.host.trim_end_matches('.').to_ascii_lowercase();
+        let is_name = name == "localhost" || name.ends_with(".localhost");
+        self.ip().map_or(is_name, |ip| ip.to_canonical().is_loopback())
     }
 }
 
@@ -100,11 +108,9 @@ impl ClusterConfig {
     fn unreachable(&self, advertised: &HostPort) -> Option<String> {
         let name_it = "set cluster.advertise to the address that other nodes connect to";
         let ip = advertised.ip().map(|ip| ip.to_canonical());
-        let only_loopback =
-            self.allow.iter().all(|net| Network::LOOPBACK.iter().any(|loopback| net.lies_in(*loopback)));
-        if advertised.port == 0 || ip.is_some_and(|ip| ip.is_unspecified()) {
+        if advertised.port == 0 || ip.is_some_and(is_of_nobody) {
             Some(format!("other nodes cannot connect to {advertised}: {name_it}"))
-        } else if ip.is_some_and(|ip| ip.is_loopback()) && !only_loopback {
+        } else if advertised.is_loopback() && !self.is_one_machine() {
             Some(format!(
                 "{advertised} is this machine only, and cluster.allow names networks of other machines: {name_it}"
             ))
@@ -112,6 +118,39 @@ impl ClusterConfig {
             None
         }
     }
+
+    /// The reason that no node reaches this one at `cluster.listen`, though it advertises a good address.
+    fn deaf(&self, listen: SocketAddr) -> Option<String> {
+        let ip = listen.ip().to_canonical();
+        if listen.port() == 0 {
+            Some("port 0 is another port after each start, which no node can know: name a port".to_owned())
+        } else if ip.is_loopback() && !self.allow.is_empty() && !self.allow.iter().any(|network| network.holds(ip)) {
+            Some(format!(
+                "only this machine connects to {listen}, and cluster.allow does not hold it: listen on the address that other nodes connect to"
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// Returns true if all nodes are on this machine.
+    fn is_one_machine(&self) -> bool {
+        self.allow.iter().all(|network| Network::LOOPBACK.iter().any(|loopback| network.lies_in(*loopback)))
+    }
+}
+
+/// Returns true for an address that no single machine has: 0.0.0.0 and `::`, multicast, broadcast.
+fn is_of_nobody(ip: IpAddr) -> bool {
+    ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
+/// Returns true if both cannot be bound at once.
+fn is_same_listener(one: SocketAddr, other: SocketAddr) -> bool {
+    let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let is_everywhere = |ip: IpAddr| ip.is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one_ip == other_ip || is_everywhere(one_ip) || is_everywhere(other_ip))
 }
 
 pub(super) fn read_all(read: &mut Reader<'_>) -> ClusterConfig {
@@ -152,22 +191,41 @@ pub(super) fn check(config: &mut Config, read: &mut Reader<'_>) {
     for (key, advice) in NEEDED.into_iter().filter(|(key, _)| !is_given(key)) {
         read.fault(key, &format!("it is missing, and a shared store needs it: {advice}"));
     }
-    let Some(advertised) = config.cluster.advertised() else { return };
-    let ip = advertised.ip();
-    if let Some(why) = config.cluster.unreachable(&advertised) {
-        read.fault("cluster.advertise", &why);
-    } else if ip
-        .is_some_and(|ip| !config.cluster.allow.is_empty() && !config.cluster.allow.iter().any(|net| net.holds(ip)))
-    {
-        config.notices.push(format!(
-            "nodes connect only to addresses in their cluster.allow, and {advertised} is not in that of this node: add its network on every node"
-        ));
-    }
+    check_addresses(config, read);
     if config.limits.drain_notice < DRAIN_NOTICE_MIN {
         config.notices.push(format!(
             "drain_notice_seconds is {}: in a cluster the other nodes take over during this time, and load balancers must notice; set it to {} or more",
             config.limits.drain_notice.as_secs(),
             DRAIN_NOTICE_MIN.as_secs()
+        ));
+    }
+}
+
+/// Checks that other nodes can connect to this one.
+fn check_addresses(config: &mut Config, read: &mut Reader<'_>) {
+    let cluster = &config.cluster;
+    let (Some(listen), Some(advertised)) = (cluster.listen, cluster.advertised()) else { return };
+    let unreachable = cluster.unreachable(&advertised);
+    // Without cluster.advertise, both faults have one cause.
+    if let Some(why) = cluster.deaf(listen).filter(|_| unreachable.is_none() || cluster.advertise.is_some()) {
+        read.fault("cluster.listen", &why);
+    }
+    let callers = [("listen", Some(&config.listen)), ("admin.listen", config.admin_listen.as_ref())];
+    for (key, address) in callers {
+        if let Some(Address::Tcp(address)) = address
+            && is_same_listener(listen, *address)
+        {
+            read.fault("cluster.listen", &format!("{listen} is already the address of {key}: give it another port"));
+        }
+    }
+    if let Some(why) = unreachable {
+        read.fault("cluster.advertise", &why);
+    } else if let Some(ip) = advertised.ip()
+        && !cluster.allow.is_empty()
+        && !cluster.allow.iter().any(|network| network.holds(ip))
+    {
+        config.notices.push(format!(
+            "nodes connect only to addresses in their cluster.allow, and {advertised} is not in that of this node: add its network on every node"
         ));
     }
 }

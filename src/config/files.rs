@@ -52,10 +52,10 @@ fn check_files(config: &Config, read: &mut Reader<'_>) {
         }
     }
     check_redis(config, read);
-    if !config.cluster.identity_files.is_empty()
-        && let Err(error) = Identity::load(&config.cluster.identity_files)
-    {
-        read.fault("cluster.identity_files", &error.to_string());
+    for file in &config.cluster.identity_files {
+        if let Err(error) = Identity::load(std::slice::from_ref(file)) {
+            read.fault("cluster.identity_files", &error.to_string());
+        }
     }
     for key in &config.api_keys {
         if let Err(error) = key.open() {

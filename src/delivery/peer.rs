@@ -10,4 +10,5 @@ pub mod metrics;
 mod outbox;
 pub mod peers;
 mod pipe;
+pub mod probe;
 pub mod wire;

@@ -193,7 +193,8 @@ impl Cluster {
             MemberSource::Fixed(view) => self.peers.set_view(&view),
             MemberSource::Live { own, leases, mut usable, .. } => {
                 let following = Following::new(server, self.changes, requests.clone());
-                let agent = Agent::new(own, leases, Arc::new(following), api.health.clone(), &api.telemetry);
+                let (clock, health) = (api.clock.clone(), api.health.clone());
+                let agent = Agent::new(own, leases, Arc::new(following), clock, health, &api.telemetry);
                 let agent = agent.shown_in(self.standing);
                 let agent_phases = phases.clone();
                 phases.end.spawn("beat", async move {

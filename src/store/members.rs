@@ -8,6 +8,10 @@ use std::time::Duration;
 /// A member without lease is forgotten after this time.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
+/// The clocks of a node and of the store may differ by this much. The store's time is in cursors and leases, and is shown
+/// beside the node's.
+pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
+
 /// The nodes that share a store. A node is live while its lease lasts.
 pub trait Members: Send + Sync {
     /// Makes or renews the node's lease, writes its member record if it is another than the stored one, and returns what

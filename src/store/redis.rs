@@ -25,7 +25,7 @@ pub use address::{BadRedisUrl, RedisUrl};
 pub use calls::CallName;
 pub use error::Unfit;
 pub use link::Link;
-pub use members::RedisMembers;
+pub use members::{RedisMembers, Stored};
 pub use scripts::COMMANDS;
 pub use settings::{Password, Settings};
 

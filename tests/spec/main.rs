@@ -11,6 +11,8 @@ mod bulk;
 mod canaries;
 mod canary_keys;
 mod closed_pipes;
+mod cluster_clock;
+mod cluster_doctor;
 mod cluster_faults;
 mod cluster_identity;
 mod cluster_init;

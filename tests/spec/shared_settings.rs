@@ -62,6 +62,39 @@ async fn check_config_reads_the_files_of_a_shared_store_and_warns_of_a_short_not
     world.stop().await;
 }
 
+#[test]
+fn check_config_refuses_what_cannot_be_a_cluster_and_names_every_setting_to_change_in_one_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pyapns.toml");
+    let check = |text: &str| {
+        std::fs::write(&file, text).expect("a file");
+        said(&pyapns(&["check-config", "--config", file.to_str().expect("text")]))
+    };
+    let secrets = "credentials.key_files = 'gone.key'\ncluster.identity_files = ['one.pem', 'two.pem']";
+    for (listen, advertise, told) in [
+        ("0.0.0.0:8090", "0.0.0.0:8090", &["cannot connect to 0.0.0.0:8090"][..]),
+        ("[::]:8090", "[::]:8090", &["cannot connect to [::]:8090"]),
+        ("10.0.0.1:0", "10.0.0.1:0", &["port 0 is another port", "cannot connect to 10.0.0.1:0"]),
+        ("127.0.0.1:8090", "127.0.0.1:8090", &["only this machine connects to", "127.0.0.1:8090 is this machine only"]),
+        (
+            "0.0.0.0:8088",
+            "localhost:8088",
+            &["is already the address of listen", "localhost:8088 is this machine only"],
+        ),
+    ] {
+        let (status, text) = check(&format!(
+            "node_name = 'a'\nstore.url = 'redis://10.0.0.9'\ncluster.allow = '10.0.0.0/24'\n{secrets}
+             cluster.listen = '{listen}'\ncluster.advertise = '{advertise}'"
+        ));
+        assert_eq!(status, Some(1), "{text}");
+        for told in told.iter().chain(&["gone.key", "one.pem", "two.pem"]) {
+            assert!(text.contains(told), "{listen}: no {told:?} in {text}");
+        }
+    }
+    let (status, text) = check("cluster.listen = '10.0.0.1:8090'\ncluster.allow = '10.0.0.0/24'");
+    assert_eq!((status, text.matches("store.url names none: set store.url").count()), (Some(1), 2), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_is_used_alone_or_beside_a_shared_store_but_never_changes_sides_by_itself() {
     let world = World::start().await;

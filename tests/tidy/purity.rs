@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "apns/liveness.rs",
     "apns/request.rs",
     "apns/response.rs",
+    "cluster/clock_offset.rs",
     "cluster/ring.rs",
     "cluster/view.rs",
     "delivery/backoff.rs",

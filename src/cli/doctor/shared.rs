@@ -1,10 +1,10 @@
 //! The store that the nodes of a cluster share, and the database of this node beside it.
 
-use super::Report;
 use super::store::{Findings, RunningNode, absent, ask, load};
+use super::{Report, cluster};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::redis::{Redis, RedisUrl, Settings};
+use crate::store::redis::{Link, Redis, RedisUrl, Settings, start};
 use crate::store::sqlite::DATABASE_FILE;
 use crate::store::{Durability, Sqlite, StoreError, opening};
 
@@ -19,8 +19,11 @@ pub async fn examine(report: &mut Report, config: &Config, url: &RedisUrl, clock
             return Findings { kept: None, node };
         }
     };
-    let opened = match connect(report, &settings, clock).await {
-        Ok(store) => load(config, &store).await,
+    let opened = match connect(report, &settings).await {
+        Ok(store) => {
+            cluster::examine(report, config, &store, clock).await;
+            load(config, &store).await
+        }
         Err(error) => Err(error.to_string()),
     };
     match opened {
@@ -35,12 +38,34 @@ pub async fn examine(report: &mut Report, config: &Config, url: &RedisUrl, clock
     }
 }
 
-async fn connect(report: &mut Report, settings: &Settings, clock: &Clock) -> Result<Redis, StoreError> {
-    let (store, notices) = opening::connect(settings, clock).await?;
+async fn connect(report: &mut Report, settings: &Settings) -> Result<Redis, StoreError> {
+    let link = Link::new(settings)?;
+    let notices = start::check_settings(&link, &settings.prefix).await?;
+    let store = Redis::new(link, &settings.prefix);
+    access(report, settings);
     notices.iter().for_each(|notice| report.warn("store", notice));
     opening::refuse_unfinished(&store).await?;
     store.try_writing().await?;
     Ok(store)
+}
+
+/// Reports how this node reaches Redis, which it has just done.
+fn access(report: &mut Report, settings: &Settings) {
+    let Settings { url, username, password, certificate, .. } = settings;
+    let user = username.as_deref().unwrap_or("default");
+    let has_secret = password.is_some() || certificate.is_some();
+    let login = if has_secret { "" } else { ", who needs no password," };
+    let way = if url.is_tls() { "over TLS" } else { "without TLS" };
+    let text = format!("{url}: connected {way} as the user {user}{login} and may run scripts");
+    match (url.is_tls() || url.is_local(), has_secret || url.is_local()) {
+        (true, true) => report.ok("redis", text),
+        (false, _) => {
+            report.warn("redis", format!("{text}; others on the network can read device tokens: use rediss://"));
+        }
+        (_, false) => {
+            report.warn("redis", format!("{text}; anybody on the network can use it: set store.password_file"));
+        }
+    }
 }
 
 /// Looks at the database in the data directory. A node that holds it is asked for its state.
@@ -54,7 +79,9 @@ async fn local(report: &mut Report, config: &Config, url: &RedisUrl) -> Option<R
         Ok(local) => opening::refuse_own(&local, folder, url).await,
         Err(StoreError::Locked { .. }) => {
             report.ok("store", format!("{} is held by a node that runs: it is asked", folder.display()));
-            return ask(report, config).await;
+            let node = ask(report, config).await;
+            cluster::balancer(report, config).await;
+            return node;
         }
         Err(error) => Err(error),
     };

@@ -94,6 +94,11 @@ fn an_address_that_other_nodes_cannot_connect_to_is_refused() {
         ("cluster.advertise = 'name:0'", "other nodes cannot connect to name:0"),
         ("cluster.listen = '127.0.0.1:8090'", "127.0.0.1:8090 is this machine only"),
         ("cluster.advertise = '[::1]:8090'", "[::1]:8090 is this machine only"),
+        ("cluster.advertise = 'LocalHost.:8090'", "LocalHost.:8090 is this machine only"),
+        ("cluster.advertise = 'push.localhost:8090'", "push.localhost:8090 is this machine only"),
+        ("cluster.advertise = '[::ffff:127.0.0.1]:8090'", "is this machine only"),
+        ("cluster.advertise = '224.0.0.1:8090'", "other nodes cannot connect to 224.0.0.1:8090"),
+        ("cluster.advertise = '255.255.255.255:8090'", "other nodes cannot connect to 255.255.255.255:8090"),
     ] {
         let refused = faults(&shared_with(line));
         assert!(refused.len() == 1 && refused[0].contains(told), "{line}: {refused:?}");
@@ -108,6 +113,26 @@ fn an_address_that_other_nodes_cannot_connect_to_is_refused() {
         let refused = faults(&shared_with(&format!("cluster.advertise = '{bad}'")));
         assert!(refused[0].contains("it must be an IP address or a name, and a port"), "{bad}: {refused:?}");
     }
+}
+
+#[test]
+fn a_listener_that_no_other_node_reaches_is_refused() {
+    let advertised = "\ncluster.advertise = '10.0.0.1:8090'";
+    for (line, told) in [
+        ("cluster.listen = '10.0.0.1:0'", "port 0 is another port after each start"),
+        ("cluster.listen = '127.0.0.1:8090'", "only this machine connects to 127.0.0.1:8090"),
+        ("cluster.listen = '[::1]:8090'", "only this machine connects to [::1]:8090"),
+        ("cluster.listen = '127.0.0.1:8088'", "is already the address of listen"),
+        ("cluster.listen = '0.0.0.0:8088'", "0.0.0.0:8088 is already the address of listen: give it another port"),
+    ] {
+        let refused = faults(&(shared_with(line) + advertised));
+        assert!(refused.iter().any(|fault| fault.contains(told)), "{line}: {refused:?}");
+        assert!(refused.iter().all(|fault| fault.starts_with("cluster.listen in")), "{line}: {refused:?}");
+    }
+    let admin = format!("{SHARED}\nadmin.listen = '10.0.0.1:8090'\ninsecure = true");
+    assert!(faults(&admin).concat().contains("10.0.0.1:8090 is already the address of admin.listen"));
+    let proxied = shared_with("cluster.listen = '127.0.0.1:8090'").replace("'10.1.0.0/24'", "'127.0.0.1'");
+    assert!(read(&(proxied + advertised)).is_ok(), "a proxy on this machine hands connections on");
 }
 
 #[test]

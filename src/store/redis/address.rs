@@ -1,6 +1,7 @@
 //! The URL of a Redis server, or of the Sentinels that know it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -37,6 +38,12 @@ pub(super) enum Place {
 pub(super) struct HostPort {
     pub host: String,
     pub port: u16,
+}
+
+impl HostPort {
+    fn is_loopback(&self) -> bool {
+        self.host.parse::<IpAddr>().map_or(self.host == "localhost", |ip| ip.to_canonical().is_loopback())
+    }
 }
 
 /// A URL that names no usable place. The sentences never repeat the URL, because it may hold a secret.
@@ -120,6 +127,16 @@ impl RedisUrl {
     /// Returns true for `rediss://` and `rediss+sentinel://`.
     pub fn is_tls(&self) -> bool {
         matches!(self.place, Place::Server { tls: true, .. } | Place::Sentinel { tls: true, .. })
+    }
+
+    /// Returns true for a socket, or an address of loopback: nobody else can read the connection.
+    pub fn is_local(&self) -> bool {
+        match &self.place {
+            Place::Unix { .. } => true,
+            Place::Server { server, .. } => server.is_loopback(),
+            // The primary may be anywhere.
+            Place::Sentinel { .. } => false,
+        }
     }
 }
 

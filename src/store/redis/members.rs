@@ -10,6 +10,8 @@ use crate::store::members::{
     Beat, FORGOTTEN_AFTER, Heard, Lease, Member, Members, PINS_MAX, Pin, Pinned, Session, Version,
 };
 use crate::store::{Epoch, Pending, Revision, StoreError};
+use redis::cmd;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Members over a connection of their own: a beat must not wait behind anything else.
@@ -21,6 +23,31 @@ pub struct RedisMembers {
 impl RedisMembers {
     pub(super) fn new(link: Link, keys: Keys) -> Self {
         Self { link, keys }
+    }
+}
+
+/// A member as it is stored, and its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub member: Member,
+    /// Its lease lasts.
+    pub is_live: bool,
+}
+
+impl RedisMembers {
+    /// All members by name, for somebody who is none. Changes nothing.
+    pub async fn list(&self) -> Result<Vec<Stored>, StoreError> {
+        let found: BTreeMap<String, String> = self.link.query(cmd("HGETALL").arg(self.keys.members())).await?;
+        let mut listed = Vec::new();
+        for (name, stored) in found {
+            // Since when its lease is gone, session, record.
+            let mut parts = stored.splitn(3, ' ').skip(1).map(str::to_owned);
+            let (Some(session), Some(record)) = (parts.next(), parts.next()) else { return Err(odd("a member")) };
+            let member = member(&[name, session.clone(), record])?;
+            let lease: Option<String> = self.link.query(cmd("GET").arg(self.keys.lease(&member.node))).await?;
+            listed.push(Stored { member, is_live: lease == Some(session) });
+        }
+        Ok(listed)
     }
 }
 

@@ -3,27 +3,39 @@
 use super::{Link, Redis, Unfit};
 use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::members::CLOCKS_APART_MAX;
 use redis::{Script, cmd};
 use std::collections::HashMap;
-use std::time::Duration;
 
 /// Commands of these checks, for the user's ACL, beside those of the scripts. `config|get` may be missing.
 pub const COMMANDS: &[&str] = &["config|get", "evalsha", "hlen", "info", "ping", "script|load", "select", "time"];
 /// `#!lua` with flags came with it.
 const VERSION_MIN: u32 = 7;
-/// Cursors and leases are made of Redis's time, and shown beside the node's.
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(5);
 
 impl Redis {
     /// Refuses a server that cannot be the shared store, as [`check`] does.
     pub async fn check_server(&self, clock: &Clock) -> Result<Vec<String>, StoreError> {
         check(&self.link, self.keys.prefix(), clock).await
     }
+
+    /// The node's clock less the server's, in seconds.
+    pub async fn clock_offset(&self, clock: &Clock) -> Result<f64, StoreError> {
+        clock_offset(&self.link, clock).await
+    }
 }
 
 /// Refuses a server that cannot be the shared store, with the setting to change. Returns sentences for the operator
 /// about what works, but loses data or cannot be checked. `prefix` is `store.prefix`.
 pub async fn check(link: &Link, prefix: &str, clock: &Clock) -> Result<Vec<String>, StoreError> {
+    let mut notices = check_settings(link, prefix).await?;
+    if let Some(notice) = clocks(link, clock).await? {
+        notices.push(format!("Redis at {}: {notice}", link.address().await.unwrap_or_default()));
+    }
+    Ok(notices)
+}
+
+/// The same, without a look at the clock.
+pub async fn check_settings(link: &Link, prefix: &str) -> Result<Vec<String>, StoreError> {
     let info: String = link.query(&cmd("INFO")).await?;
     let address = link.address().await.unwrap_or_default();
     let facts = Facts::of(&info);
@@ -31,7 +43,6 @@ pub async fn check(link: &Link, prefix: &str, clock: &Clock) -> Result<Vec<Strin
     try_script(link, prefix).await?;
     let mut notices = facts.notices();
     notices.extend(appendfsync(link, &facts).await?);
-    notices.extend(clocks(link, clock).await?);
     Ok(notices.into_iter().map(|notice| format!("Redis at {address}: {notice}")).collect())
 }
 
@@ -114,9 +125,13 @@ async fn appendfsync(link: &Link, facts: &Facts<'_>) -> Result<Option<String>, S
     }
 }
 
-async fn clocks(link: &Link, clock: &Clock) -> Result<Option<String>, StoreError> {
+async fn clock_offset(link: &Link, clock: &Clock) -> Result<f64, StoreError> {
     let (seconds, micros): (u64, u32) = link.query(&cmd("TIME")).await?;
-    let apart = clock.unix_time() - (seconds as f64 + f64::from(micros) / 1e6);
+    Ok(clock.unix_time() - (seconds as f64 + f64::from(micros) / 1e6))
+}
+
+async fn clocks(link: &Link, clock: &Clock) -> Result<Option<String>, StoreError> {
+    let apart = clock_offset(link, clock).await?;
     let side = if apart > 0.0 { "behind" } else { "ahead of" };
     let apart = apart.abs();
     Ok((apart > CLOCKS_APART_MAX.as_secs_f64())

@@ -1,5 +1,6 @@
 //! The common parts of nodes on a shared store: a real Redis, the files of `pyapns cluster init`, and settings.
 
+use super::lasting_address::lasting_address;
 use super::process::Home;
 use super::redis_server::RedisServer;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ impl Cluster {
         self.folder.join(name).display().to_string()
     }
 
-    /// The settings of a node.
+    /// The settings of a node. Each call gives it another address for links.
     pub fn settings(&self, node: &str) -> String {
         let (key, identity) = (self.file("credentials.key"), self.file("cluster.pem"));
         format!(
@@ -50,11 +51,11 @@ impl Cluster {
             drain_notice_seconds = 0
             store.url = '{}'
             credentials.key_files = '{key}'
-            cluster.listen = '127.0.0.1:0'
-            cluster.advertise = '127.0.0.1:8090'
+            cluster.listen = '{}'
             cluster.allow = '127.0.0.1'
             cluster.identity_files = '{identity}'\n",
-            self.redis.url()
+            self.redis.url(),
+            lasting_address()
         )
     }
 
