@@ -3,7 +3,9 @@
 use crate::support::false_peer::{FalsePeer, frames, hello};
 use crate::support::fleet::new_identity;
 use crate::support::lasting_address::lasting_address;
-use crate::support::shared::said;
+use crate::support::redis_certificates::RedisCertificates;
+use crate::support::redis_server::RedisServer;
+use crate::support::shared::{Cluster, said};
 use crate::support::site::{Node, Seat, Site};
 use pyapns::cluster::Identity;
 use pyapns::model::NodeSession;
@@ -169,4 +171,45 @@ async fn doctor_names_a_missing_key_another_identity_and_a_node_that_a_balancer_
     assert_eq!(status, Some(1), "{text}");
     assert!(lines(&text, "fail", "balancer")[0].contains("no node answers at"), "{text}");
     node.process.stop().await;
+}
+
+const SECRET: &str = "a-password-that-no-line-shows";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_connects_to_redis_as_a_node_does_and_names_the_setting_that_redis_refuses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = include_str!("../../docs/redis.md");
+    let user = page.lines().find(|line| line.starts_with("user pyapns on ")).expect("the page has the line");
+    let [right, wrong] = ["right", "wrong"].map(|name| RedisCertificates::mint(folder.path(), name));
+    let users = vec!["user default off".to_owned(), user.replace(">PASSWORD", &format!(">{}", SECRET))];
+    let redis = RedisServer::with(&[right.lines(), users].concat());
+    let url = format!("rediss://127.0.0.1:{}", redis.port);
+    let cluster = Cluster::on(&folder.path().join("cluster"), redis);
+    let apple = "[apple]\nsandbox = 'https://127.0.0.1:1'\nproduction = 'https://127.0.0.1:1'\n";
+    let data = format!("data_dir = '{}'\n", folder.path().join("data").display());
+    let config = write(folder.path(), "pyapns.toml", &(cluster.settings("push-1") + &data + apple));
+    let [good, bad] = [("good", SECRET), ("bad", "guess")].map(|(name, text)| write(folder.path(), name, text));
+    let doctor = async |password: &str, certificates: &RedisCertificates| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        command.args(["doctor", "--no-push", "--config", &config]).kill_on_drop(true);
+        command.env("PYAPNS_STORE_URL", &url).env("PYAPNS_STORE_USERNAME", "pyapns");
+        command.env("PYAPNS_STORE_PASSWORD_FILE", password).env("PYAPNS_STORE_CA_FILE", &certificates.ca);
+        command.env("PYAPNS_STORE_CERTIFICATE", &right.client).env("PYAPNS_STORE_KEY", &right.client_key);
+        let (_, text) = said(&command.output().await.expect("the program runs"));
+        assert!(!text.contains(SECRET), "{text}");
+        text
+    };
+    let text = doctor(&good, &right).await;
+    assert!(
+        lines(&text, "ok", "redis")[0].ends_with("connected over TLS as the user pyapns and may run scripts"),
+        "{text}"
+    );
+    assert!(lines(&text, "ok", "keys")[0].starts_with("no node has used the store yet"), "{text}");
+    assert_eq!(lines(&text, "ok", "peer"), ["the cluster has no members now"], "{text}");
+    assert!(lines(&text, "ok", "store").iter().any(|line| line.ends_with("can be written, 0 apps")), "{text}");
+    let text = doctor(&bad, &right).await;
+    assert!(lines(&text, "fail", "store")[0].contains("refuses the user or the password"), "{text}");
+    assert_eq!(lines(&text, "ok", "redis").len(), 0, "{text}");
+    let text = doctor(&good, &wrong).await;
+    assert!(lines(&text, "fail", "store")[0].contains("store.ca_file"), "{text}");
 }

@@ -241,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn only_a_socket_and_loopback_are_local() {
+        for url in ["redis://localhost", "redis://127.0.0.9:1", "redis://[::1]", "redis+unix:///run/redis.sock"] {
+            assert!(RedisUrl::parse(url).unwrap().is_local(), "{url}");
+        }
+        for url in ["redis://10.0.0.5", "rediss://redis.example.com", "redis+sentinel://localhost/main"] {
+            assert!(!RedisUrl::parse(url).unwrap().is_local(), "{url}");
+        }
+    }
+
+    #[test]
     fn a_url_that_cannot_work_is_refused_with_its_cause() {
         use BadRedisUrl as B;
         for (url, why) in [

@@ -107,6 +107,32 @@ async fn a_lease_that_ended_is_seen_by_the_next_beat_of_any_node_and_of_its_own(
 }
 
 #[tokio::test]
+async fn somebody_who_is_no_member_lists_the_members_and_their_leases_and_changes_nothing() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    assert_eq!(store.members().list().await.unwrap(), []);
+    let sessions = [Session::new(), Session::new()];
+    for (node, session) in ["n2", "n1"].into_iter().zip(sessions) {
+        beat(&store, node, session).await.unwrap();
+    }
+    server.cli(&["DEL", &format!("{prefix}lease:n1")]);
+    // Another run has the name, and its record is not written yet.
+    beat(&store, "n3", sessions[0]).await.unwrap();
+    server.cli(&["SET", &format!("{prefix}lease:n3"), &sessions[1].to_string()]);
+    let before = server.cli(&["HGETALL", &format!("{prefix}members")]);
+    let listed = store.members().list().await.unwrap();
+    let seen: Vec<_> =
+        listed.iter().map(|stored| (stored.member.node.as_str(), stored.member.session, stored.is_live)).collect();
+    assert_eq!(seen, [("n1", sessions[1], false), ("n2", sessions[0], true), ("n3", sessions[0], false)]);
+    assert_eq!(listed[0].member.record, of("n1", sessions[1]).record);
+    assert_eq!(server.cli(&["HGETALL", &format!("{prefix}members")]), before);
+    for odd in ["", "0", "0 session", "0 short record"] {
+        server.cli(&["HSET", &format!("{prefix}members"), "n4", odd]);
+        assert_eq!(store.members().list().await.unwrap_err().reason(), "store_refused", "{odd:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_lease_ends_by_itself() {
     let server = RedisServer::start();
     let store = store(&server, &fresh_prefix());
