@@ -42,19 +42,46 @@ impl Batch {
     /// the JSON inside a payload, which the sending node has checked.
     pub fn from_wire(texts: Bytes, items: Vec<Notification>) -> Result<Self, BadBatch> {
         let mut last: Option<&Notification> = None;
+        let of_batch = Texts::of(&texts);
         for (index, item) in items.iter().enumerate() {
-            check(&texts, item, last).map_err(|fault| BadBatch { index, fault })?;
+            check(&of_batch, item, last).map_err(|fault| BadBatch { index, fault })?;
             last = Some(item);
         }
         Ok(Self { body: texts, items, ..Self::default() })
     }
 }
 
+/// The texts of a batch. To check all of them at once for UTF-8 costs less than each alone.
+struct Texts<'a> {
+    bytes: &'a [u8],
+    /// All of them, if they are UTF-8 together: bytes that no item uses may be anything.
+    whole: Option<&'a str>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, whole: str::from_utf8(bytes).ok() }
+    }
+
+    fn bytes(&self, span: Span) -> Result<&'a [u8], BadItem> {
+        let end = span.start().checked_add(span.len()).ok_or(BadItem::OutOfRange)?;
+        self.bytes.get(span.start()..end).ok_or(BadItem::OutOfRange)
+    }
+
+    fn text(&self, span: Span) -> Result<&'a str, BadItem> {
+        let bytes = self.bytes(span)?;
+        match self.whole {
+            Some(whole) => whole.get(span.start()..span.start() + bytes.len()).ok_or(BadItem::NotUtf8),
+            None => str::from_utf8(bytes).map_err(|_| BadItem::NotUtf8),
+        }
+    }
+}
+
 /// Checks an item; what it shares with the `last` one is good.
-fn check(texts: &[u8], item: &Notification, last: Option<&Notification>) -> Result<(), BadItem> {
-    token(slice(texts, item.token)?)?;
+fn check(texts: &Texts<'_>, item: &Notification, last: Option<&Notification>) -> Result<(), BadItem> {
+    token(texts.bytes(item.token)?)?;
     if last.is_none_or(|last| last.payload != item.payload) {
-        let payload = text(texts, item.payload)?;
+        let payload = texts.text(item.payload)?;
         if !payload.starts_with('{') {
             return Err(BadItem::PayloadNotObject);
         }
@@ -63,24 +90,15 @@ fn check(texts: &[u8], item: &Notification, last: Option<&Notification>) -> Resu
         return Err(BadItem::PayloadTooLarge);
     }
     if let Some(span) = item.identifier.filter(|_| last.is_none_or(|last| last.identifier != item.identifier)) {
-        is_identifier(text(texts, span)?).then_some(()).ok_or(BadItem::Identifier)?;
+        is_identifier(texts.text(span)?).then_some(()).ok_or(BadItem::Identifier)?;
     }
     if let Some(span) = item.collapse_id {
-        is_header(text(texts, span)?, COLLAPSE_ID_BYTES_MAX).then_some(()).ok_or(BadItem::CollapseId)?;
+        is_header(texts.text(span)?, COLLAPSE_ID_BYTES_MAX).then_some(()).ok_or(BadItem::CollapseId)?;
     }
     if let Some(span) = item.topic {
-        is_header(text(texts, span)?, TOPIC_BYTES_MAX).then_some(()).ok_or(BadItem::Topic)?;
+        is_header(texts.text(span)?, TOPIC_BYTES_MAX).then_some(()).ok_or(BadItem::Topic)?;
     }
     Ok(())
-}
-
-fn slice(texts: &[u8], span: Span) -> Result<&[u8], BadItem> {
-    let end = span.start().checked_add(span.len()).ok_or(BadItem::OutOfRange)?;
-    texts.get(span.start()..end).ok_or(BadItem::OutOfRange)
-}
-
-fn text(texts: &[u8], span: Span) -> Result<&str, BadItem> {
-    str::from_utf8(slice(texts, span)?).map_err(|_| BadItem::NotUtf8)
 }
 
 fn token(token: &[u8]) -> Result<(), BadItem> {
