@@ -7,8 +7,9 @@ use tokio::time::Instant;
 const PING_BUSY: Duration = Duration::from_millis(500);
 /// Between two PINGs otherwise.
 const PING_IDLE: Duration = Duration::from_secs(5);
-/// A peer that is silent, or takes no bytes, for this long is unreachable: it gets nothing more.
-pub const UNREACHABLE_AFTER: Duration = Duration::from_millis(1500);
+/// A peer that is silent, or takes no bytes, for this long is unreachable: it gets nothing more. Callers get their answers
+/// from a substitute within 1.5 seconds.
+pub const UNREACHABLE_AFTER: Duration = Duration::from_millis(1400);
 /// Its connection is closed after this.
 pub const DEAD_AFTER: Duration = Duration::from_secs(3);
 
