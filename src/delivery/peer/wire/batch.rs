@@ -166,7 +166,11 @@ pub(super) fn decode(
     body.bytes(texts_bytes)?;
     body.finish()?;
     let (records, _) = records.as_chunks::<ITEM_BYTES>();
-    let items = records.iter().map(decode_item).collect::<Result<Vec<_>, _>>()?;
+    // Collected as a `Result`, the list would grow step by step.
+    let mut items = Vec::with_capacity(records.len());
+    for record in records {
+        items.push(decode_item(record)?);
+    }
     let batch = Batch::from_wire(texts(texts_at..texts_at + texts_bytes), items);
     Ok((head, batch.map_err(|why| WireError::BadBatch { id, why })?))
 }

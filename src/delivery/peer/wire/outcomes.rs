@@ -56,7 +56,12 @@ pub(super) fn decode(body: &[u8], items_max: u32) -> Result<Vec<Outcome>, WireEr
     }
     let mut records = Scanner::new(Kind::Outcomes, body.bytes(count * OUTCOME_BYTES)?);
     let texts = body.rest();
-    (0..count).map(|_| outcome(&mut records, texts)).collect()
+    // Collected as a `Result`, the list would grow step by step.
+    let mut outcomes = Vec::with_capacity(count);
+    for _ in 0..count {
+        outcomes.push(outcome(&mut records, texts)?);
+    }
+    Ok(outcomes)
 }
 
 fn outcome(record: &mut Scanner<'_>, texts: &[u8]) -> Result<Outcome, WireError> {
