@@ -33,12 +33,12 @@ pub(super) async fn sync(followed: Followed, health: Health, clock: Clock, drain
     let Followed { registry, shared, changed } = followed;
     loop {
         let synced = registry.sync().await;
-        let has_failed = synced.is_err();
+        let mut has_failed = synced.is_err();
         match synced {
             Ok(()) => {
                 health.restore(Component::Registry);
                 if let Some(shared) = &shared {
-                    shared::copy(&registry, shared, &health, &clock).await;
+                    has_failed = !shared::copy(&registry, shared, &health, &clock).await;
                 }
             }
             Err(error) => {

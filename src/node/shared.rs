@@ -111,15 +111,18 @@ pub(super) fn report_start(health: &Health, copied_at: Option<f64>, failure: &St
     }
 }
 
-/// The apps in memory are those of the shared store: brings the copy up to them.
-pub(super) async fn copy(registry: &Registry, store: &Shared, health: &Health, clock: &Clock) {
+/// The apps in memory are those of the shared store: brings the copy up to them. Returns false if that failed.
+pub(super) async fn copy(registry: &Registry, store: &Shared, health: &Health, clock: &Clock) -> bool {
     health.restore(Component::Apps);
-    let Some(epoch) = registry.epoch().await else { return };
-    match store.follow(epoch, clock.unix_time()).await {
+    let Some(epoch) = registry.epoch().await else { return true };
+    let followed = store.follow(epoch, clock.unix_time()).await;
+    let has_followed = followed.is_ok();
+    match followed {
         Err(error) if error.is_temporary() => {}
         Err(error) => health.degrade(Component::RegistryCopy, STALE_COPY, error),
         Ok(()) => health.restore(Component::RegistryCopy),
     }
+    has_followed
 }
 
 /// Hands events over as soon as the store takes them, until `end` begins, and once more then.

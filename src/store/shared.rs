@@ -122,9 +122,13 @@ impl Shared {
         }
     }
 
-    /// Redis, if nothing waits that has to arrive there first.
-    fn open_and_empty(&self) -> Option<&Redis> {
-        self.open().ok().filter(|_| self.spool.is_empty())
+    /// Redis, once everything that waits has arrived there: what an operator removes must not come back afterwards.
+    async fn open_flushed(&self) -> Result<&Redis, StoreError> {
+        let redis = self.open()?;
+        if !self.spool.is_empty() {
+            self.spool.flush().await?;
+        }
+        Ok(redis)
     }
 
     fn notify<T>(&self, changed: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -155,7 +159,7 @@ impl Apps for Shared {
     }
 
     fn delete(&self, key: AppKey, expect: Expect) -> Pending<'_, Option<Revision>> {
-        Box::pin(async move { self.notify(self.open()?.delete(key, expect).await) })
+        Box::pin(async move { self.notify(self.open_flushed().await?.delete(key, expect).await) })
     }
 
     fn list(&self, after: Option<AppKey>, limit: usize) -> Pending<'_, Vec<AppRecord>> {
@@ -175,7 +179,7 @@ impl Apps for Shared {
     }
 
     fn delete_entry(&self, key: AppKey) -> Pending<'_, bool> {
-        Box::pin(async move { self.notify(self.open()?.delete_entry(key).await) })
+        Box::pin(async move { self.notify(self.open_flushed().await?.delete_entry(key).await) })
     }
 }
 
@@ -213,7 +217,8 @@ impl Events for Shared {
     /// While Redis does not take them, the records are kept in the database, and no entry counts as held back.
     fn record(&self, records: Arc<Records>) -> Pending<'_, u64> {
         Box::pin(async move {
-            if let Some(redis) = self.open_and_empty()
+            if self.spool.lets_records_pass()
+                && let Ok(redis) = self.open()
                 && let Ok(Ok(held)) = timeout(RECORD_TIMEOUT, redis.record(Arc::clone(&records))).await
             {
                 return Ok(held);
@@ -232,7 +237,8 @@ impl FeedbackLog for Shared {
     /// While Redis does not take it, the quarantine is kept in the database. It arrives before the records that follow it.
     fn quarantine(&self, app: AppKey, quarantine: Quarantine) -> Pending<'_, u64> {
         Box::pin(async move {
-            if let Some(redis) = self.open_and_empty()
+            if self.spool.is_empty()
+                && let Ok(redis) = self.open()
                 && let Ok(Ok(held)) = timeout(RECORD_TIMEOUT, redis.quarantine(app.clone(), quarantine.clone())).await
             {
                 return Ok(held);
@@ -253,7 +259,7 @@ impl FeedbackLog for Shared {
     }
 
     fn resolve(&self, app: AppKey, resolution: Resolution) -> Pending<'_, u64> {
-        Box::pin(async move { self.open()?.resolve(app, resolution).await })
+        Box::pin(async move { self.open_flushed().await?.resolve(app, resolution).await })
     }
 
     fn feedback(&self, app: AppKey, after: Cursor, limit: usize) -> Pending<'_, Page<Feedback>> {

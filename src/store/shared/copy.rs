@@ -3,7 +3,7 @@
 use crate::model::AppKey;
 use crate::store::redis::Redis;
 use crate::store::sqlite::Differences;
-use crate::store::{Apps, CopyState, Epoch, Revision, Sqlite, StoreError};
+use crate::store::{Apps, Changes, CopyState, Epoch, Revision, Sqlite, StoreError};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -44,7 +44,7 @@ impl Copy {
             return Ok(());
         }
         let is_whole = known.is_none() || since < changes.forgotten;
-        let reached = self.bring(if is_whole { Revision::NONE } else { since }, epoch, is_whole).await?;
+        let reached = if is_whole { self.bring_all(epoch).await? } else { self.bring(changes, epoch).await? };
         let Some((revision, removed)) = reached else { return Ok(()) };
         let entries = if is_due || is_whole { Some(self.redis.fingerprints().await?) } else { None };
         let new = CopyState { epoch, revision, at: now };
@@ -54,32 +54,48 @@ impl Copy {
         Ok(())
     }
 
-    /// Copies the changes after a revision. Returns the revision reached, and of a whole copy the apps that are gone;
-    /// `None` if the store began another epoch meanwhile.
-    async fn bring(
+    /// Copies all apps. Returns the revision reached, and the apps that are gone; `None` if the store began another epoch
+    /// meanwhile.
+    async fn bring_all(&self, epoch: Epoch) -> Result<Option<(Revision, Vec<AppKey>)>, StoreError> {
+        let mut gone = self.keys().await?;
+        let changes = self.redis.changes(Revision::NONE, PAGE).await?;
+        let reached = self
+            .bring_noting(changes, epoch, |key| {
+                gone.remove(key);
+            })
+            .await?;
+        Ok(reached.map(|revision| (revision, gone.into_iter().collect())))
+    }
+
+    /// Copies these changes and those after them. Returns the revision reached; `None` if the store began another epoch
+    /// meanwhile.
+    async fn bring(&self, changes: Changes, epoch: Epoch) -> Result<Option<(Revision, Vec<AppKey>)>, StoreError> {
+        let reached = self.bring_noting(changes, epoch, |_| {}).await?;
+        Ok(reached.map(|revision| (revision, Vec::new())))
+    }
+
+    async fn bring_noting(
         &self,
-        mut since: Revision,
+        mut changes: Changes,
         epoch: Epoch,
-        is_whole: bool,
-    ) -> Result<Option<(Revision, Vec<AppKey>)>, StoreError> {
-        let mut gone = if is_whole { self.keys().await? } else { HashSet::new() };
+        mut note: impl FnMut(&AppKey),
+    ) -> Result<Option<Revision>, StoreError> {
+        let mut since = Revision::NONE;
         loop {
-            let changes = self.redis.changes(since, PAGE).await?;
             if changes.epoch != epoch || changes.revision < since {
                 return Ok(None);
             }
             let is_last = changes.len() < PAGE;
             since = changes.revision;
-            for app in &changes.changed {
-                gone.remove(&app.key);
-            }
+            changes.changed.iter().for_each(|app| note(&app.key));
             if !changes.is_empty() {
                 let (changed, removed) = (changes.changed, changes.removed);
                 self.local.apply_to_copy(Differences { changed, removed, ..Differences::default() }).await?;
             }
             if is_last {
-                return Ok(Some((since, gone.into_iter().collect())));
+                return Ok(Some(since));
             }
+            changes = self.redis.changes(since, PAGE).await?;
         }
     }
 

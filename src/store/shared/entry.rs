@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// The beginning of every quarantine, and of nothing else.
+pub(super) const QUARANTINE: &str = r#"{"kind":"quarantine""#;
+
 /// An event that waits.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Entry {
@@ -128,6 +131,7 @@ mod tests {
         let quarantine = Quarantine { since: 1.5, why: "51 of \"60\"\n\u{e4}".to_owned() };
         for entry in [Entry::Records { call, records }, Entry::Quarantine { app: shop(), quarantine }] {
             let text = entry.text().unwrap();
+            assert_eq!(text.starts_with(QUARANTINE), matches!(entry, Entry::Quarantine { .. }), "{text}");
             assert_eq!(Entry::parse(&text), Some(entry));
             for end in 0..text.len() {
                 assert_eq!(text.get(..end).and_then(Entry::parse), None);

@@ -1,11 +1,11 @@
 //! The events that wait in this node's database for Redis, in their order.
 
-use super::entry::Entry;
+use super::entry::{Entry, QUARANTINE};
 use crate::model::{AppKey, Quarantine};
 use crate::store::redis::Redis;
 use crate::store::{FeedbackLog, Sqlite, StoreError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
@@ -18,8 +18,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Spool {
     redis: Arc<Redis>,
     local: Arc<Sqlite>,
-    /// The writes that wait. While there are any, further events wait behind them.
     entries: AtomicU64,
+    /// Those of them that are quarantines.
+    quarantines: AtomicU64,
+    /// Redis has just taken what waited longest.
+    is_draining: AtomicBool,
     bytes: AtomicU64,
     /// Held by the one that hands events over.
     replaying: Mutex<()>,
@@ -32,12 +35,20 @@ impl Spool {
         if entries > 0 {
             tracing::info!(entries, bytes, "feedback and disconnections of the last run wait for the shared store");
         }
-        let (entries, bytes) = (AtomicU64::new(entries), AtomicU64::new(bytes));
-        Ok(Self { redis, local, entries, bytes, replaying: Mutex::default(), filled: Notify::new() })
+        let quarantines = local.spooled_with(QUARANTINE).await?.len() as u64;
+        let [entries, bytes, quarantines] = [entries, bytes, quarantines].map(AtomicU64::new);
+        let (is_draining, replaying, filled) = (AtomicBool::new(false), Mutex::default(), Notify::new());
+        Ok(Self { redis, local, entries, bytes, quarantines, is_draining, replaying, filled })
     }
 
     pub fn is_empty(&self) -> bool {
         self.entries.load(Ordering::Acquire) == 0
+    }
+
+    /// Records may overtake those that wait, once Redis takes them: their order does not matter to it, and under a steady
+    /// flow of events the last one would never arrive otherwise. They never overtake a quarantine.
+    pub fn lets_records_pass(&self) -> bool {
+        self.is_empty() || (self.is_draining.load(Ordering::Acquire) && self.quarantines.load(Ordering::Acquire) == 0)
     }
 
     pub fn usage(&self) -> (u64, u64) {
@@ -62,6 +73,9 @@ impl Spool {
         let bytes = text.len() as u64;
         let spend = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= SPOOL_BYTES_MAX);
         self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, spend).map_err(|_| StoreError::SpoolFull)?;
+        self.is_draining.store(false, Ordering::Release);
+        let quarantines = u64::from(matches!(entry, Entry::Quarantine { .. }));
+        self.quarantines.fetch_add(quarantines, Ordering::AcqRel);
         if self.entries.fetch_add(1, Ordering::AcqRel) == 0 {
             tracing::warn!("the shared store takes no events: they wait in this node's database until it does");
         }
@@ -71,13 +85,14 @@ impl Spool {
                 Ok(())
             }
             Err(error) => {
-                self.give_back(1, bytes);
+                self.give_back(1, quarantines, bytes);
                 Err(error)
             }
         }
     }
 
-    fn give_back(&self, entries: u64, bytes: u64) {
+    fn give_back(&self, entries: u64, quarantines: u64, bytes: u64) {
+        self.quarantines.fetch_sub(quarantines, Ordering::AcqRel);
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
         if self.entries.fetch_sub(entries, Ordering::AcqRel) == entries {
             tracing::info!("all events that waited are in the shared store");
@@ -118,6 +133,7 @@ impl Spool {
                 return Ok(());
             }
             let (mut arrived, mut through, mut bytes, mut failed) = (Vec::new(), 0, 0, Ok(()));
+            let mut quarantines = 0;
             for (position, text) in &page {
                 match self.hand_over(text).await {
                     Ok(entry) => arrived.push(entry),
@@ -128,10 +144,12 @@ impl Spool {
                 }
                 through = *position;
                 bytes += text.len() as u64;
+                quarantines += u64::from(text.starts_with(QUARANTINE));
             }
+            self.is_draining.store(failed.is_ok(), Ordering::Release);
             if !arrived.is_empty() {
                 self.local.unspool(through).await?;
-                self.give_back(arrived.len() as u64, bytes);
+                self.give_back(arrived.len() as u64, quarantines, bytes);
             }
             for entry in arrived.into_iter().flatten() {
                 if let Entry::Records { call, .. } = entry {
@@ -157,17 +175,14 @@ impl Spool {
 
     /// The quarantines that wait.
     pub async fn quarantines(&self) -> Result<Vec<(AppKey, Quarantine)>, StoreError> {
-        let (mut found, mut after) = (Vec::new(), 0);
-        while !self.is_empty() {
-            let page = self.local.spooled(after).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = *last;
-            for (_, text) in &page {
-                if let Some(Entry::Quarantine { app, quarantine }) = Entry::parse(text) {
-                    found.push((app, quarantine));
-                }
-            }
+        if self.quarantines.load(Ordering::Acquire) == 0 {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        let waiting = self.local.spooled_with(QUARANTINE).await?;
+        let parsed = waiting.iter().filter_map(|text| match Entry::parse(text)? {
+            Entry::Quarantine { app, quarantine } => Some((app, quarantine)),
+            Entry::Records { .. } => None,
+        });
+        Ok(parsed.collect())
     }
 }

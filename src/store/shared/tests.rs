@@ -151,6 +151,73 @@ async fn a_quarantine_of_an_outage_holds_back_what_waits_behind_it() {
     assert_eq!(shared.resolve(shop(), Resolution::Release).await.unwrap(), 2);
 }
 
+/// Repeats a call until Redis is back.
+async fn once_back<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    let called = async {
+        loop {
+            match call().await {
+                Ok(value) => return value,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    timeout(Duration::from_secs(8), called).await.expect("Redis is back")
+}
+
+#[tokio::test]
+async fn what_an_operator_resolves_or_removes_after_an_outage_does_not_come_back_with_what_waits() {
+    let (mut server, folder) = (RedisServer::with(&PERSISTENT), tempfile::tempdir().unwrap());
+    let shared = ready(&server, folder.path()).await;
+    put(&shared, app(shop())).await;
+    server.kill();
+    let quarantine = Quarantine { since: 7.0, why: "a wave".to_owned() };
+    let doubtful = Feedback { reason: AppleReason::BadDeviceToken.as_str().to_owned(), ..dead(shop(), "aa", 1.0) };
+    shared.quarantine(shop(), quarantine).await.unwrap();
+    shared.note(vec![doubtful], vec![failure(shop(), 1)]).await.unwrap();
+    server.restart();
+    assert_eq!(once_back(async || shared.resolve(shop(), Resolution::Drop).await).await, 1, "it has arrived before");
+    flush(&shared).await;
+    assert_eq!(shared.quarantines().await.unwrap(), []);
+    server.kill();
+    shared.note(vec![dead(shop(), "bb", 1.0)], vec![failure(shop(), 2)]).await.unwrap();
+    server.restart();
+    once_back(async || shared.delete(shop(), Expect::Any).await).await;
+    flush(&shared).await;
+    assert_eq!(shared.counts(shop()).await.unwrap(), Counts { feedback: 0, held: 0, disconnections: 0 });
+}
+
+#[tokio::test]
+async fn events_go_to_redis_again_after_an_outage_though_they_never_pause() {
+    let (mut server, folder) = (RedisServer::with(&PERSISTENT), tempfile::tempdir().unwrap());
+    let shared = ready(&server, folder.path()).await;
+    server.kill();
+    shared.note(vec![dead(shop(), "first", 1.0)], vec![]).await.unwrap();
+    server.restart();
+    let flow = async || {
+        loop {
+            let token = format!("{:016x}", fastrand::u64(..));
+            shared.note(vec![dead(shop(), &token, 1.0)], vec![]).await.expect("it is kept");
+        }
+    };
+    let caught_up = async {
+        while shared.spooled().0 > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let all = async {
+        tokio::select! {
+            biased;
+            () = caught_up => {}
+            () = shared.replay() => {}
+            () = flow() => {}
+            () = flow() => {}
+            () = flow() => {}
+            () = flow() => {}
+        }
+    };
+    timeout(Duration::from_secs(8), all).await.expect("nothing waits any more");
+}
+
 #[tokio::test]
 async fn the_events_that_wait_have_a_maximum_and_what_is_refused_is_not_lost_by_it() {
     let (mut server, folder) = (RedisServer::with(&PERSISTENT), tempfile::tempdir().unwrap());

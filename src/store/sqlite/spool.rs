@@ -24,6 +24,15 @@ impl Sqlite {
         Box::pin(self.reader.read(move |connection| page(connection, after)))
     }
 
+    /// The entries that begin with a text.
+    pub fn spooled_with(&self, prefix: &'static str) -> Pending<'_, Vec<String>> {
+        Box::pin(self.reader.read(move |connection| {
+            let sql = "SELECT entry FROM spool WHERE substr(entry, 1, ?1) = ?2 ORDER BY position";
+            let mut select = connection.prepare_cached(sql)?;
+            select.query_map((prefix.len() as i64, prefix), |row| row.get(0))?.collect()
+        }))
+    }
+
     /// Deletes the entries up to and including a position.
     pub fn unspool(&self, through: i64) -> Pending<'_, ()> {
         let delete = move |connection: &Connection| {

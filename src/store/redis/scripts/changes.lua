@@ -1,7 +1,7 @@
 #!lua flags=no-writes,allow-oom
--- Returns the store's epoch, the epochs that it takes the place of, its newest revision, the newest revision of a removal that is forgotten, 1 if more changes
--- follow (else 0), and a list of the apps that changed after a revision, oldest change first: app, revision and record (nil
--- if it was removed) of each.
+-- Returns the store's epoch, the epochs that it takes the place of, its newest revision, the newest revision of a removal
+-- that is forgotten, 1 if more changes follow (else 0), and a list of the apps that changed after a revision, oldest change
+-- first: app, revision and record (nil if it was removed) of each.
 -- KEYS: meta, apps, changes. ARGV: the revision, most apps, bytes after which no more apps are added.
 local meta, apps, changed = unpack(KEYS)
 local since, limit, bytes_max = unpack(ARGV)
