@@ -99,12 +99,9 @@ impl Registry {
                     recovered.written = self.write_back(recovery).await?;
                 }
                 recovery.restore_check(check::seal(&self.inner.keyring)).await?;
-                // A store that has lost changes, and got them back, may go on with its history.
-                let goes_on = present == known && how == Recover::WriteBack && self.pull(position).await.is_ok();
-                if !goes_on {
-                    recovery.succeed(present, known).await?;
-                    self.pull(position).await?;
-                }
+                // Another epoch makes all nodes compare all apps: an app that a snapshot brings back has an old revision.
+                recovery.succeed(present, known).await?;
+                self.pull(position).await?;
                 tracing::warn!(?how, written = recovered.written, "an operator has recovered the registry");
             }
             pulled => pulled?,

@@ -56,7 +56,7 @@ async fn logged(node: &Node, app: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the node's `/readyz` says of one part; `null` if it is well.
+/// The entry of one part in the node's `/readyz`; `null` if the part works.
 async fn degraded(node: &Node, what: &str) -> Value {
     let ready = node.client().await.get("/readyz").await;
     let parts = ready.response()["degraded"].as_array().cloned().unwrap_or_default();

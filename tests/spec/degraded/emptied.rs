@@ -126,14 +126,21 @@ async fn an_older_snapshot_of_redis_is_completed_by_the_apps_that_changed_since(
     let body = json!({"certificate": site.simulator.identity().client_pem, "lanes": 2}).to_string();
     assert_eq!(a.client().await.post(&apps[0], body).await.status, 201);
     assert_eq!(site.provision(&b, "/apps/new/sandbox").await.status, 201);
-    a.wait("it has the new app", async |node| apps_of_node(node).await.len() == 3).await;
+    assert_eq!(a.client().await.call("DELETE", &apps[1], "").await.status, 200);
+    for node in [&a, &b] {
+        node.wait("it has the changes", async |node| {
+            let names = apps_of_node(node).await;
+            names.len() == 2 && names.contains("new")
+        })
+        .await;
+    }
     site.redis.kill();
     std::fs::remove_dir_all(&log).expect("a folder");
     std::fs::rename(&kept, &log).expect("a folder");
     site.redis.restart();
     for node in [&a, &b] {
         wait_foreign(node).await;
-        assert_eq!(apps_of_node(node).await.len(), 3);
+        assert_eq!(apps_of_node(node).await.len(), 2);
     }
     assert_eq!(stored(&site), "2");
     restore(&a, "write-back");
@@ -143,6 +150,11 @@ async fn an_older_snapshot_of_redis_is_completed_by_the_apps_that_changed_since(
         assert_eq!(node.client().await.get(&apps[0]).await.response()["lanes"], 2, "{}", node.name);
     }
     assert_eq!(stored(&site), "3");
+    // The app that was removed after the snapshot is there again, also for a node that starts from its copy.
+    b.process.stop().await;
+    let b = site.start("b", "b").await;
+    site.wait_joined(&[&a, &b]).await;
+    assert_eq!(apps_of_node(&b).await, apps_of_node(&a).await);
     for node in [a, b] {
         node.process.stop().await;
     }
