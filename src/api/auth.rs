@@ -95,8 +95,8 @@ impl Guard {
         self.keys.is_some() || self.exposure == Exposure::Public
     }
 
-    /// Returns the key that the caller showed, if one is needed.
-    async fn admit(&self, head: &mut Parts) -> Result<Option<Arc<ApiKey>>, AccessFault> {
+    /// Lets a request pass if its caller may make it. A known key leaves its id in the extensions, also if it is refused.
+    async fn admit(&self, head: &mut Parts) -> Result<(), AccessFault> {
         let route = head.extensions.get::<MatchedPath>().map(|path| match path.as_str() {
             "/" => "/",
             path => path.trim_end_matches('/'),
@@ -109,26 +109,21 @@ impl Guard {
         if !self.exposure.answers(need) {
             return Err(AccessFault::AdminListenerOnly);
         }
-        let Some(key) = key else { return Ok(None) };
-        if need == Need::Scope(Scope::Admin) {
-            head.extensions.insert(access_log::KeyId(key.id.as_str().into()));
-        }
-        if key.apps.is_none() {
-            return Ok(Some(key));
-        }
+        let Some(key) = key.filter(|key| key.apps.is_some()) else { return Ok(()) };
         // Decoded as for the handlers.
         let params = RawPathParams::from_request_parts(head, &()).await.ok();
         let app = params.as_ref().and_then(|params| params.iter().find(|(name, _)| *name == "app_id"));
         if app.is_some_and(|(_, app)| !key.may_use(app)) {
             return Err(AccessFault::AppForbidden);
         }
-        head.extensions.insert(RestrictedCaller(Arc::clone(&key)));
-        Ok(Some(key))
+        head.extensions.insert(RestrictedCaller(key));
+        Ok(())
     }
 
-    fn key(&self, keys: &Keys, head: &Parts, need: Need) -> Result<Arc<ApiKey>, AccessFault> {
+    fn key(&self, keys: &Keys, head: &mut Parts, need: Need) -> Result<Arc<ApiKey>, AccessFault> {
         let shown = head.headers.get(header::AUTHORIZATION).ok_or(AccessFault::KeyMissing)?;
         let key = keys.find(shown.as_bytes()).ok_or(AccessFault::KeyUnknown)?;
+        head.extensions.insert(access_log::KeyId(key.id.shared()));
         if key.expires_at.is_some_and(|end| end <= self.clock.unix_seconds()) {
             return Err(AccessFault::KeyExpired);
         }
@@ -152,14 +147,14 @@ impl RestrictedCaller {
 /// Lets a request pass, or refuses it before its body is read.
 pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
-    match guard.admit(&mut head).await {
-        Ok(key) => {
-            let mut response = next.run(Request::from_parts(head, body)).await;
-            if let Some(key) = key {
-                response.extensions_mut().insert(access_log::KeyId(key.id.as_str().into()));
-            }
-            response
-        }
+    let admitted = guard.admit(&mut head).await;
+    let key = head.extensions.get::<access_log::KeyId>().cloned();
+    let mut response = match admitted {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(fault) => ApiError::Access(fault).into_response(),
+    };
+    if let Some(key) = key {
+        response.extensions_mut().insert(key);
     }
+    response
 }

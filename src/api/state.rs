@@ -17,7 +17,7 @@ use crate::http::body::Bodies;
 use crate::model::{AppKey, NodeName};
 use crate::registry::{App, Registry};
 use crate::store::StoreError;
-use crate::store::members::Members;
+use crate::store::members::{Members, Pin, Pinned};
 use crate::telemetry;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,11 +84,27 @@ impl ClusterAccess {
         name.parse().ok().filter(is_member).ok_or_else(|| ApiError::UnknownNode { node: name.to_owned() })
     }
 
-    /// The store of decisions.
+    /// Stores a decision. Returns false if it was stored already.
     ///
     /// # Errors
-    /// [`StoreError::NotShared`] if the members never change.
-    pub fn decisions(&self) -> Result<&Arc<dyn Members>, ApiError> {
+    /// [`ApiError::PinsFull`] if there are as many decisions as are allowed, and the errors of the store.
+    pub async fn decide(&self, decision: Pin) -> Result<bool, ApiError> {
+        match self.decisions()?.pin(decision).await? {
+            Pinned::Full => Err(ApiError::PinsFull),
+            pinned => Ok(pinned == Pinned::Changed),
+        }
+    }
+
+    /// Takes a decision back. Returns false if there was none.
+    ///
+    /// # Errors
+    /// The errors of the store.
+    pub async fn undo(&self, decision: Pin) -> Result<bool, ApiError> {
+        Ok(self.decisions()?.unpin(decision).await?)
+    }
+
+    /// The store of decisions; [`StoreError::NotShared`] if the members never change.
+    fn decisions(&self) -> Result<&Arc<dyn Members>, ApiError> {
         self.decisions.as_ref().ok_or(ApiError::Store(StoreError::NotShared))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::trace::TraceId;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::Response;
 use hyper::body::Body;
 use std::net::IpAddr;
@@ -53,8 +53,8 @@ pub struct AccessLine<'a> {
     level: Level,
     trace: Option<TraceId>,
     client: Option<IpAddr>,
-    /// `None` if the line is not written, or the path belongs to no route: such a path may contain anything.
-    path: Option<String>,
+    /// `None` if it belongs to no route: such a path may contain anything. A clone copies no text.
+    uri: Option<Uri>,
     received: Option<u64>,
 }
 
@@ -62,9 +62,6 @@ impl<'a> AccessLine<'a> {
     /// `is_quiet`: the line has level debug unless the request fails.
     pub fn of(route: &'a str, request: &Request, client: Option<IpAddr>, is_quiet: bool) -> Self {
         let level = if is_quiet { Level::DEBUG } else { Level::INFO };
-        let is_shown = if is_quiet { tracing::enabled!(Level::DEBUG) } else { tracing::enabled!(Level::INFO) };
-        let path = request.uri().path();
-        let cut = &path[..path.floor_char_boundary(PATH_BYTES_MAX)];
         let length = request.headers().get(header::CONTENT_LENGTH);
         Self {
             route,
@@ -72,7 +69,7 @@ impl<'a> AccessLine<'a> {
             level,
             trace: TraceId::of(request.headers()),
             client,
-            path: (is_shown && route != "none").then(|| cut.to_owned()),
+            uri: (route != "none").then(|| request.uri().clone()),
             received: length.and_then(|length| length.to_str().ok()?.parse().ok()),
         }
     }
@@ -83,7 +80,7 @@ impl<'a> AccessLine<'a> {
 
     /// Writes the line. `seconds`: from the request's headers to the head of its response.
     pub fn write(self, request_id: &str, response: &Response, seconds: f64) {
-        let Self { route, method, level, trace, client, path, received } = self;
+        let Self { route, method, level, trace, client, uri, received } = self;
         let status = response.status();
         let has_failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
         if !has_failed && level == Level::DEBUG && !tracing::enabled!(Level::DEBUG) {
@@ -94,6 +91,7 @@ impl<'a> AccessLine<'a> {
         let reason = response.extensions().get().map(|Refusal(reason)| *reason);
         let key_id = response.extensions().get().map(|KeyId(id)| &**id);
         let trace_id = trace.as_ref().map(TraceId::as_str);
+        let path = uri.as_ref().map(|uri| cut(uri.path()));
         let client = client.map(tracing::field::display);
         if has_failed {
             tracing::warn!(
@@ -115,4 +113,8 @@ impl<'a> AccessLine<'a> {
             );
         }
     }
+}
+
+fn cut(path: &str) -> &str {
+    &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }

@@ -61,9 +61,14 @@ impl FromStr for Scope {
 
 /// The name of a key, which logs may show: 1 to 64 letters, digits, `-` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyId(String);
+pub struct KeyId(Arc<str>);
 
 impl KeyId {
+    /// The same name without a copy of its text.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,7 +80,7 @@ impl FromStr for KeyId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let sane = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(sane) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err("must be 1 to 64 letters, digits, - and _")
         }
@@ -184,7 +189,7 @@ impl fmt::Debug for ApiKey {
 
 /// All keys of a node. They can be replaced while it runs.
 #[derive(Debug, Default)]
-pub struct Keys(RwLock<HashMap<String, Arc<ApiKey>>>);
+pub struct Keys(RwLock<HashMap<Arc<str>, Arc<ApiKey>>>);
 
 impl Keys {
     pub fn new(keys: impl IntoIterator<Item = ApiKey>) -> Self {
