@@ -1,6 +1,7 @@
 //! `POST /cluster/registry`: the decision of an operator on a shared store that has lost apps.
 
 use crate::api::Api;
+use crate::api::auth::{AccessFault, RestrictedCaller};
 use crate::api::error::ApiError;
 use crate::http::access_log::KeyId;
 use crate::http::envelope;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 /// `POST {"action": "write_back" | "accept"}`. Changes nothing if the shared store has lost nothing.
 pub async fn recover(
     State(api): State<Arc<Api>>,
+    caller: Option<Extension<RestrictedCaller>>,
     key: Option<Extension<KeyId>>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -24,6 +26,9 @@ pub async fn recover(
     let body = api.bodies.collect(request).await?;
     query?;
     let (action, how) = parse_action(&body.bytes)?;
+    if caller.is_some() {
+        return Err(AccessFault::AllApps.into());
+    }
     let Recovered { written, apps } = api.registry.recover(how).await?;
     let key_id = key.as_ref().map(|Extension(KeyId(id))| &**id);
     tracing::info!(key_id, action, written, apps, "an operator decided about the apps of the shared store");

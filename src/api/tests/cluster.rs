@@ -173,6 +173,8 @@ async fn an_admin_key_for_some_apps_sees_and_pins_only_these_and_cordons_no_node
     assert_eq!(error(&call(Method::PUT, PIN, r#"{"node":"b"}"#).await), forbidden);
     assert_eq!(error(&call(Method::DELETE, PIN, "").await), forbidden);
     assert_eq!(error(&call(Method::POST, "/cluster/nodes/b", r#"{"action":"cordon"}"#).await), forbidden);
+    let accept = call(Method::POST, "/cluster/registry", r#"{"action":"accept"}"#).await;
+    assert_eq!(error(&accept), forbidden, "it concerns the apps of others");
     let other = PIN.replace("example.app", "example.other");
     assert_eq!(call(Method::PUT, &other, r#"{"node":"b"}"#).await.status, 200);
 }
