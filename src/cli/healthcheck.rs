@@ -9,6 +9,7 @@ use crate::http::server::address::Address;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http::Method;
+use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,18 +48,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let node = NodeUrl::of_listener(&config.listen, config.tls.is_some());
     let runtime = runtime()?;
     let timeout = Duration::from_secs(arguments.timeout);
-    let asked = runtime.block_on(async { tokio::time::timeout(timeout, ask(&node)).await });
+    let asked = runtime.block_on(ask(&node, timeout));
     runtime.shutdown_background();
-    asked.with_context(|| format!("{node} has not answered within {} s", timeout.as_secs()))??;
+    let (status, body) = asked?;
+    if status != 200 {
+        bail!("{node}: {}", refusal(status, &body));
+    }
     print::line(format_args!("{node} is ready"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(node: &NodeUrl) -> anyhow::Result<()> {
+/// The answer of `/readyz`, asked as a load balancer does. A node that hangs does not answer within `limit`.
+pub async fn ask(node: &NodeUrl, limit: Duration) -> anyhow::Result<(u16, Value)> {
     let target = Target { node: node.clone(), api_key: None, authorities: Authorities::Any };
-    let mut client = Client::connect(&target, &Drain::new()).await?;
-    match client.exchange(Method::GET, "/readyz", Bytes::new()).await? {
-        (200, _) => Ok(()),
-        (status, body) => bail!("{node}: {}", refusal(status, &body)),
-    }
+    let drain = Drain::new();
+    let asked = async {
+        let mut client = Client::connect(&target, &drain).await?;
+        client.exchange(Method::GET, "/readyz", Bytes::new()).await
+    };
+    let asked = tokio::time::timeout(limit, asked).await;
+    asked.with_context(|| format!("{node} has not answered within {} s", limit.as_secs()))?
 }

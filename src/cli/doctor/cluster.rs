@@ -1,6 +1,7 @@
 //! The cluster of a node: the key files, the clock, the other members, and the check of a load balancer.
 
 use super::Report;
+use crate::cli::healthcheck;
 use crate::clock::Clock;
 use crate::cluster::{Identity, Member, MemberState, decode_member};
 use crate::config::Config;
@@ -8,15 +9,15 @@ use crate::credentials::{Keyring, Unopened, check};
 use crate::delivery::peer::membership::Membership;
 use crate::delivery::peer::probe::probe;
 use crate::delivery::peer::wire::Limits;
-use crate::drain::Drain;
-use crate::http::client::{Authorities, Client, NodeUrl, Target, refusal};
+use crate::http::client::{NodeUrl, refusal};
 use crate::model::{NodeName, NodeSession};
 use crate::store::members::{CLOCKS_APART_MAX, Session};
 use crate::store::redis::{Redis, Stored};
-use bytes::Bytes;
-use http::Method;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// The longest wait for the answer of a running node: one that hangs takes connections, and answers none.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Digits of a fingerprint that are shown: enough to compare by eye.
 const FINGERPRINT_DIGITS: usize = 16;
 
@@ -144,13 +145,7 @@ async fn peer(report: &mut Report, config: &Config, own: &Membership, Stored { m
 /// Asks the listener of callers as a load balancer does.
 pub async fn balancer(report: &mut Report, config: &Config) {
     let node = NodeUrl::of_listener(&config.listen, config.tls.is_some());
-    let (callee, drain) = (Target { node, api_key: None, authorities: Authorities::Any }, Drain::new());
-    let asked = async {
-        let mut caller = Client::connect(&callee, &drain).await?;
-        caller.exchange(Method::GET, "/readyz", Bytes::new()).await
-    };
-    let node = &callee.node;
-    match asked.await {
+    match healthcheck::ask(&node, ANSWER_TIMEOUT).await {
         Ok((200, _)) => report.ok("balancer", format!("{node}/readyz answers 200: a load balancer uses this node")),
         Ok((status, body)) => {
             let why = refusal(status, &body);

@@ -1,5 +1,6 @@
 //! Checks the data directory and its store, and asks a running node for its state.
 
+use super::cluster::ANSWER_TIMEOUT;
 use super::machine::nearest_existing;
 use super::{Report, shared};
 use crate::cli::send::API_KEY;
@@ -135,6 +136,10 @@ pub async fn ask(report: &mut Report, config: &Config) -> Option<RunningNode> {
             ready = caller.exchange(Method::GET, "/healthz", Bytes::new()).await?;
         }
         anyhow::Ok((ready, caller.exchange(Method::GET, "/apps?limit=10000", Bytes::new()).await?))
+    };
+    let answers = async {
+        let late = || anyhow::anyhow!("{} has not answered within {} s", callee.node, ANSWER_TIMEOUT.as_secs());
+        tokio::time::timeout(ANSWER_TIMEOUT, answers).await.unwrap_or_else(|_| Err(late()))
     };
     match answers.await {
         // The node's certificate is for a name, and only its address is known here.
