@@ -62,8 +62,8 @@ impl Forwarded {
         job
     }
 
-    /// Counts the outcomes, and answers the caller with them: those that a peer reports, one for each notification. What an earlier peer may
-    /// have sent is never reported as not sent.
+    /// Counts the outcomes and answers the caller with them, one for each notification. If an earlier peer may have sent
+    /// the errand, an outcome other than accepted becomes unknown.
     pub fn end(self, mut outcomes: Vec<Outcome>) {
         if self.is_maybe_sent {
             for outcome in &mut outcomes {

@@ -7,7 +7,7 @@ use super::lanes::{Lanes, NotTaken};
 use super::metrics::Told;
 use super::peer::peers::Peers;
 use super::route::{Place, Router};
-use super::send::{Answer, Refused, Reply, Sending, Sent};
+use super::send::{Answer, Refused, Sending, Sent};
 use super::split::{self, Part};
 use super::status::AppStatus;
 use crate::budget::{Budget, Permit};
@@ -85,11 +85,10 @@ impl Intake {
     ) -> Result<Answer, Refused> {
         match lane.filter(|lane| *lane < app.lanes) {
             Some(lane) => {
-                let (reply, answer) = oneshot::channel();
                 let room = Room::Own(self.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
                 let place = self.router.reserve_here(&app, lane)?;
                 let told = self.count(&place, &batch, Reach::ThisNode);
-                Ok(hand_over(place, Errand { app, lane, batch, sending, reply, room, told }, answer))
+                Ok(hand_over(place, app, lane, batch, sending, room, told))
             }
             None => self.take(app, batch, sending, Reach::ThisNode),
         }
@@ -104,8 +103,7 @@ impl Intake {
         }
         let place = self.reserve(&app, 0, &batch, reach)?;
         let told = self.count(&place, &batch, reach);
-        let (reply, answer) = oneshot::channel();
-        Ok(hand_over(place, Errand { app, lane: 0, batch, sending, reply, room: Room::Own(held), told }, answer))
+        Ok(hand_over(place, app, 0, batch, sending, Room::Own(held), told))
     }
 
     /// Takes bytes of the node's pool and of the app's.
@@ -148,9 +146,7 @@ impl Intake {
         if let [Part { lane, .. }] = parts[..] {
             let place = self.reserve(app, lane, &batch, reach)?;
             let told = self.count(&place, &batch, reach);
-            let (reply, answer) = oneshot::channel();
-            let (app, room) = (Arc::clone(app), Room::Own(held));
-            return Ok(hand_over(place, Errand { app, lane, batch, sending, reply, room, told }, answer));
+            return Ok(hand_over(place, Arc::clone(app), lane, batch, sending, Room::Own(held), told));
         }
         let held = Arc::new(held);
         let places: Vec<_> =
@@ -207,8 +203,17 @@ impl Intake {
 }
 
 /// Sends a batch to its place. Returns what waits for its answer.
-fn hand_over(place: Place, errand: Errand, answer: oneshot::Receiver<Reply>) -> Answer {
-    let (app, batch, told) = (Arc::clone(&errand.app), Arc::clone(&errand.batch), errand.told.clone());
-    place.send(errand, Instant::now());
-    Answer::of_lane(app, batch, answer, told)
+fn hand_over(
+    place: Place,
+    app: Arc<App>,
+    lane: u16,
+    batch: Arc<Batch>,
+    sending: Sending,
+    room: Room,
+    told: Option<Arc<Told>>,
+) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    let (of_app, of_batch, of_told) = (Arc::clone(&app), Arc::clone(&batch), told.clone());
+    place.send(Errand { app, lane, batch, sending, reply, room, told }, Instant::now());
+    Answer::of_lane(of_app, of_batch, answer, of_told)
 }

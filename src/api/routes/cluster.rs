@@ -25,6 +25,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
+/// The most lanes that `GET /cluster` lists.
+const LANES_SHOWN_MAX: usize = 1_000;
+
 #[derive(Serialize)]
 struct ClusterObject {
     r#type: &'static str,
@@ -84,7 +87,9 @@ pub async fn show(
 fn object(api: &Api, cluster: &ClusterAccess, shown: impl Fn(&AppKey) -> bool) -> ClusterObject {
     let ClusterAccess { peers, standing, .. } = cluster;
     let (view, standing) = (peers.view(), standing.borrow().clone());
-    let held = peers.held().into_iter().filter(|lane| shown(&lane.app));
+    let held = peers.all_held();
+    let lanes_held = held.len();
+    let held = held.into_iter().filter(|(app, _)| shown(app)).take(LANES_SHOWN_MAX);
     let pinned = view.pins().lanes.iter().filter(|(app, _)| shown(app));
     let pins = pinned.flat_map(|(app, lanes)| {
         lanes.iter().map(move |(lane, node)| PinObject { lane: LaneObject::new(app, *lane), node: node.to_string() })
@@ -102,8 +107,8 @@ fn object(api: &Api, cluster: &ClusterAccess, shown: impl Fn(&AppKey) -> bool) -
         ring: format!("{:016x}", view.hash()),
         members: members::of(&standing, &view),
         links: links.collect(),
-        lanes_held: peers.held_count(),
-        lanes: held.map(|lane| LaneObject::new(&lane.app, lane.lane)).collect(),
+        lanes_held,
+        lanes: held.map(|(app, lane)| LaneObject::new(&app, lane)).collect(),
         pins: pins.collect(),
         degraded: api.health.degraded().iter().map(health::degraded_object).collect(),
     }

@@ -1,6 +1,6 @@
 //! This node's part in a cluster, as its links and its listener need it.
 
-use super::wire::Limits;
+use super::wire::{self, Features, Hello, Limits};
 use crate::model::{NodeName, NodeSession};
 use crate::store::Epoch;
 use rustls::{ClientConfig, ServerConfig};
@@ -21,4 +21,19 @@ pub struct Membership {
     pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// The largest frame and batch that this node takes.
     pub limits: Limits,
+}
+
+impl Membership {
+    /// This node's introduction, with the hash of its ring and the present epoch of the store.
+    pub fn hello(&self, ring: u64, epoch: Epoch) -> Hello {
+        Hello {
+            versions: (wire::VERSION_MIN, wire::VERSION_MAX),
+            features: Features::NONE,
+            limits: self.limits,
+            ring,
+            session: self.session,
+            epoch,
+            node: self.node.clone(),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::link::exchange::{self, Exchange};
 use super::link::{Inbox, Link, Parts, Sign};
 use super::membership::Membership;
 use super::metrics::{Metrics, PeerMetrics};
-use super::wire::{self, Features, Hello};
+use super::wire::Hello;
 use crate::clock::Clock;
 use crate::cluster::{Member, MemberState, Pins, Route, View};
 use crate::delivery::errand::{Errand, Forwarded};
@@ -128,16 +128,8 @@ impl Peers {
 
     /// This node's introduction.
     pub fn hello(&self) -> Hello {
-        let Membership { node, session, limits, .. } = &self.membership;
-        Hello {
-            versions: (wire::VERSION_MIN, wire::VERSION_MAX),
-            features: Features::NONE,
-            limits: *limits,
-            ring: self.table().route.view().hash(),
-            session: *session,
-            epoch: Epoch::stored(self.epoch.load(Ordering::Relaxed)),
-            node: node.clone(),
-        }
+        let ring = self.table().route.view().hash();
+        self.membership.hello(ring, Epoch::stored(self.epoch.load(Ordering::Relaxed)))
     }
 
     /// The store has begun another epoch: links that open from now on compare this one.

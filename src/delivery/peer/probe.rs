@@ -4,7 +4,7 @@ use super::dial;
 use super::greeting::{self, Mismatch};
 use super::membership::Membership;
 use super::pipe::Pipe;
-use super::wire::{self, Decoder, Features, Frame, Hello, Received};
+use super::wire::{self, Decoder, Frame, Hello, Received};
 use crate::cluster::Member;
 use crate::cluster::identity::LinkRefused;
 use crate::model::NodeName;
@@ -46,21 +46,8 @@ pub async fn probe(member: &Member, membership: &Membership) -> Result<Hello, Pr
     if theirs.node != member.node {
         return Err(ProbeError::AnotherNode(theirs.node));
     }
-    greeting::check(&own_hello(membership), &theirs, theirs.session == member.session)?;
+    greeting::check(&membership.hello(0, membership.epoch), &theirs, theirs.session == member.session)?;
     Ok(theirs)
-}
-
-/// The part of this node's HELLO that the check compares.
-fn own_hello(membership: &Membership) -> Hello {
-    Hello {
-        versions: (wire::VERSION_MIN, wire::VERSION_MAX),
-        features: Features::NONE,
-        limits: membership.limits,
-        ring: 0,
-        session: membership.session,
-        epoch: membership.epoch,
-        node: membership.node.clone(),
-    }
 }
 
 fn not_opened(error: io::Error) -> ProbeError {

@@ -8,7 +8,7 @@ use crate::http::envelope;
 use crate::http::query::Query;
 use crate::json::{self, Object, ObjectFault};
 use crate::model::NodeName;
-use crate::store::members::{Pin, Pinned};
+use crate::store::members::Pin;
 use axum::Extension;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
@@ -52,15 +52,13 @@ pub async fn decide(
     let (node, changed) = match action {
         Action::Cordon => {
             let node = cluster.member(&name)?;
-            match cluster.decisions()?.pin(Pin::Cordoned(node.clone())).await? {
-                Pinned::Full => return Err(ApiError::PinsFull),
-                pinned => (node, pinned == Pinned::Changed),
-            }
+            let changed = cluster.decide(Pin::Cordoned(node.clone())).await?;
+            (node, changed)
         }
         // The node may be gone for good.
         Action::Uncordon => {
             let node: NodeName = name.parse().map_err(|_| ApiError::UnknownNode { node: name })?;
-            let changed = cluster.decisions()?.unpin(Pin::Cordoned(node.clone())).await?;
+            let changed = cluster.undo(Pin::Cordoned(node.clone())).await?;
             (node, changed)
         }
     };

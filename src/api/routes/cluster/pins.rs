@@ -9,7 +9,8 @@ use crate::http::envelope;
 use crate::http::query::Query;
 use crate::json::{self, Object, ObjectFault};
 use crate::model::{AppKey, NodeName};
-use crate::store::members::{Pin, Pinned};
+use crate::registry::LANES_MAX;
+use crate::store::members::Pin;
 use axum::Extension;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
@@ -37,10 +38,7 @@ pub async fn put(
     let Some(lane) = lane else { return Err(ApiError::UnknownLane { key: app, lanes }) };
     let node = cluster.member(&name)?;
     let pin = Pin::Lane { app: app.clone(), lane, node: node.clone() };
-    let changed = match cluster.decisions()?.pin(pin).await? {
-        Pinned::Full => return Err(ApiError::PinsFull),
-        pinned => pinned == Pinned::Changed,
-    };
+    let changed = cluster.decide(pin).await?;
     Ok(respond(key, "pin", &app, lane, Some(&node), changed))
 }
 
@@ -55,10 +53,13 @@ pub async fn delete(
     Query::read(uri.query(), &[])?;
     let cluster = api.cluster()?;
     let lane = param(path.ok().as_ref(), "lane").parse();
-    let Ok(lane) = lane else { return Err(ApiError::UnknownLane { key: app, lanes: u16::MAX }) };
+    let Ok(lane) = lane else {
+        let lanes = api.app(&app).map_or(LANES_MAX, |app| app.lanes);
+        return Err(ApiError::UnknownLane { key: app, lanes });
+    };
     // The name of the node does not matter.
     let node = cluster.peers.membership().node.clone();
-    let changed = cluster.decisions()?.unpin(Pin::Lane { app: app.clone(), lane, node }).await?;
+    let changed = cluster.undo(Pin::Lane { app: app.clone(), lane, node }).await?;
     Ok(respond(key, "unpin", &app, lane, None, changed))
 }
 

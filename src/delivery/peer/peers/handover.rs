@@ -10,17 +10,16 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// Lanes of one list between two nodes. More than can be connected in time are not worth a word.
+/// Lanes of one list between two nodes. More than can be connected in time are not asked for.
 const LIST_MAX: usize = 1_000;
 
 /// An answer that is awaited.
 type Awaited = oneshot::Receiver<Vec<Lane>>;
 
 impl Peers {
-    /// The lanes that this node holds connections for, the last used ones first.
+    /// The lanes that this node holds connections for, the last used ones first: as many as one list has.
     pub fn held(&self) -> Vec<Lane> {
-        let held = self.lanes.metrics().board.held().into_iter();
-        held.take(LIST_MAX).map(|(app, lane)| Lane { app, lane }).collect()
+        self.all_held().into_iter().take(LIST_MAX).map(|(app, lane)| Lane { app, lane }).collect()
     }
 
     /// Asks the nodes that own this node's lanes without it to connect these to Apple. Waits until they have, until

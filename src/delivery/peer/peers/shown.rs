@@ -100,8 +100,8 @@ impl Peers {
         Placement { owner: Some(owner.node.clone()), why, substitute }
     }
 
-    /// The number of lanes that this node holds connections for.
-    pub fn held_count(&self) -> usize {
-        self.lanes.metrics().board.held().len()
+    /// Every lane that this node holds connections for, the last used ones first.
+    pub fn all_held(&self) -> Vec<(AppKey, u16)> {
+        self.lanes.metrics().board.held()
     }
 }
