@@ -18,6 +18,10 @@ fn main() {
     // Cargo sets the variable for tests, too: with the prefix PYAPNS_ it would look like a mistyped setting.
     println!("cargo::rustc-env=VERSION_WITH_COMMIT={}{suffix}", env!("CARGO_PKG_VERSION"));
     if is_release {
+        // Any of these makes the build differ from its commit.
+        for path in ["src", "crates", "Cargo.toml", "Cargo.lock"] {
+            println!("cargo::rerun-if-changed={path}");
+        }
         for file in ["HEAD", "logs/HEAD", "index"]
             .into_iter()
             .filter_map(|name| git(Path::new("."), &["rev-parse", "--git-path", name]))
