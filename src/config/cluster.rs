@@ -147,10 +147,11 @@ fn is_of_nobody(ip: IpAddr) -> bool {
 /// Returns true if both cannot be bound at once.
 fn is_same_listener(one: SocketAddr, other: SocketAddr) -> bool {
     let (one_ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
-    let is_everywhere = |ip: IpAddr| ip.is_unspecified();
+    // `::` also takes connections over IPv4.
+    let covers = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
     one.port() == other.port()
         && one.port() != 0
-        && (one_ip == other_ip || is_everywhere(one_ip) || is_everywhere(other_ip))
+        && (one_ip == other_ip || covers(one_ip, other_ip) || covers(other_ip, one_ip))
 }
 
 pub(super) fn read_all(read: &mut Reader<'_>) -> ClusterConfig {

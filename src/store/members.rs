@@ -27,8 +27,7 @@ pub trait Members: Send + Sync {
     /// Stores a decision, in place of an earlier one about the same lane or node. The next beat of every node has it.
     fn pin(&self, pin: Pin) -> Pending<'_, Pinned>;
 
-    /// Takes the decision about a lane, or about a node, back: whether there was one. The node of a lane's does not
-    /// matter.
+    /// Removes the decision about a lane or a node. Returns true if there was one. The node in [`Pin::Lane`] is ignored.
     fn unpin(&self, pin: Pin) -> Pending<'_, bool>;
 }
 

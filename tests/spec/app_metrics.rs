@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 /// Notifications by app and outcome, or by app and reason.
 type Counts = BTreeMap<(String, String), u64>;
 
-/// What callers were told.
+/// The outcomes that callers got.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Ledger {
     outcomes: Counts,

@@ -16,7 +16,7 @@ pub fn file() -> &'static Value {
     &FILE
 }
 
-/// What an answer has.
+/// The contents of an answer.
 #[derive(Debug, Default)]
 pub struct Comparison {
     pub faults: Vec<String>,

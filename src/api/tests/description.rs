@@ -110,7 +110,7 @@ fn the_description_has_exactly_the_parameters_of_each_path() {
     }
 }
 
-/// What the refusal of an unknown field or parameter says to be known.
+/// The known names in the refusal of an unknown field or parameter.
 fn known(answer: &Answer, reason: &str) -> BTreeSet<String> {
     let known = answer.body["args"]["known"].as_array().filter(|_| answer.body["reason"] == reason);
     known.into_iter().flatten().map(|name| text(name).to_owned()).collect()
@@ -290,7 +290,7 @@ async fn see_cluster(seen: &mut Seen) {
     let waiting = Arc::clone(&client);
     let path = format!("{APP}/notifications?timeout=1");
     let sent = tokio::spawn(async move { waiting.post(&path, r#"{"token":"00","payload":{}}"#).await });
-    while client.api.cluster().expect("a cluster").peers.held_count() == 0 {
+    while client.api.cluster().expect("a cluster").peers.all_held().is_empty() {
         tokio::task::yield_now().await;
     }
     for path in ["/cluster", "/cluster?format=haproxy"] {

@@ -34,7 +34,7 @@ fn owners(nodes: usize) -> Vec<usize> {
     (0..APPS).map(owner).collect()
 }
 
-/// How many apps each node owns.
+/// The number of apps of each node.
 fn shares(owners: &[usize]) -> BTreeMap<usize, usize> {
     owners.iter().fold(BTreeMap::new(), |mut shares, owner| {
         *shares.entry(*owner).or_default() += 1;

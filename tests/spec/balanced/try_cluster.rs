@@ -166,7 +166,7 @@ async fn when_try_cluster_itself_is_killed_its_programs_end() {
     let _ = std::fs::remove_dir_all(&trial.folder);
 }
 
-/// What it says when it must refuse to start.
+/// Its output when it must refuse to start.
 async fn refused(command: &mut Command) -> String {
     let output = timeout(PATIENCE, command.output()).await.expect("it ends soon").expect("it runs");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{output:?}");

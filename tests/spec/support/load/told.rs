@@ -92,7 +92,7 @@ impl Told {
         self.notes.iter().filter(move |note| (from..to).contains(&note.at))
     }
 
-    /// How many ended in each way.
+    /// The number of notifications with each end.
     pub fn tally(&self) -> BTreeMap<String, usize> {
         let mut tally = BTreeMap::new();
         for note in &self.notes {
@@ -107,7 +107,7 @@ impl Told {
         tally
     }
 
-    /// What the simulator processed of this load, by number.
+    /// The notifications of this load that the simulator processed, by number.
     pub fn seen(&self, ledger: &Ledger) -> HashMap<usize, Vec<Entry>> {
         let numbers: HashMap<String, usize> =
             self.notes.iter().map(|note| (token(self.stamp, note.number), note.number)).collect();
