@@ -3,7 +3,6 @@
 import re
 
 import yaml
-
 from rules import PROMETHEUS, ROOT, RULES, RUNBOOKS, alerts, run
 
 TESTS = sorted(PROMETHEUS.glob("tests/*.yml"))
@@ -45,11 +44,11 @@ def test_each_alert_says_how_urgent_it_is_and_where_its_runbook_is():
 def test_each_alert_has_a_runbook_and_each_runbook_an_alert():
     text = RUNBOOKS.read_text()
     names = list(dict.fromkeys(alert["alert"] for alert in alerts()))
-    sections = re.findall(r"^### (\w+)\n\n(.*?)(?=^##|\Z)", text, re.M | re.S)
+    sections = re.findall(r"^### (\w+)\n\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
     assert [name for name, _ in sections] == names
     for name, section in sections:
-        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.M) == ["Meaning", "Look", "Do"], name
-    rows = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \| (.+?) \| .+ \|$", text, re.M)
+        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Meaning", "Look", "Do"], name
+    rows = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \| (.+?) \| .+ \|$", text, re.MULTILINE)
     severities = [
         ", ".join(dict.fromkeys(alert["labels"]["severity"] for alert in alerts() if alert["alert"] == name))
         for name in names
@@ -58,7 +57,7 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert():
 
 
 def test_the_alert_on_readiness_names_the_parts_for_which_readyz_answers_503():
-    table = re.findall(r"^\| `(\w+)` \| .* \| (200|503) \|$", (ROOT / "docs/running.md").read_text(), re.M)
+    table = re.findall(r"^\| `(\w+)` \| .* \| (200|503) \|$", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
     parts = {code: {part for part, answer in table if answer == code} for code in ("200", "503")}
     expressions = {alert["alert"]: alert["expr"] for alert in alerts()}
 
