@@ -86,5 +86,5 @@ def test_each_query_of_a_runbook_returns_something(site):
 
 def check(where, values, least, most):
     assert values, f"{where}: no value"
-    wrong = [value for value in values if not least <= value <= most * 1.000001 or math.isinf(value)]
+    wrong = [value for value in values if not least - 1e-6 <= value <= most + 1e-6 or math.isinf(value)]
     assert not wrong, f"{where}: {wrong[:5]} is not between {least} and {most}"
