@@ -140,6 +140,8 @@ impl Node {
         let (intake, cluster) = delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
         let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
         lanes.spawn("removals", ending);
+        let outdated = following::end_outdated(registry.clone(), Arc::clone(&intake), lanes.clone());
+        lanes.spawn("outdated lanes", outdated);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
         let listeners = Listeners::bind(&config, shares).await?;

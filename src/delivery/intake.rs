@@ -189,6 +189,11 @@ impl Intake {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// Ends stopped lanes whose app was provisioned again: see [`Lanes::end_outdated`].
+    pub fn end_outdated(&self, newest: impl Fn(&AppKey) -> Option<u64>) {
+        self.router.lanes().end_outdated(newest);
+    }
+
     /// Takes no more batches; finishes the taken ones.
     pub fn close(&self) {
         self.router.close();
