@@ -33,7 +33,8 @@ class LineConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)
+        # Not 0: with it, TLS of Python 3.11 and later pauses when no bytes wait.
+        self._transport.set_write_buffer_limits(high=1)
 
     def data_received(self, data: bytes) -> None:
         """Keep a part of the answer until the caller asks for it. `UNANSWERED_MAX` limits how much that can be."""

@@ -33,8 +33,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
-        # So `pause_writing` and `resume_writing` say if bytes wait.
-        self._transport.set_write_buffer_limits(high=0)
+        # So `pause_writing` and `resume_writing` say if bytes wait. With 0, TLS of Python 3.11 and later pauses when
+        # none wait.
+        self._transport.set_write_buffer_limits(high=1)
 
     def pause_writing(self) -> None:
         """Note that bytes wait."""
