@@ -213,9 +213,12 @@ def test_sends_over_tls_share_a_connection(over_tls):
     run(work)
 
 
-def test_a_request_that_left_whole_over_tls_may_have_arrived_and_is_not_repeated(over_tls):
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 201 Created\r\nContent-Le"])
+def test_a_request_that_left_whole_over_tls_may_have_arrived_and_is_not_repeated(over_tls, part):
     def closes(server, number, connection):
         server.read(number, connection, b'"payload"')
+        connection.sendall(part)
+        time.sleep(0.1)
 
     async def work():
         server, client = over_tls(closes)
