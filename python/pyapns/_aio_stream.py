@@ -159,6 +159,7 @@ class AsyncStream:
             async for outcome in self._read():
                 yield outcome
         except (OSError, MalformedResponse) as why:
+            self._pool.avoid(address)
             ended = await self._lost(why)
             for outcome in ended:
                 yield outcome

@@ -26,7 +26,7 @@ class Client:
         host: the URL of the node, or a list of URLs: if one cannot be reached, the next one is used.
             `unix:PATH` is a Unix socket.
         port: the port of a URL that has none.
-        timeout: seconds to connect, and to wait for an answer.
+        timeout: seconds for a call: to connect, to wait for the answer, and to repeat it.
         key: an API key, `ID.SECRET`.
         unix_socket: the path of the node's Unix socket, in place of `host`.
         ca: a PEM file with the only authorities to trust for https.
@@ -79,7 +79,7 @@ class Client:
 
     @property
     def timeout(self) -> float:
-        """Seconds to wait for an answer. It can be changed."""
+        """The time limit of a call in seconds. It can be changed."""
         return self._pool.timeout
 
     @timeout.setter

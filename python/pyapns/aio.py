@@ -79,7 +79,7 @@ class AsyncClient:
 
     @property
     def timeout(self) -> float:
-        """Seconds to wait for an answer. It can be changed."""
+        """The time limit of a call in seconds. It can be changed."""
         return self._pool.timeout
 
     @timeout.setter

@@ -241,6 +241,44 @@ def test_a_silent_node_ends_a_call_at_the_time_limit(scripted):
     run(work)
 
 
+def test_the_time_limit_holds_for_all_nodes_together_and_the_next_call_uses_the_next_node(
+    scripted, pyapns_service, app
+):
+    def silent(server, number, connection):
+        server.read(number, connection, b"never")
+
+    hung = scripted(silent)
+
+    async def work():
+        began = time.monotonic()
+        with pytest.raises(pyapns.ConnectionFailed):
+            await AsyncClient([hung.url] * 4, timeout=1).is_healthy()
+        assert time.monotonic() - began < 2
+        client = AsyncClient([hung.url, pyapns_service.url], timeout=1)
+        with pytest.raises(pyapns.ConnectionFailed):
+            await client.is_healthy()
+        assert (await client.send(*app, "0a", {})).is_accepted
+
+    run(work)
+    assert len(hung.received) == 2
+
+
+def test_after_a_stream_that_broke_the_next_call_uses_the_next_node(scripted, pyapns_service, app):
+    def breaks(server, number, connection):
+        server.read(number, connection, b'"payload"')
+
+    broken = scripted(breaks)
+
+    async def work():
+        client = AsyncClient([broken.url, pyapns_service.url])
+        with pytest.raises(pyapns.ConnectionFailed):
+            assert [one async for one in client.stream(*app, [{"token": "0a", "payload": {}}])]
+        assert (await client.send(*app, "0a", {})).is_accepted
+
+    run(work)
+    assert len(broken.received) == 1
+
+
 def test_a_unix_socket_and_a_key_work(tmp_path):
     from test_connections import made_key
 
