@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import yaml
-
 from rules import ROOT, all_rules, boards, families, panels, queries, recorded
 
 NAMES = ["app", "apple", "cluster", "overview"]
