@@ -219,6 +219,11 @@ impl Node {
         &self.api.registry
     }
 
+    /// The metrics of this node.
+    pub fn telemetry(&self) -> &telemetry::Metrics {
+        &self.api.telemetry
+    }
+
     /// The other members of its cluster, if it is in one; they follow the list of members that is given to them.
     pub fn peers(&self) -> Option<&Arc<Peers>> {
         self.cluster.as_ref().map(|cluster| &cluster.peers)

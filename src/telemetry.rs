@@ -1,5 +1,6 @@
 //! Log lines and metrics.
 
+pub mod families;
 pub mod latency;
 pub mod logging;
 pub mod metrics;

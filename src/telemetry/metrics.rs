@@ -1,5 +1,6 @@
 //! The metrics of one node, in a separate registry, so that two nodes can run in one process.
 
+use super::families::Family;
 use super::latency::Latency;
 use super::sampled::{Kind, Sample, SampledMetric};
 use prometheus::core::Collector;
@@ -8,6 +9,7 @@ use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The prefix of every pyapns metric. Process metrics keep the names that dashboards know.
 const PREFIX: &str = "pyapns_";
@@ -21,6 +23,7 @@ pub const APP_LABEL: &str = "app_id";
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
+    families: Arc<Mutex<Vec<Family>>>,
 }
 
 impl Default for Metrics {
@@ -31,7 +34,7 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn new() -> Self {
-        let metrics = Self { registry: Registry::new() };
+        let metrics = Self { registry: Registry::new(), families: Arc::default() };
         #[cfg(target_os = "linux")]
         metrics.add(prometheus::process_collector::ProcessCollector::for_self());
         let build = metrics.gauges("build_info", "Always 1; the label is the version that runs.", &["version"]);
@@ -42,12 +45,15 @@ impl Metrics {
     /// Registers a collector under its own name: for sharded cells that are summed at each read, or a counter older
     /// than the node.
     pub fn add(&self, collector: impl Collector + 'static) {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner).extend(Family::of(&collector));
         self.registry.register(Box::new(collector)).expect("each name is used once");
     }
 
-    /// For modules that create their metrics themselves: the names begin with `pyapns_` already.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// The families created so far, also those without a series, sorted by name.
+    pub fn families(&self) -> Vec<Family> {
+        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        families.sort();
+        families
     }
 
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {

@@ -46,6 +46,7 @@ mod listeners;
 mod main_path;
 mod many_apps;
 mod membership;
+mod metrics_page;
 mod old_clients;
 mod permissions;
 mod reaching_apple;
