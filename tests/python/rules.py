@@ -1,5 +1,6 @@
 """The rules for Prometheus, the runbooks and the boards of the repository, as data for tests."""
 
+import functools
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ RULES = sorted(PROMETHEUS.glob("rules/*.yml"))
 RUNBOOKS = ROOT / "docs/alerts.md"
 
 
+@functools.cache
 def all_rules():
     """Each rule of the rule files."""
     return [rule for file in RULES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]

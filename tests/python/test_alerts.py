@@ -13,6 +13,16 @@ def test_promtool_accepts_the_configuration_with_its_rules():
     assert all(file.name in checked for file in RULES), checked
 
 
+def test_amtool_accepts_the_routes_and_gives_pages_to_the_pager():
+    config = PROMETHEUS / "alertmanager.yml"
+    run("amtool", "check-config", config)
+    for severity, receiver in (("page", "pager"), ("ticket", "tickets")):
+        routed = run("amtool", "config", "routes", "test", f"--config.file={config}", f"severity={severity}")
+        assert receiver in routed.split(), routed
+    named = re.findall(r'alertname=~?"([\w|]+)"', config.read_text())
+    assert {name for names in named for name in names.split("|")} <= {alert["alert"] for alert in alerts()}
+
+
 def test_each_alert_fires_and_resolves_as_its_test_expects():
     run("promtool", "test", "rules", *TESTS)
     evaluations = {}

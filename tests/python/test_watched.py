@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 
 import pytest
 from prometheus import fast_rules
@@ -16,9 +15,7 @@ SELECTOR = re.compile(r"\b(pyapns_\w+|process_\w+|up|(?:job|instance):\w+:\w+)(\
 
 @pytest.fixture(scope="module")
 def site(simulator, tmp_path_factory):
-    prometheus = shutil.which("prometheus")
-    assert prometheus, "prometheus is missing: tests/run installs it"
-    site = Site(simulator, tmp_path_factory.mktemp("watched"), prometheus)
+    site = Site(simulator, tmp_path_factory.mktemp("watched"))
     try:
         site.run()
         yield site
@@ -28,8 +25,19 @@ def site(simulator, tmp_path_factory):
 
 def test_each_fault_fires_its_alert_and_the_alert_ends_with_it(site):
     assert site.fired.keys() == site.resolved == FAULTS.keys()
+
+
+def test_alertmanager_sends_each_alert_to_its_receiver_once_it_fires_and_once_it_ends(site):
     for name, labels in site.fired.items():
-        assert labels["severity"] == "ticket" if name == "PyapnsFeedbackHeld" else "page", name
+        receiver = "pager" if labels["severity"] == "page" else "tickets"
+        received = [alert for alert in site.receiver.alerts[receiver] if labels.items() <= alert.items()]
+        assert {alert["status"] for alert in received} == {"firing", "resolved"}, name
+    assert {name for name, labels in site.fired.items() if labels["severity"] == "ticket"} == {"PyapnsFeedbackHeld"}
+
+
+def test_alertmanager_sends_only_the_most_urgent_stage_of_an_expiring_certificate(site):
+    every = [alert for received in site.receiver.alerts.values() for alert in received]
+    assert {alert["within"] for alert in every if alert["alertname"] == "PyapnsCertificateExpiring"} == {"3d"}
 
 
 def test_prometheus_evaluates_each_rule_without_an_error(site):

@@ -9,14 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 from conftest import PROGRAM, start_node
 from control import Control
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from prometheus import Prometheus
+from prometheus import Alertmanager, Prometheus, Receiver, wait
 from rest import Rest
 from rules import ROOT
 
@@ -56,13 +55,6 @@ def expiring_certificate():
     return (made.public_bytes(pem) + key.private_bytes(pem, form, serialization.NoEncryption())).decode()
 
 
-def wait(is_so, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what()}"
-        time.sleep(0.2)
-
-
 class Load:
     """Sends to apps until it is stopped; one of ten device tokens is dead."""
 
@@ -89,7 +81,7 @@ class Load:
 class Site:
     """Everything that runs. `fired` and `resolved` have the labels of the alerts of FAULTS by their names."""
 
-    def __init__(self, simulator, directory, prometheus):
+    def __init__(self, simulator, directory):
         self.simulator, self.control = simulator, Control(simulator["control"])
         (directory / "alone").mkdir()
         self.node, address = start_node(simulator, directory / "alone", "metrics.app_latency = true")
@@ -113,14 +105,15 @@ class Site:
         self.front = Rest(self.parts["front"].removeprefix("http://"))
         self.nodes = [Rest(node["url"].removeprefix("http://")) for node in self.parts["nodes"]]
         jobs = {"pyapns": [address], "pyapns-cluster": [node.address for node in self.nodes]}
-        self.prometheus = Prometheus(prometheus, directory / "prometheus", jobs)
+        self.receiver = Receiver()
+        self.alertmanager = Alertmanager(directory, self.receiver)
+        self.prometheus = Prometheus(directory, jobs, self.alertmanager)
         self.certificate = pathlib.Path(simulator["certificate_file"]).read_text()
-        self.fired, self.resolved = {}, set()
+        self.fired, self.resolved, self.load = {}, set(), Load([])
 
     def stop(self):
-        for name in ("load", "prometheus"):
-            if hasattr(self, name):
-                getattr(self, name).stop()
+        for part in (self.load, self.prometheus, self.alertmanager, self.receiver):
+            part.stop()
         for pid in (self.parts["nodes"][2]["pid"], self.parts["redis"]["pid"]):
             os.kill(pid, signal.SIGCONT)
         self.cluster.terminate()
@@ -202,6 +195,11 @@ class Site:
         wait(lambda: not left(), lambda: f"these alerts end: {left()}")
         self.resolved.update(names)
 
+    def told(self, status):
+        """The names of the alerts about which a message with this status was sent."""
+        alerts = [alert for received in self.receiver.alerts.values() for alert in received]
+        return {alert["alertname"] for alert in alerts if alert["status"] == status}
+
     def run(self):
         """All faults, each until its alert fires, and their ends."""
         self.begin_load()
@@ -218,3 +216,4 @@ class Site:
         os.kill(self.parts["redis"]["pid"], signal.SIGCONT)
         self.wait_resolved(*FAULTS)
         self.load.stop()
+        wait(lambda: self.told("resolved") >= FAULTS.keys(), lambda: f"messages of the ends: {self.receiver.alerts}")
