@@ -55,6 +55,7 @@ enum Reach {
 impl Intake {
     pub fn new(lanes: impl Into<Arc<Lanes>>, limits: Limits) -> Self {
         let lanes = lanes.into();
+        lanes.metrics().queue_limit_bytes.set(i64::try_from(limits.node_bytes).unwrap_or(i64::MAX));
         let node = Budget::shown_by(limits.node_bytes, lanes.metrics().queue_bytes.clone());
         Self { router: Router::new(lanes), limits, node, apps: Mutex::default() }
     }

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub told: Arc<Told>,
     pub queued: IntGauge,
     pub queue_bytes: IntGauge,
+    /// The maximum of `queue_bytes`.
+    pub queue_limit_bytes: IntGauge,
     attempts: IntCounter,
     retries: IntCounter,
     answer_times: Latency,
@@ -58,6 +60,10 @@ impl Metrics {
             told: Arc::new(Told::new(node, apps)),
             queued: node.gauge("queued_notifications", "Notifications taken that are neither in flight nor ended."),
             queue_bytes: node.gauge("queue_bytes", "Bytes held by notifications taken whose batch has not ended."),
+            queue_limit_bytes: node.gauge(
+                "queue_limit_bytes",
+                "Limit of pyapns_queue_bytes: more is refused with 503 (setting limits.in_flight_bytes).",
+            ),
             attempts: node.counter("attempts_total", "Requests begun on a connection to Apple, resends included."),
             retries: node.counter("retries_total", "Requests begun for a notification that had one before."),
             answer_times: node.latency("apple_seconds", "From a request's beginning to Apple's answer."),

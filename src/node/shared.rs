@@ -7,6 +7,7 @@ use crate::credentials::Unopened;
 use crate::drain::Drain;
 use crate::health::{Cause, Component, Detail, Health};
 use crate::registry::Registry;
+use crate::store::shared::SPOOL_BYTES_MAX;
 use crate::store::{Shared, StoreError};
 use crate::telemetry;
 use crate::telemetry::sampled::Kind;
@@ -54,6 +55,9 @@ impl SharedStore {
         telemetry.sampled(Kind::Gauge, "events_spooled_bytes", help, &[], move || {
             vec![(Vec::new(), spool.spooled().1 as f64)]
         });
+        let help = "Limit of pyapns_events_spooled_bytes: more waits in memory.";
+        telemetry
+            .sampled(Kind::Gauge, "events_spool_limit_bytes", help, &[], || vec![(Vec::new(), SPOOL_BYTES_MAX as f64)]);
         Self { store, is_away, usable: watch::Sender::new(!is_away && has_keys) }
     }
 

@@ -119,6 +119,16 @@ async fn init_makes_a_configuration_that_works_and_a_key_that_opens_it() {
 }
 
 #[test]
+fn init_puts_the_data_where_it_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (made, data) = (folder.path().join("etc"), folder.path().join("var/data"));
+    let (code, _) = said(&pyapns(&["init", text(&made), "--data-dir", text(&data)]));
+    assert_eq!((code, data.exists()), (Some(0), false));
+    let written = fs::read_to_string(made.join("pyapns.toml")).expect("the file");
+    assert!(written.contains(&format!("\ndata_dir = \"{}\"\n", data.display())), "{written}");
+}
+
+#[test]
 fn init_writes_every_setting_as_a_comment_and_never_overwrites() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("pyapns.toml");

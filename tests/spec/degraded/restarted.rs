@@ -35,6 +35,8 @@ async fn a_node_that_is_killed_in_an_outage_serves_from_its_copy_and_loses_no_fe
     b.sends(&app, 2).await;
     a.sends(&app, 2).await;
     assert!(b.metric("pyapns_events_spooled").await >= 3.0);
+    let limit = b.metric("pyapns_events_spool_limit_bytes").await;
+    assert!(limit == 268_435_456.0 && (1.0..limit).contains(&b.metric("pyapns_events_spooled_bytes").await));
     for number in 1_004..1_007 {
         rejects(&b, &app, number).await;
     }
