@@ -178,6 +178,11 @@ impl Intake {
         (app.lanes == 1).then(|| self.router.forwards_to(&app.key, 0)).flatten()
     }
 
+    /// Returns true if this node forwards the notifications of any lane of the app now.
+    pub fn forwards_some_of(&self, app: &App) -> bool {
+        (0..app.lanes).any(|lane| self.router.forwards_to(&app.key, lane).is_some())
+    }
+
     /// The app's status, from its lanes.
     pub fn status(&self, app: &App) -> AppStatus {
         self.router.lanes().metrics().board.app_status(app)
