@@ -3,6 +3,7 @@
 mod api_keys;
 pub mod cluster;
 mod configured_apps;
+mod expand;
 mod fault;
 mod files;
 mod legacy_v05;
@@ -184,9 +185,9 @@ impl Config {
             api_keys: api_keys::read_all(read, folder),
             hosts: read.list_or_none("hosts").unwrap_or_default(),
             insecure: read.flag("insecure"),
-            data_dir: read.setting("data_dir"),
-            credentials_dir: read.optional("credentials_dir"),
-            key_files: read.list("credentials.key_files").unwrap_or_default(),
+            data_dir: read.path("data_dir"),
+            credentials_dir: read.optional_path("credentials_dir"),
+            key_files: read.paths("credentials.key_files").unwrap_or_default(),
             store: store::read_all(read),
             cluster: cluster::read_all(read),
             apple: apple(read),
@@ -239,7 +240,7 @@ impl Config {
 }
 
 fn tls(read: &mut Reader<'_>) -> Option<TlsFiles> {
-    match (read.optional("tls.certificate"), read.optional("tls.key")) {
+    match (read.optional_path("tls.certificate"), read.optional_path("tls.key")) {
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
         (None, None) => None,
         (certificate, _) => {
@@ -261,7 +262,7 @@ fn apple(read: &mut Reader<'_>) -> Apple {
         production: read.list("apple.production").unwrap_or_else(|| apple_gateway(Environment::Production)),
         proxy: read.optional("apple.proxy"),
         connections: read.number("apple.connections", 1..=1000) as usize,
-        ca_file: read.optional("apple.ca_file"),
+        ca_file: read.optional_path("apple.ca_file"),
     }
 }
 

@@ -18,7 +18,7 @@ const KEY: &str = "admin";
 
 pub const EXAMPLES: &str = "\
 Examples:
-  pyapns init /etc/pyapns
+  pyapns init /etc/pyapns --data-dir /var/lib/pyapns
   pyapns init . && pyapns serve --config pyapns.toml
 
 Writes DIR/pyapns.toml: every setting with its default and its meaning, as comments, and one API key with the scope
@@ -31,6 +31,9 @@ pub struct Arguments {
     /// The folder for the configuration; made if it does not exist.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// The data directory of the node; it is not made here [default: DIR/data].
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -40,7 +43,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let folder = folder.canonicalize().with_context(at)?;
     let secret = new_secret().context("the system's random number generator failed")?;
     let file = folder.join(FILE);
-    let text = configuration(&folder.join(DATA), &Digest::of(secret.as_bytes()).to_string());
+    let data = arguments.data_dir.clone().unwrap_or_else(|| folder.join(DATA));
+    // A relative path is relative to the folder in which this command runs.
+    let data = std::path::absolute(data).context("the data directory has no absolute path")?;
+    let text = configuration(&data, &Digest::of(secret.as_bytes()).to_string());
     write(&file, &text).with_context(at)?;
     let file = file.display();
     print::line(format_args!(

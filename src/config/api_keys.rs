@@ -39,15 +39,17 @@ fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ApiKeyConfig> {
 }
 
 fn secret(entry: &mut Reader<'_>, folder: &Path) -> Option<SecretSource> {
-    let has_digest = entry.is_given("secret_sha256");
+    let (has_digest, has_file) = (entry.is_given("secret_sha256"), entry.is_given("secret_file"));
     let digest = entry.optional("secret_sha256").map(SecretSource::Sha256);
-    let file = entry.optional::<String>("secret_file").map(|path| SecretSource::File(folder.join(path)));
+    let file = entry.optional_path("secret_file").map(|path| SecretSource::File(folder.join(path)));
     match (has_digest, file) {
         (true, Some(_)) => {
             entry.fault("secret_file", "is given beside `secret_sha256`: give only one of them");
             None
         }
         (true, None) => digest,
+        // Its path has a fault already.
+        (false, None) if has_file => None,
         (false, None) => {
             entry.fault(
                 "secret_sha256",

@@ -159,7 +159,7 @@ pub(super) fn read_all(read: &mut Reader<'_>) -> ClusterConfig {
         listen: read.optional::<Listen>("cluster.listen").map(|Listen(address)| address),
         advertise: read.optional("cluster.advertise"),
         allow: read.list("cluster.allow").unwrap_or_default(),
-        identity_files: read.list("cluster.identity_files").unwrap_or_default(),
+        identity_files: read.paths("cluster.identity_files").unwrap_or_default(),
         weight: read.number("cluster.weight", 1..=16),
     }
 }

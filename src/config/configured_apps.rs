@@ -27,7 +27,7 @@ fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ConfiguredApp> {
     let (id, environment) = (entry.required("app_id"), entry.required("environment"));
     let credential = credential(entry, folder);
     let text = entry.optional::<String>("passphrase").map(|text| Passphrase::Text(Secret::from(text)));
-    let file = entry.optional::<String>("passphrase_file").map(|path| Passphrase::File(folder.join(path)));
+    let file = entry.optional_path("passphrase_file").map(|path| Passphrase::File(folder.join(path)));
     if text.is_some() && file.is_some() {
         entry.fault("passphrase", "is given beside `passphrase_file`: give only one of them");
     }
@@ -45,7 +45,8 @@ fn read_one(entry: &mut Reader<'_>, folder: &Path) -> Option<ConfiguredApp> {
 }
 
 fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<CredentialFile> {
-    let [certificate, key] = ["certificate", "key"].map(|name| entry.optional::<String>(name));
+    let is_given = ["certificate", "key"].iter().any(|name| entry.is_given(name));
+    let [certificate, key] = ["certificate", "key"].map(|name| entry.optional_path(name));
     let [key_id, team_id] = ["key_id", "team_id"].map(|name| entry.optional::<String>(name));
     match (certificate, key) {
         (Some(certificate), None) => {
@@ -65,6 +66,8 @@ fn credential(entry: &mut Reader<'_>, folder: &Path) -> Option<CredentialFile> {
             entry.fault("key", "is given beside `certificate`: an app has one credential, give only one of them");
             None
         }
+        // Its path has a fault already.
+        (None, None) if is_given => None,
         (None, None) => {
             entry.fault(
                 "certificate",

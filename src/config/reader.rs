@@ -2,9 +2,10 @@
 
 use super::fault::{Fault, Faults, but_got};
 use super::nearest::nearest;
-use super::{DEFAULTS, File, Settings, legacy_v05};
+use super::{DEFAULTS, File, Settings, expand, legacy_v05};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use toml::{Table, Value};
 
@@ -12,6 +13,8 @@ pub(super) struct Reader<'a> {
     file_name: &'a str,
     /// The file is from pyapns 0.5.
     is_v05: bool,
+    /// The settings are those of a list's entry, which variables do not override.
+    is_entry: bool,
     /// The part of the file that no setting has used yet.
     file: Table,
     defaults: Table,
@@ -50,6 +53,7 @@ impl<'a> Reader<'a> {
         Self {
             file_name,
             is_v05: false,
+            is_entry: false,
             file,
             defaults: Table::new(),
             variable,
@@ -102,6 +106,38 @@ impl<'a> Reader<'a> {
     pub fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         let (place, given) = self.lookup(key)?;
         self.parse(&place, given)
+    }
+
+    /// A path that has a default.
+    pub fn path(&mut self, key: &'static str) -> PathBuf {
+        self.optional_path(key).unwrap_or_else(|| self.default(key))
+    }
+
+    /// A path that may be absent. Variables in it, `${NAME}`, are expanded.
+    pub fn optional_path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let (place, given) = self.lookup(key)?;
+        let text: String = self.parse(&place, given)?;
+        self.expand(&place, &text)
+    }
+
+    /// Like [`Reader::list`], for paths, as in [`Reader::optional_path`].
+    pub fn paths(&mut self, key: &'static str) -> Option<Vec<PathBuf>> {
+        let (place, given) = self.lookup(key)?;
+        let texts: Vec<String> = self.parse_list(&place, given)?;
+        texts.iter().map(|text| self.expand(&place, text)).collect()
+    }
+
+    /// A file of pyapns 0.5 has its paths as they are.
+    fn expand(&mut self, place: &str, text: &str) -> Option<PathBuf> {
+        if self.is_v05 {
+            return Some(text.into());
+        }
+        let unset = match expand::path(text, self.variable) {
+            Ok(path) => return Some(path),
+            Err(unset) => unset.to_string(),
+        };
+        self.faults.push(Fault { place: place.to_owned(), what: unset });
+        None
     }
 
     /// A whole number that may be absent.
@@ -188,7 +224,8 @@ impl<'a> Reader<'a> {
             let place = format!("[[{key}]] {} of {origin}", index + 1);
             match entry {
                 Value::Table(entry) => {
-                    let mut entry = Reader::with_table(&place, entry, &no_variable);
+                    let mut entry = Reader::with_table(&place, entry, self.variable);
+                    (entry.is_entry, entry.is_v05) = (true, self.is_v05);
                     values.extend(read(&mut entry));
                     entry.reject_unknown();
                     self.faults.append(&mut entry.faults);
@@ -204,7 +241,7 @@ impl<'a> Reader<'a> {
         self.known.push(key);
         let from_file = remove(&mut self.file, key);
         let name = variable_name(key);
-        let given = match (self.variable)(&name) {
+        let given = match self.overriding(&name) {
             Some(text) => Some((name, Value::from(text))),
             None => from_file.map(|value| (self.place(key), value)),
         };
@@ -214,6 +251,11 @@ impl<'a> Reader<'a> {
             .0
             .extend(effective.map(|value| (key, to_text(value.clone()).unwrap_or_else(|| value.to_string()))));
         given
+    }
+
+    /// The variable that overrides a setting.
+    fn overriding(&self, name: &str) -> Option<String> {
+        if self.is_entry { None } else { (self.variable)(name) }
     }
 
     fn parse<T: FromStr<Err: Display>>(&mut self, place: &str, given: Value) -> Option<T> {
@@ -229,7 +271,7 @@ impl<'a> Reader<'a> {
     /// Adds a fault at a setting, in the file or the variable that gives it.
     pub fn fault(&mut self, key: &str, what: &str) {
         let name = variable_name(key);
-        let place = if (self.variable)(&name).is_some() { name } else { self.place(key) };
+        let place = if self.overriding(&name).is_some() { name } else { self.place(key) };
         self.faults.push(Fault { place, what: what.to_owned() });
     }
 
@@ -303,11 +345,6 @@ fn remove(table: &mut Table, key: &str) -> Option<Value> {
         None => table.remove(key),
         Some((section, key)) => table.get_mut(section)?.as_table_mut()?.remove(key),
     }
-}
-
-/// A reader of a list's entry looks up no variables.
-fn no_variable(_: &str) -> Option<String> {
-    None
 }
 
 /// Parses a value in the file's syntax, on one line.

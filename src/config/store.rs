@@ -124,10 +124,10 @@ pub(super) fn read_all(read: &mut Reader<'_>) -> StoreConfig {
         url,
         prefix: read.setting("store.prefix"),
         username: read.optional("store.username"),
-        password_file: read.optional("store.password_file"),
-        ca_file: read.optional("store.ca_file"),
-        certificate: read.optional("store.certificate"),
-        key: read.optional("store.key"),
+        password_file: read.optional_path("store.password_file"),
+        ca_file: read.optional_path("store.ca_file"),
+        certificate: read.optional_path("store.certificate"),
+        key: read.optional_path("store.key"),
     }
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -15,11 +16,20 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("PYAPNS_TEST_PROGRAM", str(ROOT / "target/debug/pyapns"))
 
 
+def until(condition, seconds=20):
+    """Polls until `condition` is true, and returns it."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.05)
+    return value
+
+
 class Process:
     """A program and its first line of output, after which it is ready."""
 
-    def __init__(self, *arguments, **variables):
-        command = [PROGRAM, *map(str, arguments)]
+    def __init__(self, *arguments, program=PROGRAM, **variables):
+        command = [str(program), *map(str, arguments)]
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
         self.said = self.child.stdout.readline().strip()
         assert self.said, f"{arguments} said nothing"
@@ -47,16 +57,15 @@ def control(simulator):
     control.post("/reset")
 
 
-def start_node(simulator, directory, settings=""):
+def start_node(simulator, directory, settings="", program=PROGRAM):
     """A node that uses the simulator for both of Apple's environments, and its `host:port`."""
     config = directory / "pyapns.toml"
     gateway = "https://" + simulator["listen"]
     config.write_text(
         f'{settings}\n[apple]\nsandbox = "{gateway}"\nproduction = "{gateway}"\nca_file = "{simulator["ca_file"]}"\n'
     )
-    process = Process(
-        "serve", "--config", config, "--listen", "127.0.0.1:0", "--data-dir", directory / "data"
-    )
+    arguments = ["--config", config, "--listen", "127.0.0.1:0", "--data-dir", directory / "data"]
+    process = Process("serve", *arguments, program=program)
     return process, process.said.rsplit("http://", 1)[1]
 
 
