@@ -44,7 +44,10 @@ impl EmbeddedSimulator {
         let simulator = Simulator::start(options).await.context("the simulator does not start")?;
         let endpoint = format!("https://{}", simulator.address()).parse::<Endpoint>().map_err(anyhow::Error::msg)?;
         config.apple.sandbox = vec![endpoint.clone()];
+        config.apple.sandbox_broadcasts = vec![endpoint.clone()];
+        config.apple.production_broadcasts = vec![endpoint.clone()];
         config.apple.production = vec![endpoint];
+        (config.apple.sandbox_channels, config.apple.production_channels) = (Vec::new(), Vec::new());
         config.apple.proxy = None;
         config.apple.ca_file = simulator.identity().file("ca.pem");
         Ok(Self { simulator })
