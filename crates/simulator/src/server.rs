@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::channels::{AppListing, ChannelState};
+use super::channels::{AppListing, ChannelState, StoragePolicy};
 use super::clock::Clock;
 use super::control;
 use super::error::SimulatorError;
@@ -175,6 +175,18 @@ impl Simulator {
     /// Every broadcast channel, in the order of creation.
     pub fn channels(&self) -> Vec<ChannelState> {
         self.shared.channels.states(self.shared.clock.now_ms())
+    }
+
+    /// Creates channels of an app, and returns their ids.
+    pub fn add_channels(
+        &self,
+        environment: Environment,
+        bundle: &str,
+        policy: StoragePolicy,
+        count: usize,
+    ) -> Vec<String> {
+        let create = |_| self.shared.channels.create(environment, bundle, policy, usize::MAX);
+        (0..count).filter_map(create).collect()
     }
 
     /// Switches the broadcast capability of an app on or off; off deletes its channels. Every app begins with it.
