@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::channels::{AppListing, ChannelState};
+use super::channels::{AppListing, ChannelState, StoragePolicy};
 use super::clock::Clock;
 use super::control;
 use super::error::SimulatorError;
@@ -175,6 +175,13 @@ impl Simulator {
     /// Every broadcast channel, in the order of creation.
     pub fn channels(&self) -> Vec<ChannelState> {
         self.shared.channels.states(self.shared.clock.now_ms())
+    }
+
+    /// Creates a channel in the sandbox without a call, beyond any limit. Returns its id. A `policy` other than 0 stores
+    /// the most recent message.
+    pub fn add_channel(&self, bundle: &str, policy: u64) -> String {
+        let policy = StoragePolicy::new(policy.min(1)).unwrap_or(StoragePolicy::Nothing);
+        self.shared.channels.add(Environment::Sandbox, bundle, policy)
     }
 
     /// Switches the broadcast capability of an app on or off; off deletes its channels. Every app begins with it.
