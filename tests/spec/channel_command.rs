@@ -2,7 +2,7 @@
 
 use crate::support::world::World;
 use serde_json::{Value, json};
-use simulator::{Act, Call, Fault, Script, Service};
+use simulator::{Act, Call, Environment, Fault, Script, Service, StoragePolicy};
 use std::process::Output;
 use tokio::process::Command;
 
@@ -91,7 +91,7 @@ async fn channels_of_both_policies_are_created_shown_used_and_deleted() {
 #[tokio::test]
 async fn every_id_that_apple_may_choose_works_as_an_argument() {
     let world = World::start().await;
-    let ids: Vec<_> = (0..40).map(|_| world.simulator.add_channel("com.example.app", 1)).collect();
+    let ids = world.simulator.add_channels(Environment::Sandbox, "com.example.app", StoragePolicy::MostRecent, 40);
     let odd = ["+", "/"].map(|sign| ids.iter().find(|id| id.contains(sign)).expect("one of forty"));
     for id in odd {
         assert_eq!(printed(&channel(&world, "show", &[id]).await)[0]["id"], **id);
@@ -108,7 +108,7 @@ async fn every_id_that_apple_may_choose_works_as_an_argument() {
 #[tokio::test]
 async fn a_full_list_is_printed_page_by_page() {
     let world = World::start().await;
-    let mut ids: Vec<_> = (0..10_001).map(|_| world.simulator.add_channel("com.example.app", 0)).collect();
+    let mut ids = world.simulator.add_channels(Environment::Sandbox, "com.example.app", StoragePolicy::Nothing, 10_001);
     ids.sort_unstable();
     let output = channel(&world, "list", &[]).await;
     let listed = printed(&output);

@@ -11,6 +11,7 @@ mod bulk;
 mod canaries;
 mod canary_keys;
 mod channel_command;
+mod channels;
 mod closed_pipes;
 mod cluster_clock;
 mod cluster_doctor;

@@ -130,12 +130,16 @@ impl Channels {
         policy: StoragePolicy,
         limit: usize,
     ) -> Option<String> {
-        self.lock().create(environment, bundle, policy, limit)
-    }
-
-    /// The id of a new channel, beyond any limit.
-    pub fn add(&self, environment: Environment, bundle: &str, policy: StoragePolicy) -> String {
-        self.lock().create(environment, bundle, policy, usize::MAX).unwrap_or_default()
+        let mut inner = self.lock();
+        let number = inner.created;
+        let app = inner.apps.entry((environment, bundle.to_owned())).or_default();
+        if app.channels.len() >= limit {
+            return None;
+        }
+        let id = STANDARD.encode(std::array::from_fn::<u8, ID_BYTES, _>(|_| fastrand::u8(..)));
+        app.channels.insert(id.clone(), Channel { number, policy, broadcasts: 0, stored: None });
+        inner.created += 1;
+        Some(id)
     }
 
     pub fn policy(&self, environment: Environment, bundle: &str, id: &str) -> Result<StoragePolicy, Missing> {
@@ -220,24 +224,6 @@ impl Channels {
 }
 
 impl Inner {
-    fn create(
-        &mut self,
-        environment: Environment,
-        bundle: &str,
-        policy: StoragePolicy,
-        limit: usize,
-    ) -> Option<String> {
-        let number = self.created;
-        let app = self.apps.entry((environment, bundle.to_owned())).or_default();
-        if app.channels.len() >= limit {
-            return None;
-        }
-        let id = STANDARD.encode(std::array::from_fn::<u8, ID_BYTES, _>(|_| fastrand::u8(..)));
-        app.channels.insert(id.clone(), Channel { number, policy, broadcasts: 0, stored: None });
-        self.created += 1;
-        Some(id)
-    }
-
     /// A simulator of both environments looks in both.
     fn find(&mut self, environment: Environment, bundle: &str, id: &str) -> Result<&mut Channel, Missing> {
         let mut apps: Vec<&mut App> = self

@@ -177,11 +177,16 @@ impl Simulator {
         self.shared.channels.states(self.shared.clock.now_ms())
     }
 
-    /// Creates a channel in the sandbox without a call, beyond any limit. Returns its id. A `policy` other than 0 stores
-    /// the most recent message.
-    pub fn add_channel(&self, bundle: &str, policy: u64) -> String {
-        let policy = StoragePolicy::new(policy.min(1)).unwrap_or(StoragePolicy::Nothing);
-        self.shared.channels.add(Environment::Sandbox, bundle, policy)
+    /// Creates channels of an app, and returns their ids.
+    pub fn add_channels(
+        &self,
+        environment: Environment,
+        bundle: &str,
+        policy: StoragePolicy,
+        count: usize,
+    ) -> Vec<String> {
+        let create = |_| self.shared.channels.create(environment, bundle, policy, usize::MAX);
+        (0..count).filter_map(create).collect()
     }
 
     /// Switches the broadcast capability of an app on or off; off deletes its channels. Every app begins with it.

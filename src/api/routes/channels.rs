@@ -160,15 +160,14 @@ fn log(call: &Call, app: &App, key_id: Option<&str>, done: &Result<Reply, ApiErr
     }
 }
 
-fn parse_policy(body: &[u8]) -> Result<StoragePolicy, ApiError> {
+fn parse_policy(body: &[u8]) -> Result<StoragePolicy, ObjectFault> {
     const NAME: &str = "message_storage_policy";
     const EXPECTED: &str = "0 (Apple stores no message of the channel) or 1 (it stores the most recent one)";
     let mut object = Object::read(json::text(body)?)?;
     let number: Option<u64> = object.take_integer(NAME, EXPECTED)?;
     object.take_type("channel", "`channel`, or left out")?;
     object.finish()?;
-    let policy = number.and_then(StoragePolicy::parse);
-    Ok(policy.ok_or(ObjectFault::WrongType { name: NAME, expected: EXPECTED })?)
+    number.and_then(StoragePolicy::parse).ok_or(ObjectFault::WrongType { name: NAME, expected: EXPECTED })
 }
 
 /// The outcome of a call in the arguments of an error.
