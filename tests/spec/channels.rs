@@ -4,6 +4,7 @@ mod access;
 mod broadcasts;
 mod faults;
 mod gateways;
+mod lasting;
 mod managing;
 mod reasons;
 

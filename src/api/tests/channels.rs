@@ -138,7 +138,7 @@ async fn each_failure_has_its_status_its_reason_and_the_remedy() {
             |_| result(OutcomeKind::NotSent, None, Some(NodeReason::CredentialError.into())),
             409,
             "credential_error",
-            "nothing was changed",
+            "nothing was sent (credential_error)",
         ),
         (|_| unknown(NodeReason::ConnectionLost), 504, "unknown", "the channel may exist"),
     ];

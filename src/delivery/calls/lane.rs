@@ -210,7 +210,10 @@ impl CallLane {
                 self.count_failure();
             }
             match over {
-                Some(over) => self.close(at, &over),
+                Some(over) => {
+                    self.close(at, &over);
+                    moved = true;
+                }
                 None => at += 1,
             }
         }
@@ -255,7 +258,7 @@ impl CallLane {
         let idle = self.idle_at().filter(|_| !self.closed);
         let is_needed = self.work.is_waiting() && !self.links.iter().any(CallLink::is_serving);
         let is_woken = self.dialer.is_busy() || self.dialer.claim().is_waiting();
-        let open = if is_needed && !is_woken { self.dialer.ready_at() } else { None };
+        let open = (is_needed && !is_woken).then(|| self.dialer.ready_at().unwrap_or(self.work.now));
         let probe = self.work.health.opens_at().filter(|at| !self.work.is_empty() && *at > self.work.now);
         let links = self.links.iter().filter_map(CallLink::next_time);
         let due = links.chain(self.work.next_time()).chain(idle).chain(open).chain(probe).min();

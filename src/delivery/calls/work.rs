@@ -237,7 +237,7 @@ impl Work {
     /// Records that a connection works.
     pub fn connected(&mut self) {
         self.health.connected();
-        self.last_error = None;
+        self.last_error = self.last_error.take().filter(|_| self.health.stop_reason().is_some());
     }
 
     fn pending(&self, id: CallId) -> &Pending {

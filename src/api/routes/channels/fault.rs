@@ -46,6 +46,10 @@ impl ChannelFault {
             (_, _, "unknown_channel") => with_reason(cause, advice::advice(&AppleReason::BadChannelId.into(), app)),
             _ => match cause.and_then(|cause| advice::advice(cause, app)) {
                 Some(advice) => with_reason(cause, Some(advice)),
+                None if reason == "credential_error" => format!(
+                    "nothing was sent{named}: {}",
+                    result.detail.as_deref().unwrap_or("Apple refuses the app's credential: provision the app again")
+                ),
                 None if kind == OutcomeKind::NotSent => format!(
                     "Apple did not do it{named}, and nothing was changed: send the request again{detail}"
                 ),
