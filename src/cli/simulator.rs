@@ -68,6 +68,12 @@ impl EmbeddedSimulator {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         let address = self.simulator.address();
         print::line(format_args!("the simulator listens on {address}; its ledger: http://{control}/ledger"))?;
+        let channels = |environment| self.simulator.channels_address(environment).map(|address| address.to_string());
+        print::line(format_args!(
+            "it manages channels on {} (sandbox) and {} (production)",
+            channels(simulator::Environment::Sandbox).unwrap_or_default(),
+            channels(simulator::Environment::Production).unwrap_or_default()
+        ))?;
         print::line(format_args!(
             "try: curl -d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
              {node}/apps/{DEMO_APP}/sandbox/notifications"
