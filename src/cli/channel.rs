@@ -26,9 +26,28 @@ Prints a channel a line, as JSON; `delete` the one that it deleted. The API key,
 apps:write to create and delete; give it in the variable PYAPNS_API_KEY (ID.SECRET) or with --api-key-file. Exit codes:
 0 done; 1 refused or failed; 2 wrong usage.";
 
+const CREATE_EXAMPLE: &str = "\
+Example:
+  pyapns channel create --app com.example.app --environment sandbox --policy 1
+
+A call whose answer is lost may have created the channel: list the channels before you create another.";
+
+const LIST_EXAMPLE: &str = "\
+Example:
+  pyapns channel list --app com.example.app --environment sandbox";
+
+const SHOW_EXAMPLE: &str = "\
+Example:
+  pyapns channel show --app com.example.app --environment sandbox dHN0LXNyY2gtY2hubA==";
+
+const DELETE_EXAMPLE: &str = "\
+Example:
+  pyapns channel delete --app com.example.app --environment sandbox dHN0LXNyY2gtY2hubA==";
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Create a channel and print it with the id that Apple gave it.
+    #[command(after_help = CREATE_EXAMPLE)]
     Create {
         #[command(flatten)]
         app: App,
@@ -38,11 +57,13 @@ pub enum Command {
         policy: u8,
     },
     /// Print every channel of the app.
+    #[command(after_help = LIST_EXAMPLE)]
     List {
         #[command(flatten)]
         app: App,
     },
     /// Print a channel with its policy.
+    #[command(after_help = SHOW_EXAMPLE)]
     Show {
         #[command(flatten)]
         app: App,
@@ -51,6 +72,7 @@ pub enum Command {
         channel: String,
     },
     /// Delete a channel for good: devices get nothing from it any more, and its id is never used again.
+    #[command(after_help = DELETE_EXAMPLE)]
     Delete {
         #[command(flatten)]
         app: App,

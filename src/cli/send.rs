@@ -75,8 +75,8 @@ struct Push {
     #[arg(long, value_name = "HEX", group = "what", requires = "content")]
     token: Vec<String>,
     /// The id of a channel to broadcast to, for Live Activities; may be repeated.
-    #[arg(long, value_name = "ID", group = "what", requires = "content")]
-    #[arg(conflicts_with_all = ["push_type", "topic", "collapse_id"])]
+    #[arg(long, value_name = "ID", group = "what", requires = "payload")]
+    #[arg(conflicts_with_all = ["alert", "push_type", "topic", "collapse_id"])]
     channel: Vec<String>,
     /// The payload for Apple, as JSON; @FILE reads it from a file.
     #[arg(long, value_name = "JSON", group = "content", value_parser = payload)]

@@ -141,7 +141,11 @@ async fn a_refusal_says_what_to_do_and_shows_in_the_exit_code() {
 #[tokio::test]
 async fn a_creation_without_an_answer_is_told_as_unknown_and_the_list_has_the_channel() {
     let world = World::start().await;
-    let fault = Fault { call: Some(Call::CreateChannel), times: Some(1), ..Fault::new(Act::Reset { code: 2, processed: true }) };
+    let fault = Fault {
+        call: Some(Call::CreateChannel),
+        times: Some(1),
+        ..Fault::new(Act::Reset { code: 2, processed: true })
+    };
     world.simulator.set_script(Script { faults: vec![fault], ..Script::default() }).expect("a script");
     let said = refused(&channel(&world, "create", &["--policy", "1"]).await);
     assert!(said.contains("the channel may exist"), "{said}");
@@ -160,6 +164,7 @@ async fn wrong_usage_is_told_before_any_call() {
         (&["send"], &["--channel", "AAAA"]),
         (&["send"], &["--channel", "AAAA", "--token", "00ff", "--payload", "{}"]),
         (&["send"], &["--channel", "AAAA", "--file", "x"]),
+        (&["send"], &["--channel", "AAAA", "--alert", "Hello"]),
         (&["send"], &["--channel", "AAAA", "--payload", "{}", "--topic", "com.example.app"]),
         (&["send"], &["--channel", "AAAA", "--payload", "{}", "--push-type", "liveactivity"]),
     ] {
@@ -168,4 +173,14 @@ async fn wrong_usage_is_told_before_any_call() {
     }
     assert_eq!(world.simulator.ledger().totals().requests, before);
     world.stop().await;
+}
+
+#[test]
+fn every_action_explains_itself_with_an_example() {
+    for action in ["create", "list", "show", "delete"] {
+        let program =
+            std::process::Command::new(env!("CARGO_BIN_EXE_pyapns")).args(["channel", action, "--help"]).output();
+        let help = text(&program.expect("the program runs").stdout);
+        assert!(help.contains(&format!("Example:\n  pyapns channel {action} --app ")), "{help}");
+    }
 }
