@@ -8,7 +8,7 @@ use crate::model::{AppleReason, ChannelId, NodeReason, Outcome, OutcomeKind, Rea
 use crate::registry::App;
 
 /// Makes calls without Apple.
-struct Scripted(fn(&Call) -> CallResult);
+pub(super) struct Scripted(pub fn(&Call) -> CallResult);
 
 impl Caller for Scripted {
     fn call(&self, _: Arc<App>, calls: Vec<Call>, _: Sending) -> Result<CallResults, CallRefused> {
@@ -82,7 +82,7 @@ async fn an_id_in_the_path_is_read_in_either_alphabet() {
         let deleted = client.delete(&format!("{APP}/channels/{id}")).await;
         assert_eq!(deleted.body["response"], json!({"type": "channel", "id": "a+b/"}), "{id}");
     }
-    for (id, reason) in [("a%20b", "bad_channel"), ("%FF", "bad_channel"), ("x", "bad_channel")] {
+    for (id, reason) in [("a%20b", "bad_channel"), ("x", "bad_channel"), ("abc%3D%3D", "bad_channel")] {
         assert_eq!(error(&client.get(&format!("{APP}/channels/{id}")).await).1, reason, "{id}");
     }
 }
