@@ -20,7 +20,8 @@ Examples:
   pyapns simulator
   pyapns simulator --listen 127.0.0.1:0 --control 127.0.0.1:0 --dir /tmp/apple
 
-A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem.";
+A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem, and manages
+channels there with PYAPNS_APPLE_SANDBOX_CHANNELS=https://127.0.0.1:2195.";
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(command::run(arguments, |line| print::line(line)))?;
@@ -68,6 +69,12 @@ impl EmbeddedSimulator {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         let address = self.simulator.address();
         print::line(format_args!("the simulator listens on {address}; its ledger: http://{control}/ledger"))?;
+        let channels = |environment| self.simulator.channels_address(environment).map(|address| address.to_string());
+        print::line(format_args!(
+            "it manages channels on {} (sandbox) and {} (production)",
+            channels(simulator::Environment::Sandbox).unwrap_or_default(),
+            channels(simulator::Environment::Production).unwrap_or_default()
+        ))?;
         print::line(format_args!(
             "try: curl {authorization}-d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
              {node}/apps/{DEMO_APP}/sandbox/notifications"

@@ -23,6 +23,12 @@ pub struct Arguments {
     /// Channel management in production. Default: a port beside `--listen`, 2196 if that has its default.
     #[arg(long, value_name = "HOST:PORT")]
     production_channels: Option<String>,
+    /// A listener for broadcasts to the channels of the sandbox alone; `--listen` takes broadcasts to both.
+    #[arg(long, value_name = "HOST:PORT")]
+    sandbox_broadcasts: Option<String>,
+    /// A listener for broadcasts to the channels of production alone; `--listen` takes broadcasts to both.
+    #[arg(long, value_name = "HOST:PORT")]
+    production_broadcasts: Option<String>,
     /// The control port: JSON over HTTP.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2198")]
     control: String,
@@ -54,6 +60,8 @@ pub async fn run(arguments: Arguments, announce: impl FnOnce(&str) -> anyhow::Re
     let options = Options {
         sandbox_channels: Some(channels(arguments.sandbox_channels, SANDBOX_CHANNELS_PORT)),
         production_channels: Some(channels(arguments.production_channels, PRODUCTION_CHANNELS_PORT)),
+        sandbox_broadcasts: arguments.sandbox_broadcasts,
+        production_broadcasts: arguments.production_broadcasts,
         listen: listen.clone(),
         beside: arguments.beside,
         control: Some(arguments.control),

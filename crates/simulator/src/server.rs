@@ -35,12 +35,16 @@ pub struct Options {
     pub sandbox_channels: Option<String>,
     /// `HOST:PORT` of channel management in production; `None` for none.
     pub production_channels: Option<String>,
+    /// `HOST:PORT` for broadcasts to the channels of the sandbox alone; `None` for none.
+    pub sandbox_broadcasts: Option<String>,
+    /// `HOST:PORT` for broadcasts to the channels of production alone; `None` for none.
+    pub production_broadcasts: Option<String>,
     /// `HOST:PORT` of the control port; `None` for none.
     pub control: Option<String>,
     /// The directory of certificates and keys.
     pub directory: Option<std::path::PathBuf>,
     /// The environment of device pushes and broadcasts; channel management serves no other one. `apns-unique-id` is
-    /// sent in `Sandbox` only. With `Both` a broadcast reaches the channels of both.
+    /// sent in `Sandbox` only. With `Both`, a broadcast to `listen` reaches the channels of both.
     pub environment: Environment,
     pub ledger: LedgerMode,
     /// The checks and their order.
@@ -63,6 +67,8 @@ impl Default for Options {
             beside: Vec::new(),
             sandbox_channels: Some("127.0.0.1:0".to_owned()),
             production_channels: Some("127.0.0.1:0".to_owned()),
+            sandbox_broadcasts: None,
+            production_broadcasts: None,
             control: None,
             directory: None,
             environment: Environment::Both,
@@ -83,7 +89,8 @@ pub struct Simulator {
     identity: Identity,
     environment: Environment,
     addresses: Vec<SocketAddr>,
-    channels: Vec<(Environment, SocketAddr)>,
+    /// The listeners of channels and broadcasts.
+    further: Vec<(Site, SocketAddr)>,
     /// The script that each listener obeys, by its number.
     applied: Vec<watch::Receiver<u64>>,
     front: Front,
@@ -100,15 +107,7 @@ impl Simulator {
             Some(directory) => Identity::open(directory)?,
             None => Identity::generate()?,
         };
-        let mut listeners = vec![bind_scripted(&options.listen, 0).await?];
-        for address in &options.beside {
-            listeners.push(bind_scripted(address, listeners[0].address().port()).await?);
-        }
-        let pushes = listeners.len();
-        let wanted = channel_sites(&options);
-        for (_, address) in &wanted {
-            listeners.push(bind_scripted(address, 0).await?);
-        }
+        let listeners = listen(&options).await?;
         let control = match &options.control {
             Some(address) => Some(bind(address).await?),
             None => None,
@@ -126,18 +125,10 @@ impl Simulator {
         let shared = Arc::new(Shared::new(options.ledger, rules, options.connection_window, options.script));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let front = Front::new(Arc::clone(&shared), tls, stopping.clone(), tasks.clone());
-        let mut addresses: Vec<SocketAddr> = listeners.iter().map(ScriptedListener::address).collect();
-        let managed = wanted.into_iter().map(|(environment, _)| environment);
-        let channels: Vec<_> = managed.zip(addresses.split_off(pushes)).collect();
-        let sites = std::iter::repeat_n(Site { service: Service::Device, environment }, pushes).chain(
-            channels.iter().map(|(environment, _)| Site { service: Service::Channels, environment: *environment }),
-        );
-        let applied: Vec<_> = listeners
-            .into_iter()
-            .zip(sites)
-            .enumerate()
-            .map(|(at, (listener, site))| front.serve(at, site, listener))
-            .collect();
+        let addresses = listeners.iter().map(|(site, listener)| (*site, listener.address()));
+        let (pushes, further): (Vec<_>, Vec<_>) = addresses.partition(|(site, _)| site.service == Service::Device);
+        let serve = |(at, (site, listener))| front.serve(at, site, listener);
+        let applied: Vec<_> = listeners.into_iter().enumerate().map(serve).collect();
         let control_address = control.as_ref().map(|listener| local(listener, "control")).transpose()?;
         if let Some(listener) = control {
             let (shared, applied) = (Arc::clone(&shared), applied.clone());
@@ -147,8 +138,8 @@ impl Simulator {
             shared,
             identity,
             environment,
-            addresses,
-            channels,
+            addresses: pushes.into_iter().map(|(_, address)| address).collect(),
+            further,
             applied,
             front,
             control: control_address,
@@ -169,7 +160,17 @@ impl Simulator {
 
     /// The address of channel management in `Sandbox` or `Production`; `None` if there is none.
     pub fn channels_address(&self, environment: Environment) -> Option<SocketAddr> {
-        self.channels.iter().find(|(of, _)| *of == environment).map(|(_, address)| *address)
+        self.further_address(Service::Channels, environment)
+    }
+
+    /// The address for broadcasts alone in `Sandbox` or `Production`; `None` if there is none.
+    pub fn broadcasts_address(&self, environment: Environment) -> Option<SocketAddr> {
+        self.further_address(Service::Broadcasts, environment)
+    }
+
+    fn further_address(&self, service: Service, environment: Environment) -> Option<SocketAddr> {
+        let wanted = Site { service, environment };
+        self.further.iter().find(|(site, _)| *site == wanted).map(|(_, address)| *address)
     }
 
     /// Every broadcast channel, in the order of creation.
@@ -246,13 +247,14 @@ impl Simulator {
 
     /// The JSON line that `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
     pub fn announcement(&self) -> serde_json::Value {
+        use Environment::{Production, Sandbox};
+        let of = |service, environment| self.further_address(service, environment).map(|address| address.to_string());
         serde_json::json!({
             "listen": self.address().to_string(),
             "listeners": self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
-            "channels": {
-                "sandbox": self.channels_address(Environment::Sandbox).map(|address| address.to_string()),
-                "production": self.channels_address(Environment::Production).map(|address| address.to_string()),
-            },
+            "channels": { "sandbox": of(Service::Channels, Sandbox), "production": of(Service::Channels, Production) },
+            "broadcasts":
+                { "sandbox": of(Service::Broadcasts, Sandbox), "production": of(Service::Broadcasts, Production) },
             "control": self.control.map(|address| address.to_string()),
             "ca_file": self.identity.file("ca.pem"),
             "key_file": self.identity.file("key.p8"),
@@ -277,12 +279,26 @@ impl Drop for Simulator {
     }
 }
 
-/// The listeners of channel management: those of the environments that the simulator serves.
-fn channel_sites(options: &Options) -> Vec<(Environment, String)> {
-    let asked =
-        [(Environment::Sandbox, &options.sandbox_channels), (Environment::Production, &options.production_channels)];
-    let served = asked.into_iter().filter(|(environment, _)| environment.meets(options.environment));
-    served.filter_map(|(environment, address)| Some((environment, address.clone()?))).collect()
+/// Binds the listeners: those of pushes first, then those of channels and broadcasts in the environments that the
+/// simulator serves.
+async fn listen(options: &Options) -> Result<Vec<(Site, ScriptedListener)>, SimulatorError> {
+    let pushes = Site { service: Service::Device, environment: options.environment };
+    let mut listeners = vec![(pushes, bind_scripted(&options.listen, 0).await?)];
+    for address in &options.beside {
+        let port = listeners[0].1.address().port();
+        listeners.push((pushes, bind_scripted(address, port).await?));
+    }
+    let further = [
+        (Service::Channels, Environment::Sandbox, &options.sandbox_channels),
+        (Service::Channels, Environment::Production, &options.production_channels),
+        (Service::Broadcasts, Environment::Sandbox, &options.sandbox_broadcasts),
+        (Service::Broadcasts, Environment::Production, &options.production_broadcasts),
+    ];
+    for (service, environment, address) in further {
+        let Some(address) = address.as_ref().filter(|_| environment.meets(options.environment)) else { continue };
+        listeners.push((Site { service, environment }, bind_scripted(address, 0).await?));
+    }
+    Ok(listeners)
 }
 
 async fn bind_scripted(address: &str, port: u16) -> Result<ScriptedListener, SimulatorError> {

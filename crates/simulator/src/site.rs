@@ -10,7 +10,7 @@ use super::rules::Environment;
 pub enum Service {
     /// `/3/device/<token>`.
     Device,
-    /// `/4/broadcasts/apps/<bundle>`, on the listeners of the device service.
+    /// `/4/broadcasts/apps/<bundle>`, on the listeners of the device service and on listeners of its own.
     Broadcasts,
     /// Channel management: `/1/apps/<bundle>/…`, on listeners of its own.
     Channels,
@@ -31,7 +31,7 @@ pub enum Call {
 /// The service and the environment of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Site {
-    /// `Device` or `Channels`: a request to the former may turn out to be for `Broadcasts`.
+    /// A listener of `Device` takes broadcasts too.
     pub service: Service,
     pub environment: Environment,
 }

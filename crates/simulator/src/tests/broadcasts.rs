@@ -134,6 +134,24 @@ async fn the_ledger_tells_broadcasts_from_device_pushes() {
 }
 
 #[tokio::test]
+async fn a_listener_of_broadcasts_reaches_the_channels_of_its_environment_and_takes_nothing_else() {
+    let free = || Some("127.0.0.1:0".to_owned());
+    let options = Options { sandbox_broadcasts: free(), production_broadcasts: free(), ..Options::default() };
+    let simulator = start_with(options).await;
+    let [id, _] = channels(&simulator).await;
+    for (environment, status, reason) in
+        [(Environment::Sandbox, 200, ""), (Environment::Production, 400, "BadChannelId")]
+    {
+        let address = simulator.broadcasts_address(environment).unwrap();
+        let mut client = Client::connect_to(address, &simulator, Auth::Token).await;
+        let answer = client.push(Push::broadcast(&id)).await.unwrap();
+        assert_eq!((answer.status, answer.reason().as_str()), (status, reason));
+        assert_eq!(client.push(Push::new()).await.unwrap().reason(), "BadPath");
+    }
+    assert!(simulator.announcement()["broadcasts"]["sandbox"].is_string());
+}
+
+#[tokio::test]
 async fn a_simulator_of_one_environment_has_broadcasts_to_its_channels_alone() {
     let simulator = start_with(Options { environment: Environment::Sandbox, ..Options::default() }).await;
     let [id, _] = channels(&simulator).await;

@@ -90,6 +90,22 @@ async fn a_fault_of_one_call_spares_all_others() {
 }
 
 #[tokio::test]
+async fn the_reasons_without_a_rule_are_answered_as_scripted_and_change_nothing() {
+    for (status, reason) in [
+        (400, "IdleTimeout"),
+        (403, "BadCertificate"),
+        (403, "BadCertificateEnvironment"),
+        (500, "InternalServerError"),
+        (503, "Shutdown"),
+    ] {
+        let simulator = start_with_fault(of_create(Act::Answer { status, reason: reason.to_owned() })).await;
+        let answer = manage(&simulator).await.push(create()).await.unwrap();
+        assert_eq!((answer.status, answer.reason().as_str()), (status, reason));
+        assert_eq!((answer.header("apns-request-id").len(), simulator.channels().len()), (36, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_malformed_answer_still_has_the_new_channel() {
     let act = Act::Malformed(Box::new(Malformed { continuation: true, ..Malformed::default() }));
     let simulator = start_with_fault(of_create(act)).await;

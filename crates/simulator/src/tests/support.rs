@@ -223,7 +223,7 @@ impl Client {
         Self::connect_to(simulator.channels_address(environment).unwrap(), simulator, auth).await
     }
 
-    async fn connect_to(address: SocketAddr, simulator: &Simulator, auth: Auth) -> Self {
+    pub async fn connect_to(address: SocketAddr, simulator: &Simulator, auth: Auth) -> Self {
         let pem = (auth == Auth::Certificate).then_some(simulator.identity().client_pem.as_str());
         let mut client = Self::with_certificate_to(address, simulator, pem).await.unwrap();
         if auth == Auth::Token {
