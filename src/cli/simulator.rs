@@ -20,7 +20,8 @@ Examples:
   pyapns simulator
   pyapns simulator --listen 127.0.0.1:0 --control 127.0.0.1:0 --dir /tmp/apple
 
-A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem.";
+A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem, and manages
+channels there with PYAPNS_APPLE_SANDBOX_CHANNELS=https://127.0.0.1:2195.";
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(command::run(arguments, |line| print::line(line)))?;
