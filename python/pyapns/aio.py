@@ -278,7 +278,7 @@ class AsyncClient(ClientSettings):
         Args:
             channel: the channel's id.
             expiry: UNIX seconds. The default is 0, the only one that a channel with the policy 0 takes.
-            priority: 5 or 10, which is the default.
+            priority: 1, 5 or 10, which is the default.
             retry_unknown: send again if Apple may have the broadcast already, as for `send`.
         """
         item = _channels.broadcast(channel, payload, expiry, priority, identifier)
