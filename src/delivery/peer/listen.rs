@@ -7,9 +7,9 @@ use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::pipe::{self, Pipe};
-use super::wire::{BatchHead, Lane, Refusal};
+use super::wire::{AppFigures, BatchHead, Lane, Refusal};
 use crate::drain::Drain;
-use crate::model::{Batch, Outcome};
+use crate::model::{AppKey, Batch, Outcome};
 use connection::Connection;
 use std::collections::HashMap;
 use std::future::Future;
@@ -48,6 +48,9 @@ pub trait Serve: Send + Sync {
 
     /// The lanes that this node holds connections for.
     fn held(&self) -> Vec<Lane>;
+
+    /// The figures of those of these apps that have lanes on this node. They take a millisecond for a thousand apps.
+    fn figures(&self, apps: &[AppKey]) -> Vec<AppFigures>;
 }
 
 /// The parts that all connections share.

@@ -4,12 +4,13 @@ use crate::clock::Clock;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::peer::listen::{Serve, Serving, Warming};
 use crate::delivery::peer::peers::Peers;
-use crate::delivery::peer::wire::{BatchHead, Lane, Refusal};
+use crate::delivery::peer::wire::{AppFigures, BatchHead, Lane, Refusal};
 use crate::delivery::send::{self, Refused};
+use crate::delivery::status::figures;
 use crate::delivery::warm::warm;
 use crate::delivery::{Intake, Sending};
 use crate::drain::Drain;
-use crate::model::{Batch, NodeReason};
+use crate::model::{AppKey, Batch, NodeReason};
 use crate::registry::{App, Registry};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,11 @@ impl Serve for Server {
 
     fn held(&self) -> Vec<Lane> {
         self.peers.held()
+    }
+
+    fn figures(&self, apps: &[AppKey]) -> Vec<AppFigures> {
+        let known = apps.iter().filter_map(|key| self.registry.get(key));
+        figures::list(known.filter_map(|app| Some((app.key.clone(), self.intake.status(&app)?))))
     }
 }
 

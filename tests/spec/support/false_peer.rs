@@ -3,9 +3,9 @@
 use super::fleet::{epoch, name};
 use pyapns::cluster::Identity;
 use pyapns::delivery::peer::wire::{
-    self, BatchHead, Decoder, Features, Frame, Hello, Limits, VERSION_MAX, VERSION_MIN,
+    self, BatchHead, Decoder, Features, Frame, Hello, Limits, StatusOf, VERSION_MAX, VERSION_MIN,
 };
-use pyapns::model::{Batch, NodeSession};
+use pyapns::model::{AppKey, Batch, NodeSession};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,8 @@ pub const LIMITS: Limits = Limits { frame_bytes: 32 << 20, items: 10_000 };
 
 /// The bytes that it sends first on its connection of that number, from 0.
 pub type Greeting = Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
+/// Its answer to the STATUS of that id about these apps.
+pub type Telling = Box<dyn Fn(u64, &[AppKey]) -> Vec<u8> + Send + Sync>;
 /// Its answer to the BATCH of that id; `None` ends the connection.
 pub type Answering = Box<dyn Fn(u64, &BatchHead, &Batch) -> Option<Vec<u8>> + Send + Sync>;
 
@@ -24,8 +26,11 @@ pub struct FalsePeer {
     /// Its clock, as its PONGs tell it.
     pub clock_ms: u64,
     pub answering: Answering,
+    pub telling: Telling,
     pub connections: AtomicUsize,
     pub batches: AtomicUsize,
+    /// STATUS of apps.
+    pub questions: AtomicUsize,
 }
 
 /// The introduction of the member of that index.
@@ -53,8 +58,9 @@ impl FalsePeer {
     /// The member of that index, which introduces itself well.
     pub fn new(index: usize, answering: Answering) -> Self {
         let greeting = Box::new(move |_| frames(&hello(index), &[]));
-        let (connections, batches) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { greeting, clock_ms: 1, answering, connections, batches }
+        let [connections, batches, questions] = [0; 3].map(AtomicUsize::new);
+        let telling = Box::new(|_, _: &[AppKey]| Vec::new());
+        Self { greeting, clock_ms: 1, answering, telling, connections, batches, questions }
     }
 
     /// Takes connections from now on.
@@ -90,6 +96,10 @@ impl FalsePeer {
                         let Some(answer) = (self.answering)(received.id, &head, &batch) else { return Ok(()) };
                         said.extend(answer);
                     }
+                    Frame::Status(StatusOf::Apps(apps)) => {
+                        self.questions.fetch_add(1, Ordering::SeqCst);
+                        said.extend((self.telling)(received.id, &apps));
+                    }
                     _ => {}
                 }
             }
@@ -99,6 +109,10 @@ impl FalsePeer {
 
     pub fn batches(&self) -> usize {
         self.batches.load(Ordering::SeqCst)
+    }
+
+    pub fn questions(&self) -> usize {
+        self.questions.load(Ordering::SeqCst)
     }
 
     pub fn connections(&self) -> usize {

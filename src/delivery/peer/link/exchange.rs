@@ -8,20 +8,20 @@ mod ends;
 mod frames;
 mod questions;
 
-pub use questions::{Ask, Question};
+pub use questions::Question;
 
 use super::liveness::{Finding, Liveness};
 use super::pauses::{self, RerouteBudget};
 use crate::delivery::errand::Forwarded;
 use crate::delivery::peer::clock::PeerClock;
 use crate::delivery::peer::outbox::Outbox;
-use crate::delivery::peer::wire::{self, BatchHead, Decoder, Hello, Lane, Limits};
+use crate::delivery::peer::wire::{self, Agreed, BatchHead, Decoder, Hello};
 use crate::delivery::send::Refused;
 use crate::model::{NodeName, NodeReason, NodeSession, Outcome};
 use crate::subject::Subject;
+use questions::Waiter;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// The peer has this time to answer after the deadline: it ends everything by then, and the way back takes some.
@@ -89,8 +89,8 @@ pub struct Exchange {
     peer: Member,
     /// This node's introduction on the current connection.
     own: Option<Hello>,
-    /// The peer's, once it has come.
-    limits: Option<Limits>,
+    /// The parts of the protocol that both use, once the peer's introduction has come.
+    agreed: Option<Agreed>,
     phase: Phase,
     /// The peer takes no new errands, and finishes what it has. It stays so until another connection is opened.
     is_leaving: bool,
@@ -113,7 +113,7 @@ pub struct Exchange {
     due: BTreeSet<(Instant, u64)>,
     ended: Vec<(Forwarded, End)>,
     /// The questions without an answer, and who waits for it.
-    questions: HashMap<u64, oneshot::Sender<Vec<Lane>>>,
+    questions: HashMap<u64, Waiter>,
 }
 
 impl Exchange {
@@ -122,7 +122,7 @@ impl Exchange {
         Self {
             peer,
             own: None,
-            limits: None,
+            agreed: None,
             phase: Phase::Down { until: now },
             is_leaving: false,
             is_answering: false,
@@ -206,7 +206,7 @@ impl Exchange {
             }
         }
         self.outbox.reset();
-        (self.decoder, self.own, self.limits) = (None, None, None);
+        (self.decoder, self.own, self.agreed) = (None, None, None);
         self.clock = PeerClock::new();
         self.pings.clear();
         self.questions.clear();
@@ -243,7 +243,7 @@ impl Exchange {
     }
 
     fn write(&mut self, id: u64) {
-        let (Some(item), Some(limits)) = (self.items.get_mut(&id), self.limits) else { return };
+        let (Some(item), Some(agreed)) = (self.items.get_mut(&id), self.agreed) else { return };
         let deadline = milliseconds(self.origin, item.forwarded.errand.sending.deadline);
         let Forwarded { errand, subject, .. } = &item.forwarded;
         let head = BatchHead {
@@ -257,7 +257,7 @@ impl Exchange {
             request_id: subject.as_ref().and_then(Subject::request_header).cloned(),
         };
         let mut put = Ok(());
-        let begins = self.outbox.append(|bytes| put = wire::put_batch(bytes, id, &head, &errand.batch, limits));
+        let begins = self.outbox.append(|bytes| put = wire::put_batch(bytes, id, &head, &errand.batch, agreed.limits));
         if put.is_err() {
             return self.end(id, End::Here);
         }

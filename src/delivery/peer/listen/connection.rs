@@ -8,8 +8,10 @@ use crate::delivery::peer::greeting::{self, Mismatch};
 use crate::delivery::peer::link::{ERRAND_BYTES_MAX, ERRANDS_MAX};
 use crate::delivery::peer::outbox::Outbox;
 use crate::delivery::peer::pipe::Pipe;
-use crate::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Lane, Received, Refusal, Seen, StatusOf};
-use crate::model::{Batch, Outcome};
+use crate::delivery::peer::wire::{
+    self, AppFigures, BatchHead, Decoder, Features, Frame, Lane, Received, Refusal, Seen, StatusOf,
+};
+use crate::model::{AppKey, Batch, Outcome};
 use crate::subject::Subject;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A leaving node waits so long for a peer to close the connection, once everything is answered. After the same time it
 /// refuses what a peer sends that does not mind LEAVING.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
+/// STATUS of apps without an answer, on one connection.
+const FIGURES_MAX: usize = 64;
 /// The longest deadline that a peer may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(600);
 
@@ -34,6 +38,7 @@ type Answered = (u64, Answer);
 enum Answer {
     Batch(Result<Vec<Outcome>, Refusal>),
     Warm(Vec<Lane>),
+    Figures(Vec<AppFigures>),
 }
 
 /// A connection of a peer.
@@ -43,10 +48,13 @@ pub struct Connection {
     decoder: Decoder,
     outbox: Outbox,
     is_greeted: bool,
+    features: Features,
     /// Batches without an answer.
     unanswered: usize,
     /// A WARM has no answer yet.
     is_warming: bool,
+    /// STATUS of apps without an answer.
+    figures_asked: usize,
     /// Their bytes. A link has no more without an answer.
     bytes: Arc<Budget>,
     answers: mpsc::Receiver<Answered>,
@@ -73,8 +81,10 @@ impl Connection {
             shared,
             outbox,
             is_greeted: false,
+            features: Features::NONE,
             unanswered: 0,
             is_warming: false,
+            figures_asked: 0,
             bytes: Budget::new(ERRAND_BYTES_MAX),
             answers,
             answerer,
@@ -150,7 +160,7 @@ impl Connection {
                 let is_member = self.shared.peers.is_member(&theirs.node, theirs.session);
                 let agreed = greeting::check(&hello, &theirs, is_member)?;
                 self.decoder.agree(agreed);
-                self.is_greeted = true;
+                (self.is_greeted, self.features) = (true, agreed.features);
             }
             Frame::Ping => {
                 let clock = boot_ms();
@@ -162,9 +172,25 @@ impl Connection {
                 let held = Seen::Held(self.shared.serve.held());
                 self.outbox.append(|bytes| wire::put_seen(bytes, id, &held));
             }
+            Frame::Status(StatusOf::Apps(apps)) if self.features.contains(Features::APP_FIGURES) => {
+                self.figures(id, apps);
+            }
             _ => return Err(Mismatch::Unexpected.into()),
         }
         Ok(())
+    }
+
+    /// Reads figures in a task of their own: batches must not wait behind a long list. Too many questions at a time are
+    /// not answered.
+    fn figures(&mut self, id: u64, apps: Vec<AppKey>) {
+        if self.figures_asked == FIGURES_MAX {
+            return;
+        }
+        self.figures_asked += 1;
+        let (serve, answerer) = (Arc::clone(&self.shared.serve), self.answerer.clone());
+        self.shared.drain.spawn("figures", async move {
+            let _ = answerer.send((id, Answer::Figures(serve.figures(&apps)))).await;
+        });
     }
 
     fn serve(&mut self, id: u64, head: BatchHead, batch: Batch, now: Instant) {
@@ -228,6 +254,10 @@ impl Connection {
                         Err(refusal) => wire::put_refused(bytes, id, refusal),
                     });
                     self.leaving_since = self.leaving_since.map(|_| now);
+                }
+                Answer::Figures(figures) => {
+                    self.figures_asked -= 1;
+                    self.outbox.append(|bytes| wire::put_seen(bytes, id, &Seen::Apps(figures)));
                 }
                 Answer::Warm(ready) => {
                     self.is_warming = false;

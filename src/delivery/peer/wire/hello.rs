@@ -18,6 +18,10 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// CALL and RESULT.
     pub const CALLS: Self = Self(1);
+    /// STATUS of apps, and SEEN of them.
+    pub const APP_FIGURES: Self = Self(2);
+    /// Those of this build.
+    pub const OURS: Self = Self::APP_FIGURES;
 
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

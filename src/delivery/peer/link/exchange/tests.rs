@@ -9,6 +9,7 @@ use crate::delivery::admission::Room;
 use crate::delivery::errand::Errand;
 use crate::delivery::peer::greeting::Mismatch;
 use crate::delivery::peer::link::liveness::UNREACHABLE_AFTER;
+use crate::delivery::peer::wire::Limits;
 use crate::delivery::peer::wire::{Features, Frame, Received, Refusal};
 use crate::delivery::send::{Reply, Sending};
 use crate::model::{Batch, Draft, OutcomeKind};
