@@ -25,7 +25,8 @@ pub struct Fleet {
     pub nodes: Vec<Running>,
     /// Each node's links to the others.
     pub peers: Vec<Arc<Peers>>,
-    /// The proxy through which the first node reaches the node of that index, where it has one.
+    /// The proxy through which the first node reaches the node of that index, and the second node the first one, where it
+    /// has one.
     pub proxies: Vec<Option<FaultProxy>>,
     /// The address on which each node accepts links.
     pub links: Vec<SocketAddr>,
@@ -39,7 +40,7 @@ pub struct Fleet {
 /// The options of a fleet.
 pub struct Plan {
     pub nodes: usize,
-    /// Nodes that the first one reaches through a proxy.
+    /// Nodes that are reached through a proxy: the first one by the second, the others by the first.
     pub proxied: Vec<usize>,
     /// Further settings of the last node.
     pub settings: String,
@@ -151,10 +152,11 @@ impl Fleet {
 
     fn cluster(&self, index: usize, listener: TcpListener) -> FixedCluster {
         let mut members = self.members.clone();
-        if index == 0 {
-            for (member, proxy) in members.iter_mut().zip(&self.proxies) {
-                member.address = proxy.as_ref().map_or(member.address.clone(), |proxy| proxy.address.to_string());
-            }
+        // The first node reaches the others through them, and the second one the first.
+        let is_through = |to: usize| matches!((index, to), (0, 1..) | (1, 0));
+        for (to, member) in members.iter_mut().enumerate().filter(|(to, _)| is_through(*to)) {
+            member.address =
+                self.proxies[to].as_ref().map_or(member.address.clone(), |proxy| proxy.address.to_string());
         }
         let Member { node, session, .. } = self.members[index].clone();
         FixedCluster {
