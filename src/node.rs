@@ -23,6 +23,7 @@ use crate::cluster::identity::IdentityError;
 use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
+use crate::delivery::calls::{CallLanes, Caller};
 use crate::delivery::lane::Parts;
 use crate::delivery::metrics::{self, apps::AppTable};
 use crate::delivery::peer::peers::Peers;
@@ -38,6 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Logging};
 use cluster::{Cluster, FixedCluster, Setup};
 use data::{Data, Source};
+use delivery::Delivery;
 use descriptors::Shares;
 use following::Followed;
 use listeners::Listeners;
@@ -109,6 +111,7 @@ pub struct Node {
     api_metrics: Arc<ApiMetrics>,
     requests: Drain,
     lanes: Drain,
+    calls: Arc<CallLanes>,
     drain_budget: Duration,
     autoprovision: Autoprovision,
     /// The apps of the configuration are stored.
@@ -137,8 +140,10 @@ impl Node {
             metrics: metrics::Metrics::with(&telemetry, AppTable::new(config.metrics)),
             drain: lanes.clone(),
         };
-        let (intake, cluster) = delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
-        let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
+        let Delivery { intake, calls, cluster } =
+            delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
+        let served = following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
+        let ending = following::end_removed(registry.removals(), served, lanes.clone());
         lanes.spawn("removals", ending);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
@@ -151,6 +156,7 @@ impl Node {
         let api = Api {
             registry,
             intake,
+            caller: Arc::clone(&calls) as Arc<dyn Caller>,
             cluster: cluster.as_ref().map(Cluster::access),
             events,
             clock,
@@ -173,6 +179,7 @@ impl Node {
             api_metrics,
             requests,
             lanes,
+            calls,
             drain_budget,
             autoprovision,
             is_provisioned,
@@ -280,6 +287,7 @@ impl Node {
             }
         };
         self.api.intake.close();
+        self.calls.close();
         finished &= finish(&self.lanes, &self.lanes, force_at, until).await;
         // Whatever waits then is on disk.
         spool.finish(SPOOL_TIMEOUT).await;

@@ -7,6 +7,7 @@ use super::routes::metrics::RenderedMetrics;
 use crate::clock::Clock;
 use crate::cluster::Standing;
 use crate::delivery::Intake;
+use crate::delivery::calls::Caller;
 use crate::delivery::peer::peers::Peers;
 use crate::drain::Drain;
 use crate::events::Events;
@@ -27,6 +28,8 @@ use tokio::sync::watch;
 pub struct Api {
     pub registry: Registry,
     pub intake: Arc<Intake>,
+    /// Makes the calls of channels and broadcasts.
+    pub caller: Arc<dyn Caller>,
     /// `None` on a node that is no member of a cluster.
     pub cluster: Option<ClusterAccess>,
     pub events: Events,

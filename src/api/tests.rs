@@ -1,6 +1,7 @@
 //! Tests of the routes through the service, over a registry and events in memory.
 
 mod access;
+mod channels;
 mod cluster;
 mod description;
 mod panicking;
@@ -20,6 +21,8 @@ use crate::clock::Clock;
 use crate::credentials::{Keyring, testing};
 use crate::delivery;
 use crate::delivery::Intake;
+use crate::delivery::calls::{CallLanes, Caller, Gateways};
+use crate::delivery::descriptors::Descriptors;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
@@ -36,6 +39,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const APP: &str = "/apps/com.example.app/sandbox";
 
@@ -120,9 +124,11 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
             ending.1.forget(&removal.key);
         }
     });
+    let caller = caller(&events, &intake);
     Api {
         registry,
         intake,
+        caller,
         cluster: None,
         events,
         clock,
@@ -144,6 +150,29 @@ fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     intake_over(Arc::new(Unreachable), events, telemetry)
 }
 
+/// The lanes of calls of an unreachable gateway.
+fn caller(events: &Events, intake: &Intake) -> Arc<dyn Caller> {
+    let parts = Parts {
+        clock: Clock::manual(testing::NOW as f64),
+        events: events.clone(),
+        metrics: delivery::metrics::Metrics::new(&telemetry::Metrics::new()),
+        drain: Drain::new(),
+    };
+    let nowhere = || [nowhere(), nowhere()];
+    let gateways = Gateways {
+        connect: Arc::new(Unreachable),
+        trust: Arc::new(Trust::load(None).expect("no file to read")),
+        management: nowhere(),
+        broadcasts: nowhere(),
+        descriptors: Descriptors::unlimited(Instant::now()),
+    };
+    Arc::new(CallLanes::new(gateways, parts, Arc::clone(intake.pools())))
+}
+
+fn nowhere() -> Vec<Endpoint> {
+    vec!["https://localhost:1".parse().expect("an address")]
+}
+
 fn intake_over(connect: Arc<dyn Connect>, events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     let parts = Parts {
         clock: Clock::manual(testing::NOW as f64),
@@ -151,9 +180,8 @@ fn intake_over(connect: Arc<dyn Connect>, events: &Events, telemetry: &telemetry
         metrics: delivery::metrics::Metrics::new(telemetry),
         drain: Drain::new(),
     };
-    let nowhere = vec!["https://localhost:1".parse::<Endpoint>().expect("an address")];
     let trust = Arc::new(Trust::load(None).expect("no file to read"));
-    let apple = Apple { connect, trust, sandbox: nowhere.clone(), production: nowhere };
+    let apple = Apple { connect, trust, sandbox: nowhere(), production: nowhere() };
     let limits = delivery::intake::Limits { node_bytes: 1 << 20, app_bytes: 1 << 20 };
     Intake::new(Lanes::new(apple, parts), limits)
 }

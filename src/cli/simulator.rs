@@ -44,7 +44,11 @@ impl EmbeddedSimulator {
         let simulator = Simulator::start(options).await.context("the simulator does not start")?;
         let endpoint = format!("https://{}", simulator.address()).parse::<Endpoint>().map_err(anyhow::Error::msg)?;
         config.apple.sandbox = vec![endpoint.clone()];
+        config.apple.sandbox_broadcasts = vec![endpoint.clone()];
+        config.apple.production_broadcasts = vec![endpoint.clone()];
         config.apple.production = vec![endpoint];
+        config.apple.sandbox_channels = channels_of(&simulator, simulator::Environment::Sandbox)?;
+        config.apple.production_channels = channels_of(&simulator, simulator::Environment::Production)?;
         config.apple.proxy = None;
         config.apple.ca_file = simulator.identity().file("ca.pem");
         Ok(Self { simulator })
@@ -68,4 +72,10 @@ impl EmbeddedSimulator {
              {node}/apps/{DEMO_APP}/sandbox/notifications"
         ))
     }
+}
+
+/// The simulator's gateway for the management of channels in an environment.
+fn channels_of(simulator: &Simulator, environment: simulator::Environment) -> anyhow::Result<Vec<Endpoint>> {
+    let url = simulator.channels_address(environment).map(|address| format!("https://{address}"));
+    url.map(|url| url.parse::<Endpoint>().map_err(anyhow::Error::msg)).into_iter().collect()
 }

@@ -10,6 +10,7 @@ mod browsers;
 mod bulk;
 mod canaries;
 mod canary_keys;
+mod channels;
 mod closed_pipes;
 mod cluster_clock;
 mod cluster_doctor;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::channels::{AppListing, ChannelState, StoragePolicy};
 use super::clock::Clock;
 use super::control;
 use super::error::SimulatorError;
@@ -19,6 +20,7 @@ use super::ledger::{Ledger, LedgerMode};
 use super::rules::{Check, Environment, Settings, TokenState};
 use super::script::{Script, ScriptError};
 use super::shared::Shared;
+use super::site::{Service, Site};
 
 /// The settings of a simulator. The default listens on a free port of 127.0.0.1, without control port, and keeps its
 /// identities in memory.
@@ -29,11 +31,16 @@ pub struct Options {
     /// Further listeners of Apple's side, such as `127.0.0.2:0`; port 0 takes the port of the first, so that one name
     /// can resolve to all.
     pub beside: Vec<String>,
+    /// `HOST:PORT` of channel management in the sandbox; `None` for none.
+    pub sandbox_channels: Option<String>,
+    /// `HOST:PORT` of channel management in production; `None` for none.
+    pub production_channels: Option<String>,
     /// `HOST:PORT` of the control port; `None` for none.
     pub control: Option<String>,
     /// The directory of certificates and keys.
     pub directory: Option<std::path::PathBuf>,
-    /// `apns-unique-id` is sent in `Sandbox` only.
+    /// The environment of device pushes and broadcasts; channel management serves no other one. `apns-unique-id` is
+    /// sent in `Sandbox` only. With `Both` a broadcast reaches the channels of both.
     pub environment: Environment,
     pub ledger: LedgerMode,
     /// The checks and their order.
@@ -42,7 +49,7 @@ pub struct Options {
     pub keys: Vec<Key>,
     /// Accepts any case of `bearer`, and padded base64 in provider tokens.
     pub lenient: bool,
-    /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
+    /// `BadEnvironmentKeyIdInToken` and `FeatureNotEnabled` as documented, in place of the spellings seen on the wire.
     pub documented_spelling: bool,
     pub script: Script,
     /// Bytes of request bodies a connection may have under way. Apple's is 65,535.
@@ -54,6 +61,8 @@ impl Default for Options {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             beside: Vec::new(),
+            sandbox_channels: Some("127.0.0.1:0".to_owned()),
+            production_channels: Some("127.0.0.1:0".to_owned()),
             control: None,
             directory: None,
             environment: Environment::Both,
@@ -72,7 +81,9 @@ impl Default for Options {
 pub struct Simulator {
     shared: Arc<Shared>,
     identity: Identity,
+    environment: Environment,
     addresses: Vec<SocketAddr>,
+    channels: Vec<(Environment, SocketAddr)>,
     /// The script that each listener obeys, by its number.
     applied: Vec<watch::Receiver<u64>>,
     front: Front,
@@ -93,6 +104,11 @@ impl Simulator {
         for address in &options.beside {
             listeners.push(bind_scripted(address, listeners[0].address().port()).await?);
         }
+        let pushes = listeners.len();
+        let wanted = channel_sites(&options);
+        for (_, address) in &wanted {
+            listeners.push(bind_scripted(address, 0).await?);
+        }
         let control = match &options.control {
             Some(address) => Some(bind(address).await?),
             None => None,
@@ -100,9 +116,9 @@ impl Simulator {
         let tls = Arc::new(Tls::new(&identity, host_of(&options.listen))?);
         let mut keys: Vec<Arc<Key>> = options.keys.into_iter().map(Arc::new).collect();
         keys.push(Arc::new(identity.key()?));
+        let environment = options.environment;
         let rules = Settings {
             checks: options.checks,
-            environment: options.environment,
             keys,
             lenient: options.lenient,
             documented_spelling: options.documented_spelling,
@@ -110,15 +126,35 @@ impl Simulator {
         let shared = Arc::new(Shared::new(options.ledger, rules, options.connection_window, options.script));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let front = Front::new(Arc::clone(&shared), tls, stopping.clone(), tasks.clone());
-        let addresses = listeners.iter().map(ScriptedListener::address).collect();
-        let applied: Vec<_> =
-            listeners.into_iter().enumerate().map(|(at, listener)| front.serve(at, listener)).collect();
+        let mut addresses: Vec<SocketAddr> = listeners.iter().map(ScriptedListener::address).collect();
+        let managed = wanted.into_iter().map(|(environment, _)| environment);
+        let channels: Vec<_> = managed.zip(addresses.split_off(pushes)).collect();
+        let sites = std::iter::repeat_n(Site { service: Service::Device, environment }, pushes).chain(
+            channels.iter().map(|(environment, _)| Site { service: Service::Channels, environment: *environment }),
+        );
+        let applied: Vec<_> = listeners
+            .into_iter()
+            .zip(sites)
+            .enumerate()
+            .map(|(at, (listener, site))| front.serve(at, site, listener))
+            .collect();
         let control_address = control.as_ref().map(|listener| local(listener, "control")).transpose()?;
         if let Some(listener) = control {
             let (shared, applied) = (Arc::clone(&shared), applied.clone());
             tasks.spawn(control::run(listener, shared, applied, stopping.clone(), tasks.clone()));
         }
-        Ok(Self { shared, identity, addresses, applied, front, control: control_address, stopping, tasks })
+        Ok(Self {
+            shared,
+            identity,
+            environment,
+            addresses,
+            channels,
+            applied,
+            front,
+            control: control_address,
+            stopping,
+            tasks,
+        })
     }
 
     /// The first address of Apple's side.
@@ -131,11 +167,38 @@ impl Simulator {
         &self.addresses
     }
 
+    /// The address of channel management in `Sandbox` or `Production`; `None` if there is none.
+    pub fn channels_address(&self, environment: Environment) -> Option<SocketAddr> {
+        self.channels.iter().find(|(of, _)| *of == environment).map(|(_, address)| *address)
+    }
+
+    /// Every broadcast channel, in the order of creation.
+    pub fn channels(&self) -> Vec<ChannelState> {
+        self.shared.channels.states(self.shared.clock.now_ms())
+    }
+
+    /// Creates channels of an app, and returns their ids.
+    pub fn add_channels(
+        &self,
+        environment: Environment,
+        bundle: &str,
+        policy: StoragePolicy,
+        count: usize,
+    ) -> Vec<String> {
+        let create = |_| self.shared.channels.create(environment, bundle, policy, usize::MAX);
+        (0..count).filter_map(create).collect()
+    }
+
+    /// Switches the broadcast capability of an app on or off; off deletes its channels. Every app begins with it.
+    pub fn set_broadcast(&self, bundle: &str, broadcast: bool) {
+        self.shared.channels.set_broadcast(AppListing { bundle: bundle.to_owned(), broadcast });
+    }
+
     /// A connection without socket and TLS, for tests in virtual time. The client counts as one with the identity's
     /// certificate. The script's faults of connections apply, except faults of TLS; a connection that breaks on
     /// `accept` breaks on `tls` here.
     pub fn pipe(&self) -> DuplexStream {
-        self.front.pipe(&self.identity)
+        self.front.pipe(&self.identity, Site { service: Service::Device, environment: self.environment })
     }
 
     pub fn control_address(&self) -> Option<SocketAddr> {
@@ -176,7 +239,7 @@ impl Simulator {
         self.shared.set_tokens([(token.to_owned(), state)]);
     }
 
-    /// Clears script, tokens and ledger, and resets the clock.
+    /// Clears script, tokens, channels and ledger, and resets the clock.
     pub fn reset(&self) {
         self.shared.reset();
     }
@@ -186,6 +249,10 @@ impl Simulator {
         serde_json::json!({
             "listen": self.address().to_string(),
             "listeners": self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
+            "channels": {
+                "sandbox": self.channels_address(Environment::Sandbox).map(|address| address.to_string()),
+                "production": self.channels_address(Environment::Production).map(|address| address.to_string()),
+            },
             "control": self.control.map(|address| address.to_string()),
             "ca_file": self.identity.file("ca.pem"),
             "key_file": self.identity.file("key.p8"),
@@ -208,6 +275,14 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stopping.cancel();
     }
+}
+
+/// The listeners of channel management: those of the environments that the simulator serves.
+fn channel_sites(options: &Options) -> Vec<(Environment, String)> {
+    let asked =
+        [(Environment::Sandbox, &options.sandbox_channels), (Environment::Production, &options.production_channels)];
+    let served = asked.into_iter().filter(|(environment, _)| environment.meets(options.environment));
+    served.filter_map(|(environment, address)| Some((environment, address.clone()?))).collect()
 }
 
 async fn bind_scripted(address: &str, port: u16) -> Result<ScriptedListener, SimulatorError> {
