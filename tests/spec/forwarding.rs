@@ -1,5 +1,6 @@
 //! A node forwards notifications to the owner of their app, and the outcomes are the same.
 
+mod channels;
 pub mod false_peers;
 mod faults;
 mod hostile_members;

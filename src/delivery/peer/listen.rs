@@ -7,7 +7,9 @@ use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::pipe::{self, Pipe};
+use super::wire::calls::{CallAnswer, CallHead};
 use super::wire::{AppFigures, BatchHead, Lane, Refusal};
+use crate::apns::channels::Call;
 use crate::drain::Drain;
 use crate::model::{AppKey, Batch, Outcome};
 use connection::Connection;
@@ -35,6 +37,9 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The outcomes of a forwarded batch, one for each item, or the reason that nothing of it was sent.
 pub type Serving = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, Refusal>> + Send>>;
 
+/// The results of forwarded calls, or the reason that none of them was made.
+pub type Calling = Pin<Box<dyn Future<Output = CallAnswer> + Send>>;
+
 /// The lanes of a WARM that are connected.
 pub type Warming = Pin<Box<dyn Future<Output = Vec<Lane>> + Send>>;
 
@@ -42,6 +47,9 @@ pub type Warming = Pin<Box<dyn Future<Output = Vec<Lane>> + Send>>;
 pub trait Serve: Send + Sync {
     /// Sends a batch from this node, whoever owns its lane by now. Nothing is written after `deadline`.
     fn serve(&self, head: BatchHead, batch: Batch, deadline: Instant) -> Serving;
+
+    /// Makes calls of channels, or broadcasts, in this node. Nothing is written after `deadline`.
+    fn call(&self, head: CallHead, calls: Vec<Call>, deadline: Instant) -> Calling;
 
     /// Connects lanes to Apple that this node is about to own. Ends within seconds.
     fn warm(self: Arc<Self>, lanes: Vec<Lane>) -> Warming;

@@ -27,8 +27,9 @@ async fn calls_go_through_the_proxy_to_the_gateways_of_the_settings() {
     assert_eq!(client.post(APP, simulator.identity().client_pem.clone()).await.status, 201);
     let made = client.post(&format!("{APP}/channels"), r#"{"message_storage_policy":0}"#).await;
     assert_eq!(made.status, 201, "{made:?}");
-    let sent = client.post(&format!("{APP}/broadcasts"), to(made.response()["id"].as_str().expect("an id")).to_string());
-    assert_eq!(sent.await.outcomes(), ["accepted"]);
+    let body = to(made.response()["id"].as_str().expect("an id")).to_string();
+    let sent = client.post(&format!("{APP}/broadcasts"), body).await;
+    assert_eq!(sent.outcomes(), ["accepted"]);
     let asked = [management.port(), simulator.address().port()].map(|port| format!("localhost:{port}"));
     assert_eq!(proxy.targets(), asked, "each call has a tunnel to its gateway");
     node.stop().await;

@@ -1,9 +1,11 @@
 //! A member of a cluster that a test plays: it has the cluster's identity, and answers as the test wants.
 
 use super::fleet::{epoch, name};
+use pyapns::apns::channels::Call;
 use pyapns::cluster::Identity;
+use pyapns::delivery::peer::wire::calls::decode_call;
 use pyapns::delivery::peer::wire::{
-    self, BatchHead, Decoder, Features, Frame, Hello, Limits, StatusOf, VERSION_MAX, VERSION_MIN,
+    self, Agreed, BatchHead, Decoder, Features, Frame, Hello, Limits, StatusOf, VERSION_MAX, VERSION_MIN,
 };
 use pyapns::model::{AppKey, Batch, NodeSession};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub const LIMITS: Limits = Limits { frame_bytes: 32 << 20, items: 10_000 };
 pub type Greeting = Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
 /// Its answer to the STATUS of that id about these apps.
 pub type Telling = Box<dyn Fn(u64, &[AppKey]) -> Vec<u8> + Send + Sync>;
+/// Its answer to the CALL of that id; `None` ends the connection.
+pub type Calling = Box<dyn Fn(u64, &[Call]) -> Option<Vec<u8>> + Send + Sync>;
 /// Its answer to the BATCH of that id; `None` ends the connection.
 pub type Answering = Box<dyn Fn(u64, &BatchHead, &Batch) -> Option<Vec<u8>> + Send + Sync>;
 
@@ -27,10 +31,12 @@ pub struct FalsePeer {
     pub clock_ms: u64,
     pub answering: Answering,
     pub telling: Telling,
+    pub calling: Calling,
     pub connections: AtomicUsize,
     pub batches: AtomicUsize,
     /// STATUS of apps.
     pub questions: AtomicUsize,
+    pub calls: AtomicUsize,
 }
 
 /// The introduction of the member of that index.
@@ -58,9 +64,10 @@ impl FalsePeer {
     /// The member of that index, which introduces itself well.
     pub fn new(index: usize, answering: Answering) -> Self {
         let greeting = Box::new(move |_| frames(&hello(index), &[]));
-        let [connections, batches, questions] = [0; 3].map(AtomicUsize::new);
+        let [connections, batches, questions, calls] = [0; 4].map(AtomicUsize::new);
         let telling = Box::new(|_, _: &[AppKey]| Vec::new());
-        Self { greeting, clock_ms: 1, answering, telling, connections, batches, questions }
+        let calling = Box::new(|_, _: &[Call]| None);
+        Self { greeting, clock_ms: 1, answering, telling, calling, connections, batches, questions, calls }
     }
 
     /// Takes connections from now on.
@@ -96,6 +103,15 @@ impl FalsePeer {
                         let Some(answer) = (self.answering)(received.id, &head, &batch) else { return Ok(()) };
                         said.extend(answer);
                     }
+                    Frame::Call(body) => {
+                        self.calls.fetch_add(1, Ordering::SeqCst);
+                        let (_, calls) = decode_call(&body, LIMITS.items).expect("a node sends good calls");
+                        let Some(answer) = (self.calling)(received.id, &calls) else { return Ok(()) };
+                        said.extend(answer);
+                    }
+                    Frame::Hello(hello) => {
+                        decoder.agree(Agreed { version: 1, features: hello.features, limits: LIMITS });
+                    }
                     Frame::Status(StatusOf::Apps(apps)) => {
                         self.questions.fetch_add(1, Ordering::SeqCst);
                         said.extend((self.telling)(received.id, &apps));
@@ -109,6 +125,10 @@ impl FalsePeer {
 
     pub fn batches(&self) -> usize {
         self.batches.load(Ordering::SeqCst)
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 
     pub fn questions(&self) -> usize {

@@ -136,7 +136,8 @@ impl Fleet {
     async fn build(&self, index: usize, listener: TcpListener, plan: &Plan) -> Node {
         let is_last = index + 1 == plan.nodes - usize::from(plan.is_played);
         let settings = if is_last { plan.settings.as_str() } else { "" };
-        let config = config(self.directory.path(), self.simulator.address(), index, settings);
+        let channels = self.simulator.channels_address(simulator::Environment::Sandbox);
+        let config = config(self.directory.path(), (self.simulator.address(), channels), index, settings);
         let mut outside = Outside::real(&config);
         outside.clock = plan.clocks.get(index).cloned().unwrap_or(outside.clock);
         let mut cluster = self.cluster(index, listener);
@@ -259,12 +260,14 @@ impl Fleet {
     }
 }
 
-/// The settings of the node of that index.
-pub fn config(fleet: &Path, gateway: SocketAddr, index: usize, settings: &str) -> Config {
+/// The settings of the node of that index. `apple` has the gateway, and the one that manages the sandbox's channels.
+pub fn config(fleet: &Path, apple: (SocketAddr, Option<SocketAddr>), index: usize, settings: &str) -> Config {
+    let (gateway, channels) = apple;
+    let channels = channels.map_or_else(String::new, |address| format!("sandbox_channels = \"https://{address}\"\n"));
     let (data, ca, node) = (fleet.join(format!("data-{index}")), fleet.join("simulator/ca.pem"), name(index));
     let text = format!(
         "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\
-         [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n",
+         [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n{channels}",
     );
     Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings")
 }

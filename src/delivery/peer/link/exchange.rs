@@ -4,10 +4,12 @@
 //! An errand ends exactly once. The proof that nothing of it was sent is that TLS took no byte of its frame, or that the
 //! peer refused it.
 
+mod calls;
 mod ends;
 mod frames;
 mod questions;
 
+pub use calls::{CallEnd, CallTicket, ForwardedCalls};
 pub use questions::Question;
 
 use super::liveness::{Finding, Liveness};
@@ -19,6 +21,7 @@ use crate::delivery::peer::wire::{self, Agreed, BatchHead, Decoder, Hello};
 use crate::delivery::send::Refused;
 use crate::model::{NodeName, NodeReason, NodeSession, Outcome};
 use crate::subject::Subject;
+use calls::CallItem;
 use questions::Waiter;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -114,6 +117,8 @@ pub struct Exchange {
     ended: Vec<(Forwarded, End)>,
     /// The questions without an answer, and who waits for it.
     questions: HashMap<u64, Waiter>,
+    /// The calls without an end.
+    calls: HashMap<u64, CallItem>,
 }
 
 impl Exchange {
@@ -141,6 +146,7 @@ impl Exchange {
             due: BTreeSet::new(),
             ended: Vec::new(),
             questions: HashMap::new(),
+            calls: HashMap::new(),
         }
     }
 
@@ -160,12 +166,12 @@ impl Exchange {
 
     /// Nothing is unanswered, and nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.calls.is_empty()
     }
 
     /// The peer said that it leaves, and has answered everything: the connection is of no more use.
     pub fn is_finished(&self) -> bool {
-        self.is_leaving && self.items.is_empty()
+        self.is_leaving && self.is_idle()
     }
 
     /// The errands that ended since the last call.
@@ -205,6 +211,7 @@ impl Exchange {
                 self.ended.push((forwarded, End::Unknown(NodeReason::PeerLost)));
             }
         }
+        self.lose_calls(NodeReason::PeerLost);
         self.outbox.reset();
         (self.decoder, self.own, self.agreed) = (None, None, None);
         self.clock = PeerClock::new();
@@ -278,6 +285,7 @@ impl Exchange {
     /// [`Self::received`] before: a process that was stopped would take its own silence for the peer's.
     pub fn elapse(&mut self, now: Instant) -> Finding {
         self.end_due(now);
+        self.end_due_calls(now);
         self.forget_unheard();
         if !self.is_open() {
             return Finding::Alive;
@@ -304,7 +312,7 @@ impl Exchange {
         let is_open = self.is_open();
         let ping = (is_open && self.phase != Phase::Greeting).then(|| self.liveness.next_ping(self.awaits()));
         let finding = is_open.then(|| self.liveness.next_finding(now)).flatten();
-        [first_due, until, ping, finding].into_iter().flatten().min()
+        [first_due, self.next_due_call(), until, ping, finding].into_iter().flatten().min()
     }
 
     fn is_open(&self) -> bool {
@@ -313,7 +321,7 @@ impl Exchange {
 
     /// An answer is awaited beside a PONG.
     fn awaits(&self) -> bool {
-        self.phase != Phase::Up || !self.items.is_empty() || !self.questions.is_empty()
+        self.phase != Phase::Up || !self.is_idle() || !self.questions.is_empty()
     }
 
     fn ping(&mut self, now: Instant) {

@@ -36,6 +36,7 @@ impl Exchange {
             (_, Frame::Outcomes(outcomes)) => self.answered(id, outcomes),
             (_, Frame::Refused(refusal)) => self.refused(id, refusal),
             (_, Frame::Ready(lanes) | Frame::Seen(Seen::Held(lanes))) => self.told_lanes(id, lanes),
+            (_, Frame::Result(answer)) => self.resulted(id, &answer),
             (_, Frame::Seen(Seen::Apps(figures))) => self.told_figures(id, figures),
             (_, Frame::Leaving) => {
                 self.left();
@@ -129,5 +130,6 @@ impl Exchange {
                 self.end(id, End::Elsewhere);
             }
         }
+        self.withdraw_calls();
     }
 }

@@ -1,6 +1,6 @@
 //! Questions to the peer, beside errands: the lanes that it holds, connections that it should open, figures of apps.
 
-use super::{Exchange, OUTBOX_BYTES};
+use super::{Exchange, ForwardedCalls, OUTBOX_BYTES};
 use crate::delivery::peer::greeting::Mismatch;
 use crate::delivery::peer::wire::{self, AppFigures, Features, Lane, StatusOf};
 use crate::model::AppKey;
@@ -11,7 +11,6 @@ use tokio::time::Instant;
 const QUESTIONS_MAX: usize = 1_024;
 
 /// A question, and where its answer goes. The sender is dropped if there is no answer.
-#[derive(Debug)]
 pub enum Question {
     /// The lanes that the peer holds connections for.
     Held(oneshot::Sender<Vec<Lane>>),
@@ -19,6 +18,8 @@ pub enum Question {
     Warm(Vec<Lane>, oneshot::Sender<Vec<Lane>>),
     /// The figures of these apps, without those that have no lane on the peer.
     Figures(Vec<AppKey>, oneshot::Sender<Vec<AppFigures>>),
+    /// Calls for the peer to make.
+    Calls(ForwardedCalls),
 }
 
 /// The place of an answer.
@@ -47,6 +48,7 @@ impl Exchange {
         }
         let id = self.next_id;
         let waiter = match question {
+            Question::Calls(calls) => return self.call(calls, now),
             Question::Held(reply) => {
                 self.outbox.append(|bytes| wire::put_status(bytes, id, &StatusOf::Held));
                 Waiter::Lanes(reply)
