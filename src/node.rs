@@ -23,7 +23,7 @@ use crate::cluster::identity::IdentityError;
 use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
-use crate::delivery::calls::{CallLanes, Caller};
+use crate::delivery::calls::CallLanes;
 use crate::delivery::lane::Parts;
 use crate::delivery::metrics::{self, apps::AppTable};
 use crate::delivery::peer::peers::Peers;
@@ -140,9 +140,10 @@ impl Node {
             metrics: metrics::Metrics::with(&telemetry, AppTable::new(config.metrics)),
             drain: lanes.clone(),
         };
-        let Delivery { intake, calls, cluster } =
+        let Delivery { intake, calls, caller, cluster } =
             delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
-        let served = following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
+        let served =
+            following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
         let ending = following::end_removed(registry.removals(), served, lanes.clone());
         lanes.spawn("removals", ending);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
@@ -156,7 +157,7 @@ impl Node {
         let api = Api {
             registry,
             intake,
-            caller: Arc::clone(&calls) as Arc<dyn Caller>,
+            caller,
             cluster: cluster.as_ref().map(Cluster::access),
             events,
             clock,

@@ -90,11 +90,14 @@ impl ClusterAccess {
     /// Stores a decision. Returns false if it was stored already.
     ///
     /// # Errors
-    /// [`ApiError::PinsFull`] if there are as many decisions as are allowed, and the errors of the store.
+    /// [`ApiError::PinsFull`] if there are as many decisions as are allowed, [`ApiError::UnknownApp`] if the app was just
+    /// removed, and the errors of the store.
     pub async fn decide(&self, decision: Pin) -> Result<bool, ApiError> {
-        match self.decisions()?.pin(decision).await? {
-            Pinned::Full => Err(ApiError::PinsFull),
-            pinned => Ok(pinned == Pinned::Changed),
+        let pinned = self.decisions()?.pin(decision.clone()).await?;
+        match (pinned, decision) {
+            (Pinned::Full, _) => Err(ApiError::PinsFull),
+            (Pinned::NoApp, Pin::Lane { app, .. }) => Err(ApiError::UnknownApp { key: app }),
+            (pinned, _) => Ok(pinned == Pinned::Changed),
         }
     }
 

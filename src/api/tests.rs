@@ -212,6 +212,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
         "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
         "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "revision": "1", "state": "ok", "last_error": null,
         "feedback_held": null,
+        "nodes_missing": [],
         "last_error_at": null, "last_success_at": null, "connections": 0, "streams": 0, "in_flight": 0, "queued": 0,
         "bound_by": "caller",
         "credential": {

@@ -78,6 +78,12 @@ impl Call {
         matches!(self, Self::Read(_) | Self::List | Self::Delete(_))
     }
 
+    /// Returns true if the call is repeated after Apple may have got it. `retry_unknown`: the caller accepts broadcasts that
+    /// arrive twice.
+    pub fn may_repeat(&self, retry_unknown: bool) -> bool {
+        self.is_idempotent() || (retry_unknown && matches!(self, Self::Broadcast(_)))
+    }
+
     /// Returns true if the call changes nothing at Apple.
     pub fn is_reading(&self) -> bool {
         matches!(self, Self::Read(_) | Self::List)
@@ -123,7 +129,8 @@ fn channels(body: &[u8]) -> Option<Vec<ChannelId>> {
         #[serde(borrow)]
         channels: Vec<Cow<'a, str>>,
     }
-    let Body { channels } = serde_json::from_slice(body).ok().filter(|Body { channels }| channels.len() <= CHANNELS_MAX)?;
+    let Body { channels } =
+        serde_json::from_slice(body).ok().filter(|Body { channels }| channels.len() <= CHANNELS_MAX)?;
     channels.iter().map(|id| ChannelId::of_apple(id.as_bytes())).collect()
 }
 

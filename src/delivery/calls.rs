@@ -4,13 +4,15 @@
 //! Calls are rare in comparison with notifications, so that their lanes are simpler: a queue of calls and one connection,
 //! which is opened on first use and closed when idle.
 
+mod forward;
 mod lane;
 pub mod lanes;
 mod link;
 mod verdict;
 mod work;
 
-pub use lanes::{CallLanes, Gateways};
+pub use forward::ForwardingCaller;
+pub use lanes::{CallLanes, Gateways, Origin};
 
 use super::send::{Refused, Sending};
 use crate::apns::channels::{Call, Reply};

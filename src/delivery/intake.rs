@@ -166,8 +166,8 @@ impl Intake {
         (app.lanes == 1).then(|| self.router.forwards_to(&app.key, 0)).flatten()
     }
 
-    /// The app's status, from its lanes.
-    pub fn status(&self, app: &App) -> AppStatus {
+    /// The app's status, from its lanes on this node; `None` if it has none here.
+    pub fn status(&self, app: &App) -> Option<AppStatus> {
         self.router.lanes().metrics().board.app_status(app)
     }
 

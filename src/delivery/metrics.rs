@@ -18,7 +18,7 @@ use crate::telemetry::latency::Latency;
 use crate::telemetry::sampled::Kind;
 use app_families::AppFamilies;
 use apps::AppTable;
-use calls::CallMetrics;
+pub use calls::CallMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::descriptors::Shares;
 use crate::apns::connect::Connect;
 use crate::apns::trust::Trust;
 use crate::config::Config;
-use crate::delivery::calls::{CallLanes, Gateways};
+use crate::delivery::calls::{CallLanes, Caller, ForwardingCaller, Gateways};
 use crate::delivery::descriptors::Descriptors;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 pub(super) struct Delivery {
     pub intake: Arc<Intake>,
     pub calls: Arc<CallLanes>,
+    /// Makes calls in the node that owns the app.
+    pub caller: Arc<dyn Caller>,
     /// The node's part in a cluster, if it is a member of one.
     pub cluster: Option<Cluster>,
 }
@@ -51,11 +53,14 @@ pub(super) fn build(
     let (node_bytes, app_bytes) = (config.limits.in_flight_bytes, config.limits.in_flight_app_bytes);
     let intake = Intake::new(Arc::clone(&lanes), intake::Limits { node_bytes, app_bytes });
     let calls = Arc::new(CallLanes::new(gateways, of_calls, Arc::clone(intake.pools())));
-    let around = Around { config, lanes, clock, telemetry, drain };
-    let cluster = cluster.map(|setup| Cluster::new(setup, around)).transpose()?;
-    let intake = match &cluster {
-        Some(cluster) => intake.with_peers(Arc::clone(&cluster.peers)),
-        None => intake,
+    let of_caller = (lanes.metrics().calls.clone(), clock.clone(), drain.clone());
+    let around = Around { config, lanes, calls: Arc::clone(&calls), clock, telemetry, drain };
+    let Some(cluster) = cluster.map(|setup| Cluster::new(setup, around)).transpose()? else {
+        let caller = Arc::clone(&calls) as Arc<dyn Caller>;
+        return Ok(Delivery { intake: Arc::new(intake), calls, caller, cluster: None });
     };
-    Ok(Delivery { intake: Arc::new(intake), calls, cluster })
+    let ((metrics, clock, drain), peers) = (of_caller, Arc::clone(&cluster.peers));
+    let caller = Arc::new(ForwardingCaller { here: Arc::clone(&calls), peers, metrics, clock, drain });
+    let intake = intake.with_peers(Arc::clone(&cluster.peers));
+    Ok(Delivery { intake: Arc::new(intake), calls, caller, cluster: Some(cluster) })
 }

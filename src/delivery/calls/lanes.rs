@@ -54,6 +54,17 @@ impl Gateways {
     }
 }
 
+/// The way on which calls came to this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From a caller of this node.
+    Caller,
+    /// The same. A peer had them before, and may have made them.
+    Repeat,
+    /// From a peer, which counts their results.
+    Peer,
+}
+
 /// An app's lane for a service.
 struct Entry {
     generation: u64,
@@ -75,8 +86,16 @@ impl CallLanes {
         Self { gateways, parts, pools, lanes: Mutex::new(Some(HashMap::new())) }
     }
 
-    /// Makes calls in this node, whichever node owns the app. `is_counted`: this node took them from their caller, and
-    /// not from a peer.
+    /// Takes bytes of the node's pool and of the app's for these calls.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn hold(&self, app: &App, calls: &[Call]) -> Result<Room, CallRefused> {
+        let bytes = calls.iter().map(|call| call.bytes() + CALL_BYTES).sum();
+        Ok(Room::Own(self.pools.hold(&app.key, bytes)?))
+    }
+
+    /// Makes calls in this node, whichever node owns the app.
     ///
     /// # Errors
     /// None of the calls was made.
@@ -85,16 +104,15 @@ impl CallLanes {
         app: &Arc<App>,
         calls: Vec<Call>,
         sending: Sending,
-        is_counted: bool,
+        origin: Origin,
     ) -> Result<CallResults, CallRefused> {
         let Some(service) = calls.first().map(Call::service) else { return Ok(Box::pin(async { Vec::new() })) };
         debug_assert!(calls.iter().all(|call| call.service() == service), "one service takes all of them");
-        let bytes = calls.iter().map(|call| call.bytes() + CALL_BYTES).sum();
-        let room = Arc::new(Room::Own(self.pools.hold(&app.key, bytes)?));
+        let room = Arc::new(self.hold(app, &calls)?);
         let (mut orders, mut results) = (Vec::with_capacity(calls.len()), Vec::with_capacity(calls.len()));
         for call in calls {
             let (reply, result) = oneshot::channel();
-            orders.push(Order { call, sending, is_counted, reply, _room: Arc::clone(&room) });
+            orders.push(Order { call, sending, origin, reply, _room: Arc::clone(&room) });
             results.push(result);
         }
         self.send(app, service, orders)?;
@@ -156,7 +174,7 @@ impl CallLanes {
 
 impl Caller for CallLanes {
     fn call(&self, app: Arc<App>, calls: Vec<Call>, sending: Sending) -> Result<CallResults, CallRefused> {
-        self.call_here(&app, calls, sending, true)
+        self.call_here(&app, calls, sending, Origin::Caller)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod judge;
 
-use super::CallResult;
+use super::{CallResult, Origin};
 use crate::apns::channels::{Call, Reply};
 use crate::delivery::admission::Room;
 use crate::delivery::backoff::{self, RetryBudget};
@@ -23,8 +23,7 @@ use tokio::time::Instant;
 pub struct Order {
     pub call: Call,
     pub sending: Sending,
-    /// This node's caller gets the result. Otherwise the peer that forwarded the call counts it.
-    pub is_counted: bool,
+    pub origin: Origin,
     pub reply: oneshot::Sender<CallResult>,
     pub _room: Arc<Room>,
 }
@@ -102,16 +101,9 @@ impl Work {
     /// Adds a call.
     pub fn accept(&mut self, order: Order) {
         let (now, deadline) = (self.now, order.sending.deadline);
-        let (attempts, may_be_done, rejection) = (0, false, None);
-        let pending = Pending {
-            order,
-            taken: now,
-            attempts,
-            begun: now,
-            place: Place::Ready,
-            may_be_done,
-            rejection,
-        };
+        let may_be_done = order.origin == Origin::Repeat && !order.call.is_reading();
+        let (attempts, rejection) = (0, None);
+        let pending = Pending { order, taken: now, attempts, begun: now, place: Place::Ready, may_be_done, rejection };
         let id = self.calls.insert(pending) as CallId;
         self.deadlines.insert((deadline, id));
         self.ready.push_back(id);
@@ -285,7 +277,14 @@ impl Work {
     }
 
     /// Ends a call. If Apple may have done it at an earlier attempt, only `accepted` is certain.
-    fn end(&mut self, id: CallId, kind: OutcomeKind, status: Option<u16>, reason: Option<Reason>, reply: Option<Reply>) {
+    fn end(
+        &mut self,
+        id: CallId,
+        kind: OutcomeKind,
+        status: Option<u16>,
+        reason: Option<Reason>,
+        reply: Option<Reply>,
+    ) {
         let Pending { order, taken, attempts, place, may_be_done, .. } = self.calls.remove(id as usize);
         if let Place::Postponed(due) = place {
             self.postponed.remove(&(due, id));
@@ -296,7 +295,7 @@ impl Work {
         let kind = if is_certain { kind } else { OutcomeKind::Unknown };
         let is_of_connection = matches!(reason, Some(Reason::Node(_))) || status == Some(403);
         let detail = self.last_error.clone().filter(|_| kind != OutcomeKind::Accepted && is_of_connection);
-        if order.is_counted {
+        if order.origin != Origin::Peer {
             self.metrics.calls.ended(order.call.name(), kind, reason.as_ref(), self.now.duration_since(taken));
         }
         let outcome = Outcome { kind, status, reason, timestamp: self.unix, attempts };

@@ -6,7 +6,7 @@ use pyapns::apns::channels::Call;
 use pyapns::apns::trust::Trust;
 use pyapns::clock::Clock;
 use pyapns::delivery::admission::{Limits, Pools};
-use pyapns::delivery::calls::{CallLanes, CallRefused, CallResult, Gateways};
+use pyapns::delivery::calls::{CallLanes, CallRefused, CallResult, Gateways, Origin};
 use pyapns::delivery::descriptors::Descriptors;
 use pyapns::delivery::lane::Parts;
 use pyapns::delivery::{Refused, Sending, metrics};
@@ -57,7 +57,7 @@ impl Office {
 
     async fn send(&self, app: &Arc<App>, count: usize, within: Duration) -> Result<Vec<CallResult>, CallRefused> {
         let sending = Sending { deadline: Instant::now() + within, retry_unknown: true };
-        Ok(self.lanes.call_here(app, (0..count).map(|_| broadcast()).collect(), sending, true)?.await)
+        Ok(self.lanes.call_here(app, (0..count).map(|_| broadcast()).collect(), sending, Origin::Caller)?.await)
     }
 
     /// Sends one broadcast. Returns its outcome.

@@ -6,7 +6,6 @@ use crate::delivery::calls::verdict;
 use crate::delivery::job::ItemRef;
 use crate::delivery::verdict::{self as verdicts, Disposition, SideEffect};
 use crate::delivery::{backoff, refusal};
-use crate::apns::channels::Call;
 use crate::model::{NodeReason, OutcomeKind, Reason};
 use crate::registry::App;
 use http2::{Answer, End, Processed};
@@ -69,7 +68,8 @@ impl Work {
             self.credential_refused(response.reason.as_ref());
         } else if response.status >= 500 {
             if self.health.service_failed(self.now) {
-                let what = "most of Apple's answers to calls of channels are 5xx: calls are stopped until a probe succeeds";
+                let what =
+                    "most of Apple's answers to calls of channels are 5xx: calls are stopped until a probe succeeds";
                 tracing::error!(%app, status = response.status, "{what}");
                 self.note_error(what.to_owned());
             }
@@ -87,7 +87,7 @@ impl Work {
     pub fn unanswered(&mut self, id: CallId, end: &End) {
         let pending = self.pending_mut(id);
         let (call, attempts) = (&pending.order.call, pending.attempts);
-        let may_repeat = call.is_idempotent() || (pending.order.sending.retry_unknown && is_broadcast(call));
+        let may_repeat = call.may_repeat(pending.order.sending.retry_unknown);
         let is_maybe = end.processed == Processed::Maybe && !call.is_reading();
         let (verdict, reason) = verdicts::unanswered(end, may_repeat);
         match verdict.disposition {
@@ -131,8 +131,4 @@ impl Work {
             self.note_error(what);
         }
     }
-}
-
-fn is_broadcast(call: &Call) -> bool {
-    matches!(call, Call::Broadcast(_))
 }
