@@ -1,5 +1,6 @@
 //! Connections to Apple: everything between a notification and the gateway's answer.
 
+pub mod channels;
 pub mod connect;
 pub mod connection;
 pub mod endpoint;

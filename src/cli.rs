@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 success, 1 failure, 2 wrong usage or an invalid configuration.
 
 mod backup;
+mod channel;
 mod check_config;
 mod cluster;
 mod core_dumps;
@@ -60,9 +61,12 @@ enum Verb {
     Healthcheck(healthcheck::Arguments),
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::Arguments),
-    /// Send one push, or a file of many, through a running node.
+    /// Send one push, a file of many, or a broadcast to a channel, through a running node.
     #[command(after_help = send::EXAMPLES)]
     Send(Box<send::Arguments>),
+    /// Create, list, show and delete the broadcast channels of an app.
+    #[command(subcommand, after_help = channel::EXAMPLES)]
+    Channel(channel::Command),
     #[command(after_help = key::EXAMPLES)]
     Key(key::Arguments),
     /// Create the files that all nodes of a cluster share, or recover the apps in their shared store.
@@ -102,6 +106,7 @@ impl Command {
             Verb::Man(arguments) => man::run(&arguments),
             Verb::Backup(arguments) => backup::run(&arguments),
             Verb::Send(arguments) => send::run(*arguments),
+            Verb::Channel(command) => channel::run(command),
             Verb::Key(arguments) => key::run(arguments),
             Verb::Cluster(command) => cluster::run(&command),
             Verb::Store(command) => store::run(command),

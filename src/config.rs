@@ -116,6 +116,12 @@ pub struct Apple {
     pub sandbox: Vec<Endpoint>,
     /// As for the sandbox: at least one.
     pub production: Vec<Endpoint>,
+    /// The gateways that manage broadcast channels. None if only `sandbox` names another gateway.
+    pub sandbox_channels: Vec<Endpoint>,
+    pub production_channels: Vec<Endpoint>,
+    /// The gateways that take broadcasts: at least one.
+    pub sandbox_broadcasts: Vec<Endpoint>,
+    pub production_broadcasts: Vec<Endpoint>,
     /// The HTTP proxy of every connection.
     pub proxy: Option<Proxy>,
     /// The maximum number of connections of one lane.
@@ -256,10 +262,23 @@ fn apple(read: &mut Reader<'_>) -> Apple {
     if port != 443 && port != 2197 {
         read.fault("apple.port", "must be 443 or 2197, the ports that Apple listens on");
     }
-    let apple_gateway = |environment| vec![Endpoint::apple(environment, port)];
+    let (sandbox, production) = (read.list("apple.sandbox"), read.list("apple.production"));
+    let mut channels = |key, environment, devices: &Option<Vec<Endpoint>>| {
+        let apples = || devices.is_none().then(|| Endpoint::apple_channels(environment)).into_iter().collect();
+        read.list(key).unwrap_or_else(apples)
+    };
+    let sandbox_channels = channels("apple.sandbox_channels", Environment::Sandbox, &sandbox);
+    let production_channels = channels("apple.production_channels", Environment::Production, &production);
+    let apples = |environment| vec![Endpoint::apple(environment, port)];
+    let sandbox = sandbox.unwrap_or_else(|| apples(Environment::Sandbox));
+    let production = production.unwrap_or_else(|| apples(Environment::Production));
     Apple {
-        sandbox: read.list("apple.sandbox").unwrap_or_else(|| apple_gateway(Environment::Sandbox)),
-        production: read.list("apple.production").unwrap_or_else(|| apple_gateway(Environment::Production)),
+        sandbox_broadcasts: read.list("apple.sandbox_broadcasts").unwrap_or_else(|| sandbox.clone()),
+        production_broadcasts: read.list("apple.production_broadcasts").unwrap_or_else(|| production.clone()),
+        sandbox,
+        production,
+        sandbox_channels,
+        production_channels,
         proxy: read.optional("apple.proxy"),
         connections: read.number("apple.connections", 1..=1000) as usize,
         ca_file: read.optional_path("apple.ca_file"),

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod backoff;
 pub mod bound;
+pub mod calls;
 pub mod descriptors;
 pub mod errand;
 pub mod intake;

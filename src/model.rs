@@ -1,6 +1,8 @@
 //! The nouns of the domain, valid once constructed, without I/O, clock or randomness.
 
 pub mod app;
+pub mod broadcast;
+pub mod channel;
 pub mod device_token;
 pub mod event;
 mod expiry;
@@ -15,6 +17,8 @@ pub mod push_type;
 pub mod reason;
 
 pub use app::{AppId, AppKey, Environment};
+pub use broadcast::Broadcast;
+pub use channel::{ChannelId, StoragePolicy};
 pub use event::{Disconnection, Feedback, Quarantine, Records, Resolution};
 pub use node_name::NodeName;
 pub use node_session::NodeSession;

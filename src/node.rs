@@ -23,6 +23,7 @@ use crate::cluster::identity::IdentityError;
 use crate::config::store::PasswordFileError;
 use crate::config::{self, Config, Origin};
 use crate::credentials::keyring::KeyFileError;
+use crate::delivery::calls::CallLanes;
 use crate::delivery::lane::Parts;
 use crate::delivery::metrics::{self, apps::AppTable};
 use crate::delivery::peer::peers::Peers;
@@ -38,6 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Logging};
 use cluster::{Cluster, FixedCluster, Setup};
 use data::{Data, Source};
+use delivery::Delivery;
 use descriptors::Shares;
 use following::Followed;
 use listeners::Listeners;
@@ -109,6 +111,7 @@ pub struct Node {
     api_metrics: Arc<ApiMetrics>,
     requests: Drain,
     lanes: Drain,
+    calls: Arc<CallLanes>,
     drain_budget: Duration,
     autoprovision: Autoprovision,
     /// The apps of the configuration are stored.
@@ -137,8 +140,11 @@ impl Node {
             metrics: metrics::Metrics::with(&telemetry, AppTable::new(config.metrics)),
             drain: lanes.clone(),
         };
-        let (intake, cluster) = delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
-        let ending = following::end_removed(registry.removals(), Arc::clone(&intake), events.clone(), lanes.clone());
+        let Delivery { intake, calls, caller, cluster } =
+            delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
+        let served =
+            following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
+        let ending = following::end_removed(registry.removals(), served, lanes.clone());
         lanes.spawn("removals", ending);
         let outdated = following::end_outdated(registry.clone(), Arc::clone(&intake), lanes.clone());
         lanes.spawn("outdated lanes", outdated);
@@ -153,6 +159,7 @@ impl Node {
         let api = Api {
             registry,
             intake,
+            caller,
             cluster: cluster.as_ref().map(Cluster::access),
             events,
             clock,
@@ -175,6 +182,7 @@ impl Node {
             api_metrics,
             requests,
             lanes,
+            calls,
             drain_budget,
             autoprovision,
             is_provisioned,
@@ -287,6 +295,7 @@ impl Node {
             }
         };
         self.api.intake.close();
+        self.calls.close();
         finished &= finish(&self.lanes, &self.lanes, force_at, until).await;
         // Whatever waits then is on disk.
         spool.finish(SPOOL_TIMEOUT).await;

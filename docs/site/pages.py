@@ -19,7 +19,9 @@ NAMES = {
     "SECURITY.md": "security.md",
     "benches/README.md": "benchmarks.md",
     "crates/simulator/README.md": "simulator-reference.md",
+    "deploy/README.md": "deploying.md",
     "docs/README.md": "documentation.md",
+    "grafana/README.md": "boards.md",
 }
 # Pages that are made from other sources.
 MADE = {"rest-reference.md": reference.page, "settings.md": settings.page}

@@ -1,6 +1,7 @@
 //! The decoder of the frames between nodes: it reads the same however the bytes are cut, and what it has read can be
 //! written and read again.
 
+use pyapns::delivery::peer::wire::calls::{decode_call, decode_result, encode_call, encode_result};
 use pyapns::delivery::peer::wire::{self, Agreed, Decoder, Features, Frame, Kind, Limits, Received, WireError};
 
 /// Small, so that chance finds their edges.
@@ -79,8 +80,19 @@ fn write(Received { id, frame }: &Received) -> Vec<u8> {
         Frame::Status(of) => wire::put_status(&mut out, id, of),
         Frame::Seen(seen) => wire::put_seen(&mut out, id, seen),
         Frame::Leaving => wire::put_leaving(&mut out),
-        Frame::Call(body) => wire::put_call(&mut out, id, body),
-        Frame::Result(body) => wire::put_result(&mut out, id, body),
+        Frame::Call(body) => {
+            if let Ok((head, calls)) = decode_call(body, LIMITS.items) {
+                let again = decode_call(&encode_call(&head, &calls), LIMITS.items).expect("what we write is good");
+                assert_eq!((head, format!("{calls:?}")), (again.0, format!("{:?}", again.1)));
+            }
+            wire::put_call(&mut out, id, body);
+        }
+        Frame::Result(body) => {
+            if let Ok(answer) = decode_result(body, LIMITS.items) {
+                assert_eq!(decode_result(&encode_result(&answer), LIMITS.items), Ok(answer));
+            }
+            wire::put_result(&mut out, id, body);
+        }
     }
     out
 }

@@ -203,22 +203,23 @@ def send(
     limit: float,
     retry_unknown: bool = False,
     failure: str = "",
+    kind: str = "notifications",
 ) -> Call[Result]:
-    """Return the call that sends a notification or a list of them."""
-    target = send_target(app_id, environment, limit, retry_unknown)
+    """Return the call that sends a notification or a list of them; `kind` may also be `broadcasts`."""
+    target = send_target(app_id, environment, limit, retry_unknown, kind)
     items = body if isinstance(body, list) else [body]
     named = retry_unknown and all(item.get("identifier") is not None for item in items)
     return Call("POST", target, read, to_bytes(body), repeatable=named, waits=limit, failure=failure)
 
 
-def send_target(app_id: str, environment: str, limit: float, retry_unknown: bool) -> str:
+def send_target(app_id: str, environment: str, limit: float, retry_unknown: bool, kind: str = "notifications") -> str:
     """Return the path and query of a send."""
-    return _send_target(app_id, environment, limit, retry_unknown)
+    return _send_target(app_id, environment, limit, retry_unknown, kind)
 
 
 @functools.lru_cache(maxsize=1024)
-def _send_target(app_id: str, environment: str, limit: float, retry_unknown: bool) -> str:
-    path = app_path(app_id, environment, "/notifications")
+def _send_target(app_id: str, environment: str, limit: float, retry_unknown: bool, kind: str) -> str:
+    path = app_path(app_id, environment, f"/{kind}")
     return with_query(path, timeout=f"{limit:g}", retry_unknown="true" if retry_unknown else None)
 
 

@@ -1,46 +1,52 @@
-"""The calls of Apple's broadcast channels as values. Both clients perform them."""
+"""The calls of Apple's broadcast channels as values. Both clients perform them.
+
+`seconds` is the time limit of the node for a call to Apple.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, TypeVar
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 from urllib.parse import quote
 
-from ._calls import PAGE, Call, Reply, app_path, page_of, response, to_bytes, with_query
+from ._calls import Call, Reply, app_path, page_of, response, to_bytes, with_query
 from ._words import Identifier, Payload
 from .model import Channel, Page
 
-Result = TypeVar("Result")
+# Channels of a page. Apple allows as many in an app, and the node asks it for all of them for each page.
+PAGE = 10_000
 
 
-def _path(app_id: str, environment: str, channel: str) -> str:
+def _target(app_id: str, environment: str, seconds: float, channel: Optional[str] = None, **parameters: Any) -> str:
     # The id is base64, which may contain a slash.
-    return app_path(app_id, environment, f"/channels/{quote(channel, safe='')}")
+    rest = "" if channel is None else f"/{quote(channel, safe='')}"
+    path = app_path(app_id, environment, f"/channels{rest}")
+    return with_query(path, timeout=f"{seconds:g}", **parameters)
 
 
 def _channel(reply: Reply) -> Channel:
     return Channel.from_simple(response(reply))
 
 
-def create(app_id: str, environment: str, message_storage_policy: int) -> Call[Channel]:
+def create(app_id: str, environment: str, message_storage_policy: int, seconds: float) -> Call[Channel]:
     """Return the call that creates a channel."""
     body = to_bytes({"message_storage_policy": message_storage_policy})
-    return Call("POST", app_path(app_id, environment, "/channels"), _channel, body)
+    return Call("POST", _target(app_id, environment, seconds), _channel, body, waits=seconds)
 
 
-def page(app_id: str, environment: str, cursor: Optional[str]) -> Call[Page[Channel]]:
+def page(app_id: str, environment: str, cursor: Optional[str], seconds: float) -> Call[Page[Channel]]:
     """Return the call that reads a page of the channels."""
-    target = with_query(app_path(app_id, environment, "/channels"), cursor=cursor, limit=PAGE)
-    return Call("GET", target, page_of(Channel.from_simple), repeatable=True)
+    target = _target(app_id, environment, seconds, cursor=cursor, limit=PAGE)
+    return Call("GET", target, page_of(Channel.from_simple), repeatable=True, waits=seconds)
 
 
-def show(app_id: str, environment: str, channel: str) -> Call[Channel]:
+def show(app_id: str, environment: str, channel: str, seconds: float) -> Call[Channel]:
     """Return the call that shows a channel."""
-    return Call("GET", _path(app_id, environment, channel), _channel, repeatable=True)
+    return Call("GET", _target(app_id, environment, seconds, channel), _channel, repeatable=True, waits=seconds)
 
 
-def delete(app_id: str, environment: str, channel: str) -> Call[None]:
+def delete(app_id: str, environment: str, channel: str, seconds: float) -> Call[None]:
     """Return the call that deletes a channel."""
-    return Call("DELETE", _path(app_id, environment, channel), lambda reply: None)
+    return Call("DELETE", _target(app_id, environment, seconds, channel), lambda reply: None, waits=seconds)
 
 
 def broadcast(
@@ -69,9 +75,3 @@ def broadcasts(items: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
             raise ValueError(f"Unknown broadcast: {item!r}")
         found.append(dict(item))
     return found
-
-
-def send(app_id: str, environment: str, body: Any, read: Callable[[Reply], Result], *, limit: float) -> Call[Result]:
-    """Return the call that sends a broadcast or a list of them."""
-    target = with_query(app_path(app_id, environment, "/broadcasts"), timeout=f"{limit:g}")
-    return Call("POST", target, read, to_bytes(body), waits=limit)

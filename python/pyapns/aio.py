@@ -242,24 +242,24 @@ class AsyncClient(ClientSettings):
 
     async def create_channel(self, app_id: str, environment: str, message_storage_policy: StoragePolicy) -> Channel:
         """Create a channel and return it; with 1, Apple stores its most recent broadcast, with 0 none."""
-        return await self._pool.perform(_channels.create(app_id, environment, message_storage_policy))
+        return await self._pool.perform(_channels.create(app_id, environment, message_storage_policy, self._limit))
 
     async def channels(self, app_id: str, environment: str) -> List[Channel]:
-        """Return all channels of an app."""
+        """Return all channels of an app, with nothing but their ids: Apple's list has nothing else."""
         found: List[Channel] = []
-        page = await self._pool.perform(_channels.page(app_id, environment, None))
-        while page.entries:
+        page = await self._pool.perform(_channels.page(app_id, environment, None, self._limit))
+        while len(page.entries) == _channels.PAGE:
             found += page.entries
-            page = await self._pool.perform(_channels.page(app_id, environment, page.cursor))
-        return found
+            page = await self._pool.perform(_channels.page(app_id, environment, page.cursor, self._limit))
+        return found + page.entries
 
     async def channel(self, app_id: str, environment: str, channel: str) -> Channel:
         """Return a channel by its id."""
-        return await self._pool.perform(_channels.show(app_id, environment, channel))
+        return await self._pool.perform(_channels.show(app_id, environment, channel, self._limit))
 
     async def delete_channel(self, app_id: str, environment: str, channel: str) -> None:
         """Delete a channel by its id."""
-        await self._pool.perform(_channels.delete(app_id, environment, channel))
+        await self._pool.perform(_channels.delete(app_id, environment, channel, self._limit))
 
     async def broadcast(
         self,
@@ -271,6 +271,7 @@ class AsyncClient(ClientSettings):
         expiry: Optional[int] = None,
         priority: Optional[int] = None,
         identifier: Identifier = None,
+        retry_unknown: bool = False,
     ) -> Outcome:
         """Send a payload to all devices that subscribe to a channel, and return its outcome.
 
@@ -278,20 +279,22 @@ class AsyncClient(ClientSettings):
             channel: the channel's id.
             expiry: UNIX seconds. The default is 0, the only one that a channel with the policy 0 takes.
             priority: 1, 5 or 10, which is the default.
+            retry_unknown: send again if Apple may have the broadcast already, as for `send`.
         """
         item = _channels.broadcast(channel, payload, expiry, priority, identifier)
-        call = _channels.send(app_id, environment, item, _calls.first_outcome, limit=self._limit)
+        read, kind = _calls.first_outcome, "broadcasts"
+        call = _calls.send(app_id, environment, item, read, limit=self._limit, retry_unknown=retry_unknown, kind=kind)
         return await self._pool.perform(call)
 
     async def broadcast_list(
-        self, app_id: str, environment: str, broadcasts: Iterable[Mapping[str, Any]]
+        self, app_id: str, environment: str, broadcasts: Iterable[Mapping[str, Any]], *, retry_unknown: bool = False
     ) -> List[Outcome]:
         """Send broadcasts in one request, and return their outcomes in their order.
 
         Each is a dict with the arguments of `broadcast`, for example `{"channel": …, "payload": …}`.
         """
-        items = _channels.broadcasts(broadcasts)
-        call = _channels.send(app_id, environment, items, _calls.outcomes, limit=self._limit)
+        items, read, kind = _channels.broadcasts(broadcasts), _calls.outcomes, "broadcasts"
+        call = _calls.send(app_id, environment, items, read, limit=self._limit, retry_unknown=retry_unknown, kind=kind)
         return await self._pool.perform(call)
 
     # Feedback and disconnections

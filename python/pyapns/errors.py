@@ -87,8 +87,9 @@ class ApiError(ClientError):
         self.details: Mapping[str, Any] = details if isinstance(details, dict) else {}
         self.request_id = request_id
         self.retry_after = retry_after
-        # A node answers an error before it acts, unless the error is its own bug, or its shared store gave no answer.
-        is_certain = self.reason not in (None, "store_away") and status != 500
+        # A node answers an error before it acts, unless the error is its own bug, or a shared store or Apple gave it no
+        # answer to a change.
+        is_certain = self.reason not in (None, "store_away", "unknown") and status != 500
         self.sent = "no" if is_certain else "maybe"
 
 

@@ -40,7 +40,11 @@ STOP_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class Delivery:
-    """A request that the simulator got, and its answer to it. `accepted` is Apple's 200."""
+    """A request that the simulator got, and its answer to it. `accepted` is Apple's success.
+
+    `call` is `push`, `broadcast`, `create_channel`, `read_channel`, `delete_channel` or `list_channels`. A push has a
+    `token`, and the other calls have a `channel`, which is an id.
+    """
 
     token: str
     payload: Any
@@ -53,6 +57,8 @@ class Delivery:
     expiration: Optional[str] = None
     collapse_id: Optional[str] = None
     apns_id: Optional[str] = None
+    call: Optional[str] = None
+    channel: Optional[str] = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -62,9 +68,9 @@ class Delivery:
         payload: Any = base64.b64decode(body["base64"]) if isinstance(body, dict) else body
         with contextlib.suppress(ValueError):
             payload = json.loads(payload)
-        names = ("status", "reason", "topic", "push_type", "priority", "expiration", "collapse_id", "apns_id")
+        names = ("status", "reason", "topic", "push_type", "priority", "expiration", "collapse_id", "apns_id", "call")
         fields = {name: data.get(name) for name in names}
-        return cls(data["token"], payload, data["accepted"], **fields, raw=data)
+        return cls(data["token"], payload, data["accepted"], **fields, channel=data.get("channel_id"), raw=data)
 
 
 class Simulator:
@@ -72,6 +78,8 @@ class Simulator:
 
     def __init__(self, said: Mapping[str, Any]) -> None:
         self.gateway: str = said["listen"]
+        # The addresses of channel management, by environment.
+        self.channel_gateways: Mapping[str, str] = said["channels"]
         self.control: str = said["control"]
         self.ca_file: str = said["ca_file"]
         self.certificate_file: str = said["certificate_file"]
@@ -103,8 +111,13 @@ class Simulator:
             raise ValueError(f"the simulator refused {method} {path}: {parsed.get('error')}")
         return parsed
 
+    def channels(self) -> List[Mapping[str, Any]]:
+        """Return the broadcast channels of all apps, with the number of broadcasts that each got."""
+        channels: List[Mapping[str, Any]] = self.get("/channels")["channels"]
+        return channels
+
     def reset(self) -> None:
-        """Forget tokens, script and ledger."""
+        """Forget tokens, channels, script and ledger."""
         self.post("/reset")
 
     def make_dead(self, *tokens: str, reason: str = "Unregistered") -> None:
@@ -147,8 +160,8 @@ class Ledger:
             cursor = page[-1]["sequence"] + 1
 
     def accepted(self, token: Optional[str] = None) -> List[Delivery]:
-        """Return the requests that were answered with 200."""
-        return [one for one in self.entries(token) if one.accepted]
+        """Return the accepted notifications and broadcasts."""
+        return [one for one in self.entries(token) if one.accepted and one.call in ("push", "broadcast")]
 
     def totals(self) -> Mapping[str, Any]:
         """Return the sums: `requests`, `accepted` and others."""
@@ -261,6 +274,8 @@ def push_service(
             with open(config, "w") as file:
                 file.write(f"drain_notice_seconds = 0\n{settings}\n[apple]\n")
                 file.write(f'sandbox = "{gateway}"\nproduction = "{gateway}"\nca_file = "{simulator.ca_file}"\n')
+                for environment, address in simulator.channel_gateways.items():
+                    file.write(f'{environment}_channels = "https://{address}"\n')
             node = ["serve", "--config", config, "--data-dir", folder + "/data", "--listen", listen]
             with _process(program, node, folder) as (process, said):
                 service = PushService(said.split(" on ", 1)[1].split()[0], simulator, process.pid, options)

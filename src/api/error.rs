@@ -2,13 +2,17 @@
 
 use super::auth::AccessFault;
 use super::routes::apps::provisioning::ProvisioningFault;
+use super::routes::broadcasts::parse::{BroadcastFault, BroadcastsFault};
+use super::routes::channels::fault::ChannelFault;
 use super::routes::health::NotReady;
 use super::routes::notifications::fault::NotificationsFault;
 use crate::credentials::paths::PathError;
 use crate::delivery::Refused;
+use crate::delivery::calls::CallRefused;
 use crate::http::{RequestError, envelope};
 use crate::json::ObjectFault;
 use crate::model::AppKey;
+use crate::model::channel::BadChannelId;
 use crate::model::device_token::BadToken;
 use crate::registry::ProvisionError;
 use crate::store::StoreError;
@@ -64,6 +68,15 @@ pub enum ApiError {
     Refused(#[from] Refused),
 
     #[error(transparent)]
+    Broadcasts(#[from] BroadcastsFault),
+    #[error("the channel in the path {0}")]
+    BadChannelId(#[from] BadChannelId),
+    #[error(transparent)]
+    Channel(#[from] ChannelFault),
+    #[error(transparent)]
+    Calls(#[from] CallRefused),
+
+    #[error(transparent)]
     Object(#[from] ObjectFault),
     #[error(transparent)]
     Provisioning(#[from] ProvisioningFault),
@@ -101,9 +114,16 @@ impl ApiError {
             Self::BadToken(bad) => (S::BAD_REQUEST, bad.reason()),
 
             Self::Notifications(fault) => Self::notifications_error(fault),
-            Self::Refused(Refused::AppOverloaded { .. }) => (S::TOO_MANY_REQUESTS, "app_overloaded"),
-            Self::Refused(Refused::NodeOverloaded { .. }) => (S::SERVICE_UNAVAILABLE, "overloaded"),
-            Self::Refused(Refused::ShuttingDown) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Refused(refused) | Self::Calls(CallRefused::Refused(refused)) => match refused {
+                Refused::AppOverloaded { .. } => (S::TOO_MANY_REQUESTS, "app_overloaded"),
+                Refused::NodeOverloaded { .. } => (S::SERVICE_UNAVAILABLE, "overloaded"),
+                Refused::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+            },
+
+            Self::Broadcasts(fault) => Self::broadcasts_error(fault),
+            Self::BadChannelId(_) => (S::BAD_REQUEST, "bad_channel"),
+            Self::Channel(fault) => fault.status_and_reason(),
+            Self::Calls(CallRefused::NoGateway { .. }) => (S::CONFLICT, "no_channel_gateway"),
 
             Self::Object(fault) => Self::object_error(fault),
             Self::Provisioning(fault) => Self::provisioning_error(fault),
@@ -129,6 +149,21 @@ impl ApiError {
             NotificationsFault::NotNotifications => (S::BAD_REQUEST, "not_notifications"),
             NotificationsFault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
             NotificationsFault::Item { why, .. } => (S::BAD_REQUEST, why.reason()),
+        }
+    }
+
+    fn broadcasts_error(fault: &BroadcastsFault) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match fault {
+            BroadcastsFault::Malformed(_) => (S::BAD_REQUEST, "malformed_json"),
+            BroadcastsFault::NotBroadcasts => (S::BAD_REQUEST, "not_broadcasts"),
+            BroadcastsFault::TooManyItems { .. } => (S::PAYLOAD_TOO_LARGE, "too_many_items"),
+            BroadcastsFault::Item { why: BroadcastFault::Object(fault), .. } => Self::object_error(fault),
+            BroadcastsFault::Item { why: BroadcastFault::Missing { field: "payload" }, .. } => {
+                (S::BAD_REQUEST, "payload_missing")
+            }
+            BroadcastsFault::Item { why: BroadcastFault::Missing { .. }, .. } => (S::BAD_REQUEST, "channel_missing"),
+            BroadcastsFault::Item { why: BroadcastFault::Invalid(invalid), .. } => (S::BAD_REQUEST, invalid.reason()),
         }
     }
 
@@ -184,6 +219,7 @@ impl ApiError {
                 json!({"app_id": key.id.as_str(), "environment": key.environment.as_str()})
             }
             Self::Notifications(NotificationsFault::Malformed(malformed))
+            | Self::Broadcasts(BroadcastsFault::Malformed(malformed))
             | Self::Object(ObjectFault::Malformed(malformed))
             | Self::Provisioning(ProvisioningFault::Object(ObjectFault::Malformed(malformed))) => {
                 match malformed.place() {
@@ -191,7 +227,17 @@ impl ApiError {
                     None => json!({}),
                 }
             }
-            Self::Notifications(NotificationsFault::TooManyItems { limit }) => json!({"limit": limit}),
+            Self::Notifications(NotificationsFault::TooManyItems { limit })
+            | Self::Broadcasts(BroadcastsFault::TooManyItems { limit }) => json!({"limit": limit}),
+            Self::Broadcasts(BroadcastsFault::Item { index, why, faulty }) => said([
+                ("index", index.map(Value::from)),
+                ("field", why.field().map(Value::from)),
+                ("limit", why.limit().map(Value::from)),
+                ("known", why.known().map(Value::from)),
+                ("indexes", faulty.several().map(Value::from)),
+            ]),
+            Self::Channel(fault) => fault.args(),
+            Self::Calls(CallRefused::NoGateway { environment }) => json!({"environment": environment.as_str()}),
             Self::Notifications(NotificationsFault::Item { index, why, faulty }) => said([
                 ("index", index.map(Value::from)),
                 ("field", why.field().map(Value::from)),
@@ -224,10 +270,13 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Request(error) => error.retry_after_seconds(),
-            Self::Refused(Refused::ShuttingDown) => Some(1),
-            Self::Refused(
-                Refused::AppOverloaded { retry_after_seconds } | Refused::NodeOverloaded { retry_after_seconds },
-            ) => Some(*retry_after_seconds),
+            Self::Refused(refused) | Self::Calls(CallRefused::Refused(refused)) => Some(match refused {
+                Refused::ShuttingDown => 1,
+                Refused::AppOverloaded { retry_after_seconds } | Refused::NodeOverloaded { retry_after_seconds } => {
+                    *retry_after_seconds
+                }
+            }),
+            Self::Channel(fault) => fault.retry_after_seconds(),
             Self::Store(StoreError::Away { .. }) => Some(STORE_AWAY_RETRY_SECONDS),
             _ => None,
         }

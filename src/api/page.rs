@@ -18,10 +18,14 @@ pub struct PageRequest<C> {
 impl<C> PageRequest<C> {
     /// `parse` returns `None` for a text that is not a cursor.
     pub fn read(query: Option<&str>, parse: fn(&str) -> Option<C>) -> Result<Self, ApiError> {
-        let query = Query::read(query, &["limit", "cursor"])?;
+        Self::of(&Query::read(query, &["limit", "cursor"])?, parse)
+    }
+
+    /// Reads the page from a query that may have other parameters too.
+    pub fn of(query: &Query, parse: fn(&str) -> Option<C>) -> Result<Self, ApiError> {
         let limit = query.number("limit", 1..=LIMIT_MAX)?;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT);
-        Ok(Self { after: cursor(&query, "cursor", parse)?, limit })
+        Ok(Self { after: cursor(query, "cursor", parse)?, limit })
     }
 }
 

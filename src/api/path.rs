@@ -3,10 +3,24 @@
 use super::Api;
 use super::error::ApiError;
 use crate::http::RequestError;
-use crate::model::{AppId, AppKey, Environment};
+use crate::model::{AppId, AppKey, ChannelId, Environment};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use std::sync::Arc;
+
+/// The channel that a path names: `…/channels/:id`, in base64 of either alphabet.
+#[derive(Debug)]
+pub struct ChannelPath(pub ChannelId);
+
+impl FromRequestParts<Arc<Api>> for ChannelPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, api).await.ok();
+        let id = params.as_ref().and_then(|params| params.iter().find(|(name, _)| *name == "id"));
+        Ok(Self(ChannelId::parse(id.map_or("", |(_, id)| id))?))
+    }
+}
 
 /// `/apps/:app_id/:environment`, of an app that may or may not exist.
 #[derive(Debug)]

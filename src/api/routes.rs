@@ -1,6 +1,8 @@
 //! Every route of the API, in one table: the router, the guard, the metrics' labels and the API description read it.
 
 pub mod apps;
+pub mod broadcasts;
+pub mod channels;
 pub mod cluster;
 pub mod description;
 pub mod disconnections;
@@ -177,19 +179,27 @@ pub const ROUTES: &[Route] = {
         },
         Route {
             path: "/apps/{app_id}/{environment}/channels",
-            reading: SEND,
-            changing: SEND,
-            operations: &[Op::not_implemented(
-                "listChannels",
-                "Lists broadcast channels",
-                "Apple's broadcast channels are not built yet",
-            )],
+            reading: READ,
+            changing: WRITE,
+            operations: &[
+                Op::new("GET", "listChannels", "Lists the broadcast channels of an app", || get(channels::list)),
+                Op::new("POST", "createChannel", "Creates a broadcast channel", || post(channels::create)),
+            ],
+        },
+        Route {
+            path: "/apps/{app_id}/{environment}/channels/{id}",
+            reading: READ,
+            changing: WRITE,
+            operations: &[
+                Op::new("GET", "getChannel", "Shows a broadcast channel", || get(channels::show)),
+                Op::new("DELETE", "deleteChannel", "Deletes a broadcast channel", || delete(channels::remove)),
+            ],
         },
         Route {
             path: "/apps/{app_id}/{environment}/broadcasts",
             reading: SEND,
             changing: SEND,
-            operations: &[Op::not_implemented("sendBroadcasts", "Sends broadcasts", "broadcast push is not built yet")],
+            operations: &[Op::new("POST", "sendBroadcasts", "Sends one broadcast or many", || post(broadcasts::send))],
         },
         Route {
             path: "/openapi.json",

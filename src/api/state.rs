@@ -7,6 +7,7 @@ use super::routes::metrics::RenderedMetrics;
 use crate::clock::Clock;
 use crate::cluster::Standing;
 use crate::delivery::Intake;
+use crate::delivery::calls::Caller;
 use crate::delivery::peer::peers::Peers;
 use crate::drain::Drain;
 use crate::events::Events;
@@ -27,6 +28,8 @@ use tokio::sync::watch;
 pub struct Api {
     pub registry: Registry,
     pub intake: Arc<Intake>,
+    /// Makes the calls of channels and broadcasts.
+    pub caller: Arc<dyn Caller>,
     /// `None` on a node that is no member of a cluster.
     pub cluster: Option<ClusterAccess>,
     pub events: Events,
@@ -87,11 +90,14 @@ impl ClusterAccess {
     /// Stores a decision. Returns false if it was stored already.
     ///
     /// # Errors
-    /// [`ApiError::PinsFull`] if there are as many decisions as are allowed, and the errors of the store.
+    /// [`ApiError::PinsFull`] if there are as many decisions as are allowed, [`ApiError::UnknownApp`] if the app was just
+    /// removed, and the errors of the store.
     pub async fn decide(&self, decision: Pin) -> Result<bool, ApiError> {
-        match self.decisions()?.pin(decision).await? {
-            Pinned::Full => Err(ApiError::PinsFull),
-            pinned => Ok(pinned == Pinned::Changed),
+        let pinned = self.decisions()?.pin(decision.clone()).await?;
+        match (pinned, decision) {
+            (Pinned::Full, _) => Err(ApiError::PinsFull),
+            (Pinned::NoApp, Pin::Lane { app, .. }) => Err(ApiError::UnknownApp { key: app }),
+            (pinned, _) => Ok(pinned == Pinned::Changed),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tests of the routes through the service, over a registry and events in memory.
 
 mod access;
+mod channels;
 mod cluster;
 mod description;
 mod panicking;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::credentials::{Keyring, testing};
 use crate::delivery;
 use crate::delivery::Intake;
+use crate::delivery::calls::Caller;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
@@ -120,9 +122,11 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
             ending.1.forget(&removal.key);
         }
     });
+    let caller = Arc::new(channels::Scripted(channels::done));
     Api {
         registry,
         intake,
+        caller,
         cluster: None,
         events,
         clock,
@@ -144,6 +148,10 @@ fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     intake_over(Arc::new(Unreachable), events, telemetry)
 }
 
+fn nowhere() -> Vec<Endpoint> {
+    vec!["https://localhost:1".parse().expect("an address")]
+}
+
 fn intake_over(connect: Arc<dyn Connect>, events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     let parts = Parts {
         clock: Clock::manual(testing::NOW as f64),
@@ -151,9 +159,8 @@ fn intake_over(connect: Arc<dyn Connect>, events: &Events, telemetry: &telemetry
         metrics: delivery::metrics::Metrics::new(telemetry),
         drain: Drain::new(),
     };
-    let nowhere = vec!["https://localhost:1".parse::<Endpoint>().expect("an address")];
     let trust = Arc::new(Trust::load(None).expect("no file to read"));
-    let apple = Apple { connect, trust, sandbox: nowhere.clone(), production: nowhere };
+    let apple = Apple { connect, trust, sandbox: nowhere(), production: nowhere() };
     let limits = delivery::intake::Limits { node_bytes: 1 << 20, app_bytes: 1 << 20 };
     Intake::new(Lanes::new(apple, parts), limits)
 }
@@ -205,6 +212,7 @@ async fn an_app_is_provisioned_shown_listed_and_removed() {
         "type": "app", "app_id": "com.example.app", "name": "com.example.app", "environment": "sandbox",
         "certificate": fingerprint, "timeout": 20, "topic": "com.example.app", "lanes": 2, "revision": "1", "state": "ok", "last_error": null,
         "feedback_held": null,
+        "nodes_missing": [],
         "last_error_at": null, "last_success_at": null, "connections": 0, "streams": 0, "in_flight": 0, "queued": 0,
         "bound_by": "caller",
         "credential": {

@@ -4,7 +4,7 @@ use super::connect::{HandshakeError, Transport, certificate_alert};
 use super::liveness::{Action, Liveness, SETTINGS_WITHIN};
 use super::request::{Heads, with_request};
 use crate::model::{Batch, Notification};
-use http2::{Blocked, Config, Event, Session, StreamId};
+use http2::{Blocked, Config, Event, Request, Session, StreamId};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -61,11 +61,11 @@ impl Over {
     }
 }
 
-/// One connection to Apple. `T` is what the lane attaches to a request.
-pub struct Connection<T> {
+/// One connection to Apple. `T` is what the lane attaches to a request, and `H` the heads of its requests.
+pub struct Connection<T, H = Heads> {
     io: Box<dyn Transport>,
     session: Session<T>,
-    heads: Heads,
+    heads: H,
     liveness: Liveness,
     /// The start time and first stream id of groups of attempts, oldest first.
     attempt_deadlines: VecDeque<(Instant, StreamId)>,
@@ -81,8 +81,24 @@ pub struct Connection<T> {
 }
 
 impl<T> Connection<T> {
-    pub fn new(io: Box<dyn Transport>, heads: Heads, now: Instant) -> Self {
-        let session = Session::new(Config::default());
+    /// Makes a request of a notification, which the next flush sends.
+    pub fn send(&mut self, batch: &Batch, item: &Notification, tag: T, now: Instant) -> Result<(), (T, Blocked)> {
+        self.begin(now, |heads, session| with_request(heads, batch, item, |request| session.request(request, tag)))
+    }
+}
+
+impl<T, H> Connection<T, H> {
+    pub fn new(io: Box<dyn Transport>, heads: H, now: Instant) -> Self {
+        Self::with(io, heads, Config::default(), now)
+    }
+
+    /// A connection whose answers have bodies of up to `body_max` bytes.
+    pub fn with_bodies_of(body_max: usize, io: Box<dyn Transport>, heads: H, now: Instant) -> Self {
+        Self::with(io, heads, Config { body_max, ..Config::default() }, now)
+    }
+
+    fn with(io: Box<dyn Transport>, heads: H, config: Config, now: Instant) -> Self {
+        let session = Session::new(config);
         let liveness = Liveness::new(now);
         let attempt_deadlines = VecDeque::new();
         let (answered, refilled) = (now, now);
@@ -151,15 +167,22 @@ impl<T> Connection<T> {
         self.session.shut_down();
     }
 
-    pub fn heads(&mut self) -> &mut Heads {
+    pub fn heads(&mut self) -> &mut H {
         &mut self.heads
     }
 
-    /// Makes a request of a notification, which the next flush sends.
-    pub fn send(&mut self, batch: &Batch, item: &Notification, tag: T, now: Instant) -> Result<(), (T, Blocked)> {
-        let session = &mut self.session;
-        let sent = with_request(&mut self.heads, batch, item, |request| session.request(request, tag));
-        match sent {
+    /// Makes a request, which the next flush sends.
+    pub fn request(&mut self, request: &Request<'_>, tag: T, now: Instant) -> Result<(), (T, Blocked)> {
+        self.begin(now, |_, session| session.request(request, tag))
+    }
+
+    #[inline]
+    fn begin(
+        &mut self,
+        now: Instant,
+        request: impl FnOnce(&mut H, &mut Session<T>) -> Result<StreamId, http2::Refused<T>>,
+    ) -> Result<(), (T, Blocked)> {
+        match request(&mut self.heads, &mut self.session) {
             Ok(id) => {
                 if self.attempt_deadlines.back().is_none_or(|(at, _)| now.duration_since(*at) >= DEADLINE_GRANULARITY) {
                     self.attempt_deadlines.push_back((now, id));

@@ -7,6 +7,9 @@ use std::str::FromStr;
 /// Apple's hosts for device pushes (apns-protocol.md 1).
 const SANDBOX_HOST: &str = "api.sandbox.push.apple.com";
 const PRODUCTION_HOST: &str = "api.push.apple.com";
+/// Apple's hosts for the management of broadcast channels, with their ports (apns-protocol.md 1).
+const SANDBOX_CHANNELS: (&str, u16) = ("api-manage-broadcast.sandbox.push.apple.com", 2195);
+const PRODUCTION_CHANNELS: (&str, u16) = ("api-manage-broadcast.push.apple.com", 2196);
 const HTTPS_PORT: u16 = 443;
 
 const FORM: &str = "must look like https://HOST:PORT";
@@ -25,6 +28,15 @@ impl Endpoint {
         let host = match environment {
             Environment::Sandbox => SANDBOX_HOST,
             Environment::Production => PRODUCTION_HOST,
+        };
+        Self { host: host.to_owned(), port }
+    }
+
+    /// Apple's gateway for the management of broadcast channels.
+    pub fn apple_channels(environment: Environment) -> Self {
+        let (host, port) = match environment {
+            Environment::Sandbox => SANDBOX_CHANNELS,
+            Environment::Production => PRODUCTION_CHANNELS,
         };
         Self { host: host.to_owned(), port }
     }
@@ -49,7 +61,7 @@ impl Endpoint {
 
     /// Returns true for Apple's hosts, for which the public authorities are trusted.
     pub fn is_apple(&self) -> bool {
-        self.host == SANDBOX_HOST || self.host == PRODUCTION_HOST
+        [SANDBOX_HOST, PRODUCTION_HOST, SANDBOX_CHANNELS.0, PRODUCTION_CHANNELS.0].contains(&self.host.as_str())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `pyapns send`: one push, or a file of many, through a running node.
+//! `pyapns send`: one push, a file of many, or a broadcast to a channel, through a running node.
 
 mod stream;
 mod tally;
@@ -28,10 +28,12 @@ Examples:
   pyapns send --app com.example.app --environment sandbox --token 00fc13ad… --alert 'Hello'
   pyapns send --app com.example.app --environment production --token 00fc13ad… --payload @payload.json --priority 5
   pyapns send --app com.example.app --environment production --file million.ndjson --output outcomes.ndjson
+  pyapns send --app com.example.app --environment production --channel dHN0LXNyY2gtY2hubA== --payload @update.json
   generate | pyapns send --app com.example.app --environment production --file - > outcomes.ndjson
 
 Prints one outcome a line, as JSON, and the number of each kind on stderr. A file has one notification a line, as
-POST …/notifications accepts it. Give an API key, if the node requires one, in the variable PYAPNS_API_KEY (ID.SECRET) or
+POST …/notifications accepts it. A broadcast goes to all devices that subscribe to the channel; `pyapns channel`
+makes channels. Give an API key, if the node requires one, in the variable PYAPNS_API_KEY (ID.SECRET) or
 with --api-key-file. Exit codes: 0 all were accepted; 1 some were not; 2 wrong usage.";
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +74,10 @@ struct Push {
     /// The device token in hex; may be repeated.
     #[arg(long, value_name = "HEX", group = "what", requires = "content")]
     token: Vec<String>,
+    /// The id of a channel to broadcast to, for Live Activities; may be repeated.
+    #[arg(long, value_name = "ID", group = "what", requires = "payload")]
+    #[arg(conflicts_with_all = ["alert", "push_type", "topic", "collapse_id"])]
+    channel: Vec<String>,
     /// The payload for Apple, as JSON; @FILE reads it from a file.
     #[arg(long, value_name = "JSON", group = "content", value_parser = payload)]
     payload: Option<Payload>,
@@ -199,10 +205,11 @@ fn request_path(arguments: &Arguments) -> String {
     query.extend(arguments.retry_unknown.then(|| "retry_unknown=true".to_owned()));
     let question = if query.is_empty() { "" } else { "?" };
     let (app, environment) = (arguments.app.as_str(), arguments.environment.as_str());
-    format!("/apps/{app}/{environment}/notifications{question}{}", query.join("&"))
+    let resource = if arguments.push.channel.is_empty() { "notifications" } else { "broadcasts" };
+    format!("/apps/{app}/{environment}/{resource}{question}{}", query.join("&"))
 }
 
-/// The body of a single push; the payload is sent byte for byte.
+/// The body of a push or a broadcast; the payload is sent byte for byte.
 fn notification(push: &Push) -> anyhow::Result<String> {
     let payload = match &push.payload {
         None => to_raw_value(&json!({"aps": {"alert": push.alert}}))?,
@@ -212,20 +219,32 @@ fn notification(push: &Push) -> anyhow::Result<String> {
             serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?
         }
     };
-    let mut options = Map::new();
+    let whole = |address: (&str, Value)| {
+        let options = Value::Object(options(push, address)).to_string();
+        format!("{},\"payload\":{payload}}}", options.trim_end_matches('}'))
+    };
+    Ok(match (push.channel.as_slice(), push.token.as_slice()) {
+        ([], [token]) => whole(("token", json!(token))),
+        ([], tokens) => whole(("tokens", json!(tokens))),
+        ([channel], _) => whole(("channel", json!(channel))),
+        (channels, _) => {
+            let broadcasts: Vec<_> = channels.iter().map(|channel| whole(("channel", json!(channel)))).collect();
+            format!("[{}]", broadcasts.join(","))
+        }
+    })
+}
+
+/// The fields of a push or a broadcast without its payload.
+fn options(push: &Push, (name, address): (&str, Value)) -> Map<String, Value> {
+    let mut options = Map::from_iter([(name.to_owned(), address)]);
     let mut put = |name: &str, value: Option<Value>| options.extend(value.map(|value| (name.to_owned(), value)));
-    match push.token.as_slice() {
-        [token] => put("token", Some(json!(token))),
-        tokens => put("tokens", Some(json!(tokens))),
-    }
     put("priority", push.priority.map(Value::from));
     put("push_type", push.push_type.clone().map(Value::from));
     put("topic", push.topic.clone().map(Value::from));
     put("collapse_id", push.collapse_id.clone().map(Value::from));
     put("expiry", push.expiry.map(Value::from));
     put("identifier", push.identifier.clone().map(Value::from));
-    let options = Value::Object(options).to_string();
-    Ok(format!("{},\"payload\":{payload}}}", options.trim_end_matches('}')))
+    options
 }
 
 fn payload(text: &str) -> Result<Payload, String> {

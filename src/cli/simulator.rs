@@ -20,7 +20,8 @@ Examples:
   pyapns simulator
   pyapns simulator --listen 127.0.0.1:0 --control 127.0.0.1:0 --dir /tmp/apple
 
-A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem.";
+A node delivers to it with PYAPNS_APPLE_SANDBOX=https://127.0.0.1:2197 and PYAPNS_APPLE_CA_FILE=DIR/ca.pem, and manages
+channels there with PYAPNS_APPLE_SANDBOX_CHANNELS=https://127.0.0.1:2195.";
 
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(command::run(arguments, |line| print::line(line)))?;
@@ -44,7 +45,11 @@ impl EmbeddedSimulator {
         let simulator = Simulator::start(options).await.context("the simulator does not start")?;
         let endpoint = format!("https://{}", simulator.address()).parse::<Endpoint>().map_err(anyhow::Error::msg)?;
         config.apple.sandbox = vec![endpoint.clone()];
+        config.apple.sandbox_broadcasts = vec![endpoint.clone()];
+        config.apple.production_broadcasts = vec![endpoint.clone()];
         config.apple.production = vec![endpoint];
+        config.apple.sandbox_channels = channels_of(&simulator, simulator::Environment::Sandbox)?;
+        config.apple.production_channels = channels_of(&simulator, simulator::Environment::Production)?;
         config.apple.proxy = None;
         config.apple.ca_file = simulator.identity().file("ca.pem");
         Ok(Self { simulator })
@@ -64,9 +69,21 @@ impl EmbeddedSimulator {
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         let address = self.simulator.address();
         print::line(format_args!("the simulator listens on {address}; its ledger: http://{control}/ledger"))?;
+        let channels = |environment| self.simulator.channels_address(environment).map(|address| address.to_string());
+        print::line(format_args!(
+            "it manages channels on {} (sandbox) and {} (production)",
+            channels(simulator::Environment::Sandbox).unwrap_or_default(),
+            channels(simulator::Environment::Production).unwrap_or_default()
+        ))?;
         print::line(format_args!(
             "try: curl {authorization}-d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
              {node}/apps/{DEMO_APP}/sandbox/notifications"
         ))
     }
+}
+
+/// The simulator's gateway for the management of channels in an environment.
+fn channels_of(simulator: &Simulator, environment: simulator::Environment) -> anyhow::Result<Vec<Endpoint>> {
+    let url = simulator.channels_address(environment).map(|address| format!("https://{address}"));
+    url.map(|url| url.parse::<Endpoint>().map_err(anyhow::Error::msg)).into_iter().collect()
 }

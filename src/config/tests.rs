@@ -7,6 +7,7 @@ use crate::delivery::lane::Bounds;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+mod channels;
 mod paths;
 mod shared;
 

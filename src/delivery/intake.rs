@@ -1,6 +1,7 @@
 //! The entrance of delivery: takes a valid batch, returns an outcome for each of its notifications.
 
-use super::admission::Room;
+pub use super::admission::Limits;
+use super::admission::{Pools, RETRY_AFTER_SECONDS, Room};
 use super::errand::Errand;
 use super::job::Job;
 use super::lanes::{Lanes, NotTaken};
@@ -10,11 +11,10 @@ use super::route::{Place, Router};
 use super::send::{Answer, Refused, Sending, Sent};
 use super::split::{self, Part};
 use super::status::AppStatus;
-use crate::budget::{Budget, Permit};
+use crate::budget::Permit;
 use crate::model::{AppKey, Batch, NodeName};
 use crate::registry::App;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -27,22 +27,10 @@ impl From<NotTaken> for Refused {
     }
 }
 
-/// The limits on requests in flight, in bytes of their bodies.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    pub node_bytes: usize,
-    pub app_bytes: usize,
-}
-
-/// The time after which a refused caller may try again.
-const RETRY_AFTER_SECONDS: u32 = 1;
-
 /// The entrance of delivery.
 pub struct Intake {
     router: Router,
-    limits: Limits,
-    node: Arc<Budget>,
-    apps: Mutex<HashMap<AppKey, Arc<Budget>>>,
+    pools: Arc<Pools>,
 }
 
 /// The nodes whose lanes may take a batch.
@@ -56,8 +44,13 @@ impl Intake {
     pub fn new(lanes: impl Into<Arc<Lanes>>, limits: Limits) -> Self {
         let lanes = lanes.into();
         lanes.metrics().queue_limit_bytes.set(i64::try_from(limits.node_bytes).unwrap_or(i64::MAX));
-        let node = Budget::shown_by(limits.node_bytes, lanes.metrics().queue_bytes.clone());
-        Self { router: Router::new(lanes), limits, node, apps: Mutex::default() }
+        let pools = Arc::new(Pools::new(limits, lanes.metrics().queue_bytes.clone()));
+        Self { router: Router::new(lanes), pools }
+    }
+
+    /// The limits on requests in flight, for calls.
+    pub fn pools(&self) -> &Arc<Pools> {
+        &self.pools
     }
 
     /// Sends what peers own through them.
@@ -86,7 +79,7 @@ impl Intake {
     ) -> Result<Answer, Refused> {
         match lane.filter(|lane| *lane < app.lanes) {
             Some(lane) => {
-                let room = Room::Own(self.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
+                let room = Room::Own(self.pools.hold(&app.key, batch.bytes_held() + Job::bytes_added(batch.len()))?);
                 let place = self.router.reserve_here(&app, lane)?;
                 let told = self.count(&place, &batch, Reach::ThisNode);
                 Ok(hand_over(place, app, lane, batch, sending, room, told))
@@ -98,23 +91,13 @@ impl Intake {
     fn take(&self, app: Arc<App>, batch: Arc<Batch>, sending: Sending, reach: Reach) -> Result<Answer, Refused> {
         let is_split = app.lanes > 1;
         let added = Job::bytes_added(batch.len()) + if is_split { split::bytes_added(&batch) } else { 0 };
-        let held = self.hold(&app.key, batch.bytes_held() + added)?;
+        let held = self.pools.hold(&app.key, batch.bytes_held() + added)?;
         if is_split {
             return self.take_parts(&app, batch, sending, held, reach);
         }
         let place = self.reserve(&app, 0, &batch, reach)?;
         let told = self.count(&place, &batch, reach);
         Ok(hand_over(place, app, 0, batch, sending, Room::Own(held), told))
-    }
-
-    /// Takes bytes of the node's pool and of the app's.
-    fn hold(&self, key: &AppKey, bytes: usize) -> Result<[Permit; 2], Refused> {
-        let retry_after_seconds = RETRY_AFTER_SECONDS;
-        let of_node =
-            self.node.try_acquire_any_if_unused(bytes).ok_or(Refused::NodeOverloaded { retry_after_seconds })?;
-        let of_app =
-            self.pool(key).try_acquire_any_if_unused(bytes).ok_or(Refused::AppOverloaded { retry_after_seconds })?;
-        Ok([of_node, of_app])
     }
 
     fn reserve(&self, app: &Arc<App>, lane: u16, batch: &Batch, reach: Reach) -> Result<Place, NotTaken> {
@@ -183,15 +166,15 @@ impl Intake {
         (app.lanes == 1).then(|| self.router.forwards_to(&app.key, 0)).flatten()
     }
 
-    /// The app's status, from its lanes.
-    pub fn status(&self, app: &App) -> AppStatus {
+    /// The app's status, from its lanes on this node; `None` if it has none here.
+    pub fn status(&self, app: &App) -> Option<AppStatus> {
         self.router.lanes().metrics().board.app_status(app)
     }
 
     /// Removes the app's lanes: notifications in flight finish, then the connections close.
     pub fn remove(&self, key: &AppKey) {
         self.router.lanes().remove(key);
-        self.apps.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.pools.remove(key);
     }
 
     /// Ends stopped lanes whose app was provisioned again: see [`Lanes::end_outdated`].
@@ -202,14 +185,6 @@ impl Intake {
     /// Takes no more batches; finishes the taken ones.
     pub fn close(&self) {
         self.router.close();
-    }
-
-    fn pool(&self, key: &AppKey) -> Arc<Budget> {
-        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        match apps.get(key) {
-            Some(pool) => Arc::clone(pool),
-            None => Arc::clone(apps.entry(key.clone()).or_insert_with(|| Budget::new(self.limits.app_bytes))),
-        }
     }
 }
 

@@ -3,8 +3,8 @@
 //! allocated for a single notification.
 
 mod addresses;
-mod dialer;
-mod health;
+pub(super) mod dialer;
+pub(super) mod health;
 mod link;
 mod pool;
 mod queue;

@@ -2,6 +2,7 @@
 
 mod app_families;
 pub mod apps;
+pub mod calls;
 mod tally;
 mod told;
 
@@ -17,6 +18,7 @@ use crate::telemetry::latency::Latency;
 use crate::telemetry::sampled::Kind;
 use app_families::AppFamilies;
 use apps::AppTable;
+pub use calls::CallMetrics;
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use std::sync::Arc;
 
@@ -27,6 +29,7 @@ pub struct Metrics {
     pub board: Arc<StatusBoard>,
     /// The outcomes of this node's callers.
     pub told: Arc<Told>,
+    pub calls: CallMetrics,
     pub queued: IntGauge,
     pub queue_bytes: IntGauge,
     /// The maximum of `queue_bytes`.
@@ -55,18 +58,22 @@ impl Metrics {
         let apps = Arc::new(apps);
         let board = watched(node);
         node.add(AppFamilies::new(Arc::clone(&apps), Arc::clone(&board)));
+        let attempts = node.counter("attempts_total", "Requests begun on a connection to Apple, resends included.");
+        let retries = node.counter("retries_total", "Requests begun for a notification that had one before.");
+        let answer_times = node.latency("apple_seconds", "From a request's beginning to Apple's answer.");
         Self {
             board,
             told: Arc::new(Told::new(node, apps)),
+            calls: CallMetrics::new(node, attempts.clone(), retries.clone(), answer_times.clone()),
             queued: node.gauge("queued_notifications", "Notifications taken that are neither in flight nor ended."),
             queue_bytes: node.gauge("queue_bytes", "Bytes held by notifications taken whose batch has not ended."),
             queue_limit_bytes: node.gauge(
                 "queue_limit_bytes",
                 "Limit of pyapns_queue_bytes: more is refused with 503 (setting limits.in_flight_bytes).",
             ),
-            attempts: node.counter("attempts_total", "Requests begun on a connection to Apple, resends included."),
-            retries: node.counter("retries_total", "Requests begun for a notification that had one before."),
-            answer_times: node.latency("apple_seconds", "From a request's beginning to Apple's answer."),
+            attempts,
+            retries,
+            answer_times,
             connections: node.gauge("connections", "Connections to Apple that are open now."),
             connects: node.counter("connects_total", "Connections to Apple that were opened."),
             connect_failures: node.counter("connect_failures_total", "Connections to Apple that failed to open."),

@@ -1,6 +1,11 @@
 //! The status of each lane, for `GET /apps/…` and the metrics: published once a round, read on request.
 
-use super::bound::{self, Account, Bound, Times};
+mod app;
+pub mod figures;
+
+pub use app::{AppState, AppStatus, LastError};
+
+use super::bound::{Account, Bound, Times};
 use super::lane::StopReason;
 use crate::model::AppKey;
 use crate::registry::App;
@@ -11,15 +16,6 @@ use tokio::time::Instant;
 
 /// The time after which an app that needs a connection and has none ready is in the state `cannot_connect`.
 pub const CONNECTING_LONG: Duration = Duration::from_secs(5);
-
-/// The last error.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LastError {
-    /// UNIX seconds.
-    pub at: f64,
-    /// A sentence.
-    pub what: String,
-}
 
 /// The status of one lane.
 #[derive(Debug, Clone, Copy)]
@@ -47,21 +43,6 @@ pub struct LaneStatus {
 /// A lane's status, shared with its readers.
 #[derive(Debug)]
 struct SharedStatus(Mutex<(LaneStatus, Option<LastError>)>);
-
-/// The status of an app, over all its lanes.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AppStatus {
-    /// `ok`, `connecting`, `cannot_connect`, `breaker_open` or `credential_error`: the worst state of its lanes.
-    pub state: &'static str,
-    pub last_error: Option<LastError>,
-    pub last_success: Option<f64>,
-    pub connections: usize,
-    pub streams: usize,
-    pub in_flight: usize,
-    pub queued: usize,
-    /// The bound with most of the lanes' time.
-    pub bound_by: Bound,
-}
 
 /// The present status of an app with a running lane, for the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,29 +73,6 @@ impl RunningApp {
             }
         }
         Some(Self { state: state?.as_str(), in_flight, queued })
-    }
-}
-
-/// Ordered: a worse state is greater.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
-    #[default]
-    Ok,
-    Connecting,
-    CannotConnect,
-    BreakerOpen,
-    CredentialError,
-}
-
-impl State {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Connecting => "connecting",
-            Self::CannotConnect => "cannot_connect",
-            Self::BreakerOpen => "breaker_open",
-            Self::CredentialError => "credential_error",
-        }
     }
 }
 
@@ -150,28 +108,31 @@ impl LaneStatus {
     }
 
     /// `has_error`: a last error is published.
-    fn state(&self, now: Instant, has_error: bool) -> State {
+    fn state(&self, now: Instant, has_error: bool) -> AppState {
         match self.stop_reason {
-            Some(StopReason::Credential) => State::CredentialError,
-            Some(StopReason::Gateway) => State::BreakerOpen,
+            Some(StopReason::Credential) => AppState::CredentialError,
+            Some(StopReason::Gateway) => AppState::BreakerOpen,
             None => match self.connecting_since {
-                Some(since) if has_error && now >= since + CONNECTING_LONG => State::CannotConnect,
-                Some(_) => State::Connecting,
-                None => State::Ok,
+                Some(since) if has_error && now >= since + CONNECTING_LONG => AppState::CannotConnect,
+                Some(_) => AppState::Connecting,
+                None => AppState::Ok,
             },
         }
     }
-}
 
-impl AppStatus {
-    /// Adds a lane's status.
-    fn add(&mut self, lane: &LaneStatus) {
-        self.connections += lane.connections;
-        self.streams += lane.streams;
-        self.in_flight += lane.in_flight;
-        self.queued += lane.queued;
-        let later = |one: f64, other: f64| one.max(other);
-        self.last_success = [self.last_success, lane.last_success].into_iter().flatten().reduce(later);
+    /// Its part of the app's status.
+    fn as_part(&self, app: &App, error: Option<LastError>, now: Instant) -> AppStatus {
+        let is_current = self.generation >= app.generation;
+        AppStatus {
+            state: if is_current { self.state(now, error.is_some()) } else { AppState::Ok },
+            last_error: error.filter(|_| is_current),
+            last_success: self.last_success,
+            connections: self.connections,
+            streams: self.streams,
+            in_flight: self.in_flight,
+            queued: self.queued,
+            recent: if self.is_running { self.account.recent() } else { Times::default() },
+        }
     }
 }
 
@@ -286,26 +247,17 @@ impl StatusBoard {
         lanes.apps.remove(key).into_iter().flatten().for_each(|(_, removed)| lanes.file(&removed, now));
     }
 
-    /// The app's status, from its lanes. Errors under an earlier provisioning do not count.
-    pub fn app_status(&self, app: &App) -> AppStatus {
+    /// The app's status, from its lanes on this node; `None` if it has none. Errors under an earlier provisioning do not
+    /// count.
+    pub fn app_status(&self, app: &App) -> Option<AppStatus> {
         let now = Instant::now();
-        let lanes: Vec<_> = self.lock().apps.get(&app.key).into_iter().flat_map(BTreeMap::values).cloned().collect();
-        let (mut app_status, mut state, mut recent) = (AppStatus::default(), State::Ok, Times::default());
+        let lanes: Vec<_> = self.lock().apps.get(&app.key)?.values().cloned().collect();
+        let mut app_status = AppStatus::default();
         for lane in lanes {
             let (shown, error) = lane.lock().clone();
-            let shown = shown.at(now);
-            app_status.add(&shown);
-            if shown.is_running {
-                add(&mut recent, &shown.account.recent());
-            }
-            if shown.generation >= app.generation {
-                state = state.max(shown.state(now, error.is_some()));
-                let is_later =
-                    |error: &LastError| app_status.last_error.as_ref().is_none_or(|last| last.at <= error.at);
-                app_status.last_error = error.filter(is_later).or(app_status.last_error);
-            }
+            app_status.add(shown.at(now).as_part(app, error, now));
         }
-        AppStatus { state: state.as_str(), bound_by: bound::most(&recent), ..app_status }
+        Some(app_status)
     }
 
     /// The present status of each app with a running lane.

@@ -91,9 +91,19 @@ fn refused(reason: AppleReason, attempts: u16) -> Verdict {
         | R::PayloadEmpty
         | R::PayloadTooLarge
         | R::BadPath
-        | R::MethodNotAllowed => REJECTED,
+        | R::MethodNotAllowed
+        | R::MissingChannelId
+        | R::BadChannelId
+        | R::BadRequestParams
+        | R::BadRequestPayload
+        | R::MissingPushType => REJECTED,
         // The topic or the app's configuration is at fault.
         R::BadTopic | R::MissingTopic | R::TopicDisallowed | R::TopicMismatch | R::DeviceTokenNotForTopic => REJECTED,
+        // The app's channels at Apple are at fault.
+        R::FeatureNotEnabled
+        | R::BroadcastFeatureNotEnabled
+        | R::ChannelNotRegistered
+        | R::CannotCreateChannelConfig => REJECTED,
         // The device token is at fault.
         R::BadDeviceToken | R::Unregistered | R::ExpiredToken => DEAD,
         R::TooManyRequests => verdict(Disposition::Later(Pause::Token), SideEffect::Nothing),

@@ -215,7 +215,17 @@ fn apples(reason: AppleReason) -> Entry {
         | AppleReason::DuplicateHeaders
         | AppleReason::BadPath
         | AppleReason::TopicMismatch
-        | AppleReason::MethodNotAllowed => Entry::OfNotification(UNKNOWN),
+        | AppleReason::MethodNotAllowed
+        // Apple answers channels and broadcasts with them, which have no entry here.
+        | AppleReason::FeatureNotEnabled
+        | AppleReason::BroadcastFeatureNotEnabled
+        | AppleReason::MissingChannelId
+        | AppleReason::BadChannelId
+        | AppleReason::ChannelNotRegistered
+        | AppleReason::BadRequestParams
+        | AppleReason::BadRequestPayload
+        | AppleReason::MissingPushType
+        | AppleReason::CannotCreateChannelConfig => Entry::OfNotification(UNKNOWN),
         // The device token: the feedback has it.
         AppleReason::Unregistered | AppleReason::ExpiredToken => Entry::No,
         // Apple, after the last retry.

@@ -59,7 +59,7 @@ pub fn failure_with(
     refused(status, reason, failed(status, reason, sentence, args, Some(response)))
 }
 
-/// Tells the log the reason.
+/// Adds the reason for the access log.
 fn refused(status: StatusCode, reason: &'static str, json: Vec<u8>) -> Response {
     let mut response = raw(status, json);
     response.extensions_mut().insert(Refusal(reason));

@@ -4,6 +4,7 @@ mod from_wire;
 
 pub use from_wire::BadBatch;
 
+use super::channel::{BadChannelId, CHANNEL_ID_BYTES_MAX};
 use super::device_token::{self, BadToken, TOKEN_HEX_DIGITS_MAX};
 use super::expiry;
 use super::identifier::{self, IDENTIFIER_BYTES_MAX};
@@ -103,6 +104,9 @@ pub enum Invalid {
     NotHeaderText { field: &'static str },
     #[error("`topic` has {bytes} bytes, and must have 1 to {TOPIC_BYTES_MAX}")]
     BadTopic { bytes: usize },
+    /// Of a broadcast.
+    #[error("`channel` {0}")]
+    Channel(BadChannelId),
 }
 
 impl Invalid {
@@ -121,6 +125,7 @@ impl Invalid {
             Self::BadCollapseId { .. } => "collapse_id",
             Self::NotHeaderText { field } => field,
             Self::BadTopic { .. } => "topic",
+            Self::Channel(_) => "channel",
         }
     }
 
@@ -135,6 +140,7 @@ impl Invalid {
             Self::IdentifierTooLong { .. } => Some(IDENTIFIER_BYTES_MAX),
             Self::BadCollapseId { .. } => Some(COLLAPSE_ID_BYTES_MAX),
             Self::BadTopic { .. } => Some(TOPIC_BYTES_MAX),
+            Self::Channel(BadChannelId::TooLong { .. }) => Some(CHANNEL_ID_BYTES_MAX),
             _ => None,
         }
     }
@@ -153,6 +159,7 @@ impl Invalid {
             Self::BadCollapseId { .. } => "bad_collapse_id",
             Self::NotHeaderText { .. } => "not_header_text",
             Self::BadTopic { .. } => "bad_topic",
+            Self::Channel(_) => "bad_channel",
         }
     }
 }

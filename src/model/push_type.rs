@@ -75,6 +75,11 @@ impl PushType {
         format!("{bundle}{suffix}")
     }
 
+    /// The bundle id of a topic: without the suffix of a push type, if it ends in one.
+    pub fn bundle_id(topic: &str) -> &str {
+        Self::of_topic(topic).and_then(|push_type| push_type.bundle_of(topic)).unwrap_or(topic)
+    }
+
     /// The bundle id in `topic`, if it ends in this type's suffix.
     fn bundle_of(self, topic: &str) -> Option<&str> {
         let suffix = self.topic_suffix();

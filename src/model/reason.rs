@@ -24,8 +24,8 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The reasons that Apple documents for device pushes, one spelling seen only on the wire, and the 403 of
-    /// broadcasts.
+    /// The reasons that Apple documents, for device pushes, broadcasts and channels, and two spellings seen only on the
+    /// wire.
     AppleReason {
         BadCollapseId = "BadCollapseId",
         BadDeviceToken = "BadDeviceToken",
@@ -61,6 +61,15 @@ reasons! {
         InternalServerError = "InternalServerError",
         ServiceUnavailable = "ServiceUnavailable",
         Shutdown = "Shutdown",
+        FeatureNotEnabled = "FeatureNotEnabled",
+        BroadcastFeatureNotEnabled = "BroadcastFeatureNotEnabled",
+        MissingChannelId = "MissingChannelId",
+        BadChannelId = "BadChannelId",
+        ChannelNotRegistered = "ChannelNotRegistered",
+        BadRequestParams = "BadRequestParams",
+        BadRequestPayload = "BadRequestPayload",
+        MissingPushType = "MissingPushType",
+        CannotCreateChannelConfig = "CannotCreateChannelConfig",
     }
 }
 

@@ -12,6 +12,7 @@ use crate::api::{Api, ClusterAccess};
 use crate::clock::Clock;
 use crate::cluster::{Agent, Identity, Own, Phases, Standing, View};
 use crate::config::Config;
+use crate::delivery::calls::CallLanes;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::peer::listen::PeerListener;
 use crate::delivery::peer::membership::Membership;
@@ -120,6 +121,7 @@ pub(super) struct StoreChanges {
 pub struct Cluster {
     pub peers: Arc<Peers>,
     lanes: Arc<Lanes>,
+    calls: Arc<CallLanes>,
     listener: TcpListener,
     members: MemberSource,
     standing: watch::Sender<Standing>,
@@ -132,6 +134,7 @@ pub struct Cluster {
 pub(super) struct Around<'a> {
     pub config: &'a Config,
     pub lanes: Arc<Lanes>,
+    pub calls: Arc<CallLanes>,
     pub clock: Clock,
     pub telemetry: &'a telemetry::Metrics,
     pub drain: Drain,
@@ -141,7 +144,7 @@ impl Cluster {
     /// Prepares them. Nothing is connected before [`Self::start`].
     pub(super) fn new(setup: Setup, around: Around<'_>) -> Result<Self, StartError> {
         let Setup { node, session, epoch, identity, listener, allow, members } = setup;
-        let Around { config, lanes, clock, telemetry, drain } = around;
+        let Around { config, lanes, calls, clock, telemetry, drain } = around;
         let membership = Membership {
             node,
             session,
@@ -157,7 +160,7 @@ impl Cluster {
             MemberSource::Fixed(_) => Arc::default(),
         };
         let changes = StoreChanges { registry, quarantines: Arc::default() };
-        Ok(Self { peers, lanes, listener, members, standing: watch::Sender::default(), changes, drain })
+        Ok(Self { peers, lanes, calls, listener, members, standing: watch::Sender::default(), changes, drain })
     }
 
     /// The cluster as operators see and change it.
@@ -181,6 +184,7 @@ impl Cluster {
             registry: api.registry.clone(),
             intake: Arc::clone(&api.intake),
             lanes: self.lanes,
+            calls: self.calls,
             peers: Arc::clone(&self.peers),
             clock: api.clock.clone(),
             leaving: requests.clone(),

@@ -4,6 +4,7 @@
 use super::shared;
 use crate::clock::Clock;
 use crate::delivery::Intake;
+use crate::delivery::calls::CallLanes;
 use crate::drain::Drain;
 use crate::events::Events;
 use crate::health::{Cause, Component, Health};
@@ -89,8 +90,15 @@ fn why(error: &StoreError) -> &'static str {
     }
 }
 
+/// The parts of the node that serve apps.
+pub(super) struct Served {
+    pub intake: Arc<Intake>,
+    pub calls: Arc<CallLanes>,
+    pub events: Events,
+}
+
 /// Ends what served each removed app, whichever node removed it, until the drain begins.
-pub(super) async fn end_removed(mut removals: Removals, intake: Arc<Intake>, events: Events, drain: Drain) {
+pub(super) async fn end_removed(mut removals: Removals, served: Served, drain: Drain) {
     loop {
         let removal = tokio::select! {
             biased;
@@ -98,8 +106,9 @@ pub(super) async fn end_removed(mut removals: Removals, intake: Arc<Intake>, eve
             removal = removals.next() => removal,
         };
         let Some(removal) = removal else { return };
-        intake.remove(&removal.key);
-        events.forget(&removal.key);
+        served.intake.remove(&removal.key);
+        served.calls.remove(&removal.key);
+        served.events.forget(&removal.key);
     }
 }
 

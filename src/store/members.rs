@@ -34,7 +34,7 @@ pub trait Members: Send + Sync {
 /// Most decisions that a store keeps: every node reads all of them after each change.
 pub const PINS_MAX: usize = 10_000;
 
-/// A decision of an operator about the owners of lanes. It stays until it is taken back.
+/// A decision of an operator about the owners of lanes. It stays until it is taken back, or its app is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pin {
     /// This node owns the lane while it is a member.
@@ -51,6 +51,8 @@ pub enum Pinned {
     Same,
     /// The store has [`PINS_MAX`] decisions, and did not take this one.
     Full,
+    /// The store has no such app.
+    NoApp,
 }
 
 /// One run of a node, unlike any other run. Two nodes of one name differ in it.

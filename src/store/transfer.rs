@@ -1,5 +1,6 @@
 //! The copy of a whole store into another one of any kind, as `pyapns store copy` makes it.
 
+use super::members::Pin;
 use super::{AppRecord, Counts, Cursor, Expect, Pending, Revision, Store, StoreError};
 use crate::model::{AppKey, Feedback, Quarantine, Records};
 use std::collections::HashMap;
@@ -12,7 +13,8 @@ const PAGE: usize = 500;
 
 /// The operations of a store that only a copy needs.
 pub trait Transfer: Store {
-    /// Returns true if there is nothing in it to lose: no app, no entry of the configuration, no event.
+    /// Returns true if there is nothing in it to lose: no app, no entry of the configuration, no event, no
+    /// decision of an operator.
     fn is_empty(&self) -> Pending<'_, bool>;
 
     /// A part of the feedback that is held back of an app, in any order, and the place to go on from; an entry may come
@@ -21,6 +23,16 @@ pub trait Transfer: Store {
 
     /// Keeps the fingerprints of entries of the configuration, whether their apps are here or not.
     fn put_entries(&self, entries: Vec<(AppKey, String)>) -> Pending<'_, ()>;
+
+    /// The decisions of operators about owners. Only a shared store has any.
+    fn decisions(&self) -> Pending<'_, Vec<Pin>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Stores these decisions in place of all others. Returns their number; 0 if this kind of store keeps none.
+    fn put_decisions(&self, _: Vec<Pin>) -> Pending<'_, u64> {
+        Box::pin(async { Ok(0) })
+    }
 
     /// The name of the source from which an unfinished copy into this store was made.
     fn unfinished_copy(&self) -> Pending<'_, Option<String>>;
@@ -40,7 +52,7 @@ pub enum CopyError {
     Store(#[from] StoreError),
     #[error("these credentials cannot be opened, so nothing was copied:\n{}", lines(.0))]
     Unopened(Vec<(AppKey, String)>),
-    #[error("the target holds apps or events already, and a copy adds to nothing: choose an empty one")]
+    #[error("the target holds apps, events, pins or cordons already, and a copy adds to nothing: choose an empty one")]
     TargetInUse,
     #[error(
         "the target is the unfinished copy of another source, {from}: finish that copy by the same command, or choose an empty target"
@@ -65,14 +77,16 @@ pub struct Copied {
     pub feedback: u64,
     pub held: u64,
     pub disconnections: u64,
+    /// Pins and cordons.
+    pub decisions: u64,
 }
 
 impl fmt::Display for Copied {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { apps, entries, feedback, held, disconnections } = self;
+        let Self { apps, entries, feedback, held, disconnections, decisions } = self;
         write!(
             out,
-            "apps {apps}, entries of configurations {entries}, feedback {feedback}, held feedback {held}, disconnections {disconnections}"
+            "apps {apps}, entries of configurations {entries}, feedback {feedback}, held feedback {held}, disconnections {disconnections}, pins and cordons {decisions}"
         )
     }
 }
@@ -112,6 +126,7 @@ pub async fn copy(
         }
     }
     copied.entries = copy_entries(source, target).await?;
+    copied.decisions = target.put_decisions(source.decisions().await?).await?;
     verify(source, target, revision, copied).await?;
     target.mark_copy(None).await?;
     Ok(copied)
@@ -224,6 +239,10 @@ async fn verify(
     }
     if sorted(source.entries().await?) != sorted(target.entries().await?) {
         return Err(CopyError::Differs { what: "entries of the configuration".to_owned() });
+    }
+    let decisions = target.decisions().await?.len() as u64;
+    if decisions != copied.decisions {
+        return Err(CopyError::Differs { what: "pins and cordons".to_owned() });
     }
     let apps = count_apps(target).await?;
     if apps == copied.apps {

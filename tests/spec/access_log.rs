@@ -90,3 +90,30 @@ async fn by_default_only_changes_are_logged_and_a_line_names_the_key_of_its_call
     process.stop().await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn the_line_of_a_refused_call_names_a_known_key_and_no_other() {
+    let world = World::start().await;
+    let keys = [["sender", "send"], ["ops", "admin"]].map(|[id, scope]| {
+        let made = crate::support::shared::pyapns(&["key", "--id", id, "--scope", scope]);
+        let told = String::from_utf8(made.stderr).expect("text");
+        let key = told.split_whitespace().last().expect("the key").to_owned();
+        (key, String::from_utf8(made.stdout).expect("text"))
+    });
+    let [(sender, entry), (_, other)] = &keys;
+    let home = Home::new(&world, "home", "pyapns.toml");
+    home.configure(&format!("listen = '127.0.0.1:0'\nlog.format = 'json'\n{entry}\n{other}"));
+    let mut process = home.start().await;
+    let bearer = |key: &str| format!("Authorization: Bearer {key}");
+    let remove = ["-X", "DELETE", "-H"];
+    curl(&process, "weak", "/apps/shop/sandbox", &[&remove[..], &[&bearer(sender)]].concat()).await;
+    let weak = line(&mut process, "weak").await;
+    assert_eq!((&weak["key_id"], &weak["reason"]), (&"sender".into(), &"scope_missing".into()), "{weak}");
+    // The id is right, and the secret is not: nobody knows whose call it is.
+    let wrong = bearer(&format!("ops.{}", "x".repeat(43)));
+    curl(&process, "wrong", "/apps/shop/sandbox", &[&remove[..], &[&wrong]].concat()).await;
+    let wrong = line(&mut process, "wrong").await;
+    assert_eq!((wrong.get("key_id"), &wrong["reason"]), (None, &"api_key_unknown".into()), "{wrong}");
+    process.stop().await;
+    world.stop().await;
+}

@@ -107,7 +107,7 @@ async fn a_lack_of_descriptors_does_not_count_as_a_failure_of_the_gateway() {
     let app = app("any");
     let ended = sender.begin(&app, vec![(1, 1)], 15 * SECOND).await.expect("no panic");
     assert_eq!(tally(&ended).into_keys().collect::<Vec<_>>(), ["not_sent no_descriptors"]);
-    assert_eq!((sender.metric("breakers_open"), sender.seen(&app).state), (0.0, "cannot_connect"));
+    assert_eq!((sender.metric("breakers_open"), sender.seen(&app).state.as_str()), (0.0, "cannot_connect"));
     assert!(is_accepted(&sender.one(&app, 2, 2).await), "and it goes on by itself");
 }
 

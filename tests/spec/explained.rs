@@ -4,6 +4,7 @@
 
 mod decided;
 mod shown;
+mod summed;
 
 use crate::support::site::Node;
 use serde_json::{Value, json};

@@ -1,11 +1,12 @@
 //! A node forwards notifications to the owner of their app, and the outcomes are the same.
 
-mod false_peers;
+mod channels;
+pub mod false_peers;
 mod faults;
 mod hostile_members;
 mod liars;
 mod members;
-mod releases;
+pub mod releases;
 mod stopped;
 mod traffic;
 

@@ -221,13 +221,13 @@ async fn the_breaker_of_one_lane_stops_no_other_and_shows_for_the_app() {
         }
     }
     let seen = sender.seen(&app);
-    assert_eq!((seen.state, sender.metric("breakers_open")), ("breaker_open", 1.0));
+    assert_eq!((seen.state.as_str(), sender.metric("breakers_open")), ("breaker_open", 1.0));
     assert!(seen.last_error.is_some() && seen.last_success.is_some(), "{seen:?}");
     let again = app_of_lanes("hot", 3);
     let seen = sender.seen(&again);
-    assert_eq!((seen.state, seen.last_error), ("ok", None), "nothing is known of the new provisioning");
+    assert_eq!((seen.state.as_str(), seen.last_error), ("ok", None), "nothing is known of the new provisioning");
     assert!(is_accepted(&sender.one(&again, into_lane(2, 3, 1)[0].0, 0).await));
-    assert_eq!(sender.seen(&again).state, "ok", "one lane has no result yet, and the others have no error");
+    assert_eq!(sender.seen(&again).state.as_str(), "ok", "one lane has no result yet, and the others have no error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,14 +240,14 @@ async fn an_app_shows_its_lanes_together() {
     let seen = sender.seen(&app);
     assert_eq!((seen.connections, seen.streams, seen.in_flight), (4, 8, 8));
     assert!((200..390).contains(&seen.queued), "{seen:?}");
-    assert_eq!((seen.state, seen.bound_by), ("ok", Bound::Streams));
+    assert_eq!((seen.state.as_str(), seen.bound_by()), ("ok", Bound::Streams));
     assert_eq!(sender.metric("bound_by{by=\"streams\"}"), 4.0, "lanes are counted");
     let waiting = sender.metric("queued_notifications") + sender.metric("in_flight_requests");
     assert_eq!(sender.metric("notifications_total") + waiting, 400.0);
     assert!(batch.await.expect("no panic").iter().all(is_accepted));
     sleep(4000 * SECOND).await;
     let seen = sender.seen(&app);
-    assert_eq!((seen.connections, seen.in_flight, seen.queued, seen.bound_by), (0, 0, 0, Bound::Caller));
+    assert_eq!((seen.connections, seen.in_flight, seen.queued, seen.bound_by()), (0, 0, 0, Bound::Caller));
     assert!(seen.last_success.is_some(), "it is remembered when the lanes have ended for want of traffic");
     assert!(sender.begin(&app, each(100), DEADLINE).await.expect("no panic").iter().all(is_accepted));
     assert_eq!((sender.seen(&app).connections, gateway.ledger().dials.len()), (4, 8), "they begin again");

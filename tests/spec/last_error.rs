@@ -46,7 +46,10 @@ async fn each_reason_of_a_refused_credential_is_reported_with_its_cause() {
         assert_eq!(outcome.status, Some(403), "{reason:?}");
         let seen = sender.seen(&app);
         let told = seen.last_error.expect("an error").what;
-        assert_eq!((seen.state, told.as_str()), ("credential_error", refusal::sentence(reason, &app).as_str()));
+        assert_eq!(
+            (seen.state.as_str(), told.as_str()),
+            ("credential_error", refusal::sentence(reason, &app).as_str())
+        );
         assert!(refusal::advice(reason, &app).is_some_and(|advice| told.ends_with(&advice)), "{told}");
     }
 }
@@ -86,11 +89,11 @@ async fn a_gateway_without_settings_shows_after_five_seconds() {
     let begun = sender.begin(&app, vec![(1, 1)], DEADLINE);
     sleep(SECOND * 49 / 10).await;
     let seen = sender.seen(&app);
-    assert_eq!((seen.state, seen.last_error), ("connecting", None), "it may still come");
+    assert_eq!((seen.state.as_str(), seen.last_error), ("connecting", None), "it may still come");
     sleep(SECOND / 5).await;
     let seen = sender.seen(&app);
     let told = seen.last_error.expect("an error").what;
-    assert_eq!(seen.state, "cannot_connect");
+    assert_eq!(seen.state.as_str(), "cannot_connect");
     assert!(told.contains(&format!("{} with TLS, and no HTTP/2 SETTINGS came within 5 s", address(1))), "{told}");
     sleep(5 * SECOND).await;
     let told = sender.seen(&app).last_error.expect("an error").what;
@@ -106,7 +109,7 @@ async fn a_gateway_that_takes_no_connection_shows_after_five_seconds() {
     sleep(SECOND * 51 / 10).await;
     let seen = sender.seen(&app);
     let told = seen.last_error.expect("an error").what;
-    assert_eq!(seen.state, "cannot_connect");
+    assert_eq!(seen.state.as_str(), "cannot_connect");
     assert!(told.contains("TCP and TLS with") && told.contains(&address(1).to_string()), "{told}");
     begun.await.expect("no panic");
 }

@@ -10,6 +10,8 @@ mod browsers;
 mod bulk;
 mod canaries;
 mod canary_keys;
+mod channel_command;
+mod channels;
 mod closed_pipes;
 mod cluster_clock;
 mod cluster_doctor;

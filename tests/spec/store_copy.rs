@@ -122,7 +122,7 @@ async fn a_store_that_moves_into_redis_and_back_has_everything_it_had() {
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains(&format!("apps 2, entries of configurations 1, feedback {}", DEAD - 2 + 3)), "{text}");
     let (status, text) = copy(&to_redis).await;
-    assert!(status == Some(1) && text.contains("holds apps or events already"), "{text}");
+    assert!(status == Some(1) && text.contains("holds apps, events, pins or cordons already"), "{text}");
     let node = shared.start().await;
     let mut client = node.client().await;
     assert_eq!(everything(&mut client).await, before);

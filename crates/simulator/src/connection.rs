@@ -30,11 +30,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::certificate::ClientCertificate;
+use super::channels::CHANNELS_MAX;
 use super::ledger::Batch;
 use super::pump::{self, Field, Pump, PumpHandle};
-use super::rules::{self, Credential, Rejection};
+use super::rules::{self, Credential, Rejection, Verdict};
 use super::script::{Act, Plan, Spent, StreamPosition};
 use super::shared::Shared;
+use super::site::Site;
 use answer::Waiting;
 use arrival::Arrival;
 use end::EndProgress;
@@ -62,6 +64,7 @@ pub struct Window {
 pub struct Opening {
     /// Counts from 1.
     pub number: u64,
+    pub site: Site,
     /// The certificate that TLS verified.
     pub certificate: Option<ClientCertificate>,
     /// `None` = the maximum windows.
@@ -73,7 +76,7 @@ pub async fn serve<S>(stream: S, opening: Opening, shared: Arc<Shared>, mut plan
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Opening { number, certificate, window } = opening;
+    let Opening { number, site, certificate, window } = opening;
     let script = Arc::clone(&plan.borrow().script);
     let play = script.script.settings.as_ref().filter(|play| play.concerns(number));
     settings::delay(play).await;
@@ -91,9 +94,10 @@ where
         .data_frame_budget(usize::MAX)
         .handshake(pumped);
     let Ok(h2) = handshake.await else { return };
-    let misplaced = certificate.as_ref().is_some_and(|shown| !shown.is_for(shared.rules.environment));
+    let misplaced = certificate.as_ref().is_some_and(|shown| !shown.is_for(site.environment));
     let limits = Limits::new(first.max_concurrent_streams.unwrap_or(u32::MAX), full);
-    let mut session = Session::new(h2, handle, Credential::new(certificate), number, shared, plan.clone(), limits);
+    let mut session =
+        Session::new(h2, handle, Credential::new(certificate), (number, site), shared, plan.clone(), limits);
     session.withholds = window.is_some_and(|window| !window.updates);
     session.end_at_connect(misplaced);
     loop {
@@ -112,6 +116,7 @@ type Stream = (RecvStream, SendResponse<Bytes>);
 
 struct Session<S> {
     number: u64,
+    site: Site,
     shared: Arc<Shared>,
     h2: h2::server::Connection<Pump<S>, Bytes>,
     pump: PumpHandle,
@@ -161,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         h2: h2::server::Connection<Pump<S>, Bytes>,
         pump: PumpHandle,
         credential: Credential,
-        number: u64,
+        (number, site): (u64, Site),
         shared: Arc<Shared>,
         mut plan: watch::Receiver<Plan>,
         limits: Limits,
@@ -170,6 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let random = fastrand::Rng::with_seed(active.script.script.seed.wrapping_add(number));
         Self {
             number,
+            site,
             shared,
             h2,
             pump,
@@ -241,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.open += 1;
                     let highest = &mut self.batch.totals.streams_highest;
                     *highest = u64::from(self.open).max(*highest);
-                    let arrival = Arrival::new(request, respond, self.withholds);
+                    let arrival = Arrival::new(request, respond, self.site.service, self.withholds);
                     self.highest_seen = self.highest_seen.max(arrival.stream);
                     let stream = arrival.stream;
                     if self.is_over_limit(stream) {
@@ -310,16 +316,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
             Some(Act::Answer { status, reason }) => {
-                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                let rejection = Rejection::scripted(status, reason);
                 self.answer_scripted(arrival, id, rejection, "scripted answer");
             }
             Some(Act::Poison { status, reason, for_ms }) => {
-                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                let rejection = Rejection::scripted(status, reason);
                 let until = for_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
                 self.poison = Some((until, rejection.clone()));
                 self.answer_scripted(arrival, id, rejection, "poisons the connection");
             }
-            Some(Act::Malformed(malformed)) => self.answer_malformed(arrival, &id, &malformed, now_ms),
+            Some(Act::Malformed(malformed)) => self.answer_malformed(arrival, id, &malformed, now_ms),
             Some(Act::Reset { code, processed }) => {
                 let verdict = processed.then(|| self.judge(&arrival, now_ms));
                 self.record(&arrival, &id, verdict.as_ref(), Some(&format!("reset with code {code}")));
@@ -337,11 +343,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// The verdict of the rules.
-    fn judge(&mut self, arrival: &Arrival, now_ms: i64) -> Result<(), Rejection> {
+    fn judge(&mut self, arrival: &Arrival, now_ms: i64) -> Verdict {
+        let script = &self.active.script;
         let context = rules::Context {
             settings: &self.shared.rules,
+            site: self.site,
             tokens: &self.active.tokens,
-            rates: self.active.script.rates.as_ref(),
+            rates: script.rates.as_ref(),
+            channels: &self.shared.channels,
+            channel_limit: script.script.channel_limit.unwrap_or(CHANNELS_MAX),
+            channel_rates: script.channel_rates.as_ref(),
             now_ms,
         };
         let verdict = rules::judge(&arrival.push(), &mut self.credential, &context);

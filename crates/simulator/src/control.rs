@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::channels::AppListing;
 use super::script::Script;
 use super::shared::{ACCEPT_PAUSE, Shared};
 use super::tokens::TokenListing;
@@ -95,6 +96,12 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Value, Ref
             Ok(summary(shared))
         }
         (&Method::POST, "/tokens") => tokens(read_json(body).await?, shared),
+        (&Method::GET, "/channels") => Ok(json!({ "channels": shared.channels.states(shared.clock.now_ms()) })),
+        (&Method::POST, "/apps") => {
+            let listings: Vec<AppListing> = read_json(body).await?;
+            listings.into_iter().for_each(|listing| shared.channels.set_broadcast(listing));
+            Ok(summary(shared))
+        }
         (&Method::POST, "/clock") => {
             let moved: ClockMove = read_json(body).await?;
             shared.clock.advance(moved.advance_ms);
@@ -104,7 +111,7 @@ async fn route(request: Request<Incoming>, shared: &Shared) -> Result<Value, Ref
             shared.reset();
             Ok(summary(shared))
         }
-        (_, "/" | "/ledger" | "/script" | "/tokens" | "/clock" | "/reset") => {
+        (_, "/" | "/ledger" | "/script" | "/tokens" | "/channels" | "/apps" | "/clock" | "/reset") => {
             Err((StatusCode::METHOD_NOT_ALLOWED, format!("{} is not allowed here", head.method)))
         }
         (_, path) => Err((StatusCode::NOT_FOUND, format!("the control port has no {path}"))),
@@ -141,6 +148,7 @@ fn summary(shared: &Shared) -> Value {
         "totals": shared.ledger.totals(),
         "ledger": shared.ledger.mode(),
         "tokens": tokens,
+        "channels": shared.channels.len(),
         "script": script,
         "now_ms": shared.clock.now_ms(),
     })

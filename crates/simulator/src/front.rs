@@ -26,6 +26,7 @@ use super::identity::Identity;
 use super::ledger::Totals;
 use super::script::{AlertTo, Breakage, ConnectionAct, Plan, Point};
 use super::shared::{ACCEPT_PAUSE, Shared};
+use super::site::Site;
 use super::valve::{Transport, Valve, break_connection};
 
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -49,13 +50,13 @@ impl Front {
 
     /// Accepts on this scripted listener until it is stopped; each connection is a task. Publishes the number of the
     /// script that it obeys.
-    pub fn serve(&self, listener: usize, scripted: ScriptedListener) -> watch::Receiver<u64> {
+    pub fn serve(&self, listener: usize, site: Site, scripted: ScriptedListener) -> watch::Receiver<u64> {
         let (obeys, applied) = watch::channel(0);
-        self.tasks.spawn(self.clone().run(listener, scripted, obeys));
+        self.tasks.spawn(self.clone().run((listener, site), scripted, obeys));
         applied
     }
 
-    async fn run(self, listener: usize, mut scripted: ScriptedListener, obeys: watch::Sender<u64>) {
+    async fn run(self, (listener, site): (usize, Site), mut scripted: ScriptedListener, obeys: watch::Sender<u64>) {
         let mut plan = self.shared.plan();
         loop {
             let Plan { script, number, .. } = plan.borrow_and_update().clone();
@@ -77,7 +78,7 @@ impl Front {
                 accepted = scripted.accept() => accepted,
             };
             match accepted {
-                Ok((socket, source)) => self.admit(self.clone().connection(listener, socket, source)),
+                Ok((socket, source)) => self.admit(self.clone().connection((listener, site), socket, source)),
                 Err(error) => {
                     tracing::warn!(%error, "the simulator cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -97,7 +98,7 @@ impl Front {
         });
     }
 
-    async fn connection(self, listener: usize, mut socket: TcpStream, source: SocketAddr) {
+    async fn connection(self, (listener, site): (usize, Site), mut socket: TcpStream, source: SocketAddr) {
         // Otherwise Nagle's algorithm and delayed acknowledgements would delay answers.
         let _ = socket.set_nodelay(true);
         let plan = self.shared.plan();
@@ -130,7 +131,7 @@ impl Front {
         };
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.and_then(ClientCertificate::read);
-        self.speak(stream, certificate, act).await;
+        self.speak(site, stream, certificate, act).await;
     }
 
     fn handshake_failed(&self) {
@@ -138,10 +139,16 @@ impl Front {
     }
 
     /// Serves a connection from TLS on.
-    async fn speak(self, stream: impl Transport, certificate: Option<ClientCertificate>, act: Option<ConnectionAct>) {
+    async fn speak(
+        self,
+        site: Site,
+        stream: impl Transport,
+        certificate: Option<ClientCertificate>,
+        act: Option<ConnectionAct>,
+    ) {
         self.shared.ledger.add(&Totals { connections: 1, ..Totals::default() });
         let (number, plan) = self.shared.admit();
-        let opening = Opening { number, certificate, window: None };
+        let opening = Opening { number, site, certificate, window: None };
         match act {
             Some(ConnectionAct::Break { at: Point::Accept | Point::Tls, how }) => break_connection(stream, how).await,
             Some(ConnectionAct::Break { at, how }) => {
@@ -156,14 +163,14 @@ impl Front {
     }
 
     /// The client's end of a connection without socket and TLS.
-    pub fn pipe(&self, identity: &Identity) -> DuplexStream {
+    pub fn pipe(&self, identity: &Identity, site: Site) -> DuplexStream {
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
         let certificate = CertificateDer::from_pem_slice(identity.client_pem.as_bytes()).ok();
         let certificate = certificate.as_ref().and_then(ClientCertificate::read);
         let source = std::net::Ipv4Addr::LOCALHOST.into();
         let (act, blocked) = self.shared.plan().borrow().script.clone().connection_fault(0, source);
         self.shared.ledger.add(&Totals { sockets: 1, blocked: blocked.into(), ..Totals::default() });
-        self.admit(self.clone().speak(server, certificate, act));
+        self.admit(self.clone().speak(site, server, certificate, act));
         client
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::base64_bytes;
 use super::pump::Field;
-use super::rules::Caller;
+use super::rules::{Caller, Environment};
+use super::site::{Call, Service};
 
 const TWENTY_MINUTES_MS: i64 = 20 * 60 * 1000;
 
@@ -38,8 +39,18 @@ pub struct Entry {
     pub stream: u32,
     #[serde(serialize_with = "behind_arc")]
     pub identity: Option<Arc<Caller>>,
-    /// The apns-id in the answer: the caller's, or a generated one.
+    /// The service that the request is for.
+    pub service: Service,
+    /// The environment of the listener.
+    pub environment: Environment,
+    /// `None` for a path or method that the service does not have.
+    pub call: Option<Call>,
+    /// The apns-id in the answer (apns-request-id unless it is a device push): the caller's, or a generated one.
     pub apns_id: String,
+    /// Method and path of anything but a device push.
+    pub request: Option<String>,
+    /// The channel that was created, else the one in the request.
+    pub channel_id: Option<String>,
     pub token: String,
     pub topic: Option<String>,
     pub push_type: Option<String>,
@@ -51,7 +62,7 @@ pub struct Entry {
     /// `true` if the rules (or a scripted answer) decided on it; `false` if it was reset, parked or refused before
     /// processing.
     pub processed: bool,
-    /// Decided to be a 200: Apple would deliver it, answered or not.
+    /// Decided to succeed, answered or not: Apple would deliver it, or did the channel call.
     pub accepted: bool,
     /// Status decided on, `None` when not processed.
     pub status: Option<u16>,
@@ -79,8 +90,11 @@ pub struct Totals {
     pub failed_handshakes: u64,
     pub requests: u64,
     pub processed: u64,
+    /// Device pushes and broadcasts.
     pub accepted: u64,
     pub answered: u64,
+    /// Requests to channel management.
+    pub channel_calls: u64,
     /// Distinct apns-ids among the accepted. Always 0 in `counts` mode.
     pub accepted_ids: u64,
     /// RST_STREAM frames a script asked for.
@@ -104,7 +118,7 @@ pub struct Totals {
 /// The entries and totals that a connection adds in one batch.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Its `statuses` leave out 200, which `accepted` counts.
+    /// Its `statuses` leave out the 200s that `accepted` counts.
     pub totals: Totals,
     pub entries: Vec<Entry>,
     /// Sequence numbers of earlier entries whose answers were sent since.
@@ -198,7 +212,7 @@ impl Ledger {
         let first = inner.base + inner.entries.len() as u64;
         for (sequence, mut entry) in (first..).zip(batch.entries.drain(..)) {
             entry.sequence = sequence;
-            if entry.accepted {
+            if entry.accepted && entry.service != Service::Channels {
                 *inner.accepted.entry(entry.apns_id.to_ascii_lowercase()).or_default() += 1;
             }
             inner.entries.push(entry);
@@ -260,6 +274,7 @@ impl Totals {
         self.processed += more.processed;
         self.accepted += more.accepted;
         self.answered += more.answered;
+        self.channel_calls += more.channel_calls;
         self.resets += more.resets;
         self.over_limit += more.over_limit;
         self.goaways += more.goaways;

@@ -9,6 +9,7 @@
 
 mod base64_bytes;
 mod certificate;
+mod channels;
 mod clock;
 pub mod command;
 mod connection;
@@ -23,9 +24,11 @@ pub mod rules;
 pub mod script;
 mod server;
 mod shared;
+mod site;
 mod tokens;
 mod valve;
 
+pub use channels::{ChannelState, StoragePolicy};
 pub use clock::Clock;
 pub use error::SimulatorError;
 pub use identity::{ClientSubject, Identity, generate_key};
@@ -39,6 +42,7 @@ pub use script::{
     Violation, When,
 };
 pub use server::{Options, Simulator};
+pub use site::{Call, Service};
 
 #[cfg(test)]
 mod tests;

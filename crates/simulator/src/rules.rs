@@ -1,11 +1,14 @@
 //! Apple's checks, implemented from its documentation: a list that runs in order until one refuses.
 
+mod app;
+mod broadcast;
+pub mod channels;
 mod credential;
 mod headers;
 mod push;
 mod target;
+pub mod verdict;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +17,15 @@ pub use credential::{Caller, Credential};
 pub use headers::is_canonical_uuid;
 pub use push::Push;
 pub use target::{PAYLOAD_VOIP_MAX, TokenRate, TokenRates, TokenState};
+pub use verdict::{Acceptance, Rejection, Verdict};
 
+use super::channels::Channels;
 use super::jwt::Key;
+use super::site::{Service, Site};
 use super::tokens::Tokens;
 
 /// Which of Apple's two environments something belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Environment {
     Both,
@@ -68,52 +74,44 @@ impl Check {
     ];
 }
 
-/// An answer that is not 200.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
-    pub status: u16,
-    pub reason: Cow<'static, str>,
-    /// Milliseconds since the UNIX epoch, on 410.
-    pub timestamp: Option<i64>,
-}
-
-impl Rejection {
-    pub const fn new(status: u16, reason: &'static str) -> Self {
-        Self { status, reason: Cow::Borrowed(reason), timestamp: None }
-    }
-
-    /// The JSON body of the answer.
-    pub fn body(&self) -> String {
-        let reason = serde_json::Value::from(self.reason.as_ref());
-        match self.timestamp {
-            Some(timestamp) => format!("{{\"reason\":{reason},\"timestamp\":{timestamp}}}"),
-            None => format!("{{\"reason\":{reason}}}"),
-        }
-    }
-}
-
 /// The simulator's checks, keys and leniency.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The checks of device pushes.
     pub checks: Vec<Check>,
-    pub environment: Environment,
     pub keys: Vec<Arc<Key>>,
     /// Takes any case of `bearer`, and padded base64.
     pub lenient: bool,
-    /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
+    /// `BadEnvironmentKeyIdInToken` and `FeatureNotEnabled` as documented, in place of the spellings seen on the wire.
     pub documented_spelling: bool,
 }
 
 /// The input of the checks besides the request and its connection.
 pub struct Context<'a> {
     pub settings: &'a Settings,
+    pub site: Site,
     pub tokens: &'a Tokens,
     pub rates: Option<&'a TokenRates>,
+    pub channels: &'a Channels,
+    /// Channels of an app in one environment.
+    pub channel_limit: usize,
+    /// The rate limit of an app's broadcasts and channel calls.
+    pub channel_rates: Option<&'a TokenRates>,
     pub now_ms: i64,
 }
 
-/// Runs the checks in their order. `credential` is the connection's state, which remembers the credentials shown.
-pub fn judge(push: &Push<'_>, credential: &mut Credential, context: &Context<'_>) -> Result<(), Rejection> {
+/// Applies the rules of the request's service. `credential` is the connection's state, which remembers the credentials
+/// shown.
+pub fn judge(push: &Push<'_>, credential: &mut Credential, context: &Context<'_>) -> Verdict {
+    match push.service {
+        Service::Device => judge_device(push, credential, context).map(|()| Acceptance::OK),
+        Service::Broadcasts => broadcast::judge(push, credential, context),
+        Service::Channels => channels::judge(push, credential, context),
+    }
+}
+
+/// Runs the checks in their order.
+fn judge_device(push: &Push<'_>, credential: &mut Credential, context: &Context<'_>) -> Result<(), Rejection> {
     for check in &context.settings.checks {
         match check {
             Check::Method => headers::method(push)?,

@@ -22,6 +22,7 @@ pub use settings::{At, Change, Delay, SettingsPlay, Values, Violation};
 
 use super::base64_bytes;
 use super::rules::TokenRate;
+use super::site::Call;
 
 /// A whole script. The default has no fault.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub struct Script {
     pub faults: Vec<Fault>,
     /// 429 `TooManyRequests` for a device token pushed to more often.
     pub token_rate: Option<TokenRate>,
+    /// Channels of an app in one environment; absent: Apple's 10,000.
+    pub channel_limit: Option<usize>,
+    /// 429 `TooManyRequests` for an app that makes more broadcasts and channel calls.
+    pub channel_rate: Option<TokenRate>,
     /// The SETTINGS that connections receive.
     pub settings: Option<SettingsPlay>,
     /// Ends connections that cause too many rejections.
@@ -168,6 +173,9 @@ pub struct Fault {
     /// Chance in percent, drawn per request.
     #[serde(default)]
     pub percent: Option<f64>,
+    /// Only this call.
+    #[serde(default)]
+    pub call: Option<Call>,
     /// Only requests to this device token.
     #[serde(default)]
     pub token: Option<String>,
@@ -274,10 +282,12 @@ impl Script {
         self.error_budget.as_ref().map_or(Ok(()), ErrorBudget::check)?;
         self.connections.iter().try_for_each(ConnectionFault::check)?;
         self.connect_rate.as_ref().map_or(Ok(()), ConnectRate::check)?;
-        match self.token_rate {
-            Some(rate) if rate.seconds == 0 => Err(ScriptError::Zero("token_rate.seconds")),
-            _ => Ok(()),
+        for (rate, name) in [(self.token_rate, "token_rate.seconds"), (self.channel_rate, "channel_rate.seconds")] {
+            if rate.is_some_and(|rate| rate.seconds == 0) {
+                return Err(ScriptError::Zero(name));
+            }
         }
+        Ok(())
     }
 }
 
@@ -331,6 +341,7 @@ impl Fault {
         Self {
             every: None,
             percent: None,
+            call: None,
             token: None,
             connection: None,
             stream: None,

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::channels::{AppListing, ChannelState, StoragePolicy};
 use super::clock::Clock;
 use super::control;
 use super::error::SimulatorError;
@@ -19,6 +20,7 @@ use super::ledger::{Ledger, LedgerMode};
 use super::rules::{Check, Environment, Settings, TokenState};
 use super::script::{Script, ScriptError};
 use super::shared::Shared;
+use super::site::{Service, Site};
 
 /// The settings of a simulator. The default listens on a free port of 127.0.0.1, without control port, and keeps its
 /// identities in memory.
@@ -29,11 +31,20 @@ pub struct Options {
     /// Further listeners of Apple's side, such as `127.0.0.2:0`; port 0 takes the port of the first, so that one name
     /// can resolve to all.
     pub beside: Vec<String>,
+    /// `HOST:PORT` of channel management in the sandbox; `None` for none.
+    pub sandbox_channels: Option<String>,
+    /// `HOST:PORT` of channel management in production; `None` for none.
+    pub production_channels: Option<String>,
+    /// `HOST:PORT` for broadcasts to the channels of the sandbox alone; `None` for none.
+    pub sandbox_broadcasts: Option<String>,
+    /// `HOST:PORT` for broadcasts to the channels of production alone; `None` for none.
+    pub production_broadcasts: Option<String>,
     /// `HOST:PORT` of the control port; `None` for none.
     pub control: Option<String>,
     /// The directory of certificates and keys.
     pub directory: Option<std::path::PathBuf>,
-    /// `apns-unique-id` is sent in `Sandbox` only.
+    /// The environment of device pushes and broadcasts; channel management serves no other one. `apns-unique-id` is
+    /// sent in `Sandbox` only. With `Both`, a broadcast to `listen` reaches the channels of both.
     pub environment: Environment,
     pub ledger: LedgerMode,
     /// The checks and their order.
@@ -42,7 +53,7 @@ pub struct Options {
     pub keys: Vec<Key>,
     /// Accepts any case of `bearer`, and padded base64 in provider tokens.
     pub lenient: bool,
-    /// `BadEnvironmentKeyIdInToken` as documented, in place of the spelling seen on the wire.
+    /// `BadEnvironmentKeyIdInToken` and `FeatureNotEnabled` as documented, in place of the spellings seen on the wire.
     pub documented_spelling: bool,
     pub script: Script,
     /// Bytes of request bodies a connection may have under way. Apple's is 65,535.
@@ -54,6 +65,10 @@ impl Default for Options {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             beside: Vec::new(),
+            sandbox_channels: Some("127.0.0.1:0".to_owned()),
+            production_channels: Some("127.0.0.1:0".to_owned()),
+            sandbox_broadcasts: None,
+            production_broadcasts: None,
             control: None,
             directory: None,
             environment: Environment::Both,
@@ -72,7 +87,10 @@ impl Default for Options {
 pub struct Simulator {
     shared: Arc<Shared>,
     identity: Identity,
+    environment: Environment,
     addresses: Vec<SocketAddr>,
+    /// The listeners of channels and broadcasts.
+    further: Vec<(Site, SocketAddr)>,
     /// The script that each listener obeys, by its number.
     applied: Vec<watch::Receiver<u64>>,
     front: Front,
@@ -89,10 +107,7 @@ impl Simulator {
             Some(directory) => Identity::open(directory)?,
             None => Identity::generate()?,
         };
-        let mut listeners = vec![bind_scripted(&options.listen, 0).await?];
-        for address in &options.beside {
-            listeners.push(bind_scripted(address, listeners[0].address().port()).await?);
-        }
+        let listeners = listen(&options).await?;
         let control = match &options.control {
             Some(address) => Some(bind(address).await?),
             None => None,
@@ -100,9 +115,9 @@ impl Simulator {
         let tls = Arc::new(Tls::new(&identity, host_of(&options.listen))?);
         let mut keys: Vec<Arc<Key>> = options.keys.into_iter().map(Arc::new).collect();
         keys.push(Arc::new(identity.key()?));
+        let environment = options.environment;
         let rules = Settings {
             checks: options.checks,
-            environment: options.environment,
             keys,
             lenient: options.lenient,
             documented_spelling: options.documented_spelling,
@@ -110,15 +125,27 @@ impl Simulator {
         let shared = Arc::new(Shared::new(options.ledger, rules, options.connection_window, options.script));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let front = Front::new(Arc::clone(&shared), tls, stopping.clone(), tasks.clone());
-        let addresses = listeners.iter().map(ScriptedListener::address).collect();
-        let applied: Vec<_> =
-            listeners.into_iter().enumerate().map(|(at, listener)| front.serve(at, listener)).collect();
+        let addresses = listeners.iter().map(|(site, listener)| (*site, listener.address()));
+        let (pushes, further): (Vec<_>, Vec<_>) = addresses.partition(|(site, _)| site.service == Service::Device);
+        let serve = |(at, (site, listener))| front.serve(at, site, listener);
+        let applied: Vec<_> = listeners.into_iter().enumerate().map(serve).collect();
         let control_address = control.as_ref().map(|listener| local(listener, "control")).transpose()?;
         if let Some(listener) = control {
             let (shared, applied) = (Arc::clone(&shared), applied.clone());
             tasks.spawn(control::run(listener, shared, applied, stopping.clone(), tasks.clone()));
         }
-        Ok(Self { shared, identity, addresses, applied, front, control: control_address, stopping, tasks })
+        Ok(Self {
+            shared,
+            identity,
+            environment,
+            addresses: pushes.into_iter().map(|(_, address)| address).collect(),
+            further,
+            applied,
+            front,
+            control: control_address,
+            stopping,
+            tasks,
+        })
     }
 
     /// The first address of Apple's side.
@@ -131,11 +158,48 @@ impl Simulator {
         &self.addresses
     }
 
+    /// The address of channel management in `Sandbox` or `Production`; `None` if there is none.
+    pub fn channels_address(&self, environment: Environment) -> Option<SocketAddr> {
+        self.further_address(Service::Channels, environment)
+    }
+
+    /// The address for broadcasts alone in `Sandbox` or `Production`; `None` if there is none.
+    pub fn broadcasts_address(&self, environment: Environment) -> Option<SocketAddr> {
+        self.further_address(Service::Broadcasts, environment)
+    }
+
+    fn further_address(&self, service: Service, environment: Environment) -> Option<SocketAddr> {
+        let wanted = Site { service, environment };
+        self.further.iter().find(|(site, _)| *site == wanted).map(|(_, address)| *address)
+    }
+
+    /// Every broadcast channel, in the order of creation.
+    pub fn channels(&self) -> Vec<ChannelState> {
+        self.shared.channels.states(self.shared.clock.now_ms())
+    }
+
+    /// Creates channels of an app, and returns their ids.
+    pub fn add_channels(
+        &self,
+        environment: Environment,
+        bundle: &str,
+        policy: StoragePolicy,
+        count: usize,
+    ) -> Vec<String> {
+        let create = |_| self.shared.channels.create(environment, bundle, policy, usize::MAX);
+        (0..count).filter_map(create).collect()
+    }
+
+    /// Switches the broadcast capability of an app on or off; off deletes its channels. Every app begins with it.
+    pub fn set_broadcast(&self, bundle: &str, broadcast: bool) {
+        self.shared.channels.set_broadcast(AppListing { bundle: bundle.to_owned(), broadcast });
+    }
+
     /// A connection without socket and TLS, for tests in virtual time. The client counts as one with the identity's
     /// certificate. The script's faults of connections apply, except faults of TLS; a connection that breaks on
     /// `accept` breaks on `tls` here.
     pub fn pipe(&self) -> DuplexStream {
-        self.front.pipe(&self.identity)
+        self.front.pipe(&self.identity, Site { service: Service::Device, environment: self.environment })
     }
 
     pub fn control_address(&self) -> Option<SocketAddr> {
@@ -176,16 +240,21 @@ impl Simulator {
         self.shared.set_tokens([(token.to_owned(), state)]);
     }
 
-    /// Clears script, tokens and ledger, and resets the clock.
+    /// Clears script, tokens, channels and ledger, and resets the clock.
     pub fn reset(&self) {
         self.shared.reset();
     }
 
     /// The JSON line that `pyapns simulator` prints once it is ready. Files are `null` for identities in memory.
     pub fn announcement(&self) -> serde_json::Value {
+        use Environment::{Production, Sandbox};
+        let of = |service, environment| self.further_address(service, environment).map(|address| address.to_string());
         serde_json::json!({
             "listen": self.address().to_string(),
             "listeners": self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
+            "channels": { "sandbox": of(Service::Channels, Sandbox), "production": of(Service::Channels, Production) },
+            "broadcasts":
+                { "sandbox": of(Service::Broadcasts, Sandbox), "production": of(Service::Broadcasts, Production) },
             "control": self.control.map(|address| address.to_string()),
             "ca_file": self.identity.file("ca.pem"),
             "key_file": self.identity.file("key.p8"),
@@ -208,6 +277,28 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.stopping.cancel();
     }
+}
+
+/// Binds the listeners: those of pushes first, then those of channels and broadcasts in the environments that the
+/// simulator serves.
+async fn listen(options: &Options) -> Result<Vec<(Site, ScriptedListener)>, SimulatorError> {
+    let pushes = Site { service: Service::Device, environment: options.environment };
+    let mut listeners = vec![(pushes, bind_scripted(&options.listen, 0).await?)];
+    for address in &options.beside {
+        let port = listeners[0].1.address().port();
+        listeners.push((pushes, bind_scripted(address, port).await?));
+    }
+    let further = [
+        (Service::Channels, Environment::Sandbox, &options.sandbox_channels),
+        (Service::Channels, Environment::Production, &options.production_channels),
+        (Service::Broadcasts, Environment::Sandbox, &options.sandbox_broadcasts),
+        (Service::Broadcasts, Environment::Production, &options.production_broadcasts),
+    ];
+    for (service, environment, address) in further {
+        let Some(address) = address.as_ref().filter(|_| environment.meets(options.environment)) else { continue };
+        listeners.push((Site { service, environment }, bind_scripted(address, 0).await?));
+    }
+    Ok(listeners)
 }
 
 async fn bind_scripted(address: &str, port: u16) -> Result<ScriptedListener, SimulatorError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::channels::Channels;
 use super::clock::Clock;
 use super::ledger::{Ledger, LedgerMode};
 use super::rules::{Settings, TokenState};
@@ -20,6 +21,7 @@ pub struct Shared {
     pub ledger: Ledger,
     pub clock: Clock,
     pub rules: Settings,
+    pub channels: Channels,
     pub connection_window: u32,
     plan: watch::Sender<Plan>,
     connections: AtomicU64,
@@ -32,6 +34,7 @@ impl Shared {
             ledger: Ledger::new(ledger),
             clock: Clock::default(),
             rules,
+            channels: Channels::default(),
             connection_window,
             plan: watch::Sender::new(plan),
             connections: AtomicU64::new(0),
@@ -73,6 +76,7 @@ impl Shared {
         self.plan.send_modify(|plan| {
             *plan = Plan { script, tokens: Arc::new(Tokens::default()), number: plan.number + 1 };
         });
+        self.channels.reset();
         self.clock.reset();
         self.ledger.reset();
     }

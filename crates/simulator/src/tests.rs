@@ -1,5 +1,8 @@
 //! The simulator seen from a client: the h2 crate over rustls, with every received frame recorded.
 
+mod broadcasts;
+mod channel_faults;
+mod channels;
 mod connects;
 mod control;
 mod endings;

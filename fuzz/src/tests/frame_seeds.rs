@@ -3,9 +3,13 @@
 use super::super::frames::LIMITS;
 use super::Seed;
 use http::HeaderValue;
+use pyapns::apns::channels::{Call, Channel, Reply};
+use pyapns::delivery::calls::CallResult;
+use pyapns::delivery::peer::wire::calls::{CallHead, encode_call, encode_result};
 use pyapns::delivery::peer::wire::{self, AppFigures, BatchHead, Features, Hello, Lane, Refusal, Seen, StatusOf};
 use pyapns::model::{
-    AppId, AppKey, AppleReason, Batch, Draft, Environment, NodeReason, NodeSession, Outcome, OutcomeKind, Reason,
+    AppId, AppKey, AppleReason, Batch, Broadcast, ChannelId, Draft, Environment, NodeReason, NodeSession, Outcome,
+    OutcomeKind, Priority, Reason, StoragePolicy,
 };
 use pyapns::store::Epoch;
 use std::sync::Arc;
@@ -56,6 +60,41 @@ fn batch(part: Option<&[u32]>) -> Vec<u8> {
     out
 }
 
+fn call_head() -> CallHead {
+    let request_id = Some(HeaderValue::from_static("r1"));
+    CallHead { deadline_ms: 1_000, retry_unknown: false, revision: 3, app: app("shop"), request_id }
+}
+
+fn channel() -> ChannelId {
+    ChannelId::parse("dHN0LXNyY2gtY2hubA==").expect("an id")
+}
+
+fn management() -> Vec<u8> {
+    let create = Call::Create(StoragePolicy::MostRecentMessage);
+    encode_call(&call_head(), &[create, Call::Read(channel()), Call::List, Call::Delete(channel())])
+}
+
+fn broadcast() -> Vec<u8> {
+    let (payload, identifier, id) = (r#"{"aps":{}}"#.into(), None, Uuid::from_u128(5));
+    let broadcast =
+        Broadcast { channel: channel(), payload, identifier, id, expiry: 9, priority: Priority::Considerate };
+    encode_call(&call_head(), &[Call::Broadcast(Arc::new(broadcast))])
+}
+
+fn results() -> Vec<u8> {
+    let result = |kind, reason, reply, detail: Option<&str>| CallResult {
+        outcome: Outcome { kind, status: Some(200), reason, timestamp: 1.5, attempts: 1 },
+        reply,
+        detail: detail.map(Arc::from),
+    };
+    let done = |reply| result(OutcomeKind::Accepted, None, Some(reply), None);
+    let cannot = || result(OutcomeKind::NotSent, Some(NodeReason::CannotConnect.into()), None, Some("no route"));
+    let described = Channel { message_storage_policy: 1, push_type: "liveactivity".to_owned() };
+    let content =
+        [Reply::Created(channel()), Reply::Channel(described), Reply::Channels(vec![channel(); 2]), Reply::Done];
+    encode_result(&Ok(content.map(done).into_iter().chain([cannot(), cannot()]).collect()))
+}
+
 fn outcomes() -> Vec<u8> {
     let reasons: [Option<Reason>; 5] = [
         None,
@@ -94,6 +133,9 @@ fn rest() -> Vec<Seed> {
         ("leaving", of(&wire::put_leaving)),
         ("call", of(&|out| wire::put_call(out, 5, b"body"))),
         ("result", of(&|out| wire::put_result(out, 5, b"body"))),
+        ("call_management", of(&|out| wire::put_call(out, 5, &management()))),
+        ("call_broadcast", of(&|out| wire::put_call(out, 5, &broadcast()))),
+        ("results", of(&|out| wire::put_result(out, 5, &results()))),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! `/apps`: provisioning, changing, removing and reading apps.
 
+mod figures;
 pub mod object;
 pub mod precondition;
 pub mod provisioning;
@@ -18,6 +19,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::Response;
+use figures::Statuses;
 use object::AppObject;
 use precondition::Precondition;
 use provisioning::{CredentialSource, GivenCredential};
@@ -42,7 +44,8 @@ pub async fn list(
     let shown = |key: &AppKey| caller.as_ref().is_none_or(|caller| caller.may_use(key.id.as_str()));
     let apps = api.registry.page(page.after.as_ref(), page.limit, shown);
     let cursor = apps.last().map(|app| app.key.to_string()).or(page.after.map(|key| key.to_string()));
-    let entries: Vec<_> = apps.iter().map(|app| object(&api, app)).collect();
+    let statuses = Statuses::of(&api, &apps).await;
+    let entries: Vec<_> = apps.iter().map(|app| object(&api, app, &statuses)).collect();
     Ok(envelope::list(&entries, cursor))
 }
 
@@ -50,7 +53,7 @@ pub async fn list(
 pub async fn show(State(api): State<Arc<Api>>, AppPath(key): AppPath, uri: Uri) -> Result<Response, ApiError> {
     Query::read(uri.query(), &[])?;
     let app = api.app(&key)?;
-    Ok(respond(StatusCode::OK, &api, &app))
+    Ok(respond(StatusCode::OK, &api, &app).await)
 }
 
 /// `POST /apps/:app_id/:environment`: provisions a new app, or changes an existing one.
@@ -81,7 +84,7 @@ pub async fn provision(
         even_without_topic: false,
     };
     let app = api.registry.provision(wanted).await?;
-    Ok(respond(StatusCode::CREATED, &api, &app))
+    Ok(respond(StatusCode::CREATED, &api, &app).await)
 }
 
 /// `DELETE /apps/:app_id/:environment`.
@@ -101,15 +104,15 @@ pub async fn remove(
 }
 
 /// The app, with its revision as `ETag`.
-fn respond(status: StatusCode, api: &Api, app: &App) -> Response {
-    let mut response = envelope::success(status, &object(api, app));
+async fn respond(status: StatusCode, api: &Api, app: &Arc<App>) -> Response {
+    let statuses = Statuses::of(api, std::slice::from_ref(app)).await;
+    let mut response = envelope::success(status, &object(api, app, &statuses));
     response.headers_mut().insert(header::ETAG, precondition::etag(app.revision));
     response
 }
 
-fn object<'a>(api: &Api, app: &'a App) -> AppObject<'a> {
-    let (seen, hold) = (api.intake.status(app), api.events.quarantine_of(&app.key));
-    AppObject::new(app, seen, hold, api.clock.unix_seconds())
+fn object<'a>(api: &Api, app: &'a App, statuses: &Statuses<'_>) -> AppObject<'a> {
+    AppObject::new(app, statuses.sum(app), api.events.quarantine_of(&app.key), api.clock.unix_seconds())
 }
 
 /// The credential in plain PEM, and its path if it was given as a path.

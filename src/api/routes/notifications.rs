@@ -25,17 +25,17 @@ use tokio::time::Instant;
 
 /// The range of `?timeout=`, in seconds.
 pub const TIMEOUT_RANGE: RangeInclusive<f64> = 1.0..=300.0;
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The options of a send, from its query and headers.
 #[derive(Debug, Clone, Copy)]
-struct SendOptions {
-    timeout: Duration,
-    retry_unknown: bool,
+pub struct SendOptions {
+    pub timeout: Duration,
+    pub retry_unknown: bool,
 }
 
 impl SendOptions {
-    fn read(request: &Request) -> Result<Self, ApiError> {
+    pub fn read(request: &Request) -> Result<Self, ApiError> {
         let query = Query::read(request.uri().query(), &["timeout", "retry_unknown", "wait"])?;
         not_implemented::refuse(request.headers(), &query)?;
         Ok(Self {

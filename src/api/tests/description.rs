@@ -47,7 +47,7 @@ impl Described {
     /// The path for the tests' app.
     fn path(&self) -> String {
         let path = self.path.replace("{app_id}", "com.example.app").replace("{environment}", "sandbox");
-        path.replace("{node}", "a").replace("{lane}", "0")
+        path.replace("{node}", "a").replace("{lane}", "0").replace("{id}", "abcd")
     }
 
     /// The schema of a request in JSON.
@@ -306,6 +306,23 @@ async fn see_cluster(seen: &mut Seen) {
     seen.delete(&client, pin).await;
 }
 
+/// The answers of calls of channels, and of broadcasts.
+async fn see_channels(seen: &mut Seen) {
+    let client = channels::client(channels::done).await;
+    let (path, policy) = (format!("{APP}/channels"), r#"{"message_storage_policy":1}"#);
+    seen.post(&client, &path, policy).await;
+    seen.get(&client, &path).await;
+    seen.get(&client, &format!("{path}/abcd")).await;
+    seen.delete(&client, &format!("{path}/abcd")).await;
+    let broadcasts = format!("{APP}/broadcasts");
+    seen.post(&client, &broadcasts, r#"[{"channel":"abcd","payload":{}}]"#).await;
+    let refused = channels::client(|_| channels::rejected(400, AppleReason::BadChannelId.into())).await;
+    seen.get(&refused, &format!("{path}/abcd")).await;
+    seen.post(&refused, &broadcasts, r#"{"channel":"abcd","payload":{}}"#).await;
+    let lost = channels::client(|_| channels::unknown(NodeReason::ConnectionLost)).await;
+    seen.post(&lost, &path, policy).await;
+}
+
 /// Errors with all arguments.
 async fn see_errors(seen: &mut Seen, client: &Client) {
     let notifications = format!("{APP}/notifications");
@@ -373,6 +390,7 @@ async fn every_field_of_an_answer_in_the_description_is_in_an_answer_of_the_code
     see_records(&mut seen, &client).await;
     see_recovery(&mut seen).await;
     see_cluster(&mut seen).await;
+    see_channels(&mut seen).await;
     let never: Vec<_> = fields_of_answers().difference(&seen.0).cloned().collect();
     assert_eq!(never, [""; 0], "in src/api/openapi.json, and in no answer of this test");
 }

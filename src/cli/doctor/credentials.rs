@@ -80,7 +80,11 @@ async fn ask(app: &Arc<App>, intake: &Intake) -> AppleCheck {
     let Ok(mut sent) = intake.send(Arc::clone(app), batch, sending).await else { return nothing() };
     let Some(outcome) = sent.outcomes.pop() else { return nothing() };
     // The last error has the cause if there was no answer from Apple.
-    let cause = intake.status(app).last_error.map(|error| format!(": {}", error.what)).unwrap_or_default();
+    let cause = intake
+        .status(app)
+        .and_then(|status| status.last_error)
+        .map(|error| format!(": {}", error.what))
+        .unwrap_or_default();
     judge(app, &outcome, &cause)
 }
 

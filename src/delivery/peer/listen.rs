@@ -7,9 +7,11 @@ use super::membership::Membership;
 use super::metrics::Metrics;
 use super::peers::Peers;
 use super::pipe::{self, Pipe};
-use super::wire::{BatchHead, Lane, Refusal};
+use super::wire::calls::{CallAnswer, CallHead};
+use super::wire::{AppFigures, BatchHead, Lane, Refusal};
+use crate::apns::channels::Call;
 use crate::drain::Drain;
-use crate::model::{Batch, Outcome};
+use crate::model::{AppKey, Batch, Outcome};
 use connection::Connection;
 use std::collections::HashMap;
 use std::future::Future;
@@ -35,6 +37,9 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The outcomes of a forwarded batch, one for each item, or the reason that nothing of it was sent.
 pub type Serving = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, Refusal>> + Send>>;
 
+/// The results of forwarded calls, or the reason that none of them was made.
+pub type Calling = Pin<Box<dyn Future<Output = CallAnswer> + Send>>;
+
 /// The lanes of a WARM that are connected.
 pub type Warming = Pin<Box<dyn Future<Output = Vec<Lane>> + Send>>;
 
@@ -43,11 +48,17 @@ pub trait Serve: Send + Sync {
     /// Sends a batch from this node, whoever owns its lane by now. Nothing is written after `deadline`.
     fn serve(&self, head: BatchHead, batch: Batch, deadline: Instant) -> Serving;
 
+    /// Makes calls of channels, or broadcasts, in this node. Nothing is written after `deadline`.
+    fn call(&self, head: CallHead, calls: Vec<Call>, deadline: Instant) -> Calling;
+
     /// Connects lanes to Apple that this node is about to own. Ends within seconds.
     fn warm(self: Arc<Self>, lanes: Vec<Lane>) -> Warming;
 
     /// The lanes that this node holds connections for.
     fn held(&self) -> Vec<Lane>;
+
+    /// The figures of those of these apps that have lanes on this node. They take a millisecond for a thousand apps.
+    fn figures(&self, apps: &[AppKey]) -> Vec<AppFigures>;
 }
 
 /// The parts that all connections share.

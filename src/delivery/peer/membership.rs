@@ -28,7 +28,7 @@ impl Membership {
     pub fn hello(&self, ring: u64, epoch: Epoch) -> Hello {
         Hello {
             versions: (wire::VERSION_MIN, wire::VERSION_MAX),
-            features: Features::NONE,
+            features: Features::OURS,
             limits: self.limits,
             ring,
             session: self.session,

@@ -1,5 +1,7 @@
 //! The peers of this node: who of them owns a lane, who takes batches now, and the links to them.
 
+pub mod calls;
+pub mod figures;
 mod handover;
 pub mod shown;
 

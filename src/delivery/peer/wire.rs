@@ -6,6 +6,7 @@
 //! A frame that breaks a rule ends the link.
 
 mod batch;
+pub mod calls;
 mod decoder;
 mod error;
 mod hello;
@@ -62,9 +63,9 @@ pub enum Frame {
     Seen(Seen),
     /// The sender takes no more BATCH; it finishes those it has.
     Leaving,
-    /// A call of a service that both sides agreed on with [`Features::CALLS`].
+    /// Asks the receiver to make calls of channels, or broadcasts, itself: [`calls::decode_call`] reads them.
     Call(Bytes),
-    /// Answers CALL.
+    /// Answers CALL: [`calls::decode_result`] reads it.
     Result(Bytes),
 }
 

@@ -1,15 +1,19 @@
 //! The service of this node for its peers.
 
+use crate::apns::channels::Call;
 use crate::clock::Clock;
+use crate::delivery::calls::{CallLanes, CallRefused, Origin};
 use crate::delivery::lanes::Lanes;
-use crate::delivery::peer::listen::{Serve, Serving, Warming};
+use crate::delivery::peer::listen::{Calling, Serve, Serving, Warming};
 use crate::delivery::peer::peers::Peers;
-use crate::delivery::peer::wire::{BatchHead, Lane, Refusal};
+use crate::delivery::peer::wire::calls::CallHead;
+use crate::delivery::peer::wire::{AppFigures, BatchHead, Lane, Refusal};
 use crate::delivery::send::{self, Refused};
+use crate::delivery::status::figures;
 use crate::delivery::warm::warm;
 use crate::delivery::{Intake, Sending};
 use crate::drain::Drain;
-use crate::model::{Batch, NodeReason};
+use crate::model::{AppKey, Batch, NodeReason};
 use crate::registry::{App, Registry};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +28,7 @@ const WARM_WITHIN: Duration = Duration::from_millis(2_800);
 pub(super) struct Server {
     pub registry: Registry,
     pub intake: Arc<Intake>,
+    pub calls: Arc<CallLanes>,
     pub lanes: Arc<Lanes>,
     pub peers: Arc<Peers>,
     pub clock: Clock,
@@ -48,7 +53,7 @@ impl Serve for Server {
     fn serve(&self, head: BatchHead, batch: Batch, deadline: Instant) -> Serving {
         let (registry, intake, now) = (self.registry.clone(), Arc::clone(&self.intake), self.clock.unix_time());
         Box::pin(async move {
-            let app = find(&registry, &head).await.ok_or(Refusal::UnknownApp)?;
+            let app = find(&registry, &head.app, head.revision).await.ok_or(Refusal::UnknownApp)?;
             if deadline <= Instant::now() {
                 return Ok(send::not_sent(batch.len(), NodeReason::DeadlinePassed, now));
             }
@@ -56,6 +61,20 @@ impl Serve for Server {
             let sending = Sending { deadline, retry_unknown: head.retry_unknown };
             let answer = intake.submit_here(app, Arc::new(batch), sending, lane).map_err(refusal)?;
             Ok(answer.await.map_err(refusal)?.outcomes)
+        })
+    }
+
+    fn call(&self, head: CallHead, calls: Vec<Call>, deadline: Instant) -> Calling {
+        let (registry, lanes) = (self.registry.clone(), Arc::clone(&self.calls));
+        Box::pin(async move {
+            let app = find(&registry, &head.app, head.revision).await.ok_or(Refusal::UnknownApp)?;
+            let sending = Sending { deadline, retry_unknown: head.retry_unknown };
+            let results = lanes.call_here(&app, calls, sending, Origin::Peer).map_err(|refused| match refused {
+                CallRefused::Refused(refused) => refusal(refused),
+                // The peer may have the setting.
+                CallRefused::NoGateway { .. } => Refusal::UnknownApp,
+            })?;
+            Ok(results.await)
         })
     }
 
@@ -69,19 +88,24 @@ impl Serve for Server {
     fn held(&self) -> Vec<Lane> {
         self.peers.held()
     }
+
+    fn figures(&self, apps: &[AppKey]) -> Vec<AppFigures> {
+        let known = apps.iter().filter_map(|key| self.registry.get(key));
+        figures::list(known.filter_map(|app| Some((app.key.clone(), self.intake.status(&app)?))))
+    }
 }
 
 /// The app, under the revision that the peer has if the store has it. One look at the store at most is taken.
-async fn find(registry: &Registry, head: &BatchHead) -> Option<Arc<App>> {
-    let known = registry.get(&head.app);
-    let is_same = known.as_ref().is_some_and(|app| app.revision.number() == head.revision);
+async fn find(registry: &Registry, key: &AppKey, revision: i64) -> Option<Arc<App>> {
+    let known = registry.get(key);
+    let is_same = known.as_ref().is_some_and(|app| app.revision.number() == revision);
     if is_same || !registry.is_shared() {
         return known;
     }
     if !matches!(tokio::time::timeout(SYNC_TIMEOUT, registry.sync()).await, Ok(Ok(()))) {
-        tracing::debug!(app = %head.app, "the store cannot be asked for the app's change that a peer knows");
+        tracing::debug!(app = %key, "the store cannot be asked for the app's change that a peer knows");
     }
-    registry.get(&head.app)
+    registry.get(key)
 }
 
 fn refusal(refused: Refused) -> Refusal {

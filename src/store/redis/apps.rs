@@ -94,7 +94,7 @@ impl Apps for Redis {
         Box::pin(async move {
             let mut call = DELETE.prepare_invoke();
             call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed()).key(self.keys.holds());
-            call.key(self.keys.removed()).key(&self.keys.events(&key)[..]);
+            call.key(self.keys.removed()).key(self.keys.pins()).key(&self.keys.events(&key)[..]);
             call.arg(self.new_epoch()).arg(name_of(&key)).arg(condition(expect)).arg(REMOVED_MAX);
             outcome(&read::<Vec<Option<String>>>(self.run(&call).await?)?)
         })
@@ -176,7 +176,10 @@ impl Apps for Redis {
         Box::pin(async move {
             let mut call = DELETE_ENTRY.prepare_invoke();
             call.key(self.keys.meta()).key(self.keys.apps()).key(self.keys.changed()).key(self.keys.holds());
-            call.key(self.keys.removed()).key(self.keys.entries()).key(&self.keys.events(&key)[..]);
+            call.key(self.keys.removed())
+                .key(self.keys.pins())
+                .key(self.keys.entries())
+                .key(&self.keys.events(&key)[..]);
             call.arg(self.new_epoch()).arg(name_of(&key)).arg(REMOVED_MAX);
             read(self.run(&call).await?)
         })

@@ -7,6 +7,8 @@ use super::scripts::{COUNTS, RECORD, TRY_WRITING};
 use super::{CALL_BYTES, Redis, feedback, log};
 use crate::model::{AppKey, Records};
 use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, StoreError};
+use redis::cmd;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,17 @@ struct Chunk<'a> {
     /// Token and entry of each.
     feedback: Vec<(&'a str, String)>,
     log: Vec<String>,
+}
+
+impl Chunk<'_> {
+    fn is_empty(&self) -> bool {
+        self.feedback.is_empty() && self.log.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.feedback.clear();
+        self.log.clear();
+    }
 }
 
 impl Events for Redis {
@@ -62,12 +75,28 @@ impl Redis {
     }
 
     /// Stores records under a name from [`Self::hold_call`], of this process or an earlier one, unless a call of this name
-    /// has stored them already. Returns the number of entries held back.
+    /// has stored them already. Those of apps that were removed meanwhile are dropped. Returns the number of entries held
+    /// back.
     pub async fn repeat(&self, records: &Records, name: &CallName) -> Result<u64, StoreError> {
         // Nobody else knows which calls of another process are still to be repeated.
         let is_own = name.writer == self.calls.writer;
         let lowest = if is_own { self.calls.lowest().unwrap_or(name.first).min(name.first) } else { 0 };
-        self.record_chunks(chunks(records)?, &name.writer, name.first, lowest).await
+        let mut chunks = chunks(records)?;
+        let apps: HashSet<&AppKey> = chunks.iter().map(|chunk| chunk.app).collect();
+        for app in apps {
+            if self.is_removed(app).await? {
+                // The others keep their numbers.
+                chunks.iter_mut().filter(|chunk| chunk.app == app).for_each(Chunk::clear);
+            }
+        }
+        self.record_chunks(chunks, &name.writer, name.first, lowest).await
+    }
+
+    /// Returns true if the app was removed, and not provisioned since. The store forgets the oldest of many removals.
+    pub async fn is_removed(&self, app: &AppKey) -> Result<bool, StoreError> {
+        let mut score = cmd("ZSCORE");
+        let found: Option<String> = read(self.query(score.arg(self.keys.removed()).arg(name_of(app))).await?)?;
+        Ok(found.is_some())
     }
 
     /// Ends [`Self::hold_call`]: a later [`Events::record`] of the same records uses the same name.
@@ -90,7 +119,7 @@ impl Redis {
         lowest: u64,
     ) -> Result<u64, StoreError> {
         let mut held = 0;
-        for (number, chunk) in (first..).zip(chunks) {
+        for (number, chunk) in (first..).zip(chunks).filter(|(_, chunk)| !chunk.is_empty()) {
             held += self.record_chunk(chunk, writer, number, lowest).await?;
         }
         Ok(held)

@@ -1,6 +1,6 @@
 //! The members of a cluster in Redis: a lease of each node, and a table of all.
 
-use super::keys::Keys;
+use super::keys::{Keys, name_of};
 use super::link::Link;
 use super::pins;
 use super::reply::{epoch, number, odd, read};
@@ -87,12 +87,16 @@ impl Members for RedisMembers {
         Box::pin(async move {
             let (subject, decision) = pins::encode(&pin);
             let mut call = PIN.prepare_invoke();
-            call.key(self.keys.pins()).key(self.keys.meta());
+            call.key(self.keys.pins()).key(self.keys.meta()).key(self.keys.apps());
             call.arg(Epoch::new().number()).arg(subject).arg(decision).arg(PINS_MAX);
+            if let Pin::Lane { app, .. } = &pin {
+                call.arg(name_of(app));
+            }
             match read::<String>(self.link.call(&call).await?)?.as_str() {
                 "changed" => Ok(Pinned::Changed),
                 "same" => Ok(Pinned::Same),
                 "full" => Ok(Pinned::Full),
+                "no_app" => Ok(Pinned::NoApp),
                 _ => Err(odd("a decision")),
             }
         })

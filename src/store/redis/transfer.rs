@@ -2,8 +2,9 @@
 
 use super::keys::name_of;
 use super::reply::read;
-use super::{Redis, feedback};
+use super::{Redis, feedback, pins};
 use crate::model::{AppKey, Feedback};
+use crate::store::members::Pin;
 use crate::store::{Epoch, Pending, StoreError, Transfer};
 use redis::{Pipeline, cmd};
 
@@ -37,7 +38,7 @@ impl Transfer for Redis {
     fn is_empty(&self) -> Pending<'_, bool> {
         Box::pin(async move {
             let mut lengths = Pipeline::new();
-            for key in [self.keys.apps(), self.keys.entries(), self.keys.holds()] {
+            for key in [self.keys.apps(), self.keys.entries(), self.keys.holds(), self.keys.pins()] {
                 lengths.cmd("HLEN").arg(key);
             }
             let lengths: Vec<u64> = self.link.pipe(&lengths).await?;
@@ -67,6 +68,25 @@ impl Transfer for Redis {
                 set.arg(name_of(&app)).arg(fingerprint);
             }
             self.query(&set).await.map(drop)
+        })
+    }
+
+    fn decisions(&self) -> Pending<'_, Vec<Pin>> {
+        Box::pin(async move {
+            let stored: Vec<String> = read(self.query(cmd("HGETALL").arg(self.keys.pins())).await?)?;
+            Ok(pins::decode(&stored))
+        })
+    }
+
+    fn put_decisions(&self, decisions: Vec<Pin>) -> Pending<'_, u64> {
+        Box::pin(async move {
+            let mut put = Pipeline::new();
+            put.cmd("DEL").arg(self.keys.pins()).ignore();
+            for (subject, decision) in decisions.iter().map(pins::encode) {
+                put.cmd("HSET").arg(self.keys.pins()).arg(subject).arg(decision).ignore();
+            }
+            self.link.pipe::<()>(&put).await?;
+            Ok(decisions.len() as u64)
         })
     }
 

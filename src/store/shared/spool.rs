@@ -7,7 +7,7 @@ use crate::store::{FeedbackLog, Sqlite, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, RwLock};
 use tokio::time::{sleep, timeout};
 
 /// The maximum size of all events that wait. Further events wait in memory.
@@ -26,6 +26,8 @@ pub(super) struct Spool {
     bytes: AtomicU64,
     /// Held by the one that hands events over.
     replaying: Mutex<()>,
+    /// Held for reading by those that add events, and for writing while the counts are corrected.
+    adding: RwLock<()>,
     filled: Notify,
 }
 
@@ -37,8 +39,9 @@ impl Spool {
         }
         let quarantines = local.spooled_with(QUARANTINE).await?.len() as u64;
         let [entries, bytes, quarantines] = [entries, bytes, quarantines].map(AtomicU64::new);
-        let (is_draining, replaying, filled) = (AtomicBool::new(false), Mutex::default(), Notify::new());
-        Ok(Self { redis, local, entries, bytes, quarantines, is_draining, replaying, filled })
+        let (is_draining, filled) = (AtomicBool::new(false), Notify::new());
+        let (replaying, adding) = (Mutex::default(), RwLock::default());
+        Ok(Self { redis, local, entries, bytes, quarantines, is_draining, replaying, adding, filled })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -70,6 +73,7 @@ impl Spool {
 
     async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
         let text = entry.text()?;
+        let _adding = self.adding.read().await;
         let bytes = text.len() as u64;
         let spend = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= SPOOL_BYTES_MAX);
         self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, spend).map_err(|_| StoreError::SpoolFull)?;
@@ -130,7 +134,7 @@ impl Spool {
         loop {
             let page = self.local.spooled(0).await?;
             if page.is_empty() {
-                return Ok(());
+                return self.recount().await;
             }
             let (mut arrived, mut through, mut bytes, mut failed) = (Vec::new(), 0, 0, Ok(()));
             let mut quarantines = 0;
@@ -160,7 +164,21 @@ impl Spool {
         }
     }
 
-    /// Hands one event over. `None` for one that cannot be read, which is lost.
+    /// Corrects the counts if nothing waits: a caller may have given up in the middle of a change.
+    async fn recount(&self) -> Result<(), StoreError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let _nobody_adds = self.adding.write().await;
+        let (entries, bytes, quarantines) = self.local.count_spooled(QUARANTINE).await?;
+        self.entries.store(entries, Ordering::Release);
+        self.bytes.store(bytes, Ordering::Release);
+        self.quarantines.store(quarantines, Ordering::Release);
+        Ok(())
+    }
+
+    /// Hands one event over. Those of an app that another node has removed meanwhile are dropped. `None` for one that cannot be
+    /// read, which is lost.
     async fn hand_over(&self, text: &str) -> Result<Option<Entry>, StoreError> {
         let Some(entry) = Entry::parse(text) else {
             tracing::error!("an event that waited for the shared store cannot be read, and is lost");
@@ -168,6 +186,7 @@ impl Spool {
         };
         match &entry {
             Entry::Records { call, records } => self.redis.repeat(records, call).await?,
+            Entry::Quarantine { app, .. } if self.redis.is_removed(app).await? => 0,
             Entry::Quarantine { app, quarantine } => self.redis.quarantine(app.clone(), quarantine.clone()).await?,
         };
         Ok(Some(entry))

@@ -317,3 +317,62 @@ async fn a_store_takes_the_place_of_another_only_under_the_epoch_that_the_caller
     }
     assert_eq!(succeeds().await.len(), 16);
 }
+
+#[tokio::test]
+async fn events_that_wait_are_dropped_if_another_node_removes_their_app_meanwhile_and_no_others() {
+    let (mut server, folder) = (RedisServer::with(&PERSISTENT), tempfile::tempdir().unwrap());
+    let shared = ready(&server, folder.path()).await;
+    let other = key("com.example.other", crate::model::Environment::Sandbox);
+    for one in [shop(), other.clone()] {
+        put(&shared, app(one)).await;
+    }
+    server.kill();
+    let both = vec![dead(shop(), "aa", 1.0), dead(other.clone(), "bb", 1.0)];
+    shared.note(both, vec![failure(shop(), 1), failure(other.clone(), 2)]).await.unwrap();
+    shared.quarantine(shop(), Quarantine { since: 1.0, why: "a spike".to_owned() }).await.unwrap();
+    assert_eq!(shared.spooled().0, 2);
+    server.restart();
+    // The other node removes it straight in Redis.
+    while shared.redis.delete(shop(), Expect::Any).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    flush(&shared).await;
+    let counts = async |app: AppKey| shared.counts(app).await.unwrap();
+    assert_eq!((counts(shop()).await, shared.quarantines().await.unwrap()), (Counts::default(), vec![]));
+    let kept = counts(other.clone()).await;
+    assert_eq!((kept.feedback, kept.disconnections), (1, 1));
+    // An app that was never there is another matter: Redis may have lost it.
+    let lost = key("com.example.lost", crate::model::Environment::Sandbox);
+    let records = Arc::new(Records { feedback: vec![dead(lost.clone(), "cc", 1.0)], disconnections: vec![] });
+    let call = shared.redis.hold_call(&records).unwrap();
+    shared.spool.keep(Entry::Records { call, records }).await.unwrap();
+    flush(&shared).await;
+    assert_eq!(counts(lost).await.feedback, 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_while_events_are_handed_over_leaves_no_wrong_count() {
+    let (server, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let shared = ready(&server, folder.path()).await;
+    let waker = std::task::Waker::noop();
+    for number in 0.. {
+        let records = Arc::new(Records { feedback: vec![], disconnections: vec![failure(shop(), number)] });
+        let call = shared.redis.hold_call(&records).unwrap();
+        shared.spool.keep(Entry::Records { call, records }).await.unwrap();
+        let mut handing_over = Box::pin(shared.flush());
+        let is_done = loop {
+            if handing_over.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready() {
+                break true;
+            }
+            if shared.local.spool_usage().await.unwrap().0 < shared.spooled().0 {
+                break false;
+            }
+        };
+        drop(handing_over);
+        if !is_done {
+            break;
+        }
+    }
+    assert_eq!(shared.spooled().0, 1, "its row is gone, and it was not counted");
+    flush(&shared).await;
+}

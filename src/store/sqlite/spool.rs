@@ -45,6 +45,17 @@ impl Sqlite {
     pub fn spool_usage(&self) -> Pending<'_, (u64, u64)> {
         Box::pin(self.reader.read(usage))
     }
+
+    /// The same, with the number of entries that begin with a text, after all changes that were begun before.
+    pub fn count_spooled(&self, prefix: &'static str) -> Pending<'_, (u64, u64, u64)> {
+        let count = move |connection: &Connection| -> Result<_> {
+            let (entries, bytes) = usage(connection)?;
+            let sql = "SELECT count(*) FROM spool WHERE substr(entry, 1, ?1) = ?2";
+            let found: i64 = connection.query_row(sql, (prefix.len() as i64, prefix), |row| row.get(0))?;
+            Ok((entries, bytes, found.unsigned_abs()))
+        };
+        Box::pin(self.writer.write(Vec::new(), count))
+    }
 }
 
 fn page(connection: &Connection, after: i64) -> Result<Vec<Spooled>> {

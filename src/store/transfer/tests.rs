@@ -112,6 +112,7 @@ async fn a_copy_through_every_kind_of_store_has_everything_in_its_order() {
         feedback: u64::from(MANY) - 1,
         held: u64::from(MANY),
         disconnections: u64::from(MANY) - 2,
+        decisions: 0,
     };
     assert_eq!(copied, expected);
     assert_eq!(middle.unfinished_copy().await.unwrap(), None);
@@ -211,4 +212,32 @@ async fn a_database_says_whose_it_is() {
     let store = Sqlite::open(directory.path()).unwrap();
     assert_eq!(store.ownership().await.unwrap(), Ownership::CopyOf(Epoch::stored(77)));
     assert!(!store.is_empty().await.unwrap(), "an event without an app is something, too");
+}
+
+#[tokio::test]
+async fn a_copy_from_one_redis_to_another_has_the_pins_and_cordons_of_operators() {
+    use crate::store::members::{Members, Pin};
+    let server = RedisServer::start();
+    let settings = Settings::new(RedisUrl::parse(&server.url()).unwrap());
+    let [source, target] = ["a:", "b:"].map(|prefix| Redis::new(Link::new(&settings).unwrap(), prefix));
+    source.put(app(shop()), Expect::Any).await.unwrap();
+    let node: crate::model::NodeName = "n1".parse().unwrap();
+    let decisions = [Pin::Lane { app: shop(), lane: 7, node: node.clone() }, Pin::Cordoned(node.clone())];
+    for decision in decisions.clone() {
+        source.members().pin(decision).await.unwrap();
+    }
+    // A copy that was cut off has left another one.
+    target.mark_copy(Some("source".to_owned())).await.unwrap();
+    target.put_decisions(vec![Pin::Cordoned("gone".parse().unwrap())]).await.unwrap();
+    let copied = copy(&source, &target, "source", &turned).await.unwrap();
+    assert_eq!((copied.apps, copied.decisions), (1, 2));
+    let there = target.decisions().await.unwrap();
+    assert!(there.len() == 2 && decisions.iter().all(|decision| there.contains(decision)), "{there:?}");
+    assert_eq!(
+        copy(&target, &Memory::new(), "target", &turned).await.unwrap().decisions,
+        0,
+        "no cluster has this store"
+    );
+    target.delete(shop(), Expect::Any).await.unwrap();
+    assert!(!target.is_empty().await.unwrap(), "a cordon is something to lose");
 }

@@ -39,6 +39,12 @@ async fn nodes_that_are_cut_from_each_other_send_by_themselves_and_go_back_to_th
         node.wait_metric(&format!("pyapns_peer_reachable{{node=\"{other}\"}}"), 0.0).await;
     }
     let noticed = running.now() - cut;
+    for (node, missed) in [(&a, vec!["b"]), (&b, vec!["a", "c"]), (&c, vec!["b"])] {
+        let shown = node.client().await.get("/cluster").await;
+        let links = shown.response()["links"].as_array().expect("a list");
+        let down = links.iter().filter(|link| link["reachable"] == false).map(|link| link["node"].as_str());
+        assert_eq!(down.flatten().collect::<Vec<_>>(), missed, "{}: {shown:?}", node.name);
+    }
     // In the long form longer than a lease: Redis still names all of them.
     sleep(Duration::from_secs(if full() { 20 } else { 4 })).await;
     for node in [&a, &b, &c] {

@@ -45,7 +45,7 @@ async fn goes_through(
     back: impl Fn(&mut RedisServer),
 ) {
     let apps: Vec<_> = (0..3).flat_map(|index| apps_of(&NAMES, index, 2)).collect();
-    let nodes = site.ready(NAMES, &apps).await;
+    let mut nodes = site.ready(NAMES, &apps).await;
     DEAD.chain([LATER]).for_each(|number| kill_token(&site, number));
     for (number, app) in apps.iter().enumerate() {
         nodes[0].sends(app, number).await;
@@ -63,7 +63,13 @@ async fn goes_through(
     }
     let refused = site.provision(&nodes[1], &apps[0]).await;
     assert_refused(&refused, 503, "store_away");
-    assert_refused(&nodes[2].client().await.get(&format!("{}/feedback", apps[0])).await, 503, "store_away");
+    let list = format!("{}/feedback", apps[0]);
+    assert_refused(&nodes[2].client().await.get(&list).await, 503, "store_away");
+    nodes[2].process.logs("a request failed", 1).await;
+    let line = nodes[2].process.line_with("a request failed");
+    for part in ["url.path", &list, "store_away", "WARN"] {
+        assert!(line.contains(part), "a read is quiet, but not its failure: {line}");
+    }
     // The owner of the app has the feedback of all nodes.
     let spooled = async |node: &Node| node.metric("pyapns_events_spooled").await;
     assert!(spooled(&nodes[0]).await >= 1.0);

@@ -6,6 +6,7 @@ use crate::support::fleet::{Fleet, Plan, app_owned_among, name};
 use crate::support::site::{Node, Site, apps_of};
 use crate::support::world::{to, token};
 use serde_json::json;
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[tokio::test]
@@ -125,12 +126,13 @@ async fn an_owner_that_is_killed_is_shown_unreachable_and_without_lease_and_its_
 }
 
 #[tokio::test]
-async fn a_hole_in_the_mesh_is_shown_by_the_node_that_misses_a_peer_with_the_substitute_and_loses_nothing() {
-    let app = app_owned_among(3, 1);
-    let fleet = Fleet::ready(Plan::of(3).proxied(&[1]), &[&app]).await;
-    let proxy = fleet.proxies[1].as_ref().expect("a proxy");
-    proxy.set(Way::Cut);
+async fn a_hole_in_the_mesh_is_shown_by_both_nodes_that_miss_each_other_with_the_substitutes_and_loses_nothing() {
+    let apps = [0, 1, 2].map(|index| app_owned_among(3, index));
+    let fleet = Fleet::ready(Plan::of(3).proxied(&[0, 1]), &apps.each_ref().map(String::as_str)).await;
+    let proxies = [0, 1].map(|index| fleet.proxies[index].as_ref().expect("a proxy"));
+    proxies.iter().for_each(|proxy| proxy.set(Way::Cut));
     fleet.wait_link(0, 1, false).await;
+    fleet.wait_link(1, 0, false).await;
     let unreachable = async |index: usize| {
         let answer = fleet.client(index).await.get("/cluster").await;
         let links = answer.response()["links"].as_array().expect("a list").clone();
@@ -138,29 +140,35 @@ async fn a_hole_in_the_mesh_is_shown_by_the_node_that_misses_a_peer_with_the_sub
         let down = links.into_iter().filter(|link| link["reachable"] == json!(false));
         down.map(|link| link["node"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
     };
-    let lane = async |index: usize| {
+    let lane = async |index: usize, app: &str| {
         let id = app.split('/').nth(2).expect("an id");
         let body = json!({"app_id": id, "environment": "sandbox"}).to_string();
         fleet.client(index).await.post("/cluster/owner", body).await.response()["lanes"][0].clone()
     };
-    assert_eq!(unreachable(0).await, ["node-1"]);
-    assert_eq!((unreachable(1).await.len(), unreachable(2).await.len()), (0, 0), "they reach all");
-    let seen = lane(0).await;
-    assert_eq!((&seen["owner"], &seen["why"]), (&json!("node-1"), &json!("ring")));
-    let substitute = seen["substitute"].as_str().expect("another node").to_owned();
-    for index in [1, 2] {
-        let expected = json!({"lane": 0, "owner": "node-1", "substitute": null, "why": "ring"});
-        assert_eq!(lane(index).await, expected, "node-{index}");
+    assert_eq!([unreachable(0).await, unreachable(1).await], [["node-1"], ["node-0"]]);
+    assert!(unreachable(2).await.is_empty(), "it reaches both");
+    let (mut sent, mut expected) = (0, [0; 3]);
+    for (owner, app) in apps.iter().enumerate() {
+        for index in 0..3 {
+            let seen = lane(index, app).await;
+            assert_eq!((&seen["owner"], &seen["why"]), (&json!(name(owner).as_str()), &json!("ring")), "node-{index}");
+            let substitute = seen["substitute"].as_str();
+            assert_eq!(substitute.is_some(), index + owner == 1, "node-{index} about node-{owner}: {seen}");
+            let sender =
+                substitute.map_or(owner, |node| (0..3).find(|index| name(*index).as_str() == node).expect("a node"));
+            expected[sender] += 1;
+            let answer = fleet.send(index, app, &to(&token(sent))).await;
+            assert_eq!(answer.outcomes(), ["accepted"], "{answer:?}");
+            sent += 1;
+        }
     }
-    for index in 0..3 {
-        let sent = fleet.send(index, &app, &to(&token(index))).await;
-        assert_eq!(sent.outcomes(), ["accepted"], "{sent:?}");
-    }
-    let sender = (0..3).find(|index| name(*index).as_str() == substitute).expect("a node");
-    assert_eq!(fleet.attempts(sender).await, 1, "{substitute} sends what node-0 takes");
-    assert_eq!(fleet.attempts(1).await, 2, "the owner sends the rest");
-    proxy.set(Way::Open);
+    assert_eq!([fleet.attempts(0).await, fleet.attempts(1).await, fleet.attempts(2).await], expected);
+    let tokens: HashSet<_> = fleet.simulator.ledger().entries().into_iter().map(|entry| entry.token).collect();
+    assert_eq!((tokens.len(), fleet.simulator.ledger().totals().requests), (sent, sent as u64), "each once");
+    proxies.iter().for_each(|proxy| proxy.set(Way::Open));
     fleet.wait_link(0, 1, true).await;
-    assert_eq!((unreachable(0).await.len(), &lane(0).await["substitute"]), (0, &json!(null)));
+    fleet.wait_link(1, 0, true).await;
+    assert_eq!([unreachable(0).await.len(), unreachable(1).await.len()], [0, 0]);
+    assert_eq!(lane(0, &apps[1]).await["substitute"], json!(null));
     fleet.stop().await;
 }

@@ -6,7 +6,7 @@ use crate::support::false_peer::{LIMITS, frames, hello};
 use crate::support::fleet::{Fleet, Plan, app_owned_among, key};
 use crate::support::world::token;
 use bytes::Bytes;
-use pyapns::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Lane, Refusal, Seen, StatusOf};
+use pyapns::delivery::peer::wire::{self, Agreed, BatchHead, Decoder, Frame, Lane, Refusal, Seen, StatusOf};
 use pyapns::model::{Batch, Draft, OutcomeKind};
 use simulator::Act;
 use std::time::Duration;
@@ -56,6 +56,9 @@ impl Ear {
             }
             let mut input = &self.buffer[..count];
             while let Some(received) = self.decoder.next(&mut input).expect("frames") {
+                if let Frame::Hello(hello) = &received.frame {
+                    self.decoder.agree(Agreed { version: 1, features: hello.features, limits: LIMITS });
+                }
                 self.heard.push_back((received.id, received.frame));
             }
         }

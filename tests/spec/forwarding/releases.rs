@@ -11,7 +11,7 @@ use pyapns::model::OutcomeKind;
 use tokio::io::AsyncWriteExt;
 
 /// HELLO of the member of that index as the first release with frames sends it, but for versions and features.
-fn by_hand(index: u8, versions: (u8, u8), features: [u8; 4], behind: &[u8]) -> Vec<u8> {
+pub fn by_hand(index: u8, versions: (u8, u8), features: [u8; 4], behind: &[u8]) -> Vec<u8> {
     let name = [b'n', b'o', b'd', b'e', b'-', b'0' + index];
     #[rustfmt::skip]
     let body = [
@@ -30,7 +30,7 @@ fn by_hand(index: u8, versions: (u8, u8), features: [u8; 4], behind: &[u8]) -> V
 
 /// The release before this one, and the one after it: it speaks another version, too, has features that nobody knows yet,
 /// and fields behind the known ones.
-fn releases(index: u8) -> [Vec<u8>; 2] {
+pub fn releases(index: u8) -> [Vec<u8>; 2] {
     [by_hand(index, (1, 1), [0; 4], &[]), by_hand(index, (1, 2), [0xff; 4], &[7; 30])]
 }
 

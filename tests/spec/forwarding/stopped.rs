@@ -27,7 +27,7 @@ async fn be_second_node(place: &str) {
     let [directory, gateway, first, second] = place.split('|').collect::<Vec<_>>()[..] else { panic!("{place}") };
     let directory = PathBuf::from(directory);
     let links = [first, second].map(|address| address.parse::<SocketAddr>().expect("an address"));
-    let config = config(&directory, gateway.parse().expect("an address"), 1, "");
+    let config = config(&directory, (gateway.parse().expect("an address"), None), 1, "");
     let mut outside = Outside::real(&config);
     let members = [0, 1].map(|index| member(index, links[index]));
     outside.cluster = Some(FixedCluster {

@@ -109,6 +109,18 @@ impl Client {
         Some((head, bytes))
     }
 
+    /// Calls with one more header.
+    pub async fn call_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        header: (&str, &str),
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let (head, bytes) = self.exchange(method, path, Some(header), body.into()).await;
+        Answer::of(&head, &bytes)
+    }
+
     /// With one more header.
     pub async fn post_with(&mut self, path: &str, header: (&str, &str), body: impl Into<Bytes>) -> Answer {
         let (head, bytes) = self.exchange("POST", path, Some(header), body.into()).await;

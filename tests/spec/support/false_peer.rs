@@ -1,11 +1,13 @@
 //! A member of a cluster that a test plays: it has the cluster's identity, and answers as the test wants.
 
 use super::fleet::{epoch, name};
+use pyapns::apns::channels::Call;
 use pyapns::cluster::Identity;
+use pyapns::delivery::peer::wire::calls::decode_call;
 use pyapns::delivery::peer::wire::{
-    self, BatchHead, Decoder, Features, Frame, Hello, Limits, VERSION_MAX, VERSION_MIN,
+    self, Agreed, BatchHead, Decoder, Features, Frame, Hello, Limits, StatusOf, VERSION_MAX, VERSION_MIN,
 };
-use pyapns::model::{Batch, NodeSession};
+use pyapns::model::{AppKey, Batch, NodeSession};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +18,10 @@ pub const LIMITS: Limits = Limits { frame_bytes: 32 << 20, items: 10_000 };
 
 /// The bytes that it sends first on its connection of that number, from 0.
 pub type Greeting = Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
+/// Its answer to the STATUS of that id about these apps.
+pub type Telling = Box<dyn Fn(u64, &[AppKey]) -> Vec<u8> + Send + Sync>;
+/// Its answer to the CALL of that id; `None` ends the connection.
+pub type Calling = Box<dyn Fn(u64, &[Call]) -> Option<Vec<u8>> + Send + Sync>;
 /// Its answer to the BATCH of that id; `None` ends the connection.
 pub type Answering = Box<dyn Fn(u64, &BatchHead, &Batch) -> Option<Vec<u8>> + Send + Sync>;
 
@@ -24,8 +30,13 @@ pub struct FalsePeer {
     /// Its clock, as its PONGs tell it.
     pub clock_ms: u64,
     pub answering: Answering,
+    pub telling: Telling,
+    pub calling: Calling,
     pub connections: AtomicUsize,
     pub batches: AtomicUsize,
+    /// STATUS of apps.
+    pub questions: AtomicUsize,
+    pub calls: AtomicUsize,
 }
 
 /// The introduction of the member of that index.
@@ -53,8 +64,10 @@ impl FalsePeer {
     /// The member of that index, which introduces itself well.
     pub fn new(index: usize, answering: Answering) -> Self {
         let greeting = Box::new(move |_| frames(&hello(index), &[]));
-        let (connections, batches) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { greeting, clock_ms: 1, answering, connections, batches }
+        let [connections, batches, questions, calls] = [0; 4].map(AtomicUsize::new);
+        let telling = Box::new(|_, _: &[AppKey]| Vec::new());
+        let calling = Box::new(|_, _: &[Call]| None);
+        Self { greeting, clock_ms: 1, answering, telling, calling, connections, batches, questions, calls }
     }
 
     /// Takes connections from now on.
@@ -90,6 +103,19 @@ impl FalsePeer {
                         let Some(answer) = (self.answering)(received.id, &head, &batch) else { return Ok(()) };
                         said.extend(answer);
                     }
+                    Frame::Call(body) => {
+                        self.calls.fetch_add(1, Ordering::SeqCst);
+                        let (_, calls) = decode_call(&body, LIMITS.items).expect("a node sends good calls");
+                        let Some(answer) = (self.calling)(received.id, &calls) else { return Ok(()) };
+                        said.extend(answer);
+                    }
+                    Frame::Hello(hello) => {
+                        decoder.agree(Agreed { version: 1, features: hello.features, limits: LIMITS });
+                    }
+                    Frame::Status(StatusOf::Apps(apps)) => {
+                        self.questions.fetch_add(1, Ordering::SeqCst);
+                        said.extend((self.telling)(received.id, &apps));
+                    }
                     _ => {}
                 }
             }
@@ -99,6 +125,14 @@ impl FalsePeer {
 
     pub fn batches(&self) -> usize {
         self.batches.load(Ordering::SeqCst)
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    pub fn questions(&self) -> usize {
+        self.questions.load(Ordering::SeqCst)
     }
 
     pub fn connections(&self) -> usize {

@@ -25,7 +25,8 @@ pub struct Fleet {
     pub nodes: Vec<Running>,
     /// Each node's links to the others.
     pub peers: Vec<Arc<Peers>>,
-    /// The proxy through which the first node reaches the node of that index, where it has one.
+    /// The proxy through which the first node reaches the node of that index, and the second node the first one, where it
+    /// has one.
     pub proxies: Vec<Option<FaultProxy>>,
     /// The address on which each node accepts links.
     pub links: Vec<SocketAddr>,
@@ -39,7 +40,7 @@ pub struct Fleet {
 /// The options of a fleet.
 pub struct Plan {
     pub nodes: usize,
-    /// Nodes that the first one reaches through a proxy.
+    /// Nodes that are reached through a proxy: the first one by the second, the others by the first.
     pub proxied: Vec<usize>,
     /// Further settings of the last node.
     pub settings: String,
@@ -135,7 +136,8 @@ impl Fleet {
     async fn build(&self, index: usize, listener: TcpListener, plan: &Plan) -> Node {
         let is_last = index + 1 == plan.nodes - usize::from(plan.is_played);
         let settings = if is_last { plan.settings.as_str() } else { "" };
-        let config = config(self.directory.path(), self.simulator.address(), index, settings);
+        let channels = self.simulator.channels_address(simulator::Environment::Sandbox);
+        let config = config(self.directory.path(), (self.simulator.address(), channels), index, settings);
         let mut outside = Outside::real(&config);
         outside.clock = plan.clocks.get(index).cloned().unwrap_or(outside.clock);
         let mut cluster = self.cluster(index, listener);
@@ -151,10 +153,11 @@ impl Fleet {
 
     fn cluster(&self, index: usize, listener: TcpListener) -> FixedCluster {
         let mut members = self.members.clone();
-        if index == 0 {
-            for (member, proxy) in members.iter_mut().zip(&self.proxies) {
-                member.address = proxy.as_ref().map_or(member.address.clone(), |proxy| proxy.address.to_string());
-            }
+        // The first node reaches the others through them, and the second one the first.
+        let is_through = |to: usize| matches!((index, to), (0, 1..) | (1, 0));
+        for (to, member) in members.iter_mut().enumerate().filter(|(to, _)| is_through(*to)) {
+            member.address =
+                self.proxies[to].as_ref().map_or(member.address.clone(), |proxy| proxy.address.to_string());
         }
         let Member { node, session, .. } = self.members[index].clone();
         FixedCluster {
@@ -257,12 +260,14 @@ impl Fleet {
     }
 }
 
-/// The settings of the node of that index.
-pub fn config(fleet: &Path, gateway: SocketAddr, index: usize, settings: &str) -> Config {
+/// The settings of the node of that index. `apple` has the gateway, and the one that manages the sandbox's channels.
+pub fn config(fleet: &Path, apple: (SocketAddr, Option<SocketAddr>), index: usize, settings: &str) -> Config {
+    let (gateway, channels) = apple;
+    let channels = channels.map_or_else(String::new, |address| format!("sandbox_channels = \"https://{address}\"\n"));
     let (data, ca, node) = (fleet.join(format!("data-{index}")), fleet.join("simulator/ca.pem"), name(index));
     let text = format!(
         "drain_notice_seconds = 0\nlisten = \"127.0.0.1:0\"\nnode_name = \"{node}\"\ndata_dir = {data:?}\n{settings}\n\
-         [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n",
+         [apple]\nca_file = {ca:?}\nsandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"\n{channels}",
     );
     Config::parse(Some(File { name: "test", text: &text }), &|_| None).expect("good settings")
 }

@@ -147,7 +147,7 @@ impl Sender {
 
     /// Returns the app's sending status.
     pub fn seen(&self, app: &App) -> AppStatus {
-        self.intake.status(app)
+        self.intake.status(app).unwrap_or_default()
     }
 }
 

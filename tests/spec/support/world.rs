@@ -5,7 +5,7 @@ use pyapns::apns::connect::Connect;
 use pyapns::config::{Config, File};
 use pyapns::node::{Node, World as Outside};
 use serde_json::{Value, json};
-use simulator::{Options, Simulator};
+use simulator::{Environment, Options, Simulator};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +39,16 @@ pub struct Running {
 /// The settings that take `gateway` for both of Apple's environments.
 fn both(gateway: SocketAddr) -> String {
     format!("sandbox = \"https://{gateway}\"\nproduction = \"https://{gateway}\"")
+}
+
+/// The same with the simulator's gateways for the management of channels.
+fn all_of(simulator: &Simulator) -> String {
+    let of = [("sandbox", Environment::Sandbox), ("production", Environment::Production)];
+    let settings = of.map(|(name, environment)| {
+        let address = simulator.channels_address(environment);
+        address.map_or_else(String::new, |address| format!("\n{name}_channels = \"https://{address}\""))
+    });
+    both(simulator.address()) + &settings.concat()
 }
 
 impl Running {
@@ -131,7 +141,7 @@ impl World {
         let directory = tempfile::tempdir().expect("a folder");
         let options = Options { directory: Some(directory.path().join("simulator")), ..options };
         let simulator = Simulator::start(options).await.expect("a simulator");
-        let apple = format!("{}\n{apple}", both(simulator.address()));
+        let apple = format!("{}\n{apple}", all_of(&simulator));
         let node = Running::with(directory.path(), &apple).await;
         let world = Self { simulator, node, directory };
         let answer = world.provision(APP, credential).await;
@@ -174,7 +184,7 @@ impl World {
     /// Stops the node and starts it again on the same data.
     pub async fn restart(self) -> Self {
         self.node.stop().await;
-        let node = Running::start(self.directory.path(), self.simulator.address()).await;
+        let node = Running::with(self.directory.path(), &all_of(&self.simulator)).await;
         Self { node, ..self }
     }
 

@@ -11,11 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
+use super::record::AnswerId;
 use super::{Session, Stream};
-use crate::rules::{Environment, Rejection};
+use crate::rules::{Environment, Verdict, verdict};
 use crate::script::Malformed;
 
-static APNS_ID: HeaderName = HeaderName::from_static("apns-id");
+static APNS_CHANNEL_ID: HeaderName = HeaderName::from_static("apns-channel-id");
 static APNS_UNIQUE_ID: HeaderName = HeaderName::from_static("apns-unique-id");
 
 /// A delayed answer.
@@ -93,11 +94,11 @@ impl Waiting {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers now or after the script's latency. The entry of the request is the last in the batch.
-    pub fn answer(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
+    pub fn answer(&mut self, arrival: Arrival, id: AnswerId, verdict: Verdict) {
         match &self.active.script.script.latency {
             Some(latency) if !self.without_table => {
                 let due = Instant::now() + latency.draw(&mut self.random);
-                let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
+                let body = verdict::body(&verdict);
                 let response = self.response(id, &verdict);
                 self.wait(due, arrival, response, body);
             }
@@ -105,11 +106,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    pub fn answer_now(&mut self, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
+    pub fn answer_now(&mut self, arrival: Arrival, id: AnswerId, verdict: Verdict) {
         if self.without_table {
             return self.answer_past_h2(arrival, &id, &verdict, &Malformed::default());
         }
-        let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
+        let body = verdict::body(&verdict);
         let response = self.response(id, &verdict);
         let (body_read, mut respond) = arrival.into_stream();
         self.withheld.extend(self.withholds.then_some(body_read));
@@ -155,24 +156,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         sent
     }
 
-    pub fn response(&self, id: HeaderValue, verdict: &Result<(), Rejection>) -> Response<()> {
+    pub fn response(&self, id: AnswerId, verdict: &Verdict) -> Response<()> {
         let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(verdict::status(verdict)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let is_device = id.is_of_device();
         let headers = response.headers_mut();
-        match verdict {
-            Ok(()) => {
-                headers.insert(&APNS_ID, id);
-                if self.shared.rules.environment == Environment::Sandbox
-                    && let Ok(unique) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string())
-                {
-                    headers.insert(&APNS_UNIQUE_ID, unique);
-                }
-            }
-            Err(rejection) => {
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                headers.insert(&APNS_ID, id);
-                *response.status_mut() =
-                    StatusCode::from_u16(rejection.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            }
+        if !matches!(verdict, Ok(acceptance) if acceptance.body.is_none()) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        headers.insert(id.name, id.value);
+        let Ok(acceptance) = verdict else { return response };
+        if is_device
+            && self.site.environment == Environment::Sandbox
+            && let Ok(unique) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string())
+        {
+            headers.insert(&APNS_UNIQUE_ID, unique);
+        }
+        if let Some(Ok(channel)) = acceptance.channel_id.as_deref().map(HeaderValue::from_str) {
+            headers.insert(&APNS_CHANNEL_ID, channel);
         }
         response
     }

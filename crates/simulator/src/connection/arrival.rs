@@ -9,8 +9,11 @@ use http::Request;
 use http::request::Parts;
 
 use crate::rules::{PAYLOAD_VOIP_MAX, Push};
+use crate::site::Service;
 
 pub struct Arrival {
+    /// The service of its listener.
+    service: Service,
     pub stream: u32,
     pub head: Parts,
     pub respond: SendResponse<Bytes>,
@@ -31,15 +34,15 @@ enum Progress {
 }
 
 impl Arrival {
-    pub fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, withholds: bool) -> Self {
+    pub fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, service: Service, withholds: bool) -> Self {
         let (head, body) = request.into_parts();
         let stream = respond.stream_id().as_u32();
-        Self { stream, head, respond, kept: Bytes::new(), length: 0, withholds, body }
+        Self { service, stream, head, respond, kept: Bytes::new(), length: 0, withholds, body }
     }
 
     /// The request in the form for the rules.
     pub fn push(&self) -> Push<'_> {
-        Push::new(&self.head, self.length)
+        Push::new(&self.head, self.service, &self.kept, self.length)
     }
 
     pub fn into_stream(self) -> (RecvStream, SendResponse<Bytes>) {

@@ -1,13 +1,13 @@
 //! Answers written without h2, frame by frame. Their header blocks use neither table nor Huffman code, so that h2's
 //! encoder and the peer's decoder stay in step.
 
-use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Session;
 use super::arrival::Arrival;
+use super::record::AnswerId;
 use crate::pump::{CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame};
-use crate::rules::Rejection;
+use crate::rules::{Acceptance, Rejection, Verdict, verdict};
 use crate::script::{DebugData, Malformed};
 
 /// Nothing we write is longer.
@@ -15,7 +15,7 @@ const FRAME_MAX: usize = 16_384;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// A request that gets a malformed answer.
-    pub fn answer_malformed(&mut self, arrival: Arrival, id: &HeaderValue, malformed: &Malformed, now_ms: i64) {
+    pub fn answer_malformed(&mut self, arrival: Arrival, id: AnswerId, malformed: &Malformed, now_ms: i64) {
         let verdict = match malformed.status {
             None => self.judge(&arrival, now_ms),
             Some(status) => {
@@ -23,24 +23,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     Some(DebugData::Reason(reason)) => reason.clone(),
                     _ => String::new(),
                 };
-                let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
+                let verdict = Err(Rejection::scripted(status, reason));
                 self.decided(&verdict);
                 verdict
             }
         };
-        self.record(&arrival, id, Some(&verdict), Some("malformed answer"));
+        self.record(&arrival, &id, Some(&verdict), Some("malformed answer"));
         self.without_table |= malformed.table_size.is_some();
-        self.answer_past_h2(arrival, id, &verdict, malformed);
+        self.answer_past_h2(arrival, &id, &verdict, malformed);
     }
 
     /// Writes the answer. The entry of the request is the last in the batch.
-    pub fn answer_past_h2(
-        &mut self,
-        arrival: Arrival,
-        id: &HeaderValue,
-        verdict: &Result<(), Rejection>,
-        malformed: &Malformed,
-    ) {
+    pub fn answer_past_h2(&mut self, arrival: Arrival, id: &AnswerId, verdict: &Verdict, malformed: &Malformed) {
         self.order_last(&wire(arrival.stream, id, verdict, malformed));
         self.open -= 1;
         self.batch.totals.answered += 1;
@@ -53,29 +47,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 }
 
 /// All frames of an answer.
-fn wire(stream: u32, id: &HeaderValue, verdict: &Result<(), Rejection>, malformed: &Malformed) -> Vec<u8> {
+fn wire(stream: u32, id: &AnswerId, verdict: &Verdict, malformed: &Malformed) -> Vec<u8> {
     let mut out = Vec::new();
     for status in &malformed.informational {
         let mut block = Vec::new();
         literal(&mut block, b":status", status.to_string().as_bytes());
         headers(&mut out, stream, &block, false, malformed);
     }
-    let body = match (&malformed.body, verdict) {
-        (Some(body), _) => body.bytes(),
-        (None, Err(rejection)) => rejection.body().into_bytes(),
-        (None, Ok(())) => Vec::new(),
+    let body = match &malformed.body {
+        Some(body) => body.bytes(),
+        None => verdict::body(verdict).map(Vec::from).unwrap_or_default(),
     };
     let mut block = Vec::new();
     if let Some(size) = malformed.table_size {
         integer(&mut block, 0x20, 5, size as usize);
     }
-    let status = verdict.as_ref().err().map_or(200, |rejection| rejection.status);
-    literal(&mut block, b":status", status.to_string().as_bytes());
+    literal(&mut block, b":status", verdict::status(verdict).to_string().as_bytes());
     if !body.is_empty() {
         literal(&mut block, b"content-type", b"application/json");
     }
     if malformed.apns_id {
-        literal(&mut block, b"apns-id", id.as_bytes());
+        literal(&mut block, id.name.as_str().as_bytes(), id.value.as_bytes());
+    }
+    if let Ok(Acceptance { channel_id: Some(channel), .. }) = verdict {
+        literal(&mut block, b"apns-channel-id", channel.as_bytes());
     }
     for (name, value) in &malformed.headers {
         literal(&mut block, name.as_bytes(), value.as_bytes());

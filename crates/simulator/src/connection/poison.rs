@@ -1,12 +1,12 @@
 //! Poisoned connections, which answer every request alike, and error budgets, which rejections use up.
 
-use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Session;
 use super::arrival::Arrival;
-use crate::rules::Rejection;
+use super::record::AnswerId;
+use crate::rules::{Rejection, Verdict, verdict};
 use crate::script::{GoAway, When};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -16,7 +16,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.poison.as_ref().map(|(_, rejection)| rejection.clone())
     }
 
-    pub fn answer_scripted(&mut self, arrival: Arrival, id: HeaderValue, rejection: Rejection, fault: &str) {
+    pub fn answer_scripted(&mut self, arrival: Arrival, id: AnswerId, rejection: Rejection, fault: &str) {
         let verdict = Err(rejection);
         self.record(&arrival, &id, Some(&verdict), Some(fault));
         self.decided(&verdict);
@@ -24,8 +24,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Applies a verdict to the connection's stream limit and error budget.
-    pub fn decided(&mut self, verdict: &Result<(), Rejection>) {
-        self.adjust_stream_limit(verdict.as_ref().err().map_or(200, |rejection| rejection.status));
+    pub fn decided(&mut self, verdict: &Verdict) {
+        self.adjust_stream_limit(verdict::status(verdict));
         let Err(rejection) = verdict else { return };
         let Some(budget) = &self.active.script.script.error_budget else { return };
         if self.spent.count(rejection.status, &rejection.reason, budget) && self.is_open() {

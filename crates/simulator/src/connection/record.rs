@@ -4,34 +4,31 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Session;
 use super::arrival::Arrival;
 use crate::ledger::{Entry, LedgerMode};
-use crate::rules::{Rejection, is_canonical_uuid};
+use crate::rules::{Push, Verdict, is_canonical_uuid, verdict};
+use crate::site::Service;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Adds a request to the batch. No verdict: it was not processed. Sending marks it answered.
-    pub fn record(
-        &mut self,
-        arrival: &Arrival,
-        id: &HeaderValue,
-        verdict: Option<&Result<(), Rejection>>,
-        fault: Option<&str>,
-    ) {
-        let status = verdict.map(|verdict| verdict.as_ref().err().map_or(200, |rejection| rejection.status));
+    pub fn record(&mut self, arrival: &Arrival, id: &AnswerId, verdict: Option<&Verdict>, fault: Option<&str>) {
+        let push = arrival.push();
+        let status = verdict.map(verdict::status);
         let totals = &mut self.batch.totals;
         totals.requests += 1;
+        totals.channel_calls += u64::from(push.service == Service::Channels);
         if let Some(status) = status {
             totals.processed += 1;
-            totals.accepted += u64::from(status == 200);
-            if status != 200 {
+            if status == 200 && push.service != Service::Channels {
+                totals.accepted += 1;
+            } else {
                 *totals.statuses.entry(status).or_default() += 1;
             }
         }
-        let push = arrival.push();
         let jwt = push.authorization.map(|header| self.provider_token(header));
         let headers = self.heads.remove(&arrival.stream);
         if self.shared.ledger.mode() == LedgerMode::Counts {
@@ -44,7 +41,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             connection: self.number,
             stream: arrival.stream,
             identity: self.credential.caller().map(Arc::clone),
-            apns_id: String::from_utf8_lossy(id.as_bytes()).into(),
+            apns_id: String::from_utf8_lossy(id.value.as_bytes()).into(),
+            service: push.service,
+            environment: self.site.environment,
+            call: push.call(),
+            request: request_line(&push),
+            channel_id: channel_id(&push, verdict),
             token: push.device_token().unwrap_or_default().to_owned(),
             topic: text(push.topic),
             push_type: text(push.push_type),
@@ -54,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             // A slice would keep the whole read buffer of the connection.
             body: Bytes::copy_from_slice(&arrival.kept),
             processed: status.is_some(),
-            accepted: status == Some(200),
+            accepted: verdict.is_some_and(Result::is_ok),
             status,
             reason: verdict.and_then(|verdict| verdict.as_ref().err()).map(|rejection| rejection.reason.to_string()),
             answered: false,
@@ -94,13 +96,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// The caller's apns-id, unchanged, or a generated one in upper case like Apple's.
-pub fn answer_id(arrival: &Arrival) -> HeaderValue {
-    match arrival.push().id {
+/// The id of an answer, with the header that it is sent in.
+#[derive(Clone)]
+pub struct AnswerId {
+    pub name: HeaderName,
+    pub value: HeaderValue,
+}
+
+const APNS_ID: HeaderName = HeaderName::from_static("apns-id");
+const APNS_REQUEST_ID: HeaderName = HeaderName::from_static("apns-request-id");
+
+impl AnswerId {
+    /// Returns `true` if it answers a device push.
+    pub fn is_of_device(&self) -> bool {
+        self.name == APNS_ID
+    }
+}
+
+/// The caller's id, unchanged, or a generated one in upper case like Apple's.
+pub fn answer_id(arrival: &Arrival) -> AnswerId {
+    let push = arrival.push();
+    let name = if push.service == Service::Device { APNS_ID } else { APNS_REQUEST_ID };
+    let value = match push.id {
         Some(id) if is_canonical_uuid(id.as_bytes()) => id.clone(),
         _ => {
             let made = uuid::Uuid::new_v4().to_string().to_ascii_uppercase();
             HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static(""))
         }
-    }
+    };
+    AnswerId { name, value }
+}
+
+/// Method and path of anything but a device push.
+fn request_line(push: &Push<'_>) -> Option<String> {
+    (push.service != Service::Device).then(|| format!("{} {}", push.method, push.path))
+}
+
+/// The channel that was created, else the one in the request.
+fn channel_id(push: &Push<'_>, verdict: Option<&Verdict>) -> Option<String> {
+    let created = verdict.and_then(|verdict| verdict.as_ref().ok()?.channel_id.clone());
+    created.or_else(|| push.channel_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into()))
 }

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
-use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Duration, Instant};
 
+use super::Session;
 use super::arrival::Arrival;
-use super::{Session, record};
-use crate::rules::Rejection;
+use super::record::{self, AnswerId};
+use crate::rules::{Rejection, Verdict, verdict};
 use crate::script::{Act, DebugData, Ending, GoAway, StreamPosition, When};
 
 /// The body of an answer whose headers are sent.
@@ -22,11 +22,11 @@ pub struct LateBody {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Processes a request with this act.
-    pub fn process_timed(&mut self, act: Act, arrival: Arrival, id: HeaderValue, now_ms: i64) {
+    pub fn process_timed(&mut self, act: Act, arrival: Arrival, id: AnswerId, now_ms: i64) {
         match act {
             Act::AnswerAndGoaway { status, reason } => {
                 let debug = DebugData::Reason(reason.clone());
-                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                let rejection = Rejection::scripted(status, reason);
                 self.answer_scripted(arrival, id, rejection, "scripted answer, and GOAWAY");
                 if self.is_open() {
                     self.end(&GoAway { debug, ..GoAway::new(When::Now, Ending::Single) });
@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.answer_after(ms, arrival, id, verdict);
             }
             Act::SlowBody { after_ms, status, reason } => {
-                let rejection = Rejection { status, reason: reason.into(), timestamp: None };
+                let rejection = Rejection::scripted(status, reason);
                 self.record(&arrival, &id, Some(&Err(rejection.clone())), Some("headers first, the body later"));
                 self.answer_in_parts(after_ms, arrival, id, rejection);
             }
@@ -53,14 +53,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Answers after this time, regardless of the script's latency.
-    pub fn answer_after(&mut self, ms: u64, arrival: Arrival, id: HeaderValue, verdict: Result<(), Rejection>) {
-        let body = verdict.as_ref().err().map(|rejection| Bytes::from(rejection.body()));
+    pub fn answer_after(&mut self, ms: u64, arrival: Arrival, id: AnswerId, verdict: Verdict) {
+        let body = verdict::body(&verdict);
         let response = self.response(id, &verdict);
         self.wait(Instant::now() + Duration::from_millis(ms), arrival, response, body);
     }
 
     /// Sends the headers of an answer now, and its body after this time. The answer counts from its headers on.
-    pub fn answer_in_parts(&mut self, after_ms: u64, arrival: Arrival, id: HeaderValue, rejection: Rejection) {
+    pub fn answer_in_parts(&mut self, after_ms: u64, arrival: Arrival, id: AnswerId, rejection: Rejection) {
         let body = Bytes::from(rejection.body());
         let response = self.response(id, &Err(rejection));
         let (request, mut respond) = arrival.into_stream();
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let early = self.active.script.early_fault(&arrival.push(), position, &mut self.random).cloned();
         let Some(Act::EarlyAnswer { status, reason }) = early else { return Some(arrival) };
         let id = record::answer_id(&arrival);
-        let verdict = Err(Rejection { status, reason: reason.into(), timestamp: None });
+        let verdict = Err(Rejection::scripted(status, reason));
         self.highest_processed = self.highest_processed.max(arrival.stream);
         self.record(&arrival, &id, Some(&verdict), Some("answered before the request's end"));
         self.answer_now(arrival, id, verdict);

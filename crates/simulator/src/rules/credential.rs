@@ -82,7 +82,7 @@ impl Credential {
         }
         let claims = self.verify(header, context).ok_or(INVALID)?;
         in_time(&claims, context)?;
-        if !claims.key.environment.meets(context.settings.environment) {
+        if !claims.key.environment.meets(context.site.environment) {
             return Err(if context.settings.documented_spelling {
                 BAD_ENVIRONMENT_DOCUMENTED
             } else {

@@ -84,7 +84,7 @@ pub fn values(push: &Push<'_>) -> Result<(), Rejection> {
     if push.id.is_some_and(|id| !is_canonical_uuid(id.as_bytes())) {
         return Err(BAD_MESSAGE_ID);
     }
-    if push.expiration.is_some_and(|expiration| !is_integer(expiration)) {
+    if push.expiration.is_some_and(|expiration| integer(expiration).is_none()) {
         return Err(BAD_EXPIRATION_DATE);
     }
     if push.priority.is_some_and(|priority| !matches!(priority.as_bytes(), b"10" | b"5" | b"1")) {
@@ -104,7 +104,6 @@ pub fn push_type(push: &Push<'_>, credential: &Credential) -> Result<(), Rejecti
     let single = credential.certificate().and_then(|certificate| certificate.topics.first()).map(String::as_str);
     let topic = push.topic.map_or(single, |topic| topic.to_str().ok());
     let (Some(suffix), Some(topic)) = (push.push_type.and_then(suffix_of), topic) else { return Ok(()) };
-    let suffixes = || PUSH_TYPES.iter().map(|(_, known)| *known).filter(|known| !known.is_empty());
     let written = suffixes().find(|known| topic.ends_with(known)).unwrap_or_default();
     if written == suffix { Ok(()) } else { Err(INVALID_PUSH_TYPE) }
 }
@@ -121,12 +120,19 @@ pub fn consistency(push: &Push<'_>, credential: &Credential) -> Result<(), Rejec
     Ok(())
 }
 
+/// What push types append to a bundle id.
+pub fn suffixes() -> impl Iterator<Item = &'static str> {
+    PUSH_TYPES.iter().map(|(_, suffix)| *suffix).filter(|suffix| !suffix.is_empty())
+}
+
 fn suffix_of(push_type: &HeaderValue) -> Option<&'static str> {
     PUSH_TYPES.iter().find(|(name, _)| push_type == name).map(|(_, suffix)| *suffix)
 }
 
-fn is_integer(value: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<i64>().is_ok())
+/// A number without sign.
+pub fn integer(value: &HeaderValue) -> Option<i64> {
+    let text = value.to_str().ok()?;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// 8-4-4-4-12 hex digits of either case: ids that Apple generates are upper case.

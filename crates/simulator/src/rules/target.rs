@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Push, Rejection};
 
-const PAYLOAD_EMPTY: Rejection = Rejection::new(400, "PayloadEmpty");
-const PAYLOAD_TOO_LARGE: Rejection = Rejection::new(413, "PayloadTooLarge");
+pub const PAYLOAD_EMPTY: Rejection = Rejection::new(400, "PayloadEmpty");
+pub const PAYLOAD_TOO_LARGE: Rejection = Rejection::new(413, "PayloadTooLarge");
 const BAD_DEVICE_TOKEN: Rejection = Rejection::new(400, "BadDeviceToken");
 const NOT_FOR_TOPIC: Rejection = Rejection::new(400, "DeviceTokenNotForTopic");
 const TOO_MANY_REQUESTS: Rejection = Rejection::new(429, "TooManyRequests");
@@ -74,7 +74,7 @@ pub fn rate(push: &Push<'_>, context: &Context<'_>) -> Result<(), Rejection> {
     if rates.count(push.device_token().unwrap_or_default(), context.now_ms) { Ok(()) } else { Err(TOO_MANY_REQUESTS) }
 }
 
-/// The rate limit of one device token.
+/// The rate limit of one device token, or of one app's broadcasts and channel calls.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRate {
@@ -82,7 +82,7 @@ pub struct TokenRate {
     pub seconds: u32,
 }
 
-/// Fixed windows per device token, shared by all connections.
+/// Fixed windows per device token or app, shared by all connections.
 pub struct TokenRates {
     rate: TokenRate,
     windows: Mutex<HashMap<String, Window>>,
@@ -98,7 +98,8 @@ impl TokenRates {
         Self { rate, windows: Mutex::default() }
     }
 
-    fn count(&self, token: &str, now_ms: i64) -> bool {
+    /// Counts a request; `false` if it is one too many.
+    pub fn count(&self, token: &str, now_ms: i64) -> bool {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(token.to_ascii_lowercase()).or_insert(Window { started_ms: now_ms, taken: 0 });
         if now_ms - window.started_ms >= i64::from(self.rate.seconds) * 1000 {

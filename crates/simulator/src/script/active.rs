@@ -25,6 +25,7 @@ pub struct Plan {
 pub struct ActiveScript {
     pub script: Script,
     pub rates: Option<TokenRates>,
+    pub channel_rates: Option<TokenRates>,
     since: Instant,
     requests: AtomicU64,
     endings: AtomicU64,
@@ -51,6 +52,7 @@ impl ActiveScript {
     pub fn new(script: Script) -> Self {
         Self {
             rates: script.token_rate.map(TokenRates::new),
+            channel_rates: script.channel_rate.map(TokenRates::new),
             since: Instant::now(),
             requests: AtomicU64::new(0),
             endings: AtomicU64::new(0),
@@ -86,12 +88,11 @@ impl ActiveScript {
         if self.faults.is_empty() {
             return None;
         }
-        let token = push.device_token().unwrap_or_default();
         let mut candidates = self.script.faults.iter().zip(&self.faults);
         candidates
             .find(|(fault, count)| {
                 matches!(fault.act, Act::EarlyAnswer { .. }) == early
-                    && self.picks(fault, count, token, position, random)
+                    && self.picks(fault, count, push, position, random)
             })
             .map(|(fault, _)| &fault.act)
     }
@@ -139,11 +140,13 @@ impl ActiveScript {
         &self,
         fault: &Fault,
         count: &FaultCount,
-        token: &str,
+        push: &Push<'_>,
         position: StreamPosition,
         random: &mut fastrand::Rng,
     ) -> bool {
-        fault.token.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(token))
+        let of_token = |wanted: &String| push.device_token().is_some_and(|token| wanted.eq_ignore_ascii_case(token));
+        fault.token.as_ref().is_none_or(of_token)
+            && fault.call.is_none_or(|wanted| push.call() == Some(wanted))
             && fault.connection.is_none_or(|wanted| wanted == position.connection)
             && fault.stream.is_none_or(|wanted| wanted == position.stream)
             && self.is_within(fault.for_ms)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::support::*;
-use crate::{Options, Simulator};
+use crate::{Environment, Options, Simulator};
 
 async fn start_controlled() -> Simulator {
     start_with(Options { control: Some("127.0.0.1:0".to_owned()), ..Options::default() }).await
@@ -218,4 +218,33 @@ async fn what_the_control_port_does_not_know_is_refused_by_name() {
     assert_eq!(get(&simulator, "/ledger?limit=many").await.0, 400);
     assert_eq!(get(&simulator, "/nowhere").await.0, 404);
     assert_eq!(get(&simulator, "/reset").await.0, 405);
+}
+
+#[tokio::test]
+async fn channels_are_shown_and_apps_lose_them_with_their_broadcast_capability() {
+    let simulator = start_controlled().await;
+    let mut client = Client::connect_to_channels(&simulator, Environment::Production, Auth::Token).await;
+    let id = client.push(Push::create_channel(POLICIES[1])).await.unwrap().header("apns-channel-id").to_owned();
+    let (status, shown) = get(&simulator, "/channels").await;
+    let channel = json!({"environment": "production", "bundle": "com.example.app", "id": id, "policy": 1,
+        "broadcasts": 0, "stored": null, "stored_until_ms": null});
+    assert_eq!((status, shown), (200, json!({ "channels": [channel] })));
+    let (_, ledger) = get(&simulator, "/ledger").await;
+    let entry = &ledger["entries"][0];
+    assert_eq!((&entry["service"], &entry["call"]), (&json!("channels"), &json!("create_channel")));
+    assert_eq!((&entry["channel_id"], &entry["environment"]), (&json!(id), &json!("production")));
+
+    let (status, refused) = post(&simulator, "/apps", json!([{"bundle": "com.example.app"}])).await;
+    assert_eq!(status, 400);
+    assert!(refused["error"].as_str().unwrap().contains("broadcast"), "{refused}");
+    let off = json!([{"bundle": "com.example.app", "broadcast": false}]);
+    let (status, answer) = post(&simulator, "/apps", off).await;
+    assert_eq!((status, &answer["channels"]), (200, &json!(0)));
+    let create = || Push::create_channel(POLICIES[0]);
+    assert_eq!(client.push(create()).await.unwrap().reason(), "BroadcastFeatureNotEnabled");
+    post(&simulator, "/reset", Value::Null).await;
+    assert_eq!(client.push(create()).await.unwrap().status, 201);
+    let (_, answer) = post(&simulator, "/script", json!({"channel_limit": 1, "channel_rate": null})).await;
+    assert_eq!(answer["script"]["channel_limit"], 1);
+    assert_eq!(client.push(create()).await.unwrap().reason(), "CannotCreateChannelConfig");
 }

@@ -1,6 +1,7 @@
 //! A client for the tests: sends requests, reads answers, keeps the frames that came.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -22,10 +23,19 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::{ClientSubject, Identity, Options, Simulator};
+use crate::{ClientSubject, Environment, Identity, Options, Simulator};
 
 pub const TOKEN: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 pub const APNS_ID: &str = "123e4567-e89b-12d3-a456-426655440000";
+
+pub const CHANNELS: &str = "/1/apps/com.example.app/channels";
+pub const ALL_CHANNELS: &str = "/1/apps/com.example.app/all-channels";
+pub const BROADCASTS: &str = "/4/broadcasts/apps/com.example.app";
+/// Bodies of create calls, by the policy.
+pub const POLICIES: [&str; 2] = [
+    r#"{"message-storage-policy":0,"push-type":"LiveActivity"}"#,
+    r#"{"message-storage-policy":1,"push-type":"LiveActivity"}"#,
+];
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -135,6 +145,31 @@ impl Push {
         self
     }
 
+    /// A request to channel management, without headers and body.
+    pub fn channels(method: Method, path: &str) -> Self {
+        Self { method, path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// A call that creates a channel.
+    pub fn create_channel(body: &str) -> Self {
+        Self::channels(Method::POST, CHANNELS).carrying(body)
+    }
+
+    /// A broadcast that misses nothing.
+    pub fn broadcast(channel: &str) -> Self {
+        Self::channels(Method::POST, BROADCASTS)
+            .with("apns-channel-id", channel)
+            .with("apns-push-type", "liveactivity")
+            .with("apns-expiration", "0")
+            .with("apns-priority", "10")
+            .carrying(r#"{"aps":{"event":"update"}}"#)
+    }
+
+    pub fn carrying(mut self, body: &str) -> Self {
+        self.body = body.as_bytes().to_vec();
+        self
+    }
+
     pub fn of(mut self, length: usize) -> Self {
         self.body = vec![b'x'; length];
         self
@@ -180,8 +215,17 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(simulator: &Simulator, auth: Auth) -> Self {
+        Self::connect_to(simulator.address(), simulator, auth).await
+    }
+
+    /// Connects to channel management.
+    pub async fn connect_to_channels(simulator: &Simulator, environment: Environment, auth: Auth) -> Self {
+        Self::connect_to(simulator.channels_address(environment).unwrap(), simulator, auth).await
+    }
+
+    pub async fn connect_to(address: SocketAddr, simulator: &Simulator, auth: Auth) -> Self {
         let pem = (auth == Auth::Certificate).then_some(simulator.identity().client_pem.as_str());
-        let mut client = Self::with_certificate(simulator, pem).await.unwrap();
+        let mut client = Self::with_certificate_to(address, simulator, pem).await.unwrap();
         if auth == Auth::Token {
             client.authorization = Some(bearer_aged(simulator, 60));
         }
@@ -190,7 +234,16 @@ impl Client {
 
     /// Connects with any client certificate, or none; requests carry no `authorization`.
     pub async fn with_certificate(simulator: &Simulator, pem: Option<&str>) -> io::Result<Self> {
-        let socket = TcpStream::connect(simulator.address()).await?;
+        Self::with_certificate_to(simulator.address(), simulator, pem).await
+    }
+
+    /// As [`Self::with_certificate`], to any of the simulator's addresses.
+    pub async fn with_certificate_to(
+        address: SocketAddr,
+        simulator: &Simulator,
+        pem: Option<&str>,
+    ) -> io::Result<Self> {
+        let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::new(tls(simulator.identity(), pem)));
         let stream = connector.connect(ServerName::try_from("localhost").unwrap(), socket).await?;

@@ -2,7 +2,7 @@
 
 use crate::credentials::Summary;
 use crate::delivery::status::AppStatus;
-use crate::model::Quarantine;
+use crate::model::{NodeName, Quarantine};
 use crate::registry::App;
 use serde::Serialize;
 
@@ -39,6 +39,8 @@ pub struct AppObject<'a> {
     bound_by: &'static str,
     /// The quarantine of dead tokens, if there is one.
     feedback_held: Option<HoldObject>,
+    /// The owners of lanes whose part is not in the status.
+    nodes_missing: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -61,13 +63,19 @@ struct CredentialObject {
 }
 
 impl<'a> AppObject<'a> {
-    /// `status` is the app's sending status, `quarantine` the reason that its feedback is held back, `now` the time in
-    /// UNIX seconds.
-    pub fn new(app: &'a App, status: AppStatus, quarantine: Option<Quarantine>, now: u64) -> Self {
+    /// `status` is the app's sending status, with the owners of lanes that it lacks; `quarantine` the reason that its
+    /// feedback is held back; `now` the time in UNIX seconds.
+    pub fn new(
+        app: &'a App,
+        (status, missing): (AppStatus, Vec<NodeName>),
+        quarantine: Option<Quarantine>,
+        now: u64,
+    ) -> Self {
+        let bound_by = status.bound_by();
         let (state, last_error, last_error_at) = match (app.credential_error(now), status.last_error) {
             (Some(why), _) => ("credential_error", Some(why), None),
-            (None, Some(last)) => (status.state, Some(last.what), Some(last.at)),
-            (None, None) => (status.state, None, None),
+            (None, Some(last)) => (status.state.as_str(), Some(last.what), Some(last.at)),
+            (None, None) => (status.state.as_str(), None, None),
         };
         Self {
             r#type: "app",
@@ -88,8 +96,9 @@ impl<'a> AppObject<'a> {
             streams: status.streams,
             in_flight: status.in_flight,
             queued: status.queued,
-            bound_by: status.bound_by.as_str(),
+            bound_by: bound_by.as_str(),
             feedback_held: quarantine.map(|Quarantine { since, why }| HoldObject { since, why }),
+            nodes_missing: missing.iter().map(NodeName::to_string).collect(),
         }
     }
 }

@@ -151,7 +151,7 @@ impl ItemFault {
 }
 
 /// Displays "item 3: ", or nothing.
-struct ItemPrefix(Option<usize>);
+pub struct ItemPrefix(pub Option<usize>);
 
 impl fmt::Display for ItemPrefix {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,9 +160,9 @@ impl fmt::Display for ItemPrefix {
 }
 
 /// Displays "; 2 more of the items are bad, …", or nothing.
-struct MoreFaulty<'f> {
-    faulty: &'f FaultyIndexes,
-    what: &'static str,
+pub struct MoreFaulty<'f> {
+    pub faulty: &'f FaultyIndexes,
+    pub what: &'static str,
 }
 
 impl fmt::Display for MoreFaulty<'_> {

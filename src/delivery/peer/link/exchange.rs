@@ -4,24 +4,27 @@
 //! An errand ends exactly once. The proof that nothing of it was sent is that TLS took no byte of its frame, or that the
 //! peer refused it.
 
+mod calls;
 mod ends;
 mod frames;
 mod questions;
 
-pub use questions::{Ask, Question};
+pub use calls::{CallEnd, CallTicket, ForwardedCalls};
+pub use questions::Question;
 
 use super::liveness::{Finding, Liveness};
 use super::pauses::{self, RerouteBudget};
 use crate::delivery::errand::Forwarded;
 use crate::delivery::peer::clock::PeerClock;
 use crate::delivery::peer::outbox::Outbox;
-use crate::delivery::peer::wire::{self, BatchHead, Decoder, Hello, Lane, Limits};
+use crate::delivery::peer::wire::{self, Agreed, BatchHead, Decoder, Hello};
 use crate::delivery::send::Refused;
 use crate::model::{NodeName, NodeReason, NodeSession, Outcome};
 use crate::subject::Subject;
+use calls::CallItem;
+use questions::Waiter;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// The peer has this time to answer after the deadline: it ends everything by then, and the way back takes some.
@@ -89,8 +92,8 @@ pub struct Exchange {
     peer: Member,
     /// This node's introduction on the current connection.
     own: Option<Hello>,
-    /// The peer's, once it has come.
-    limits: Option<Limits>,
+    /// The parts of the protocol that both use, once the peer's introduction has come.
+    agreed: Option<Agreed>,
     phase: Phase,
     /// The peer takes no new errands, and finishes what it has. It stays so until another connection is opened.
     is_leaving: bool,
@@ -113,7 +116,9 @@ pub struct Exchange {
     due: BTreeSet<(Instant, u64)>,
     ended: Vec<(Forwarded, End)>,
     /// The questions without an answer, and who waits for it.
-    questions: HashMap<u64, oneshot::Sender<Vec<Lane>>>,
+    questions: HashMap<u64, Waiter>,
+    /// The calls without an end.
+    calls: HashMap<u64, CallItem>,
 }
 
 impl Exchange {
@@ -122,7 +127,7 @@ impl Exchange {
         Self {
             peer,
             own: None,
-            limits: None,
+            agreed: None,
             phase: Phase::Down { until: now },
             is_leaving: false,
             is_answering: false,
@@ -141,6 +146,7 @@ impl Exchange {
             due: BTreeSet::new(),
             ended: Vec::new(),
             questions: HashMap::new(),
+            calls: HashMap::new(),
         }
     }
 
@@ -160,12 +166,12 @@ impl Exchange {
 
     /// Nothing is unanswered, and nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.calls.is_empty()
     }
 
     /// The peer said that it leaves, and has answered everything: the connection is of no more use.
     pub fn is_finished(&self) -> bool {
-        self.is_leaving && self.items.is_empty()
+        self.is_leaving && self.is_idle()
     }
 
     /// The errands that ended since the last call.
@@ -205,8 +211,9 @@ impl Exchange {
                 self.ended.push((forwarded, End::Unknown(NodeReason::PeerLost)));
             }
         }
+        self.lose_calls(NodeReason::PeerLost);
         self.outbox.reset();
-        (self.decoder, self.own, self.limits) = (None, None, None);
+        (self.decoder, self.own, self.agreed) = (None, None, None);
         self.clock = PeerClock::new();
         self.pings.clear();
         self.questions.clear();
@@ -243,7 +250,7 @@ impl Exchange {
     }
 
     fn write(&mut self, id: u64) {
-        let (Some(item), Some(limits)) = (self.items.get_mut(&id), self.limits) else { return };
+        let (Some(item), Some(agreed)) = (self.items.get_mut(&id), self.agreed) else { return };
         let deadline = milliseconds(self.origin, item.forwarded.errand.sending.deadline);
         let Forwarded { errand, subject, .. } = &item.forwarded;
         let head = BatchHead {
@@ -257,7 +264,7 @@ impl Exchange {
             request_id: subject.as_ref().and_then(Subject::request_header).cloned(),
         };
         let mut put = Ok(());
-        let begins = self.outbox.append(|bytes| put = wire::put_batch(bytes, id, &head, &errand.batch, limits));
+        let begins = self.outbox.append(|bytes| put = wire::put_batch(bytes, id, &head, &errand.batch, agreed.limits));
         if put.is_err() {
             return self.end(id, End::Here);
         }
@@ -278,6 +285,7 @@ impl Exchange {
     /// [`Self::received`] before: a process that was stopped would take its own silence for the peer's.
     pub fn elapse(&mut self, now: Instant) -> Finding {
         self.end_due(now);
+        self.end_due_calls(now);
         self.forget_unheard();
         if !self.is_open() {
             return Finding::Alive;
@@ -304,7 +312,7 @@ impl Exchange {
         let is_open = self.is_open();
         let ping = (is_open && self.phase != Phase::Greeting).then(|| self.liveness.next_ping(self.awaits()));
         let finding = is_open.then(|| self.liveness.next_finding(now)).flatten();
-        [first_due, until, ping, finding].into_iter().flatten().min()
+        [first_due, self.next_due_call(), until, ping, finding].into_iter().flatten().min()
     }
 
     fn is_open(&self) -> bool {
@@ -313,7 +321,7 @@ impl Exchange {
 
     /// An answer is awaited beside a PONG.
     fn awaits(&self) -> bool {
-        self.phase != Phase::Up || !self.items.is_empty() || !self.questions.is_empty()
+        self.phase != Phase::Up || !self.is_idle() || !self.questions.is_empty()
     }
 
     fn ping(&mut self, now: Instant) {

@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub const ERRANDS_MAX: usize = 1024;
 /// Their bytes on the wire. One errand may have more.
 pub const ERRAND_BYTES_MAX: usize = 64 << 20;
-/// Questions that wait for the link's task. Only joining and leaving ask any.
-const QUESTIONS_MAX: usize = 16;
+/// Questions that wait for the link's task.
+const QUESTIONS_MAX: usize = 256;
 
 /// The entrance of a link.
 pub struct Inbox {

@@ -8,8 +8,11 @@ use crate::delivery::peer::greeting::{self, Mismatch};
 use crate::delivery::peer::link::{ERRAND_BYTES_MAX, ERRANDS_MAX};
 use crate::delivery::peer::outbox::Outbox;
 use crate::delivery::peer::pipe::Pipe;
-use crate::delivery::peer::wire::{self, BatchHead, Decoder, Frame, Lane, Received, Refusal, Seen, StatusOf};
-use crate::model::{Batch, Outcome};
+use crate::delivery::peer::wire::calls::{self, CallAnswer};
+use crate::delivery::peer::wire::{
+    self, AppFigures, BatchHead, Decoder, Features, Frame, Lane, Received, Refusal, Seen, StatusOf,
+};
+use crate::model::{AppKey, Batch, Outcome};
 use crate::subject::Subject;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +28,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A leaving node waits so long for a peer to close the connection, once everything is answered. After the same time it
 /// refuses what a peer sends that does not mind LEAVING.
 const LEAVING_MAX: Duration = Duration::from_secs(1);
+/// The refusal of what has no room.
+const FULL: Refusal = Refusal::NodeOverloaded { retry_after_seconds: 1 };
+/// STATUS of apps without an answer, on one connection.
+const FIGURES_MAX: usize = 64;
 /// The longest deadline that a peer may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(600);
 
@@ -32,8 +39,10 @@ const DEADLINE_MAX: Duration = Duration::from_secs(600);
 type Answered = (u64, Answer);
 
 enum Answer {
+    Call(CallAnswer),
     Batch(Result<Vec<Outcome>, Refusal>),
     Warm(Vec<Lane>),
+    Figures(Vec<AppFigures>),
 }
 
 /// A connection of a peer.
@@ -43,10 +52,15 @@ pub struct Connection {
     decoder: Decoder,
     outbox: Outbox,
     is_greeted: bool,
-    /// Batches without an answer.
+    features: Features,
+    /// The most bytes that the peer takes in a frame.
+    frame_bytes: u32,
+    /// Batches and calls without an answer.
     unanswered: usize,
     /// A WARM has no answer yet.
     is_warming: bool,
+    /// STATUS of apps without an answer.
+    figures_asked: usize,
     /// Their bytes. A link has no more without an answer.
     bytes: Arc<Budget>,
     answers: mpsc::Receiver<Answered>,
@@ -73,8 +87,11 @@ impl Connection {
             shared,
             outbox,
             is_greeted: false,
+            features: Features::NONE,
+            frame_bytes: 0,
             unanswered: 0,
             is_warming: false,
+            figures_asked: 0,
             bytes: Budget::new(ERRAND_BYTES_MAX),
             answers,
             answerer,
@@ -150,21 +167,39 @@ impl Connection {
                 let is_member = self.shared.peers.is_member(&theirs.node, theirs.session);
                 let agreed = greeting::check(&hello, &theirs, is_member)?;
                 self.decoder.agree(agreed);
-                self.is_greeted = true;
+                (self.is_greeted, self.features) = (true, agreed.features);
+                self.frame_bytes = agreed.limits.frame_bytes;
             }
             Frame::Ping => {
                 let clock = boot_ms();
                 self.outbox.append(|bytes| wire::put_pong(bytes, id, clock));
             }
             Frame::Batch(head, batch) => self.serve(id, head, batch, now),
+            Frame::Call(body) => self.call(id, &body, now)?,
             Frame::Warm(lanes) => self.warm(id, lanes),
             Frame::Status(StatusOf::Held) => {
                 let held = Seen::Held(self.shared.serve.held());
                 self.outbox.append(|bytes| wire::put_seen(bytes, id, &held));
             }
+            Frame::Status(StatusOf::Apps(apps)) if self.features.contains(Features::APP_FIGURES) => {
+                self.figures(id, apps);
+            }
             _ => return Err(Mismatch::Unexpected.into()),
         }
         Ok(())
+    }
+
+    /// Reads figures in a task of their own: batches must not wait behind a long list. Too many questions at a time are
+    /// not answered.
+    fn figures(&mut self, id: u64, apps: Vec<AppKey>) {
+        if self.figures_asked == FIGURES_MAX {
+            return;
+        }
+        self.figures_asked += 1;
+        let (serve, answerer) = (Arc::clone(&self.shared.serve), self.answerer.clone());
+        self.shared.drain.spawn("figures", async move {
+            let _ = answerer.send((id, Answer::Figures(serve.figures(&apps)))).await;
+        });
     }
 
     fn serve(&mut self, id: u64, head: BatchHead, batch: Batch, now: Instant) {
@@ -193,6 +228,29 @@ impl Connection {
         };
     }
 
+    /// Makes calls. The intake of the calls limits their bytes.
+    fn call(&mut self, id: u64, body: &[u8], now: Instant) -> Result<(), Fault> {
+        let (head, calls) = calls::decode_call(body, self.shared.membership.limits.items).map_err(Mismatch::from)?;
+        if let Err(refusal) = self.admit_call(now) {
+            let answer = calls::encode_result(&Err(refusal));
+            self.outbox.append(|bytes| wire::put_result(bytes, id, &answer));
+            return Ok(());
+        }
+        self.unanswered += 1;
+        let left = clock::time_left(head.deadline_ms, boot_ms()).unwrap_or_default().min(DEADLINE_MAX);
+        let subject = head.request_id.clone().map(Subject::Request);
+        let (calling, answerer) = (self.shared.serve.call(head, calls, now + left), self.answerer.clone());
+        let work = async move {
+            let answer = calling.await;
+            let _ = answerer.send((id, Answer::Call(answer))).await;
+        };
+        match subject {
+            Some(subject) => self.shared.drain.spawn("forwarded", subject.scope(work)),
+            None => self.shared.drain.spawn("forwarded", work),
+        };
+        Ok(())
+    }
+
     /// Opens connections to Apple. One WARM at a time is served; a further one is answered with no lane.
     fn warm(&mut self, id: u64, lanes: Vec<Lane>) {
         if std::mem::replace(&mut self.is_warming, true) {
@@ -208,11 +266,15 @@ impl Connection {
 
     /// The room of a batch among those without an answer. It may wait for the store before the intake counts it.
     fn admit(&self, batch: &Batch, now: Instant) -> Result<Permit, Refusal> {
+        self.admit_call(now)?;
+        self.bytes.try_acquire_any_if_unused(wire::batch_bytes(batch)).ok_or(FULL)
+    }
+
+    fn admit_call(&self, now: Instant) -> Result<(), Refusal> {
         if self.left.is_some_and(|left| now.saturating_duration_since(left) >= LEAVING_MAX) {
             return Err(Refusal::Leaving);
         }
-        let room = self.bytes.try_acquire_any_if_unused(wire::batch_bytes(batch));
-        room.filter(|_| self.unanswered < ERRANDS_MAX).ok_or(Refusal::NodeOverloaded { retry_after_seconds: 1 })
+        if self.unanswered < ERRANDS_MAX { Ok(()) } else { Err(FULL) }
     }
 
     fn take_answers(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -229,6 +291,16 @@ impl Connection {
                     });
                     self.leaving_since = self.leaving_since.map(|_| now);
                 }
+                Answer::Call(answer) => {
+                    self.unanswered -= 1;
+                    let answer = self.fitting(calls::encode_result(&answer));
+                    self.outbox.append(|bytes| wire::put_result(bytes, id, &answer));
+                    self.leaving_since = self.leaving_since.map(|_| now);
+                }
+                Answer::Figures(figures) => {
+                    self.figures_asked -= 1;
+                    self.outbox.append(|bytes| wire::put_seen(bytes, id, &Seen::Apps(figures)));
+                }
                 Answer::Warm(ready) => {
                     self.is_warming = false;
                     self.outbox.append(|bytes| wire::put_ready(bytes, id, &ready));
@@ -237,6 +309,12 @@ impl Connection {
             has_moved = true;
         }
         has_moved
+    }
+
+    /// The body of a RESULT that the peer takes. Only a list of channels can be too long: the peer asks for it itself then.
+    fn fitting(&self, answer: Vec<u8>) -> Vec<u8> {
+        let fits = answer.len() <= self.frame_bytes as usize;
+        if fits { answer } else { calls::encode_result(&Err(Refusal::Malformed)) }
     }
 
     fn write(&mut self, cx: &mut Context<'_>, now: Instant) -> std::io::Result<bool> {

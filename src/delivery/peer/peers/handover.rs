@@ -2,7 +2,7 @@
 
 use super::{Peers, Table};
 use crate::cluster::{Member, MemberState, Route, View};
-use crate::delivery::peer::link::exchange::{Ask, Question};
+use crate::delivery::peer::link::exchange::Question;
 use crate::delivery::peer::wire::Lane;
 use crate::model::NodeName;
 use std::collections::{HashMap, HashSet};
@@ -34,8 +34,10 @@ impl Peers {
                 lists.entry(next.node.clone()).or_default().push(lane);
             }
         }
-        let asked: Vec<_> =
-            lists.into_iter().filter_map(|(node, lanes)| ask(&table, &node, Ask::Warm(lanes))).collect();
+        let asked: Vec<_> = lists
+            .into_iter()
+            .filter_map(|(node, lanes)| ask(&table, &node, |reply| Question::Warm(lanes, reply)))
+            .collect();
         (count, answers(asked, until).await.len())
     }
 
@@ -49,7 +51,7 @@ impl Peers {
     /// most.
     pub async fn lanes_to_take(&self, until: Instant) -> Vec<Lane> {
         let table = self.table();
-        let asked: Vec<_> = table.peers.keys().filter_map(|node| ask(&table, node, Ask::Held)).collect();
+        let asked: Vec<_> = table.peers.keys().filter_map(|node| ask(&table, node, Question::Held)).collect();
         let own = &self.membership.node;
         let members = table.route.view().members().iter().map(|member| match member.node == *own {
             true => Member { state: MemberState::Active, ..member.clone() },
@@ -77,10 +79,14 @@ fn route_without(table: &Table, own: &NodeName) -> Route {
 }
 
 /// Asks a peer. Returns `None` if it cannot be reached.
-fn ask(table: &Table, node: &NodeName, ask: Ask) -> Option<Awaited> {
+fn ask(
+    table: &Table,
+    node: &NodeName,
+    question: impl FnOnce(oneshot::Sender<Vec<Lane>>) -> Question,
+) -> Option<Awaited> {
     let peer = table.peers.get(node).filter(|peer| peer.is_reachable())?;
     let (reply, answer) = oneshot::channel();
-    peer.links[0].ask(Question { ask, reply });
+    peer.links[0].ask(question(reply));
     Some(answer)
 }
 

@@ -16,8 +16,12 @@ pub struct Features(pub u32);
 
 impl Features {
     pub const NONE: Self = Self(0);
-    /// CALL and RESULT.
+    /// CALL and RESULT: the receiver makes calls of channels, and broadcasts.
     pub const CALLS: Self = Self(1);
+    /// STATUS of apps, and SEEN of them.
+    pub const APP_FIGURES: Self = Self(2);
+    /// Those of this build.
+    pub const OURS: Self = Self(Self::CALLS.0 | Self::APP_FIGURES.0);
 
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

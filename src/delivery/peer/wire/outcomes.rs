@@ -1,6 +1,6 @@
 //! OUTCOMES: the end of each item of a batch, 24 bytes each, with the texts of unlisted reasons behind them.
 
-use super::scanner::Scanner;
+use super::scanner::{Scanner, put_short_text};
 use super::{Kind, WireError, put_frame, reasons};
 use crate::model::{Outcome, OutcomeKind};
 use std::str;
@@ -34,6 +34,32 @@ pub fn put_outcomes(out: &mut Vec<u8>, id: u64, outcomes: &[Outcome]) {
         }
         out.extend_from_slice(&texts);
     });
+}
+
+/// Fewest bytes of a single outcome.
+pub(super) const SINGLE_BYTES_MIN: usize = 16;
+
+/// Appends one outcome with the text of its reason.
+pub(super) fn put_single(out: &mut Vec<u8>, outcome: &Outcome) {
+    let (code, text) = reasons::code(outcome.reason.as_ref());
+    out.push(OutcomeKind::ALL.iter().position(|kind| *kind == outcome.kind).unwrap_or_default() as u8);
+    out.extend_from_slice(&outcome.status.unwrap_or(NO_STATUS).to_le_bytes());
+    out.extend_from_slice(&outcome.attempts.to_le_bytes());
+    out.extend_from_slice(&outcome.timestamp.to_le_bytes());
+    out.extend_from_slice(&code.to_le_bytes());
+    put_short_text(out, &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]);
+}
+
+/// Reads what [`put_single`] wrote.
+pub(super) fn single(body: &mut Scanner<'_>) -> Result<Outcome, WireError> {
+    let kind = *OutcomeKind::ALL.get(usize::from(body.u8()?)).ok_or(body.bad("outcome"))?;
+    let (status, attempts, timestamp) = (body.u16()?, body.u16()?, f64::from_bits(body.u64()?));
+    let (code, text) = (body.u16()?, body.short_text()?);
+    if !timestamp.is_finite() {
+        return Err(body.bad("timestamp"));
+    }
+    let reason = reasons::reason(code, text).ok_or(body.bad("reason"))?;
+    Ok(Outcome { kind, status: Some(status).filter(|status| *status != NO_STATUS), reason, timestamp, attempts })
 }
 
 fn put_outcome(out: &mut Vec<u8>, outcome: &Outcome, code: u16, text: (u32, u32)) {

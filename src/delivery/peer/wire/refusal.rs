@@ -29,6 +29,13 @@ impl Refusal {
         }
     }
 
+    /// Appends the refusal.
+    pub(super) fn put(self, out: &mut Vec<u8>) {
+        let (code, seconds) = self.code();
+        out.push(code);
+        out.extend_from_slice(&seconds.to_le_bytes());
+    }
+
     pub(super) fn decode(body: &[u8]) -> Result<Self, WireError> {
         let mut body = Scanner::new(Kind::Refused, body);
         let (code, retry_after_seconds) = (body.u8()?, body.u32()?);
@@ -47,9 +54,5 @@ impl Refusal {
 
 /// Appends REFUSED, an answer to the BATCH of this id.
 pub fn put_refused(out: &mut Vec<u8>, id: u64, refusal: Refusal) {
-    let (code, seconds) = refusal.code();
-    put_frame(out, Kind::Refused, id, |out| {
-        out.push(code);
-        out.extend_from_slice(&seconds.to_le_bytes());
-    });
+    put_frame(out, Kind::Refused, id, |out| refusal.put(out));
 }

@@ -44,6 +44,20 @@ local function forget_events(meta, holds, app, events)
   end
 end
 
+-- Forgets the decisions of operators about an app's lanes: the fields that are the app, `/` and a number.
+local function forget_pins(meta, pins, app)
+  local beginning, moved = app .. '/', false
+  for _, subject in ipairs(redis.call('HKEYS', pins)) do
+    if string.sub(subject, 1, #beginning) == beginning and string.find(subject, '^%d+$', #beginning + 1) then
+      redis.call('HDEL', pins, subject)
+      moved = true
+    end
+  end
+  if moved then
+    move(meta, 'members')
+  end
+end
+
 -- Forgets the oldest removals but the newest so many.
 local function forget_removals(meta, changed, removed, most)
   local over = redis.call('ZCARD', removed) - most
@@ -58,9 +72,10 @@ local function forget_removals(meta, changed, removed, most)
   redis.call('HSET', meta, 'forgotten', oldest[#oldest])
 end
 
--- Forgets an app and its events, and returns the revision of that.
-local function remove(meta, apps, changed, removed, holds, app, events, removals_max)
+-- Forgets an app with its events and pins, and returns the revision of that.
+local function remove(meta, apps, changed, removed, holds, pins, app, events, removals_max)
   redis.call('HDEL', apps, app)
+  forget_pins(meta, pins, app)
   forget_events(meta, holds, app, events)
   local revision = note_change(meta, changed, app)
   redis.call('ZADD', removed, revision, app)

@@ -1,11 +1,11 @@
 //! Leases and the table of members.
 
 use super::*;
-use crate::model::NodeName;
+use crate::model::{AppKey, NodeName};
 use crate::store::StoreError;
-use crate::store::contract::{app, shop};
+use crate::store::contract::{app, key, put, shop};
 use crate::store::members::{Beat, Heard, Lease, Members, PINS_MAX, Pin, Pinned, Session, Version};
-use crate::store::{Apps, Expect, FeedbackLog};
+use crate::store::{AppRecord, Apps, Expect, FeedbackLog};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -202,6 +202,7 @@ async fn decisions_of_operators_reach_every_node_with_its_next_beat_and_only_the
     let (server, prefix) = (RedisServer::start(), fresh_prefix());
     let store = store(&server, &prefix);
     let members = store.members();
+    put(&store, app(shop())).await;
     let first = beat(&store, "n1", Session::new()).await.unwrap();
     assert_eq!(first.pins, []);
     let node: NodeName = "n2".parse().unwrap();
@@ -225,6 +226,7 @@ async fn a_store_takes_no_more_decisions_than_nodes_can_read() {
     let (server, prefix) = (RedisServer::start(), fresh_prefix());
     let store = store(&server, &prefix);
     let members = store.members();
+    put(&store, app(shop())).await;
     let pin = |lane| Pin::Lane { app: shop(), lane, node: "n1".parse().unwrap() };
     members.pin(pin(0)).await.unwrap();
     let fill = format!("for at = 1, {} do redis.call('HSET', KEYS[1], 'filled:' .. at, '1') end", PINS_MAX - 1);
@@ -233,4 +235,37 @@ async fn a_store_takes_no_more_decisions_than_nodes_can_read() {
     assert_eq!(members.pin(pin(0)).await.unwrap(), Pinned::Same);
     assert!(members.unpin(pin(0)).await.unwrap());
     assert_eq!(members.pin(pin(1)).await.unwrap(), Pinned::Changed);
+}
+
+#[tokio::test]
+async fn the_pins_of_a_removed_app_go_with_it_and_those_made_after_it_is_back_stay() {
+    let (server, prefix) = (RedisServer::start(), fresh_prefix());
+    let store = store(&server, &prefix);
+    let members = store.members();
+    let node: NodeName = "n1".parse().unwrap();
+    let pin = |app: &AppKey, lane| Pin::Lane { app: app.clone(), lane, node: node.clone() };
+    let other = key(&format!("{}.more", shop().id.as_str()), shop().environment);
+    for app in [shop(), other.clone()] {
+        assert_eq!(members.pin(pin(&app, 0)).await.unwrap(), Pinned::NoApp);
+    }
+    for one in [shop(), other.clone()] {
+        put(&store, app(one)).await;
+    }
+    for pin in [pin(&shop(), 0), pin(&shop(), 63), pin(&other, 0), Pin::Cordoned(node.clone())] {
+        assert_eq!(members.pin(pin).await.unwrap(), Pinned::Changed);
+    }
+    let session = Session::new();
+    let heard = beat(&store, "n1", session).await.unwrap();
+    assert_eq!(heard.pins.len(), 4);
+    let known = Beat { known: heard.members_version, ..of("n1", session) };
+    store.delete(shop(), Expect::Any).await.unwrap();
+    put(&store, app(shop())).await;
+    assert_eq!(members.pin(pin(&shop(), 1)).await.unwrap(), Pinned::Changed);
+    let left = members.beat(known).await.unwrap().pins;
+    let expected = [pin(&shop(), 1), pin(&other, 0), Pin::Cordoned(node.clone())];
+    assert!(left.len() == 3 && expected.iter().all(|pin| left.contains(pin)), "{left:?}");
+    // An app of the configuration goes by its entry.
+    put(&store, AppRecord { entry: Some("made".to_owned()), ..app(other.clone()) }).await;
+    assert!(store.delete_entry(other).await.unwrap());
+    assert_eq!(beat(&store, "n2", Session::new()).await.unwrap().pins.len(), 2);
 }

@@ -16,6 +16,7 @@ impl Exchange {
             let why = NodeReason::ShuttingDown;
             self.ended.push((forwarded, if is_sent { End::Unknown(why) } else { End::NotSent(why) }));
         }
+        self.lose_calls(NodeReason::ShuttingDown);
         self.liveness.set_busy(false, now);
     }
 
@@ -40,15 +41,21 @@ impl Exchange {
                 self.reroute(forwarded, now);
             }
         }
+        self.withdraw_calls();
     }
 
     /// Takes the frame of an errand back. Returns false if TLS took some of it.
     pub(super) fn take_back(&mut self, id: u64) -> bool {
-        let Some(Written { begins, length }) = self.items.get(&id).and_then(|item| item.written) else { return true };
+        self.items.get(&id).and_then(|item| item.written).is_none_or(|written| self.take_back_frame(written))
+    }
+
+    /// Takes a frame back. Returns false if TLS took some of it.
+    pub(super) fn take_back_frame(&mut self, Written { begins, length }: Written) -> bool {
         if !self.outbox.remove(begins, length) {
             return false;
         }
-        for later in self.items.values_mut().filter_map(|item| item.written.as_mut()) {
+        let batches = self.items.values_mut().filter_map(|item| item.written.as_mut());
+        for later in batches.chain(self.calls.values_mut().map(|item| &mut item.written)) {
             if later.begins > begins {
                 later.begins -= length;
             }

@@ -35,7 +35,9 @@ impl Exchange {
             }
             (_, Frame::Outcomes(outcomes)) => self.answered(id, outcomes),
             (_, Frame::Refused(refusal)) => self.refused(id, refusal),
-            (_, Frame::Ready(lanes) | Frame::Seen(Seen::Held(lanes))) => self.told(id, lanes),
+            (_, Frame::Ready(lanes) | Frame::Seen(Seen::Held(lanes))) => self.told_lanes(id, lanes),
+            (_, Frame::Result(answer)) => self.resulted(id, &answer),
+            (_, Frame::Seen(Seen::Apps(figures))) => self.told_figures(id, figures),
             (_, Frame::Leaving) => {
                 self.left();
                 Ok(())
@@ -49,7 +51,7 @@ impl Exchange {
         let is_member = theirs.node == self.peer.node && theirs.session == self.peer.session;
         let agreed = greeting::check(own, theirs, is_member)?;
         decoder.agree(agreed);
-        self.limits = Some(agreed.limits);
+        self.agreed = Some(agreed);
         self.phase = Phase::Probing;
         self.ping(now);
         Ok(())
@@ -128,5 +130,6 @@ impl Exchange {
                 self.end(id, End::Elsewhere);
             }
         }
+        self.withdraw_calls();
     }
 }

@@ -1,5 +1,6 @@
 //! The table of ends, line by line, in virtual time. A separate decoder plays the peer.
 
+mod calls;
 mod model;
 mod several;
 
@@ -9,6 +10,7 @@ use crate::delivery::admission::Room;
 use crate::delivery::errand::Errand;
 use crate::delivery::peer::greeting::Mismatch;
 use crate::delivery::peer::link::liveness::UNREACHABLE_AFTER;
+use crate::delivery::peer::wire::Limits;
 use crate::delivery::peer::wire::{Features, Frame, Received, Refusal};
 use crate::delivery::send::{Reply, Sending};
 use crate::model::{Batch, Draft, OutcomeKind};
@@ -24,7 +26,7 @@ const LIMITS: Limits = Limits { frame_bytes: 1 << 20, items: 1000 };
 fn hello(node: &str, session: u128) -> Hello {
     Hello {
         versions: (wire::VERSION_MIN, wire::VERSION_MAX),
-        features: Features::NONE,
+        features: Features::OURS,
         limits: LIMITS,
         ring: 0,
         session: NodeSession::from_bits(session),
@@ -43,6 +45,8 @@ struct Trial {
     /// Ids of the BATCH frames that the peer has read whole, and of the PINGs that it has not answered.
     batches: Vec<u64>,
     pings: Vec<u64>,
+    /// Ids of the CALL frames that the peer has read.
+    called: Vec<u64>,
     /// The numbers of notifications of those batches.
     sizes: Vec<usize>,
     /// The callers, so that none has left.
@@ -62,6 +66,7 @@ impl Trial {
             peer: Decoder::new(LIMITS),
             batches: Vec::new(),
             pings: Vec::new(),
+            called: Vec::new(),
             sizes: Vec::new(),
             callers: Vec::new(),
         }
@@ -135,7 +140,11 @@ impl Trial {
                         self.sizes.push(batch.len());
                     }
                     Frame::Ping => self.pings.push(id),
-                    Frame::Hello(_) => {}
+                    Frame::Call(_) => self.called.push(id),
+                    Frame::Hello(hello) => {
+                        let agreed = Agreed { version: 1, features: hello.features, limits: LIMITS };
+                        self.peer.agree(agreed);
+                    }
                     other => panic!("{other:?}"),
                 }
             }
