@@ -11,7 +11,13 @@ def apple():
         "pyapns: connections to Apple",
         "Connections, requests and answers between the nodes and Apple.",
         [JOB, INSTANCE],
-        [("Now", now()), ("Requests", requests()), ("Connections", connections()), ("Descriptors", descriptors())],
+        [
+            ("Now", now()),
+            ("Requests", requests()),
+            ("Connections", connections()),
+            ("Channels and broadcasts", channels()),
+            ("Descriptors", descriptors()),
+        ],
     )
 
 
@@ -156,6 +162,30 @@ def connections():
                 query(f"sum by (instance) (pyapns_breakers_open{{{NODES}}})", "{{instance}} breaker"),
                 query(f"sum by (instance) (pyapns_credentials_refused{{{NODES}}})", "{{instance}} credential"),
             ],
+        ),
+    ]
+
+
+def channels():
+    return [
+        graph(
+            "Calls",
+            "Broadcasts, and calls that manage channels.",
+            "cps",
+            [per_second("channel_calls_total", "call, outcome", "{{call}}: {{outcome}}")],
+            stacked=True,
+        ),
+        graph(
+            "Calls that failed, by reason",
+            "Calls that Apple did not accept.",
+            "cps",
+            [per_second("failed_channel_calls_total", "call, outcome, reason", "{{call}}: {{reason}}")],
+        ),
+        graph(
+            "Time of calls",
+            "From taking a call to its outcome, retries included.",
+            "s",
+            quantiles("pyapns_channel_call_seconds", NODES),
         ),
     ]
 

@@ -61,8 +61,10 @@ def start_node(simulator, directory, settings="", program=PROGRAM):
     """A node that uses the simulator for both of Apple's environments, and its `host:port`."""
     config = directory / "pyapns.toml"
     gateway = "https://" + simulator["listen"]
+    channels = "".join(f'{name}_channels = "https://{address}"\n' for name, address in simulator["channels"].items())
     config.write_text(
         f'{settings}\n[apple]\nsandbox = "{gateway}"\nproduction = "{gateway}"\nca_file = "{simulator["ca_file"]}"\n'
+        + channels
     )
     arguments = ["--config", config, "--listen", "127.0.0.1:0", "--data-dir", directory / "data"]
     process = Process("serve", *arguments, program=program)

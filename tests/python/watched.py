@@ -24,6 +24,8 @@ from rules import ROOT
 # Apple's extension of certificates for push in the sandbox.
 FOR_PUSH = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.840.113635.100.6.3.1"), b"\x05\x00")
 DAY = datetime.timedelta(days=1)
+PAYLOAD = {"aps": {"alert": "Hello"}}
+NO_CHANNEL = "AAAAAAAAAAAAAAAAAAAAAA=="
 UNAVAILABLE = {"answer": {"status": 503, "reason": "ServiceUnavailable"}}
 # What ends connections to Apple: GOAWAY, and resets.
 ENDS = {
@@ -58,7 +60,7 @@ def expiring_certificate():
 
 
 class Load:
-    """Sends to apps until it is stopped; one of ten device tokens is dead."""
+    """Sends until it is stopped. A target is a client with a path and a body."""
 
     def __init__(self, targets):
         self.stopping = threading.Event()
@@ -66,13 +68,11 @@ class Load:
         for thread in self.threads:
             thread.start()
 
-    def send(self, rest, app):
-        tokens = [f"{number:04x}" for number in range(1, 10)] + ["dead"]
-        body = {"tokens": tokens, "payload": {"aps": {"alert": "Hello"}}}
+    def send(self, rest, path, body):
         while not self.stopping.wait(0.25):
             # The balancer may still give the request to the node that stands still.
             with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-                rest.call("POST", f"{app}/notifications?timeout=2", body)
+                rest.call("POST", f"{path}?timeout=2", body)
 
     def stop(self):
         self.stopping.set()
@@ -136,18 +136,21 @@ class Site:
         cluster_control = Control(self.parts["simulator"]["control"])
         cluster_control.post("/tokens", dead)
         cluster_control.post("/script", ENDS)
-        in_cluster = "/apps/demo/sandbox"
-        direct = [(node, in_cluster) for node in self.nodes[:2]]
-        self.load = Load([(self.rest, self.provision("busy")), (self.front, in_cluster), *direct])
+        busy, body = self.provision("busy"), {"tokens": [*(f"{at:04x}" for at in range(9)), "dead"], "payload": PAYLOAD}
+        in_cluster = [(node, "/apps/demo/sandbox/notifications", body) for node in (self.front, *self.nodes[:2])]
+        status, channel = self.rest.call("POST", f"{busy}/channels", {"message_storage_policy": 0})
+        assert status == 201, channel
+        broadcasts = [{"channel": each, "payload": PAYLOAD} for each in (channel["response"]["id"], NO_CHANNEL)]
+        of_node = [(self.rest, f"{busy}/notifications", body), (self.rest, f"{busy}/broadcasts", broadcasts)]
+        self.load = Load([*of_node, *in_cluster])
 
     def break_apps(self):
         bad = [f"bad0{number:04x}" for number in range(60)]
         self.control.post("/tokens", [{"token": token, "state": "bad"} for token in bad])
-        payload = {"aps": {"alert": "Hello"}}
-        self.send(self.provision("held"), {"tokens": bad, "payload": payload})
+        self.send(self.provision("held"), {"tokens": bad, "payload": PAYLOAD})
         key = pathlib.Path(self.simulator["key_file"]).read_text()
         ids = {"key_id": "WRONGKEYID", "team_id": self.simulator["team_id"], "topic": self.simulator["topic"]}
-        self.send(self.provision("refused", key=key, **ids), {"token": "0a", "payload": payload})
+        self.send(self.provision("refused", key=key, **ids), {"token": "0a", "payload": PAYLOAD})
         self.provision("expiring", certificate=expiring_certificate(), topic="com.example.expiring")
         self.control.post("/script", {"faults": [{"act": UNAVAILABLE}]})
 
