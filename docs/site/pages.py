@@ -110,7 +110,7 @@ class Site:
     def link(self, source: str, link: re.Match[str]) -> str:
         """Return a link of a source as the site has it. A page is named by its title, not by its file."""
         target, text = self.target(source, link["target"]), link[1]
-        page = next((path for path, name in self.sources.items() if name == target), None)
+        page = next((path for path, name in self.sources.items() if name == target.partition("#")[0]), None)
         if page and (link["text"] or "").endswith(".md"):
             text = f"[{title(page)}]"
         return f"{text}({target})"
