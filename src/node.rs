@@ -146,6 +146,8 @@ impl Node {
             following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
         let ending = following::end_removed(registry.removals(), served, lanes.clone());
         lanes.spawn("removals", ending);
+        let outdated = following::end_outdated(registry.clone(), Arc::clone(&intake), lanes.clone());
+        lanes.spawn("outdated lanes", outdated);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());
         let is_provisioned = provision(&autoprovision, &config).await?;
         let listeners = Listeners::bind(&config, shares).await?;

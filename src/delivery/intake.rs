@@ -177,6 +177,11 @@ impl Intake {
         self.pools.remove(key);
     }
 
+    /// Ends stopped lanes whose app was provisioned again: see [`Lanes::end_outdated`].
+    pub fn end_outdated(&self, newest: impl Fn(&AppKey) -> Option<u64>) {
+        self.router.lanes().end_outdated(newest);
+    }
+
     /// Takes no more batches; finishes the taken ones.
     pub fn close(&self) {
         self.router.close();

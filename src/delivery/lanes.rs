@@ -154,6 +154,20 @@ impl Lanes {
         }
     }
 
+    /// Lets stopped lanes end that serve an earlier provisioning of their app than `newest` returns. The app would stay
+    /// stopped until its next job otherwise. That job starts the lane again.
+    pub fn end_outdated(&self, newest: impl Fn(&AppKey) -> Option<u64>) {
+        for (key, number, generation) in self.metrics().board.stopped() {
+            if newest(&key).is_some_and(|newest| newest > generation) {
+                let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+                let inboxes = apps.as_mut().and_then(|apps| apps.get_mut(&key)).map(|app_lanes| &mut app_lanes.inboxes);
+                if let Some(inbox) = inboxes.and_then(|inboxes| inboxes.get_mut(usize::from(number))) {
+                    *inbox = None;
+                }
+            }
+        }
+    }
+
     /// Starts a lane without a job, so that it connects to Apple. Returns false if the node drains.
     pub fn begin(&self, app: &Arc<App>, lane: u16) -> bool {
         self.reserve(app, lane).map(drop).is_ok()

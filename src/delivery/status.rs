@@ -200,6 +200,17 @@ impl StatusBoard {
         lanes.filter_map(is_idle).collect()
     }
 
+    /// The running lanes of stopped apps, with the generation of the app that each serves.
+    pub fn stopped(&self) -> Vec<(AppKey, u16, u64)> {
+        let statuses = self.lock();
+        let lanes = statuses.apps.iter().flat_map(|(app, lanes)| lanes.iter().map(move |lane| (app, lane)));
+        let stopped = lanes.filter_map(|(app, (number, status))| {
+            let shown = status.lock().0;
+            (shown.is_running && shown.stop_reason.is_some()).then(|| (app.clone(), *number, shown.generation))
+        });
+        stopped.collect()
+    }
+
     /// The lanes with a connection, or with something to send; the one with the latest job is first.
     pub fn held(&self) -> Vec<(AppKey, u16)> {
         let statuses = self.lock();

@@ -1,5 +1,5 @@
-//! The tasks by which a node follows its store: two bring the changes of other nodes in, one ends what served the removed
-//! apps.
+//! The tasks by which a node follows its store: two bring the changes of other nodes in, two end what served the apps that
+//! were removed or provisioned again.
 
 use super::shared;
 use crate::clock::Clock;
@@ -17,6 +17,8 @@ use tokio::time::{sleep, timeout};
 
 /// The time from one look at the changes of other nodes to the next.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// The time from one look at stopped lanes to the next.
+const OUTDATED_INTERVAL: Duration = Duration::from_secs(1);
 /// Without any change, the copy is confirmed after this time.
 const CONFIRM_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -107,5 +109,18 @@ pub(super) async fn end_removed(mut removals: Removals, served: Served, drain: D
         served.intake.remove(&removal.key);
         served.calls.remove(&removal.key);
         served.events.forget(&removal.key);
+    }
+}
+
+/// Ends the stopped lanes of apps that were provisioned again, until the drain begins. An app without traffic would be
+/// stopped in the metrics, and in alerts, long after it got a good credential.
+pub(super) async fn end_outdated(registry: Registry, intake: Arc<Intake>, drain: Drain) {
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            () = sleep(OUTDATED_INTERVAL) => {}
+        }
+        intake.end_outdated(|key| registry.get(key).map(|app| app.generation));
     }
 }

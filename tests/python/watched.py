@@ -153,8 +153,7 @@ class Site:
 
     def repair_apps(self):
         self.control.post("/script", {})
-        # The state of an app that sends nothing stays as it was.
-        self.send(self.provision("refused"), {"token": "0a", "payload": {"aps": {"alert": "Hello"}}})
+        self.provision("refused")
         self.provision("expiring")
         status, answer = self.rest.call("POST", "/apps/held/sandbox/feedback/held", {"action": "drop"})
         assert status == 200 and answer["response"]["count"] == 60, answer

@@ -18,7 +18,7 @@ use simulator::{Latency, Script, TokenState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Notifications by app and outcome, or by app and reason.
 type Counts = BTreeMap<(String, String), u64>;
@@ -217,6 +217,33 @@ async fn an_app_shows_why_its_notifications_fail_and_its_state() {
     assert_eq!((of_reason("other"), of_reason("InvalidProviderToken")), (Some(1.0), Some(1.0)), "{text}");
     assert!(!text.contains("ANewReason"), "a label is never a text of Apple's");
     assert_eq!(labelled(&text, "app_state", app.as_str(), ",state=\"credential_error\""), Some(1.0), "{text}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_that_got_a_good_credential_is_not_stopped_in_the_metrics_even_if_it_sends_nothing() {
+    let world = World::with(Credential::Token).await;
+    assert_eq!(world.send(&to(&token(1))).await.outcomes(), ["accepted"]);
+    let refuse =
+        simulator::Fault::new(simulator::Act::Answer { status: 403, reason: "InvalidProviderToken".to_owned() });
+    world.simulator.set_script(Script { faults: vec![refuse], ..Script::default() }).expect("a script");
+    assert_eq!(world.send(&to(&token(2))).await.outcomes(), ["not_sent"]);
+    let is_stopped = async || world.metrics().await.contains("pyapns_credentials_refused 1\n");
+    sleep(Duration::from_millis(1_500)).await;
+    assert!(is_stopped().await, "its credential is still the refused one");
+
+    world.simulator.set_script(Script::default()).expect("a script");
+    assert_eq!(world.provision(APP, Credential::Token).await.status, 201);
+    let recovers = async {
+        while is_stopped().await || world.metrics().await.contains("state=\"credential_error\"") {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), recovers).await.expect("no alert about the credential goes on");
+    let seen = world.client().await.get(APP).await;
+    assert_eq!(seen.response()["state"], "ok");
+    assert!(seen.response()["last_success_at"].is_f64(), "{seen:?}");
+    assert_eq!(world.send(&to(&token(2))).await.outcomes(), ["accepted"]);
     world.stop().await;
 }
 
