@@ -89,6 +89,20 @@ def now():
             width=3,
             falls=True,
         ),
+        table(
+            "Firing alerts",
+            "Alerts of pyapns that fire. docs/alerts.md has a runbook for each.",
+            "none",
+            [
+                (
+                    "series",
+                    "count by (severity, alertname, job, instance, app_id, environment) "
+                    '(ALERTS{alertname=~"Pyapns.*", alertstate="firing", job=~"$job|"})',
+                )
+            ],
+            width=24,
+            height=5,
+        ),
     ]
 
 

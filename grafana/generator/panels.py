@@ -95,7 +95,7 @@ def states(title, description, queries, names, width=12):
     return panel("state-timeline", title, description, "none", queries, width, 8, defaults=defaults, options=options)
 
 
-def table(title, description, unit, columns, width=12, names=(), links=None):
+def table(title, description, unit, columns, width=12, names=(), links=None, height=8):
     """A row for each set of labels. `columns` are pairs of a name and a query; `names` rename labels; `links` is the
     column that leads to a URL."""
     queries = [{**query(expr, instant=True), "format": "table"} for _, expr in columns]
@@ -114,7 +114,7 @@ def table(title, description, unit, columns, width=12, names=(), links=None):
         overrides = [{"matcher": {"id": "byName", "options": column}, "properties": [link]}]
     options = {"showHeader": True, "cellHeight": "sm"}
     more = {"overrides": overrides, "options": options, "transformations": transformations}
-    return panel("table", title, description, unit, queries, width, 8, **more)
+    return panel("table", title, description, unit, queries, width, height, **more)
 
 
 def steps(limits, first=GREEN):

@@ -33,7 +33,8 @@ class LineConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)
+        # Not 0: with it, TLS of Python 3.11 and later pauses when no bytes wait.
+        self._transport.set_write_buffer_limits(high=1)
 
     def data_received(self, data: bytes) -> None:
         """Keep a part of the answer until the caller asks for it. `UNANSWERED_MAX` limits how much that can be."""
@@ -93,7 +94,9 @@ class LineConnection(asyncio.Protocol):
         return data
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection. What was not written yet is dropped."""
+        self._is_lost = True
+        self._writable.set()
         if self._transport is not None:
             self._transport.abort()
 
@@ -109,6 +112,8 @@ class AsyncStream:
         self._patience = patience
         # True while the iterable is asked for its next item.
         self._is_idle = False
+        # True once no further item may be taken.
+        self._is_stopped = False
         self._is_exhausted = False
         # The error of the iterable. It is raised after the outcomes of the items before it.
         self._fault: Optional[BaseException] = None
@@ -123,7 +128,8 @@ class AsyncStream:
         # There is a connection that takes items.
         self._opened = asyncio.Event()
         self._room = asyncio.Event()
-        writer = asyncio.ensure_future(self._write())
+        self._connection = LineConnection()
+        self._writer = asyncio.ensure_future(self._write())
         try:
             is_first = True
             while is_first or self._held or not self._is_exhausted:
@@ -132,8 +138,7 @@ class AsyncStream:
                     yield outcome
                 await self._wanted.wait()
         finally:
-            writer.cancel()
-            await asyncio.wait([writer])
+            await self._stop()
         if self._fault is not None:
             raise self._fault
 
@@ -144,7 +149,7 @@ class AsyncStream:
         try:
             self._connection, address = await self._pool.connect(LineConnection)
         except ConnectionFailed as why:
-            for outcome in self._lost(why):
+            for outcome in await self._lost(why):
                 yield outcome
             raise
         try:
@@ -154,7 +159,8 @@ class AsyncStream:
             async for outcome in self._read():
                 yield outcome
         except (OSError, MalformedResponse) as why:
-            ended = self._lost(why)
+            self._pool.avoid(address)
+            ended = await self._lost(why)
             for outcome in ended:
                 yield outcome
             sent: Sent = "maybe" if any(one.outcome == "unknown" for one in ended) else "no"
@@ -163,22 +169,26 @@ class AsyncStream:
             self._opened.clear()
             self._connection.close()
         if lines.reader.has_head and not lines.is_accepted:
-            self._tell_held()
+            await self._stop()
             refusal = lines.refusal()
             for outcome in lines.refused(refusal):
                 yield outcome
             raise refusal
 
-    def _tell_held(self) -> None:
-        """Count an item that no connection took, so that it gets an outcome."""
+    async def _stop(self) -> None:
+        """Take no further item and write nothing more. Each item that was taken then counts in the lines."""
+        self._is_stopped = True
+        self._opened.clear()
+        self._connection.close()
+        self._writer.cancel()
+        await asyncio.wait([self._writer])
         if self._held:
             with contextlib.suppress(ValueError, TypeError):
                 self._lines.add(self._held.pop())
 
-    def _lost(self, why: BaseException) -> List[Outcome]:
+    async def _lost(self, why: BaseException) -> List[Outcome]:
         """Return the outcomes of all items without one. No further item is taken."""
-        self._opened.clear()
-        self._tell_held()
+        await self._stop()
         return self._lines.lost(0, why_ended(why))
 
     async def _read(self) -> AsyncIterator[Outcome]:
@@ -218,6 +228,10 @@ class AsyncStream:
                 self._is_idle = True
                 item = await self._items.__anext__()
                 self._is_idle = False
+                if self._is_stopped:
+                    # The iterable was cancelled, and yielded an item nevertheless.
+                    self._held.append(item)
+                    return
                 if not self._opened.is_set():
                     await self._hold(item)
                 else:
@@ -230,6 +244,8 @@ class AsyncStream:
         finally:
             self._is_idle, self._is_exhausted = False, True
             self._wanted.set()
+        if self._is_stopped:
+            return
         await self._opened.wait()
         if await self._connection.drain():
             self._flush()
@@ -254,16 +270,15 @@ class AsyncStream:
         elif lines.is_first_of_group:
             # It runs once the iterable waits for something.
             asyncio.get_running_loop().call_soon(self._flush)
-        while await self._connection.drain():
-            if self._flush_is_due:
+        while True:
+            is_open = await self._connection.drain()
+            if is_open and self._flush_is_due:
                 self._flush()
-            if lines.unanswered < UNANSWERED_MAX:
+            # If the connection is lost, the reader reports it and stops this task, or it finds all outcomes.
+            if lines.unanswered < (UNANSWERED_MAX if is_open else 1):
                 return
             self._room.clear()
             await self._room.wait()
-        if lines.unanswered:
-            # The connection is lost: the reader reports it and cancels this task.
-            await asyncio.get_running_loop().create_future()
 
     def _flush(self) -> None:
         """Write the group, unless bytes wait: then the writer does it."""

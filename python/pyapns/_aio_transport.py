@@ -9,10 +9,11 @@ from collections import deque
 from typing import Deque, Dict, List, Optional, Tuple, Type, TypeVar, cast
 
 from ._attempts import Attempts
-from ._calls import MARGIN, Call, Reply
+from ._calls import Call, Reply
 from ._http import MalformedResponse, ResponseReader
+from ._nodes import Nodes
 from ._session import Address, Session
-from ._transport import CONNECT_SECONDS, IDLE_SECONDS
+from ._transport import IDLE_SECONDS
 from .errors import ClientError, ConnectionFailed
 
 Result = TypeVar("Result")
@@ -33,8 +34,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
-        # So `pause_writing` and `resume_writing` say if bytes wait.
-        self._transport.set_write_buffer_limits(high=0)
+        # So `pause_writing` and `resume_writing` say if bytes wait. With 0, TLS of Python 3.11 and later pauses when
+        # none wait.
+        self._transport.set_write_buffer_limits(high=1)
 
     def pause_writing(self) -> None:
         """Note that bytes wait."""
@@ -180,17 +182,12 @@ class LoopPool:
                 idle.pop().close()
 
 
-class AsyncPool:
+class AsyncPool(Nodes):
     """The connections of an asynchronous client: each event loop has its own."""
 
     def __init__(self, addresses: List[Address], session: Session, *, timeout: float, retries: int, most: int) -> None:
-        self.addresses = addresses
-        self.session = session
-        self.timeout = timeout
-        self.connect_timeout = timeout if len(addresses) == 1 else min(timeout, CONNECT_SECONDS)
-        self.retries = retries
+        super().__init__(addresses, session, timeout=timeout, retries=retries)
         self._most = most
-        self._first = 0
         self._pools: Dict[asyncio.AbstractEventLoop, LoopPool] = {}
 
     def _here(self) -> LoopPool:
@@ -211,37 +208,33 @@ class AsyncPool:
 
     async def perform(self, call: Call[Result]) -> Result:
         """Perform a call, again if that cannot send anything twice."""
-        seconds = self.timeout if call.waits is None else max(self.timeout, call.waits + MARGIN)
-        attempts = Attempts(self._first, len(self.addresses), self.retries, call.repeatable, seconds)
+        attempts = self.attempts(call)
         pool = self._here()
         while True:
             try:
                 await pool.enter()
                 try:
-                    result = await self._attempt(pool, call, attempts.node, seconds)
+                    result = await self._attempt(pool, call, attempts)
                 finally:
                     pool.leave()
                 self._first = attempts.node
                 return result
             except ClientError as error:
-                pause = attempts.after(error)
+                pause = self.after(attempts, error)
                 if pause is None:
                     raise
             if pause:
                 await asyncio.sleep(pause)
 
-    async def _attempt(self, pool: LoopPool, call: Call[Result], node: int, seconds: float) -> Result:
+    async def _attempt(self, pool: LoopPool, call: Call[Result], attempts: Attempts) -> Result:
+        attempts.begin()
+        node = attempts.node
         address = self.addresses[node]
-        fields = list(call.fields)
-        if call.body is not None:
-            fields.append(("Content-Type", "application/json"))
-            fields.append(("Content-Length", str(len(call.body))))
-        head = self.session.head(address, call.method, call.target, fields)
-        request = head if call.body is None else head + call.body
-        connection = await self._connection(pool, node)
+        request = self.request(call, node)
+        connection = await self._connection(pool, node, attempts)
         keep = False
         try:
-            reply = await connection.exchange(request, seconds)
+            reply = await connection.exchange(request, attempts.left())
             keep = connection.keeps_alive
         except (OSError, MalformedResponse, asyncio.TimeoutError) as why:
             if not connection.is_written:
@@ -254,26 +247,29 @@ class AsyncPool:
                 connection.close()
         return call.result(reply)
 
-    async def _connection(self, pool: LoopPool, node: int) -> Connection:
+    async def _connection(self, pool: LoopPool, node: int, attempts: Attempts) -> Connection:
         idle = pool.idle[node]
         while idle:
             connection = idle.pop()
             if connection.is_usable():
                 return connection
             connection.close()
-        return await open_connection(Connection(), self.addresses[node], self.session, self.connect_timeout)
+        timeout = attempts.connect_limit(self.connect_timeout)
+        return await open_connection(Connection(), self.addresses[node], self.session, timeout)
 
     async def connect(self, protocol: Type[Protocol]) -> Tuple[Protocol, Address]:
         """Return a connection that the pool does not keep, to the first node that can be reached."""
-        attempts = Attempts(self._first, len(self.addresses), self.retries, False, self.timeout)
+        attempts = self.attempts()
         while True:
+            attempts.begin()
             address = self.addresses[attempts.node]
+            timeout = attempts.connect_limit(self.connect_timeout)
             try:
-                found = await open_connection(protocol(), address, self.session, self.connect_timeout)
+                found = await open_connection(protocol(), address, self.session, timeout)
                 self._first = attempts.node
                 return found, address
             except ConnectionFailed as error:
-                pause = attempts.after(error)
+                pause = self.after(attempts, error)
                 if pause is None:
                     raise
             if pause:

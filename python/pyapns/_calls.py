@@ -46,14 +46,15 @@ class Reply:
         """Return this answer as an error."""
         headers = self.headers
         retry_after = headers.get("retry-after", "")
-        seconds = float(retry_after) if retry_after.isdigit() else None
+        seconds = float(retry_after) if retry_after.isdecimal() else None
         return errors.of_answer(self.status, self.json(), message, headers.get("x-request-id"), seconds)
 
 
 class Call(Generic[Result]):
     """A request, and the reader of its answer.
 
-    `repeatable` calls only read. `waits` is the node's limit in seconds for a send. `failure` begins the error.
+    A `repeatable` call does no harm if the node performs it twice. `waits` is the node's limit in seconds for a send.
+    `failure` begins the error.
     """
 
     __slots__ = ("method", "target", "read", "body", "fields", "repeatable", "waits", "failure")
@@ -245,7 +246,10 @@ def provision(
             body[name] = value
     target = app_path(app_id, environment)
     headers = if_revision(revision)
-    return Call("POST", target, response, to_bytes(body), fields=headers, failure="Unable to provision app id")
+    failure = "Unable to provision app id"
+    # With a revision, the second request would find what the first one changed.
+    repeatable = revision is None
+    return Call("POST", target, response, to_bytes(body), fields=headers, repeatable=repeatable, failure=failure)
 
 
 def records(

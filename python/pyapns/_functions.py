@@ -205,8 +205,16 @@ def provision(
 
     def work() -> None:
         # Known first: a notification that a thread sends meanwhile goes to this environment.
+        before = _environments.get(app_id)
         _environments[app_id] = environment
-        _configured_client().provision(app_id, environment, timeout=timeout, **_credential(path_to_cert))
+        try:
+            _configured_client().provision(app_id, environment, timeout=timeout, **_credential(path_to_cert))
+        except BaseException:
+            if before is None:
+                _environments.pop(app_id, None)
+            else:
+                _environments[app_id] = before
+            raise
 
     return _run(work, in_background, callback, errback)
 

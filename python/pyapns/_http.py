@@ -6,6 +6,7 @@ import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
 HEAD_BYTES_MAX = 65536
+LENGTH_DIGITS_MAX = 15
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _TARGET = re.compile(r"[\x21-\x7e]*\Z")
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,15}\Z")
@@ -96,7 +97,7 @@ class ResponseReader:
         lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
         version, _, rest = lines[0].partition(" ")
-        if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
+        if not version.startswith("HTTP/1.") or not rest[:3].isdecimal():
             raise MalformedResponse("the response does not begin as HTTP/1.1 does")
         self.status = int(rest[:3])
         headers = {}
@@ -118,7 +119,7 @@ class ResponseReader:
             self._step = self._chunk_size
         elif "content-length" in headers:
             length = headers["content-length"]
-            if not length.isdigit():
+            if not length.isdecimal() or len(length) > LENGTH_DIGITS_MAX:
                 raise MalformedResponse("the length of the response is not a number")
             self._left = int(length)
             self.is_complete = self._left == 0

@@ -132,6 +132,7 @@ class Stream:
             if self._is_over():
                 return
             cause = self._write_error or why
+            self._pool.avoid(address)
             self._tell_held()
             unwritten = self._out.unwritten_items if self._out is not None else 0
             ended = lines.lost(unwritten, why_ended(cause))

@@ -10,23 +10,24 @@ from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
 from urllib.parse import urlencode
 
-from . import _calls
+from . import _calls, _channels
+from ._base import ClientSettings
 from ._calls import NotificationLike
 from ._session import Host, Session, parse_addresses
 from ._stream import Stream
 from ._transport import Pool
-from ._words import HeldAction, Identifier, Payload
-from .model import App, Disconnection, DisconnectionEvent, Feedback, HeldFeedback, Outcome, Page, Readiness
+from ._words import HeldAction, Identifier, Payload, StoragePolicy
+from .model import App, Channel, Disconnection, DisconnectionEvent, Feedback, HeldFeedback, Outcome, Page, Readiness
 
 
-class Client:
+class Client(ClientSettings):
     """A client of one node, or of several nodes of a cluster.
 
     Args:
         host: the URL of the node, or a list of URLs: if one cannot be reached, the next one is used.
             `unix:PATH` is a Unix socket.
         port: the port of a URL that has none.
-        timeout: seconds to connect, and to wait for an answer.
+        timeout: seconds for a call: to connect, to wait for the answer, and to repeat it.
         key: an API key, `ID.SECRET`.
         unix_socket: the path of the node's Unix socket, in place of `host`.
         ca: a PEM file with the only authorities to trust for https.
@@ -50,15 +51,10 @@ class Client:
         connections: int = 64,
     ) -> None:
         addresses = parse_addresses(host, port, unix_socket)
-        self.host: Host = host.strip("/") if isinstance(host, str) else host
-        self.port = port
-        self._request_timeout = request_timeout
+        super().__init__(host, port, request_timeout)
         # Checked here, so that a wrong value fails here.
         _calls.node_timeout(timeout, request_timeout)
-        self._pool = Pool(addresses, Session(key, ca), timeout=timeout, retries=retries, most=connections)
-
-    def __repr__(self) -> str:
-        return f"<Client {', '.join(map(str, self._pool.addresses))}>"
+        self._pool: Pool = Pool(addresses, Session(key, ca), timeout=timeout, retries=retries, most=connections)
 
     def __enter__(self) -> Client:
         return self
@@ -71,25 +67,6 @@ class Client:
     def close(self) -> None:
         """Close the idle connections. The client can be used further."""
         self._pool.close()
-
-    @property
-    def connection(self) -> Session:
-        """The settings of the connections: `headers`, `auth`, `verify`, `cert`."""
-        return self._pool.session
-
-    @property
-    def timeout(self) -> float:
-        """Seconds to wait for an answer. It can be changed."""
-        return self._pool.timeout
-
-    @timeout.setter
-    def timeout(self, seconds: float) -> None:
-        self._pool.timeout = seconds
-
-    @property
-    def _limit(self) -> float:
-        """The node's limit for a send, in seconds."""
-        return _calls.node_timeout(self._pool.timeout, self._request_timeout)
 
     # Apps
 
@@ -256,6 +233,60 @@ class Client:
         target = _calls.send_target(app_id, environment, self._limit, retry_unknown)
         patience = max(self.timeout, self._limit + _calls.MARGIN)
         return Stream(self._pool, target, notifications, patience).run()
+
+    # Broadcast channels
+
+    def create_channel(self, app_id: str, environment: str, message_storage_policy: StoragePolicy) -> Channel:
+        """Create a channel and return it; with 1, Apple stores its most recent broadcast, with 0 none."""
+        return self._pool.perform(_channels.create(app_id, environment, message_storage_policy))
+
+    def channels(self, app_id: str, environment: str) -> List[Channel]:
+        """Return all channels of an app."""
+        found: List[Channel] = []
+        page = self._pool.perform(_channels.page(app_id, environment, None))
+        while page.entries:
+            found += page.entries
+            page = self._pool.perform(_channels.page(app_id, environment, page.cursor))
+        return found
+
+    def channel(self, app_id: str, environment: str, channel: str) -> Channel:
+        """Return a channel by its id."""
+        return self._pool.perform(_channels.show(app_id, environment, channel))
+
+    def delete_channel(self, app_id: str, environment: str, channel: str) -> None:
+        """Delete a channel by its id."""
+        self._pool.perform(_channels.delete(app_id, environment, channel))
+
+    def broadcast(
+        self,
+        app_id: str,
+        environment: str,
+        channel: str,
+        payload: Payload,
+        *,
+        expiry: Optional[int] = None,
+        priority: Optional[int] = None,
+        identifier: Identifier = None,
+    ) -> Outcome:
+        """Send a payload to all devices that subscribe to a channel, and return its outcome.
+
+        Args:
+            channel: the channel's id.
+            expiry: UNIX seconds. The default is 0, the only one that a channel with the policy 0 takes.
+            priority: 1, 5 or 10, which is the default.
+        """
+        item = _channels.broadcast(channel, payload, expiry, priority, identifier)
+        call = _channels.send(app_id, environment, item, _calls.first_outcome, limit=self._limit)
+        return self._pool.perform(call)
+
+    def broadcast_list(self, app_id: str, environment: str, broadcasts: Iterable[Mapping[str, Any]]) -> List[Outcome]:
+        """Send broadcasts in one request, and return their outcomes in their order.
+
+        Each is a dict with the arguments of `broadcast`, for example `{"channel": …, "payload": …}`.
+        """
+        items = _channels.broadcasts(broadcasts)
+        call = _channels.send(app_id, environment, items, _calls.outcomes, limit=self._limit)
+        return self._pool.perform(call)
 
     # Feedback and disconnections
 

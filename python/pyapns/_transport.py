@@ -12,8 +12,9 @@ from collections import deque
 from typing import Deque, Dict, List, Optional, Tuple, TypeVar
 
 from ._attempts import Attempts
-from ._calls import MARGIN, Call, Reply
+from ._calls import Call, Reply
 from ._http import MalformedResponse, ResponseReader
+from ._nodes import Nodes
 from ._session import Address, Session
 from .errors import ClientError, ConnectionFailed
 
@@ -21,8 +22,6 @@ Result = TypeVar("Result")
 
 # A node closes a connection after 75 idle seconds, so a connection that was idle for less is open.
 IDLE_SECONDS = 60.0
-# The time limit for connecting to one of several nodes.
-CONNECT_SECONDS = 3.0
 READ_BYTES = 65536
 
 
@@ -71,7 +70,7 @@ class Connection:
         """Return true unless the node has closed the connection, or will soon."""
         return time.monotonic() - self._used < IDLE_SECONDS and not is_readable(self._socket)
 
-    def exchange(self, head: bytes, body: Optional[bytes], seconds: float) -> Tuple[Reply, bool]:
+    def exchange(self, request: bytes, seconds: float) -> Tuple[Reply, bool]:
         """Send a request. Return the answer, and whether the connection can be used again.
 
         Raises:
@@ -81,7 +80,7 @@ class Connection:
         written: Optional[OSError] = None
         try:
             self._socket.settimeout(seconds)
-            self._socket.sendall(head if body is None else head + body)
+            self._socket.sendall(request)
         except OSError as why:
             # The node may have refused the request before its end.
             written = why
@@ -121,18 +120,12 @@ def is_readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
-class Pool:
+class Pool(Nodes):
     """The connections of a client. Threads share it; a process that was forked begins with an empty one."""
 
     def __init__(self, addresses: List[Address], session: Session, *, timeout: float, retries: int, most: int) -> None:
-        self.addresses = addresses
-        self.session = session
-        self.timeout = timeout
-        self.connect_timeout = timeout if len(addresses) == 1 else min(timeout, CONNECT_SECONDS)
-        self.retries = retries
+        super().__init__(addresses, session, timeout=timeout, retries=retries)
         self._most = most
-        # The address that worked last.
-        self._first = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -152,32 +145,28 @@ class Pool:
             # The parent goes on to use its connections; this closes copies of them.
             self.close()
             self._begin()
-        seconds = self.timeout if call.waits is None else max(self.timeout, call.waits + MARGIN)
-        attempts = Attempts(self._first, len(self.addresses), self.retries, call.repeatable, seconds)
+        attempts = self.attempts(call)
         while True:
             try:
                 with self._places:
-                    result = self._attempt(call, attempts.node, seconds)
+                    result = self._attempt(call, attempts)
                 self._first = attempts.node
                 return result
             except ClientError as error:
-                pause = attempts.after(error)
+                pause = self.after(attempts, error)
                 if pause is None:
                     raise
             if pause:
                 time.sleep(pause)
 
-    def _attempt(self, call: Call[Result], node: int, seconds: float) -> Result:
-        address = self.addresses[node]
-        fields = list(call.fields)
-        if call.body is not None:
-            fields.append(("Content-Type", "application/json"))
-            fields.append(("Content-Length", str(len(call.body))))
-        head = self.session.head(address, call.method, call.target, fields)
-        connection = self._connection(node)
+    def _attempt(self, call: Call[Result], attempts: Attempts) -> Result:
+        attempts.begin()
+        node = attempts.node
+        request = self.request(call, node)
+        connection = self._connection(node, attempts)
         keep = False
         try:
-            reply, keep = connection.exchange(head, call.body, seconds)
+            reply, keep = connection.exchange(request, attempts.left())
         finally:
             if keep:
                 self._idle[node].append(connection)
@@ -185,28 +174,30 @@ class Pool:
                 connection.close()
         return call.result(reply)
 
-    def _connection(self, node: int) -> Connection:
+    def _connection(self, node: int, attempts: Attempts) -> Connection:
         idle = self._idle[node]
         while True:
             try:
                 connection = idle.pop()
             except IndexError:
-                return Connection(self.addresses[node], self.session, self.connect_timeout)
+                timeout = attempts.connect_limit(self.connect_timeout)
+                return Connection(self.addresses[node], self.session, timeout)
             if connection.is_usable():
                 return connection
             connection.close()
 
     def connect(self) -> Tuple[socket.socket, Address]:
         """Return a connection that the pool does not keep, to the first node that can be reached."""
-        attempts = Attempts(self._first, len(self.addresses), self.retries, False, self.timeout)
+        attempts = self.attempts()
         while True:
+            attempts.begin()
             address = self.addresses[attempts.node]
             try:
-                found = open_socket(address, self.session, self.connect_timeout)
+                found = open_socket(address, self.session, attempts.connect_limit(self.connect_timeout))
                 self._first = attempts.node
                 return found, address
             except ConnectionFailed as error:
-                pause = attempts.after(error)
+                pause = self.after(attempts, error)
                 if pause is None:
                     raise
             if pause:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Mapping, Union
 OutcomeWord = Literal["accepted", "rejected", "expired", "not_sent", "unknown"]
 Environment = Literal["sandbox", "production"]
 Sent = Literal["no", "maybe"]
+StoragePolicy = Literal[0, 1]
 HeldAction = Literal["release", "drop"]
 Identifier = Union[str, int, None]
 Payload = Mapping[str, Any]

@@ -1,7 +1,7 @@
 """The errors of the package.
 
-`ClientError` is the base of everything that a client raises. Its subclasses say what became of the request: `sent` is
-`"no"` if Apple certainly got nothing of it, and `"maybe"` if the node may have acted on it.
+Every failed call raises a `ClientError`; a wrong argument raises `ValueError` or `TypeError`. `sent` says what became
+of the request: `"no"` if nothing was sent or changed, and `"maybe"` if the node may have acted on it.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class ApiError(ClientError):
         self.details: Mapping[str, Any] = details if isinstance(details, dict) else {}
         self.request_id = request_id
         self.retry_after = retry_after
-        # A node answers an error before it sends anything, unless the error is a bug of its own.
-        self.sent = "no" if self.reason is not None and status != 500 else "maybe"
+        # A node answers an error before it acts, unless the error is its own bug, or its shared store gave no answer.
+        is_certain = self.reason not in (None, "store_away") and status != 500
+        self.sent = "no" if is_certain else "maybe"
 
 
 class NotProvisioned(ApiError, UnknownAppID):

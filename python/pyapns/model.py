@@ -13,11 +13,12 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Generic, List, Mapping, Optional, Tuple, Type, TypeVar
 
-from ._words import Environment, HeldAction, Identifier, OutcomeWord, Payload
+from ._words import Environment, HeldAction, Identifier, OutcomeWord, Payload, StoragePolicy
 
 __all__ = [
     "APNS_STATUS_CODES",
     "App",
+    "Channel",
     "Credential",
     "Disconnection",
     "DisconnectionEvent",
@@ -32,6 +33,7 @@ __all__ = [
     "Page",
     "Payload",
     "Readiness",
+    "StoragePolicy",
 ]
 
 # The statuses of Apple's binary protocol, with the texts of pyapns 0.5.
@@ -165,7 +167,7 @@ def _raw() -> Any:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a notification.
+    """The end of a notification, or of a broadcast, which has `channel` in place of `token`.
 
     `outcome` is `accepted`, `rejected`, `expired`, `not_sent` (safe to send again) or `unknown` (Apple may have it).
     `status` is Apple's, `reason` is Apple's or the node's, and `error` is the sentence of a line that the node refused.
@@ -181,6 +183,7 @@ class Outcome:
     timestamp: float = 0.0
     attempts: int = 0
     error: Optional[str] = None
+    channel: Optional[str] = None
     raw: Raw = _raw()
 
     @property
@@ -204,6 +207,7 @@ class Outcome:
             timestamp=get("timestamp") or 0.0,
             attempts=get("attempts") or 0,
             error=get("error"),
+            channel=get("channel"),
             raw=data,
         )
         return outcome
@@ -253,6 +257,25 @@ class App:
         if isinstance(said, dict):
             credential = _known(Credential, {**said, "topics": tuple(said.get("topics") or ())})
         return _known(cls, {**data, "credential": credential}, data)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A broadcast channel of an app.
+
+    With the `message_storage_policy` 1, Apple stores the most recent broadcast for devices that are offline; with 0, it
+    stores none.
+    """
+
+    id: str
+    message_storage_policy: Optional[StoragePolicy] = None
+    push_type: Optional[str] = None
+    raw: Raw = _raw()
+
+    @classmethod
+    def from_simple(cls, data: Raw) -> Channel:
+        """Return the channel of a JSON object."""
+        return _known(cls, data)
 
 
 @dataclass(frozen=True)

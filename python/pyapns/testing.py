@@ -193,12 +193,13 @@ class PushService:
                 client.provision(app_id, environment, self.simulator.certificate)
 
     def reset(self) -> None:
-        """Remove what a test left: the simulator's state, feedback, disconnections, an app that does not send."""
+        """Remove what a test left: the simulator's state, all feedback, disconnections, an app that does not send."""
         self.simulator.reset()
         with self.client() as client:
             for app in client.apps():
                 if app.state != "ok":
                     client.provision(app.app_id, app.environment, self.simulator.certificate)
+                client.settle_held(app.app_id, app.environment, "drop")
                 client.feedback(app.app_id, app.environment)
                 client.disconnections(app.app_id, app.environment)
 

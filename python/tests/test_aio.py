@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import inspect
+import ssl
 import time
 
 import pytest
@@ -176,6 +177,58 @@ def test_what_may_have_arrived_is_not_repeated_and_the_rest_is(scripted, closed_
     assert len(server.received) == 1
 
 
+@pytest.fixture
+def over_tls(scripted, tmp_path):
+    """A factory of servers as `scripted` makes them, behind TLS: a server, and a client that trusts it."""
+    from test_connections import minted
+
+    certificate, key = minted(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def start(script):
+        def encrypted(server, number, connection):
+            with context.wrap_socket(connection, server_side=True) as secure:
+                script(server, number, secure)
+
+        server = scripted(encrypted)
+        return server, AsyncClient(f"https://127.0.0.1:{server.port}", ca=certificate)
+
+    return start
+
+
+def test_sends_over_tls_share_a_connection(over_tls):
+    def answers(server, number, connection):
+        for sent in range(3):
+            server.read(number, connection, b'{"badge":%d}' % sent)
+            body = b'{"response": {"outcome": "accepted", "token": "0a"}, "code": 201}'
+            connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async def work():
+        server, client = over_tls(answers)
+        for number in range(3):
+            assert (await client.send("x", "sandbox", "0a", {"aps": {"badge": number}})).is_accepted
+        assert len(server.received) == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize("part", [b"", b"HTTP/1.1 201 Created\r\nContent-Le"])
+def test_a_request_that_left_whole_over_tls_may_have_arrived_and_is_not_repeated(over_tls, part):
+    def closes(server, number, connection):
+        server.read(number, connection, b'"payload"')
+        connection.sendall(part)
+        time.sleep(0.1)
+
+    async def work():
+        server, client = over_tls(closes)
+        with pytest.raises(pyapns.ConnectionFailed) as failed:
+            await client.send("x", "sandbox", "0a", {}, identifier="i")
+        assert failed.value.sent == "maybe" and len(server.received) == 1
+
+    run(work)
+
+
 def test_a_silent_node_ends_a_call_at_the_time_limit(scripted):
     def silent(server, number, connection):
         server.read(number, connection, b"never")
@@ -186,6 +239,44 @@ def test_a_silent_node_ends_a_call_at_the_time_limit(scripted):
         assert failed.value.sent == "maybe"
 
     run(work)
+
+
+def test_the_time_limit_holds_for_all_nodes_together_and_the_next_call_uses_the_next_node(
+    scripted, pyapns_service, app
+):
+    def silent(server, number, connection):
+        server.read(number, connection, b"never")
+
+    hung = scripted(silent)
+
+    async def work():
+        began = time.monotonic()
+        with pytest.raises(pyapns.ConnectionFailed):
+            await AsyncClient([hung.url] * 4, timeout=1).is_healthy()
+        assert time.monotonic() - began < 2
+        client = AsyncClient([hung.url, pyapns_service.url], timeout=1)
+        with pytest.raises(pyapns.ConnectionFailed):
+            await client.is_healthy()
+        assert (await client.send(*app, "0a", {})).is_accepted
+
+    run(work)
+    assert len(hung.received) == 2
+
+
+def test_after_a_stream_that_broke_the_next_call_uses_the_next_node(scripted, pyapns_service, app):
+    def breaks(server, number, connection):
+        server.read(number, connection, b'"payload"')
+
+    broken = scripted(breaks)
+
+    async def work():
+        client = AsyncClient([broken.url, pyapns_service.url])
+        with pytest.raises(pyapns.ConnectionFailed):
+            assert [one async for one in client.stream(*app, [{"token": "0a", "payload": {}}])]
+        assert (await client.send(*app, "0a", {})).is_accepted
+
+    run(work)
+    assert len(broken.received) == 1
 
 
 def test_a_unix_socket_and_a_key_work(tmp_path):

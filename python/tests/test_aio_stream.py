@@ -1,9 +1,13 @@
 """The streams of the asynchronous client."""
 
 import asyncio
+import contextlib
 import os
 import queue
+import re
 import signal
+import socket
+import threading
 import time
 
 import pytest
@@ -137,6 +141,124 @@ def test_a_broken_stream_tells_each_item_one_thing(scripted, app):
     words = [one.outcome for one in found]
     assert words[0] == "accepted" and words.count("unknown") > 100
     assert words == sorted(words, key=["accepted", "unknown", "not_sent"].index)
+
+
+@pytest.mark.parametrize("ends", ["breaks", "refuses", "is not there"])
+def test_no_item_is_taken_while_the_caller_handles_the_last_outcomes(scripted, app, ends, closed_url):
+    def script(server, number, connection):
+        server.read(number, connection, b'"identifier":1}')
+        if ends == "refuses":
+            body = b'{"error": "x", "code": 404, "type": "error", "reason": "unknown_app", "args": {}}'
+            connection.sendall(b"HTTP/1.1 404 X\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    url = closed_url if ends == "is not there" else scripted(script).url
+    taken, found = [], []
+
+    async def work():
+        waiting = asyncio.Queue()
+
+        async def items():
+            while True:
+                taken.append(await waiting.get())
+                yield {"token": "0a", "payload": {}, "identifier": taken[-1]}
+
+        for number in range(2):
+            waiting.put_nowait(number)
+        with pytest.raises(pyapns.ClientError):
+            async for outcome in AsyncClient(url, retries=0).stream(*app, items()):
+                found.append(outcome.identifier)
+                waiting.put_nowait(len(found) + 1)
+                for _ in range(20):
+                    await asyncio.sleep(0)
+
+    run(work)
+    assert found == taken and len(found) in (1, 2)
+
+
+def test_an_item_that_ended_as_not_sent_is_not_written_while_the_caller_handles_the_outcomes(monkeypatch, app):
+    """The node reads nothing until the client gives up, and then everything that comes."""
+    monkeypatch.setattr("pyapns._calls.MARGIN", 0)
+    gave_up, received = threading.Event(), []
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(10)
+            gave_up.wait(10)
+            with contextlib.suppress(ConnectionResetError):
+                while received.append(connection.recv(1 << 20)) or received[-1]:
+                    pass
+
+    async def one_by_one():
+        for item in long_notifications([]):
+            yield item
+            await asyncio.sleep(0)
+
+    async def work():
+        words = {}
+        client = AsyncClient(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=1, request_timeout=1)
+        with pytest.raises(pyapns.ConnectionFailed):
+            async for outcome in client.stream(*app, one_by_one()):
+                words[outcome.identifier] = outcome.outcome
+                if not gave_up.is_set():
+                    gave_up.set()
+                    await asyncio.to_thread(node.join, 5)
+        return words
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        node = threading.Thread(target=serve, daemon=True)
+        node.start()
+        words = run(work)
+    arrived = {int(number) for number in re.findall(rb'"identifier":(\d+)\}', b"".join(received))}
+    not_sent = {number for number, word in words.items() if word == "not_sent"}
+    assert not_sent and arrived
+    assert not not_sent & arrived
+
+
+def test_an_iterable_that_yields_when_it_is_cancelled_gets_an_outcome_for_that_item_and_ends(scripted, app):
+    def breaks(server, number, connection):
+        server.read(number, connection, b'"identifier":0}')
+
+    found = []
+
+    async def stubborn():
+        yield {"token": "0a", "payload": {}, "identifier": 0}
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        yield {"token": "0a", "payload": {}, "identifier": 1}
+
+    async def work():
+        with pytest.raises(pyapns.ConnectionFailed):
+            async for outcome in AsyncClient(scripted(breaks).url).stream(*app, stubborn()):
+                found.append((outcome.identifier, outcome.outcome))
+
+    run(work)
+    assert found == [(0, "unknown"), (1, "not_sent")]
+
+
+def test_a_stream_that_the_caller_closes_closes_its_connection(scripted, app):
+    closed = queue.SimpleQueue()
+
+    def answers(server, number, connection):
+        server.read(number, connection, b'"identifier":0}')
+        line = b'{"outcome":"accepted","token":"0a","identifier":0}\n'
+        head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + b"%x\r\n%b\r\n" % (len(line), line))
+        try:
+            server.read(number, connection, b"never")
+        finally:
+            closed.put(number)
+
+    async def work():
+        stream = AsyncClient(scripted(answers).url).stream(*app, notifications(1_000_000))
+        await stream.__anext__()
+        await stream.aclose()
+        assert await asyncio.to_thread(closed.get, True, 5) == 0
+
+    run(work)
 
 
 def test_a_silent_stream_ends_its_request_and_the_next_item_opens_another(scripted, app, monkeypatch):

@@ -142,6 +142,15 @@ def test_held_feedback_is_shown_and_settled(client, pyapns_service):
     client.remove(*name)
 
 
+def test_the_next_test_finds_no_held_feedback(client, app, pyapns_service):
+    tokens = [f"{number:04x}" for number in range(60)]
+    pyapns_service.simulator.make_bad(*tokens)
+    client.send_to_tokens(*app, tokens, {})
+    assert client.held_feedback(*app).count > 0
+    pyapns_service.reset()
+    assert client.held_feedback(*app).count == 0 and client.feedback_page(*app).entries == []
+
+
 def test_the_node_tells_its_health_readiness_and_metrics(client):
     assert client.is_healthy() is True
     readiness = client.readiness()

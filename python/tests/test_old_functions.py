@@ -57,6 +57,16 @@ def test_the_quick_start_of_0_4_works_unchanged(provisioned):
     assert tokens_of(provisioned) == [("00fc13ad", payload)]
 
 
+def test_a_provisioning_that_fails_leaves_the_environment_as_it_was(provisioned):
+    with pytest.raises(pyapns.ApiError):
+        pyapns.provision(APP, "/no/such/file.pem", "production")
+    assert pyapns.notify(APP, "0a", {"aps": {}})[0]["outcome"] == "accepted"
+    with pytest.raises(pyapns.ApiError):
+        pyapns.provision("com.example.never", "/no/such/file.pem", "production")
+    with pytest.raises(UnknownAppID, match="is not provisioned"):
+        pyapns.notify("com.example.never", "0a", {"aps": {}})
+
+
 def test_payloads_go_to_tokens_in_pairs_and_one_payload_goes_to_all(provisioned):
     first, second = {"aps": {"badge": 1}}, {"aps": {"badge": 2}}
     pyapns.notify(APP, ["0a", "0b"], [first, second])
@@ -141,7 +151,7 @@ def test_the_port_of_xml_rpc_is_replaced_by_that_of_rest_and_said_once(service, 
         pyapns.configure({"HOST": "http://127.0.0.1:7077/"})
         pyapns.provision(APP, service.simulator.certificate, "sandbox")
         pyapns.notify(APP, "0a", {"aps": {}})
-    assert len(said) == 1 and tokens_of(service) == [("0a", {"aps": {}})]
+    assert [one.category for one in said].count(UserWarning) == 1 and tokens_of(service) == [("0a", {"aps": {}})]
 
 
 def test_the_settings_of_django_come_first(service, tmp_path):

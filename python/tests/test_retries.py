@@ -1,5 +1,7 @@
 """What is repeated, and what is not: nothing that a node may have acted on, unless the caller prefers duplicates."""
 
+import contextlib
+import socket
 import time
 
 import pytest
@@ -94,6 +96,113 @@ def test_an_error_of_a_proxy_may_hide_a_send(scripted):
     with pytest.raises(pyapns.ApiError) as failed:
         send(pyapns.Client(scripted(proxy).url))
     assert (failed.value.status, failed.value.reason, failed.value.sent) == (502, None, "maybe")
+
+
+def test_a_proxys_refusal_with_retry_after_may_hide_a_send_and_is_not_repeated(scripted):
+    def proxy(server, number, connection):
+        server.read(number, connection, b"\r\n\r\n")
+        if number == 0 or b"/healthz" not in server.received[number]:
+            reply(connection, 503, b"<html>", b"Retry-After: 1\r\nConnection: close\r\n")
+        else:
+            reply(connection, 200, b'{"response": {"type": "health", "status": "ok"}, "code": 200}')
+
+    server = scripted(proxy)
+    with pytest.raises(pyapns.Overloaded) as failed:
+        send(pyapns.Client([server.url, server.url]))
+    assert failed.value.sent == "maybe" and len(server.received) == 1
+    reading = scripted(proxy)
+    assert pyapns.Client(reading.url).is_healthy() is True and len(reading.received) == 2
+
+
+def test_a_change_is_repeated_after_the_store_gave_no_answer_unless_it_depends_on_a_revision(scripted):
+    def away(server, number, connection):
+        server.read(number, connection, b"\r\n\r\n")
+        if number == 0:
+            body = b'{"error": "no answer", "code": 503, "type": "error", "reason": "store_away", "args": {}}'
+            reply(connection, 503, body, b"Retry-After: 1\r\nConnection: close\r\n")
+        else:
+            reply(connection, 200, b'{"response": {"type": "app"}, "code": 200}')
+
+    server = scripted(away)
+    assert pyapns.Client(server.url).provision("x", "sandbox", "PEM") == {"type": "app"}
+    assert len(server.received) == 2
+    for change in (
+        lambda client: client.provision("x", "sandbox", "PEM", revision="1"),
+        lambda client: client.remove("x", "sandbox"),
+        lambda client: client.settle_held("x", "sandbox", "drop"),
+    ):
+        server = scripted(away)
+        with pytest.raises(pyapns.Overloaded) as failed:
+            change(pyapns.Client(server.url))
+        assert (failed.value.reason, failed.value.sent, len(server.received)) == ("store_away", "maybe", 1)
+
+
+def silent(server, number, connection):
+    """A node that takes a request and never answers."""
+    server.read(number, connection, b"never")
+
+
+def test_the_time_limit_holds_for_all_nodes_together(scripted):
+    client = pyapns.Client([scripted(silent).url for _ in range(4)], timeout=1)
+    began = time.monotonic()
+    with pytest.raises(pyapns.ConnectionFailed):
+        client.is_healthy()
+    assert time.monotonic() - began < 2
+
+
+def test_after_a_node_that_does_not_answer_the_next_call_uses_the_next_node(scripted, pyapns_service, app):
+    hung = scripted(silent)
+    client = pyapns.Client([hung.url, pyapns_service.url], timeout=1)
+    with pytest.raises(pyapns.ConnectionFailed, match="did not answer"):
+        client.is_healthy()
+    assert client.send(*app, "0a", {}).is_accepted and len(hung.received) == 1
+
+
+def test_after_a_stream_that_broke_the_next_call_uses_the_next_node(scripted, pyapns_service, app):
+    def breaks(server, number, connection):
+        server.read(number, connection, b'"payload"')
+
+    broken = scripted(breaks)
+    client = pyapns.Client([broken.url, pyapns_service.url])
+    with pytest.raises(pyapns.ConnectionFailed):
+        list(client.stream(*app, [{"token": "0a", "payload": {}}]))
+    assert client.send(*app, "0a", {}).is_accepted and len(broken.received) == 1
+
+
+def test_a_changed_timeout_applies_to_connecting():
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        # With a full queue, Linux answers no further connection.
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            other = waiting.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        client = pyapns.Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        client.timeout = 0.5
+        began = time.monotonic()
+        with pytest.raises(pyapns.ConnectionFailed, match="cannot connect") as failed:
+            client.is_healthy()
+        assert failed.value.sent == "no" and time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 \xb200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"HTTP/1.1 503 X\r\nContent-Length: 0\r\nRetry-After: \xb2\r\n\r\n",
+    ],
+    ids=["status", "length", "long length", "pause"],
+)
+def test_numbers_that_are_none_are_an_error_of_the_call(scripted, head):
+    def odd(server, number, connection):
+        server.read(number, connection, b"\r\n\r\n")
+        connection.sendall(head)
+
+    with pytest.raises(pyapns.ClientError):
+        pyapns.Client(scripted(odd).url, retries=0).is_healthy()
 
 
 def test_the_next_address_is_used_when_one_cannot_be_reached_and_it_is_kept(pyapns_service, app, closed_url):

@@ -7,7 +7,17 @@ from typing import Any, AsyncIterator, Dict, Iterator, List, Literal, Optional
 import pyapns
 from pyapns.aio import AsyncClient
 from pyapns.client import Client, ClientError
-from pyapns.model import App, Disconnection, DisconnectionEvent, Feedback, HeldFeedback, Notification, Outcome, Page
+from pyapns.model import (
+    App,
+    Channel,
+    Disconnection,
+    DisconnectionEvent,
+    Feedback,
+    HeldFeedback,
+    Notification,
+    Outcome,
+    Page,
+)
 from pyapns.testing import Delivery, PushService, push_service
 
 
@@ -44,6 +54,16 @@ def lists(client: Client) -> None:
     held: HeldFeedback = client.held_feedback("shop", "sandbox")
     log: Page[Disconnection] = client.disconnections_page("shop", "sandbox")
     print(removed, apps, held, log)
+
+
+def channels(client: Client) -> List[Outcome]:
+    channel: Channel = client.create_channel("shop", "sandbox", 1)
+    policy: Literal[0, 1, None] = channel.message_storage_policy
+    found: List[Channel] = client.channels("shop", "sandbox")
+    outcome: Outcome = client.broadcast("shop", "sandbox", found[0].id, {"aps": {}}, expiry=0, identifier=policy)
+    outcomes: List[Outcome] = client.broadcast_list("shop", "sandbox", [{"channel": channel.id, "payload": {}}])
+    client.delete_channel("shop", "sandbox", client.channel("shop", "sandbox", channel.id).id)
+    return [outcome, *outcomes]
 
 
 def errors(client: Client) -> Optional[float]:

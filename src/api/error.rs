@@ -249,7 +249,7 @@ fn of_store(error: &StoreError) -> &'static str {
             "the node's data directory was moved or deleted: nothing was changed; its log has the details (deliveries continue)"
         }
         StoreError::Away { .. } => {
-            "the shared store does not answer: the change may or may not have been made; send it again after Retry-After seconds (deliveries to Apple continue)"
+            "the shared store does not answer: send the request again after Retry-After seconds; a change may or may not have been made (deliveries to Apple continue)"
         }
         StoreError::RedisFull => {
             "the shared store is full: nothing was changed; give Redis more memory, and send it again (deliveries to Apple continue)"

@@ -242,7 +242,7 @@ pub const ROUTES: &[Route] = {
             operations: &[Op::new(
                 "POST",
                 "recoverRegistry",
-                "Gives a shared store that has lost apps the apps of this node, or accepts those that it has",
+                "Gives a shared store that has lost apps the apps of this node, accepts those that it has, or encrypts credentials again",
                 || post(registry::recover),
             )],
         },

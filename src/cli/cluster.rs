@@ -1,4 +1,5 @@
-//! `pyapns cluster`: makes what the nodes of a cluster have in common, and recovers the apps of their shared store.
+//! `pyapns cluster`: makes what the nodes of a cluster have in common, recovers the apps of their shared store, and seals
+//! the credentials there again.
 
 use super::send::Node;
 use super::{print, runtime};
@@ -9,7 +10,7 @@ use crate::drain::Drain;
 use crate::http::client::{Client, refusal};
 use anyhow::{Context, bail};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -32,6 +33,15 @@ Examples:
 /readyz of a node shows `registry` with `registry_foreign` while a decision is needed. The API key, if the node requires one,
 needs the scope admin. To run the command again is harmless.";
 
+pub const RESEAL_EXAMPLES: &str = "\
+Examples:
+  pyapns cluster reseal --node http://10.0.0.1:8088
+
+To change the key of a cluster: add the new file to credentials.key_files of all nodes as the last one, and restart them in
+turn; make it the first one on all nodes, and restart them in turn; run this command against one node; remove the old file,
+and restart the nodes in turn. The API key, if the node requires one, needs the scope admin. To run the command again is
+harmless.";
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Make the identity of a cluster and the key of its credentials, and print the settings that name them. Existing
@@ -50,6 +60,12 @@ pub enum Command {
         #[command(flatten)]
         node: Node,
     },
+    /// Encrypt all stored credentials of a cluster again, with the first key of a node. Every node must have this key.
+    #[command(after_help = RESEAL_EXAMPLES)]
+    Reseal {
+        #[command(flatten)]
+        node: Node,
+    },
 }
 
 /// The end of the state in which the shared store has lost apps.
@@ -65,6 +81,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init { folder } => make(folder),
         Command::RestoreRegistry { action, node } => runtime()?.block_on(restore(*action, node)),
+        Command::Reseal { node } => runtime()?.block_on(reseal(node)),
     }
 }
 
@@ -73,6 +90,19 @@ async fn restore(action: Action, node: &Node) -> anyhow::Result<ExitCode> {
         Action::WriteBack => "write_back",
         Action::Accept => "accept",
     };
+    let [written, apps] = decide(action, node).await?;
+    print::line(format_args!("{written} apps were written to the shared store; the node has {apps} apps."))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reseal(node: &Node) -> anyhow::Result<ExitCode> {
+    let [written, apps] = decide("reseal", node).await?;
+    print::line(format_args!("{written} of {apps} credentials were encrypted again, with the first key of the node."))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a decision about the shared store through a node. Returns the numbers of apps that were written, and of all.
+async fn decide(action: &str, node: &Node) -> anyhow::Result<[Value; 2]> {
     let drain = Drain::new();
     let mut caller = Client::connect(&node.target()?, &drain).await?;
     let body = json!({"action": action}).to_string();
@@ -80,9 +110,7 @@ async fn restore(action: Action, node: &Node) -> anyhow::Result<ExitCode> {
     if status != 200 {
         bail!("{}", refusal(status, &answer));
     }
-    let (written, apps) = (&answer["response"]["written"], &answer["response"]["apps"]);
-    print::line(format_args!("{written} apps were written to the shared store; the node has {apps} apps."))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(["written", "apps"].map(|field| answer["response"][field].clone()))
 }
 
 fn make(folder: &Path) -> anyhow::Result<ExitCode> {

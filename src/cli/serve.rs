@@ -78,7 +78,7 @@ async fn serve(mut config: Config, origin: Origin, logging: Logging, with_simula
     }
     if let Some(embedded) = &embedded {
         embedded.provision_demo(&node).await?;
-        embedded.print_hint(node.url())?;
+        embedded.print_hint(node.url(), !config.api_keys.is_empty())?;
     }
     let supervisor = Supervisor::from_environment().with_watchdog(&Drain::new());
     supervisor.notify(&format!("READY=1\nSTATUS=listening on {}", node.url()));

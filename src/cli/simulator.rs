@@ -58,13 +58,14 @@ impl EmbeddedSimulator {
         Ok(())
     }
 
-    /// Prints a command to try.
-    pub fn print_hint(&self, node: &str) -> anyhow::Result<()> {
+    /// Prints a command to try. If the node requires an API key, the command has a place for it.
+    pub fn print_hint(&self, node: &str, requires_key: bool) -> anyhow::Result<()> {
+        let authorization = if requires_key { "-H 'Authorization: Bearer ID.SECRET' " } else { "" };
         let control = self.simulator.control_address().map(|address| address.to_string()).unwrap_or_default();
         let address = self.simulator.address();
         print::line(format_args!("the simulator listens on {address}; its ledger: http://{control}/ledger"))?;
         print::line(format_args!(
-            "try: curl -d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
+            "try: curl {authorization}-d '{{\"token\":\"00fc13ad\",\"payload\":{{\"aps\":{{\"alert\":\"Hello\"}}}}}}' \
              {node}/apps/{DEMO_APP}/sandbox/notifications"
         ))
     }

@@ -172,6 +172,11 @@ impl Intake {
         self.told_of(reach)
     }
 
+    /// Returns true if this node forwards the notifications of any lane of the app now.
+    pub fn forwards_some_of(&self, app: &App) -> bool {
+        (0..app.lanes).any(|lane| self.router.forwards_to(&app.key, lane).is_some())
+    }
+
     /// The node to which this one forwards the app's notifications now; `None` if it sends them itself, or if the app has
     /// several lanes.
     pub fn forwards_to(&self, app: &App) -> Option<NodeName> {

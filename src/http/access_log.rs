@@ -1,8 +1,10 @@
 //! The one log line of each request.
 
+use super::head::Head;
 use super::trace::TraceId;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use hyper::body::Body;
 use std::net::IpAddr;
@@ -54,23 +56,23 @@ pub struct AccessLine<'a> {
     trace: Option<TraceId>,
     client: Option<IpAddr>,
     /// `None` if it belongs to no route: such a path may contain anything. A clone copies no text.
-    uri: Option<Uri>,
+    path: Option<PathAndQuery>,
     received: Option<u64>,
 }
 
 impl<'a> AccessLine<'a> {
     /// `is_quiet`: the line has level debug unless the request fails.
-    pub fn of(route: &'a str, request: &Request, client: Option<IpAddr>, is_quiet: bool) -> Self {
+    pub fn of(route: &'a str, request: &Request, head: &Head<'_>, client: Option<IpAddr>, is_quiet: bool) -> Self {
         let level = if is_quiet { Level::DEBUG } else { Level::INFO };
-        let length = request.headers().get(header::CONTENT_LENGTH);
+        let path = if route == "none" { None } else { request.uri().path_and_query().cloned() };
         Self {
             route,
             method: request.method().clone(),
             level,
-            trace: TraceId::of(request.headers()),
+            trace: TraceId::of(head.traceparent),
             client,
-            uri: (route != "none").then(|| request.uri().clone()),
-            received: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+            path,
+            received: head.content_length.first.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()),
         }
     }
 
@@ -80,7 +82,7 @@ impl<'a> AccessLine<'a> {
 
     /// Writes the line. `seconds`: from the request's headers to the head of its response.
     pub fn write(self, request_id: &str, response: &Response, seconds: f64) {
-        let Self { route, method, level, trace, client, uri, received } = self;
+        let Self { route, method, level, trace, client, path, received } = self;
         let status = response.status();
         let has_failed = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
         if !has_failed && level == Level::DEBUG && !tracing::enabled!(Level::DEBUG) {
@@ -91,7 +93,7 @@ impl<'a> AccessLine<'a> {
         let reason = response.extensions().get().map(|Refusal(reason)| *reason);
         let key_id = response.extensions().get().map(|KeyId(id)| &**id);
         let trace_id = trace.as_ref().map(TraceId::as_str);
-        let path = uri.as_ref().map(|uri| cut(uri.path()));
+        let path = path.as_ref().map(|path| cut(path.path()));
         let client = client.map(tracing::field::display);
         if has_failed {
             tracing::warn!(

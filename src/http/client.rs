@@ -181,8 +181,11 @@ impl Client {
     }
 }
 
-/// The sentence of a refusal.
+/// The sentence of a refusal, for somebody who runs a command.
 pub fn refusal(status: u16, body: &Value) -> String {
+    if body["reason"] == "api_key_missing" {
+        return "the node requires an API key: set the variable PYAPNS_API_KEY to ID.SECRET".to_owned();
+    }
     body["error"].as_str().map_or_else(|| format!("the node answered {status} without a reason"), str::to_owned)
 }
 

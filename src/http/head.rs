@@ -1,6 +1,7 @@
-//! Reads a request's headers in one pass, for all checks before its route.
+//! Reads a request's headers in one pass, for all checks before its route, and for its line in the log.
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING};
+use super::trace::TRACEPARENT;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 /// Only browsers write it; a page cannot set it.
@@ -20,7 +21,7 @@ impl<'a> HeaderLines<'a> {
     }
 }
 
-/// The headers that are checked, borrowed from a request.
+/// The headers that are checked or logged, borrowed from a request.
 #[derive(Debug, Default)]
 pub struct Head<'a> {
     /// The size of names and values together.
@@ -29,6 +30,8 @@ pub struct Head<'a> {
     pub origin: HeaderLines<'a>,
     pub fetch_site: HeaderLines<'a>,
     pub authorization: HeaderLines<'a>,
+    pub content_length: HeaderLines<'a>,
+    pub traceparent: HeaderLines<'a>,
     transfer_encoding: HeaderLines<'a>,
 }
 
@@ -58,8 +61,10 @@ impl<'a> Head<'a> {
                 HOST => head.host.add(value),
                 ORIGIN => head.origin.add(value),
                 AUTHORIZATION => head.authorization.add(value),
+                CONTENT_LENGTH => head.content_length.add(value),
                 TRANSFER_ENCODING => head.transfer_encoding.add(value),
                 _ if name.as_str() == SEC_FETCH_SITE => head.fetch_site.add(value),
+                _ if name.as_str() == TRACEPARENT => head.traceparent.add(value),
                 _ => {}
             }
         }

@@ -60,15 +60,14 @@ impl Observer {
     }
 
     /// Checks a request's headers before its route sees it.
-    fn check_headers(&self, route: &str, request: &Request) -> Result<(), RequestError> {
-        let head = Head::read(request.headers());
+    fn check_headers(&self, route: &str, request: &Request, head: &Head<'_>) -> Result<(), RequestError> {
         if head.bytes > self.header_list_bytes {
             return Err(RequestError::HeadersTooLarge { limit: self.header_list_bytes });
         }
         head.check_framing(request.version())?;
         match &self.browsers {
             // Health checks may use any host name, as a page cannot use their responses.
-            Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), &head)?),
+            Some(browsers) if !(self.policy.is_health_check)(route) => Ok(browsers.check(request.uri(), head)?),
             _ => Ok(()),
         }
     }
@@ -97,9 +96,10 @@ impl Observer {
         let began = Instant::now();
         let id = request_id(request.headers());
         let is_change = !request.method().is_safe() && route != self.policy.sends;
-        let line = AccessLine::of(route, &request, client, !is_change && self.policy.access == Access::Changes);
+        let head = Head::read(request.headers());
+        let line = AccessLine::of(route, &request, &head, client, !is_change && self.policy.access == Access::Changes);
         let permit = self.permits.try_acquire(1);
-        let mut response = if let Err(error) = self.check_headers(route, &request) {
+        let mut response = if let Err(error) = self.check_headers(route, &request, &head) {
             error.into_response()
         } else if permit.is_none() && !(self.policy.always_answered)(route) {
             RequestError::TooManyRequests { limit: self.requests }.into_response()

@@ -1,9 +1,8 @@
 //! The trace that a request belongs to, from the header `traceparent` (W3C Trace Context, section 3.2).
 
-use axum::http::{HeaderMap, HeaderName};
+use super::head::HeaderLines;
 
-/// Built once: a name as text is checked again for each request.
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub const TRACEPARENT: &str = "traceparent";
 const TRACE_ID_BYTES: usize = 32;
 /// Version, trace id, parent id and flags, with a hyphen between each.
 const LENGTH: usize = 2 + 1 + TRACE_ID_BYTES + 1 + 16 + 1 + 2;
@@ -13,13 +12,9 @@ const LENGTH: usize = 2 + 1 + TRACE_ID_BYTES + 1 + 16 + 1 + 2;
 pub struct TraceId([u8; TRACE_ID_BYTES]);
 
 impl TraceId {
-    /// The id in a request's headers; `None` without a valid `traceparent`, and if there is more than one.
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(&TRACEPARENT).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => Self::parse(value.as_bytes()),
-            _ => None,
-        }
+    /// The id in a `traceparent`; `None` if it is not valid, and if there is more than one.
+    pub fn of(traceparent: HeaderLines<'_>) -> Option<Self> {
+        if traceparent.count == 1 { Self::parse(traceparent.first?) } else { None }
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -54,16 +49,17 @@ fn is_hex(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
+    use crate::http::head::Head;
+    use axum::http::{HeaderMap, HeaderValue};
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     fn id(values: &[&str]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(&TRACEPARENT, HeaderValue::from_str(value).expect("a value"));
+            headers.append(TRACEPARENT, HeaderValue::from_str(value).expect("a value"));
         }
-        TraceId::of(&headers).map(|id| id.as_str().to_owned())
+        TraceId::of(Head::read(&headers).traceparent).map(|id| id.as_str().to_owned())
     }
 
     #[test]

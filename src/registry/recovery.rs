@@ -26,10 +26,10 @@ pub enum Recover {
     Accept,
 }
 
-/// The result of a recovery.
+/// The result of a recovery, or of sealing again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Apps of the copy that were written to the store.
+    /// Apps that were written to the store: those of the copy, or those whose credential was sealed again.
     pub written: u64,
     /// Apps that the node has then.
     pub apps: u64,
@@ -85,6 +85,24 @@ impl Registry {
             registry.recover_at(&mut position, how).await
         };
         finished(self.drain.spawn("recover", recovering)).await
+    }
+
+    /// Seals all stored credentials under the first key of this node, for an operator who changes the key of a cluster. A
+    /// caller that disconnects does not stop it. After an error, it can be called again.
+    pub async fn reseal_shared(&self) -> Result<Recovered, StoreError> {
+        let registry = self.clone();
+        let sealing = async move {
+            let mut position = registry.inner.change.lock().await;
+            if registry.inner.recovery.is_none() {
+                return Err(StoreError::NotShared);
+            }
+            position.refuse_without_key()?;
+            registry.pull(&mut position).await?;
+            let written = registry.reseal().await?;
+            registry.pull(&mut position).await?;
+            Ok(Recovered { written, apps: registry.list().len() as u64 })
+        };
+        finished(self.drain.spawn("reseal", sealing)).await
     }
 
     async fn recover_at(&self, position: &mut Position, how: Recover) -> Result<Recovered, StoreError> {

@@ -1,11 +1,15 @@
 """The boards for Grafana: they are what their generator writes, well-formed, and complete."""
 
+import json
 import re
 import subprocess
 import sys
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from rules import ROOT, all_rules, boards, families, panels, queries, recorded
 
 NAMES = ["app", "apple", "cluster", "overview"]
@@ -36,6 +40,32 @@ def test_a_board_has_what_an_import_needs(name):
     texts += [variable["definition"] for variable in declared.values()]
     used = set(re.findall(r"\$(\w+)", " ".join(texts))) - {"__rate_interval"}
     assert used == set(declared), "the variables that are declared, and those that are used"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_types_of_grafana_have_each_field_of_a_board(name):
+    board = boards()[name]
+    plugins.register_default_plugins()
+    known = json.loads(JSONEncoder().encode(Dashboard.from_json(board)))
+    lost = {re.sub(r"\d+", "N", path) for path in differences(board, known)}
+    templates = {"/templating/list/N/definition"}
+    assert lost - templates == {"/annotations/list/N/titleFormat", "/annotations/list/N/textFormat"}, (
+        "fields that Grafana has, and its types lack"
+    )
+
+
+def differences(one, other, path=""):
+    """The paths of `one` that `other` lacks or has with another value."""
+    if isinstance(one, dict):
+        for key, value in one.items():
+            here = f"{path}/{key}"
+            yield from differences(value, other[key], here) if key in other else [here]
+    elif isinstance(one, list):
+        assert len(one) == len(other), path
+        for at, value in enumerate(one):
+            yield from differences(value, other[at], f"{path}/{at}")
+    elif one != other:
+        yield path
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from prometheus import fast_rules
-from rules import boards, panels
+from rules import RUNBOOKS, boards, panels
 from watched import FAULTS, Site
 
 SHARES = {"percentunit"}
@@ -75,7 +75,16 @@ def test_each_series_of_each_alert_exists(site):
             assert site.prometheus.values(rule["expr"]), rule["alert"]
 
 
+def test_each_query_of_a_runbook_returns_something(site):
+    text = " ".join(re.sub(r"^```.*?^```", "", RUNBOOKS.read_text(), flags=re.MULTILINE | re.DOTALL).split())
+    queries = [code for code in re.findall(r"`([^`]+)`", text) if "pyapns_" in code and "(" in code]
+    assert len(queries) > 5
+    for query in queries:
+        query = re.sub(r"\[.*?\]", "[10s]", query).replace("…", "busy")
+        assert site.prometheus.values(query), query
+
+
 def check(where, values, least, most):
     assert values, f"{where}: no value"
-    wrong = [value for value in values if not least <= value <= most * 1.000001 or math.isinf(value)]
+    wrong = [value for value in values if not least - 1e-6 <= value <= most + 1e-6 or math.isinf(value)]
     assert not wrong, f"{where}: {wrong[:5]} is not between {least} and {most}"

@@ -12,8 +12,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command as AsyncCommand;
+use tokio::time::timeout;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("text")
@@ -116,6 +119,30 @@ async fn init_makes_a_configuration_that_works_and_a_key_that_opens_it() {
     assert_eq!(String::from_utf8_lossy(&curl.stdout), "{\"response\":[],\"cursor\":null,\"code\":200}", "{curl:?}");
     process.stop().await;
     assert!(made.join("data/pyapns.db").exists(), "the data is beside the configuration");
+}
+
+#[tokio::test]
+async fn the_command_that_serve_with_the_simulator_prints_works_with_the_key_in_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = folder.path().join("made");
+    let output = pyapns(&["init", text(&made)]);
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+    let (_, key) = told.split_once("shown only once: ").expect("a key");
+    let key = key.lines().next().expect("a line");
+    let mut serve = AsyncCommand::new(env!("CARGO_BIN_EXE_pyapns"));
+    serve.args(["serve", "--simulator", "--listen", "127.0.0.1:0", "--config"]).arg(made.join("pyapns.toml"));
+    let mut serve = serve.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("a node");
+    let mut lines = BufReader::new(serve.stdout.take().expect("piped")).lines();
+    let hint = loop {
+        let line = timeout(Duration::from_secs(20), lines.next_line()).await.expect("it starts soon");
+        let line = line.expect("text").expect("a hint");
+        if let Some(hint) = line.strip_prefix("try: ") {
+            break hint.replace("ID.SECRET", key);
+        }
+    };
+    let sent = AsyncCommand::new("sh").args(["-c", &format!("{hint} -s")]).output().await.expect("a shell");
+    let answer = String::from_utf8_lossy(&sent.stdout).into_owned();
+    assert!(answer.contains("\"outcome\":\"accepted\""), "{hint}: {answer}");
 }
 
 #[test]

@@ -176,6 +176,9 @@ async fn a_unix_socket_and_an_api_key_are_used_as_they_are_given() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyapns"));
         command.args(["send", "--app", "shop", "--environment", "sandbox", "--token", "00fc", "--alert", "Hello"]);
         command.arg("--node").arg(format!("unix:{}", socket.display())).env("PYAPNS_API_KEY", variable);
+        if variable.is_empty() {
+            command.env_remove("PYAPNS_API_KEY");
+        }
         if let Some(key_file) = key_file {
             command.arg("--api-key-file").arg(key_file);
         }
@@ -186,6 +189,8 @@ async fn a_unix_socket_and_an_api_key_are_used_as_they_are_given() {
     for said in [run(Some(&key_file), "shop.wrong").await, run(None, &key).await] {
         assert!(said.contains("no app `shop` is provisioned"), "{said}");
     }
+    let refused = run(None, "").await;
+    assert!(refused.contains("requires an API key: set the variable PYAPNS_API_KEY"), "{refused}");
     let refused = run(None, "shop.wrong-canary").await;
     assert!(refused.contains("API key") && !refused.contains("canary"), "{refused}");
     bare_node.stop().await;

@@ -93,8 +93,13 @@ pub async fn readyz(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
     Ok(envelope::success(StatusCode::OK, &readiness_object(status, &degraded)))
 }
 
-/// Checks that the store can be written, at most once in [`STORE_CHECK_INTERVAL`], and records the result.
+/// Checks that the store can be written, at most once in [`STORE_CHECK_INTERVAL`], and records the result. A shared store
+/// is checked by [`watch`] alone: a load balancer waits half a second for `/readyz`, and would give all nodes up at once
+/// while the shared store hangs.
 pub(super) async fn check_store(api: &Api) {
+    if api.registry.is_shared() {
+        return;
+    }
     let mut last = api.store_check.0.lock().await;
     if last.is_some_and(|at| at.elapsed() < STORE_CHECK_INTERVAL) {
         return;
@@ -103,8 +108,8 @@ pub(super) async fn check_store(api: &Api) {
     *last = Some(Instant::now());
 }
 
-/// Checks once a second that the data directory has not moved, and that degraded parts of the store work again. Returns
-/// when the drain begins.
+/// Checks once a second that a shared store can be written, or that the data directory has not moved and degraded parts
+/// of the store work again. Returns when the drain begins.
 pub async fn watch(api: Arc<Api>) {
     loop {
         tokio::select! {
@@ -112,7 +117,9 @@ pub async fn watch(api: Arc<Api>) {
             () = api.drain.cancelled() => return,
             () = sleep(STORE_CHECK_INTERVAL) => {}
         }
-        if !api.health.degraded().is_empty() {
+        if api.registry.is_shared() {
+            record(&api, timeout(STORE_CHECK_TIMEOUT, api.events.can_record()).await);
+        } else if !api.health.degraded().is_empty() {
             check_store(&api).await;
         } else {
             match timeout(STORE_CHECK_TIMEOUT, api.events.look()).await {

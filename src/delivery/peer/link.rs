@@ -256,7 +256,7 @@ impl Link {
         if is_reachable {
             tracing::info!(peer = %self.node, "this node takes batches");
             self.logged = None;
-        } else {
+        } else if !self.is_closed {
             tracing::warn!(peer = %self.node, "this node takes no batches now");
         }
         self.peers.refresh();

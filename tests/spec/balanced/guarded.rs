@@ -51,33 +51,35 @@ async fn nginx_refuses_metrics_and_cluster_in_every_spelling_and_passes_the_rest
 
 type Heads = Arc<Mutex<Vec<String>>>;
 
-/// A server in the place of a node, which is ready. It answers GET, and closes when it has read a POST.
-async fn play_node(heads: Heads) -> SocketAddr {
+/// A server in the place of a node, which is ready. It answers GET, and closes when it has read a POST. The header
+/// `x-owner` of a request is the owner that its answer names, in place of push-2.
+async fn play_node(name: &'static str, heads: Heads) -> SocketAddr {
     let listener = TcpListener::bind(lasting_address()).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(play_connection(stream, Arc::clone(&heads)));
+            tokio::spawn(play_connection(name, stream, Arc::clone(&heads)));
         }
     });
     address
 }
 
-async fn play_connection(mut stream: TcpStream, heads: Heads) {
+async fn play_connection(name: &str, mut stream: TcpStream, heads: Heads) {
     let mut read = Vec::new();
     while let Ok(1..) = stream.read_buf(&mut read).await {
         let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&read[..end]).into_owned();
         read.drain(..end + 4);
         let (is_check, is_post) = (head.starts_with("GET /readyz "), head.starts_with("POST "));
+        let owner = head.lines().find_map(|line| line.strip_prefix("x-owner: ")).unwrap_or("push-2").to_owned();
         if !is_check {
             heads.lock().expect("no panic").push(head);
         }
         if is_post {
             return;
         }
-        let answer = b"HTTP/1.1 200 OK\r\npyapns-owner: push-2\r\ncontent-length: 0\r\n\r\n";
-        if stream.write_all(answer).await.is_err() {
+        let answer = format!("HTTP/1.1 200 OK\r\npyapns-owner: {owner}\r\nx-node: {name}\r\ncontent-length: 0\r\n\r\n");
+        if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
     }
@@ -86,7 +88,7 @@ async fn play_connection(mut stream: TcpStream, heads: Heads) {
 /// A balancer before two nodes that the test plays, and before one that is not there.
 async fn before_played_nodes(kind: Kind) -> (Balancer, Heads) {
     let heads = Heads::default();
-    let [a, b] = [play_node(Arc::clone(&heads)).await, play_node(Arc::clone(&heads)).await];
+    let [a, b] = [play_node("push-1", Arc::clone(&heads)).await, play_node("push-2", Arc::clone(&heads)).await];
     (Balancer::start(kind, &[("push-1", a), ("push-2", b), ("push-3", lasting_address())]).await, heads)
 }
 
@@ -110,6 +112,29 @@ async fn haproxy_names_the_caller_and_keeps_the_owner_to_itself() {
 #[tokio::test]
 async fn nginx_names_the_caller_and_keeps_the_owner_to_itself() {
     names_the_caller(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn haproxy_sends_an_app_to_its_owner_and_to_any_node_once_the_app_has_several() {
+    let (balancer, _) = before_played_nodes(Kind::Haproxy).await;
+    let entry = async |owner: &str| {
+        let request = format!(
+            "GET /apps/shop/sandbox HTTP/1.1\r\nhost: localhost\r\nx-owner: {owner}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = said(balancer.address, request.as_bytes(), false).await;
+        let node = answer.lines().find_map(|line| line.strip_prefix("x-node: ")).map(str::to_owned);
+        node.unwrap_or_else(|| panic!("a node answers: {answer}"))
+    };
+    entry("push-2").await;
+    for _ in 0..10 {
+        assert_eq!(entry("push-2").await, "push-2");
+    }
+    assert_eq!(entry("*").await, "push-2", "it does not know better yet");
+    let mut entries = BTreeSet::new();
+    for _ in 0..40 {
+        entries.insert(entry("*").await);
+    }
+    assert_eq!(entries, BTreeSet::from(["push-1", "push-2"].map(str::to_owned)));
 }
 
 async fn repeats_nothing(kind: Kind) {

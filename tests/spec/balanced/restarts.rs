@@ -1,4 +1,4 @@
-//! Nodes restart one after another while callers send, and no caller notices.
+//! Nodes restart one after another while callers send, HAProxy reloads, and no caller notices.
 
 use super::{Balanced, Kind};
 use crate::support::full;
@@ -28,7 +28,12 @@ async fn restart_all(kind: Kind) {
             balanced.nodes.insert(index, again);
             balanced.wait_joined().await;
         }
+        if kind == Kind::Haproxy {
+            balanced.balancer.reload().await;
+        }
     }
+    // Some requests use the connections that were open before.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let last = load.now();
     let told = load.stop().await;
     let mut took: Vec<Duration> = told.notes.iter().map(|note| note.took()).collect();
@@ -48,7 +53,7 @@ async fn restart_all(kind: Kind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_nodes_behind_haproxy_restart_in_turn_and_every_notification_is_accepted_once() {
+async fn three_nodes_behind_haproxy_restart_in_turn_haproxy_reloads_and_every_notification_is_accepted_once() {
     restart_all(Kind::Haproxy).await;
 }
 

@@ -154,6 +154,43 @@ async fn when_a_program_of_try_cluster_ends_it_names_it_and_takes_the_rest_down(
 }
 
 #[tokio::test]
+async fn with_keep_going_try_cluster_continues_without_a_program_and_nodes_can_be_started_by_hand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let in_folder = ["--dir", folder.path().to_str().expect("text")];
+    let trial = Trial::start(&[&["--nodes", "2", "--keep-going"], &in_folder[..]].concat()).await;
+    let killed = trial.announced["nodes"][1]["pid"].as_u64().expect("a number") as u32;
+    trial.signal("KILL", killed);
+    let spare = PathBuf::from(trial.announced["spare"].as_str().expect("text"));
+    assert_eq!(spare, folder.path().canonicalize().expect("a folder").join("push-3.toml"));
+    let serve = |file: &Path| {
+        let mut node = Command::new(env!("CARGO_BIN_EXE_pyapns"));
+        node.args(["serve", "--config"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        node.kill_on_drop(true).spawn().expect("a node")
+    };
+    let by_hand = [spare.with_file_name("push-2.toml"), spare].map(|file| serve(&file));
+    let mut first = Client::connect(trial.addresses[0]).await;
+    let joined = async {
+        let wanted = [2, 3].map(|number| format!("\npyapns_peer_reachable{{node=\"push-{number}\"}} 1\n"));
+        loop {
+            let text = first.text("/metrics").await;
+            if wanted.iter().all(|line| text.contains(line)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, joined).await.is_ok(), "both join");
+    let mut front = Client::connect(address(trial.announced["front"].as_str().expect("text"))).await;
+    let sent = front.post("/apps/demo/sandbox/notifications", to(&token(7)).to_string()).await;
+    assert_eq!(sent.outcomes(), ["accepted"], "{sent:?}");
+    drop(by_hand);
+    trial.signal("TERM", trial.pid());
+    let (code, said) = trial.ended().await;
+    assert_eq!(code, Some(0));
+    assert!(said.starts_with(&format!("try-cluster: push-2 (process {killed}) was killed by SIGKILL")), "{said}");
+}
+
+#[tokio::test]
 async fn when_try_cluster_itself_is_killed_its_programs_end() {
     let trial = Trial::start(&["--nodes", "1", "--balancer", "nginx"]).await;
     trial.signal("KILL", trial.pid());

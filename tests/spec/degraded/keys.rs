@@ -4,6 +4,49 @@ use super::*;
 use crate::support::shared::pyapns;
 use crate::support::site::{Seat, apps_of};
 
+/// Seals again through the node. Returns what the command prints.
+async fn reseal(node: &Node) -> String {
+    let url = format!("http://{}", node.process.address);
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pyapns"));
+    let done = command.args(["cluster", "reseal", "--node", &url]).output().await.expect("it runs");
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).expect("text")
+}
+
+#[tokio::test]
+async fn the_key_of_a_cluster_changes_while_it_sends_and_no_app_is_provisioned_again() {
+    let site = Site::new(&[]).await;
+    let app = apps_of(&["a", "b"], 1, 1).remove(0);
+    let [a, b] = site.ready(["a", "b"], std::slice::from_ref(&app)).await;
+    b.sends(&app, 1).await;
+    let other = site.folder().join("other");
+    assert!(pyapns(&["cluster", "init", other.to_str().expect("text")]).status.success());
+    let (old, new) = (site.seat("a").key, other.join("credentials.key").display().to_string());
+    let with = |name: &'static str, first: &str, second: &str| {
+        let key = format!("{first}', '{second}");
+        site.start_at(Seat { key, ..site.seat(name) })
+    };
+    a.process.stop().await;
+    let a = with("a", &old, &new).await;
+    b.process.stop().await;
+    let b = with("b", &new, &old).await;
+    a.process.stop().await;
+    let a = with("a", &new, &old).await;
+    site.wait_joined(&[&a, &b]).await;
+    b.sends(&app, 1).await;
+    assert_eq!(reseal(&a).await, "1 of 1 credentials were encrypted again, with the first key of the node.\n");
+    assert_eq!(reseal(&b).await, "0 of 1 credentials were encrypted again, with the first key of the node.\n");
+    b.sends(&app, 1).await;
+    assert_eq!(site.connections_of(1).len(), 2, "one for each run of the owner");
+    a.process.stop().await;
+    b.process.stop().await;
+    let b = site.start_at(Seat { key: new.clone(), ..site.seat("b") }).await;
+    wait_well(&b).await;
+    b.sends(&app, 2).await;
+    assert_eq!(reseal(&b).await, "0 of 1 credentials were encrypted again, with the first key of the node.\n");
+    b.process.stop().await;
+}
+
 #[tokio::test]
 async fn a_node_that_lacks_the_key_is_not_ready_names_it_and_joins_no_ring() {
     let site = Site::new(&[]).await;

@@ -1,11 +1,15 @@
 //! Outages of Redis under a load: plain sends go on, no lane moves, and no feedback is lost.
 
 use super::*;
+use crate::support::client::Client;
 use crate::support::full;
 use crate::support::redis_server::RedisServer;
 use crate::support::site::apps_of;
+use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// All nodes beat again within this time of Redis's end of an outage.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -13,8 +17,24 @@ const BACK_WITHIN: Duration = Duration::from_secs(2);
 const DEAD: std::ops::Range<usize> = 1_000..1_012;
 const LATER: usize = 1_020;
 
+/// The interval and the time limit of the checks of `haproxy/haproxy.cfg`, and the failures in a row that end the traffic.
+const CHECK: Duration = Duration::from_millis(500);
+const FAILED_CHECKS: usize = 2;
+
 fn length(short: u64, long: u64) -> Duration {
     Duration::from_secs(if full() { long } else { short })
+}
+
+/// Checks the node as the load balancer does, until the end. Returns the most failures in a row.
+async fn failed_checks(node: SocketAddr, end: CancellationToken) -> usize {
+    let (mut most, mut row, mut clock) = (0, 0, interval(CHECK));
+    while !end.is_cancelled() {
+        clock.tick().await;
+        let check = async { Client::connect(node).await.get("/readyz").await.status };
+        row = if timeout(CHECK, check).await == Ok(200) { 0 } else { row + 1 };
+        most = most.max(row);
+    }
+    most
 }
 
 /// Takes Redis away from three nodes for so long.
@@ -31,6 +51,8 @@ async fn goes_through(
         nodes[0].sends(app, number).await;
     }
     let running = load(&nodes.each_ref(), &apps);
+    let end = CancellationToken::new();
+    let checks: JoinSet<_> = nodes.iter().map(|node| failed_checks(node.process.address, end.clone())).collect();
     away(&mut site.redis);
     let began = Instant::now();
     for node in &nodes {
@@ -45,11 +67,10 @@ async fn goes_through(
     // The owner of the app has the feedback of all nodes.
     let spooled = async |node: &Node| node.metric("pyapns_events_spooled").await;
     assert!(spooled(&nodes[0]).await >= 1.0);
-    for node in &nodes {
-        let ready = node.client().await.get("/readyz").await;
-        assert_eq!(ready.status, 200, "the load balancer keeps it: {ready:?}");
-    }
     sleep(how_long.saturating_sub(began.elapsed())).await;
+    end.cancel();
+    let failed = checks.join_all().await;
+    assert!(failed.iter().all(|row| *row < FAILED_CHECKS), "the load balancer keeps every node: {failed:?}");
     back(&mut site.redis);
     let healed = Instant::now();
     for node in &nodes {

@@ -52,6 +52,8 @@ async fn the_next_owners_connect_before_a_node_hands_over_and_it_then_forwards_w
     }
     assert_eq!(b.metric("pyapns_attempts_total").await, attempts, "it sends nothing itself");
     assert_eq!(connections(&[&a, &c]).await, 4.0, "those that were opened first were used");
+    b.process.logs_until_end().await;
+    assert_eq!(b.process.lines_with("takes no batches now"), 0, "the other nodes are well");
     assert_eq!(b.process.ended().await, Some(0));
     assert_eq!((state(&site, "b"), site.redis.cli(&["EXISTS", "pyapns:lease:b"])), (String::new(), "0".to_owned()));
     for node in [a, c] {

@@ -25,7 +25,7 @@ async fn a_node_that_forwards_an_app_names_its_owner_and_the_owner_itself_names_
 }
 
 #[tokio::test]
-async fn the_named_owner_follows_the_members_and_an_app_of_several_lanes_has_none() {
+async fn the_named_owner_follows_the_members_and_of_several_lanes_it_is_any_node() {
     let app = app_owned_among(2, 1);
     let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
     fleet.peers[0].set_view(&Arc::new(View::of(fleet.members[..1].to_vec(), Pins::default())));
@@ -35,8 +35,10 @@ async fn the_named_owner_follows_the_members_and_an_app_of_several_lanes_has_non
     assert_eq!(fleet.send(0, &app, &to(&token(2))).await.owner.as_deref(), Some("node-1"));
     fleet.provision(&app, &json!({"lanes": 4})).await;
     let answer = fleet.send(0, &app, &json!([to(&token(3)), to(&token(4)), to(&token(5)), to(&token(6))])).await;
-    assert_eq!((answer.outcomes(), answer.owner.as_deref()), (vec!["accepted"; 4], None));
+    assert_eq!((answer.outcomes(), answer.owner.as_deref()), (vec!["accepted"; 4], Some("*")));
     assert!(fleet.attempts(1).await > 1, "some of them were forwarded");
+    fleet.peers[0].set_view(&Arc::new(View::of(fleet.members[..1].to_vec(), Pins::default())));
+    assert_eq!(fleet.send(0, &app, &to(&token(7))).await.owner, None, "the node sends for all lanes itself");
     fleet.stop().await;
 }
 

@@ -50,6 +50,19 @@ impl Balancer {
         }
     }
 
+    /// Makes HAProxy read its file again, and waits until its new worker runs.
+    pub async fn reload(&self) {
+        let loaded = || self.log().matches("Loading success").count();
+        let before = loaded();
+        let asked = Command::new("kill").args(["-USR2", &self.child.id().to_string()]).status();
+        assert!(asked.expect("a command").success());
+        let began = Instant::now();
+        while loaded() == before {
+            assert!(began.elapsed() < PATIENCE, "it does not reload: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Everything that it said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).expect("a file")
@@ -58,7 +71,7 @@ impl Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        // With the worker processes of Nginx.
+        // With its worker processes.
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.child.wait();
@@ -74,7 +87,8 @@ fn haproxy(folder: &Path, address: SocketAddr, nodes: &[(&str, SocketAddr)]) -> 
     std::fs::write(&file, text).expect("a file");
     std::fs::write(&owners, "").expect("a file");
     let mut command = program("haproxy");
-    command.args(["-db", "-f"]).arg(file).env("FRONT", address.to_string()).env("OWNERS", owners);
+    // In the foreground, with a worker process as systemd starts it.
+    command.args(["-W", "-db", "-f"]).arg(file).env("FRONT", address.to_string()).env("OWNERS", owners);
     command
 }
 

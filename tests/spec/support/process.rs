@@ -172,6 +172,12 @@ impl Process {
         assert!(found, "{times} times {text:?} in {:#?}", *self.log.borrow());
     }
 
+    /// Waits until its log has ended, because the process has.
+    pub async fn logs_until_end(&mut self) {
+        let ended = timeout(PATIENCE, self.log.wait_for(|_| false)).await;
+        assert!(ended.is_ok_and(|ended| ended.is_err()), "it ends soon");
+    }
+
     /// Sends SIGHUP and waits until the configuration was read.
     pub async fn reload(&mut self) {
         let done = "read the configuration again";
