@@ -22,10 +22,10 @@ def analyze(*arguments):
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=30)
 
 
-def settings(text=UNIT.read_text()):
+def settings():
     """The lines `Name=value`, by their name."""
     found = {}
-    for name, value in re.findall(r"^([A-Z]\w+)=(.*)$", text, re.MULTILINE):
+    for name, value in re.findall(r"^([A-Z]\w+)=(.*)$", UNIT.read_text(), re.MULTILINE):
         found.setdefault(name, []).append(value)
     return found
 
