@@ -142,7 +142,8 @@ impl Node {
         };
         let Delivery { intake, calls, cluster } =
             delivery::build(&config, world.connect, parts, cluster, shares, &telemetry)?;
-        let served = following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
+        let served =
+            following::Served { intake: Arc::clone(&intake), calls: Arc::clone(&calls), events: events.clone() };
         let ending = following::end_removed(registry.removals(), served, lanes.clone());
         lanes.spawn("removals", ending);
         let autoprovision = Autoprovision::new(registry.clone(), world.clock.clone(), requests.clone());

@@ -123,7 +123,8 @@ fn channels(body: &[u8]) -> Option<Vec<ChannelId>> {
         #[serde(borrow)]
         channels: Vec<Cow<'a, str>>,
     }
-    let Body { channels } = serde_json::from_slice(body).ok().filter(|Body { channels }| channels.len() <= CHANNELS_MAX)?;
+    let Body { channels } =
+        serde_json::from_slice(body).ok().filter(|Body { channels }| channels.len() <= CHANNELS_MAX)?;
     channels.iter().map(|id| ChannelId::of_apple(id.as_bytes())).collect()
 }
 

@@ -35,9 +35,7 @@ pub(super) fn done(call: &Call) -> CallResult {
     let id = || ChannelId::parse("a+b/").expect("an id");
     let reply = match call {
         Call::Create(_) => Reply::Created(id()),
-        Call::Read(_) => {
-            Reply::Channel(Channel { message_storage_policy: 1, push_type: "liveactivity".to_owned() })
-        }
+        Call::Read(_) => Reply::Channel(Channel { message_storage_policy: 1, push_type: "liveactivity".to_owned() }),
         Call::List => Reply::Channels(["cccc", "aaaa", "bbbb"].map(|id| ChannelId::parse(id).expect("an id")).into()),
         Call::Delete(_) | Call::Broadcast(_) => Reply::Done,
     };
@@ -90,7 +88,9 @@ async fn an_id_in_the_path_is_read_in_either_alphabet() {
 #[tokio::test]
 async fn a_policy_must_be_0_or_1() {
     let client = client(done).await;
-    for body in ["{}", r#"{"message_storage_policy":2}"#, r#"{"message_storage_policy":"1"}"#, "[]", "{\"type\":\"app\"}"] {
+    for body in
+        ["{}", r#"{"message_storage_policy":2}"#, r#"{"message_storage_policy":"1"}"#, "[]", "{\"type\":\"app\"}"]
+    {
         let refused = client.post(&format!("{APP}/channels"), body).await;
         assert_eq!(refused.status, 400, "{body}");
     }
@@ -170,7 +170,10 @@ async fn an_unknown_channel_is_404_whatever_apple_calls_it() {
     let deleted = client.delete(&path).await;
     assert_eq!(error(&deleted), (504, "unknown"));
     assert!(deleted.body["error"].as_str().is_some_and(|sentence| sentence.contains("send the DELETE again")));
-    assert_eq!(deleted.body["args"], json!({"outcome": "unknown", "cause": "connection_lost", "attempts": 1, "channel": "abcd"}));
+    assert_eq!(
+        deleted.body["args"],
+        json!({"outcome": "unknown", "cause": "connection_lost", "attempts": 1, "channel": "abcd"})
+    );
 }
 
 #[tokio::test]

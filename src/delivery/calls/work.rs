@@ -103,15 +103,7 @@ impl Work {
     pub fn accept(&mut self, order: Order) {
         let (now, deadline) = (self.now, order.sending.deadline);
         let (attempts, may_be_done, rejection) = (0, false, None);
-        let pending = Pending {
-            order,
-            taken: now,
-            attempts,
-            begun: now,
-            place: Place::Ready,
-            may_be_done,
-            rejection,
-        };
+        let pending = Pending { order, taken: now, attempts, begun: now, place: Place::Ready, may_be_done, rejection };
         let id = self.calls.insert(pending) as CallId;
         self.deadlines.insert((deadline, id));
         self.ready.push_back(id);
@@ -285,7 +277,14 @@ impl Work {
     }
 
     /// Ends a call. If Apple may have done it at an earlier attempt, only `accepted` is certain.
-    fn end(&mut self, id: CallId, kind: OutcomeKind, status: Option<u16>, reason: Option<Reason>, reply: Option<Reply>) {
+    fn end(
+        &mut self,
+        id: CallId,
+        kind: OutcomeKind,
+        status: Option<u16>,
+        reason: Option<Reason>,
+        reply: Option<Reply>,
+    ) {
         let Pending { order, taken, attempts, place, may_be_done, .. } = self.calls.remove(id as usize);
         if let Place::Postponed(due) = place {
             self.postponed.remove(&(due, id));

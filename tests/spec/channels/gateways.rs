@@ -38,7 +38,8 @@ async fn calls_go_through_the_proxy_to_the_gateways_of_the_settings() {
 async fn a_gateway_in_place_of_apples_has_no_channels_until_a_setting_names_them() {
     let world = World::start().await;
     let data = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(world.directory.path().join("simulator"), data.path().join("simulator")).expect("a link");
+    std::os::unix::fs::symlink(world.directory.path().join("simulator"), data.path().join("simulator"))
+        .expect("a link");
     let node = Running::start(data.path(), world.simulator.address()).await;
     let mut client = Client::connect(node.address).await;
     assert_eq!(client.post(APP, world.simulator.identity().client_pem.clone()).await.status, 201);

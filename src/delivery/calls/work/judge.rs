@@ -1,12 +1,12 @@
 //! Applies the verdicts on answers, and on attempts without one, to a lane's calls.
 
 use super::{CallId, Work};
+use crate::apns::channels::Call;
 use crate::apns::response::{self, Response};
 use crate::delivery::calls::verdict;
 use crate::delivery::job::ItemRef;
 use crate::delivery::verdict::{self as verdicts, Disposition, SideEffect};
 use crate::delivery::{backoff, refusal};
-use crate::apns::channels::Call;
 use crate::model::{NodeReason, OutcomeKind, Reason};
 use crate::registry::App;
 use http2::{Answer, End, Processed};
@@ -69,7 +69,8 @@ impl Work {
             self.credential_refused(response.reason.as_ref());
         } else if response.status >= 500 {
             if self.health.service_failed(self.now) {
-                let what = "most of Apple's answers to calls of channels are 5xx: calls are stopped until a probe succeeds";
+                let what =
+                    "most of Apple's answers to calls of channels are 5xx: calls are stopped until a probe succeeds";
                 tracing::error!(%app, status = response.status, "{what}");
                 self.note_error(what.to_owned());
             }
