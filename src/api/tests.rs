@@ -21,8 +21,7 @@ use crate::clock::Clock;
 use crate::credentials::{Keyring, testing};
 use crate::delivery;
 use crate::delivery::Intake;
-use crate::delivery::calls::{CallLanes, Caller, Gateways};
-use crate::delivery::descriptors::Descriptors;
+use crate::delivery::calls::Caller;
 use crate::delivery::lane::Parts;
 use crate::delivery::lanes::{Apple, Lanes};
 use crate::drain::Drain;
@@ -39,7 +38,6 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::time::Instant;
 
 const APP: &str = "/apps/com.example.app/sandbox";
 
@@ -124,7 +122,7 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
             ending.1.forget(&removal.key);
         }
     });
-    let caller = caller(&events, &intake);
+    let caller = Arc::new(channels::Scripted(channels::done));
     Api {
         registry,
         intake,
@@ -148,25 +146,6 @@ async fn api(limits: Limits, telemetry: telemetry::Metrics) -> Api {
 /// Delivery to an unreachable gateway.
 fn intake(events: &Events, telemetry: &telemetry::Metrics) -> Intake {
     intake_over(Arc::new(Unreachable), events, telemetry)
-}
-
-/// The lanes of calls of an unreachable gateway.
-fn caller(events: &Events, intake: &Intake) -> Arc<dyn Caller> {
-    let parts = Parts {
-        clock: Clock::manual(testing::NOW as f64),
-        events: events.clone(),
-        metrics: delivery::metrics::Metrics::new(&telemetry::Metrics::new()),
-        drain: Drain::new(),
-    };
-    let nowhere = || [nowhere(), nowhere()];
-    let gateways = Gateways {
-        connect: Arc::new(Unreachable),
-        trust: Arc::new(Trust::load(None).expect("no file to read")),
-        management: nowhere(),
-        broadcasts: nowhere(),
-        descriptors: Descriptors::unlimited(Instant::now()),
-    };
-    Arc::new(CallLanes::new(gateways, parts, Arc::clone(intake.pools())))
 }
 
 fn nowhere() -> Vec<Endpoint> {
@@ -502,9 +481,7 @@ async fn a_feature_that_is_not_built_is_a_501_and_an_unknown_parameter_a_400() {
         assert_eq!(error(&client.send(request).await), (501, "not_built"), "{name}");
     }
     assert_eq!(error(&client.post(&format!("{path}?wait=false"), "[]").await), (501, "not_built"));
-    for below in ["channels", "broadcasts", "notifications/17"] {
-        assert_eq!(error(&client.get(&format!("{APP}/{below}")).await), (501, "not_built"), "{below}");
-    }
+    assert_eq!(error(&client.get(&format!("{APP}/notifications/17")).await), (501, "not_built"));
     for query in ["timeot=5", "timeout=0", "timeout=301", "timeout=5&timeout=6", "retry_unknown=1", "wait=1"] {
         assert_eq!(error(&client.post(&format!("{path}?{query}"), "[]").await).0, 400, "{query}");
     }

@@ -11,7 +11,10 @@ fn channels_are_managed_at_apples_own_hosts_and_broadcasts_go_where_notification
     let apple = read("").unwrap().apple;
     assert_eq!(urls(&apple.sandbox_channels), ["api-manage-broadcast.sandbox.push.apple.com:2195"]);
     assert_eq!(urls(&apple.production_channels), ["api-manage-broadcast.push.apple.com:2196"]);
-    assert!(apple.sandbox_channels[0].is_apple() && apple.production_channels[0].is_apple(), "Apple's roots are trusted");
+    assert!(
+        apple.sandbox_channels[0].is_apple() && apple.production_channels[0].is_apple(),
+        "Apple's roots are trusted"
+    );
     assert_eq!((&apple.sandbox_broadcasts, &apple.production_broadcasts), (&apple.sandbox, &apple.production));
     let on_2197 = read("[apple]\nport = 2197").unwrap().apple;
     assert_eq!(urls(&on_2197.production_broadcasts), ["api.push.apple.com:2197"]);
@@ -22,10 +25,14 @@ fn another_gateway_takes_broadcasts_and_manages_no_channels_unless_a_setting_nam
     let apple = read("[apple]\nsandbox = 'https://a:1'").unwrap().apple;
     assert_eq!((apple.sandbox_channels.len(), urls(&apple.sandbox_broadcasts)), (0, vec!["a:1".to_owned()]));
     assert_eq!(apple.production_channels.len(), 1, "the other environment is Apple's");
-    let apple =
-        read("[apple]\nsandbox = 'https://a:1'\nsandbox_channels = 'https://b:2'\nsandbox_broadcasts = ['https://c:3']");
+    let apple = read(
+        "[apple]\nsandbox = 'https://a:1'\nsandbox_channels = 'https://b:2'\nsandbox_broadcasts = ['https://c:3']",
+    );
     let apple = apple.unwrap().apple;
-    assert_eq!((urls(&apple.sandbox_channels), urls(&apple.sandbox_broadcasts)), (vec!["b:2".into()], vec!["c:3".into()]));
+    assert_eq!(
+        (urls(&apple.sandbox_channels), urls(&apple.sandbox_broadcasts)),
+        (vec!["b:2".into()], vec!["c:3".into()])
+    );
     let told = faults("[apple]\nsandbox_channels = 'https://api-manage-broadcast.push.apple.com:2196'");
     assert!(told[0].contains("Apple's hosts are the default"), "{told:?}");
 }

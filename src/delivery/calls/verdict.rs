@@ -8,10 +8,7 @@ use crate::model::{AppleReason, OutcomeKind, Reason};
 /// Judges Apple's answer to the `attempts`-th attempt of a call; `may_be_done`: an earlier attempt had no answer.
 pub fn answered(call: &Call, response: &Response, attempts: u16, may_be_done: bool) -> Verdict {
     if (200..=299).contains(&response.status) || (may_be_done && is_gone(call, response)) {
-        return Verdict {
-            disposition: Disposition::Done(OutcomeKind::Accepted),
-            side_effect: SideEffect::Nothing,
-        };
+        return Verdict { disposition: Disposition::Done(OutcomeKind::Accepted), side_effect: SideEffect::Nothing };
     }
     let Verdict { mut disposition, mut side_effect } = verdict::answered(response, attempts);
     // No call has a device token: a 429 is about the rate of all requests.

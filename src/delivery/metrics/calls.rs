@@ -33,7 +33,8 @@ impl CallMetrics {
         }
         let help = "Of these, those not accepted, by outcome and reason.";
         let failed = node.counters("failed_channel_calls_total", help, &["call", "outcome", "reason"]);
-        let times = node.latency("channel_call_seconds", "From taking a call of channels or a broadcast to its outcome.");
+        let times =
+            node.latency("channel_call_seconds", "From taking a call of channels or a broadcast to its outcome.");
         Self { calls, failed, times, attempts, retries, answer_times }
     }
 

@@ -45,6 +45,15 @@ const ROWS: &[(u16, &str, Disposition, SideEffect)] = &[
     (500, "InternalServerError", LATER, SideEffect::Nothing),
     (503, "ServiceUnavailable", LATER, SideEffect::Nothing),
     (503, "Shutdown", Disposition::Resend, SideEffect::LeaveConnection),
+    (400, "FeatureNotEnabled", DONE, SideEffect::Nothing),
+    (400, "BroadcastFeatureNotEnabled", DONE, SideEffect::Nothing),
+    (400, "MissingChannelId", DONE, SideEffect::Nothing),
+    (400, "BadChannelId", DONE, SideEffect::Nothing),
+    (400, "ChannelNotRegistered", DONE, SideEffect::Nothing),
+    (400, "BadRequestParams", DONE, SideEffect::Nothing),
+    (400, "BadRequestPayload", DONE, SideEffect::Nothing),
+    (400, "MissingPushType", DONE, SideEffect::Nothing),
+    (400, "CannotCreateChannelConfig", DONE, SideEffect::Nothing),
 ];
 
 #[test]

@@ -27,7 +27,8 @@ async fn call(process: &Process, bearer: &str, method: &str, path: &str, body: &
 async fn each_call_needs_its_scope_and_a_change_is_logged_with_the_key_of_its_caller() {
     let world = World::start().await;
     let management = world.simulator.channels_address(Environment::Sandbox).expect("an address");
-    let keys = [("reader", "apps:read"), ("writer", "apps:write"), ("sender", "send")].map(|(id, scope)| key(id, scope));
+    let keys =
+        [("reader", "apps:read"), ("writer", "apps:write"), ("sender", "send")].map(|(id, scope)| key(id, scope));
     let home = Home::new(&world, "home", "pyapns.toml");
     home.put("shop.pem", &world.simulator.identity().client_pem);
     let entries: String = keys.iter().map(|(entry, _)| entry.as_str()).collect();

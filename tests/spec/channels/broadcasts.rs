@@ -18,7 +18,10 @@ async fn a_broadcast_arrives_byte_for_byte_with_apples_headers() {
     let outcome = answer.response();
     assert_eq!((answer.status, &outcome["outcome"], &outcome["status"]), (201, &json!("accepted"), &json!(200)));
     assert_eq!((&outcome["channel"], &outcome["identifier"]), (&json!(id), &json!(uuid)));
-    assert_eq!((&outcome["apns_id"], &outcome["attempts"], &outcome["reason"]), (&json!(uuid), &json!(1), &Value::Null));
+    assert_eq!(
+        (&outcome["apns_id"], &outcome["attempts"], &outcome["reason"]),
+        (&json!(uuid), &json!(1), &Value::Null)
+    );
     let entry = ledger(&world, Service::Broadcasts).pop().expect("an entry");
     assert_eq!((&entry.body[..], entry.apns_id.as_str()), (payload.as_bytes(), uuid));
     assert_eq!(entry.request.as_deref(), Some("POST /4/broadcasts/apps/com.example.app"));

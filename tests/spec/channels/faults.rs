@@ -4,7 +4,7 @@
 use super::{broadcast, create, created, ledger, listed, of, path, sentence, to};
 use crate::support::world::{APP, Credential, World};
 use serde_json::json;
-use simulator::{Act, Call, Ending, Fault, GoAway, Script, Service, When};
+use simulator::{Act, Call, Ending, Fault, GoAway, Options, Script, Service, When};
 
 fn once(act: Act) -> Fault {
     Fault { times: Some(1), ..Fault::new(act) }
@@ -18,6 +18,12 @@ fn reset(processed: bool) -> Act {
 
 fn set(world: &World, script: Script) {
     world.simulator.set_script(script).expect("a good script");
+}
+
+/// A world whose gateways end one connection so.
+async fn ending(goaway: GoAway) -> World {
+    let script = Script { goaway: Some(GoAway { times: Some(1), ..goaway }), ..Script::default() };
+    World::beside_with(Options { script, ..Options::default() }, Credential::Token).await
 }
 
 #[tokio::test]
@@ -39,10 +45,8 @@ async fn a_creation_without_an_answer_is_unknown_and_the_list_shows_the_channel(
 
 #[tokio::test]
 async fn a_connection_cut_after_a_creation_leaves_a_channel_that_is_told_as_unknown() {
-    let world = World::with(Credential::Token).await;
+    let world = ending(GoAway::new(When::ConnectionRequests(2), Ending::Cut)).await;
     assert_eq!(listed(&world).await, [""; 0]);
-    let goaway = GoAway { times: Some(1), ..GoAway::new(When::ConnectionRequests(2), Ending::Cut) };
-    set(&world, Script { goaway: Some(goaway), ..Script::default() });
     let lost = create(&world, 1).await;
     sentence(&lost, 504, "unknown");
     assert_eq!(lost.body["args"]["cause"], "connection_lost");
@@ -55,11 +59,13 @@ async fn a_creation_that_apple_provably_did_not_process_is_repeated() {
     let world = World::with(Credential::Token).await;
     set(&world, of(Call::CreateChannel, once(reset(false))));
     created(&world, 0).await;
-    let goaway =
-        GoAway { last_stream_id: Some(1), times: Some(1), ..GoAway::new(When::ConnectionRequests(3), Ending::Single) };
-    set(&world, Script { goaway: Some(goaway), ..Script::default() });
+    assert_eq!(world.simulator.channels().len(), 1);
+    world.stop().await;
+    let goaway = GoAway { last_stream_id: Some(1), ..GoAway::new(When::ConnectionRequests(2), Ending::Single) };
+    let world = ending(goaway).await;
+    assert_eq!(listed(&world).await, [""; 0]);
     created(&world, 0).await;
-    assert_eq!(world.simulator.channels().len(), 2, "each is created once");
+    assert_eq!(world.simulator.channels().len(), 1, "it is created once");
     world.stop().await;
 }
 

@@ -11,14 +11,12 @@ async fn calls_go_through_the_proxy_to_the_gateways_of_the_settings() {
     let world = World::with(Credential::Certificate).await;
     let simulator = &world.simulator;
     let management = simulator.channels_address(Environment::Sandbox).expect("an address");
-    let places = [("manage.example", management), ("broadcast.example", simulator.address())];
-    let proxy = ConnectProxy::start(Manner::Tunnel, &places).await;
+    let proxy = ConnectProxy::start(Manner::Tunnel, &[]).await;
     let settings = format!(
-        "sandbox = 'https://localhost:{port}'\nsandbox_channels = 'https://localhost:{}'\n\
-         sandbox_broadcasts = 'https://localhost:{port}'\nproxy = 'http://{}'",
-        management.port(),
+        "sandbox = 'https://127.0.0.1:1'\nsandbox_channels = 'https://{management}'\n\
+         sandbox_broadcasts = 'https://{}'\nproxy = 'http://{}'",
+        simulator.address(),
         proxy.address,
-        port = simulator.address().port(),
     );
     let (folder, data) = (world.directory.path(), tempfile::tempdir().expect("a folder"));
     std::os::unix::fs::symlink(folder.join("simulator"), data.path().join("simulator")).expect("a link");
@@ -27,10 +25,10 @@ async fn calls_go_through_the_proxy_to_the_gateways_of_the_settings() {
     assert_eq!(client.post(APP, simulator.identity().client_pem.clone()).await.status, 201);
     let made = client.post(&format!("{APP}/channels"), r#"{"message_storage_policy":0}"#).await;
     assert_eq!(made.status, 201, "{made:?}");
-    let body = to(made.response()["id"].as_str().expect("an id")).to_string();
-    let sent = client.post(&format!("{APP}/broadcasts"), body).await;
+    let id = made.response()["id"].as_str().expect("an id");
+    let sent = client.post(&format!("{APP}/broadcasts"), to(id).to_string()).await;
     assert_eq!(sent.outcomes(), ["accepted"]);
-    let asked = [management.port(), simulator.address().port()].map(|port| format!("localhost:{port}"));
+    let asked = [management, simulator.address()].map(|address| address.to_string());
     assert_eq!(proxy.targets(), asked, "each call has a tunnel to its gateway");
     node.stop().await;
     world.stop().await;
@@ -40,7 +38,8 @@ async fn calls_go_through_the_proxy_to_the_gateways_of_the_settings() {
 async fn a_gateway_in_place_of_apples_has_no_channels_until_a_setting_names_them() {
     let world = World::start().await;
     let data = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(world.directory.path().join("simulator"), data.path().join("simulator")).expect("a link");
+    std::os::unix::fs::symlink(world.directory.path().join("simulator"), data.path().join("simulator"))
+        .expect("a link");
     let node = Running::start(data.path(), world.simulator.address()).await;
     let mut client = Client::connect(node.address).await;
     assert_eq!(client.post(APP, world.simulator.identity().client_pem.clone()).await.status, 201);

@@ -52,7 +52,8 @@ async fn the_environments_of_an_app_have_separate_channels() {
 #[tokio::test]
 async fn ten_thousand_channels_are_listed_in_one_page_or_in_many() {
     let world = World::with(Credential::Token).await;
-    let mut made = world.simulator.add_channels(Environment::Sandbox, "com.example.app", StoragePolicy::Nothing, 10_000);
+    let mut made =
+        world.simulator.add_channels(Environment::Sandbox, "com.example.app", StoragePolicy::Nothing, 10_000);
     made.sort_unstable();
     let mut client = world.client().await;
     let all = client.get(&format!("{APP}/channels?limit=10000")).await;

@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn one_object_and_a_list_are_read() {
-        let one = r#"{"channel":"a-b_","payload":{"aps": {}},"identifier":7,"expiry":9,"priority":5,"type":"broadcast"}"#;
+        let one =
+            r#"{"channel":"a-b_","payload":{"aps": {}},"identifier":7,"expiry":9,"priority":5,"type":"broadcast"}"#;
         let parsed = parse(&one.into(), 3).unwrap();
         let [read] = &parsed.broadcasts[..] else { panic!("one") };
         assert_eq!((read.channel.as_str(), &read.payload[..], read.expiry), ("a+b/", &br#"{"aps": {}}"#[..], 9));
@@ -170,7 +171,10 @@ mod tests {
             (r#"{"channel":7,"payload":{}}"#, "item 1: `channel` must be a string: the id of a channel"),
             (r#"{"channel":"abcd","payload":[]}"#, "item 1: `payload` is not a JSON object"),
             (r#"{"channel":"abcd","channel":"abcd","payload":{}}"#, "item 1: `channel` appears twice"),
-            (r#"{"channel":"abcd","payload":{},"identifier":1.5}"#, "item 1: `identifier` must be a string or an integer"),
+            (
+                r#"{"channel":"abcd","payload":{},"identifier":1.5}"#,
+                "item 1: `identifier` must be a string or an integer",
+            ),
             (r#"{"channel":"abcd","payload":{},"token":"00"}"#, "item 1: `token` is not a known field: the fields are"),
             (r#"{"channel":"abcd","payload":{},"priority":7}"#, "item 1: `priority` must be"),
         ] {

@@ -28,9 +28,11 @@ pub fn advice(reason: &Reason, app: &App) -> Option<String> {
             "Apple does not take channels and broadcasts for the topic {bundle}: provision the app with its bundle id, \
              without a suffix, as `topic`, and with a credential that covers it"
         ),
-        R::BadExpirationDate => "the channel stores no message (storage policy 0), and then `expiry` must be 0 or left \
+        R::BadExpirationDate => {
+            "the channel stores no message (storage policy 0), and then `expiry` must be 0 or left \
              out; a channel with the storage policy 1 takes a date in UNIX seconds"
-            .to_owned(),
+                .to_owned()
+        }
         R::BadPriority => "`priority` must be 10 or 5".to_owned(),
         R::PayloadTooLarge => {
             format!("Apple takes at most {BROADCAST_PAYLOAD_BYTES_MAX} bytes of payload in a broadcast: shorten it")

@@ -50,9 +50,9 @@ impl ChannelFault {
                     "nothing was sent{named}: {}",
                     result.detail.as_deref().unwrap_or("Apple refuses the app's credential: provision the app again")
                 ),
-                None if kind == OutcomeKind::NotSent => format!(
-                    "Apple did not do it{named}, and nothing was changed: send the request again{detail}"
-                ),
+                None if kind == OutcomeKind::NotSent => {
+                    format!("Apple did not do it{named}, and nothing was changed: send the request again{detail}")
+                }
                 None => with_reason(cause, None),
             },
         };
@@ -71,7 +71,11 @@ impl ChannelFault {
 
     /// The call's outcome, with Apple's status and reason; the channel, if the call names one.
     pub fn args(&self) -> Value {
-        self.args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<serde_json::Map<_, _>>().into()
+        self.args
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// Seconds after which the same request may succeed.
