@@ -8,8 +8,8 @@ use pyapns::delivery::calls::CallResult;
 use pyapns::delivery::peer::wire::calls::{CallHead, encode_call, encode_result};
 use pyapns::delivery::peer::wire::{self, AppFigures, BatchHead, Features, Hello, Lane, Refusal, Seen, StatusOf};
 use pyapns::model::{
-    AppId, AppKey, AppleReason, Batch, Broadcast, ChannelId, Draft, Environment, NodeReason, NodeSession, Outcome, OutcomeKind,
-    Priority, Reason, StoragePolicy,
+    AppId, AppKey, AppleReason, Batch, Broadcast, ChannelId, Draft, Environment, NodeReason, NodeSession, Outcome,
+    OutcomeKind, Priority, Reason, StoragePolicy,
 };
 use pyapns::store::Epoch;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ fn management() -> Vec<u8> {
 
 fn broadcast() -> Vec<u8> {
     let (payload, identifier, id) = (r#"{"aps":{}}"#.into(), None, Uuid::from_u128(5));
-    let broadcast = Broadcast { channel: channel(), payload, identifier, id, expiry: 9, priority: Priority::Considerate };
+    let broadcast =
+        Broadcast { channel: channel(), payload, identifier, id, expiry: 9, priority: Priority::Considerate };
     encode_call(&call_head(), &[Call::Broadcast(Arc::new(broadcast))])
 }
 
@@ -89,7 +90,8 @@ fn results() -> Vec<u8> {
     let done = |reply| result(OutcomeKind::Accepted, None, Some(reply), None);
     let cannot = || result(OutcomeKind::NotSent, Some(NodeReason::CannotConnect.into()), None, Some("no route"));
     let described = Channel { message_storage_policy: 1, push_type: "liveactivity".to_owned() };
-    let content = [Reply::Created(channel()), Reply::Channel(described), Reply::Channels(vec![channel(); 2]), Reply::Done];
+    let content =
+        [Reply::Created(channel()), Reply::Channel(described), Reply::Channels(vec![channel(); 2]), Reply::Done];
     encode_result(&Ok(content.map(done).into_iter().chain([cannot(), cannot()]).collect()))
 }
 

@@ -4,8 +4,8 @@ use super::hostile_members::join_with;
 use super::liars::refused;
 use super::releases::by_hand;
 use crate::support::client::{Answer, Client};
-use crate::support::fault_proxy::Way;
 use crate::support::false_peer::{Calling, FalsePeer, LIMITS, frames, hello};
+use crate::support::fault_proxy::Way;
 use crate::support::fleet::{Fleet, Plan, app_owned_among, key};
 use crate::support::site::{Seat, Site, apps_of};
 use pyapns::apns::channels::{Call as Asked, Reply};
@@ -84,7 +84,9 @@ async fn the_owner_alone_manages_channels_and_broadcasts_and_the_node_that_was_a
     let attempts = [fleet.attempts(0).await, fleet.attempts(1).await, fleet.attempts(2).await];
     assert_eq!(attempts, [0, entries.len() as u64, 0]);
     for index in 0..3 {
-        for (call, outcome, count) in [("create", "accepted", 1.0), ("broadcast", "accepted", 3.0), ("read", "rejected", 1.0)] {
+        for (call, outcome, count) in
+            [("create", "accepted", 1.0), ("broadcast", "accepted", 3.0), ("read", "rejected", 1.0)]
+        {
             let name = format!("pyapns_channel_calls_total{{call=\"{call}\",outcome=\"{outcome}\"}}");
             assert_eq!(fleet.metric(index, &name).await, count, "{name} of node-{index}");
         }
