@@ -23,8 +23,8 @@ NAMES = {
     "docs/README.md": "documentation.md",
     "grafana/README.md": "boards.md",
 }
-# Pages that are made from other sources.
-MADE = {"rest-reference.md": reference.page, "settings.md": settings.page}
+# Pages that are made from other sources. A link to such a source leads to its page.
+MADE = {"rest-reference.md": reference, "settings.md": settings}
 # The folder of the pages that show a file to which a page links.
 SHOWN = "files/"
 # The head of these pages: the search leaves them out.
@@ -93,8 +93,8 @@ class Site:
         for source, name in self.sources.items():
             text = (ROOT / source).read_text()
             self.put(name, rewritten(text, lambda link, source=source: self.link(source, link)))
-        for name, make in MADE.items():
-            self.put(name, make(ROOT))
+        for name, maker in MADE.items():
+            self.put(name, maker.page((ROOT / maker.SOURCE).read_text()))
         for path in sorted(self.shown):
             folder = (ROOT / path).is_dir()
             self.put(f"{SHOWN}{path}.md", self.listing(path) if folder else shown(path))
@@ -110,7 +110,7 @@ class Site:
     def link(self, source: str, link: re.Match[str]) -> str:
         """Return a link of a source as the site has it. A page is named by its title, not by its file."""
         target, text = self.target(source, link["target"]), link[1]
-        page = next((path for path, name in self.sources.items() if name == target), None)
+        page = next((path for path, name in self.sources.items() if name == target.partition("#")[0]), None)
         if page and (link["text"] or "").endswith(".md"):
             text = f"[{title(page)}]"
         return f"{text}({target})"
@@ -126,6 +126,9 @@ class Site:
         suffix = f"#{fragment}" if fragment else ""
         if path in self.sources:
             return self.sources[path] + suffix
+        made = [name for name, maker in MADE.items() if maker.SOURCE == path]
+        if made:
+            return made[0]
         if path.startswith("../"):
             # On GitHub, `../../issues` leads from a file of the repository to its issues.
             return f"{self.repository}/{path.lstrip('./')}" if self.repository else self.sources[source]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import pathlib
+
+SOURCE = "src/api/openapi.json"
 
 OPENING = """# REST reference
 
@@ -22,9 +23,9 @@ LIMITS = {
 }
 
 
-def page(root: pathlib.Path) -> str:
-    """Return the page."""
-    return Reference(json.loads((root / "src/api/openapi.json").read_text())).page()
+def page(text: str) -> str:
+    """Return the page, made from the text of the source."""
+    return Reference(json.loads(text)).page()
 
 
 def cell(text: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
+
+SOURCE = "src/config/default.toml"
 
 OPENING = """# Settings
 
@@ -13,10 +14,10 @@ describes the file, the variables and the command line.
 """
 
 
-def page(root: pathlib.Path) -> str:
-    """Return the page."""
+def page(text: str) -> str:
+    """Return the page, made from the text of the source."""
     parts = [OPENING]
-    for title, lines in sections((root / "src/config/default.toml").read_text()):
+    for title, lines in sections(text):
         block = "\n".join(lines).strip("\n")
         parts.append(f"## {title}\n\n``` toml\n{block}\n```\n")
     return "\n".join(parts)

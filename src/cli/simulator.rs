@@ -10,6 +10,7 @@ use crate::registry::Provision;
 use anyhow::Context;
 pub use simulator::command::Arguments;
 use simulator::{Options, Simulator, command};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// The app that `serve --simulator` provisions.
@@ -36,20 +37,23 @@ pub struct EmbeddedSimulator {
 impl EmbeddedSimulator {
     /// Starts it and points the node's settings at it.
     pub async fn start(config: &mut Config) -> anyhow::Result<Self> {
+        use simulator::Environment::{Production, Sandbox};
         let directory = config.data_dir.join("simulator");
         let options = Options {
             control: Some("127.0.0.1:0".to_owned()),
             directory: Some(directory.clone()),
+            sandbox_broadcasts: Some("127.0.0.1:0".to_owned()),
+            production_broadcasts: Some("127.0.0.1:0".to_owned()),
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.context("the simulator does not start")?;
         let endpoint = format!("https://{}", simulator.address()).parse::<Endpoint>().map_err(anyhow::Error::msg)?;
         config.apple.sandbox = vec![endpoint.clone()];
-        config.apple.sandbox_broadcasts = vec![endpoint.clone()];
-        config.apple.production_broadcasts = vec![endpoint.clone()];
         config.apple.production = vec![endpoint];
-        config.apple.sandbox_channels = channels_of(&simulator, simulator::Environment::Sandbox)?;
-        config.apple.production_channels = channels_of(&simulator, simulator::Environment::Production)?;
+        config.apple.sandbox_channels = gateways(simulator.channels_address(Sandbox))?;
+        config.apple.production_channels = gateways(simulator.channels_address(Production))?;
+        config.apple.sandbox_broadcasts = gateways(simulator.broadcasts_address(Sandbox))?;
+        config.apple.production_broadcasts = gateways(simulator.broadcasts_address(Production))?;
         config.apple.proxy = None;
         config.apple.ca_file = simulator.identity().file("ca.pem");
         Ok(Self { simulator })
@@ -82,8 +86,8 @@ impl EmbeddedSimulator {
     }
 }
 
-/// The simulator's gateway for the management of channels in an environment.
-fn channels_of(simulator: &Simulator, environment: simulator::Environment) -> anyhow::Result<Vec<Endpoint>> {
-    let url = simulator.channels_address(environment).map(|address| format!("https://{address}"));
+/// A listener of the simulator as the only gateway of a setting.
+fn gateways(address: Option<SocketAddr>) -> anyhow::Result<Vec<Endpoint>> {
+    let url = address.map(|address| format!("https://{address}"));
     url.map(|url| url.parse::<Endpoint>().map_err(anyhow::Error::msg)).into_iter().collect()
 }

@@ -52,7 +52,7 @@ impl Opened {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Misplaced {
     #[error(
-        "the database in {} holds apps or events of its own, and a node of a shared store does not use them: copy them with `pyapns store copy sqlite:{} {url}` and then move {}/pyapns.db* away, or choose another data_dir, or leave store.url empty",
+        "the database in {} holds apps or events of its own, and a node of a shared store does not use them: copy them to {url} with `pyapns store copy sqlite:{} config:FILE`, where FILE is the configuration of this node, and then move {}/pyapns.db* away, or choose another data_dir, or leave store.url empty",
         folder.display(), folder.display(), folder.display()
     )]
     Own { folder: PathBuf, url: RedisUrl },

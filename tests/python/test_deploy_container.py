@@ -102,7 +102,9 @@ def test_a_node_of_the_image_sends_is_healthy_and_stops(buildah, image, simulato
     health = buildah.run(container, *config["Healthcheck"]["Test"][1:])
     assert subprocess.run(health, capture_output=True, timeout=60).returncode == 1, "no node runs yet"
 
-    node = subprocess.Popen(buildah.run(container, *config["Entrypoint"], *config["Cmd"]), stdout=subprocess.PIPE, text=True)
+    node = subprocess.Popen(
+        buildah.run(container, *config["Entrypoint"], *config["Cmd"]), stdout=subprocess.PIPE, text=True
+    )
     try:
         said = [node.stdout.readline(), node.stdout.readline()]
         operators = said[1].rsplit("http://", 1)[1].strip()

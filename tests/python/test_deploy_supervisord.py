@@ -54,7 +54,9 @@ class Supervisord:
         self.child = subprocess.Popen([BIN / "supervisord", *self.options], cwd=folder, stdout=subprocess.DEVNULL)
 
     def control(self, *words):
-        done = subprocess.run([BIN / "supervisorctl", *self.options, *words], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [BIN / "supervisorctl", *self.options, *words], capture_output=True, text=True, timeout=60
+        )
         return done.stdout
 
     def running(self):
@@ -91,7 +93,7 @@ def test_supervisord_starts_reloads_restarts_and_stops_a_node(supervised, simula
     certificate = pathlib.Path(simulator["certificate_file"]).resolve()
     with supervised.config.open("a") as config:
         config.write(
-            '[[autoprovision]]\napp_id = "com.example.app"\nenvironment = "sandbox"\n' f'certificate = "{certificate}"\n'
+            f'[[autoprovision]]\napp_id = "com.example.app"\nenvironment = "sandbox"\ncertificate = "{certificate}"\n'
         )
     supervised.control("signal", "HUP", "pyapns")
     until(lambda: client.call("GET", "/apps")[1]["response"])

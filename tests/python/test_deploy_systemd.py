@@ -22,10 +22,10 @@ def analyze(*arguments):
     return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=30)
 
 
-def settings(text=UNIT.read_text()):
+def settings():
     """The lines `Name=value`, by their name."""
     found = {}
-    for name, value in re.findall(r"^([A-Z]\w+)=(.*)$", text, re.MULTILINE):
+    for name, value in re.findall(r"^([A-Z]\w+)=(.*)$", UNIT.read_text(), re.MULTILINE):
         found.setdefault(name, []).append(value)
     return found
 
@@ -41,7 +41,9 @@ def test_the_unit_exposes_little_of_the_machine(tmp_path):
     level = re.search(r"Overall exposure level for pyapns.service: ([0-9.]+)", judged.stdout)
     assert level and float(level[1]) <= 1.5, judged.stdout
     assert judged.returncode == 0, judged.stdout
-    weak = exposure(UNIT.read_text().replace("ProtectSystem=strict\n", "").replace("NoNewPrivileges=yes\n", ""), tmp_path)
+    weak = exposure(
+        UNIT.read_text().replace("ProtectSystem=strict\n", "").replace("NoNewPrivileges=yes\n", ""), tmp_path
+    )
     assert weak.returncode != 0, weak.stdout
 
 
@@ -120,7 +122,9 @@ def test_a_secret_of_systemd_reaches_the_node(simulator, tmp_path):
     (secrets / "credentials.key").write_text("5a" * 32)
     (secrets / "credentials.key").chmod(0o400)
     config = tmp_path / "pyapns.toml"
-    config.write_text('listen = "127.0.0.1:0"\n[credentials]\nkey_files = ["${CREDENTIALS_DIRECTORY}/credentials.key"]\n')
+    config.write_text(
+        'listen = "127.0.0.1:0"\n[credentials]\nkey_files = ["${CREDENTIALS_DIRECTORY}/credentials.key"]\n'
+    )
     arguments = ["serve", "--config", config, "--data-dir", tmp_path / "data"]
     node = Process(*arguments, CREDENTIALS_DIRECTORY=str(secrets))
     node.stop()

@@ -110,6 +110,7 @@ async fn a_database_is_used_alone_or_beside_a_shared_store_but_never_changes_sid
     let (status, text) = home.refused().await;
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("holds apps or events of its own") && text.contains("`pyapns store copy sqlite:"), "{text}");
+    assert!(text.contains(" config:FILE`"), "the password and the keys are in the configuration: {text}");
     assert_eq!(cluster.redis.cli(&["DBSIZE"]), "0", "nothing was written");
 
     std::fs::remove_dir_all(home.data()).expect("the folder");

@@ -35,6 +35,8 @@ const PURE: &[&str] = &[
     "delivery/peer/wire.rs",
     "delivery/refusal.rs",
     "delivery/shard.rs",
+    "delivery/status/app.rs",
+    "delivery/status/figures.rs",
     "delivery/verdict.rs",
     "events/disconnection.rs",
     "events/guard.rs",

@@ -5,14 +5,15 @@ use crate::api::auth::key::{ApiKey, Digest, Keys, Scope};
 
 const SECRET: &str = "s3cret";
 /// The scope that each route requires, for reading and changing; `None` = none, `any` = a key of any scope.
-const EXPECTED: [(&str, &str, &str); 19] = [
+const EXPECTED: [(&str, &str, &str); 20] = [
     ("/", "admin", "admin"),
     ("/apps", "apps:read", "apps:write"),
     ("/apps/{app_id}/{environment}", "apps:read", "apps:write"),
     ("/apps/{app_id}/{environment}/notifications", "send", "send"),
     ("/apps/{app_id}/{environment}/notifications/{id}", "send", "send"),
     ("/apps/{app_id}/{environment}/broadcasts", "send", "send"),
-    ("/apps/{app_id}/{environment}/channels", "send", "send"),
+    ("/apps/{app_id}/{environment}/channels", "apps:read", "apps:write"),
+    ("/apps/{app_id}/{environment}/channels/{id}", "apps:read", "apps:write"),
     ("/apps/{app_id}/{environment}/feedback", "feedback", "feedback"),
     ("/apps/{app_id}/{environment}/feedback/held", "feedback", "feedback"),
     ("/apps/{app_id}/{environment}/disconnections", "feedback", "feedback"),

@@ -53,9 +53,10 @@ impl Caller for ForwardingCaller {
         let lost = (given.calls.len(), self.clock.clone());
         // A task, so that what the peer does not take is made, though the caller has gone.
         self.drain.spawn("forwarded", async move {
-            let ended = given.finish(end.await.unwrap_or(CallEnd::Unknown(NodeReason::PeerLost))).await;
+            let end = end.await.unwrap_or(CallEnd::Unknown(NodeReason::PeerLost));
+            // A lane of this node takes its own.
             drop(room);
-            let _ = reply.send(ended);
+            let _ = reply.send(given.finish(end).await);
         });
         Ok(Box::pin(async move {
             let (count, clock) = lost;
