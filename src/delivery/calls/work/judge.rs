@@ -1,7 +1,6 @@
 //! Applies the verdicts on answers, and on attempts without one, to a lane's calls.
 
 use super::{CallId, Work};
-use crate::apns::channels::Call;
 use crate::apns::response::{self, Response};
 use crate::delivery::calls::verdict;
 use crate::delivery::job::ItemRef;
