@@ -32,12 +32,12 @@ impl ChannelId {
             return Err(BadChannelId::TooLong { bytes });
         }
         let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
-        let has_length = digits.len() % 4 != 1 && (text.len() == digits.len() || text.len() % 4 == 0);
+        let has_length = digits.len() % 4 != 1 && (text.len() == digits.len() || text.len().is_multiple_of(4));
         if !has_length || !digits.bytes().all(is_digit) {
             return Err(BadChannelId::NotBase64);
         }
         let mut standard = digits.replace('-', "+").replace('_', "/");
-        while standard.len() % 4 != 0 {
+        while !standard.len().is_multiple_of(4) {
             standard.push('=');
         }
         Ok(Self(standard.into()))
