@@ -23,7 +23,8 @@ def before_load_schema(context, raw_schema):
     for schema in schemas.values():
         close(schema)
     # The format is for generated clients: the node takes longer integers.
-    del schemas["Identifier"]["oneOf"][1]["format"]
+    for name in ("Identifier", "BroadcastIdentifier"):
+        del schemas[name]["oneOf"][1]["format"]
     for item in raw_schema["paths"].values():
         for method, operation in item.items():
             if method == "parameters":
