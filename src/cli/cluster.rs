@@ -90,19 +90,23 @@ async fn restore(action: Action, node: &Node) -> anyhow::Result<ExitCode> {
         Action::WriteBack => "write_back",
         Action::Accept => "accept",
     };
-    let [written, apps] = decide(action, node).await?;
+    let [written, apps, _] = decide(action, node).await?;
     print::line(format_args!("{written} apps were written to the shared store; the node has {apps} apps."))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn reseal(node: &Node) -> anyhow::Result<ExitCode> {
-    let [written, apps] = decide("reseal", node).await?;
+    let [written, apps, left] = decide("reseal", node).await?;
     print::line(format_args!("{written} of {apps} credentials were encrypted again, with the first key of the node."))?;
+    if left.as_u64().is_some_and(|left| left > 0) {
+        bail!("{left} credentials are still encrypted with another key: keep its file; `pyapns doctor` names the apps");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a decision about the shared store through a node. Returns the numbers of apps that were written, and of all.
-async fn decide(action: &str, node: &Node) -> anyhow::Result<[Value; 2]> {
+/// Makes a decision about the shared store through a node. Returns the numbers of apps that were written, of all, and of
+/// those that are left.
+async fn decide(action: &str, node: &Node) -> anyhow::Result<[Value; 3]> {
     let drain = Drain::new();
     let mut caller = Client::connect(&node.target()?, &drain).await?;
     let body = json!({"action": action}).to_string();
@@ -110,7 +114,7 @@ async fn decide(action: &str, node: &Node) -> anyhow::Result<[Value; 2]> {
     if status != 200 {
         bail!("{}", refusal(status, &answer));
     }
-    Ok(["written", "apps"].map(|field| answer["response"][field].clone()))
+    Ok(["written", "apps", "left"].map(|field| answer["response"][field].clone()))
 }
 
 fn make(folder: &Path) -> anyhow::Result<ExitCode> {

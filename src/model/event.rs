@@ -2,6 +2,7 @@
 
 use super::app::AppKey;
 use super::node_name::NodeName;
+use std::collections::BTreeSet;
 
 /// A device token that Apple reports as dead for this app. Only the newest per token is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,12 @@ impl Records {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The apps that have records, each once.
+    pub fn apps(&self) -> BTreeSet<&AppKey> {
+        let failures = self.disconnections.iter().map(|entry| &entry.app);
+        self.feedback.iter().map(|entry| &entry.app).chain(failures).collect()
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Recovered {
     pub written: u64,
     /// Apps that the node has then.
     pub apps: u64,
+    /// Those of them whose credential is still sealed under another key, after sealing again: it does not open, or somebody
+    /// provisioned the app meanwhile.
+    pub left: u64,
 }
 
 impl Registry {
@@ -100,7 +103,9 @@ impl Registry {
             registry.pull(&mut position).await?;
             let written = registry.reseal().await?;
             registry.pull(&mut position).await?;
-            Ok(Recovered { written, apps: registry.list().len() as u64 })
+            let (apps, first) = (registry.list(), registry.inner.keyring.first().id());
+            let left = apps.iter().filter(|app| app.sealed_under != Some(first)).count() as u64;
+            Ok(Recovered { written, apps: apps.len() as u64, left })
         };
         finished(self.drain.spawn("reseal", sealing)).await
     }

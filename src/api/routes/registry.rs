@@ -35,10 +35,10 @@ pub async fn recover(
         Action::Recover(how @ Recover::Accept) => ("accept", api.registry.recover(how).await),
         Action::Reseal => ("reseal", api.registry.reseal_shared().await),
     };
-    let Recovered { written, apps } = done?;
+    let Recovered { written, apps, left } = done?;
     let key_id = key.as_ref().map(|Extension(KeyId(id))| &**id);
     tracing::info!(key_id, action, written, apps, "an operator decided about the apps of the shared store");
-    let recovered = json!({"type": "registry", "action": action, "written": written, "apps": apps});
+    let recovered = json!({"type": "registry", "action": action, "written": written, "apps": apps, "left": left});
     Ok(envelope::success(StatusCode::OK, &recovered))
 }
 

@@ -6,7 +6,7 @@ use super::reply::{odd, read};
 use super::scripts::{COUNTS, RECORD, TRY_WRITING};
 use super::{CALL_BYTES, Redis, feedback, log};
 use crate::model::{AppKey, Records};
-use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, StoreError};
+use crate::store::{Counts, DISCONNECTIONS_MAX, DOUBTFUL, Durability, Events, Pending, Revision, StoreError};
 use redis::cmd;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -75,28 +75,28 @@ impl Redis {
     }
 
     /// Stores records under a name from [`Self::hold_call`], of this process or an earlier one, unless a call of this name
-    /// has stored them already. Those of apps that were removed meanwhile are dropped. Returns the number of entries held
-    /// back.
-    pub async fn repeat(&self, records: &Records, name: &CallName) -> Result<u64, StoreError> {
+    /// has stored them already. Those of the apps in `removed` are left out. Returns the number of entries held back.
+    pub async fn repeat(
+        &self,
+        records: &Records,
+        name: &CallName,
+        removed: &HashSet<AppKey>,
+    ) -> Result<u64, StoreError> {
         // Nobody else knows which calls of another process are still to be repeated.
         let is_own = name.writer == self.calls.writer;
         let lowest = if is_own { self.calls.lowest().unwrap_or(name.first).min(name.first) } else { 0 };
         let mut chunks = chunks(records)?;
-        let apps: HashSet<&AppKey> = chunks.iter().map(|chunk| chunk.app).collect();
-        for app in apps {
-            if self.is_removed(app).await? {
-                // The others keep their numbers.
-                chunks.iter_mut().filter(|chunk| chunk.app == app).for_each(Chunk::clear);
-            }
-        }
+        // The others keep their numbers.
+        chunks.iter_mut().filter(|chunk| removed.contains(chunk.app)).for_each(Chunk::clear);
         self.record_chunks(chunks, &name.writer, name.first, lowest).await
     }
 
-    /// Returns true if the app was removed, and not provisioned since. The store forgets the oldest of many removals.
-    pub async fn is_removed(&self, app: &AppKey) -> Result<bool, StoreError> {
+    /// The revision that removed the app; `None` if it was not removed, or was provisioned since. The store forgets the
+    /// oldest of many removals.
+    pub async fn removal(&self, app: &AppKey) -> Result<Option<Revision>, StoreError> {
         let mut score = cmd("ZSCORE");
-        let found: Option<String> = read(self.query(score.arg(self.keys.removed()).arg(name_of(app))).await?)?;
-        Ok(found.is_some())
+        let found: Option<f64> = read(self.query(score.arg(self.keys.removed()).arg(name_of(app))).await?)?;
+        Ok(found.map(|revision| Revision::stored(revision as i64)))
     }
 
     /// Ends [`Self::hold_call`]: a later [`Events::record`] of the same records uses the same name.
@@ -109,6 +109,12 @@ impl Redis {
         if name.writer == self.calls.writer {
             self.calls.release(name.first);
         }
+    }
+
+    /// The lowest number of a call that may be repeated.
+    #[cfg(test)]
+    pub fn lowest_call(&self) -> Option<u64> {
+        self.calls.lowest()
     }
 
     async fn record_chunks(

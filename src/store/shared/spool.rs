@@ -3,7 +3,8 @@
 use super::entry::{Entry, QUARANTINE};
 use crate::model::{AppKey, Quarantine};
 use crate::store::redis::Redis;
-use crate::store::{FeedbackLog, Sqlite, StoreError};
+use crate::store::{Apps, FeedbackLog, Sqlite, StoreError};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -136,29 +137,22 @@ impl Spool {
             if page.is_empty() {
                 return self.recount().await;
             }
-            let (mut arrived, mut through, mut bytes, mut failed) = (Vec::new(), 0, 0, Ok(()));
+            let (mut arrived, mut through, mut bytes, mut failed) = (0, 0, 0, Ok(()));
             let mut quarantines = 0;
             for (position, text) in &page {
-                match self.hand_over(text).await {
-                    Ok(entry) => arrived.push(entry),
-                    Err(error) => {
-                        failed = Err(error);
-                        break;
-                    }
+                if let Err(error) = self.hand_over(text).await {
+                    failed = Err(error);
+                    break;
                 }
+                arrived += 1;
                 through = *position;
                 bytes += text.len() as u64;
                 quarantines += u64::from(text.starts_with(QUARANTINE));
             }
             self.is_draining.store(failed.is_ok(), Ordering::Release);
-            if !arrived.is_empty() {
+            if arrived > 0 {
                 self.local.unspool(through).await?;
-                self.give_back(arrived.len() as u64, quarantines, bytes);
-            }
-            for entry in arrived.into_iter().flatten() {
-                if let Entry::Records { call, .. } = entry {
-                    self.redis.end_call(&call);
-                }
+                self.give_back(arrived, quarantines, bytes);
             }
             failed?;
         }
@@ -177,19 +171,37 @@ impl Spool {
         Ok(())
     }
 
-    /// Hands one event over. Those of an app that another node has removed meanwhile are dropped. `None` for one that cannot be
-    /// read, which is lost.
-    async fn hand_over(&self, text: &str) -> Result<Option<Entry>, StoreError> {
-        let Some(entry) = Entry::parse(text) else {
-            tracing::error!("an event that waited for the shared store cannot be read, and is lost");
-            return Ok(None);
-        };
-        match &entry {
-            Entry::Records { call, records } => self.redis.repeat(records, call).await?,
-            Entry::Quarantine { app, .. } if self.redis.is_removed(app).await? => 0,
-            Entry::Quarantine { app, quarantine } => self.redis.quarantine(app.clone(), quarantine.clone()).await?,
-        };
-        Ok(Some(entry))
+    /// Hands one event over. Those of an app that another node has removed meanwhile are dropped, and one that cannot be read
+    /// is lost.
+    async fn hand_over(&self, text: &str) -> Result<(), StoreError> {
+        match Entry::parse(text) {
+            None => tracing::error!("an event that waited for the shared store cannot be read, and is lost"),
+            Some(Entry::Records { call, records }) => {
+                let mut removed = HashSet::new();
+                for app in records.apps() {
+                    if self.is_removed(app).await? {
+                        removed.insert(app.clone());
+                    }
+                }
+                self.redis.repeat(&records, &call, &removed).await?;
+                // Before the row is deleted: a caller that gives up in between leaves no number behind. Redis ignores the
+                // repeat of such a row.
+                self.redis.end_call(&call);
+            }
+            Some(Entry::Quarantine { app, quarantine }) => {
+                if !self.is_removed(&app).await? {
+                    self.redis.quarantine(app, quarantine).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns true if another node has removed the app. A Redis that came back from an older snapshot may have the removal,
+    /// and not the provisioning after it, which the copy has.
+    async fn is_removed(&self, app: &AppKey) -> Result<bool, StoreError> {
+        let Some(removal) = self.redis.removal(app).await? else { return Ok(false) };
+        Ok(self.local.get(app.clone()).await?.is_none_or(|copied| copied.revision <= removal))
     }
 
     /// The quarantines that wait.

@@ -351,6 +351,27 @@ async fn events_that_wait_are_dropped_if_another_node_removes_their_app_meanwhil
 }
 
 #[tokio::test]
+async fn events_that_wait_are_kept_if_an_older_snapshot_has_the_removal_of_their_app_and_not_what_came_after_it() {
+    let (server, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
+    let shared = ready(&server, folder.path()).await;
+    put(&shared, app(shop())).await;
+    shared.delete(shop(), Expect::Any).await.unwrap();
+    let removal = shared.redis.removal(&shop()).await.unwrap().expect("a removal");
+    put(&shared, app(shop())).await;
+    let epoch = shared.changes(Revision::NONE, 1).await.unwrap().epoch;
+    shared.follow(epoch, 5.0).await.unwrap();
+    assert_eq!(shared.redis.removal(&shop()).await.unwrap(), None);
+    server.cli(&["HDEL", "p:apps", "production/com.example.shop"]);
+    server.cli(&["ZADD", "p:removed", &removal.to_string(), "production/com.example.shop"]);
+    assert_eq!(shared.redis.removal(&shop()).await.unwrap(), Some(removal));
+    let records = Arc::new(Records { feedback: vec![dead(shop(), "aa", 1.0)], disconnections: vec![] });
+    let call = shared.redis.hold_call(&records).unwrap();
+    shared.spool.keep(Entry::Records { call, records }).await.unwrap();
+    flush(&shared).await;
+    assert_eq!(shared.counts(shop()).await.unwrap().feedback, 1);
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_up_while_events_are_handed_over_leaves_no_wrong_count() {
     let (server, folder) = (RedisServer::start(), tempfile::tempdir().unwrap());
     let shared = ready(&server, folder.path()).await;
@@ -375,4 +396,5 @@ async fn a_caller_that_gives_up_while_events_are_handed_over_leaves_no_wrong_cou
     }
     assert_eq!(shared.spooled().0, 1, "its row is gone, and it was not counted");
     flush(&shared).await;
+    assert_eq!(shared.redis.lowest_call(), None, "no number waits for a repeat");
 }
