@@ -1,11 +1,13 @@
 """deploy/compose: the file against its schema, and each thing that it names."""
 
+import ipaddress
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import yaml
@@ -76,6 +78,18 @@ def test_the_balancer_and_prometheus_ask_all_nodes_at_the_addresses_that_they_ha
     assert set(services["grafana"]["networks"]) & set(services["prometheus"]["networks"])
 
 
+def test_each_service_beside_the_nodes_has_an_address_of_its_own(compose):
+    """A service without an address takes the first free one, which may be that of a node that starts later."""
+    (pool,) = compose["networks"]["nodes"]["ipam"]["config"]
+    taken = [pool["gateway"]]
+    for name, service in compose["services"].items():
+        if "nodes" in service.get("networks", []):
+            assert isinstance(service["networks"], dict) and service["networks"]["nodes"], f"{name} has no fixed address"
+            taken.append(service["networks"]["nodes"]["ipv4_address"])
+    assert len(set(taken)) == len(taken) == 6
+    assert all(ipaddress.ip_address(address) in ipaddress.ip_network(pool["subnet"]) for address in taken)
+
+
 def test_nothing_is_open_to_other_machines_and_only_nodes_reach_redis(compose):
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
@@ -107,13 +121,25 @@ def test_the_command_that_makes_the_secrets_makes_what_each_node_needs(compose, 
         assert checked.returncode == 0 and "warning" not in checked.stderr, checked.stderr + checked.stdout
 
 
-def test_haproxy_takes_its_file_as_the_user_of_its_image(tmp_path):
+def test_haproxy_takes_its_file_without_the_rights_of_root():
     """The official image runs HAProxy as the user haproxy, and keeps its user database."""
-    haproxy = shutil.which("haproxy")
+    haproxy = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
     assert haproxy, "tests/run installs it"
-    owners = FOLDER / "owners.map"
-    assert owners.read_text() == ""
-    command = [haproxy, "-c", "-f", str(ROOT / "haproxy/haproxy.cfg")]
-    environment = {**os.environ, "OWNERS": str(owners)}
-    checked = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment)
+    assert (FOLDER / "owners.map").read_text() == ""
+    user = {"user": "haproxy", "group": "haproxy", "extra_groups": []} if os.geteuid() == 0 else {}
+    # The folder of the sources, as that of pytest, may be closed to this user.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        for file in [ROOT / "haproxy/haproxy.cfg", FOLDER / "owners.map"]:
+            shutil.copyfile(file, pathlib.Path(folder) / file.name)
+            os.chmod(pathlib.Path(folder) / file.name, 0o644)
+        checked = subprocess.run(
+            [haproxy, "-c", "-f", f"{folder}/haproxy.cfg"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            env={**os.environ, "OWNERS": f"{folder}/owners.map"},
+            cwd=folder,
+            **user,
+        )
     assert checked.returncode == 0, checked.stderr
