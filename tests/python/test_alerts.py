@@ -3,7 +3,7 @@
 import re
 
 import yaml
-from rules import PROMETHEUS, ROOT, RULES, RUNBOOKS, alerts, run
+from rules import PROMETHEUS, ROOT, RULES, RUNBOOKS, alerts, recorded, run
 
 TESTS = sorted(PROMETHEUS.glob("tests/*.yml"))
 
@@ -76,4 +76,10 @@ def test_the_alert_on_readiness_names_the_parts_for_which_readyz_answers_503():
         return set(re.search(r'what=~"([\w|]+)"', expressions[alert])[1].split("|"))
 
     assert named("PyapnsNotReady") == parts["503"] != set()
-    assert named("PyapnsDegraded") == parts["200"] - {"clock"}, "PyapnsClockOff has the clock"
+    # PyapnsClockOff and PyapnsRedisAway have the others. While the latter fires, PyapnsDegraded does not.
+    assert named("PyapnsDegraded") == parts["200"] - {"clock", "shared_store"} != set()
+    away = [rule["expr"] for rule in recorded() if rule["record"] == "job:pyapns_redis_away:count"]
+    assert len(away) == 1 and 'what="shared_store"' in away[0]
+    assert "job:pyapns_redis_away:count" in expressions["PyapnsRedisAway"]
+    rows = re.search(r"^### PyapnsDegraded$(.*?)^###", RUNBOOKS.read_text(), re.MULTILINE | re.DOTALL)[1]
+    assert set(re.findall(r"^\| `(\w+)` \| [^`]", rows, re.MULTILINE)) == named("PyapnsDegraded") | {"what"}
