@@ -67,6 +67,21 @@ def test_systemd_knows_every_line_of_the_unit(tmp_path):
     assert re.search("Unknown key.*'TimeoutStopSecs'", wrong.stderr), wrong.stderr
 
 
+# What systemd has learned after version 249, the one of Ubuntu 22.04.
+NEWER = {
+    *("ExitType", "RestrictFileSystems", "RestrictNetworkInterfaces", "LoadCredentialEncrypted", "SetCredentialEncrypted"),
+    *("ImportCredential", "OpenFile", "RestartSteps", "RestartMaxDelaySec", "RestartMode", "MemoryPressureWatch"),
+    *("FileDescriptorStorePreserve", "DelegateSubgroup", "PrivatePIDs"),
+}
+
+
+def test_the_unit_and_the_documentation_name_the_same_oldest_systemd():
+    named = re.search(r"\((\d+) or later\)", UNIT.read_text())[1]
+    readme = (ROOT / "deploy/README.md").read_text()
+    assert re.search(r"is for systemd (\d+) or later", readme)[1] == named == "249"
+    assert "Ubuntu 22.04" in readme and not NEWER & settings().keys() and settings()["Type"] == ["notify"]
+
+
 def test_the_unit_gives_the_node_more_time_than_its_drain_takes():
     defaults = (ROOT / "src/config/default.toml").read_text()
     drain = int(re.search(r"^drain_seconds = (\d+)$", defaults, re.MULTILINE)[1])
