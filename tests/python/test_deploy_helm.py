@@ -1,5 +1,6 @@
 """deploy/helm/pyapns. With helm, which tests/run --full compiles: each form of the chart against the schemas of Kubernetes."""
 
+import http.client
 import json
 import os
 import pathlib
@@ -31,7 +32,7 @@ REDIS = {
     },
     "env": [{"name": "PYAPNS_LOG_LEVEL", "value": "debug"}],
 }
-OPEN = {"insecure": True}
+OPEN = {"insecure": True, "hosts": ["push.example.com"]}
 FORMS = {"sqlite": SQLITE, "redis": REDIS, "open": OPEN}
 
 
@@ -46,7 +47,7 @@ def chart_values():
 def test_the_values_are_of_their_schema_and_a_mistyped_one_is_not(tmp_path):
     schema = CHART / "values.schema.json"
     wrong = tmp_path / "wrong.yaml"
-    for text in ["replica: 3", "store: {redis: 'https://redis'}", "drain: {seconds: '30'}"]:
+    for text in ["replica: 3", "store: {redis: 'https://redis'}", "drain: {seconds: '30'}", "hosts: ['a,b']"]:
         wrong.write_text(text)
         assert run(BIN / "check-jsonschema", "--schemafile", schema, wrong).returncode == 1, text
     assert run(BIN / "check-jsonschema", "--schemafile", schema, CHART / "values.yaml").returncode == 0
@@ -142,6 +143,13 @@ def test_a_database_makes_one_stateful_node_and_a_redis_a_deployment(helm, tmp_p
     assert noticed < int(variables["PYAPNS_DRAIN_NOTICE_SECONDS"])
 
 
+def status_of(port, name):
+    """The status of a call of the API by a caller that knows the node by this name."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20)
+    connection.request("GET", "/apps", headers={"Host": name})
+    return connection.getresponse().status
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_node_takes_the_configuration_that_the_chart_gives_it(helm, form, tmp_path):
     objects, _ = render(helm, FORMS[form], tmp_path)
@@ -178,8 +186,15 @@ def test_a_node_takes_the_configuration_that_the_chart_gives_it(helm, form, tmp_
     if form != "redis":
         serve = [PROGRAM, "serve", "--config", tmp_path / "pyapns.toml", "--listen", "127.0.0.1:0"]
         node = subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, env={"PATH": "", **variables})
-        assert "pyapns listens on" in node.stdout.readline()
-        node.terminate()
+        try:
+            said = node.stdout.readline()
+            assert "pyapns listens on" in said
+            if form == "open":
+                port = said.strip().rpartition(":")[2]
+                known = ["push-pyapns", "push-pyapns.apns", "push-pyapns.apns.svc.cluster.local", "push.example.com"]
+                assert [status_of(port, name) for name in [*known, "other.example.com"]] == [*[200] * 4, 403]
+        finally:
+            node.terminate()
         assert node.wait(timeout=30) == 0
 
 

@@ -198,7 +198,8 @@ redis: {{ . }}
 - name: PYAPNS_HOSTS
   {{- $name := include "pyapns.fullname" . }}
   {{- $full := printf "%s.%s" $name .Release.Namespace }}
-  value: {{ printf "%s,%s,%s.svc,%s.svc.cluster.local" $name $full $full $full }}
+  {{- $own := list $name $full (printf "%s.svc" $full) (printf "%s.svc.cluster.local" $full) }}
+  value: {{ concat $own .Values.hosts | join "," | quote }}
 {{- end }}
 {{- if .Values.tlsSecret }}
 - name: PYAPNS_TLS_CERTIFICATE
