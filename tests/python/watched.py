@@ -85,8 +85,17 @@ class Site:
 
     def __init__(self, simulator, directory):
         self.simulator, self.control = simulator, Control(simulator["control"])
+        self.fired, self.resolved, self.parts = {}, set(), None
+        with contextlib.ExitStack() as stack:
+            self.start(directory, stack)
+            # All parts run: `stop` ends them. If one does not start, those before it end here.
+            self.stack = stack.pop_all()
+
+    def start(self, directory, stack):
         (directory / "alone").mkdir()
-        self.node, address = start_node(simulator, directory / "alone", "metrics.app_latency = true")
+        self.node, address = start_node(self.simulator, directory / "alone", "metrics.app_latency = true")
+        stack.callback(self.node.stop)
+        stack.callback(self.control.post, "/reset")
         self.rest = Rest(address)
         self.cluster = subprocess.Popen(
             [
@@ -103,25 +112,30 @@ class Site:
             text=True,
             env={**os.environ, "PYAPNS_METRICS_APP_LATENCY": "true"},
         )
+        stack.callback(self.end_cluster)
         self.parts = json.loads(self.cluster.stdout.readline())
         self.front = Rest(self.parts["front"].removeprefix("http://"))
         self.nodes = [Rest(node["url"].removeprefix("http://")) for node in self.parts["nodes"]]
         jobs = {"pyapns": [address], "pyapns-cluster": [node.address for node in self.nodes]}
         self.receiver = Receiver()
+        stack.callback(self.receiver.stop)
         self.alertmanager = Alertmanager(directory, self.receiver)
+        stack.callback(self.alertmanager.stop)
         self.prometheus = Prometheus(directory, jobs, self.alertmanager)
-        self.certificate = pathlib.Path(simulator["certificate_file"]).read_text()
-        self.fired, self.resolved, self.load = {}, set(), Load([])
+        stack.callback(self.prometheus.stop)
+        self.certificate = pathlib.Path(self.simulator["certificate_file"]).read_text()
+        self.load = Load([])
+        stack.callback(lambda: self.load.stop())
 
     def stop(self):
-        for part in (self.load, self.prometheus, self.alertmanager, self.receiver):
-            part.stop()
-        for pid in (self.parts["nodes"][2]["pid"], self.parts["redis"]["pid"]):
+        self.stack.close()
+
+    def end_cluster(self):
+        stopped = [self.parts["nodes"][2]["pid"], self.parts["redis"]["pid"]] if self.parts else []
+        for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         self.cluster.terminate()
         assert self.cluster.wait(timeout=60) == 0
-        self.control.post("/reset")
-        self.node.stop()
 
     def provision(self, app, **credential):
         path = f"/apps/{app}/sandbox"
