@@ -84,7 +84,9 @@ def test_each_service_beside_the_nodes_has_an_address_of_its_own(compose):
     taken = [pool["gateway"]]
     for name, service in compose["services"].items():
         if "nodes" in service.get("networks", []):
-            assert isinstance(service["networks"], dict) and service["networks"]["nodes"], f"{name} has no fixed address"
+            assert isinstance(service["networks"], dict) and service["networks"]["nodes"], (
+                f"{name} has no fixed address"
+            )
             taken.append(service["networks"]["nodes"]["ipv4_address"])
     assert len(set(taken)) == len(taken) == 6
     assert all(ipaddress.ip_address(address) in ipaddress.ip_network(pool["subnet"]) for address in taken)

@@ -69,7 +69,13 @@ def test_systemd_knows_every_line_of_the_unit(tmp_path):
 
 # What systemd has learned after version 249, the one of Ubuntu 22.04.
 NEWER = {
-    *("ExitType", "RestrictFileSystems", "RestrictNetworkInterfaces", "LoadCredentialEncrypted", "SetCredentialEncrypted"),
+    *(
+        "ExitType",
+        "RestrictFileSystems",
+        "RestrictNetworkInterfaces",
+        "LoadCredentialEncrypted",
+        "SetCredentialEncrypted",
+    ),
     *("ImportCredential", "OpenFile", "RestartSteps", "RestartMaxDelaySec", "RestartMode", "MemoryPressureWatch"),
     *("FileDescriptorStorePreserve", "DelegateSubgroup", "PrivatePIDs"),
 }
