@@ -14,8 +14,29 @@ const ERROR_BYTES_MAX: usize = 2_000;
 /// The figures of further apps in one answer have no sentence: the smallest frame that a node takes has one mebibyte.
 const ERRORS_END_AT: usize = 400_000;
 
+/// The status of an app as a node told it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    status: AppStatus,
+    /// The revision under which the node knows the app; `None` if it is of a release that does not tell it.
+    revision: Option<i64>,
+}
+
+impl Told {
+    /// The status for a node that knows the app under this revision. The state and the error under another revision do
+    /// not count: a node learns of a new credential later than the node that took it.
+    pub fn under(&self, revision: i64) -> AppStatus {
+        let status = self.status.clone();
+        match self.revision {
+            Some(told) if told != revision => AppStatus { state: AppState::Ok, last_error: None, ..status },
+            _ => status,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Figures<'a> {
+    revision: Option<i64>,
     state: Cow<'a, str>,
     last_error: Option<Cow<'a, str>>,
     last_error_at: Option<f64>,
@@ -29,21 +50,23 @@ struct Figures<'a> {
 }
 
 /// The figures of apps for one answer: those of 1,000 apps fit into a frame.
-pub fn list(statuses: impl Iterator<Item = (AppKey, AppStatus)>) -> Vec<AppFigures> {
+/// Each status comes with the revision under which this node knows the app.
+pub fn list(statuses: impl Iterator<Item = (AppKey, i64, AppStatus)>) -> Vec<AppFigures> {
     let mut bytes = 0;
-    let figures = statuses.map(|(app, status)| {
+    let figures = statuses.map(|(app, revision, status)| {
         let error_bytes_max = if bytes < ERRORS_END_AT { ERROR_BYTES_MAX } else { 0 };
-        let json = to_json(&status, error_bytes_max);
+        let json = to_json(&status, revision, error_bytes_max);
         bytes += json.len();
         AppFigures { app, json: json.into() }
     });
     figures.collect()
 }
 
-fn to_json(status: &AppStatus, error_bytes_max: usize) -> Vec<u8> {
+fn to_json(status: &AppStatus, revision: i64, error_bytes_max: usize) -> Vec<u8> {
     let times = Bound::ALL.into_iter().map(|bound| (bound, status.recent[bound as usize]));
     let times = times.filter(|(_, time)| !time.is_zero());
     let figures = Figures {
+        revision: Some(revision),
         state: status.state.as_str().into(),
         last_error: status.last_error.as_ref().map(|error| shortened(&error.what, error_bytes_max).into()),
         last_error_at: status.last_error.as_ref().map(|error| error.at),
@@ -58,7 +81,7 @@ fn to_json(status: &AppStatus, error_bytes_max: usize) -> Vec<u8> {
 }
 
 /// The status that a node told; `None` for what this release cannot read.
-pub fn from_json(json: &[u8]) -> Option<AppStatus> {
+pub fn from_json(json: &[u8]) -> Option<Told> {
     let figures: Figures<'_> = serde_json::from_slice(json).ok()?;
     let mut recent = Times::default();
     for bound in Bound::ALL {
@@ -66,7 +89,7 @@ pub fn from_json(json: &[u8]) -> Option<AppStatus> {
         recent[bound as usize] = Duration::from_millis(time);
     }
     let error = figures.last_error.zip(figures.last_error_at);
-    Some(AppStatus {
+    let status = AppStatus {
         state: AppState::ALL.into_iter().find(|state| state.as_str() == figures.state)?,
         last_error: error.map(|(what, at)| LastError { at, what: what.into_owned() }),
         last_success: figures.last_success_at,
@@ -75,7 +98,8 @@ pub fn from_json(json: &[u8]) -> Option<AppStatus> {
         in_flight: figures.in_flight,
         queued: figures.queued,
         recent,
-    })
+    };
+    Some(Told { status, revision: figures.revision })
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -112,8 +136,8 @@ mod tests {
             queued: 3,
             recent: [millisecond, Duration::ZERO, 2 * millisecond, Duration::ZERO, Duration::ZERO],
         };
-        let json = to_json(&status, 100);
-        assert_eq!(from_json(&json), Some(status));
+        let json = to_json(&status, 7, 100);
+        assert_eq!(from_json(&json), Some(Told { status, revision: Some(7) }));
         let later = [br#"{"later":[1,2],"#.as_slice(), &json[1..]].concat();
         assert_eq!(from_json(&later), from_json(&json));
         for none in [&b""[..], b"{}", b"[]", &json[..json.len() - 1]] {
@@ -121,6 +145,24 @@ mod tests {
         }
         let unknown = String::from_utf8(json).expect("JSON").replace("cannot_connect", "asleep");
         assert_eq!(from_json(unknown.as_bytes()), None, "a state that this release does not know");
+    }
+
+    #[test]
+    fn a_state_and_an_error_under_another_revision_do_not_count() {
+        let status = AppStatus {
+            state: AppState::CredentialError,
+            last_error: Some(LastError { at: 2.5, what: "Apple refused the certificate".to_owned() }),
+            connections: 3,
+            ..AppStatus::default()
+        };
+        let json = to_json(&status, 7, 100);
+        let told = from_json(&json).expect("readable");
+        assert_eq!(told.under(7), status);
+        for other in [6, 8] {
+            assert_eq!(told.under(other), AppStatus { connections: 3, ..AppStatus::default() });
+        }
+        let before = String::from_utf8(json).expect("JSON").replace("\"revision\":7,", "");
+        assert_eq!(from_json(before.as_bytes()).expect("readable").under(8), status, "a release before revisions");
     }
 
     #[test]
@@ -138,10 +180,10 @@ mod tests {
             };
             let app = |number| {
                 let id = AppId::new(&format!("{number:0128}")).expect("an id");
-                (AppKey::new(id, Environment::Production), status.clone())
+                (AppKey::new(id, Environment::Production), i64::MIN, status.clone())
             };
             let told = list((0..1_000).map(app));
-            let first = from_json(&told[0].json).expect("readable").last_error.expect("an error");
+            let first = from_json(&told[0].json).expect("readable").status.last_error.expect("an error");
             assert!(
                 first.what.len() >= 300
                     && status.last_error.as_ref().is_some_and(|error| error.what.starts_with(&first.what))

@@ -91,7 +91,9 @@ impl Serve for Server {
 
     fn figures(&self, apps: &[AppKey]) -> Vec<AppFigures> {
         let known = apps.iter().filter_map(|key| self.registry.get(key));
-        figures::list(known.filter_map(|app| Some((app.key.clone(), self.intake.status(&app)?))))
+        let statuses =
+            known.filter_map(|app| Some((app.key.clone(), app.revision.number(), self.intake.status(&app)?)));
+        figures::list(statuses)
     }
 }
 

@@ -12,6 +12,7 @@ use pyapns::model::AppKey;
 use serde_json::{Value, json};
 use simulator::{Act, Fault, Script};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -65,19 +66,48 @@ async fn every_node_shows_the_sum_of_the_lanes_of_all_nodes() {
 
 #[tokio::test]
 async fn the_refusal_that_an_owner_got_from_apple_is_shown_by_every_node() {
-    let app = app_owned_among(3, 1);
-    let fleet = Fleet::ready(Plan::of(3), &[&app]).await;
+    let site = Site::new(&[]).await;
+    let names = ["a", "b"];
+    let [app] = apps_of(&names, 1, 1).try_into().expect("one app");
+    let [a, b] = site.ready(names, std::slice::from_ref(&app)).await;
     let refused = Fault::new(Act::Answer { status: 403, reason: "InvalidProviderToken".to_owned() });
-    fleet.simulator.set_script(Script { faults: vec![refused], ..Script::default() }).expect("a good script");
-    assert_eq!(fleet.send(2, &app, &to(&token(1))).await.outcomes(), ["not_sent"]);
-    let of_owner = wait_app(&fleet, 1, &app, |app| app["state"] == "credential_error").await;
-    assert!(of_owner["last_error"].as_str().is_some_and(|error| error.contains("InvalidProviderToken")), "{of_owner}");
-    for index in [0, 2] {
-        let shown = fleet.client(index).await.get(&app).await.response().clone();
-        let names = ["state", "last_error", "last_error_at", "nodes_missing"];
-        assert_eq!(fields(&shown, names), fields(&of_owner, names), "node {index}");
-    }
-    fleet.simulator.stop().await;
+    site.simulator.set_script(Script { faults: vec![refused], ..Script::default() }).expect("a good script");
+    assert_eq!(a.send(&app, 1).await.outcomes(), ["not_sent"]);
+    let is_refused = async |node: &Node| node.client().await.get(&app).await.response()["state"] == "credential_error";
+    b.wait("the owner shows the refusal", is_refused).await;
+    let [of_owner, shown] = [b.client().await.get(&app).await, a.client().await.get(&app).await];
+    let names = ["state", "last_error", "last_error_at", "nodes_missing"];
+    assert_eq!(fields(shown.response(), names), fields(of_owner.response(), names));
+    let error = of_owner.response()["last_error"].as_str();
+    assert!(error.is_some_and(|error| error.contains("InvalidProviderToken")), "{of_owner:?}");
+}
+
+#[tokio::test]
+async fn an_error_of_an_owner_that_knows_another_revision_of_the_app_is_not_shown() {
+    let app = app_owned_among(2, 1);
+    let revision = Arc::new(AtomicI64::new(0));
+    let told = Arc::clone(&revision);
+    let telling: Telling = Box::new(move |id, apps| {
+        let json = json!({"revision": told.load(Ordering::SeqCst), "state": "credential_error", "last_error": "refused",
+            "last_error_at": 9.5, "last_success_at": 8.0, "connections": 2, "streams": 100, "in_flight": 3, "queued": 4,
+            "bound_ms": {}});
+        let told = apps.iter().map(|app| AppFigures { app: app.clone(), json: json.to_string().into_bytes().into() });
+        let mut bytes = Vec::new();
+        wire::put_seen(&mut bytes, id, &Seen::Apps(told.collect()));
+        bytes
+    });
+    let (fleet, _peer) = beside(by_hand(1, (1, 2), [0xff; 4], &[]), telling, &[&app]).await;
+    let names = ["state", "last_error", "last_error_at", "connections", "nodes_missing"];
+    let (of_other, _) = shown(&fleet, &app).await;
+    assert_eq!(json!(fields(of_other.response(), names)), json!(["ok", null, null, 2, []]), "{of_other:?}");
+    let known = of_other.response()["revision"].as_str().and_then(|revision| revision.parse().ok());
+    revision.store(known.expect("a number"), Ordering::SeqCst);
+    let (of_same, _) = shown(&fleet, &app).await;
+    let expected = json!(["credential_error", "refused", 9.5, 2, []]);
+    assert_eq!(json!(fields(of_same.response(), names)), expected, "{of_same:?}");
+    let changed = fleet.provision_on(&fleet.nodes[0], &app, &json!({"timeout": 20})).await;
+    assert_eq!(json!(fields(changed.response(), names)), json!(["ok", null, null, 2, []]), "{changed:?}");
+    fleet.stop().await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl<'a> Statuses<'a> {
     pub fn sum(&self, app: &App) -> (AppStatus, Vec<NodeName>) {
         let mut sum = self.api.intake.status(app).unwrap_or_default();
         let Some(of_peers) = &self.of_peers else { return (sum, Vec::new()) };
-        sum.add(of_peers.sum(&app.key));
+        sum.add(of_peers.sum(&app.key, app.revision.number()));
         (sum, of_peers.missing(app))
     }
 }

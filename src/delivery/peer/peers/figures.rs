@@ -3,7 +3,8 @@
 use super::{Peers, Table};
 use crate::delivery::peer::link::exchange::Question;
 use crate::delivery::peer::wire::AppFigures;
-use crate::delivery::status::{AppStatus, figures};
+use crate::delivery::status::AppStatus;
+use crate::delivery::status::figures::{self, Told};
 use crate::model::{AppKey, NodeName};
 use crate::registry::App;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,7 +19,7 @@ const APPS_MAX: usize = 1_000;
 pub struct PeerStatuses {
     table: Arc<Table>,
     own: NodeName,
-    sums: HashMap<AppKey, AppStatus>,
+    told: HashMap<AppKey, Vec<Told>>,
     answered: HashSet<NodeName>,
 }
 
@@ -31,18 +32,18 @@ impl Peers {
     pub async fn statuses(&self, apps: &[AppKey], until: Instant) -> PeerStatuses {
         let table = self.table();
         let asked: Vec<Asked> = apps.chunks(APPS_MAX).flat_map(|apps| ask_all(&table, apps)).collect();
-        let (mut sums, mut unanswered) = (HashMap::<AppKey, AppStatus>::new(), HashSet::new());
+        let (mut all_told, mut unanswered) = (HashMap::<AppKey, Vec<Told>>::new(), HashSet::new());
         let mut answered: HashSet<_> = asked.iter().map(|(node, _)| node.clone()).collect();
         for (node, answer) in asked {
             let told = timeout_at(until, answer).await.ok().and_then(Result::ok);
             let told = told.and_then(|told| told.into_iter().map(read).collect::<Option<HashMap<_, _>>>());
             match told {
-                Some(told) => told.into_iter().for_each(|(app, status)| sums.entry(app).or_default().add(status)),
+                Some(told) => told.into_iter().for_each(|(app, told)| all_told.entry(app).or_default().push(told)),
                 None => drop(unanswered.insert(node)),
             }
         }
         answered.retain(|node| !unanswered.contains(node));
-        PeerStatuses { table, own: self.membership.node.clone(), sums, answered }
+        PeerStatuses { table, own: self.membership.node.clone(), told: all_told, answered }
     }
 }
 
@@ -57,14 +58,16 @@ fn ask_all(table: &Table, apps: &[AppKey]) -> Vec<Asked> {
     ask.collect()
 }
 
-fn read(AppFigures { app, json }: AppFigures) -> Option<(AppKey, AppStatus)> {
+fn read(AppFigures { app, json }: AppFigures) -> Option<(AppKey, Told)> {
     Some((app, figures::from_json(&json)?))
 }
 
 impl PeerStatuses {
-    /// The sum of an app's status over the peers.
-    pub fn sum(&self, app: &AppKey) -> AppStatus {
-        self.sums.get(app).cloned().unwrap_or_default()
+    /// The sum of an app's status over the peers, for a node that knows the app under this revision.
+    pub fn sum(&self, app: &AppKey, revision: i64) -> AppStatus {
+        let mut sum = AppStatus::default();
+        self.told.get(app).into_iter().flatten().for_each(|told| sum.add(told.under(revision)));
+        sum
     }
 
     /// The owners of the app's lanes that are not in the sum, in the order of their names.
