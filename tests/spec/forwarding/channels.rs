@@ -249,3 +249,16 @@ async fn a_member_is_served_the_calls_that_it_agreed_on_and_is_closed_for_any_ot
     assert_eq!(fleet.simulator.channels().len(), 1);
     fleet.stop().await;
 }
+
+#[tokio::test]
+async fn an_empty_list_of_broadcasts_is_answered_by_the_node_that_is_asked_and_the_link_stays() {
+    let app = app_owned_among(2, 1);
+    let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
+    let node = fleet.nodes[0].address;
+    let sent = Client::connect(node).await.post(&format!("{app}/broadcasts"), "[]").await;
+    assert_eq!((sent.status, sent.response()), (200, &json!([])), "{sent:?}");
+    assert_eq!(fleet.metric(1, &refused("malformed")).await, 0.0, "the owner closes no link");
+    created(node, &app).await;
+    assert_eq!(fleet.attempts(0).await, 0, "the owner still makes the calls");
+    fleet.stop().await;
+}
