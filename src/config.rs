@@ -262,19 +262,22 @@ fn apple(read: &mut Reader<'_>) -> Apple {
     if port != 443 && port != 2197 {
         read.fault("apple.port", "must be 443 or 2197, the ports that Apple listens on");
     }
-    let (sandbox, production) = (read.list("apple.sandbox"), read.list("apple.production"));
+    let (sandbox, production) = (gateways(read, "apple.sandbox", None), gateways(read, "apple.production", None));
     let mut channels = |key, environment, devices: &Option<Vec<Endpoint>>| {
         let apples = || devices.is_none().then(|| Endpoint::apple_channels(environment)).into_iter().collect();
-        read.list(key).unwrap_or_else(apples)
+        gateways(read, key, None).unwrap_or_else(apples)
     };
     let sandbox_channels = channels("apple.sandbox_channels", Environment::Sandbox, &sandbox);
     let production_channels = channels("apple.production_channels", Environment::Production, &production);
+    let mut broadcasts = |key, environment| gateways(read, key, Some(environment));
+    let sandbox_broadcasts = broadcasts("apple.sandbox_broadcasts", Environment::Sandbox);
+    let production_broadcasts = broadcasts("apple.production_broadcasts", Environment::Production);
     let apples = |environment| vec![Endpoint::apple(environment, port)];
     let sandbox = sandbox.unwrap_or_else(|| apples(Environment::Sandbox));
     let production = production.unwrap_or_else(|| apples(Environment::Production));
     Apple {
-        sandbox_broadcasts: read.list("apple.sandbox_broadcasts").unwrap_or_else(|| sandbox.clone()),
-        production_broadcasts: read.list("apple.production_broadcasts").unwrap_or_else(|| production.clone()),
+        sandbox_broadcasts: sandbox_broadcasts.unwrap_or_else(|| sandbox.clone()),
+        production_broadcasts: production_broadcasts.unwrap_or_else(|| production.clone()),
         sandbox,
         production,
         sandbox_channels,
@@ -283,6 +286,18 @@ fn apple(read: &mut Reader<'_>) -> Apple {
         connections: read.number("apple.connections", 1..=1000) as usize,
         ca_file: read.optional_path("apple.ca_file"),
     }
+}
+
+/// The gateways of a setting. Only a setting for the broadcasts of an environment may name Apple's host for them.
+fn gateways(read: &mut Reader<'_>, key: &'static str, broadcasts: Option<Environment>) -> Option<Vec<Endpoint>> {
+    let endpoints: Vec<Endpoint> = read.list(key)?;
+    let may_have = |endpoint: &Endpoint| {
+        !endpoint.is_apple() || broadcasts.is_some_and(|environment| endpoint.is_apple_broadcasts(environment))
+    };
+    if !endpoints.iter().all(may_have) {
+        read.fault(key, "names one of Apple's hosts for broadcasts: only the _broadcasts of its environment may");
+    }
+    Some(endpoints)
 }
 
 fn limits(read: &mut Reader<'_>) -> Limits {

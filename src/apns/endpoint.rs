@@ -10,6 +10,9 @@ const PRODUCTION_HOST: &str = "api.push.apple.com";
 /// Apple's hosts for the management of broadcast channels, with their ports (apns-protocol.md 1).
 const SANDBOX_CHANNELS: (&str, u16) = ("api-manage-broadcast.sandbox.push.apple.com", 2195);
 const PRODUCTION_CHANNELS: (&str, u16) = ("api-manage-broadcast.push.apple.com", 2196);
+/// Apple's hosts for broadcasts alone, which its pages also name. A setting may name them.
+const SANDBOX_BROADCASTS: &str = "api-broadcast.sandbox.push.apple.com";
+const PRODUCTION_BROADCASTS: &str = "api-broadcast.push.apple.com";
 const HTTPS_PORT: u16 = 443;
 
 const FORM: &str = "must look like https://HOST:PORT";
@@ -61,7 +64,18 @@ impl Endpoint {
 
     /// Returns true for Apple's hosts, for which the public authorities are trusted.
     pub fn is_apple(&self) -> bool {
-        [SANDBOX_HOST, PRODUCTION_HOST, SANDBOX_CHANNELS.0, PRODUCTION_CHANNELS.0].contains(&self.host.as_str())
+        let [devices, channels] = [[SANDBOX_HOST, PRODUCTION_HOST], [SANDBOX_CHANNELS.0, PRODUCTION_CHANNELS.0]];
+        let broadcasts = [SANDBOX_BROADCASTS, PRODUCTION_BROADCASTS];
+        [devices, channels, broadcasts].as_flattened().contains(&self.host.as_str())
+    }
+
+    /// Returns true for Apple's host for the broadcasts of this environment.
+    pub fn is_apple_broadcasts(&self, environment: Environment) -> bool {
+        self.host
+            == match environment {
+                Environment::Sandbox => SANDBOX_BROADCASTS,
+                Environment::Production => PRODUCTION_BROADCASTS,
+            }
     }
 }
 
@@ -75,7 +89,8 @@ impl fmt::Display for Endpoint {
 impl FromStr for Endpoint {
     type Err = &'static str;
 
-    /// Parses `https://HOST:PORT`; without a port, 443.
+    /// Parses `https://HOST:PORT`; without a port, 443. Refuses Apple's hosts, except those for broadcasts, which only some
+    /// settings may have.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let uri: http::Uri = text.parse().map_err(|_| FORM)?;
         let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
@@ -92,7 +107,8 @@ impl FromStr for Endpoint {
         // Another notation of Apple's hosts would bypass their special treatment, and mix up the environments. A
         // trailing dot does not change the meaning of a name.
         let name = host.strip_suffix('.').unwrap_or(&host);
-        if name == "apple.com" || name.ends_with(".apple.com") {
+        let is_of_broadcasts = [SANDBOX_BROADCASTS, PRODUCTION_BROADCASTS].contains(&host.as_str());
+        if (name == "apple.com" || name.ends_with(".apple.com")) && !is_of_broadcasts {
             return Err("Apple's hosts are the default: leave the setting out, and choose the port with apple.port");
         }
         if name.is_empty() || port == 0 { Err(FORM) } else { Ok(Self { host, port }) }

@@ -6,7 +6,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 
 /// The reason that a body is not the expected object. It repeats no values, since they may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,10 +55,8 @@ impl<'a> Object<'a> {
             Category::Data => ObjectFault::NotAnObject,
             _ => Malformed::new(text, &error).into(),
         })?;
-        for (index, (name, _)) in fields.iter().enumerate() {
-            if fields[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(ObjectFault::Repeated { name: name.to_string() });
-            }
+        if let Some(name) = first_repeated(fields.iter().map(|(name, _)| name)) {
+            return Err(ObjectFault::Repeated { name: name.to_string() });
         }
         Ok(Self { fields, known: Vec::new() })
     }
@@ -99,6 +99,12 @@ impl<'a> Object<'a> {
             Some((name, _)) => Err(ObjectFault::Unknown { name: name.chars().take(64).collect(), known: self.known }),
         }
     }
+}
+
+/// The first name that was there before. A hostile body has many names: they are not compared with each other.
+fn first_repeated<T: Eq + Hash>(names: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut seen = HashSet::new();
+    names.into_iter().find_map(|name| seen.replace(name))
 }
 
 struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -177,6 +183,31 @@ mod tests {
                 Err("`type` must be `app`, or left out".to_owned())
             );
         }
+    }
+
+    #[test]
+    fn many_names_are_not_compared_with_each_other() {
+        use std::cell::Cell;
+        use std::hash::Hasher;
+
+        struct Counted<'a>(u32, &'a Cell<usize>);
+        impl PartialEq for Counted<'_> {
+            fn eq(&self, other: &Self) -> bool {
+                self.1.set(self.1.get() + 1);
+                self.0 == other.0
+            }
+        }
+        impl Eq for Counted<'_> {}
+        impl Hash for Counted<'_> {
+            fn hash<H: Hasher>(&self, hasher: &mut H) {
+                self.0.hash(hasher);
+            }
+        }
+        const NAMES: u32 = 4_000;
+        let compared = Cell::new(0);
+        let names = (0..NAMES).chain([7]).map(|name| Counted(name, &compared));
+        assert_eq!(first_repeated(names).map(|name| name.0), Some(7));
+        assert!(compared.get() < NAMES as usize, "{}", compared.get());
     }
 
     #[test]

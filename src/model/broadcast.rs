@@ -17,7 +17,7 @@ pub const BROADCAST_PAYLOAD_BYTES_MAX: usize = 5120;
 #[derive(Debug, Clone, Copy)]
 pub struct BroadcastDraft<'a> {
     pub channel: &'a str,
-    /// Well-formed JSON, sent byte for byte. A part of the request's body.
+    /// Well-formed JSON, sent byte for byte.
     pub payload: &'a str,
     /// JSON of the identifier as written: a string with its quotes, or an integer.
     pub identifier: Option<&'a str>,
@@ -43,9 +43,8 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// Checks a draft of the request with this body. The id is the identifier if that is a canonical UUID, otherwise
-    /// `new_id`'s.
-    pub fn new(draft: BroadcastDraft<'_>, body: &Bytes, new_id: impl FnOnce() -> Uuid) -> Result<Self, Invalid> {
+    /// Checks a draft. The id is the identifier if that is a canonical UUID, otherwise `new_id`'s.
+    pub fn new(draft: BroadcastDraft<'_>, new_id: impl FnOnce() -> Uuid) -> Result<Self, Invalid> {
         let channel = ChannelId::parse(draft.channel).map_err(Invalid::Channel)?;
         payload::inspect(draft.payload.as_bytes())?;
         let (bytes, limit) = (draft.payload.len(), BROADCAST_PAYLOAD_BYTES_MAX);
@@ -62,7 +61,8 @@ impl Broadcast {
         }
         Ok(Self {
             channel,
-            payload: body.slice_ref(draft.payload.as_bytes()),
+            // A copy: a part of the body would keep the whole body in memory.
+            payload: Bytes::copy_from_slice(draft.payload.as_bytes()),
             identifier: draft.identifier.map(Into::into),
             id: draft.identifier.and_then(identifier::canonical_uuid).unwrap_or_else(new_id),
             expiry,
@@ -80,11 +80,9 @@ mod tests {
 
     /// Reads a draft with this payload.
     fn read<'t>(payload: &str, change: impl FnOnce(&mut BroadcastDraft<'t>)) -> Result<Broadcast, Invalid> {
-        let body = Bytes::from(payload.to_owned());
-        let text = std::str::from_utf8(&body).unwrap();
         let mut draft = DRAFT;
         change(&mut draft);
-        Broadcast::new(BroadcastDraft { payload: text, ..draft }, &body, || Uuid::from_u128(7))
+        Broadcast::new(BroadcastDraft { payload, ..draft }, || Uuid::from_u128(7))
     }
 
     #[test]

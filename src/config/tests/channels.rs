@@ -36,3 +36,27 @@ fn another_gateway_takes_broadcasts_and_manages_no_channels_unless_a_setting_nam
     let told = faults("[apple]\nsandbox_channels = 'https://api-manage-broadcast.push.apple.com:2196'");
     assert!(told[0].contains("Apple's hosts are the default"), "{told:?}");
 }
+
+#[test]
+fn apples_own_hosts_for_broadcasts_may_be_named_each_in_its_environment() {
+    const SANDBOX: &str = "https://api-broadcast.sandbox.push.apple.com";
+    const PRODUCTION: &str = "https://api-broadcast.push.apple.com";
+    let apple =
+        read(&format!("[apple]\nsandbox_broadcasts = '{SANDBOX}:2197'\nproduction_broadcasts = '{PRODUCTION}'"));
+    let apple = apple.unwrap().apple;
+    assert_eq!(urls(&apple.sandbox_broadcasts), ["api-broadcast.sandbox.push.apple.com:2197"]);
+    assert_eq!(urls(&apple.production_broadcasts), ["api-broadcast.push.apple.com:443"]);
+    let mut both = apple.sandbox_broadcasts.iter().chain(&apple.production_broadcasts);
+    assert!(both.all(Endpoint::is_apple), "Apple's roots are trusted");
+    for (setting, host) in [
+        ("sandbox_broadcasts", PRODUCTION),
+        ("production_broadcasts", SANDBOX),
+        ("production_broadcasts", "https://api.push.apple.com"),
+        ("production_broadcasts", "https://api-broadcast.push.apple.com."),
+        ("production", PRODUCTION),
+        ("sandbox_channels", SANDBOX),
+    ] {
+        let told = faults(&format!("[apple]\n{setting} = '{host}'"));
+        assert!(told[0].contains("Apple's hosts"), "{setting}: {told:?}");
+    }
+}

@@ -7,7 +7,7 @@ use crate::model::{AppleReason, OutcomeKind, Reason};
 
 /// Judges Apple's answer to the `attempts`-th attempt of a call; `may_be_done`: an earlier attempt had no answer.
 pub fn answered(call: &Call, response: &Response, attempts: u16, may_be_done: bool) -> Verdict {
-    if (200..=299).contains(&response.status) || (may_be_done && is_gone(call, response)) {
+    if is_done(call, response.status) || (may_be_done && is_gone(call, response)) {
         return Verdict { disposition: Disposition::Done(OutcomeKind::Accepted), side_effect: SideEffect::Nothing };
     }
     let Verdict { mut disposition, mut side_effect } = verdict::answered(response, attempts);
@@ -21,6 +21,15 @@ pub fn answered(call: &Call, response: &Response, attempts: u16, may_be_done: bo
     Verdict { disposition, side_effect }
 }
 
+/// Returns true if the status says that Apple did the call. Another 2xx is `unknown`, as for notifications.
+fn is_done(call: &Call, status: u16) -> bool {
+    match call {
+        Call::Create(_) => matches!(status, 200 | 201),
+        Call::Delete(_) => matches!(status, 200 | 204),
+        Call::Read(_) | Call::List | Call::Broadcast(_) => status == 200,
+    }
+}
+
 /// Returns true if the channel to be deleted does not exist. Apple answers `BadPath` then, as was observed.
 fn is_gone(call: &Call, response: &Response) -> bool {
     use AppleReason as R;
@@ -31,7 +40,9 @@ fn is_gone(call: &Call, response: &Response) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ChannelId, StoragePolicy};
+    use crate::model::{Broadcast, ChannelId, Priority, StoragePolicy};
+    use std::sync::Arc;
+    use uuid::Uuid;
 
     fn response(status: u16, reason: AppleReason) -> Response {
         Response { status, reason: Some(reason.into()), dead_since: None, retry_after_seconds: None }
@@ -41,10 +52,24 @@ mod tests {
     const REJECTED: Disposition = Disposition::Done(OutcomeKind::Rejected);
 
     #[test]
-    fn every_2xx_is_accepted() {
-        for status in [200, 201, 204] {
-            let answer = Response { status, reason: None, dead_since: None, retry_after_seconds: None };
-            assert_eq!(answered(&Call::List, &answer, 1, false).disposition, ACCEPTED);
+    fn each_call_has_its_2xx_and_no_other_one_is_accepted() {
+        let id = || ChannelId::parse("abcd").unwrap();
+        let payload = "{}".into();
+        let (identifier, expiry, priority) = (None, 0, Priority::Immediate);
+        let broadcast = Broadcast { channel: id(), payload, identifier, id: Uuid::nil(), expiry, priority };
+        for (call, done) in [
+            (Call::Create(StoragePolicy::NoMessage), &[200, 201][..]),
+            (Call::Read(id()), &[200]),
+            (Call::List, &[200]),
+            (Call::Delete(id()), &[200, 204]),
+            (Call::Broadcast(Arc::new(broadcast)), &[200]),
+        ] {
+            for status in 200..=299 {
+                let answer = Response { status, reason: None, dead_since: None, retry_after_seconds: None };
+                let expected = if done.contains(&status) { OutcomeKind::Accepted } else { OutcomeKind::Unknown };
+                let disposition = answered(&call, &answer, 1, false).disposition;
+                assert_eq!(disposition, Disposition::Done(expected), "{status} to {}", call.name());
+            }
         }
     }
 

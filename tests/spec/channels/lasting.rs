@@ -73,10 +73,9 @@ impl Office {
 }
 
 fn broadcast() -> Call {
-    let body = bytes::Bytes::from_static(b"{\"aps\":{}}");
-    let payload = std::str::from_utf8(&body).expect("text");
+    let payload = r#"{"aps":{}}"#;
     let draft = BroadcastDraft { channel: "abcd", payload, identifier: None, expiry: None, priority: None };
-    Call::Broadcast(Arc::new(Broadcast::new(draft, &body, uuid::Uuid::new_v4).expect("a good draft")))
+    Call::Broadcast(Arc::new(Broadcast::new(draft, uuid::Uuid::new_v4).expect("a good draft")))
 }
 
 fn accepting() -> Arc<Gateway> {

@@ -80,12 +80,12 @@ pub fn parse(body: &Bytes, items_max: usize) -> Result<Parsed, BroadcastsFault> 
     match text.bytes().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-            read_list(&items, body, items_max)
+            read_list(&items, items_max)
         }
         Some(b'{') => {
             let item: &RawValue = serde_json::from_str(text).map_err(|error| malformed(&error))?;
             let of_item = |why| BroadcastsFault::Item { index: None, why, faulty: FaultyIndexes::default() };
-            Ok(Parsed { broadcasts: vec![read(item.get(), body).map_err(of_item)?], list: false })
+            Ok(Parsed { broadcasts: vec![read(item.get()).map_err(of_item)?], list: false })
         }
         _ => Err(match serde_json::from_str::<&RawValue>(text) {
             Ok(_) => BroadcastsFault::NotBroadcasts,
@@ -94,13 +94,13 @@ pub fn parse(body: &Bytes, items_max: usize) -> Result<Parsed, BroadcastsFault> 
     }
 }
 
-fn read_list(items: &[&RawValue], body: &Bytes, items_max: usize) -> Result<Parsed, BroadcastsFault> {
+fn read_list(items: &[&RawValue], items_max: usize) -> Result<Parsed, BroadcastsFault> {
     if items.len() > items_max {
         return Err(BroadcastsFault::TooManyItems { limit: items_max });
     }
     let (mut broadcasts, mut faulty, mut first) = (Vec::with_capacity(items.len()), Vec::new(), None);
     for (index, item) in items.iter().enumerate() {
-        match read(item.get(), body) {
+        match read(item.get()) {
             Ok(broadcast) => broadcasts.push(broadcast),
             Err(why) => {
                 first.get_or_insert(why);
@@ -114,8 +114,8 @@ fn read_list(items: &[&RawValue], body: &Bytes, items_max: usize) -> Result<Pars
     }
 }
 
-/// Reads one broadcast; `text` is a part of `body`.
-fn read(text: &str, body: &Bytes) -> Result<Arc<Broadcast>, BroadcastFault> {
+/// Reads one broadcast.
+fn read(text: &str) -> Result<Arc<Broadcast>, BroadcastFault> {
     let mut object = Object::read(text)?;
     let channel: Option<Cow<'_, str>> = object.take("channel", "a string: the id of a channel")?;
     let payload: Option<&RawValue> = object.take("payload", "a JSON object")?;
@@ -134,7 +134,7 @@ fn read(text: &str, body: &Bytes) -> Result<Arc<Broadcast>, BroadcastFault> {
     if draft.identifier.is_some_and(|json| !json.starts_with('"') && !number::is_integer(json)) {
         return Err(ObjectFault::WrongType { name: "identifier", expected: IDENTIFIER }.into());
     }
-    Ok(Arc::new(Broadcast::new(draft, body, Uuid::new_v4)?))
+    Ok(Arc::new(Broadcast::new(draft, Uuid::new_v4)?))
 }
 
 const IDENTIFIER: &str = "a string or an integer";
@@ -158,6 +158,13 @@ mod tests {
         let list = parse(&format!("[{one},{one}]").into(), 3).unwrap();
         assert_eq!((list.broadcasts.len(), list.list), (2, true));
         assert!(parse(&"[]".into(), 3).unwrap().broadcasts.is_empty());
+    }
+
+    #[test]
+    fn a_broadcast_keeps_nothing_of_the_body_that_it_came_in() {
+        let body = Bytes::from(r#"[{"channel":"abcd","payload":{"aps":{}}}]"#.to_owned());
+        let parsed = parse(&body, 3).unwrap();
+        assert_eq!((&parsed.broadcasts[0].payload[..], body.is_unique()), (&br#"{"aps":{}}"#[..], true));
     }
 
     #[test]

@@ -30,6 +30,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const LEAVING_MAX: Duration = Duration::from_secs(1);
 /// The refusal of what has no room.
 const FULL: Refusal = Refusal::NodeOverloaded { retry_after_seconds: 1 };
+/// CALLs without an answer, on one connection.
+const CALLS_MAX: usize = 256;
 /// STATUS of apps without an answer, on one connection.
 const FIGURES_MAX: usize = 64;
 /// The longest deadline that a peer may ask for.
@@ -55,8 +57,10 @@ pub struct Connection {
     features: Features,
     /// The most bytes that the peer takes in a frame.
     frame_bytes: u32,
-    /// Batches and calls without an answer.
+    /// Batches without an answer.
     unanswered: usize,
+    /// CALLs without an answer. They may wait for Apple for long, so that they take no place of a batch.
+    calls_unanswered: usize,
     /// A WARM has no answer yet.
     is_warming: bool,
     /// STATUS of apps without an answer.
@@ -90,6 +94,7 @@ impl Connection {
             features: Features::NONE,
             frame_bytes: 0,
             unanswered: 0,
+            calls_unanswered: 0,
             is_warming: false,
             figures_asked: 0,
             bytes: Budget::new(ERRAND_BYTES_MAX),
@@ -231,12 +236,13 @@ impl Connection {
     /// Makes calls. The intake of the calls limits their bytes.
     fn call(&mut self, id: u64, body: &[u8], now: Instant) -> Result<(), Fault> {
         let (head, calls) = calls::decode_call(body, self.shared.membership.limits.items).map_err(Mismatch::from)?;
-        if let Err(refusal) = self.admit_call(now) {
-            let answer = calls::encode_result(&Err(refusal));
+        // The peer makes itself the calls that a leaving node refuses.
+        if self.has_left(now) || self.calls_unanswered >= CALLS_MAX {
+            let answer = calls::encode_result(&Err(Refusal::Leaving));
             self.outbox.append(|bytes| wire::put_result(bytes, id, &answer));
             return Ok(());
         }
-        self.unanswered += 1;
+        self.calls_unanswered += 1;
         let left = clock::time_left(head.deadline_ms, boot_ms()).unwrap_or_default().min(DEADLINE_MAX);
         let subject = head.request_id.clone().map(Subject::Request);
         let (calling, answerer) = (self.shared.serve.call(head, calls, now + left), self.answerer.clone());
@@ -266,15 +272,18 @@ impl Connection {
 
     /// The room of a batch among those without an answer. It may wait for the store before the intake counts it.
     fn admit(&self, batch: &Batch, now: Instant) -> Result<Permit, Refusal> {
-        self.admit_call(now)?;
+        if self.has_left(now) {
+            return Err(Refusal::Leaving);
+        }
+        if self.unanswered >= ERRANDS_MAX {
+            return Err(FULL);
+        }
         self.bytes.try_acquire_any_if_unused(wire::batch_bytes(batch)).ok_or(FULL)
     }
 
-    fn admit_call(&self, now: Instant) -> Result<(), Refusal> {
-        if self.left.is_some_and(|left| now.saturating_duration_since(left) >= LEAVING_MAX) {
-            return Err(Refusal::Leaving);
-        }
-        if self.unanswered < ERRANDS_MAX { Ok(()) } else { Err(FULL) }
+    /// Returns true if LEAVING was sent so long ago that a peer must mind it.
+    fn has_left(&self, now: Instant) -> bool {
+        self.left.is_some_and(|left| now.saturating_duration_since(left) >= LEAVING_MAX)
     }
 
     fn take_answers(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -292,7 +301,7 @@ impl Connection {
                     self.leaving_since = self.leaving_since.map(|_| now);
                 }
                 Answer::Call(answer) => {
-                    self.unanswered -= 1;
+                    self.calls_unanswered -= 1;
                     let answer = self.fitting(calls::encode_result(&answer));
                     self.outbox.append(|bytes| wire::put_result(bytes, id, &answer));
                     self.leaving_since = self.leaving_since.map(|_| now);
@@ -338,7 +347,7 @@ impl Connection {
 
     /// Sleeps until the peer has been silent for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), Fault>> {
-        let is_left = self.unanswered == 0 && self.outbox.is_empty();
+        let is_left = self.unanswered + self.calls_unanswered == 0 && self.outbox.is_empty();
         let left = self.leaving_since.filter(|_| is_left).map(|since| since + LEAVING_MAX);
         let silence = if self.is_greeted { SILENCE_MAX } else { HANDSHAKE_TIMEOUT };
         let due = left.into_iter().fold(self.last_heard.min(self.last_written) + silence, Instant::min);

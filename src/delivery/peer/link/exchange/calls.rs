@@ -70,12 +70,13 @@ pub(super) struct CallItem {
 }
 
 impl Exchange {
-    /// Gives calls to the peer. They are not made if the peer cannot be reached, leaves, takes no bytes, or is of a release
-    /// that makes no calls.
+    /// Gives calls to the peer. They are not made if the peer cannot be reached, leaves, takes no bytes or not so many
+    /// calls, or is of a release that makes no calls.
     pub fn call(&mut self, forwarded: ForwardedCalls, now: Instant) {
         let ForwardedCalls { app, calls, sending, subject, end: mut ticket } = forwarded;
         let Some(agreed) = self.agreed.filter(|agreed| agreed.features.contains(Features::CALLS)) else { return };
-        if !self.is_reachable() || self.outbox.pending().len() >= OUTBOX_BYTES {
+        let is_too_long = calls.len() > agreed.limits.items as usize;
+        if is_too_long || !self.is_reachable() || self.outbox.pending().len() >= OUTBOX_BYTES {
             return;
         }
         let head = CallHead {

@@ -11,9 +11,14 @@ type Waiting = oneshot::Receiver<CallEnd>;
 impl Trial {
     /// Gives the link a call that ends in 30 seconds.
     fn call(&mut self) -> Waiting {
+        self.call_of(1)
+    }
+
+    /// The same with so many calls.
+    fn call_of(&mut self, count: usize) -> Waiting {
         let (end, waiting) = CallTicket::new();
         let sending = Sending { deadline: self.now + 30 * SECOND, retry_unknown: false };
-        let (app, calls) = (Arc::clone(&self.app), [Call::Create(StoragePolicy::NoMessage)].into());
+        let (app, calls) = (Arc::clone(&self.app), vec![Call::Create(StoragePolicy::NoMessage); count].into());
         self.exchange.ask(Question::Calls(ForwardedCalls { app, calls, sending, subject: None, end }), self.now);
         waiting
     }
@@ -143,6 +148,16 @@ fn a_peer_of_a_release_before_calls_is_not_called() {
     assert_eq!(end(&mut trial.call()), Some(CallEnd::NotMade));
     trial.carry(usize::MAX);
     assert!(trial.called.is_empty() && trial.exchange.is_reachable());
+}
+
+#[test]
+fn more_calls_than_the_peer_takes_are_not_sent_and_not_made_there() {
+    let most = LIMITS.items as usize;
+    let mut trial = Trial::up();
+    let (mut fits, mut long) = (trial.call_of(most), trial.call_of(most + 1));
+    trial.carry(usize::MAX);
+    assert_eq!((end(&mut fits), end(&mut long)), (None, Some(CallEnd::NotMade)));
+    assert_eq!(trial.called.len(), 1);
 }
 
 #[test]
