@@ -43,7 +43,7 @@ impl Decoder {
         Self { limits, stage: Stage::Hello, header: [0; HEADER_BYTES], header_bytes: 0, begun: None, body: Vec::new() }
     }
 
-    /// Lets the agreed features come. Until then it refuses CALL and RESULT.
+    /// Lets nothing but the agreed features come. Until then, those come that the HELLO of the peer and this release have.
     pub fn agree(&mut self, agreed: Agreed) {
         self.stage = Stage::Open(agreed.features);
     }
@@ -136,8 +136,10 @@ impl Decoder {
     ) -> Result<Received, WireError> {
         let frame = match kind {
             Kind::Hello => {
-                self.stage = Stage::Open(Features::NONE);
-                Frame::Hello(Hello::decode(body)?)
+                let hello = Hello::decode(body)?;
+                // The peer may have heard our HELLO already, and what it sends next may come in the same read.
+                self.stage = Stage::Open(Features::OURS.and(hello.features));
+                Frame::Hello(hello)
             }
             Kind::Batch => {
                 let (head, batch) = batch::decode(id, body, self.limits, part)?;
