@@ -1,6 +1,6 @@
 //! The owner of an app manages its channels and sends its broadcasts, whichever node is asked.
 
-use super::hostile_members::join_with;
+use super::hostile_members::{batch, join_with};
 use super::liars::refused;
 use super::releases::by_hand;
 use crate::support::client::{Answer, Client};
@@ -261,4 +261,38 @@ async fn an_empty_list_of_broadcasts_is_answered_by_the_node_that_is_asked_and_t
     created(node, &app).await;
     assert_eq!(fleet.attempts(0).await, 0, "the owner still makes the calls");
     fleet.stop().await;
+}
+
+#[tokio::test]
+async fn calls_that_hang_take_no_room_of_batches_and_those_above_their_own_limit_go_back_to_the_peer() {
+    const SENT: u64 = 1_100;
+    const BATCH: u64 = SENT + 1;
+    let app = app_owned_among(2, 1);
+    let fleet = Fleet::ready(Plan::of(2), &[&app]).await;
+    let hang = Fault { call: Some(Call::CreateChannel), ..Fault::new(Act::Silence { processed: false }) };
+    fleet.simulator.set_script(Script { faults: vec![hang], ..Script::default() }).expect("a good script");
+    let mut own = hello(0);
+    own.features = Features::CALLS;
+    let (mut mouth, mut ear) = join_with(&fleet, &frames(&own, &[])).await;
+    let (deadline_ms, retry_unknown, revision, request_id) = (u64::MAX, false, 0, None);
+    let head = CallHead { deadline_ms, retry_unknown, revision, app: key(&app), request_id };
+    let body = encode_call(&head, &[Asked::Create(StoragePolicy::NoMessage)]);
+    let mut bytes = Vec::new();
+    (1..=SENT).for_each(|id| wire::put_call(&mut bytes, id, &body));
+    bytes.extend(batch(&app, BATCH, 1, 0, u64::MAX));
+    mouth.write_all(&bytes).await.expect("written");
+    let mut returned = 0;
+    let outcomes = loop {
+        match ear.next().await {
+            Some((BATCH, Frame::Outcomes(outcomes))) => break outcomes,
+            Some((_, Frame::Result(body))) => {
+                let answer = decode_result(&body, LIMITS.items).expect("good");
+                assert_eq!(answer, Err(Refusal::Leaving), "the peer makes the call itself");
+                returned += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((outcomes[0].kind, returned), (OutcomeKind::Accepted, SENT - 256));
+    fleet.simulator.stop().await;
 }
