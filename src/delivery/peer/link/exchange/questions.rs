@@ -39,11 +39,10 @@ impl Waiter {
 }
 
 impl Exchange {
-    /// Asks the peer. A peer is not asked that cannot be reached, leaves, takes no bytes, or is of a release that does not
-    /// know the question.
+    /// Asks the peer. A peer is not asked that cannot be reached, leaves, or is of a release that does not know the
+    /// question. It is not asked for figures while it takes no bytes: they are long, and nothing depends on them.
     pub fn ask(&mut self, question: Question, now: Instant) {
-        let has_room = self.questions.len() < QUESTIONS_MAX && self.outbox.pending().len() < OUTBOX_BYTES;
-        if !self.is_reachable() || !has_room {
+        if !self.is_reachable() || self.questions.len() >= QUESTIONS_MAX {
             return;
         }
         let id = self.next_id;
@@ -58,7 +57,8 @@ impl Exchange {
                 Waiter::Lanes(reply)
             }
             Question::Figures(apps, reply) => {
-                if !self.agreed.is_some_and(|agreed| agreed.features.contains(Features::APP_FIGURES)) {
+                let is_known = self.agreed.is_some_and(|agreed| agreed.features.contains(Features::APP_FIGURES));
+                if !is_known || self.outbox.pending().len() >= OUTBOX_BYTES {
                     return;
                 }
                 self.outbox.append(|bytes| wire::put_status(bytes, id, &StatusOf::Apps(apps)));

@@ -2,6 +2,7 @@
 
 mod calls;
 mod model;
+mod questions;
 mod several;
 
 use super::*;
@@ -47,6 +48,8 @@ struct Trial {
     pings: Vec<u64>,
     /// Ids of the CALL frames that the peer has read.
     called: Vec<u64>,
+    /// Ids of the STATUS and WARM frames that the peer has read.
+    asked: Vec<u64>,
     /// The numbers of notifications of those batches.
     sizes: Vec<usize>,
     /// The callers, so that none has left.
@@ -67,6 +70,7 @@ impl Trial {
             batches: Vec::new(),
             pings: Vec::new(),
             called: Vec::new(),
+            asked: Vec::new(),
             sizes: Vec::new(),
             callers: Vec::new(),
         }
@@ -141,6 +145,7 @@ impl Trial {
                     }
                     Frame::Ping => self.pings.push(id),
                     Frame::Call(_) => self.called.push(id),
+                    Frame::Status(_) | Frame::Warm(_) => self.asked.push(id),
                     Frame::Hello(hello) => {
                         let agreed = Agreed { version: 1, features: hello.features, limits: LIMITS };
                         self.peer.agree(agreed);
