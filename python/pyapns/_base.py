@@ -1,4 +1,4 @@
-"""What both clients have in common beside their calls: settings and names."""
+"""The settings and names that both clients share."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def installed(package):
 
 
 def install_for_node(source, target):
-    """What an operator does with a file that the node must read."""
+    """Make a file readable for the node, as an operator does."""
     run("install", "-o", "root", "-g", "pyapns", "-m", "640", source, target)
 
 

@@ -48,7 +48,7 @@ def test_the_unit_exposes_little_of_the_machine(tmp_path):
 
 
 def verify(text, root):
-    """What systemd finds wrong with a unit that is installed below `root` with all that it starts."""
+    """The faults that systemd finds in a unit that is installed below `root` with all that it starts."""
     units = root / "etc/systemd/system"
     units.mkdir(parents=True)
     (units / "pyapns.service").write_text(text)

@@ -42,7 +42,7 @@ pub async fn recover(
     Ok(envelope::success(StatusCode::OK, &recovered))
 }
 
-/// What an operator may decide here.
+/// The decisions of an operator.
 enum Action {
     Recover(Recover),
     Reseal,

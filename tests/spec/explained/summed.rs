@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// What these fields of an app are, in an answer or an entry of a list.
+/// These fields of an app, in an answer or in an entry of a list.
 fn fields<'a, const N: usize>(app: &'a Value, names: [&str; N]) -> [&'a Value; N] {
     names.map(|name| &app[name])
 }

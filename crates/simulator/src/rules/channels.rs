@@ -22,7 +22,7 @@ const POLICY: &str = "message-storage-policy";
 const PUSH_TYPE: &str = "push-type";
 const LIVE_ACTIVITY: &str = "LiveActivity";
 
-/// What follows the bundle id in the path.
+/// The part of the path after the bundle id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Resource {
     Channels,

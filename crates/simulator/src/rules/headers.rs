@@ -120,7 +120,7 @@ pub fn consistency(push: &Push<'_>, credential: &Credential) -> Result<(), Rejec
     Ok(())
 }
 
-/// What push types append to a bundle id.
+/// The suffixes that push types append to a bundle id.
 pub fn suffixes() -> impl Iterator<Item = &'static str> {
     PUSH_TYPES.iter().map(|(_, suffix)| *suffix).filter(|suffix| !suffix.is_empty())
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// What a request gets.
+/// The answer to a request.
 pub type Verdict = Result<Acceptance, Rejection>;
 
 /// An answer with a 2xx status.
